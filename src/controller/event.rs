@@ -1,0 +1,69 @@
+//! What the controller did and why: the decision log.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataflow::{Configuration, Plan};
+use crate::policy::Reason;
+use crate::time::Timestamp;
+
+/// Something the controller did, at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When: the end of the window decided on, or when the host reported.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What the controller did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// The window was ignored while the job warms up; so many are left.
+    WarmingUp {
+        /// Windows still to be ignored after this one.
+        left: u32,
+    },
+    /// The policy wants nothing to change.
+    Held {
+        /// Why.
+        reason: Reason,
+    },
+    /// The policy wants a rescale, but has not asked often enough in a row.
+    Activating {
+        /// What it wants.
+        plan: Plan,
+        /// Why.
+        reason: Reason,
+        /// How many more windows must agree.
+        left: u32,
+    },
+    /// A plan was accepted and its migration begins.
+    Rescaling {
+        /// The plan.
+        plan: Plan,
+        /// Why.
+        reason: Reason,
+        /// Configuration before.
+        before: Configuration,
+        /// Configuration after.
+        after: Configuration,
+        /// Bins that move.
+        bins: usize,
+        /// Steps of the schedule.
+        steps: usize,
+    },
+    /// A plan was refused; nothing changed.
+    Refused {
+        /// The plan.
+        plan: Plan,
+        /// Why.
+        why: String,
+    },
+    /// The host has carried the plan out.
+    Migrated {
+        /// Configuration now.
+        configuration: Configuration,
+    },
+}

@@ -1,0 +1,9 @@
+//! The logical dataflow: which operators there are, how many instances each has, and how that is to change.
+
+mod configuration;
+mod plan;
+mod topology;
+
+pub use configuration::Configuration;
+pub use plan::{Plan, PlanError};
+pub use topology::{Edge, Operator, Role, Topology, TopologyError};

@@ -1,0 +1,13 @@
+//! Thalweg.
+
+pub mod activity;
+pub mod controller;
+pub mod dataflow;
+pub mod id;
+pub mod metrics;
+pub mod migration;
+pub mod observation;
+pub mod policy;
+pub mod rate;
+pub mod stats;
+pub mod time;

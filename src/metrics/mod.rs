@@ -1,0 +1,14 @@
+//! Rates, queues, backpressure and latency of one window, computed from activity records and nothing else.
+//!
+//! [`WindowMetrics`] takes records in any order and gives per-instance sums; the formulas of DS2 are methods on them, so
+//! that a reader finds each equation in one place.
+
+mod instance;
+mod operator;
+mod source;
+mod window;
+
+pub use instance::InstanceMetrics;
+pub use operator::OperatorMetrics;
+pub use source::{SourceMetrics, SourceSample};
+pub use window::WindowMetrics;

@@ -1,0 +1,46 @@
+//! What a source was asked to emit and what it emitted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::OperatorId;
+use crate::rate::Rate;
+use crate::time::Timestamp;
+
+/// A source against its schedule at one instant, counted from the start of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceSample {
+    /// When.
+    pub at: Timestamp,
+    /// Records due by then.
+    pub due: f64,
+    /// Records emitted by then.
+    pub emitted: u64,
+}
+
+/// A source over one window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceMetrics {
+    /// The source.
+    pub operator: OperatorId,
+    /// Rate at which records were due: set from outside the system, never throttled.
+    // papers/ds2-osdi18.md#source-rate
+    pub offered: Rate,
+    /// Rate at which records were emitted.
+    pub achieved: Rate,
+    /// Records due but not yet emitted at the end of the window.
+    pub lag_records: f64,
+}
+
+impl SourceMetrics {
+    /// The source between two of its samples; without time between them all rates are 0.
+    pub fn between(operator: OperatorId, before: SourceSample, after: SourceSample) -> SourceMetrics {
+        let time = after.at.since(before.at);
+        let rate = |records: f64| Rate::of(records.max(0.0), time).unwrap_or(Rate::ZERO);
+        SourceMetrics {
+            operator,
+            offered: rate(after.due - before.due),
+            achieved: rate(after.emitted.saturating_sub(before.emitted) as f64),
+            lag_records: (after.due - after.emitted as f64).max(0.0),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The paced list of bin moves that carries a plan out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{BinId, OperatorId};
+
+/// One bin changes its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinMove {
+    /// The keyed operator.
+    pub operator: OperatorId,
+    /// The bin.
+    pub bin: BinId,
+    /// Instance that gives it.
+    pub from: u32,
+    /// Instance that receives it.
+    pub to: u32,
+}
+
+/// What changes at one logical time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Bins that change their owner.
+    pub moves: Vec<BinMove>,
+    /// New parallelism of stateless operators.
+    pub parallelism: BTreeMap<OperatorId, u32>,
+}
+
+/// Steps in order; the host takes the next one when the one before is complete.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+impl Schedule {
+    /// Bins that move in all steps together.
+    pub fn moves(&self) -> usize {
+        self.steps.iter().map(|step| step.moves.len()).sum()
+    }
+}

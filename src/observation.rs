@@ -1,0 +1,172 @@
+//! What a policy sees, and the only way from activity records to it.
+//!
+//! An [`Observer`] takes records as they come and closes windows when told to. A record that belongs to a later window
+//! waits for it. Invariant: the same records and the same calls give the same observations, whatever host recorded them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::activity::Record;
+use crate::dataflow::{Configuration, Topology};
+use crate::id::OperatorId;
+use crate::metrics::{OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
+use crate::stats::LatencyHistogram;
+use crate::time::{Epoch, Timestamp, Window};
+
+/// A job over one window: everything a policy may base a decision on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The window.
+    pub window: Window,
+    /// Instances of each operator throughout the window.
+    pub configuration: Configuration,
+    /// Sources: offered and achieved rates, lag.
+    pub sources: Vec<SourceMetrics>,
+    /// Every operator of the job (sources and sinks included), by number.
+    pub operators: Vec<OperatorMetrics>,
+    /// Latency of records that reached a sink, from their due time.
+    pub latency: LatencySummary,
+}
+
+/// Percentiles of latency over a window, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencySummary {
+    /// Number of records.
+    pub records: u64,
+    /// Half of the records were not slower.
+    pub ns_p50: Option<u64>,
+    /// 99 % of the records were not slower.
+    pub ns_p99: Option<u64>,
+    /// The slowest.
+    pub ns_max: Option<u64>,
+}
+
+impl LatencySummary {
+    /// The percentiles of a histogram.
+    pub fn of(histogram: &LatencyHistogram) -> LatencySummary {
+        let at = |quantile| histogram.quantile(quantile).map(|latency| latency.as_nanos() as u64);
+        LatencySummary { records: histogram.records(), ns_p50: at(0.5), ns_p99: at(0.99), ns_max: at(1.0) }
+    }
+}
+
+impl Observation {
+    /// Metrics of `operator`.
+    ///
+    /// # Panics
+    /// If the operator is not part of the job.
+    pub fn operator(&self, operator: OperatorId) -> &OperatorMetrics {
+        &self.operators[operator.0 as usize]
+    }
+
+    /// Largest ratio of offered to achieved rate among the sources; infinite if a source with offered load emitted nothing.
+    pub fn target_rate_ratio(&self) -> f64 {
+        let ratio = |source: &SourceMetrics| match (source.offered.as_per_second(), source.achieved.as_per_second()) {
+            (0.0, _) => 0.0,
+            (offered, achieved) => offered / achieved,
+        };
+        self.sources.iter().map(ratio).fold(0.0, f64::max)
+    }
+}
+
+/// Turns records into observations.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    topology: Topology,
+    current: WindowMetrics,
+    early: Vec<Record>,
+    due: BTreeMap<Epoch, Timestamp>,
+    sources: BTreeMap<OperatorId, SourceSample>,
+    /// A window starts here although records of before may still come: those are left out.
+    open_from: Timestamp,
+}
+
+/// Due times kept at most: 10 minutes of epochs of 10 ms. Memory stays bounded whatever the length of the run.
+const MOST_OPEN_EPOCHS: usize = 60_000;
+
+impl Observer {
+    /// An observer of `topology` whose first window starts at `start` and lasts `length`.
+    pub fn new(topology: Topology, start: Timestamp, length: Duration) -> Observer {
+        Observer {
+            topology,
+            current: WindowMetrics::new(Window::starting(start, length)),
+            early: Vec::new(),
+            due: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            open_from: start,
+        }
+    }
+
+    /// The window that is being filled.
+    pub fn window(&self) -> Window {
+        self.current.window()
+    }
+
+    /// Takes a record.
+    pub fn push(&mut self, record: &Record) {
+        if let Record::EpochOpened { epoch, due, .. } = record {
+            let earliest = self.due.entry(*epoch).or_insert(*due);
+            *earliest = (*earliest).min(*due);
+        }
+        if record.at() >= self.current.window().end {
+            self.early.push(record.clone());
+        } else {
+            self.claim(record);
+        }
+    }
+
+    fn claim(&mut self, record: &Record) {
+        if record.at() < self.open_from {
+            // Too late for the window it belongs to. A source's sample still says where the next window begins.
+            if let Record::Source { source, at, due, emitted } = record {
+                let sample = SourceSample { at: *at, due: *due, emitted: *emitted };
+                let last = self.sources.entry(*source).or_insert(sample);
+                if last.at <= sample.at {
+                    *last = sample;
+                }
+            }
+            return;
+        }
+        let due = &self.due;
+        self.current.add(record, |epoch| due.get(&epoch).copied());
+    }
+
+    /// Ends the current window and begins the next one, which lasts `length`; `configuration` held throughout.
+    pub fn close(&mut self, configuration: &Configuration, length: Duration) -> (Observation, LatencyHistogram) {
+        let end = self.current.window().end;
+        let closed = self.begin(end, length);
+        let observation = Observation {
+            window: closed.window(),
+            configuration: configuration.clone(),
+            sources: closed.sources(&self.sources),
+            operators: closed.operators(&self.topology, configuration),
+            latency: LatencySummary::of(closed.latency()),
+        };
+        self.sources.extend(closed.source_samples());
+        (observation, closed.latency().clone())
+    }
+
+    /// Forgets the current window and begins one at `start`, so that no window mixes two configurations.
+    pub fn restart(&mut self, start: Timestamp, length: Duration) {
+        let abandoned = std::mem::take(&mut self.early);
+        let dropped = self.begin(start, length);
+        self.sources.extend(dropped.source_samples());
+        for record in abandoned {
+            self.push(&record);
+        }
+    }
+
+    fn begin(&mut self, start: Timestamp, length: Duration) -> WindowMetrics {
+        let next = WindowMetrics::new(Window::starting(start, length));
+        let closed = std::mem::replace(&mut self.current, next);
+        self.open_from = start;
+        for record in std::mem::take(&mut self.early) {
+            self.push(&record);
+        }
+        while self.due.len() > MOST_OPEN_EPOCHS {
+            self.due.pop_first();
+        }
+        closed
+    }
+}
