@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod controller;
 pub mod dataflow;
+pub mod engine;
 pub mod id;
 pub mod metrics;
 pub mod migration;
@@ -11,3 +12,4 @@ pub mod policy;
 pub mod rate;
 pub mod stats;
 pub mod time;
+pub mod workload;

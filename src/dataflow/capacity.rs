@@ -1,0 +1,37 @@
+//! How fast an instance may work, and how long its queue may grow.
+
+use serde::{Deserialize, Serialize};
+
+use crate::rate::Rate;
+
+/// What bounds the speed of one instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capacity {
+    /// As fast as its worker's core allows; useful time is measured.
+    #[default]
+    Cpu,
+    /// A first-in-first-out server that completes `n` records in `n / rate` seconds. Records, keys, state, queues, routing,
+    /// progress and migration are real; only the service time is imposed. Never presented as processor speed.
+    Limited {
+        /// Records per second of one instance; greater than 0.
+        rate: Rate,
+    },
+}
+
+/// When sources pause for an instance and when they go on, in records that wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueMarks {
+    /// Sources pause when more records than this wait.
+    pub high_records: u64,
+    /// Sources go on when fewer records than this wait; at most `high_records`.
+    pub low_records: u64,
+}
+
+impl Default for QueueMarks {
+    /// A mark no queue of a sane job reaches.
+    fn default() -> Self {
+        QueueMarks { high_records: 1 << 20, low_records: 1 << 19 }
+    }
+}

@@ -1,0 +1,57 @@
+//! What every elastic operator on a worker needs to know.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use super::{Ack, Clock, Gauges, Recorder};
+use crate::activity::Lane;
+use crate::dataflow::Capacity;
+use crate::id::{InstanceId, OperatorId, WorkerId};
+
+/// A worker's view of the job; cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// This worker.
+    pub worker: WorkerId,
+    /// Number of workers.
+    pub peers: u32,
+    /// The run's clock.
+    pub clock: Clock,
+    /// Where activity records go.
+    pub recorder: Recorder,
+    /// Where completed parts of migrations are reported.
+    pub acks: Sender<Ack>,
+}
+
+/// One elastic operator of the job.
+#[derive(Clone)]
+pub struct OperatorSpec {
+    /// Its number in the topology.
+    pub id: OperatorId,
+    /// Its name.
+    pub name: String,
+    /// Capacity of each of its instances.
+    pub capacity: Capacity,
+    /// Its instances' queues, shared by all workers of the process.
+    pub gauges: Arc<Gauges>,
+}
+
+impl Context {
+    /// The worker that hosts instance `index` of any operator.
+    pub fn place(&self, index: u32) -> u32 {
+        index % self.peers
+    }
+
+    /// Whether this worker hosts instance `index`.
+    pub fn hosts(&self, index: u32) -> bool {
+        self.place(index) == self.worker.0
+    }
+
+    /// The lane on which an instance of this capacity works.
+    pub fn lane(&self, instance: InstanceId, capacity: Capacity) -> Lane {
+        match capacity {
+            Capacity::Cpu => Lane::Worker(self.worker),
+            Capacity::Limited { .. } => Lane::Instance(instance),
+        }
+    }
+}

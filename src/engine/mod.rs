@@ -1,0 +1,50 @@
+//! The timely host: elastic operators, their routing and migration, sources, sinks, recording.
+//!
+//! The only module that names timely. It obeys [`migration::Step`](crate::migration::Step)s and emits
+//! [`activity::Record`](crate::activity::Record)s; it decides nothing and computes no metric.
+//!
+//! How an elastic operator is built (after Megaphone, VLDB'19, with the differences of
+//! `papers/megaphone-vldb19.md#single-round`):
+//!
+//! ```text
+//!            control (broadcast, a horizon ahead of the data)
+//!               │                       │
+//!  batches ──► router ──exchange──► operator ──► batches
+//!                                    │    ▲
+//!                                    └────┘ state of moving bins (feedback, no path back to the data)
+//! ```
+//!
+//! The router looks the owner of a record's bin up in the routing table that holds at the record's epoch. The operator
+//! applies epochs in order, ships the state of a bin as soon as nothing older can arrive for it, and makes only records of
+//! bins *in flight* wait.
+
+mod batch;
+mod clock;
+mod context;
+mod control;
+mod gauge;
+mod keyed;
+mod pace;
+mod recorder;
+mod router;
+mod running;
+mod serve;
+mod sink;
+mod source;
+mod stateless;
+pub mod word_count;
+
+pub use batch::{Batch, BatchStream, IntoBatches};
+pub use clock::Clock;
+pub use context::{Context, OperatorSpec};
+pub use control::{Ack, Command, ControlStream, Progress, commands_of};
+pub use gauge::Gauges;
+pub use keyed::{ElasticKeyed, bin_of};
+pub use recorder::{LogBatch, Recorder, link};
+pub use running::{RunError, Running, WorkerPart};
+pub use sink::DrainToSink;
+pub use source::{OpenLoop, SourceConfig};
+pub use stateless::ElasticStateless;
+
+/// Logical time of the engine: the number of an [`Epoch`](crate::time::Epoch).
+pub type Time = u64;

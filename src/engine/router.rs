@@ -1,0 +1,131 @@
+//! Sends each record to an owner that is right for its epoch.
+//!
+//! One routing operator precedes each elastic operator. It holds back records of epochs for which commands may still come;
+//! the control frontier runs ahead of the data, so in a healthy job none ever wait here.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::batch::{Batch, BatchBuilder, BatchStream};
+use super::control::{Ack, Command, ControlStream, Versions};
+use super::{Context, OperatorSpec, Time};
+use crate::activity::{Lane, Message, Record};
+use crate::id::{OperatorId, WorkerId};
+use crate::time::{Epoch, Timestamp};
+
+/// How records are shared out among instances.
+pub(super) trait Partition<D>: 'static {
+    /// What decides it: a routing table, or a number of instances.
+    type Table: 'static;
+
+    /// The table after `command`, and whether this router reports that it took it.
+    fn next(&self, table: &Self::Table, command: &Command) -> (Self::Table, Option<Ack>);
+
+    /// Divides `records`; calls `send` with the header's `to` and the records for it.
+    fn divide(&mut self, table: &Self::Table, records: Vec<D>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>));
+}
+
+/// Puts the routing operator of `spec` behind `data`.
+pub(super) fn route<'s, D, P>(
+    data: BatchStream<'s, D>,
+    control: ControlStream<'s>,
+    context: &Context,
+    spec: &OperatorSpec,
+    first: P::Table,
+    mut partition: P,
+) -> BatchStream<'s, D>
+where
+    D: 'static,
+    P: Partition<D>,
+{
+    let mut builder = OperatorBuilder::new(format!("{}: route", spec.name), data.scope());
+    let mut data = builder.new_input(data, Pipeline);
+    let mut control = builder.new_input(control, Pipeline);
+    let (output, routed) = builder.new_output::<Batch<D>>();
+    let mut output = OutputBuilder::<Time, BatchBuilder<D>>::from(output);
+    let (context, id) = (context.clone(), spec.id);
+    builder.build(move |_| {
+        let mut tables = Versions::new(Rc::new(first));
+        let mut commands: BTreeMap<Time, Vec<Command>> = BTreeMap::new();
+        let mut early: BTreeMap<Time, (Capability<Time>, Vec<Batch<D>>)> = BTreeMap::new();
+        let mut sequence = 0;
+        move |frontiers| {
+            let (data_frontier, control_frontier) = (&frontiers[0], &frontiers[1]);
+            control.for_each(|cap, sent| {
+                let mine = sent.drain(..).filter(|command| command.operator == id);
+                commands.entry(*cap.least().expect("commands have a time")).or_default().extend(mine);
+            });
+            while let Some(entry) = commands.first_entry() {
+                if control_frontier.less_equal(entry.key()) {
+                    break;
+                }
+                let (time, commands) = entry.remove_entry();
+                for command in commands {
+                    let (table, ack) = partition.next(tables.newest(), &command);
+                    tables.push(time, Rc::new(table));
+                    // Nobody listens any more at the end of a run.
+                    ack.map(|ack| context.acks.send(ack));
+                }
+            }
+            data.for_each(|cap, batch| {
+                let cap = cap.retain_least(0).expect("records have a time");
+                early.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(std::mem::take(batch));
+            });
+            let mut output = output.activate();
+            while let Some(entry) = early.first_entry() {
+                if control_frontier.less_equal(entry.key()) {
+                    break;
+                }
+                let (time, (cap, batches)) = entry.remove_entry();
+                let table = Rc::clone(tables.at(time));
+                let now = context.clock.now();
+                let mut session = output.session_with_builder(&cap);
+                for batch in batches {
+                    let from = batch.from;
+                    partition.divide(&table, batch.records, now, &mut |to, records| {
+                        let count = records.len() as u64;
+                        session.give_container(&mut Batch { from, to, sequence, records });
+                        let message = Message {
+                            at: now,
+                            channel: id,
+                            sequence,
+                            from: context.worker,
+                            from_lane: from,
+                            to: WorkerId(context.place(to)),
+                            epoch: Epoch(time),
+                            records: count,
+                        };
+                        context.recorder.log(Record::Sent(message));
+                        sequence += 1;
+                    });
+                }
+            }
+            let oldest = data_frontier.frontier().first().copied().into_iter().chain(early.keys().next().copied()).min();
+            tables.retire(oldest);
+        }
+    });
+    routed
+}
+
+/// The record that a batch of `epoch` on `channel` has reached this worker.
+pub(super) fn received<D>(context: &Context, channel: OperatorId, epoch: Time, batch: &Batch<D>) -> Record {
+    let from = match batch.from {
+        Lane::Worker(worker) => worker,
+        Lane::Instance(instance) => WorkerId(context.place(instance.index)),
+    };
+    Record::Received(Message {
+        at: context.clock.now(),
+        channel,
+        sequence: batch.sequence,
+        from,
+        from_lane: batch.from,
+        to: context.worker,
+        epoch: Epoch(epoch),
+        records: batch.records.len() as u64,
+    })
+}

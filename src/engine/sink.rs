@@ -1,0 +1,57 @@
+//! Where records leave the dataflow.
+//!
+//! The sink records, per batch, when records of an epoch arrived. With the epoch's due time in the same log, latency needs no
+//! stamp in any record.
+
+use std::collections::BTreeMap;
+
+use timely::ExchangeData;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::{BatchStream, Context, Time};
+use crate::activity::{Activity, ActivityKind, Lane, Record};
+use crate::id::{InstanceId, OperatorId};
+use crate::time::Epoch;
+
+/// Sinks on a stream of batches.
+pub trait DrainToSink<'s, R> {
+    /// Gives each batch to `take` with its epoch, on the worker that produced it, and records its arrival at sink `id`.
+    ///
+    /// The stream that comes back carries nothing but a frontier, to probe for completion.
+    fn drain_to_sink<F: FnMut(Epoch, Vec<R>) + 'static>(self, context: &Context, id: OperatorId, take: F) -> StreamVec<'s, Time, ()>;
+}
+
+impl<'s, R: ExchangeData> DrainToSink<'s, R> for BatchStream<'s, R> {
+    fn drain_to_sink<F: FnMut(Epoch, Vec<R>) + 'static>(self, context: &Context, id: OperatorId, mut take: F) -> StreamVec<'s, Time, ()> {
+        let mut builder = OperatorBuilder::new("Sink".to_owned(), self.scope());
+        let mut input = builder.new_input(self, Pipeline);
+        let (_output, done) = builder.new_output::<Vec<()>>();
+        let context = context.clone();
+        builder.build(move |_| {
+            move |_| {
+                let mut arrived: BTreeMap<Time, u64> = BTreeMap::new();
+                let start = context.clock.now();
+                input.for_each(|cap, batch| {
+                    let epoch = *cap.least().expect("records have a time");
+                    *arrived.entry(epoch).or_default() += batch.records.len() as u64;
+                    take(Epoch(epoch), std::mem::take(&mut batch.records));
+                });
+                for (epoch, records) in arrived {
+                    context.recorder.log(Record::Activity(Activity {
+                        lane: Lane::Worker(context.worker),
+                        kind: ActivityKind::Sink,
+                        instance: InstanceId::new(id, context.worker.0),
+                        epoch: Epoch(epoch),
+                        start,
+                        end: start,
+                        records_in: records,
+                        records_out: 0,
+                    }));
+                }
+            }
+        });
+        done
+    }
+}

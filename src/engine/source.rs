@@ -1,0 +1,152 @@
+//! An open-loop source: emits what is due, pauses under backpressure, never forgets when a record was due.
+//!
+//! Every tick it emits the records that have become due since the last one as one epoch, or more when it has fallen behind
+//! (up to `catch_up` times the scheduled rate). The epoch's due time is that of its earliest record, so no record's latency is
+//! understated. While any instance is above its queue's mark it emits nothing, as Heron's spouts do.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use timely::ExchangeData;
+use timely::dataflow::operators::core::input::Handle;
+use timely::dataflow::{Scope, Stream};
+
+use super::batch::{Batch, BatchBuilder};
+use super::{BatchStream, Context, Time};
+use crate::activity::{Activity, ActivityKind, Lane, Record};
+use crate::id::{InstanceId, OperatorId};
+use crate::time::{Epoch, Timestamp};
+use crate::workload::RateSchedule;
+
+/// Progress is recorded this often.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// What a source emits and when.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// Its number in the topology.
+    pub operator: OperatorId,
+    /// When records are due.
+    pub schedule: RateSchedule,
+    /// Time between epochs; at least a millisecond.
+    pub tick: Duration,
+    /// How many times the scheduled rate it may emit when it has fallen behind; at least 1.
+    pub catch_up: f64,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+/// A source on one worker. Whoever drives the worker calls [`poll`](OpenLoop::poll).
+pub struct OpenLoop<D: ExchangeData + Clone> {
+    config: SourceConfig,
+    context: Context,
+    /// Instances of the job above their mark.
+    pressing: Arc<AtomicUsize>,
+    input: Option<Handle<Time, BatchBuilder<D>>>,
+    record: Box<dyn FnMut(u64) -> D>,
+    emitted: u64,
+    ticked: Time,
+    polled: Timestamp,
+    next_sample: Timestamp,
+    /// Epochs that were emitted and are not yet known to be complete.
+    open: Rc<RefCell<VecDeque<Time>>>,
+}
+
+impl<D: ExchangeData + Clone> OpenLoop<D> {
+    /// A source whose n-th record (from 0) is `record(n)`.
+    pub fn new(config: SourceConfig, context: &Context, pressing: Arc<AtomicUsize>, record: impl FnMut(u64) -> D + 'static) -> OpenLoop<D> {
+        OpenLoop {
+            config,
+            context: context.clone(),
+            pressing,
+            input: Some(Handle::new_with_builder()),
+            record: Box::new(record),
+            emitted: 0,
+            ticked: 0,
+            polled: Timestamp::ZERO,
+            next_sample: Timestamp::ZERO,
+            open: Rc::default(),
+        }
+    }
+
+    /// Its stream in `scope`.
+    pub fn stream<'s>(&mut self, scope: Scope<'s, Time>) -> BatchStream<'s, D> {
+        let stream: Stream<'s, Time, Batch<D>> = self.input.as_mut().expect("a source is built before it ends").to_stream(scope);
+        stream
+    }
+
+    /// Epochs that were emitted and are not yet known to be complete; whoever sees them complete removes them.
+    pub fn open_epochs(&self) -> Rc<RefCell<VecDeque<Time>>> {
+        Rc::clone(&self.open)
+    }
+
+    /// Records emitted so far.
+    pub fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
+    /// Emits what is due by now, if a tick has passed; says whether the source is still open.
+    pub fn poll(&mut self) -> bool {
+        let now = self.context.clock.now();
+        if now >= self.config.until {
+            if let Some(input) = self.input.take() {
+                self.sample(self.config.until);
+                input.close();
+            }
+            return false;
+        }
+        if now >= self.next_sample {
+            self.next_sample = now + SAMPLE;
+            self.sample(now);
+        }
+        let milliseconds = now.0 / 1_000_000;
+        let tick = milliseconds - milliseconds % (self.config.tick.as_millis() as u64).max(1);
+        if tick > self.ticked {
+            let passed = now.since(self.polled);
+            (self.ticked, self.polled) = (tick, now);
+            self.emit(tick, now, passed);
+        }
+        true
+    }
+
+    fn emit(&mut self, epoch: Time, now: Timestamp, passed: Duration) {
+        let input = self.input.as_mut().expect("an open source has its input");
+        input.advance_to(epoch);
+        let due = self.config.schedule.due(now) as u64;
+        let fastest = self.config.schedule.phases().iter().map(|phase| phase.rate.as_per_second()).fold(0.0, f64::max);
+        let at_most = (self.config.catch_up * fastest * passed.as_secs_f64()).ceil() as u64;
+        let count = due.saturating_sub(self.emitted).min(at_most);
+        if count > 0 && self.pressing.load(Ordering::SeqCst) == 0 {
+            let earliest = self.config.schedule.time_of(self.emitted + 1).expect("a due record has a time");
+            let records: Vec<D> = (self.emitted..self.emitted + count).map(&mut self.record).collect();
+            self.emitted += count;
+            let lane = Lane::Worker(self.context.worker);
+            let source = self.config.operator;
+            let recorder = &self.context.recorder;
+            recorder.log(Record::EpochOpened { at: now, source, epoch: Epoch(epoch), due: earliest, records: count });
+            recorder.log(Record::Activity(Activity {
+                lane,
+                kind: ActivityKind::Source,
+                instance: InstanceId::new(source, 0),
+                epoch: Epoch(epoch),
+                start: now,
+                end: self.context.clock.now(),
+                records_in: count,
+                records_out: count,
+            }));
+            self.open.borrow_mut().push_back(epoch);
+            input.send_batch(&mut Batch::new(lane, records));
+        }
+        // Nothing more comes in this epoch, so it need not wait for the next tick to complete.
+        input.advance_to(epoch + 1);
+    }
+
+    fn sample(&self, at: Timestamp) {
+        let (source, due) = (self.config.operator, self.config.schedule.due(at));
+        self.context.recorder.log(Record::Source { source, at, due, emitted: self.emitted });
+    }
+}

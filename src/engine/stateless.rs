@@ -1,0 +1,103 @@
+//! An elastic operator without state: any instance may take any record.
+//!
+//! The router gives each record to the instance with the fewest waiting. Rescaling changes how many instances it chooses
+//! from; nothing moves.
+
+use timely::ExchangeData;
+use timely::dataflow::channels::pact::DistributorPact;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::batch::{BatchBuilder, BatchStream, ByHeader};
+use super::router::{Partition, received, route};
+use super::serve::{Caps, Stations, Work};
+use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
+use crate::time::Timestamp;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::rc::Rc;
+
+/// Elastic operators without state on a stream of batches.
+pub trait ElasticStateless<'s, D> {
+    /// Turns each record into any number of results with `apply`, on `instances` instances at first.
+    ///
+    /// ```
+    /// # use thalweg::engine::word_count; // a whole job: see there
+    /// ```
+    fn elastic_flat_map<R: ExchangeData, F: FnMut(D, &mut Vec<R>) + 'static>(
+        self,
+        control: ControlStream<'s>,
+        context: &Context,
+        spec: &OperatorSpec,
+        instances: u32,
+        apply: F,
+    ) -> BatchStream<'s, R>;
+}
+
+impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
+    fn elastic_flat_map<R: ExchangeData, F: FnMut(D, &mut Vec<R>) + 'static>(
+        self,
+        control: ControlStream<'s>,
+        context: &Context,
+        spec: &OperatorSpec,
+        instances: u32,
+        mut apply: F,
+    ) -> BatchStream<'s, R> {
+        let scope = self.scope();
+        let routed = route(self, control, context, spec, instances, LeastWaiting { spec: spec.clone() });
+        let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
+        let activator = scope.activator_for(builder.operator_info().address);
+        let mut input = builder.new_input(routed, DistributorPact(|_| ByHeader));
+        let (output, results) = builder.new_output::<Batch<R>>();
+        let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
+        let (context, spec) = (context.clone(), spec.clone());
+        builder.build(move |_| {
+            let mut stations: Stations<D> = Stations::new(&context, &spec);
+            move |frontiers| {
+                input.for_each(|cap, batch| {
+                    let results = cap.retain_least(0).expect("records have a time");
+                    context.recorder.log(received(&context, spec.id, *results.time(), batch));
+                    let caps = Rc::new(Caps { results, ship: None });
+                    let records = std::mem::take(&mut batch.records);
+                    stations.station(batch.to).arrive(Work::new(&caps, records), context.clock.now());
+                });
+                stations.serve(&mut output.activate(), |_, record, results| apply(record, results));
+                stations.sample();
+                if !frontiers[0].is_empty() || !stations.is_empty() {
+                    stations.arm(&activator);
+                }
+            }
+        });
+        results
+    }
+}
+
+/// Gives each record to the instance with the fewest waiting records.
+struct LeastWaiting {
+    spec: OperatorSpec,
+}
+
+impl<D: 'static> Partition<D> for LeastWaiting {
+    type Table = u32;
+
+    fn next(&self, table: &u32, command: &Command) -> (u32, Option<Ack>) {
+        (command.parallelism.unwrap_or(*table), Some(Ack::Rerouted(self.spec.id)))
+    }
+
+    fn divide(&mut self, &instances: &u32, records: Vec<D>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
+        let gauges = &self.spec.gauges;
+        let mut least: BinaryHeap<Reverse<(u64, u32)>> = (0..instances).map(|index| Reverse((gauges.waiting(index), index))).collect();
+        let mut shares: Vec<Vec<D>> = (0..instances).map(|_| Vec::new()).collect();
+        for record in records {
+            let mut first = least.peek_mut().expect("there is an instance");
+            shares[first.0.1 as usize].push(record);
+            first.0.0 += 1;
+        }
+        for (index, share) in (0..).zip(shares) {
+            if !share.is_empty() {
+                gauges.add(index, share.len() as u64, now);
+                send(index, share);
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What a job is fed with: when records are due, and what is in them. Deterministic; seeds and times are passed in.
+
+mod schedule;
+mod text;
+
+pub use schedule::{Phase, RateSchedule, ScheduleError};
+pub use text::{Sentence, SentenceLength, Text, TextError};

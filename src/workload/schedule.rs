@@ -1,0 +1,131 @@
+//! When records are due: a rate for each phase of the run.
+//!
+//! Open loop: the schedule does not know how the job fares. Invariant: `due` counts without accumulated rounding, and
+//! `time_of(n)` is the first instant at which `due` reaches `n`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rate::Rate;
+use crate::time::Timestamp;
+
+/// From `start` on, until the next phase begins, records are due at `rate`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Time since the start of the run.
+    pub start: Duration,
+    /// Records per second.
+    pub rate: Rate,
+}
+
+/// A rate for each phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Phase>", into = "Vec<Phase>")]
+pub struct RateSchedule {
+    phases: Vec<Phase>,
+}
+
+/// Why phases are no schedule.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ScheduleError {
+    /// No phase begins at 0.
+    #[error("expected the first phase to start at 0 s, found {0:?}")]
+    FirstPhase(Option<Duration>),
+    /// Phases are not in order.
+    #[error("expected phases in the order of their starts, found {0:?} after {1:?}")]
+    Order(Duration, Duration),
+}
+
+impl RateSchedule {
+    /// The same rate for ever.
+    pub fn constant(rate: Rate) -> RateSchedule {
+        RateSchedule { phases: vec![Phase { start: Duration::ZERO, rate }] }
+    }
+
+    /// Phases in order, the first at 0.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn new(phases: Vec<Phase>) -> Result<RateSchedule, ScheduleError> {
+        match phases.first() {
+            Some(first) if first.start.is_zero() => {}
+            first => return Err(ScheduleError::FirstPhase(first.map(|phase| phase.start))),
+        }
+        for pair in phases.windows(2) {
+            if pair[1].start <= pair[0].start {
+                return Err(ScheduleError::Order(pair[1].start, pair[0].start));
+            }
+        }
+        Ok(RateSchedule { phases })
+    }
+
+    /// The phases.
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    /// The rate at `at`.
+    pub fn rate(&self, at: Timestamp) -> Rate {
+        let phase = self.phases.iter().rev().find(|phase| phase.start <= at.since(Timestamp::ZERO));
+        phase.expect("the first phase starts at 0").rate
+    }
+
+    /// Records due by `at`; the last one may be due in part.
+    pub fn due(&self, at: Timestamp) -> f64 {
+        let at = at.as_secs_f64();
+        let ends = self.phases[1..].iter().map(|phase| phase.start.as_secs_f64()).chain([f64::INFINITY]);
+        let due = |(phase, end): (&Phase, f64)| {
+            let lasts = at.min(end) - phase.start.as_secs_f64();
+            lasts.max(0.0) * phase.rate.as_per_second()
+        };
+        self.phases.iter().zip(ends).map(due).sum()
+    }
+
+    /// When the `n`-th record (counted from 1) is due; nothing if it never is.
+    pub fn time_of(&self, n: u64) -> Option<Timestamp> {
+        let mut left = n as f64;
+        let ends = self.phases[1..].iter().map(|phase| phase.start.as_secs_f64()).chain([f64::INFINITY]);
+        for (phase, end) in self.phases.iter().zip(ends) {
+            let (start, rate) = (phase.start.as_secs_f64(), phase.rate.as_per_second());
+            let in_phase = if rate == 0.0 { 0.0 } else { rate * (end - start) };
+            if left <= in_phase {
+                return Some(Timestamp::from_secs_f64(start + left / rate));
+            }
+            left -= in_phase;
+        }
+        None
+    }
+}
+
+impl TryFrom<Vec<Phase>> for RateSchedule {
+    type Error = ScheduleError;
+    fn try_from(phases: Vec<Phase>) -> Result<RateSchedule, ScheduleError> {
+        RateSchedule::new(phases)
+    }
+}
+
+impl From<RateSchedule> for Vec<Phase> {
+    fn from(schedule: RateSchedule) -> Vec<Phase> {
+        schedule.phases
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_add_up() {
+        let phase = |start, rate| Phase { start: Duration::from_secs(start), rate: Rate::per_second(rate) };
+        let schedule = RateSchedule::new(vec![phase(0, 10.0), phase(2, 0.0), phase(3, 5.0)]).unwrap();
+        let due = |seconds| schedule.due(Timestamp::from_secs_f64(seconds));
+        assert_eq!([due(0.0), due(1.5), due(2.0), due(2.9), due(4.0)], [0.0, 15.0, 20.0, 20.0, 25.0]);
+        assert_eq!(schedule.time_of(15), Some(Timestamp::from_secs_f64(1.5)));
+        assert_eq!(schedule.time_of(21), Some(Timestamp::from_secs_f64(3.2)));
+        assert_eq!(RateSchedule::constant(Rate::ZERO).time_of(1), None);
+        assert!(RateSchedule::new(vec![phase(1, 1.0)]).is_err());
+        assert!(RateSchedule::new(vec![phase(0, 1.0), phase(0, 1.0)]).is_err());
+    }
+}
