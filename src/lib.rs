@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod controller;
 pub mod dataflow;
+pub mod experiment;
 pub mod id;
 pub mod metrics;
 pub mod migration;
