@@ -4,6 +4,7 @@ pub mod activity;
 pub mod controller;
 pub mod dataflow;
 pub mod engine;
+pub mod experiment;
 pub mod id;
 pub mod metrics;
 pub mod migration;
