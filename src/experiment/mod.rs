@@ -1,7 +1,12 @@
-//! Recorded results: the rows a run leaves behind and the folder they are kept in.
+//! Experiments: what is to be run, running it, and the rows and folders a run leaves behind.
 //!
-//! A figure or a table is made from these files alone, never from a running host, so that everything printed can be made
-//! again from what was recorded.
+//! Definition, run and report are three steps with files between them. A figure or a table is made from recorded files
+//! alone, never from a running host, so that everything printed can be made again from what was recorded.
 
+pub mod definition;
+pub mod environment;
 pub mod folder;
+pub mod policies;
+pub mod record;
 pub mod rows;
+pub mod run;

@@ -1,0 +1,49 @@
+//! Where and how a run was made: what every row carries beside its numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// Revision, machine and command of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Revision of the program; ends in `-changed` when it was built from changed files.
+    pub revision: String,
+    /// Processor, cores and memory.
+    pub machine: String,
+    /// The command line.
+    pub command: String,
+    /// When it began, UTC, to the second.
+    pub started_utc: String,
+}
+
+impl Environment {
+    /// This process on this machine, now.
+    pub fn here() -> Environment {
+        Environment {
+            revision: env!("THALWEG_REVISION").to_owned(),
+            machine: machine(),
+            command: command(),
+            started_utc: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
+    }
+}
+
+fn command() -> String {
+    let mut words = std::env::args();
+    // The path of the program says nothing that helps to run it again.
+    words.next();
+    let quoted = words.map(|word| if word.contains(char::is_whitespace) { format!("'{word}'") } else { word });
+    std::iter::once("thalweg".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn machine() -> String {
+    let field = |path: &str, name: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kilobytes = field("/proc/meminfo", "MemTotal").and_then(|total| total.split(' ').next()?.parse::<u64>().ok());
+    let memory = kilobytes.map_or("unknown memory".to_owned(), |kilobytes| format!("{} GiB", kilobytes >> 20));
+    format!("{processor}, {cores} cores, {memory}, {} {}", std::env::consts::OS, std::env::consts::ARCH)
+}

@@ -1,0 +1,156 @@
+//! Keeping a run: its folder, its row, its part of the JSON that commands print.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::environment::Environment;
+use super::folder::{self, FolderError};
+use super::rows::{RunRow, configuration_text};
+use super::run::{RunFailure, RunResult};
+use crate::dataflow::{Configuration, Topology};
+
+/// What was asked of a run: `run.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The experiment, or `run`.
+    pub experiment: String,
+    /// The policy.
+    pub policy: String,
+    /// Where the job ran.
+    pub host: String,
+    /// Size of the run.
+    pub scale: String,
+    /// Index of the first sentence.
+    pub seed: u64,
+    /// Length of the run in seconds.
+    pub seconds: f64,
+    /// How many times faster control time ran than in the paper.
+    pub time_factor: f64,
+    /// How plans were carried out.
+    pub strategy: String,
+    /// Revision, machine, command.
+    pub environment: Environment,
+    /// The text.
+    pub text: String,
+    /// The job.
+    pub job: super::definition::JobDefinition,
+}
+
+/// What came of a run: `summary.json` and an entry of the JSON that `reproduce` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The policy.
+    pub policy: String,
+    /// Plans carried out.
+    pub actions: usize,
+    /// When the last plan was carried out, in seconds of the run; 0 if none was.
+    pub settle_s: f64,
+    /// Instances of each scalable operator at the end.
+    #[serde(rename = "final")]
+    pub last: BTreeMap<String, u32>,
+    /// The most instances of each scalable operator.
+    pub peak: BTreeMap<String, u32>,
+    /// Words that did not reach the sink.
+    pub records_lost: u64,
+    /// Words that reached the sink more than once.
+    pub records_duplicated: u64,
+    /// Words whose final count differs from the sequential count of what was emitted.
+    pub words_miscounted: u64,
+    /// Words that reached the sink, or should have.
+    pub records: u64,
+    /// Emitted over due records after the last plan was carried out.
+    pub achieved_over_offered: Option<f64>,
+    /// Sentences due but not emitted at the end.
+    pub lag_records: f64,
+    /// Seconds in which some operator had fewer instances than it needs.
+    pub under_provisioned_s: Option<f64>,
+    /// Instances more than needed, times the seconds they were there.
+    pub over_provisioned_instance_s: Option<f64>,
+    /// Latency from the due time, over the whole run.
+    pub latency_ns_p50: Option<u64>,
+    /// Latency from the due time, over the whole run.
+    pub latency_ns_p99: Option<u64>,
+    /// Activity records that did not fit and were dropped.
+    pub dropped_records: u64,
+}
+
+impl Summary {
+    /// The summary of a result.
+    pub fn of(policy: &str, result: &RunResult) -> Summary {
+        let by_name = |configuration: &Configuration| {
+            let scalable = result.topology.scalable();
+            scalable.map(|operator| (operator.name.clone(), configuration.parallelism(operator.id))).collect()
+        };
+        Summary {
+            policy: policy.to_owned(),
+            actions: result.actions(),
+            settle_s: result.settled_at().as_secs_f64(),
+            last: by_name(result.last_configuration()),
+            peak: by_name(&result.peak_configuration()),
+            records_lost: result.verdict.lost,
+            records_duplicated: result.verdict.duplicated,
+            words_miscounted: result.verdict.miscounted,
+            records: result.verdict.words,
+            achieved_over_offered: result.achieved_over_offered(),
+            lag_records: result.timeline.iter().rev().find_map(|row| row.lag_records).unwrap_or(0.0),
+            under_provisioned_s: result.under_provisioned().map(|time| time.as_secs_f64()),
+            over_provisioned_instance_s: result.over_provisioned_instance_s(),
+            latency_ns_p50: result.overall.ns_p50,
+            latency_ns_p99: result.overall.ns_p99,
+            dropped_records: result.dropped_records,
+        }
+    }
+}
+
+/// The row of a run, whether it has a result or failed.
+pub fn row(manifest: &Manifest, topology: &Topology, result: Result<&RunResult, &RunFailure>) -> RunRow {
+    let environment = manifest.environment.clone();
+    let asked = RunRow {
+        experiment: manifest.experiment.clone(),
+        policy: manifest.policy.clone(),
+        host: manifest.host.clone(),
+        scale: manifest.scale.clone(),
+        revision: environment.revision,
+        seed: manifest.seed,
+        machine: environment.machine,
+        command: environment.command,
+        started_utc: environment.started_utc,
+        ..RunRow::default()
+    };
+    let result = match result {
+        Ok(result) => result,
+        Err(failure) => return RunRow { error: Some(failure.to_string()), ..asked },
+    };
+    let summary = Summary::of(&manifest.policy, result);
+    RunRow {
+        actions: Some(summary.actions as u32),
+        settle_s: Some(summary.settle_s),
+        final_configuration: Some(configuration_text(topology, result.last_configuration())),
+        peak_configuration: Some(configuration_text(topology, &result.peak_configuration())),
+        records_lost: Some(summary.records_lost),
+        records_duplicated: Some(summary.records_duplicated),
+        achieved_over_offered: summary.achieved_over_offered,
+        under_provisioned_s: summary.under_provisioned_s,
+        over_provisioned_instance_s: summary.over_provisioned_instance_s,
+        latency_ns_p50: summary.latency_ns_p50,
+        latency_ns_p99: summary.latency_ns_p99,
+        dropped_records: Some(summary.dropped_records),
+        ..asked
+    }
+}
+
+/// Writes the files of a finished run into `folder`, which exists.
+///
+/// # Errors
+/// When a file cannot be written; files that are there are whole.
+pub fn write(folder: &Path, manifest: &Manifest, result: &RunResult) -> Result<(), FolderError> {
+    let manifest_text = toml::to_string(manifest).expect("a manifest has no value that TOML cannot hold");
+    let summary = serde_json::to_string_pretty(&Summary::of(&manifest.policy, result)).expect("a summary has text keys only");
+    folder::write_text(&folder.join(folder::RUN), &manifest_text)?;
+    folder::write_csv(&folder.join(folder::TIMELINE), &result.timeline)?;
+    folder::write_csv(&folder.join(folder::LATENCY), &result.latency)?;
+    folder::write_jsonl(&folder.join(folder::DECISIONS), &result.events)?;
+    folder::write_text(&folder.join(folder::SUMMARY), &format!("{summary}\n"))
+}
