@@ -8,6 +8,7 @@ pub mod id;
 pub mod metrics;
 pub mod migration;
 pub mod observation;
+pub mod plot;
 pub mod policy;
 pub mod rate;
 pub mod stats;
