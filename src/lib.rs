@@ -11,5 +11,6 @@ pub mod observation;
 pub mod plot;
 pub mod policy;
 pub mod rate;
+pub mod report;
 pub mod stats;
 pub mod time;
