@@ -1,0 +1,110 @@
+//! Figures, drawn from recorded rows only.
+//!
+//! Each figure is written as SVG and as PNG of the same drawing. It looks the same on every machine: the font is compiled
+//! in, the palette is one, and so is the order of policies.
+
+mod axis;
+mod canvas;
+mod palette;
+mod panel;
+mod sheet;
+mod timeline;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use plotters::coord::Shift;
+use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingArea, SVGBackend, WHITE};
+
+use canvas::{Canvas, Drawn, Medium};
+
+pub use timeline::{Column, Labels, timeline_figure};
+
+/// Why a figure could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// No columns, or more than anybody could read.
+    #[error("expected 1 to {most} policies to draw, found {found}")]
+    Columns {
+        /// Most columns of a figure.
+        most: usize,
+        /// Columns given.
+        found: usize,
+    },
+    /// The drawing library refused.
+    #[error("{}: cannot be drawn: {why}", path.display())]
+    Draw {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        why: String,
+    },
+    /// The file could not be written.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A drawing of a known size, in pixels of the PNG.
+trait Drawing {
+    /// Width and height.
+    fn size_px(&self) -> (u32, u32);
+
+    /// Draws it.
+    fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB>;
+}
+
+/// Pixels of the PNG to a unit of the SVG: sharp on a dense screen and in print, while both have the same shown size.
+const PIXELS_PER_UNIT: u32 = 2;
+
+/// Writes `drawing` as `<stem>.svg` and `<stem>.png`, each under its name only once it is whole.
+fn write_figure(drawing: &impl Drawing, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
+    let size = drawing.size_px();
+    let svg = write_whole(stem, "svg", |partial, path| {
+        let mut text = String::new();
+        draw_on(SVGBackend::with_string(&mut text, size).into_drawing_area(), Medium::Svg, drawing, path)?;
+        fs::write(partial, scaled_svg(&text, size)).map_err(|source| PlotError::Write { path: path.to_owned(), source })
+    })?;
+    let png = write_whole(stem, "png", |partial, path| {
+        draw_on(BitMapBackend::new(partial, size).into_drawing_area(), Medium::Bitmap, drawing, path)
+    })?;
+    Ok(vec![svg, png])
+}
+
+fn draw_on<DB: DrawingBackend>(area: DrawingArea<DB, Shift>, medium: Medium, drawing: &impl Drawing, path: &Path) -> Result<(), PlotError> {
+    let drawn = area.fill(&WHITE).and_then(|()| drawing.draw(&Canvas::new(&area, medium))).and_then(|()| area.present());
+    drawn.map_err(|error| PlotError::Draw { path: path.to_owned(), why: error.to_string() })
+}
+
+/// The SVG at its shown size, with round corners: plotters knows neither a scale nor line joins.
+fn scaled_svg(text: &str, (width, height): (u32, u32)) -> String {
+    let head = format!("<svg width=\"{width}\" height=\"{height}\"");
+    let scaled = format!(
+        "<svg width=\"{}\" height=\"{}\" stroke-linejoin=\"round\" stroke-linecap=\"butt\"",
+        width / PIXELS_PER_UNIT,
+        height / PIXELS_PER_UNIT
+    );
+    text.replacen(&head, &scaled, 1)
+}
+
+/// Makes `<stem>.<extension>` by `fill`, which writes to a name beside it with the same extension, since plotters takes
+/// the format from it.
+fn write_whole(stem: &Path, extension: &str, fill: impl FnOnce(&Path, &Path) -> Result<(), PlotError>) -> Result<PathBuf, PlotError> {
+    let name = stem.file_name().unwrap_or_default().to_string_lossy();
+    let path = stem.with_file_name(format!("{name}.{extension}"));
+    let partial = stem.with_file_name(format!(".{name}.{}.partial.{extension}", std::process::id()));
+    let renamed = |()| fs::rename(&partial, &path).map_err(|source| PlotError::Write { path: path.clone(), source });
+    match fill(&partial, &path).and_then(renamed) {
+        Ok(()) => Ok(path),
+        Err(error) => {
+            // It may not even exist; the first error is the one to report.
+            let _ = fs::remove_file(&partial);
+            Err(error)
+        }
+    }
+}
