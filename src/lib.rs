@@ -1,6 +1,7 @@
 //! Thalweg.
 
 pub mod activity;
+pub mod cli;
 pub mod controller;
 pub mod dataflow;
 pub mod engine;

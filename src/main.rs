@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `thalweg`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    thalweg::cli::main()
+}

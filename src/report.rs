@@ -3,22 +3,7 @@
 //! Takes recorded rows and the numbers of the paper, gives text; the same rows give the same text. What is not known on a
 //! side is `-`. A cell with a slash shows the paper's number first and ours second.
 
-use crate::experiment::rows::{RunRow, policy_rank};
-
-/// What a paper reports of one policy; what it does not say is empty.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PaperRow {
-    /// Name of the policy, as in [`RunRow::policy`].
-    pub policy: String,
-    /// Scaling actions.
-    pub actions: Option<u32>,
-    /// Final instances, in the form of [`RunRow::final_configuration`]: `flatmap=10 count=20`.
-    pub final_configuration: Option<String>,
-    /// Time to converge.
-    pub settle_s: Option<f64>,
-    /// Where the numbers stand and what is to know about them; printed below the table. May be empty.
-    pub note: String,
-}
+use crate::experiment::rows::{PaperRow, RunRow, policy_rank};
 
 const HEADER: [&str; 7] = [
     "policy",

@@ -1,8 +1,11 @@
 //! Keeping a run: its folder, its row, its part of the JSON that commands print.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
@@ -10,6 +13,26 @@ use super::folder::{self, FolderError};
 use super::rows::{RunRow, configuration_text};
 use super::run::{RunFailure, RunResult};
 use crate::dataflow::{Configuration, Topology};
+
+/// Length of a row of the timeline.
+pub const ROW_WINDOW: Duration = Duration::from_millis(500);
+
+/// The definition of an experiment, in the folder of its runs.
+pub const DEFINITION: &str = "definition.toml";
+
+/// Reads a TOML file of a run folder.
+///
+/// # Errors
+/// When it cannot be read or is not what it should be; the error names the file and the place.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
+    let text = std::fs::read_to_string(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
+        let line = before.lines().count().max(1) as u64;
+        let found = text.lines().nth(line as usize - 1).unwrap_or_default().to_owned();
+        FolderError::Line { path: path.to_owned(), line, expected: error.message().to_owned(), found }
+    })
+}
 
 /// What was asked of a run: `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +57,10 @@ pub struct Manifest {
     pub environment: Environment,
     /// The text.
     pub text: String,
+    /// Names of the operators a policy may rescale.
+    pub operators: Vec<String>,
+    /// Instances each of them needs, where known.
+    pub needed: BTreeMap<String, u32>,
     /// The job.
     pub job: super::definition::JobDefinition,
 }
@@ -101,6 +128,25 @@ impl Summary {
             latency_ns_p99: result.overall.ns_p99,
             dropped_records: result.dropped_records,
         }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |instances: &BTreeMap<String, u32>| {
+            let parts: Vec<String> = instances.iter().map(|(name, instances)| format!("{name} {instances}")).collect();
+            parts.join(", ")
+        };
+        let milliseconds = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format!("{:.1} ms", ns as f64 / 1e6));
+        writeln!(f, "policy              {}", self.policy)?;
+        writeln!(f, "actions             {} (settled at {:.1} s)", self.actions, self.settle_s)?;
+        writeln!(f, "instances           {} at the end, at most {}", list(&self.last), list(&self.peak))?;
+        let achieved = self.achieved_over_offered.map_or("-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
+        writeln!(f, "achieved / offered  {achieved} after settling; {:.0} sentences behind at the end", self.lag_records)?;
+        let (p50, p99) = (milliseconds(self.latency_ns_p50), milliseconds(self.latency_ns_p99));
+        writeln!(f, "latency             p50 {p50}, p99 {p99}, from the due time")?;
+        let (words, lost, twice, wrong) = (self.records, self.records_lost, self.records_duplicated, self.words_miscounted);
+        writeln!(f, "words               {words}: {lost} lost, {twice} duplicated, {wrong} miscounted")
     }
 }
 

@@ -117,6 +117,23 @@ pub struct RunRow {
     pub dropped_records: Option<u64>,
 }
 
+/// What a paper reports of one policy; what it does not say is empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaperRow {
+    /// Name of the policy, as in [`RunRow::policy`].
+    pub policy: String,
+    /// Scaling actions.
+    pub actions: Option<u32>,
+    /// Final instances, in the form of [`RunRow::final_configuration`]: `flatmap=10 count=20`.
+    pub final_configuration: Option<String>,
+    /// Time to converge.
+    pub settle_s: Option<f64>,
+    /// Where the numbers stand and what is to know about them; printed below the table. May be empty.
+    #[serde(default)]
+    pub note: String,
+}
+
 impl TimelineRow {
     /// The rows of a window: one an operator, in the order of the topology.
     ///

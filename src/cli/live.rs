@@ -1,0 +1,70 @@
+//! The live line of a run, on standard error: a bar on a terminal, a line an action elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::controller::{Event, EventKind};
+use crate::dataflow::Topology;
+use crate::experiment::rows::configuration_text;
+use crate::experiment::run::Status;
+
+/// Shows how a run stands.
+pub(super) struct Live {
+    bar: ProgressBar,
+    policy: String,
+    topology: Topology,
+    /// Time of the last event that was shown.
+    shown: Option<Event>,
+}
+
+impl Live {
+    /// The live line of a run of `policy` that lasts `duration`.
+    pub(super) fn new(policy: &str, topology: &Topology, duration: Duration) -> Live {
+        let bar = ProgressBar::new(duration.as_millis() as u64);
+        let style = ProgressStyle::with_template("{prefix:>8} {bar:20.cyan/blue} {msg}").expect("a template of our own");
+        bar.set_style(style.progress_chars("━╸─"));
+        bar.set_prefix(policy.to_owned());
+        Live { bar, policy: policy.to_owned(), topology: topology.clone(), shown: None }
+    }
+
+    /// Shows a window.
+    pub(super) fn show(&mut self, status: Status<'_>) {
+        let window = &status.observation.window;
+        self.bar.set_position(window.end.0 / 1_000_000);
+        let source = status.observation.sources.first();
+        let (achieved, offered) = source.map_or((0.0, 0.0), |s| (s.achieved.as_per_second(), s.offered.as_per_second()));
+        let lag = source.map_or(0.0, |source| source.lag_records);
+        let latency = status.observation.latency.ns_p99.map_or("-".to_owned(), |ns| format!("{:.0} ms", ns as f64 / 1e6));
+        self.bar.set_message(format!(
+            "{:.1} s  {}  {achieved:.0} of {offered:.0} sentences/s  lag {lag:.0}  p99 {latency}",
+            window.end.as_secs_f64(),
+            configuration_text(&self.topology, &status.observation.configuration),
+        ));
+        if let Some(event) = status.last_event
+            && self.shown.as_ref() != Some(event)
+        {
+            self.event(event);
+            self.shown = Some(event.clone());
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        let text = |configuration| configuration_text(&self.topology, configuration);
+        let line = match &event.kind {
+            EventKind::Rescaling { before, after, reason, bins, .. } => {
+                format!("rescales {} -> {} ({bins} bins move): {reason}", text(before), text(after))
+            }
+            EventKind::Refused { why, .. } => format!("plan refused: {why}"),
+            EventKind::Migrated { configuration } => format!("runs as {}", text(configuration)),
+            EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => return,
+        };
+        let line = format!("{:>8} {:>6.1} s  {line}", self.policy, event.at.as_secs_f64());
+        if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
+    }
+
+    /// Ends the line.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

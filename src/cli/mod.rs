@@ -1,0 +1,96 @@
+//! The command line: one file a subcommand.
+//!
+//! Standard output carries results, standard error everything else. Exit code 2 means that what was asked for is wrong (a
+//! flag, a file, a name), 1 that it was right and failed.
+
+mod completions;
+mod live;
+mod plot;
+mod reproduce;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+/// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do it.
+#[derive(Debug, Parser)]
+#[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
+#[command(after_help = "Start here:\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
+                        thalweg run --policy ds2          one policy, live\n  thalweg help run                  all about a command")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a word count on your text under a policy and watch it rescale itself.
+    Run(run::Args),
+    /// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
+    Reproduce(reproduce::Args),
+    /// Draw the figure of a run folder anew, from its recorded rows.
+    Plot(plot::Args),
+    /// Print completions for your shell.
+    Completions(completions::Args),
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+enum Failure {
+    /// What was asked for is wrong: exit code 2.
+    Usage(anyhow::Error),
+    /// It was right and failed: exit code 1.
+    Run(anyhow::Error),
+}
+
+/// Marks an error as one of what was asked for.
+fn usage(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::Usage(error.into())
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Run(error.into())
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let done = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Reproduce(args) => reproduce::reproduce(&args),
+        Command::Plot(args) => plot::plot(&args),
+        Command::Completions(args) => completions::completions(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(error)) => {
+            eprintln!("thalweg: {error:#}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Run(error)) => {
+            eprintln!("thalweg: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version as clap prints them; an error as one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
+        // A closed pipe is the reader's business.
+        let _ = error.print();
+        return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    }
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let line: Vec<&str> = what.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    eprintln!("thalweg: {} (see 'thalweg --help')", line.join(" "));
+    ExitCode::from(2)
+}

@@ -1,0 +1,82 @@
+//! `thalweg plot`: the figure of a run folder from its recorded rows.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use super::{Failure, usage};
+use crate::controller::{Event, EventKind};
+use crate::experiment::definition::Definition;
+use crate::experiment::record::{DEFINITION, Manifest};
+use crate::experiment::rows::policy_rank;
+use crate::experiment::{folder, record};
+use crate::plot::{Column, Labels, timeline_figure};
+
+/// Draw the figure of a run folder anew, from its recorded rows.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A folder that `run` or `reproduce` wrote.
+    run: PathBuf,
+    /// Print one JSON object instead of file names.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn plot(args: &Args) -> Result<(), Failure> {
+    let files = draw(&args.run).map_err(|failure| match failure {
+        // Everything that can be wrong here is in the folder that was named.
+        Failure::Run(error) | Failure::Usage(error) => Failure::Usage(error),
+    })?;
+    if args.json {
+        println!("{}", serde_json::json!({ "figure_files": files }));
+    } else {
+        files.iter().for_each(|file| println!("{}", file.display()));
+    }
+    Ok(())
+}
+
+/// Draws what is recorded in `folder`: one run, or one run a policy in folders of its own.
+pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut runs: Vec<PathBuf> = Vec::new();
+    if folder.join(folder::RUN).is_file() {
+        runs.push(folder.to_owned());
+    } else {
+        let entries = folder.read_dir().map_err(|why| usage(anyhow!("{}: expected a run folder: {why}", folder.display())))?;
+        runs.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.join(folder::RUN).is_file()));
+    }
+    let mut read = runs.iter().map(|run| column(run)).collect::<Result<Vec<_>, Failure>>()?;
+    read.sort_by(|a, b| (policy_rank(&a.1.policy), &a.1.policy).cmp(&(policy_rank(&b.1.policy), &b.1.policy)));
+    let Some((_, first)) = read.first() else {
+        return Err(usage(anyhow!("{}: expected a run folder with a {}, or folders with one, found none", folder.display(), folder::RUN)));
+    };
+    let definition = folder.join(DEFINITION);
+    let title = if definition.is_file() {
+        record::read_toml::<Definition>(&definition)?.title
+    } else {
+        format!("Word count under '{}'", first.policy)
+    };
+    let environment = &first.environment;
+    let limited = if first.job.flatmap.limit.is_some() { "instances limited, not processor speed" } else { "instances limited by the processor" };
+    let footer = format!(
+        "revision {}, seed {}, scale {}, control time x {}, {limited}; {}; {}",
+        environment.revision, first.seed, first.scale, first.time_factor, environment.machine, environment.command
+    );
+    let labels = Labels { title, rate_unit: "sentences/s".to_owned(), footer, needed: first.needed.clone() };
+    let stem = folder.join(&first.experiment);
+    let columns: Vec<Column> = read.into_iter().map(|(column, _)| column).collect();
+    Ok(timeline_figure(&columns, &labels, &stem)?)
+}
+
+fn column(run: &Path) -> Result<(Column, Manifest), Failure> {
+    let manifest: Manifest = record::read_toml(&run.join(folder::RUN))?;
+    let events: Vec<Event> = folder::read_jsonl(&run.join(folder::DECISIONS))?;
+    let actions = events.iter().filter(|event| matches!(event.kind, EventKind::Migrated { .. }));
+    let column = Column {
+        policy: manifest.policy.clone(),
+        timeline: folder::read_csv(&run.join(folder::TIMELINE))?,
+        latency: folder::read_csv(&run.join(folder::LATENCY))?,
+        actions_s: actions.map(|event| event.at.as_secs_f64()).collect(),
+        operators: manifest.operators.clone(),
+    };
+    Ok((column, manifest))
+}

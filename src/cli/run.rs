@@ -1,0 +1,180 @@
+//! `thalweg run`: a word count under a policy.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use super::live::Live;
+use super::plot::draw;
+use super::reproduce::out_folder;
+use super::{Failure, usage};
+use crate::experiment::definition::{JobDefinition, OperatorDefinition};
+use crate::experiment::environment::Environment;
+use crate::experiment::record::{self, Manifest, Summary};
+use crate::experiment::run::{RunSpec, run as run_job};
+use crate::experiment::{folder, policies};
+use crate::migration::Strategy;
+use crate::rate::Rate;
+use crate::workload::{SentenceLength, Text};
+
+/// Run a word count on your text under a policy and watch it rescale itself.
+///
+/// Sentences are read in a loop and offered at a fixed rate, whether the job keeps up or not. FlatMap splits them into words,
+/// Count counts the words. By default an instance of FlatMap is limited to 100,000 sentences a minute and one of Count to
+/// 1,000,000 words a minute, so that dozens of instances fit on a few cores; with '--limits none' instances run as fast as
+/// the processor allows, at most one a worker. At the end the counts are compared with a plain sequential count.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
+                        thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json")]
+pub(super) struct Args {
+    /// A UTF-8 text file; by default Cicero's Liber Primus.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Cut sentences to exactly so many words; as the text has them by default.
+    #[arg(long, value_name = "N")]
+    words: Option<usize>,
+    /// The policy: hold, dhalion, heron or ds2.
+    #[arg(long, default_value = "ds2")]
+    policy: String,
+    /// Sentences offered: per second, or with a unit such as 1000000/min or 2.5k/s.
+    #[arg(long, default_value = "300000/min", allow_hyphen_values = true)]
+    rate: String,
+    /// Seconds of run.
+    #[arg(long, default_value_t = 20.0, allow_hyphen_values = true)]
+    duration: f64,
+    /// Limits of instances: heron (see above) or none.
+    #[arg(long, default_value = "heron")]
+    limits: String,
+    /// Worker threads.
+    #[arg(long, default_value_t = 2)]
+    workers: u32,
+    /// Bins of Count, a power of two.
+    #[arg(long, default_value_t = 4096)]
+    bins: u32,
+    /// How bins move: all-at-once or fluid (one at a time).
+    #[arg(long, default_value = "all-at-once")]
+    strategy: String,
+    /// How many times faster control time runs than published: 30 makes a 60 s policy interval 2 s.
+    #[arg(long, default_value_t = 30.0, allow_hyphen_values = true)]
+    time_factor: f64,
+    /// Index of the first sentence.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Folder for rows and figure; a new one below runs/ by default.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Keep the activity log itself too.
+    #[arg(long)]
+    record: bool,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A source on one thread emits no more than this; beyond it the source would be the bottleneck.
+const MOST_SENTENCES_PER_SECOND: f64 = 5e6;
+/// A day.
+const MOST_SECONDS: f64 = 86_400.0;
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let definition = definition(args)?;
+    let length = definition.sentence_length();
+    let text = Arc::new(read_text(args.text.as_deref(), length)?);
+    let strategy: Strategy = args.strategy.parse().map_err(|why| usage(anyhow!("--strategy: {why}")))?;
+    let duration = Duration::from_secs_f64(args.duration);
+    let job = definition.word_count(Arc::clone(&text), args.seed, duration);
+    let topology = job.topology();
+    let policy = policies::policy(&args.policy, &topology, args.time_factor).map_err(|why| usage(anyhow!("--policy: {why}")))?;
+    let controller = policies::pacing(args.time_factor, strategy);
+    let environment = Environment::here();
+    let out = out_folder(args.out.as_deref(), &format!("run-{}", args.policy), &environment)?;
+    let needed = definition.needed(&text);
+    let manifest = Manifest {
+        experiment: "run".to_owned(),
+        policy: args.policy.clone(),
+        host: "engine".to_owned(),
+        scale: "-".to_owned(),
+        seed: args.seed,
+        seconds: args.duration,
+        time_factor: args.time_factor,
+        strategy: strategy.to_string(),
+        environment,
+        text: args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string()),
+        operators: topology.scalable().map(|operator| operator.name.clone()).collect(),
+        needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
+        job: definition,
+    };
+    let mut live = Live::new(&args.policy, &topology, duration);
+    let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
+    let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    let result = run_job(spec, activity.as_deref(), |status| live.show(status));
+    live.finish();
+    folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
+    let result = result?;
+    record::write(&out, &manifest, &result)?;
+    let figure_files = draw(&out)?;
+    let summary = Summary::of(&args.policy, &result);
+    if args.json {
+        println!("{}", serde_json::json!({ "run": out, "summary": summary, "figure_files": figure_files }));
+    } else {
+        print!("{summary}");
+        println!("folder              {}", out.display());
+        figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
+    }
+    Ok(())
+}
+
+/// The job that the flags describe, each checked.
+fn definition(args: &Args) -> Result<JobDefinition, Failure> {
+    let rate: Rate = args.rate.parse().map_err(|why| usage(anyhow!("--rate: {why}")))?;
+    let check = |holds: bool, name: &str, expected: String, found: String| {
+        if holds { Ok(()) } else { Err(usage(anyhow!("--{name}: expected {expected}, found {found}"))) }
+    };
+    let per_second = rate.as_per_second();
+    let most = format!("more than 0 and at most {MOST_SENTENCES_PER_SECOND:.0} sentences/s (one source thread)");
+    check(per_second > 0.0 && per_second <= MOST_SENTENCES_PER_SECOND, "rate", most, format!("'{}'", args.rate))?;
+    let seconds = args.duration;
+    check(seconds > 0.0 && seconds <= MOST_SECONDS, "duration", "seconds, more than 0 and at most a day".into(), seconds.to_string())?;
+    let factor = args.time_factor;
+    check((1.0..=600.0).contains(&factor), "time-factor", "a factor from 1 to 600".into(), factor.to_string())?;
+    check((1..=64).contains(&args.workers), "workers", "1 to 64 worker threads".into(), args.workers.to_string())?;
+    let bins_fit = args.bins.is_power_of_two() && args.bins <= 1 << 16;
+    check(bins_fit, "bins", "a power of two, at most 65536".into(), args.bins.to_string())?;
+    check(args.words != Some(0), "words", "sentences of at least one word".into(), "0".into())?;
+    let limits = match args.limits.as_str() {
+        "heron" => Some((Rate::per_minute(1e5), Rate::per_minute(1e6))),
+        "none" => None,
+        other => return Err(usage(anyhow!("--limits: expected 'heron' or 'none', found '{other}'"))),
+    };
+    let operator = |limit: Option<Rate>| OperatorDefinition {
+        limit,
+        instances: 1,
+        // More instances than workers give a processor nothing.
+        max_parallelism: if limit.is_some() { 128 } else { args.workers },
+        queue_high_s: 0.5,
+        queue_low_s: 0.48,
+    };
+    Ok(JobDefinition {
+        words_per_sentence: args.words,
+        source_rate: rate,
+        tick_ms: 10,
+        catch_up: 2.0,
+        bins: args.bins,
+        workers: args.workers,
+        flatmap: operator(limits.map(|(flat_map, _)| flat_map)),
+        count: operator(limits.map(|(_, count)| count)),
+    })
+}
+
+fn read_text(path: Option<&Path>, length: SentenceLength) -> Result<Text, Failure> {
+    let Some(path) = path else { return Ok(Text::liber_primus(length)) };
+    let wrong = |why: String| usage(anyhow!("--text {}: {why}", path.display()));
+    let bytes = std::fs::read(path).map_err(|why| wrong(format!("expected a readable file: {why}")))?;
+    let text = String::from_utf8(bytes).map_err(|why| {
+        let at = why.utf8_error().valid_up_to();
+        wrong(format!("expected UTF-8, found the byte 0x{:02x} at position {at}", why.as_bytes()[at]))
+    })?;
+    Text::new(&text, length).map_err(|why| wrong(why.to_string()))
+}
