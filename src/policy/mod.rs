@@ -4,10 +4,14 @@
 //! come in through [`Policy::decide`]; what it wants and why goes out as a [`Decision`]. The controller calls it once a
 //! window, never during a migration, and validates the plan.
 
+mod ds2;
+#[cfg(test)]
+mod fixture;
 mod hold;
 mod reason;
 mod scripted;
 
+pub use ds2::{Demand, Ds2, Ds2Config, demands, round_up, workers_needed};
 pub use hold::Hold;
 pub use reason::Reason;
 pub use scripted::Scripted;
