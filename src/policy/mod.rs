@@ -8,12 +8,14 @@ pub mod dhalion;
 mod ds2;
 #[cfg(test)]
 mod fixture;
+pub mod heron;
 mod hold;
 mod reason;
 mod scripted;
 
 pub use dhalion::{Dhalion, DhalionConfig};
 pub use ds2::{Demand, Ds2, Ds2Config, demands, round_up, workers_needed};
+pub use heron::{Heron, HeronConfig};
 pub use hold::Hold;
 pub use reason::Reason;
 pub use scripted::Scripted;
