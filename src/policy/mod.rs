@@ -4,10 +4,18 @@
 //! come in through [`Policy::decide`]; what it wants and why goes out as a [`Decision`]. The controller calls it once a
 //! window, never during a migration, and validates the plan.
 
+pub mod dhalion;
+mod ds2;
+#[cfg(test)]
+mod fixture;
+pub mod heron;
 mod hold;
 mod reason;
 mod scripted;
 
+pub use dhalion::{Dhalion, DhalionConfig};
+pub use ds2::{Demand, Ds2, Ds2Config, demands, round_up, workers_needed};
+pub use heron::{Heron, HeronConfig};
 pub use hold::Hold;
 pub use reason::Reason;
 pub use scripted::Scripted;

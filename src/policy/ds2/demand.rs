@@ -1,0 +1,187 @@
+//! Equations 7 and 8 of DS2: how many instances each operator would need for what the sources offer.
+//!
+//! Takes a topology and one observation; gives a [`Demand`] for every operator in topological order, with nothing rounded.
+//! Invariant: one pass in that order suffices, because each operator's demand follows from those of its inputs, and every
+//! number is finite: what cannot be measured is absent, never infinite. The paper is `papers/ds2-osdi18.md`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataflow::{Role, Topology};
+use crate::id::OperatorId;
+use crate::observation::Observation;
+use crate::rate::Rate;
+
+/// What the offered load asks of one operator, and what was measured of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Demand {
+    /// The operator.
+    pub operator: OperatorId,
+    /// Records per second it must process to keep up with the sources; nothing for a source, or when a rate on the way
+    /// from the sources is not known.
+    pub target: Option<Rate>,
+    /// Records per second it gives out when it keeps up (equation 8); a source's is its offered rate.
+    pub output: Option<Rate>,
+    /// Aggregated true processing rate (equation 5); nothing when no instance worked, or none finished a record.
+    pub true_processing_rate: Option<Rate>,
+    /// Aggregated true output rate (equation 6).
+    pub true_output_rate: Option<Rate>,
+    /// Instances of which the aggregated rates are sums.
+    pub measured_instances: u32,
+}
+
+impl Demand {
+    /// Instances needed, a fraction (equation 7 before rounding); nothing without a target or a true rate.
+    ///
+    /// The paper divides the aggregated rate by the parallelism. Where some instances did no work in the window their
+    /// rates are undefined and missing from the sum, so the sum is divided by the number of instances that have a rate:
+    /// the mean over those that were measured stands for all.
+    // papers/ds2-osdi18.md#eq7
+    pub fn instances(&self) -> Option<f64> {
+        let instance_rate = self.instance_rate()?.as_per_second();
+        Some((self.target?.as_per_second() / instance_rate).min(f64::MAX))
+    }
+
+    /// True processing rate of one instance, the mean of those measured; never 0.
+    pub fn instance_rate(&self) -> Option<Rate> {
+        let mean = self.true_processing_rate?.as_per_second() / f64::from(self.measured_instances);
+        (mean > 0.0).then(|| Rate::per_second(mean))
+    }
+
+    /// Records given out per record processed; nothing without a true processing rate.
+    pub fn selectivity(&self) -> Option<f64> {
+        Some(self.true_output_rate?.as_per_second() / self.true_processing_rate?.as_per_second())
+    }
+}
+
+/// The demand of every operator of `topology`, sources and sinks included, in topological order.
+///
+/// An operator whose selectivity is not known leaves the operators after it without a target, unless nothing is offered
+/// to it: then nothing leaves it either. A source without a sample in the window counts as not known.
+///
+/// # Panics
+/// If the observation is not of this topology.
+// papers/ds2-osdi18.md#eq8
+pub fn demands(topology: &Topology, observation: &Observation) -> Vec<Demand> {
+    let mut demands: Vec<Demand> = Vec::with_capacity(topology.operators().len());
+    for operator in topology.operators() {
+        let metrics = observation.operator(operator.id);
+        let measured_instances = metrics.measured_instances() as u32;
+        let mut demand = Demand {
+            operator: operator.id,
+            target: None,
+            output: None,
+            // A rate of 0 over some useful time is a batch that has not ended yet, not a speed to divide by.
+            true_processing_rate: metrics.true_processing_rate().filter(|rate| *rate > Rate::ZERO),
+            true_output_rate: metrics.true_output_rate(),
+            measured_instances,
+        };
+        if operator.role == Role::Source {
+            // Equation 8, first case: the rate set from outside, whatever the source achieved.
+            let offered = observation.sources.iter().find(|source| source.operator == operator.id).map(|source| source.offered);
+            demand.output = offered;
+        } else {
+            let from = |input: OperatorId| demands[input.0 as usize].output.map(Rate::as_per_second);
+            demand.target = topology.inputs(operator.id).map(from).sum::<Option<f64>>().map(finite);
+            // Equation 8, second case: the unrounded demand times the selectivity.
+            demand.output = match (demand.target, demand.selectivity()) {
+                (Some(Rate::ZERO), _) => Some(Rate::ZERO),
+                (Some(target), Some(selectivity)) => Some(finite(target.as_per_second() * selectivity)),
+                _ => None,
+            };
+        }
+        demands.push(demand);
+    }
+    demands
+}
+
+/// Instances from a fraction of instances: rounded up, at least 1.
+///
+/// `tolerance` is the relative excess that is taken for rounding error of the measurement rather than for load: with
+/// 1e-6, 10.0000001 gives 10 and 10.1 gives 11. Values that do not fit saturate; NaN gives 1.
+pub fn round_up(instances: f64, tolerance: f64) -> u32 {
+    ((instances - instances * tolerance).ceil() as u32).max(1)
+}
+
+/// Workers needed where operators share workers, as on timely: the sum of the fractional demands, rounded up once.
+///
+/// There is no decision by operator then: every worker runs every operator. Operators without a demand (sources, and
+/// those that were not measured) add nothing.
+// papers/ds2-osdi18.md#shared-workers
+pub fn workers_needed(demands: &[Demand], tolerance: f64) -> u32 {
+    round_up(demands.iter().filter_map(Demand::instances).sum(), tolerance)
+}
+
+/// The rate, at most the largest number there is: a product of many selectivities must not become infinite.
+fn finite(per_second: f64) -> Rate {
+    Rate::per_second(per_second.min(f64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::Configuration;
+    use crate::policy::fixture;
+
+    /// Sources (each 100 or so), Op1 and Op2 in a row, as in the unit tests of the released program.
+    fn row(sources: &[f64], op1: (f64, f64), op2: (f64, f64)) -> Vec<u32> {
+        let count = sources.len() as u32;
+        let names: Vec<String> = (0..count).map(|index| format!("source{index}")).collect();
+        let mut operators: Vec<_> = names.iter().map(|name| (name.as_str(), Role::Source, 1)).collect();
+        operators.extend([("op1", Role::Stateless, 1000), ("op2", Role::Stateless, 1000)]);
+        let mut edges: Vec<_> = (0..count).map(|source| (source, count)).collect();
+        edges.push((count, count + 1));
+        let topology = Topology::new(&operators, &edges).unwrap();
+        let mut observation = fixture::idle(&topology, &Configuration::ones(&topology), 10.0, 10.0);
+        for (index, &rate) in sources.iter().enumerate() {
+            fixture::source(&mut observation, OperatorId(index as u32), rate, rate);
+        }
+        fixture::true_rates(&mut observation, OperatorId(count), &[op1]);
+        fixture::true_rates(&mut observation, OperatorId(count + 1), &[op2]);
+        demands(&topology, &observation).iter().filter_map(Demand::instances).map(|fraction| round_up(fraction, 1e-6)).collect()
+    }
+
+    #[test]
+    fn the_facts_of_the_released_programs_unit_tests_hold() {
+        assert_eq!(row(&[100.0], (50.0, 400.0), (100.0, 200.0)), [2, 8]);
+        assert_eq!(row(&[200.0], (40.0, 700.0), (99.0, 200.0)), [5, 36]);
+        assert_eq!(row(&[200.0], (10.0, 700.0), (201.0, 200.0)), [20, 70]);
+        assert_eq!(row(&[100.0, 100.0], (50.0, 400.0), (100.0, 200.0)), [4, 16]);
+        assert_eq!(row(&[200.0, 200.0], (40.0, 700.0), (99.0, 200.0)), [10, 71]);
+        assert_eq!(row(&[200.0, 200.0], (10.0, 700.0), (201.0, 200.0)), [40, 140]);
+    }
+
+    #[test]
+    fn rounding_up_forgives_a_millionth_and_nothing_else() {
+        for (fraction, instances) in
+            [(10.0, 10), (10.000_000_1, 10), (10.000_1, 11), (9.2, 10), (0.0, 1), (1e-300, 1), (f64::NAN, 1), (1e300, u32::MAX)]
+        {
+            assert_eq!(round_up(fraction, 1e-6), instances, "{fraction}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_absent_and_so_is_what_follows_from_it() {
+        let topology = fixture::word_count();
+        let mut observation = fixture::idle(&topology, &fixture::instances(1, 1), 60.0, 60.0);
+        fixture::source(&mut observation, OperatorId(0), 100.0, 0.0);
+        fixture::true_rates(&mut observation, OperatorId(2), &[(50.0, 50.0)]);
+        let found = demands(&topology, &observation);
+        assert_eq!(found[1].target, Some(Rate::per_second(100.0)));
+        assert_eq!((found[1].instances(), found[2].target, found[2].instances()), (None, None, None));
+        assert_eq!(workers_needed(&found, 1e-6), 1);
+        // Nothing offered: the target is 0 all the way down, measured or not.
+        observation.sources[0].offered = Rate::ZERO;
+        assert_eq!(demands(&topology, &observation)[2].instances(), Some(0.0));
+    }
+
+    #[test]
+    fn idle_instances_do_not_make_the_others_look_slow() {
+        let topology = fixture::word_count();
+        let mut observation = fixture::idle(&topology, &fixture::instances(4, 1), 60.0, 60.0);
+        fixture::source(&mut observation, OperatorId(0), 100.0, 100.0);
+        fixture::true_rates(&mut observation, OperatorId(1), &[(40.0, 80.0), (60.0, 120.0)]);
+        let flatmap = &demands(&topology, &observation)[1];
+        assert_eq!((flatmap.measured_instances, flatmap.instance_rate()), (2, Some(Rate::per_second(50.0))));
+        assert_eq!(flatmap.instances(), Some(2.0));
+    }
+}

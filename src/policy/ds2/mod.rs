@@ -1,0 +1,130 @@
+//! DS2 (Kalavri et al., OSDI'18): every operator's parallelism at once, from true rates and the dataflow graph.
+//!
+//! Takes one observation a decision and keeps nothing between decisions; interval, warm-up and activation are the
+//! controller's. Gives one plan with every operator that is to change. Invariants: parallelism stays within 1 and the
+//! operator's maximum, sources and sinks are never touched, an operator that was not measured is left as it is. The
+//! paper is `papers/ds2-osdi18.md`; where the released program says more than the paper, its rule is named.
+
+mod demand;
+
+use std::collections::BTreeMap;
+
+pub use demand::{Demand, demands, round_up, workers_needed};
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, Policy, Reason};
+use crate::dataflow::{Operator, Plan, Topology};
+use crate::id::OperatorId;
+use crate::observation::Observation;
+use crate::time::Timestamp;
+
+/// What DS2 can be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ds2Config {
+    /// Offered over achieved source rate above which instances are added in that ratio although the equations ask for
+    /// none. The paper runs with 1.0, where a measurement error of a thousandth already adds an instance; the default
+    /// of 1.05 stands above such noise. Infinity leaves the equations alone.
+    // papers/ds2-osdi18.md#target-rate-ratio
+    pub target_rate_ratio: f64,
+    /// Relative excess over a whole number of instances that is taken for rounding error; see [`round_up`].
+    pub ceil_tolerance: f64,
+    /// A decrease of at most so many instances is not worth an action. The released program ignores a decrease of
+    /// exactly 1 and acts on every increase; 0 leaves the equations alone.
+    // papers/ds2-osdi18.md#minor-change
+    pub ignored_decrease: u32,
+}
+
+impl Default for Ds2Config {
+    fn default() -> Self {
+        Ds2Config { target_rate_ratio: 1.05, ceil_tolerance: 1e-6, ignored_decrease: 1 }
+    }
+}
+
+/// The DS2 policy.
+#[derive(Clone, Debug)]
+pub struct Ds2 {
+    topology: Topology,
+    config: Ds2Config,
+}
+
+impl Ds2 {
+    /// DS2 for the job `topology`.
+    pub fn new(topology: Topology, config: Ds2Config) -> Ds2 {
+        Ds2 { topology, config }
+    }
+
+    /// Instances that the equations ask for, clamped to each operator's maximum; operators without a measured demand
+    /// are left out, as are sources and sinks.
+    fn wanted(&self, demands: &[Demand]) -> BTreeMap<OperatorId, u32> {
+        let wanted = |operator: &Operator| Some((operator.id, self.clamped(operator.id, demands[operator.id.0 as usize].instances()?)));
+        self.topology.scalable().filter_map(wanted).collect()
+    }
+
+    fn clamped(&self, operator: OperatorId, instances: f64) -> u32 {
+        round_up(instances, self.config.ceil_tolerance).min(self.topology.operator(operator).max_parallelism)
+    }
+
+    /// Offered over achieved rate, if it is large enough to act on and known: a source that emitted nothing tells that
+    /// something is wrong, but not by how much.
+    fn shortfall(&self, observation: &Observation) -> Option<f64> {
+        let ratio = observation.target_rate_ratio();
+        (ratio.is_finite() && ratio > self.config.target_rate_ratio).then_some(ratio)
+    }
+}
+
+impl Policy for Ds2 {
+    fn name(&self) -> &'static str {
+        "ds2"
+    }
+
+    fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {
+        let demands = demands(&self.topology, observation);
+        let mut wanted = self.wanted(&demands);
+        let present = |operator: OperatorId| observation.configuration.parallelism(operator);
+        let mut rule = "equation-7";
+        let increases = wanted.iter().any(|(&operator, &instances)| instances > present(operator));
+        // As released: the correction only speaks when the equations ask for no increase, and multiplies what they gave.
+        if !increases && let Some(ratio) = self.shortfall(observation) {
+            rule = "target-rate-ratio";
+            for (&operator, instances) in &mut wanted {
+                *instances = self.clamped(operator, f64::from(*instances) * ratio);
+            }
+        }
+        // The filter looks at each operator by itself, also when others change.
+        wanted
+            .retain(|&operator, instances| *instances > present(operator) || present(operator) - *instances > self.config.ignored_decrease);
+        let reason = self.reason(rule, &demands, observation);
+        if wanted.is_empty() {
+            let measured = self.topology.scalable().all(|operator| demands[operator.id.0 as usize].instances().is_some());
+            let rule = if measured { "as-demanded" } else { "not-measured" };
+            return Decision::Hold(Reason { rule: rule.to_owned(), ..reason });
+        }
+        Decision::Rescale(Plan { rescales: wanted, ..Plan::default() }, reason)
+    }
+}
+
+impl Ds2 {
+    /// The rule, the ratio of the sources, each operator's unrounded demand, and who keeps its parallelism unmeasured.
+    fn reason(&self, rule: &str, demands: &[Demand], observation: &Observation) -> Reason {
+        let mut reason = Reason::new(rule);
+        let ratio = observation.target_rate_ratio();
+        if ratio.is_finite() {
+            // Decision logs are JSON, which has no infinity.
+            reason = reason.with("offered/achieved", ratio);
+        }
+        for operator in self.topology.scalable() {
+            reason = match demands[operator.id.0 as usize].instances() {
+                Some(fraction) => reason.with(&format!("{} demand", operator.name), fraction),
+                None => {
+                    let kept = observation.configuration.parallelism(operator.id);
+                    reason.with(&format!("{} kept for want of a true rate", operator.name), f64::from(kept))
+                }
+            };
+        }
+        reason
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Observations made by hand, for the tests of policies.
+//!
+//! A fixture starts from an idle job and is given only what a test is about. Rates are laid down as records over a long
+//! useful time, so that a rate read back agrees with the one asked for to about ten digits.
+
+use std::time::Duration;
+
+use crate::dataflow::{Configuration, Role, Topology};
+use crate::id::{InstanceId, OperatorId};
+use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
+use crate::observation::{LatencySummary, Observation};
+use crate::rate::Rate;
+use crate::time::{Timestamp, Window};
+
+/// Useful time over which given rates are laid down: long, so that whole records express them precisely.
+const LONG: Duration = Duration::from_secs(1_000_000);
+
+/// Source, FlatMap, Count and a sink in a row; the word count every figure uses.
+pub fn word_count() -> Topology {
+    Topology::new(
+        &[("source", Role::Source, 1), ("flatmap", Role::Stateless, 64), ("count", Role::Keyed { bins: 256 }, 64), ("sink", Role::Sink, 1)],
+        &[(0, 1), (1, 2), (2, 3)],
+    )
+    .expect("the word count is a dataflow")
+}
+
+/// The word count with so many instances of FlatMap and Count.
+pub fn instances(flatmap: u32, count: u32) -> Configuration {
+    Configuration::ones(&word_count()).with(OperatorId(1), flatmap).with(OperatorId(2), count)
+}
+
+/// A job in which nothing happens for a window of `seconds` that ends at `end_seconds`.
+pub fn idle(topology: &Topology, configuration: &Configuration, end_seconds: f64, seconds: f64) -> Observation {
+    let window = Window { start: Timestamp::from_secs_f64(end_seconds - seconds), end: Timestamp::from_secs_f64(end_seconds) };
+    let operators = topology
+        .operators()
+        .iter()
+        .map(|operator| OperatorMetrics {
+            operator: operator.id,
+            instances: (0..configuration.parallelism(operator.id))
+                .map(|index| InstanceMetrics::idle(InstanceId::new(operator.id, index), window.length()))
+                .collect(),
+            bins: Vec::new(),
+        })
+        .collect();
+    Observation { window, configuration: configuration.clone(), sources: Vec::new(), operators, latency: LatencySummary::default() }
+}
+
+/// Gives `source` an offered and an achieved rate.
+pub fn source(observation: &mut Observation, source: OperatorId, offered: f64, achieved: f64) {
+    observation.sources.push(SourceMetrics {
+        operator: source,
+        offered: Rate::per_second(offered),
+        achieved: Rate::per_second(achieved),
+        lag_records: 0.0,
+    });
+}
+
+/// Gives each instance of `operator` its true processing and output rates, by index.
+pub fn true_rates(observation: &mut Observation, operator: OperatorId, rates: &[(f64, f64)]) {
+    let metrics = &mut observation.operators[operator.0 as usize];
+    for (instance, &(processing, output)) in metrics.instances.iter_mut().zip(rates) {
+        instance.useful = LONG;
+        instance.processed = (processing * LONG.as_secs_f64()).round() as u64;
+        instance.produced = (output * LONG.as_secs_f64()).round() as u64;
+    }
+}
+
+/// Gives each instance of `operator` a share of the window in backpressure, a queue and a number of records processed.
+pub fn loads(observation: &mut Observation, operator: OperatorId, loads: &[(f64, u64, u64)]) {
+    let length = observation.window.length();
+    let metrics = &mut observation.operators[operator.0 as usize];
+    for (instance, &(backpressure_share, queue, processed)) in metrics.instances.iter_mut().zip(loads) {
+        instance.backpressure = length.mul_f64(backpressure_share);
+        instance.queue_records = queue;
+        instance.queue_max_records = queue;
+        instance.processed = processed;
+        instance.useful = length;
+    }
+}

@@ -1,0 +1,121 @@
+//! Detectors: from readings to symptoms, one function a detector.
+//!
+//! Each takes the readings and its own threshold and gives the symptoms it finds, operator by operator; none knows of
+//! another. The rules are those of Heron's detectors.
+
+use super::ComponentReading;
+use super::sensor::InstanceReading;
+use crate::id::{InstanceId, OperatorId};
+use crate::stats::slope;
+
+/// What a detector saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SymptomKind {
+    /// The operator's instances together have backpressure.
+    ComponentBackPressure,
+    /// Single instances have backpressure.
+    InstanceBackPressure,
+    /// Queues grow.
+    GrowingWaitQueue,
+    /// Queues are long.
+    LargeWaitQueue,
+    /// Instances process at unequal rates.
+    ProcessingRateSkew(Sign),
+    /// Instances have queues of unequal length.
+    WaitQueueSkew(Sign),
+}
+
+/// Which instances of a skewed operator a symptom is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// All of them: the operator is skewed.
+    Whole,
+    /// Those within a tenth of the largest.
+    Positive,
+    /// Those within a tenth of the smallest.
+    Negative,
+}
+
+/// A symptom of one operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symptom {
+    /// What was seen.
+    pub kind: SymptomKind,
+    /// Of which operator.
+    pub operator: OperatorId,
+    /// At which of its instances.
+    pub instances: Vec<InstanceId>,
+}
+
+/// Operators and instances with backpressure above `noise_ms_per_s`, in the newest checkpoint.
+///
+/// Heron looks at the whole sensor window here. With windows of some queue lengths both an operator and the one upstream of
+/// it then have backpressure long after one of them was relieved, and the diagnosers give up on several operators.
+// papers/dhalion-vldb17.md#heron-detectors
+pub fn back_pressure(readings: &[ComponentReading], noise_ms_per_s: f64) -> Vec<Symptom> {
+    let mut symptoms = Vec::new();
+    for reading in readings {
+        if reading.latest_backpressure_ms_per_s() > noise_ms_per_s {
+            symptoms.push(symptom(SymptomKind::ComponentBackPressure, reading, |_| true));
+            let single = symptom(SymptomKind::InstanceBackPressure, reading, |one| one.latest_backpressure_ms_per_s > noise_ms_per_s);
+            symptoms.extend((!single.instances.is_empty()).then_some(single));
+        }
+    }
+    symptoms
+}
+
+/// Instances whose queue grows by more than `records_per_second`, by regression over at least three checkpoints.
+///
+/// Heron has this detector and its policy does not use it.
+pub fn growing_wait_queue(readings: &[ComponentReading], records_per_second: f64) -> Vec<Symptom> {
+    let grows = |instance: &InstanceReading| {
+        instance.buffers.len() >= 3 && slope(&instance.buffers).is_some_and(|growth| growth > records_per_second)
+    };
+    single(SymptomKind::GrowingWaitQueue, readings, grows)
+}
+
+/// Instances whose mean queue is longer than `records`.
+pub fn large_wait_queue(readings: &[ComponentReading], records: f64) -> Vec<Symptom> {
+    single(SymptomKind::LargeWaitQueue, readings, |instance| instance.buffer_records() > records)
+}
+
+/// Operators whose instances process at rates of which the largest is more than `ratio` times the smallest.
+///
+/// Three symptoms an operator: the whole, the fast and the slow instances.
+pub fn processing_rate_skew(readings: &[ComponentReading], ratio: f64) -> Vec<Symptom> {
+    skew(SymptomKind::ProcessingRateSkew, readings, ratio, |instance| instance.executed)
+}
+
+/// Operators whose instances have mean queues of which the longest is more than `ratio` times the shortest.
+pub fn wait_queue_skew(readings: &[ComponentReading], ratio: f64) -> Vec<Symptom> {
+    skew(SymptomKind::WaitQueueSkew, readings, ratio, InstanceReading::buffer_records)
+}
+
+fn symptom(kind: SymptomKind, reading: &ComponentReading, shows: impl Fn(&InstanceReading) -> bool) -> Symptom {
+    let instances = reading.instances.iter().filter(|instance| shows(instance)).map(|instance| instance.instance).collect();
+    Symptom { kind, operator: reading.operator, instances }
+}
+
+fn single(kind: SymptomKind, readings: &[ComponentReading], shows: impl Fn(&InstanceReading) -> bool) -> Vec<Symptom> {
+    let symptoms = readings.iter().map(|reading| symptom(kind, reading, &shows));
+    symptoms.filter(|symptom| !symptom.instances.is_empty()).collect()
+}
+
+fn skew(
+    kind: impl Fn(Sign) -> SymptomKind,
+    readings: &[ComponentReading],
+    ratio: f64,
+    value: impl Fn(&InstanceReading) -> f64,
+) -> Vec<Symptom> {
+    let mut symptoms = Vec::new();
+    for reading in readings {
+        let values = || reading.instances.iter().map(&value);
+        let (largest, smallest) = (values().fold(0.0, f64::max), values().fold(f64::INFINITY, f64::min));
+        if largest > ratio * smallest {
+            symptoms.push(symptom(kind(Sign::Whole), reading, |_| true));
+            symptoms.push(symptom(kind(Sign::Positive), reading, |instance| value(instance) >= 0.9 * largest));
+            symptoms.push(symptom(kind(Sign::Negative), reading, |instance| value(instance) <= 1.1 * smallest));
+        }
+    }
+    symptoms
+}

@@ -1,0 +1,146 @@
+//! Heron's health manager: the open variant of Dhalion that ships with the engine.
+//!
+//! Takes an observation every checkpoint; every policy interval runs sensors, detectors, diagnosers and one resolver, in
+//! that order, and gives at most one scale-up of one operator. Each stage is a file of its own and can be used alone.
+//! Invariants: only under-provisioning is acted on; there is no scale-down, no blacklist and no look at the outcome;
+//! sources and sinks are never candidates.
+//!
+//! It follows the code of Heron's main branch, section "Heron's open variant" of `papers/dhalion-vldb17.md`, with three
+//! differences, each named at its place: the window of the sensors begins anew after a migration, which operator has
+//! backpressure is told from the newest checkpoint, and several operators with backpressure are refused only so often in a
+//! row ([`HeronConfig::given_up_runs`]).
+
+mod config;
+mod detector;
+mod diagnoser;
+mod resolver;
+mod sensor;
+
+pub use config::HeronConfig;
+pub use detector::{
+    Sign, Symptom, SymptomKind, back_pressure, growing_wait_queue, large_wait_queue, processing_rate_skew, wait_queue_skew,
+};
+pub use diagnoser::{Diagnosis, SeveralComponents, component_with_backpressure, data_skew, slow_instance, under_provisioning};
+pub use resolver::scaled_up;
+pub use sensor::{ComponentReading, InstanceReading, Sensors};
+
+use super::{Decision, Policy, Reason};
+use crate::dataflow::{Configuration, Plan, Topology};
+use crate::id::OperatorId;
+use crate::observation::Observation;
+use crate::time::Timestamp;
+
+/// Heron's health manager as a policy.
+#[derive(Clone, Debug)]
+pub struct Heron {
+    topology: Topology,
+    config: HeronConfig,
+    sensors: Sensors,
+    next_run: Option<Timestamp>,
+    /// Runs given up in a row because several operators had backpressure.
+    given_up: u32,
+    /// A plan that was given out, and the configuration it is to change.
+    asked: Option<(Plan, Reason, Configuration)>,
+}
+
+impl Heron {
+    /// The health manager of the job `topology`.
+    pub fn new(topology: Topology, config: HeronConfig) -> Heron {
+        let sensors = Sensors::new(config.sensor_window);
+        Heron { topology, config, sensors, next_run: None, given_up: 0, asked: None }
+    }
+
+    fn run(&mut self, observation: &Observation) -> Decision {
+        let readings = self.sensors.read();
+        let symptoms: Vec<Symptom> = [
+            back_pressure(&readings, self.config.noise_ms_per_s),
+            processing_rate_skew(&readings, self.config.rate_skew_ratio),
+            wait_queue_skew(&readings, self.config.queue_skew_ratio),
+            large_wait_queue(&readings, self.config.large_queue_records),
+        ]
+        .concat();
+        let operator = match component_with_backpressure(&symptoms) {
+            Ok(None) => {
+                self.given_up = 0;
+                return Decision::Hold(Reason::new("healthy"));
+            }
+            Ok(Some(operator)) => operator,
+            Err(SeveralComponents(count)) if self.given_up < self.config.given_up_runs => {
+                self.given_up += 1;
+                return Decision::Hold(Reason::new("several-components").with("components with backpressure", f64::from(count)));
+            }
+            Err(SeveralComponents(_)) => with_most_backpressure(&readings),
+        };
+        self.given_up = 0;
+        let reading = readings.iter().find(|reading| reading.operator == operator).expect("a symptom is of an operator that was read");
+        // The resolvers' order; the first diagnosis that holds is answered, the first two by nothing.
+        let about = |rule: &str| Reason::new(rule).about(&self.topology.operator(operator).name);
+        let told = |rule: &str, instances: usize| Decision::Hold(about(rule).with("instances", instances as f64));
+        if let Some(Diagnosis::DataSkew(instances)) = data_skew(&symptoms, reading) {
+            return told("data-skew", instances.len());
+        }
+        if let Some(Diagnosis::SlowInstance(instances)) = slow_instance(&symptoms, reading) {
+            return told("slow-instance", instances.len());
+        }
+        if under_provisioning(&symptoms, reading).is_none() {
+            return Decision::Hold(about("no-diagnosis"));
+        }
+        let present = reading.instances.len() as u32;
+        let backpressure = reading.latest_backpressure_ms_per_s();
+        let reason = about("under-provisioned").with("backpressure ms/s", backpressure).with("instances", f64::from(present));
+        let wanted = scaled_up(present, backpressure, self.config.most_scale_up).min(self.topology.operator(operator).max_parallelism);
+        if wanted <= present {
+            return Decision::Hold(Reason { rule: "at-limit".to_owned(), ..reason });
+        }
+        self.act(operator, wanted, reason, observation)
+    }
+
+    fn act(&mut self, operator: OperatorId, instances: u32, reason: Reason, observation: &Observation) -> Decision {
+        let plan = Plan::rescale(operator, instances);
+        self.asked = Some((plan.clone(), reason.clone(), observation.configuration.clone()));
+        Decision::Rescale(plan, reason)
+    }
+}
+
+/// The operator with the most backpressure in the newest checkpoint; ties go to the most upstream.
+fn with_most_backpressure(readings: &[ComponentReading]) -> OperatorId {
+    let more =
+        |best: &&ComponentReading, other: &&ComponentReading| other.latest_backpressure_ms_per_s() > best.latest_backpressure_ms_per_s();
+    let most = readings.iter().reduce(|best, other| if more(&best, &other) { other } else { best });
+    most.expect("there are readings of several operators").operator
+}
+
+impl Policy for Heron {
+    fn name(&self) -> &'static str {
+        "heron"
+    }
+
+    // papers/dhalion-vldb17.md#heron-pacing
+    fn decide(&mut self, now: Timestamp, observation: &Observation) -> Decision {
+        let begun = observation.window.start;
+        let mut next_run = *self.next_run.get_or_insert(begun + self.config.policy_interval);
+        if let Some((plan, reason, before)) = &self.asked {
+            if observation.configuration == *before {
+                // Not carried out yet: the controller may want to hear it more than once.
+                return Decision::Rescale(plan.clone(), reason.clone());
+            }
+            self.asked = None;
+            next_run = begun + self.config.post_action_wait;
+            self.next_run = Some(next_run);
+        }
+        self.sensors.push(observation, &self.topology);
+        // Windows and intervals are multiples of each other only up to rounding: a hundredth of a window is "now".
+        if now + observation.window.length() / 100 < next_run {
+            return Decision::Hold(Reason::new("between-runs").with("seconds left", next_run.since(now).as_secs_f64()));
+        }
+        self.next_run = Some(now + self.config.policy_interval);
+        self.run(observation)
+    }
+
+    fn refused(&mut self, _why: &str) {
+        self.asked = None;
+    }
+}
+
+#[cfg(test)]
+mod tests;

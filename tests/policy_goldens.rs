@@ -1,0 +1,150 @@
+//! What each policy decides on the Heron word count, as a decision log.
+//!
+//! The job is a fluid model (`tests/fluid`): deterministic, coarse, and no claim about any engine. Time is compressed 30
+//! times, as in the experiments. Write the logs anew with `INSTA_UPDATE=always` and read them before committing.
+
+mod fluid;
+
+use std::time::Duration;
+
+use fluid::{Fluid, word_count};
+use thalweg::controller::{Controller, ControllerConfig, Event, EventKind};
+use thalweg::dataflow::{Configuration, Plan};
+use thalweg::id::OperatorId;
+use thalweg::migration::Strategy;
+use thalweg::policy::{Dhalion, DhalionConfig, Ds2, Ds2Config, Heron, HeronConfig, Hold, Policy};
+
+const COMPRESSION: f64 = 30.0;
+const WINDOW: Duration = Duration::from_secs(2);
+const MIGRATION: Duration = Duration::from_millis(200);
+
+/// How the job behaves under load: seconds of an instance's work that its queue holds at the high mark, how many times its
+/// rate a source emits that catches up, and how unevenly Count's instances are loaded.
+type Behaviour = (f64, f64, f64);
+
+/// What the snapshots show.
+const USUAL: Behaviour = (1.0, 1.0, 0.0);
+
+/// Runs a job under `policy` from one instance an operator for so many windows.
+fn run(policy: Box<dyn Policy>, windows: usize, (high_mark_seconds, burst, spread): Behaviour) -> Controller {
+    let topology = word_count();
+    let config = ControllerConfig { policy_interval: WINDOW, warm_up_windows: 0, activation_windows: 1, strategy: Strategy::AllAtOnce };
+    let mut controller = Controller::new(topology.clone(), Configuration::ones(&topology), config, policy);
+    let mut fluid = Fluid::new(high_mark_seconds, burst, spread);
+    for _ in 0..windows {
+        let observation = fluid.window(controller.configuration(), WINDOW);
+        if controller.window_closed(&observation).is_some() {
+            fluid.migrate(&observation.configuration, MIGRATION);
+            controller.migrated(fluid.now());
+        }
+    }
+    controller
+}
+
+fn plan(plan: &Plan) -> String {
+    let topology = word_count();
+    let rescale = |(&operator, instances): (&OperatorId, &u32)| format!("{} to {instances}", topology.operator(operator).name);
+    plan.rescales.iter().map(rescale).collect::<Vec<_>>().join(", ")
+}
+
+fn line(event: &Event) -> String {
+    let kind = match &event.kind {
+        EventKind::WarmingUp { left } => format!("warming up, {left} left"),
+        EventKind::Held { reason } => format!("hold      {reason}"),
+        EventKind::Activating { plan: wanted, reason, .. } => format!("activate  {} ({reason})", plan(wanted)),
+        EventKind::Rescaling { plan: wanted, reason, before, after, .. } => {
+            format!("rescale   {before} -> {after}: {} ({reason})", plan(wanted))
+        }
+        EventKind::Refused { plan: wanted, why } => format!("refused   {}: {why}", plan(wanted)),
+        EventKind::Migrated { configuration } => format!("migrated  {configuration}"),
+    };
+    format!("{:>9}  {kind}", event.at.to_string())
+}
+
+fn log(controller: &Controller) -> String {
+    controller.events().iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Plans carried out, each as the operators it changed.
+fn rescales(controller: &Controller) -> Vec<Vec<OperatorId>> {
+    let changed = |event: &Event| match &event.kind {
+        EventKind::Rescaling { plan, .. } => Some(plan.rescales.keys().copied().collect()),
+        _ => None,
+    };
+    controller.events().iter().filter_map(changed).collect()
+}
+
+/// At least four actions, each on one operator, to more instances than the 10 and 20 that suffice.
+fn creeps_up_and_overshoots(controller: &Controller) {
+    let actions = rescales(controller);
+    assert!(actions.len() >= 4 && actions.iter().all(|operators| operators.len() == 1), "{actions:?}");
+    let instances = |operator: u32| controller.configuration().parallelism(OperatorId(operator));
+    assert!(instances(1) >= 10 && instances(2) >= 20 && instances(1) + instances(2) > 30, "{}", controller.configuration());
+}
+
+#[test]
+fn hold_holds() {
+    insta::assert_snapshot!(log(&run(Box::new(Hold), 3, USUAL)));
+}
+
+#[test]
+fn ds2_takes_one_step_and_rests() {
+    let controller = run(Box::new(Ds2::new(word_count(), Ds2Config::default())), 20, USUAL);
+    assert_eq!(rescales(&controller).len(), 1);
+    assert_eq!(controller.configuration().to_string(), "1/10/20/1");
+    insta::assert_snapshot!(log(&controller));
+}
+
+fn dhalion(windows: usize, behaviour: Behaviour) -> Controller {
+    run(Box::new(Dhalion::new(word_count(), DhalionConfig::published().compressed(COMPRESSION))), windows, behaviour)
+}
+
+fn heron(windows: usize, behaviour: Behaviour) -> Controller {
+    run(Box::new(Heron::new(word_count(), HeronConfig::published().compressed(COMPRESSION))), windows, behaviour)
+}
+
+#[test]
+fn dhalion_creeps_up_and_overshoots() {
+    let controller = dhalion(36, USUAL);
+    creeps_up_and_overshoots(&controller);
+    insta::assert_snapshot!(log(&controller));
+}
+
+#[test]
+fn heron_creeps_up_and_overshoots() {
+    let controller = heron(24, USUAL);
+    creeps_up_and_overshoots(&controller);
+    insta::assert_snapshot!(log(&controller));
+}
+
+#[test]
+fn the_rule_based_policies_get_there_whatever_the_queues_and_however_the_source_catches_up() {
+    for high_mark_seconds in [0.1, 0.3, 0.5, 1.0, 2.0, 4.0] {
+        for (burst, spread) in [(1.0, 0.0), (1.5, 0.0), (10.0, 0.0), (1.0, 0.1), (10.0, 0.1)] {
+            let behaviour = (high_mark_seconds, burst, spread);
+            for (name, controller) in [("dhalion", dhalion(60, behaviour)), ("heron", heron(60, behaviour))] {
+                let instances = |operator: u32| controller.configuration().parallelism(OperatorId(operator));
+                let enough = instances(1) >= 10 && instances(2) >= 20 && rescales(&controller).len() >= 4;
+                assert!(enough, "{name} with {behaviour:?}\n{}", log(&controller));
+            }
+        }
+    }
+}
+
+/// What Heron's rules do where one instance gets nearly twice what another gets: skew is diagnosed, or nothing is, and
+/// neither has a resolver. Dhalion asks for a factor of two before it calls it skew.
+#[test]
+fn heron_stops_early_where_load_is_uneven() {
+    let uneven = (1.0, 1.0, 0.3);
+    let controller = heron(60, uneven);
+    let instances = controller.configuration().parallelism(OperatorId(2));
+    assert!(instances < 10, "{}", controller.configuration());
+    let rules = controller.events().iter().rev().take(4).map(|event| match &event.kind {
+        EventKind::Held { reason } => reason.rule.as_str(),
+        _ => "acted",
+    });
+    let unanswered = ["data-skew", "slow-instance", "no-diagnosis", "several-components", "between-runs"];
+    let rules: Vec<_> = rules.collect();
+    assert!(rules.iter().all(|rule| unanswered.contains(rule)) && rules.iter().any(|rule| *rule != "between-runs"), "{rules:?}");
+    assert!(dhalion(60, uneven).configuration().parallelism(OperatorId(2)) >= 20);
+}
