@@ -56,7 +56,8 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         format!("Word count under '{}'", first.policy)
     };
     let environment = &first.environment;
-    let limited = if first.job.flatmap.limit.is_some() { "instances limited, not processor speed" } else { "instances limited by the processor" };
+    let limited =
+        if first.job.flatmap.limit.is_some() { "instances limited, not processor speed" } else { "instances limited by the processor" };
     let footer = format!(
         "revision {}, seed {}, scale {}, control time x {}, {limited}; {}; {}",
         environment.revision, first.seed, first.scale, first.time_factor, environment.machine, environment.command

@@ -135,10 +135,8 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
 }
 
 fn list(args: &Args) -> Result<(), Failure> {
-    let titles: BTreeMap<&str, String> = FIGURES
-        .iter()
-        .map(|(name, _)| (*name, Definition::named(name).map_or(String::new(), |definition| definition.title)))
-        .collect();
+    let titles: BTreeMap<&str, String> =
+        FIGURES.iter().map(|(name, _)| (*name, Definition::named(name).map_or(String::new(), |definition| definition.title))).collect();
     if args.json {
         println!("{}", serde_json::to_string(&titles)?);
     } else {

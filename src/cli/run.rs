@@ -26,8 +26,10 @@ use crate::workload::{SentenceLength, Text};
 /// 1,000,000 words a minute, so that dozens of instances fit on a few cores; with '--limits none' instances run as fast as
 /// the processor allows, at most one a worker. At the end the counts are compared with a plain sequential count.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
-                        thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json")]
+#[command(
+    after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
+                        thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json"
+)]
 pub(super) struct Args {
     /// A UTF-8 text file; by default Cicero's Liber Primus.
     #[arg(long, value_name = "FILE")]

@@ -110,8 +110,11 @@ pub const FIGURES: [(&str, &str); 1] = [("ds2-fig6", include_str!("../../experim
 
 /// No figure has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a figure, one of {}, found '{0}'", FIGURES.map(|(name, _)| format!("'{name}'")).join(", "))]
-pub struct UnknownFigure(pub String);
+#[error("expected a figure, one of {}, found '{found}'", FIGURES.map(|(name, _)| format!("'{name}'")).join(", "))]
+pub struct UnknownFigure {
+    /// The name that was given.
+    pub found: String,
+}
 
 impl Definition {
     /// The definition of a figure.
@@ -120,7 +123,7 @@ impl Definition {
     /// When no figure has that name.
     pub fn named(figure: &str) -> Result<Definition, UnknownFigure> {
         let found = FIGURES.iter().find(|(name, _)| *name == figure);
-        let (_, text) = found.ok_or_else(|| UnknownFigure(figure.to_owned()))?;
+        let (_, text) = found.ok_or_else(|| UnknownFigure { found: figure.to_owned() })?;
         Ok(toml::from_str(text).expect("definitions are tested"))
     }
 }

@@ -16,8 +16,11 @@ const METRIC_INTERVAL: Duration = Duration::from_secs(60);
 
 /// No policy has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a policy, one of {}, found '{0}'", POLICIES.map(|name| format!("'{name}'")).join(", "))]
-pub struct UnknownPolicy(pub String);
+#[error("expected one of {}, found '{found}'", POLICIES.map(|name| format!("'{name}'")).join(", "))]
+pub struct UnknownPolicy {
+    /// The name that was given.
+    pub found: String,
+}
 
 /// The policy called `name` with its published parameters, control time running `time_factor` times faster.
 ///
@@ -30,7 +33,7 @@ pub fn policy(name: &str, topology: &Topology, time_factor: f64) -> Result<Box<d
         "dhalion" => Box::new(Dhalion::new(topology, DhalionConfig::published().compressed(time_factor))),
         "heron" => Box::new(Heron::new(topology, HeronConfig::published().compressed(time_factor))),
         "ds2" => Box::new(Ds2::new(topology, Ds2Config::default())),
-        other => return Err(UnknownPolicy(other.to_owned())),
+        other => return Err(UnknownPolicy { found: other.to_owned() }),
     })
 }
 
