@@ -96,8 +96,18 @@ impl Policy for Ds2 {
             .retain(|&operator, instances| *instances > present(operator) || present(operator) - *instances > self.config.ignored_decrease);
         let reason = self.reason(rule, &demands, observation);
         if wanted.is_empty() {
-            let measured = self.topology.scalable().all(|operator| demands[operator.id.0 as usize].instances().is_some());
-            let rule = if measured { "as-demanded" } else { "not-measured" };
+            let demand = |operator: &Operator| demands[operator.id.0 as usize].instances();
+            let over = |operator: &Operator| {
+                let wanted = demand(operator).map(|fraction| round_up(fraction, self.config.ceil_tolerance));
+                wanted.is_some_and(|wanted| wanted > operator.max_parallelism)
+            };
+            let rule = if self.topology.scalable().any(over) {
+                "at-limit"
+            } else if self.topology.scalable().any(|operator| demand(operator).is_none()) {
+                "not-measured"
+            } else {
+                "as-demanded"
+            };
             return Decision::Hold(Reason { rule: rule.to_owned(), ..reason });
         }
         Decision::Rescale(Plan { rescales: wanted, ..Plan::default() }, reason)

@@ -74,6 +74,15 @@ fn an_operator_that_was_not_measured_is_kept_and_named() {
     assert_eq!((configuration.as_str(), reason.rule.as_str()), ("1/2/2/1", "not-measured"));
 }
 
+#[test]
+fn demand_beyond_the_maximum_is_clamped_and_said() {
+    let topology = fixture::word_count();
+    let (configuration, _) = after(Ds2Config::default(), &topology, &heron(10, 20, 1e7, 1e6));
+    assert_eq!(configuration, "1/64/64/1");
+    let (configuration, reason) = after(Ds2Config::default(), &topology, &heron(64, 64, 1e7, 3.2e6));
+    assert_eq!((configuration.as_str(), reason.rule.as_str()), ("1/64/64/1", "at-limit"));
+}
+
 /// A file of real rates, or nothing where the data are not at hand.
 fn data(file: &str) -> Option<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/ds2").join(file);
