@@ -14,8 +14,8 @@ pub(super) struct Live {
     bar: ProgressBar,
     policy: String,
     topology: Topology,
-    /// Time of the last event that was shown.
-    shown: Option<Event>,
+    /// How many events have been shown.
+    shown: usize,
 }
 
 impl Live {
@@ -25,7 +25,7 @@ impl Live {
         let style = ProgressStyle::with_template("{prefix:>8} {bar:20.cyan/blue} {msg}").expect("a template of our own");
         bar.set_style(style.progress_chars("━╸─"));
         bar.set_prefix(policy.to_owned());
-        Live { bar, policy: policy.to_owned(), topology: topology.clone(), shown: None }
+        Live { bar, policy: policy.to_owned(), topology: topology.clone(), shown: 0 }
     }
 
     /// Shows a window.
@@ -41,12 +41,10 @@ impl Live {
             window.end.as_secs_f64(),
             configuration_text(&self.topology, &status.observation.configuration),
         ));
-        if let Some(event) = status.last_event
-            && self.shown.as_ref() != Some(event)
-        {
+        for event in &status.events[self.shown..] {
             self.event(event);
-            self.shown = Some(event.clone());
         }
+        self.shown = status.events.len();
     }
 
     fn event(&self, event: &Event) {

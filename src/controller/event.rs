@@ -12,13 +12,13 @@ pub struct Event {
     /// When: the end of the window decided on, or when the host reported.
     pub at: Timestamp,
     /// What.
-    #[serde(flatten)]
+    #[serde(rename = "event")]
     pub kind: EventKind,
 }
 
 /// What the controller did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// The window was ignored while the job warms up; so many are left.
     WarmingUp {
@@ -66,4 +66,19 @@ pub enum EventKind {
         /// Configuration now.
         configuration: Configuration,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::OperatorId;
+
+    #[test]
+    fn a_line_of_the_decision_log_reads_back() {
+        let plan = Plan::rescale(OperatorId(1), 10).and(OperatorId(2), 20);
+        let event = Event { at: Timestamp(5), kind: EventKind::Refused { plan, why: "no".into() } };
+        let line = serde_json::to_string(&event).unwrap();
+        assert_eq!(line, r#"{"at":5,"event":{"refused":{"plan":{"rescales":{"1":10,"2":20},"rebalances":[]},"why":"no"}}}"#);
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
 }

@@ -69,8 +69,8 @@ pub struct Status<'a> {
     pub now: Timestamp,
     /// The window that just closed.
     pub observation: &'a Observation,
-    /// What the controller did last.
-    pub last_event: Option<&'a Event>,
+    /// What the controller has done so far.
+    pub events: &'a [Event],
 }
 
 /// Runs `spec`; `show` is called for each row of the timeline. `activity_log` names a file for the records themselves.
@@ -121,7 +121,7 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
         let known = up_to.iter().copied().min().unwrap_or_default() - Recorder::SLACK;
         while rows.observer.window().end <= known.min(end) {
             let observation = rows.close(&topology, controller.configuration());
-            show(Status { now: known, observation: &observation, last_event: controller.events().last() });
+            show(Status { now: known, observation: &observation, events: controller.events() });
         }
         if !controller.is_migrating() && observer.window().end <= known.min(end) {
             let (observation, _) = observer.close(controller.configuration(), interval);
