@@ -168,7 +168,15 @@ fn benchmark(criterion: &mut Criterion) {
         }
     }
     group.finish();
-    println!("\nthroughput, medians of {PAIRS} alternating runs in one process, {} records each:", 4 * epochs * RECORDS_PER_EPOCH);
+    ratios(epochs);
+}
+
+/// Prints what the design's budgets are about.
+fn ratios(epochs: u64) {
+    println!(
+        "\nthroughput, medians of {PAIRS} alternating runs in one process, {} records each (1 is equal, more is faster):",
+        4 * epochs * RECORDS_PER_EPOCH
+    );
     for workers in [1, 2] {
         for bins in [8, 12] {
             let ratio = paired(|| native(workers, 4 * epochs), || elastic(workers, 4 * epochs, 1 << bins, Recording::Off));

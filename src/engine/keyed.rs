@@ -13,10 +13,9 @@
 //! A bin that moves on before it has arrived has several events in its list, and they are taken strictly in order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::rc::Rc;
 
-use rustc_hash::{FxHashMap, FxHasher};
 use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
@@ -27,6 +26,7 @@ use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
 
 use super::batch::{BatchBuilder, BatchStream, ByHeader};
+use super::bin::{Bin, bin_of, bin_of_hash, hash_of};
 use super::router::{Partition, received, route};
 use super::serve::{Caps, Stations, Work};
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
@@ -35,18 +35,6 @@ use crate::dataflow::Capacity;
 use crate::id::{BinId, InstanceId};
 use crate::migration::Assignment;
 use crate::time::{Epoch, Timestamp};
-
-/// The bin of a key among `bins` bins: the high bits of a hash that shares nothing with the order inside a bin's map.
-pub fn bin_of<K: Hash>(key: &K, bins: u32) -> BinId {
-    let mut hasher = FxHasher::default();
-    key.hash(&mut hasher);
-    // Mixed once more (the finaliser of MurmurHash3): the maps use the plain hash, and within a bin its high bits must differ.
-    let mut hash = hasher.finish();
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^= hash >> 33;
-    BinId(((u128::from(hash) * u128::from(bins)) >> 64) as u32)
-}
 
 /// Elastic operators with state by key, on a stream of batches of (key, value).
 pub trait ElasticKeyed<'s, K, V> {
@@ -70,14 +58,14 @@ pub trait ElasticKeyed<'s, K, V> {
 
 /// State of a bin on its way to a new owner, with the records that were waiting for it.
 #[derive(Serialize, Deserialize)]
+#[serde(bound = "K: ExchangeData + Hash + Eq, V: ExchangeData, S: ExchangeData")]
 struct Ship<K: Hash + Eq, V, S> {
     bin: BinId,
     /// Time of the command.
     at: Time,
     /// Instance that receives it.
     to: u32,
-    /// Boxed so that a move inside a process is a pointer, whatever the size of the bin.
-    state: Box<FxHashMap<K, S>>,
+    state: Bin<K, S>,
     works: Vec<(Time, Vec<(K, V)>)>,
 }
 
@@ -99,7 +87,7 @@ struct Bins<K: Hash + Eq, V, S> {
     spec: OperatorSpec,
     owners: Vec<u32>,
     /// State of the bins that are here.
-    states: Vec<Option<Box<FxHashMap<K, S>>>>,
+    states: Vec<Option<Bin<K, S>>>,
     /// Bins in motion.
     events: BTreeMap<BinId, VecDeque<Event<K, V>>>,
     /// State that has come, by bin and time of the command; it may come before this worker has seen the command.
@@ -111,7 +99,7 @@ struct Bins<K: Hash + Eq, V, S> {
     sole: Option<u32>,
 }
 
-type Arrived<K, V, S> = (Box<FxHashMap<K, S>>, Vec<Work<(K, V)>>);
+type Arrived<K, V, S> = (Bin<K, S>, Vec<Work<(K, V)>>);
 type Shipments<'a, K, V, S> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>;
 
 impl<'s, K, V> ElasticKeyed<'s, K, V> for BatchStream<'s, (K, V)>
@@ -220,7 +208,7 @@ where
 {
     fn new(context: &Context, spec: &OperatorSpec, first: &Assignment) -> Self {
         let owners = first.owners().to_vec();
-        let states = owners.iter().map(|&owner| context.hosts(owner).then(Box::default)).collect();
+        let states = owners.iter().map(|&owner| context.hosts(owner).then(Bin::default)).collect();
         let arrivals = vec![0; owners.len()];
         let stations = Stations::new(context, spec);
         let (context, spec) = (context.clone(), spec.clone());
@@ -391,7 +379,7 @@ where
             let mut session = shipments.session(&*cap);
             for (_, ship) in together {
                 let bin = ship.bin;
-                let empty = Ship { bin, at: ship.at, to: ship.to, state: Box::default(), works: Vec::new() };
+                let empty = Ship { bin, at: ship.at, to: ship.to, state: Bin::default(), works: Vec::new() };
                 session.give(std::mem::replace(ship, empty));
             }
         }
@@ -452,17 +440,18 @@ where
         let Bins { states, stations, arrivals, spec, .. } = self;
         let (bins, counts) = (states.len() as u32, spec.capacity == Capacity::Cpu);
         stations.serve(output, |_, (key, value), results| {
-            let bin = bin_of(&key, bins).0 as usize;
+            let hash = hash_of(&key);
+            let bin = bin_of_hash(hash, bins).0 as usize;
             if counts {
                 arrivals[bin] += 1;
             }
-            let state = states[bin].as_mut().expect("records are queued where their bin is");
-            match state.get_mut(&key) {
+            let states = states[bin].as_mut().expect("records are queued where their bin is");
+            match states.get_mut(hash, &key) {
                 Some(state) => fold(&key, value, state, results),
                 None => {
                     let mut fresh = S::default();
                     fold(&key, value, &mut fresh, results);
-                    state.insert(key, fresh);
+                    states.insert(hash, key, fresh);
                 }
             }
         });
@@ -476,7 +465,7 @@ where
         let at = self.context.clock.now();
         let mut loads: BTreeMap<u32, Vec<BinLoad>> = BTreeMap::new();
         for (bin, arrivals) in self.arrivals.iter_mut().enumerate().filter(|(_, arrivals)| **arrivals > 0) {
-            let keys = self.states[bin].as_ref().map_or(0, |state| state.len() as u64);
+            let keys = self.states[bin].as_ref().map_or(0, |state| state.keys() as u64);
             let arrivals = u64::from(std::mem::take(arrivals));
             let useful = std::time::Duration::ZERO;
             loads.entry(self.owners[bin]).or_default().push(BinLoad { bin: BinId(bin as u32), arrivals, useful, keys });

@@ -19,6 +19,7 @@
 //! bins *in flight* wait.
 
 mod batch;
+mod bin;
 mod clock;
 mod context;
 mod control;
@@ -35,11 +36,12 @@ mod stateless;
 pub mod word_count;
 
 pub use batch::{Batch, BatchStream, IntoBatches};
+pub use bin::bin_of;
 pub use clock::Clock;
 pub use context::{Context, OperatorSpec};
 pub use control::{Ack, Command, ControlStream, Progress, commands_of};
 pub use gauge::Gauges;
-pub use keyed::{ElasticKeyed, bin_of};
+pub use keyed::ElasticKeyed;
 pub use recorder::{LogBatch, Recorder, link};
 pub use running::{RunError, Running, WorkerPart};
 pub use sink::DrainToSink;
