@@ -1,0 +1,108 @@
+//! The command as a user calls it: what is wrong gets one line that says so and exit code 2, and nothing is left behind.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn thalweg(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_thalweg")).args(args).current_dir(folder).env_remove("RUST_BACKTRACE").output().unwrap()
+}
+
+/// The one line that a refused command prints.
+fn refused(args: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("empty.txt"), "").unwrap();
+    std::fs::write(folder.path().join("latin1.txt"), b"caf\xe9 au lait").unwrap();
+    std::fs::write(folder.path().join("signs.txt"), "... !?").unwrap();
+    let output = thalweg(folder.path(), args);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+    assert!(output.stdout.is_empty(), "{args:?}: {output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text.lines().count(), 1, "{args:?}: one line, found {text}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "{args:?} left something behind");
+    text.trim_end().to_owned()
+}
+
+#[test]
+fn what_is_wrong_is_named_in_one_line() {
+    for (args, expected) in [
+        (&["run", "--text", "none.txt"][..], "--text none.txt: expected a readable file: No such file or directory"),
+        (&["run", "--text", "."], "--text .: expected a readable file: Is a directory"),
+        (&["run", "--text", "empty.txt"], "--text empty.txt: expected text with at least one word, found none"),
+        (&["run", "--text", "signs.txt"], "--text signs.txt: expected text with at least one word, found none"),
+        (&["run", "--text", "latin1.txt"], "--text latin1.txt: expected UTF-8, found the byte 0xe9 at position 3"),
+        (&["run", "--policy", "magic"], "--policy: expected one of 'hold', 'dhalion', 'heron', 'ds2', found 'magic'"),
+        (&["run", "--rate", "fast"], "--rate: expected a rate such as"),
+        (&["run", "--rate", "-5"], "--rate: expected a rate such as"),
+        (&["run", "--rate", "0"], "--rate: expected more than 0 and at most 5000000 sentences/s (one source thread), found '0'"),
+        (&["run", "--rate", "1e12/s"], "--rate: expected more than 0 and at most 5000000 sentences/s"),
+        (&["run", "--duration", "0"], "--duration: expected seconds, more than 0 and at most a day, found 0"),
+        (&["run", "--duration", "NaN"], "--duration: expected seconds"),
+        (&["run", "--duration", "soon"], "invalid value 'soon' for '--duration <DURATION>'"),
+        (&["run", "--bins", "12"], "--bins: expected a power of two, at most 65536, found 12"),
+        (&["run", "--workers", "0"], "--workers: expected 1 to 64 worker threads, found 0"),
+        (&["run", "--strategy", "slow"], "--strategy: expected a migration strategy, one of 'all-at-once' and 'fluid', found 'slow'"),
+        (&["run", "--limits", "some"], "--limits: expected 'heron' or 'none', found 'some'"),
+        (&["run", "--time-factor", "0"], "--time-factor: expected a factor from 1 to 600, found 0"),
+        (&["run", "--words", "0"], "--words: expected sentences of at least one word, found 0"),
+        (&["run", "--out", "signs.txt"], "--out signs.txt: expected a new or empty folder, found something there"),
+        (&["reproduce", "fig0"], "expected a figure, one of 'ds2-fig6', found 'fig0'"),
+        (&["reproduce", "ds2-fig6", "--policies", "x"], "--policies: expected policies of ds2-fig6"),
+        (&["reproduce", "ds2-fig6", "--scale", "huge"], "expected a scale, 'quick' or 'full', found 'huge'"),
+        (&["reproduce"], "the following required arguments were not provided"),
+        (&["plot", "nowhere"], "nowhere: expected a run folder"),
+        (&["plot", "."], ".: expected a run folder with a run.toml, or folders with one, found none"),
+        (&["fly"], "unrecognized subcommand 'fly'"),
+    ] {
+        let line = refused(args);
+        assert!(line.starts_with("thalweg: ") && line.contains(expected), "{args:?}\nexpected {expected}\nfound    {line}");
+    }
+}
+
+#[test]
+fn a_run_leaves_a_folder_that_can_be_drawn_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("text.txt"), "Ο ποταμός ρέει. The river flows; der Fluß fließt! 川は流れる。").unwrap();
+    let args =
+        ["run", "--text", "text.txt", "--policy", "hold", "--rate", "500", "--duration", "1.5", "--out", "out", "--record", "--json"];
+    let output = thalweg(folder.path(), &args);
+    assert!(output.status.success(), "{output:?}");
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (field, expected) in [("records_lost", 0), ("records_duplicated", 0), ("words_miscounted", 0), ("actions", 0)] {
+        assert_eq!(printed["summary"][field], expected, "{field}");
+    }
+    assert!(printed["summary"]["records"].as_u64().unwrap() > 0);
+    let out = folder.path().join("out");
+    let mut files: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    let expected = "activity.log decisions.jsonl latency.csv rows.csv run.png run.svg run.toml summary.json timeline.csv";
+    assert_eq!(files.join(" "), expected);
+
+    let log = std::fs::File::open(out.join("activity.log")).unwrap();
+    let records: usize = thalweg::activity::LogReader::new(std::io::BufReader::new(log)).unwrap().map(|block| block.unwrap().len()).sum();
+    assert!(records > 0);
+
+    let before = std::fs::read(out.join("run.svg")).unwrap();
+    std::fs::remove_file(out.join("run.svg")).unwrap();
+    let drawn = thalweg(folder.path(), &["plot", "out"]);
+    assert!(drawn.status.success(), "{drawn:?}");
+    assert_eq!(std::fs::read(out.join("run.svg")).unwrap(), before, "the same rows give the same figure");
+
+    std::fs::write(out.join("timeline.csv"), "window_start_s,window_end_s\n1,x\n").unwrap();
+    let damaged = thalweg(folder.path(), &["plot", "out"]);
+    assert_eq!(damaged.status.code(), Some(2));
+    let error = String::from_utf8(damaged.stderr).unwrap();
+    assert!(error.contains("timeline.csv, line 2: expected"), "{error}");
+}
+
+#[test]
+fn figures_are_listed_and_shells_completed() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |args: &[&str]| String::from_utf8(thalweg(folder.path(), args).stdout).unwrap();
+    assert!(text(&["reproduce", "--list"]).starts_with("ds2-fig6"));
+    assert!(text(&["completions", "bash"]).contains("_thalweg"));
+    let help = text(&["run", "--help"]);
+    assert!(help.contains("Examples:") && help.contains("--policy"), "{help}");
+    assert!(text(&["--version"]).starts_with("thalweg 0.1.0 ("));
+}
