@@ -54,7 +54,8 @@ fn differential_dataflow_counts_the_same() {
     assert_eq!(commands_of(&schedule.steps[0]).len(), 2);
 
     let running = job.start().unwrap();
-    let mut progress = Progress::begin(&schedule.steps[0], running.peers());
+    let mut progress = Progress::default();
+    progress.send(&schedule.steps[0], running.peers());
     running.apply(schedule.steps[0].clone());
     // The log ends with the job.
     while running.log.recv().is_ok() {}

@@ -212,7 +212,8 @@ fn elastic(case: &Case, serialized: bool) -> (Vec<Output>, Progress) {
         all.moves.extend(&step.moves);
         all
     });
-    let mut progress = Progress::begin(&all, case.workers as u32);
+    let mut progress = Progress::default();
+    progress.send(&all, case.workers as u32);
     acked.into_iter().filter(|ack| matches!(ack, Ack::Installed(..))).for_each(|ack| progress.report(ack));
     (output, progress)
 }

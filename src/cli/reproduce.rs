@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
@@ -43,6 +44,9 @@ pub(super) struct Args {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+    /// Fail when a run does not show what the experiment's definition expects.
+    #[arg(long)]
+    check: bool,
 }
 
 /// What `reproduce --json` prints.
@@ -54,6 +58,7 @@ struct Reproduced {
     time_factor: f64,
     environment: Environment,
     runs: Vec<Summary>,
+    violations: Vec<String>,
     rows_file: PathBuf,
     figure_files: Vec<PathBuf>,
 }
@@ -75,13 +80,15 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     let rows_file = out.join(folder::ROWS);
     let text = Arc::new(Text::liber_primus(definition.job.sentence_length()));
     let needed = definition.job.needed(&text);
+    let topology = definition.job.word_count(Arc::clone(&text), args.seed, Duration::ZERO).topology();
+    let needed_by_name: BTreeMap<String, u32> =
+        needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect();
     let mut rows: Vec<RunRow> = Vec::new();
     let mut summaries = Vec::new();
     let asked = definition.runs.iter().filter(|run| args.policies.is_empty() || args.policies.contains(&run.policy));
     for policy_run in asked {
         let duration = policy_run.seconds.at(args.scale);
         let job = definition.job.word_count(Arc::clone(&text), args.seed, duration);
-        let topology = job.topology();
         let policy = policies::policy(&policy_run.policy, &topology, definition.time_factor).map_err(usage)?;
         let controller = policies::pacing(definition.time_factor, Strategy::AllAtOnce);
         let manifest = Manifest {
@@ -96,7 +103,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
             environment: Environment::here(),
             text: "liber-primus (lipsum)".to_owned(),
             operators: topology.scalable().map(|operator| operator.name.clone()).collect(),
-            needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
+            needed: needed_by_name.clone(),
             job: definition.job.clone(),
         };
         let mut live = Live::new(&policy_run.policy, &topology, duration);
@@ -113,6 +120,9 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     }
     folder::write_text(&out.join(record::DEFINITION), &toml::to_string(&definition).context("the definition as TOML")?)?;
     let figure_files = draw(&out)?;
+    let expected = |summary: &Summary| definition.expect.iter().find(|expect| expect.policy == summary.policy).cloned();
+    let violated = |summary: &Summary| expected(summary).map_or(Vec::new(), |expect| expect.violations(summary, &needed_by_name));
+    let violations: Vec<String> = summaries.iter().flat_map(violated).collect();
     if args.json {
         let reproduced = Reproduced {
             figure: figure.to_owned(),
@@ -121,6 +131,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
             time_factor: definition.time_factor,
             environment,
             runs: summaries,
+            violations: violations.clone(),
             rows_file,
             figure_files,
         };
@@ -130,6 +141,10 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         print!("{}", report::comparison(&rows, &definition.paper, definition.time_factor));
         println!("\nrows    {}", rows_file.display());
         figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
+        violations.iter().for_each(|violation| println!("not as expected: {violation}"));
+    }
+    if args.check && !violations.is_empty() {
+        return Err(Failure::Run(anyhow!("not as expected: {}", violations.join("; "))));
     }
     Ok(())
 }

@@ -47,17 +47,18 @@ pub fn commands_of(step: &Step) -> Vec<Command> {
     commands
 }
 
-/// What is still missing until a step is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is still missing of the steps that have been sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     bins: usize,
     routers: usize,
 }
 
 impl Progress {
-    /// A step that has just been sent to `peers` workers.
-    pub fn begin(step: &Step, peers: u32) -> Progress {
-        Progress { bins: step.moves.len(), routers: step.parallelism.len() * peers as usize }
+    /// Takes note of a step that is sent to `peers` workers.
+    pub fn send(&mut self, step: &Step, peers: u32) {
+        self.bins += step.moves.len();
+        self.routers += step.parallelism.len() * peers as usize;
     }
 
     /// Takes a report into account.
@@ -70,6 +71,11 @@ impl Progress {
             Ack::Rerouted(_) => (&mut self.routers, 1),
         };
         *left = left.checked_sub(done).expect("no more is carried out than was asked for");
+    }
+
+    /// Bins under way.
+    pub fn bins(&self) -> usize {
+        self.bins
     }
 
     /// Whether nothing is missing.

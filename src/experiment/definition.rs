@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::expectation::Expectation;
+use super::rows::PaperRow;
 use crate::dataflow::{Capacity, QueueMarks};
 use crate::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, WordCount};
 use crate::id::OperatorId;
@@ -44,7 +46,10 @@ pub struct Definition {
     pub runs: Vec<PolicyRun>,
     /// What the paper prints.
     #[serde(default)]
-    pub paper: Vec<crate::experiment::rows::PaperRow>,
+    pub paper: Vec<PaperRow>,
+    /// What the runs are expected to show.
+    #[serde(default)]
+    pub expect: Vec<Expectation>,
 }
 
 /// The job of an experiment.

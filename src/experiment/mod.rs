@@ -5,6 +5,7 @@
 
 pub mod definition;
 pub mod environment;
+pub mod expectation;
 pub mod folder;
 pub mod policies;
 pub mod record;

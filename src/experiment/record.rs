@@ -66,7 +66,7 @@ pub struct Manifest {
 }
 
 /// What came of a run: `summary.json` and an entry of the JSON that `reproduce` prints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The policy.
     pub policy: String,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::iter::Peekable;
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -126,7 +127,7 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
         if !controller.is_migrating() && observer.window().end <= known.min(end) {
             let (observation, _) = observer.close(controller.configuration(), interval);
             if let Some(schedule) = controller.window_closed(&observation) {
-                migration = Some(Migration::begin(schedule.steps, &running));
+                migration = Some(Migration::begin(schedule.steps));
             }
         }
     }
@@ -186,35 +187,33 @@ impl Rows {
     }
 }
 
-/// A schedule that is being carried out, one step after the other.
+/// A schedule that is being carried out.
+///
+/// Steps are sent in order, each at a logical time of its own, without waiting for the one before: in a job that is behind, the
+/// frontier reaches a step only after the backlog, and one step at a time would wait for it with every bin. Records wait no
+/// longer for that: they wait for the frontier in any case.
 struct Migration {
-    steps: std::vec::IntoIter<Step>,
+    steps: Peekable<std::vec::IntoIter<Step>>,
     progress: Progress,
 }
 
+/// Steps are held back while more bins than this are under way.
+const MOST_BINS_UNDER_WAY: usize = 128;
+
 impl Migration {
-    fn begin<O: Send>(steps: Vec<Step>, running: &Running<O>) -> Migration {
-        let mut migration = Migration { steps: steps.into_iter(), progress: Progress::begin(&Step::default(), 0) };
-        migration.next(running);
-        migration
+    fn begin(steps: Vec<Step>) -> Migration {
+        Migration { steps: steps.into_iter().peekable(), progress: Progress::default() }
     }
 
-    fn next<O: Send>(&mut self, running: &Running<O>) -> bool {
-        let Some(step) = self.steps.next() else { return false };
-        self.progress = Progress::begin(&step, running.peers());
-        running.apply(step);
-        true
-    }
-
-    /// Takes reports and sends the next step when one is complete; gives the time when all are.
+    /// Takes reports and sends what may be sent; gives the time when all is done.
     fn advance<O: Send>(&mut self, running: &Running<O>) -> Option<Timestamp> {
         running.acks.try_iter().for_each(|ack| self.progress.report(ack));
-        while self.progress.is_complete() {
-            if !self.next(running) {
-                return Some(running.clock().now());
-            }
+        let room = |under_way: usize, step: &Step| under_way == 0 || under_way + step.moves.len() <= MOST_BINS_UNDER_WAY;
+        while let Some(step) = self.steps.next_if(|step| room(self.progress.bins(), step)) {
+            self.progress.send(&step, running.peers());
+            running.apply(step);
         }
-        None
+        (self.steps.peek().is_none() && self.progress.is_complete()).then(|| running.clock().now())
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Step {
     pub parallelism: BTreeMap<OperatorId, u32>,
 }
 
-/// Steps in order; the host takes the next one when the one before is complete.
+/// Steps in order; each takes effect at a logical time of its own, not before that of the step before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The steps.
