@@ -19,6 +19,7 @@
 //! bins *in flight* wait.
 
 mod batch;
+mod bins;
 mod clock;
 mod context;
 mod control;
