@@ -1,1 +1,3 @@
+//! The elastic operator against plain timely. Measures nothing yet.
+
 fn main() {}

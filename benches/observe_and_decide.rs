@@ -1,1 +1,3 @@
+//! From records to a decision. Measures nothing yet.
+
 fn main() {}
