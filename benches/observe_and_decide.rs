@@ -57,6 +57,9 @@ fn observe(topology: &Topology, configuration: &Configuration, records: &[Record
     observer.close(configuration, WINDOW).0
 }
 
+/// Makes a policy that has seen nothing yet.
+type MakePolicy<'a> = Box<dyn Fn() -> Box<dyn Policy> + 'a>;
+
 fn benchmark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("observe");
     let (topology, configuration) = pipeline(100, 100);
@@ -69,7 +72,7 @@ fn benchmark(criterion: &mut Criterion) {
     for (operators, instances) in [(3, 10), (100, 100), (10_000, 2)] {
         let (topology, configuration) = pipeline(operators, instances);
         let observation = observe(&topology, &configuration, &records(&topology, &configuration));
-        let policies: [(&str, Box<dyn Fn() -> Box<dyn Policy>>); 3] = [
+        let policies: [(&str, MakePolicy<'_>); 3] = [
             ("ds2", Box::new(|| Box::new(Ds2::new(topology.clone(), Ds2Config::default())))),
             ("dhalion", Box::new(|| Box::new(Dhalion::new(topology.clone(), DhalionConfig::published())))),
             ("heron", Box::new(|| Box::new(Heron::new(topology.clone(), HeronConfig::published())))),

@@ -1,4 +1,4 @@
-//! Thalweg.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod activity;
 pub mod cli;

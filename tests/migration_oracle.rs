@@ -7,15 +7,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use thalweg::dataflow::{Capacity, Configuration, Plan, QueueMarks, Role, Topology};
+use thalweg::dataflow::{Capacity, Configuration, Plan, Role, Topology};
 use thalweg::engine::{
-    Ack, Clock, Command, Context, DrainToSink, ElasticKeyed, ElasticStateless, Gauges, IntoBatches, OperatorSpec, Progress, Recorder, Time,
+    Ack, Clock, Command, Context, DrainToSink, ElasticKeyed, ElasticStateless, IntoBatches, OperatorSpec, Progress, Recorder, Time,
     commands_of, link,
 };
 use thalweg::id::{OperatorId, WorkerId};
@@ -124,13 +123,7 @@ fn sequential(case: &Case) -> Vec<Output> {
 }
 
 fn elastic(case: &Case, serialized: bool) -> (Vec<Output>, Progress) {
-    let pressing = Arc::new(AtomicUsize::new(0));
-    let spec = |id, name: &str| OperatorSpec {
-        id,
-        name: name.to_owned(),
-        capacity: case.capacity,
-        gauges: Arc::new(Gauges::new(QueueMarks::default(), INSTANCES, pressing.clone())),
-    };
+    let spec = |id, name| OperatorSpec::new(id, name, case.capacity, INSTANCES);
     let (map, count) = (spec(MAP, "Map"), spec(COUNT, "Count"));
     let (log, observer) = link();
     let (acks, acked) = channel();

@@ -16,7 +16,8 @@ pub enum Lane {
     Instance(InstanceId),
 }
 
-/// What a lane was doing (SnailTrail, NSDI'18, section 3: activity types).
+/// What a lane was doing.
+// papers/snailtrail-nsdi18.md#activity-types
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ActivityKind {
     /// The operator's own work on records.

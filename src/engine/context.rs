@@ -1,11 +1,11 @@
 //! What every elastic operator on a worker needs to know.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
 
 use super::{Ack, Clock, Gauges, Recorder};
 use crate::activity::Lane;
-use crate::dataflow::Capacity;
+use crate::dataflow::{Capacity, QueueMarks};
 use crate::id::{InstanceId, OperatorId, WorkerId};
 
 /// A worker's view of the job; cheap to clone.
@@ -36,7 +36,21 @@ pub struct OperatorSpec {
     pub gauges: Arc<Gauges>,
 }
 
+impl OperatorSpec {
+    /// An operator of up to `instances` instances whose queues hold no source back.
+    pub fn new(id: OperatorId, name: &str, capacity: Capacity, instances: u32) -> OperatorSpec {
+        let gauges = Gauges::new(QueueMarks::default(), instances, Arc::default());
+        OperatorSpec { id, name: name.to_owned(), capacity, gauges: Arc::new(gauges) }
+    }
+}
+
 impl Context {
+    /// The view of the only worker of a program that nobody observes: records are forgotten, reports go nowhere.
+    pub fn alone() -> Context {
+        let (acks, _) = channel();
+        Context { worker: WorkerId(0), peers: 1, clock: Clock::start(), recorder: Recorder::off(), acks }
+    }
+
     /// The worker that hosts instance `index` of any operator.
     pub fn place(&self, index: u32) -> u32 {
         index % self.peers

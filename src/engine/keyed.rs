@@ -1,7 +1,7 @@
 //! An elastic operator with state by key: bins of state move between its instances while it runs.
 //!
 //! The contract, for every bin: its records are applied in the order of their epochs, each at exactly one instance, the same
-//! as in a run without migration. Why it holds:
+//! as in a run without migration (after `papers/megaphone-vldb19.md#correctness`). Why it holds:
 //!
 //! 1. *One owner an epoch.* A command at time t is final once the control frontier has passed t. Router and operator both read
 //!    the owner of a bin at an epoch from the commands up to that epoch, so they agree.
@@ -12,29 +12,26 @@
 //!
 //! A bin that moves on before it has arrived has several events in its list, and they are taken strictly in order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::dataflow::operators::generic::{OutputBuilder, OutputBuilderSession};
 use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
 
 use super::batch::{BatchBuilder, BatchStream, ByHeader};
-use super::bin::{Bin, bin_of, bin_of_hash, hash_of};
+use super::bin::bin_of;
+use super::bins::{Bins, Ship};
 use super::router::{Partition, received, route};
-use super::serve::{Caps, Stations, Work};
+use super::serve::Caps;
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
-use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
-use crate::dataflow::Capacity;
-use crate::id::{BinId, InstanceId};
 use crate::migration::Assignment;
-use crate::time::{Epoch, Timestamp};
+use crate::time::Timestamp;
 
 /// Elastic operators with state by key, on a stream of batches of (key, value).
 pub trait ElasticKeyed<'s, K, V> {
@@ -42,6 +39,42 @@ pub trait ElasticKeyed<'s, K, V> {
     ///
     /// `fold` sees the key, the value, the key's state (the default when the key is new) and where results go; never a bin.
     /// It must be a deterministic function of these.
+    ///
+    /// A count that moves from one instance to another at time 1 and goes on where it was:
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    ///
+    /// use thalweg::dataflow::Capacity;
+    /// use thalweg::engine::{Command, Context, DrainToSink, ElasticKeyed, IntoBatches, OperatorSpec, bin_of};
+    /// use thalweg::id::OperatorId;
+    /// use thalweg::migration::Assignment;
+    /// use timely::dataflow::InputHandleVec;
+    ///
+    /// let (sink, counts) = channel();
+    /// timely::execute_directly(move |worker| {
+    ///     let (context, count) = (Context::alone(), OperatorSpec::new(OperatorId(1), "Count", Capacity::Cpu, 2));
+    ///     let (mut words, mut control) = (InputHandleVec::new(), InputHandleVec::new());
+    ///     worker.dataflow(|scope| {
+    ///         let commands = control.to_stream(scope);
+    ///         let words = words.to_stream(scope).into_batches();
+    ///         words
+    ///             .elastic_keyed(commands, &context, &count, &Assignment::even(16, 1), |word: &String, (), count: &mut u64, counts| {
+    ///                 *count += 1;
+    ///                 counts.push((word.clone(), *count));
+    ///             })
+    ///             .drain_to_sink(&context, OperatorId(2), move |epoch, counts| sink.send((epoch.0, counts)).unwrap());
+    ///     });
+    ///     words.send(("amor".to_owned(), ()));
+    ///     control.advance_to(1);
+    ///     // From time 1 on the bin belongs to instance 1.
+    ///     control.send(Command { operator: OperatorId(1), parallelism: None, moves: vec![(bin_of(&"amor", 16), 1)] });
+    ///     words.advance_to(1);
+    ///     words.send(("amor".to_owned(), ()));
+    /// });
+    /// let amor = |count| vec![("amor".to_owned(), count)];
+    /// assert_eq!(counts.iter().collect::<Vec<_>>(), [(0, amor(1)), (1, amor(2))]);
+    /// ```
     fn elastic_keyed<S, R, F>(
         self,
         control: ControlStream<'s>,
@@ -55,52 +88,6 @@ pub trait ElasticKeyed<'s, K, V> {
         R: ExchangeData,
         F: FnMut(&K, V, &mut S, &mut Vec<R>) + 'static;
 }
-
-/// State of a bin on its way to a new owner, with the records that were waiting for it.
-#[derive(Serialize, Deserialize)]
-#[serde(bound = "K: ExchangeData + Hash + Eq, V: ExchangeData, S: ExchangeData")]
-struct Ship<K: Hash + Eq, V, S> {
-    bin: BinId,
-    /// Time of the command.
-    at: Time,
-    /// Instance that receives it.
-    to: u32,
-    state: Bin<K, S>,
-    works: Vec<(Time, Vec<(K, V)>)>,
-}
-
-/// What has to happen to a bin before its next records may be queued.
-enum Event<K, V> {
-    /// Its state comes from another worker.
-    Arrive { at: Time, to: u32 },
-    /// Its state goes to another worker.
-    Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
-    /// Its state stays on this worker but belongs to another instance.
-    HandOver { from: u32, to: u32 },
-    /// These records come next.
-    Records { instance: u32, work: Work<(K, V)> },
-}
-
-/// One worker's part of the operator.
-struct Bins<K: Hash + Eq, V, S> {
-    context: Context,
-    spec: OperatorSpec,
-    owners: Vec<u32>,
-    /// State of the bins that are here.
-    states: Vec<Option<Bin<K, S>>>,
-    /// Bins in motion.
-    events: BTreeMap<BinId, VecDeque<Event<K, V>>>,
-    /// State that has come, by bin and time of the command; it may come before this worker has seen the command.
-    arrived: BTreeMap<(BinId, Time), Arrived<K, V, S>>,
-    stations: Stations<(K, V)>,
-    /// Records taken up since the last sample, by bin.
-    arrivals: Vec<u32>,
-    /// The instance that owns every bin on this worker, if there is just one.
-    sole: Option<u32>,
-}
-
-type Arrived<K, V, S> = (Bin<K, S>, Vec<Work<(K, V)>>);
-type Shipments<'a, K, V, S> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>;
 
 impl<'s, K, V> ElasticKeyed<'s, K, V> for BatchStream<'s, (K, V)>
 where
@@ -138,13 +125,14 @@ where
         let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
         let mut shipments = OutputBuilder::<Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>::from(shipments);
         let mut bins: Bins<K, V, S> = Bins::new(context, spec, first);
+        let (context, id) = (context.clone(), spec.id);
         builder.build(move |_| {
-            let mut commands: BTreeMap<Time, (Rc<Capability<Time>>, Vec<Command>)> = BTreeMap::new();
-            let mut early: BTreeMap<Time, (Rc<Caps>, Vec<Vec<(K, V)>>)> = BTreeMap::new();
+            let mut commands: ByTime<Capability<Time>, Command> = BTreeMap::new();
+            let mut early: ByTime<Caps, Vec<(K, V)>> = BTreeMap::new();
             move |frontiers| {
                 let (data_frontier, control_frontier) = (&frontiers[0], &frontiers[1]);
                 control.for_each(|cap, sent| {
-                    let mine: Vec<_> = sent.drain(..).filter(|command| command.operator == bins.spec.id).collect();
+                    let mine: Vec<_> = sent.drain(..).filter(|command| command.operator == id).collect();
                     let cap = cap.retain_least(1).expect("commands have a time");
                     if !mine.is_empty() {
                         commands.entry(*cap.time()).or_insert_with(|| (Rc::new(cap), Vec::new())).1.extend(mine);
@@ -152,17 +140,13 @@ where
                 });
                 data.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
-                    bins.context.recorder.log(received(&bins.context, bins.spec.id, *results.time(), batch));
+                    context.recorder.log(received(&context, id, *results.time(), batch));
                     let caps = |results| Rc::new(Caps { results, ship: cap.retain_least(1) });
                     let entry = early.entry(*results.time()).or_insert_with(|| (caps(results), Vec::new()));
                     entry.1.push(std::mem::take(&mut batch.records));
                 });
                 state.for_each(|cap, ships| {
-                    for ship in ships.drain(..) {
-                        let work = |(epoch, records)| Work::new(&Rc::new(Caps { results: cap.delayed(&epoch, 0), ship: None }), records);
-                        let works = ship.works.into_iter().map(work).collect();
-                        bins.arrived.insert((ship.bin, ship.at), (ship.state, works));
-                    }
+                    ships.drain(..).for_each(|ship| bins.receive(ship, |epoch| cap.delayed(&epoch, 0)));
                 });
                 // Commands and records in the order of their times, as far as the frontiers allow; see the top of the file.
                 loop {
@@ -190,8 +174,8 @@ where
                 // Records that came along with a bin may just have been applied, which frees the bin to move on.
                 bins.settle(&mut shipments);
                 bins.sample();
-                if !data_frontier.is_empty() || !bins.stations.is_empty() || !bins.events.is_empty() {
-                    bins.stations.arm(&activator);
+                if !data_frontier.is_empty() || !bins.is_done() {
+                    bins.arm(&activator);
                 }
             }
         });
@@ -200,287 +184,8 @@ where
     }
 }
 
-impl<K, V, S> Bins<K, V, S>
-where
-    K: ExchangeData + Hash + Eq,
-    V: ExchangeData,
-    S: ExchangeData + Default,
-{
-    fn new(context: &Context, spec: &OperatorSpec, first: &Assignment) -> Self {
-        let owners = first.owners().to_vec();
-        let states = owners.iter().map(|&owner| context.hosts(owner).then(Bin::default)).collect();
-        let arrivals = vec![0; owners.len()];
-        let stations = Stations::new(context, spec);
-        let (context, spec) = (context.clone(), spec.clone());
-        let mut bins =
-            Bins { context, spec, owners, states, events: BTreeMap::new(), arrived: BTreeMap::new(), stations, arrivals, sole: None };
-        bins.find_sole();
-        bins
-    }
-
-    fn find_sole(&mut self) {
-        let mut local = self.owners.iter().copied().filter(|&owner| self.context.hosts(owner));
-        let first = local.next();
-        self.sole = first.filter(|first| local.all(|owner| owner == *first));
-    }
-
-    /// Takes note of a command whose time everything older has reached.
-    fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command) {
-        let at = *cap.time();
-        for &(bin, to) in &command.moves {
-            let from = std::mem::replace(&mut self.owners[bin.0 as usize], to);
-            let event = match (self.context.hosts(from), self.context.hosts(to)) {
-                (true, true) => Event::HandOver { from, to },
-                (true, false) => Event::Depart { at, from, to, cap: Rc::clone(cap) },
-                (false, true) => Event::Arrive { at, to },
-                (false, false) => continue,
-            };
-            self.events.entry(bin).or_default().push_back(event);
-        }
-        self.find_sole();
-    }
-
-    /// Queues records of one epoch at their instances, or behind the events of their bin.
-    fn arrive(&mut self, caps: &Rc<Caps>, records: Vec<(K, V)>) {
-        let now = self.context.clock.now();
-        if let (Some(sole), Capacity::Cpu, true) = (self.sole, self.spec.capacity, self.events.is_empty()) {
-            self.stations.station(sole).arrive(Work::new(caps, records), now);
-            return;
-        }
-        let mut shares: BTreeMap<u32, Vec<(K, V)>> = BTreeMap::new();
-        let mut waiting: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
-        for record in records {
-            let bin = self.bin(&record.0);
-            // Measured instances count when they apply: see `serve`.
-            if self.spec.capacity != Capacity::Cpu {
-                self.arrivals[bin.0 as usize] += 1;
-            }
-            if self.events.contains_key(&bin) {
-                waiting.entry(bin).or_default().push(record);
-            } else {
-                shares.entry(self.owners[bin.0 as usize]).or_default().push(record);
-            }
-        }
-        for (instance, share) in shares {
-            self.stations.station(instance).arrive(Work::new(caps, share), now);
-        }
-        for (bin, records) in waiting {
-            let event = Event::Records { instance: self.owners[bin.0 as usize], work: Work::new(caps, records) };
-            self.events.get_mut(&bin).expect("just seen").push_back(event);
-        }
-    }
-
-    fn bin(&self, key: &K) -> BinId {
-        bin_of(key, self.owners.len() as u32)
-    }
-
-    /// Takes every event that can be taken now.
-    fn settle(&mut self, shipments: &mut Shipments<'_, K, V, S>) {
-        while !self.events.is_empty() {
-            let leaving = self.take_in();
-            let carried = if leaving.is_empty() { BTreeSet::new() } else { self.carried() };
-            let stays = |bin: &BinId| matches!(self.events[bin].front(), Some(Event::Depart { .. })) && carried.contains(bin);
-            let leaving: BTreeSet<BinId> = leaving.into_iter().filter(|bin| !stays(bin)).collect();
-            if leaving.is_empty() {
-                break;
-            }
-            self.let_go(&leaving, shipments);
-        }
-    }
-
-    /// Takes arrivals and records at the head of each list; gives the bins that are here and have to leave next.
-    fn take_in(&mut self) -> Vec<BinId> {
-        let now = self.context.clock.now();
-        let mut leaving = Vec::new();
-        let mut installed = 0;
-        self.events.retain(|&bin, events| {
-            loop {
-                match events.pop_front() {
-                    None => return false,
-                    Some(Event::Records { instance, work }) => self.stations.station(instance).arrive(work, now),
-                    Some(Event::Arrive { at, to }) => match self.arrived.remove(&(bin, at)) {
-                        Some((state, works)) => {
-                            assert!(self.states[bin.0 as usize].replace(state).is_none(), "{bin} has one owner");
-                            self.stations.station(to).overtake(works.into_iter(), now);
-                            installed += 1;
-                        }
-                        None => {
-                            events.push_front(Event::Arrive { at, to });
-                            return true;
-                        }
-                    },
-                    Some(event) => {
-                        events.push_front(event);
-                        leaving.push(bin);
-                        return true;
-                    }
-                }
-            }
-        });
-        self.report(installed);
-        leaving
-    }
-
-    fn report(&self, installed: usize) {
-        if installed > 0 {
-            // Nobody listens any more at the end of a run.
-            let _ = self.context.acks.send(Ack::Installed(self.spec.id, installed));
-        }
-    }
-
-    /// Bins with records in the queue that came along with their state: these cannot be shipped on, they must be applied first.
-    fn carried(&mut self) -> BTreeSet<BinId> {
-        let bins = self.owners.len() as u32;
-        let works = self.stations.iter_mut().flat_map(|(_, station)| station.queue.iter()).filter(|work| work.caps.ship.is_none());
-        works.flat_map(|work| work.records.as_slice()).map(|(key, _)| bin_of(key, bins)).collect()
-    }
-
-    /// Hands the state of `leaving` bins to their next owners, with what waits for them in the queues.
-    fn let_go(&mut self, leaving: &BTreeSet<BinId>, shipments: &mut Shipments<'_, K, V, S>) {
-        let start = self.context.clock.now();
-        let mut queued = self.take_from_queues(leaving, start);
-        let mut by_time: BTreeMap<Time, (Rc<Caps>, Vec<Ship<K, V, S>>)> = BTreeMap::new();
-        let mut alone: Vec<(Rc<Capability<Time>>, Ship<K, V, S>)> = Vec::new();
-        let mut handed_over = 0;
-        let mut giver = 0;
-        for &bin in leaving {
-            let works = queued.remove(&bin).unwrap_or_default();
-            let waiting = works.iter().map(|work| work.records.len() as u64).sum();
-            let events = self.events.get_mut(&bin).expect("a bin that leaves has events");
-            match events.pop_front() {
-                Some(Event::HandOver { from, to }) => {
-                    self.moved(from, to, waiting, start);
-                    self.stations.station(to).overtake(works.into_iter(), start);
-                    (handed_over, giver) = (handed_over + 1, from);
-                }
-                Some(Event::Depart { at, from, to, cap }) => {
-                    giver = from;
-                    self.moved(from, to, waiting, start);
-                    let state = self.states[bin.0 as usize].take().expect("a bin that departs is here");
-                    // Epochs in a queue do not decrease except where a bin overtook, so the oldest is searched for.
-                    let oldest = works.iter().min_by_key(|work| work.epoch()).map(|work| Rc::clone(&work.caps));
-                    let works = works.into_iter().map(|work| (work.epoch(), work.records.collect())).collect();
-                    let ship = Ship { bin, at, to, state, works };
-                    match oldest {
-                        Some(caps) => by_time.entry(*caps.results.time()).or_insert_with(|| (caps, Vec::new())).1.push(ship),
-                        None => alone.push((cap, ship)),
-                    }
-                }
-                _ => unreachable!("only bins about to leave are let go"),
-            }
-        }
-        self.events.retain(|_, events| !events.is_empty());
-        for (caps, ships) in by_time.into_values() {
-            let cap = caps.ship.as_ref().expect("carried records are not shipped");
-            shipments.session(cap).give_iterator(ships.into_iter());
-        }
-        for together in alone.chunk_by_mut(|a, b| a.0.time() == b.0.time()) {
-            let cap = Rc::clone(&together[0].0);
-            let mut session = shipments.session(&*cap);
-            for (_, ship) in together {
-                let bin = ship.bin;
-                let empty = Ship { bin, at: ship.at, to: ship.to, state: Bin::default(), works: Vec::new() };
-                session.give(std::mem::replace(ship, empty));
-            }
-        }
-        self.report(handed_over);
-        self.context.recorder.log(Record::Activity(Activity {
-            lane: Lane::Worker(self.context.worker),
-            kind: ActivityKind::Migration,
-            instance: InstanceId::new(self.spec.id, giver),
-            epoch: Epoch(0),
-            start,
-            end: self.context.clock.now(),
-            records_in: leaving.len() as u64,
-            records_out: 0,
-        }));
-    }
-
-    /// Records that wait for a bin wait at another instance from now on.
-    fn moved(&self, from: u32, to: u32, records: u64, now: Timestamp) {
-        if records > 0 {
-            self.spec.gauges.add(to, records, now);
-            if let Some((start, end)) = self.spec.gauges.remove(from, records, now) {
-                self.context.recorder.log(Record::Backpressure { instance: InstanceId::new(self.spec.id, from), start, end });
-            }
-        }
-    }
-
-    /// Takes the records of `leaving` bins out of all queues, in order.
-    fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp) -> BTreeMap<BinId, Vec<Work<(K, V)>>> {
-        let mut taken: BTreeMap<BinId, Vec<Work<(K, V)>>> = BTreeMap::new();
-        let bins = self.owners.len() as u32;
-        let mut leaves = vec![false; bins as usize];
-        leaving.iter().for_each(|bin| leaves[bin.0 as usize] = true);
-        for (_, station) in self.stations.iter_mut() {
-            for work in std::mem::take(&mut station.queue) {
-                let mut stay = Vec::with_capacity(work.records.len());
-                let mut go: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
-                for record in work.records {
-                    let bin = bin_of(&record.0, bins);
-                    if leaves[bin.0 as usize] { go.entry(bin).or_default().push(record) } else { stay.push(record) }
-                }
-                for (bin, records) in go {
-                    taken.entry(bin).or_default().push(Work::new(&work.caps, records));
-                }
-                if !stay.is_empty() {
-                    station.queue.push_back(Work::new(&work.caps, stay));
-                }
-            }
-            station.wake(now);
-        }
-        taken
-    }
-
-    fn serve<R: 'static>(
-        &mut self,
-        output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
-        fold: &mut impl FnMut(&K, V, &mut S, &mut Vec<R>),
-    ) {
-        let Bins { states, stations, arrivals, spec, .. } = self;
-        let (bins, counts) = (states.len() as u32, spec.capacity == Capacity::Cpu);
-        stations.serve(output, |_, (key, value), results| {
-            let hash = hash_of(&key);
-            let bin = bin_of_hash(hash, bins).0 as usize;
-            if counts {
-                arrivals[bin] += 1;
-            }
-            let states = states[bin].as_mut().expect("records are queued where their bin is");
-            match states.get_mut(hash, &key) {
-                Some(state) => fold(&key, value, state, results),
-                None => {
-                    let mut fresh = S::default();
-                    fold(&key, value, &mut fresh, results);
-                    states.insert(hash, key, fresh);
-                }
-            }
-        });
-    }
-
-    /// Records queues and bins when a sample is due.
-    fn sample(&mut self) {
-        if !self.stations.sample() || !self.context.recorder.is_on() {
-            return;
-        }
-        let at = self.context.clock.now();
-        let mut loads: BTreeMap<u32, Vec<BinLoad>> = BTreeMap::new();
-        for (bin, arrivals) in self.arrivals.iter_mut().enumerate().filter(|(_, arrivals)| **arrivals > 0) {
-            let keys = self.states[bin].as_ref().map_or(0, |state| state.keys() as u64);
-            let arrivals = u64::from(std::mem::take(arrivals));
-            let useful = std::time::Duration::ZERO;
-            loads.entry(self.owners[bin]).or_default().push(BinLoad { bin: BinId(bin as u32), arrivals, useful, keys });
-        }
-        for (instance, mut loads) in loads {
-            let station = self.stations.station(instance);
-            // Useful time is measured by the batch; a bin's part of it is its part of the records.
-            let (processed, useful) = (std::mem::take(&mut station.processed), std::mem::take(&mut station.useful));
-            for load in loads.iter_mut().filter(|_| processed > 0) {
-                load.useful = useful.mul_f64(load.arrivals as f64 / processed as f64);
-            }
-            self.context.recorder.log(Record::Bins { instance: InstanceId::new(self.spec.id, instance), at, loads });
-        }
-    }
-}
+/// What came with a time, by that time, with the right to answer in it.
+type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
 /// Owners by bin, and the only one if there is only one.
 struct Owners {

@@ -20,6 +20,7 @@
 
 mod batch;
 mod bin;
+mod bins;
 mod clock;
 mod context;
 mod control;

@@ -22,7 +22,30 @@ pub trait ElasticStateless<'s, D> {
     /// Turns each record into any number of results with `apply`, on `instances` instances at first.
     ///
     /// ```
-    /// # use thalweg::engine::word_count; // a whole job: see there
+    /// use std::sync::mpsc::channel;
+    ///
+    /// use thalweg::dataflow::Capacity;
+    /// use thalweg::engine::{Context, DrainToSink, ElasticStateless, IntoBatches, OperatorSpec};
+    /// use thalweg::id::OperatorId;
+    /// use timely::dataflow::InputHandleVec;
+    /// use timely::dataflow::operators::Input;
+    ///
+    /// let (sink, words) = channel();
+    /// timely::execute_directly(move |worker| {
+    ///     let (context, split) = (Context::alone(), OperatorSpec::new(OperatorId(1), "Split", Capacity::Cpu, 4));
+    ///     let (mut sentences, mut control) = (InputHandleVec::new(), InputHandleVec::new());
+    ///     worker.dataflow(|scope| {
+    ///         let commands = control.to_stream(scope);
+    ///         let sentences = sentences.to_stream(scope).into_batches();
+    ///         sentences
+    ///             .elastic_flat_map(commands, &context, &split, 4, |sentence: String, words| {
+    ///                 words.extend(sentence.split(' ').map(str::to_owned));
+    ///             })
+    ///             .drain_to_sink(&context, OperatorId(2), move |_, words| words.into_iter().for_each(|word| sink.send(word).unwrap()));
+    ///     });
+    ///     sentences.send("quid est tempus".to_owned());
+    /// });
+    /// assert_eq!(words.iter().collect::<Vec<_>>(), ["quid", "est", "tempus"]);
     /// ```
     fn elastic_flat_map<R: ExchangeData, F: FnMut(D, &mut Vec<R>) + 'static>(
         self,

@@ -93,21 +93,21 @@ pub struct RunRow {
     pub error: Option<String>,
     /// Plans carried out.
     pub actions: Option<u32>,
-    /// Time from the first change of load to the last plan carried out.
+    /// When the last plan was carried out, in seconds of the run; 0 if none was.
     pub settle_s: Option<f64>,
     /// Instances of the scalable operators at the end, such as `flatmap=10 count=20`.
     pub final_configuration: Option<String>,
-    /// The most instances in all at any time, in the same form.
+    /// The most instances of each operator at any time, not necessarily at the same time, in the same form.
     pub peak_configuration: Option<String>,
     /// Records that never reached a sink.
     pub records_lost: Option<u64>,
     /// Records that reached a sink more than once.
     pub records_duplicated: Option<u64>,
-    /// Records emitted per record due, at the end of the run.
+    /// Records emitted per record due, after the last plan was carried out; above 1 while a backlog is emitted.
     pub achieved_over_offered: Option<f64>,
-    /// Time in which the job could not keep up.
+    /// Seconds in which some operator had fewer instances than it needs; empty when the need is unknown.
     pub under_provisioned_s: Option<f64>,
-    /// Instances more than needed, times the time they were there.
+    /// Instances more than needed, times the seconds they were there; empty when the need is unknown.
     pub over_provisioned_instance_s: Option<f64>,
     /// Half of the records were not slower.
     pub latency_ns_p50: Option<u64>,

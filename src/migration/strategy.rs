@@ -1,4 +1,4 @@
-//! How a set of bin moves is cut into steps (Megaphone, VLDB'19, section 3.4).
+//! How a set of bin moves is cut into steps (`papers/megaphone-vldb19.md#strategies`).
 
 use std::collections::BTreeMap;
 use std::fmt;
