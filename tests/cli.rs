@@ -45,6 +45,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--strategy", "slow"], "--strategy: expected a migration strategy, one of 'all-at-once' and 'fluid', found 'slow'"),
         (&["run", "--limits", "some"], "--limits: expected 'heron' or 'none', found 'some'"),
         (&["run", "--time-factor", "0"], "--time-factor: expected a factor from 1 to 600, found 0"),
+        (&["run", "--catch-up", "0.5"], "--catch-up: expected a factor from 1 to 100, found 0.5"),
         (&["run", "--words", "0"], "--words: expected sentences of at least one word, found 0"),
         (&["run", "--out", "signs.txt"], "--out signs.txt: expected a new or empty folder, found something there"),
         (&["reproduce", "fig0"], "expected a figure, one of 'ds2-fig6', found 'fig0'"),

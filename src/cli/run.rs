@@ -61,6 +61,9 @@ pub(super) struct Args {
     /// How many times faster control time runs than published: 30 makes a 60 s policy interval 2 s.
     #[arg(long, default_value_t = 30.0, allow_hyphen_values = true)]
     time_factor: f64,
+    /// How many times its rate the source may emit when it has fallen behind.
+    #[arg(long, default_value_t = 1.1, allow_hyphen_values = true)]
+    catch_up: f64,
     /// Index of the first sentence.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -141,6 +144,7 @@ fn definition(args: &Args) -> Result<JobDefinition, Failure> {
     check(seconds > 0.0 && seconds <= MOST_SECONDS, "duration", "seconds, more than 0 and at most a day".into(), seconds.to_string())?;
     let factor = args.time_factor;
     check((1.0..=600.0).contains(&factor), "time-factor", "a factor from 1 to 600".into(), factor.to_string())?;
+    check((1.0..=100.0).contains(&args.catch_up), "catch-up", "a factor from 1 to 100".into(), args.catch_up.to_string())?;
     check((1..=64).contains(&args.workers), "workers", "1 to 64 worker threads".into(), args.workers.to_string())?;
     let bins_fit = args.bins.is_power_of_two() && args.bins <= 1 << 16;
     check(bins_fit, "bins", "a power of two, at most 65536".into(), args.bins.to_string())?;
@@ -162,7 +166,7 @@ fn definition(args: &Args) -> Result<JobDefinition, Failure> {
         words_per_sentence: args.words,
         source_rate: rate,
         tick_ms: 10,
-        catch_up: 2.0,
+        catch_up: args.catch_up,
         bins: args.bins,
         workers: args.workers,
         flatmap: operator(limits.map(|(flat_map, _)| flat_map)),

@@ -13,6 +13,7 @@ use super::folder::{self, FolderError};
 use super::rows::{RunRow, configuration_text};
 use super::run::{RunFailure, RunResult};
 use crate::dataflow::{Configuration, Topology};
+use crate::time::Timestamp;
 
 /// Length of a row of the timeline.
 pub const ROW_WINDOW: Duration = Duration::from_millis(500);
@@ -72,8 +73,8 @@ pub struct Summary {
     pub policy: String,
     /// Plans carried out.
     pub actions: usize,
-    /// When the last plan was carried out, in seconds of the run; 0 if none was.
-    pub settle_s: f64,
+    /// When the last plan was carried out, in seconds of the run; nothing if none was.
+    pub settle_s: Option<f64>,
     /// Instances of each scalable operator at the end.
     #[serde(rename = "final")]
     pub last: BTreeMap<String, u32>,
@@ -113,7 +114,7 @@ impl Summary {
         Summary {
             policy: policy.to_owned(),
             actions: result.actions(),
-            settle_s: result.settled_at().as_secs_f64(),
+            settle_s: result.settled_at().map(Timestamp::as_secs_f64),
             last: by_name(result.last_configuration()),
             peak: by_name(&result.peak_configuration()),
             records_lost: result.verdict.lost,
@@ -139,10 +140,11 @@ impl fmt::Display for Summary {
         };
         let milliseconds = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format!("{:.1} ms", ns as f64 / 1e6));
         writeln!(f, "policy              {}", self.policy)?;
-        writeln!(f, "actions             {} (settled at {:.1} s)", self.actions, self.settle_s)?;
+        let settled = self.settle_s.map_or(String::new(), |seconds| format!(" (the last at {seconds:.1} s)"));
+        writeln!(f, "actions             {}{settled}", self.actions)?;
         writeln!(f, "instances           {} at the end, at most {}", list(&self.last), list(&self.peak))?;
         let achieved = self.achieved_over_offered.map_or("-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
-        writeln!(f, "achieved / offered  {achieved} after settling; {:.0} sentences behind at the end", self.lag_records)?;
+        writeln!(f, "achieved / offered  {achieved} after the last action; {:.0} sentences behind at the end", self.lag_records)?;
         let (p50, p99) = (milliseconds(self.latency_ns_p50), milliseconds(self.latency_ns_p99));
         writeln!(f, "latency             p50 {p50}, p99 {p99}, from the due time")?;
         let (words, lost, twice, wrong) = (self.records, self.records_lost, self.records_duplicated, self.words_miscounted);
@@ -172,7 +174,7 @@ pub fn row(manifest: &Manifest, topology: &Topology, result: Result<&RunResult, 
     let summary = Summary::of(&manifest.policy, result);
     RunRow {
         actions: Some(summary.actions as u32),
-        settle_s: Some(summary.settle_s),
+        settle_s: summary.settle_s,
         final_configuration: Some(configuration_text(topology, result.last_configuration())),
         peak_configuration: Some(configuration_text(topology, &result.peak_configuration())),
         records_lost: Some(summary.records_lost),

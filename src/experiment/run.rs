@@ -124,8 +124,9 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
             let observation = rows.close(&topology, controller.configuration());
             show(Status { now: known, observation: &observation, events: controller.events() });
         }
-        if !controller.is_migrating() && observer.window().end <= known.min(end) {
+        if observer.window().end <= known.min(end) {
             let (observation, _) = observer.close(controller.configuration(), interval);
+            // The controller does not look at windows that close during a migration: they mix two configurations.
             if let Some(schedule) = controller.window_closed(&observation) {
                 migration = Some(Migration::begin(schedule.steps));
             }
@@ -223,9 +224,9 @@ impl RunResult {
         self.events.iter().filter(|event| matches!(event.kind, EventKind::Migrated { .. })).count()
     }
 
-    /// When the last plan was carried out; the start if none was.
-    pub fn settled_at(&self) -> Timestamp {
-        self.configurations.last().map_or(Timestamp::ZERO, |(at, _)| *at)
+    /// When the last plan was carried out; nothing if none was.
+    pub fn settled_at(&self) -> Option<Timestamp> {
+        self.configurations[1..].last().map(|(at, _)| *at)
     }
 
     /// The configuration at the end.
@@ -244,9 +245,10 @@ impl RunResult {
         self.configurations.iter().fold(self.configurations[0].1.clone(), peak)
     }
 
-    /// Emitted over due records of all sources in the windows after the last plan was carried out; nothing without a window.
+    /// Emitted over due records of all sources in the windows after the last plan was carried out, or in all windows if none
+    /// was; nothing without a window.
     pub fn achieved_over_offered(&self) -> Option<f64> {
-        let from = self.settled_at().as_secs_f64();
+        let from = self.settled_at().unwrap_or_default().as_secs_f64();
         let after = self.timeline.iter().filter(|row| row.window_start_s >= from);
         let (mut achieved, mut offered) = (0.0, 0.0);
         for row in after {
