@@ -22,7 +22,7 @@ impl Live {
     /// The live line of a run of `policy` that lasts `duration`.
     pub(super) fn new(policy: &str, topology: &Topology, duration: Duration) -> Live {
         let bar = ProgressBar::new(duration.as_millis() as u64);
-        let style = ProgressStyle::with_template("{prefix:>8} {bar:20.cyan/blue} {msg}").expect("a template of our own");
+        let style = ProgressStyle::with_template("{prefix:>8} {bar:12.cyan/blue} {wide_msg}").expect("a template of our own");
         bar.set_style(style.progress_chars("━╸─"));
         bar.set_prefix(policy.to_owned());
         Live { bar, policy: policy.to_owned(), topology: topology.clone(), shown: 0 }

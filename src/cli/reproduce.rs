@@ -10,12 +10,14 @@ use anyhow::{Context as _, anyhow};
 use super::live::Live;
 use super::plot::draw;
 use super::{Failure, usage};
-use crate::experiment::definition::{Definition, FIGURES, Scale};
+use crate::dataflow::Topology;
+use crate::experiment::definition::{Definition, FIGURES, PolicyRun, Scale};
 use crate::experiment::environment::Environment;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::rows::RunRow;
 use crate::experiment::run::{RunSpec, run};
 use crate::experiment::{folder, policies};
+use crate::id::OperatorId;
 use crate::migration::Strategy;
 use crate::report;
 use crate::workload::Text;
@@ -38,6 +40,9 @@ pub(super) struct Args {
     /// Index of the first sentence of the text: another seed, another sample.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Run everything so many times, with one seed after the other, and print medians.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    repeat: u64,
     /// Folder for rows and figures; a new one below runs/ by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -63,6 +68,16 @@ struct Reproduced {
     figure_files: Vec<PathBuf>,
 }
 
+/// An experiment that is being run.
+struct Experiment<'a> {
+    args: &'a Args,
+    definition: Definition,
+    text: Arc<Text>,
+    topology: Topology,
+    needed: BTreeMap<OperatorId, u32>,
+    needed_by_name: BTreeMap<String, u32>,
+}
+
 pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     if args.list {
         return list(args);
@@ -77,68 +92,34 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     }
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{figure}-{}", args.scale), &environment)?;
+    let experiment = Experiment::new(args, definition);
+    let definition = &experiment.definition;
     let rows_file = out.join(folder::ROWS);
-    let text = Arc::new(Text::liber_primus(definition.job.sentence_length()));
-    let needed = definition.job.needed(&text);
-    let topology = definition.job.word_count(Arc::clone(&text), args.seed, Duration::ZERO).topology();
-    let needed_by_name: BTreeMap<String, u32> =
-        needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect();
-    let mut rows: Vec<RunRow> = Vec::new();
-    let mut summaries = Vec::new();
-    let asked = definition.runs.iter().filter(|run| args.policies.is_empty() || args.policies.contains(&run.policy));
-    for policy_run in asked {
-        let duration = policy_run.seconds.at(args.scale);
-        let job = definition.job.word_count(Arc::clone(&text), args.seed, duration);
-        let policy = policies::policy(&policy_run.policy, &topology, definition.time_factor).map_err(usage)?;
-        let controller = policies::pacing(definition.time_factor, Strategy::AllAtOnce);
-        let manifest = Manifest {
-            experiment: figure.to_owned(),
-            policy: policy_run.policy.clone(),
-            host: "engine".to_owned(),
-            scale: args.scale.to_string(),
-            seed: args.seed,
-            seconds: duration.as_secs_f64(),
-            time_factor: definition.time_factor,
-            strategy: controller.strategy.to_string(),
-            environment: Environment::here(),
-            text: "liber-primus (lipsum)".to_owned(),
-            operators: topology.scalable().map(|operator| operator.name.clone()).collect(),
-            needed: needed_by_name.clone(),
-            job: definition.job.clone(),
-        };
-        let mut live = Live::new(&policy_run.policy, &topology, duration);
-        let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed: needed.clone() };
-        let result = run(spec, None, |status| live.show(status));
-        live.finish();
-        rows.push(record::row(&manifest, &topology, result.as_ref()));
-        folder::write_csv(&rows_file, &rows)?;
-        let result = result.with_context(|| format!("the run of '{}' failed", policy_run.policy))?;
-        let run_folder = out.join(&policy_run.policy);
-        std::fs::create_dir(&run_folder).with_context(|| run_folder.display().to_string())?;
-        record::write(&run_folder, &manifest, &result)?;
-        summaries.push(Summary::of(&policy_run.policy, &result));
+    let (mut rows, mut runs, mut figure_files) = (Vec::new(), Vec::new(), Vec::new());
+    for seed in (args.seed..).take(args.repeat as usize) {
+        let out = if args.repeat == 1 { out.clone() } else { out.join(format!("seed-{seed}")) };
+        std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
+        for policy_run in definition.runs.iter().filter(|run| args.policies.is_empty() || args.policies.contains(&run.policy)) {
+            runs.push(experiment.run(policy_run, seed, &out, |row| {
+                rows.push(row);
+                Ok(folder::write_csv(&rows_file, &rows)?)
+            })?);
+        }
+        folder::write_text(&out.join(record::DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
+        figure_files.extend(draw(&out)?);
     }
-    folder::write_text(&out.join(record::DEFINITION), &toml::to_string(&definition).context("the definition as TOML")?)?;
-    let figure_files = draw(&out)?;
-    let expected = |summary: &Summary| definition.expect.iter().find(|expect| expect.policy == summary.policy).cloned();
-    let violated = |summary: &Summary| expected(summary).map_or(Vec::new(), |expect| expect.violations(summary, &needed_by_name));
-    let violations: Vec<String> = summaries.iter().flat_map(violated).collect();
+    let violations: Vec<String> = runs.iter().flat_map(|summary| experiment.violations(summary)).collect();
     if args.json {
-        let reproduced = Reproduced {
-            figure: figure.to_owned(),
-            host: "engine",
-            scale: args.scale.to_string(),
-            time_factor: definition.time_factor,
-            environment,
-            runs: summaries,
-            violations: violations.clone(),
-            rows_file,
-            figure_files,
-        };
+        let (figure, scale, time_factor) = (figure.to_owned(), args.scale.to_string(), definition.time_factor);
+        let (host, violations) = ("engine", violations.clone());
+        let reproduced = Reproduced { figure, host, scale, time_factor, environment, runs, violations, rows_file, figure_files };
         println!("{}", serde_json::to_string(&reproduced)?);
     } else {
         println!("{}\n", definition.title);
         print!("{}", report::comparison(&rows, &definition.paper, definition.time_factor));
+        if args.repeat > 1 {
+            print!("\nMedians (least to most):\n\n{}", report::spread(&rows));
+        }
         println!("\nrows    {}", rows_file.display());
         figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
         violations.iter().for_each(|violation| println!("not as expected: {violation}"));
@@ -147,6 +128,62 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         return Err(Failure::Run(anyhow!("not as expected: {}", violations.join("; "))));
     }
     Ok(())
+}
+
+impl<'a> Experiment<'a> {
+    fn new(args: &'a Args, definition: Definition) -> Experiment<'a> {
+        let text = Arc::new(Text::liber_primus(definition.job.sentence_length()));
+        let topology = definition.job.word_count(Arc::clone(&text), 0, Duration::ZERO).topology();
+        let needed = definition.job.needed(&text);
+        let needed_by_name = needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect();
+        Experiment { args, definition, text, topology, needed, needed_by_name }
+    }
+
+    /// Runs one policy and writes its folder into `out`; `keep` takes the row of the run, whether it has a result or failed.
+    fn run(
+        &self,
+        policy_run: &PolicyRun,
+        seed: u64,
+        out: &Path,
+        keep: impl FnOnce(RunRow) -> Result<(), Failure>,
+    ) -> Result<Summary, Failure> {
+        let Experiment { args, definition, topology, .. } = self;
+        let name = &policy_run.policy;
+        let duration = policy_run.seconds.at(args.scale);
+        let policy = policies::policy(name, topology, definition.time_factor).map_err(usage)?;
+        let controller = policies::pacing(definition.time_factor, Strategy::AllAtOnce);
+        let manifest = Manifest {
+            experiment: definition.figure.clone(),
+            policy: name.clone(),
+            host: "engine".to_owned(),
+            scale: args.scale.to_string(),
+            seed,
+            seconds: duration.as_secs_f64(),
+            time_factor: definition.time_factor,
+            strategy: controller.strategy.to_string(),
+            environment: Environment::here(),
+            text: "liber-primus (lipsum)".to_owned(),
+            operators: topology.scalable().map(|operator| operator.name.clone()).collect(),
+            needed: self.needed_by_name.clone(),
+            job: definition.job.clone(),
+        };
+        let job = definition.job.word_count(Arc::clone(&self.text), seed, duration);
+        let mut live = Live::new(name, topology, duration);
+        let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed: self.needed.clone() };
+        let result = run(spec, None, |status| live.show(status));
+        live.finish();
+        keep(record::row(&manifest, topology, result.as_ref()))?;
+        let result = result.with_context(|| format!("the run of '{name}' failed"))?;
+        let run_folder = out.join(name);
+        std::fs::create_dir(&run_folder).with_context(|| run_folder.display().to_string())?;
+        record::write(&run_folder, &manifest, &result)?;
+        Ok(Summary::of(&manifest, &result))
+    }
+
+    fn violations(&self, summary: &Summary) -> Vec<String> {
+        let expected = self.definition.expect.iter().filter(|expectation| expectation.policy == summary.policy);
+        expected.flat_map(|expectation| expectation.violations(summary, &self.needed_by_name)).collect()
+    }
 }
 
 fn list(args: &Args) -> Result<(), Failure> {

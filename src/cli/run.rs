@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let result = result?;
     record::write(&out, &manifest, &result)?;
     let figure_files = draw(&out)?;
-    let summary = Summary::of(&args.policy, &result);
+    let summary = Summary::of(&manifest, &result);
     if args.json {
         println!("{}", serde_json::json!({ "run": out, "summary": summary, "figure_files": figure_files }));
     } else {

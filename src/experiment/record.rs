@@ -71,6 +71,8 @@ pub struct Manifest {
 pub struct Summary {
     /// The policy.
     pub policy: String,
+    /// Index of the first sentence.
+    pub seed: u64,
     /// Plans carried out.
     pub actions: usize,
     /// When the last plan was carried out, in seconds of the run; nothing if none was.
@@ -106,13 +108,14 @@ pub struct Summary {
 
 impl Summary {
     /// The summary of a result.
-    pub fn of(policy: &str, result: &RunResult) -> Summary {
+    pub fn of(manifest: &Manifest, result: &RunResult) -> Summary {
         let by_name = |configuration: &Configuration| {
             let scalable = result.topology.scalable();
             scalable.map(|operator| (operator.name.clone(), configuration.parallelism(operator.id))).collect()
         };
         Summary {
-            policy: policy.to_owned(),
+            policy: manifest.policy.clone(),
+            seed: manifest.seed,
             actions: result.actions(),
             settle_s: result.settled_at().map(Timestamp::as_secs_f64),
             last: by_name(result.last_configuration()),
@@ -171,7 +174,7 @@ pub fn row(manifest: &Manifest, topology: &Topology, result: Result<&RunResult, 
         Ok(result) => result,
         Err(failure) => return RunRow { error: Some(failure.to_string()), ..asked },
     };
-    let summary = Summary::of(&manifest.policy, result);
+    let summary = Summary::of(manifest, result);
     RunRow {
         actions: Some(summary.actions as u32),
         settle_s: summary.settle_s,
@@ -195,7 +198,7 @@ pub fn row(manifest: &Manifest, topology: &Topology, result: Result<&RunResult, 
 /// When a file cannot be written; files that are there are whole.
 pub fn write(folder: &Path, manifest: &Manifest, result: &RunResult) -> Result<(), FolderError> {
     let manifest_text = toml::to_string(manifest).expect("a manifest has no value that TOML cannot hold");
-    let summary = serde_json::to_string_pretty(&Summary::of(&manifest.policy, result)).expect("a summary has text keys only");
+    let summary = serde_json::to_string_pretty(&Summary::of(manifest, result)).expect("a summary has text keys only");
     folder::write_text(&folder.join(folder::RUN), &manifest_text)?;
     folder::write_csv(&folder.join(folder::TIMELINE), &result.timeline)?;
     folder::write_csv(&folder.join(folder::LATENCY), &result.latency)?;

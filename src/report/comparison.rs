@@ -3,6 +3,7 @@
 //! Takes recorded rows and the numbers of the paper, gives text; the same rows give the same text. What is not known on a
 //! side is `-`. A cell with a slash shows the paper's number first and ours second.
 
+use super::table::{UNKNOWN, latency, seconds, table};
 use crate::experiment::rows::{PaperRow, RunRow, policy_rank};
 
 const HEADER: [&str; 7] = [
@@ -14,7 +15,6 @@ const HEADER: [&str; 7] = [
     "latency p50 / p99",
     "lost / duplicated",
 ];
-const UNKNOWN: &str = "-";
 
 /// The table: a line a run in the order of policies, then the paper's policies that were not run, then notes.
 ///
@@ -42,7 +42,7 @@ pub fn comparison(rows: &[RunRow], paper: &[PaperRow], time_compression: f64) ->
         lines.push((policy_rank(&claim.policy), line(claim.policy.clone(), None, Some(claim), time_compression)));
     }
     lines.sort_by_key(|(rank, _)| *rank);
-    let mut text = table(&lines.into_iter().map(|(_, cells)| cells).collect::<Vec<_>>());
+    let mut text = table(&HEADER, &lines.into_iter().map(|(_, cells)| cells).collect::<Vec<_>>());
     for (position, note) in notes(rows, paper, time_compression).into_iter().enumerate() {
         // A blank line ends the table in Markdown.
         text.push_str(if position == 0 { "\n- " } else { "- " });
@@ -97,40 +97,6 @@ fn notes(rows: &[RunRow], paper: &[PaperRow], time_compression: f64) -> Vec<Stri
     by_policy.sort_by_key(|(rank, _)| *rank);
     notes.extend(by_policy.into_iter().map(|(_, note)| note));
     notes
-}
-
-/// A time of control: never so short that seconds with one decimal would hide it.
-fn seconds(seconds: f64) -> String {
-    if seconds >= 1000.0 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
-}
-
-/// A latency, in the unit in which it has digits before its point.
-fn latency(ns: u64) -> String {
-    let ns = ns as f64;
-    match ns {
-        _ if ns >= 1e9 => format!("{:.2} s", ns / 1e9),
-        _ if ns >= 1e6 => format!("{:.1} ms", ns / 1e6),
-        _ => format!("{:.1} µs", ns / 1e3),
-    }
-}
-
-/// Markdown with columns as wide as their widest cell.
-fn table(lines: &[[String; 7]]) -> String {
-    let header = HEADER.map(str::to_owned);
-    let width = |column: usize| std::iter::once(&header).chain(lines).map(|cells| clean(&cells[column]).chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
-    let written = |cells: &[String; 7]| {
-        let padded = cells.iter().zip(&widths).map(|(cell, &width)| format!(" {:<width$} |", clean(cell)));
-        format!("|{}\n", padded.collect::<String>())
-    };
-    let rule: String = widths.iter().map(|width| format!("-{}-|", "-".repeat(*width))).collect();
-    let body: String = lines.iter().map(written).collect();
-    format!("{}|{rule}\n{body}", written(&header))
-}
-
-/// A cell cannot hold what ends it.
-fn clean(cell: &str) -> String {
-    cell.replace('|', "/").replace('\n', " ")
 }
 
 #[cfg(test)]

@@ -1,0 +1,38 @@
+//! Tables that read well as text and as Markdown.
+
+/// What is not known.
+pub(super) const UNKNOWN: &str = "-";
+
+/// A time of control: never so short that seconds with one decimal would hide it.
+pub(super) fn seconds(seconds: f64) -> String {
+    if seconds >= 1000.0 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
+}
+
+/// A latency, in the unit in which it has digits before its point.
+pub(super) fn latency(ns: u64) -> String {
+    let ns = ns as f64;
+    match ns {
+        _ if ns >= 1e9 => format!("{:.2} s", ns / 1e9),
+        _ if ns >= 1e6 => format!("{:.1} ms", ns / 1e6),
+        _ => format!("{:.1} µs", ns / 1e3),
+    }
+}
+
+/// Markdown with columns as wide as their widest cell.
+pub(super) fn table<const N: usize>(header: &[&str; N], lines: &[[String; N]]) -> String {
+    let header = header.map(str::to_owned);
+    let width = |column: usize| std::iter::once(&header).chain(lines).map(|cells| clean(&cells[column]).chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let written = |cells: &[String; N]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, &width)| format!(" {:<width$} |", clean(cell)));
+        format!("|{}\n", padded.collect::<String>())
+    };
+    let rule: String = widths.iter().map(|width| format!("-{}-|", "-".repeat(*width))).collect();
+    let body: String = lines.iter().map(written).collect();
+    format!("{}|{rule}\n{body}", written(&header))
+}
+
+/// A cell cannot hold what ends it.
+fn clean(cell: &str) -> String {
+    cell.replace('|', "/").replace('\n', " ")
+}
