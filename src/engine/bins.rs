@@ -359,6 +359,12 @@ where
         let at = self.context.clock.now();
         let mut loads: BTreeMap<u32, Vec<BinLoad>> = BTreeMap::new();
         for (bin, arrivals) in self.arrivals.iter_mut().enumerate().filter(|(_, arrivals)| **arrivals > 0) {
+            // The instance of a bin that has left or is about to is sampled where it is; what the bin did here last is
+            // forgotten, because nobody reports what it holds.
+            if !self.context.hosts(self.owners[bin]) {
+                *arrivals = 0;
+                continue;
+            }
             let keys = self.states[bin].as_ref().map_or(0, |state| state.keys() as u64);
             let arrivals = u64::from(std::mem::take(arrivals));
             let useful = std::time::Duration::ZERO;

@@ -40,8 +40,12 @@ impl Gauges {
     pub fn add(&self, index: u32, records: u64, now: Timestamp) {
         let gauge = &self.instances[index as usize];
         let waiting = gauge.waiting.fetch_add(records, Ordering::SeqCst) + records;
-        if waiting > self.marks.high_records && !gauge.pressed.swap(true, Ordering::SeqCst) {
-            gauge.since.store(now.0, Ordering::SeqCst);
+        if waiting <= self.marks.high_records || gauge.pressed.load(Ordering::SeqCst) {
+            return;
+        }
+        // Before the flag, so that whoever lifts the pressure finds this span's beginning and not the last one's.
+        gauge.since.store(now.0, Ordering::SeqCst);
+        if !gauge.pressed.swap(true, Ordering::SeqCst) {
             self.pressing.fetch_add(1, Ordering::SeqCst);
             // The instance may have emptied its queue between the two: then nobody else would ever lift the pressure.
             if gauge.waiting.load(Ordering::SeqCst) < self.marks.low_records && gauge.pressed.swap(false, Ordering::SeqCst) {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -74,10 +75,12 @@ impl<O: Send + 'static> Running<O> {
         let (step, steps) = channel();
         // Worker closures are shared, channel ends are not: each worker takes its own out of the lock once.
         let ends = Mutex::new((link, ack, Some(steps)));
+        let alarm = Arc::new(AtomicBool::new(false));
         let build = Arc::new(build);
         let communication = if peers == 1 { CommunicationConfig::Thread } else { CommunicationConfig::Process(peers as usize) };
         let config = Config { communication, worker: WorkerConfig::default().idle_spin(Duration::ZERO) };
         let guards = timely::execute(config, move |worker| {
+            let alarm = Alarm(Arc::clone(&alarm));
             let id = WorkerId(worker.index() as u32);
             let (recorder, acks, steps) = {
                 let mut ends = ends.lock().expect("no worker panics here");
@@ -86,7 +89,7 @@ impl<O: Send + 'static> Running<O> {
             };
             let context = Context { worker: id, peers, clock, recorder, acks };
             let part = build(worker, &context);
-            drive(worker, &context, part, steps)
+            drive(worker, &context, part, steps, &alarm)
         });
         let guards = guards.map_err(|why| RunError::Start(peers, why))?;
         Ok(Running { log, acks, steps: step, guards, peers, clock })
@@ -118,12 +121,31 @@ impl<O: Send + 'static> Running<O> {
     }
 }
 
+/// Raised by a worker that panics. The others would wait for its progress for ever, so they stop too.
+struct Alarm(Arc<AtomicBool>);
+
+impl Alarm {
+    fn is_raised(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
 /// The life of a worker: feed the source, pass commands on ahead of the data, step, hand records over.
-fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: Option<Receiver<Step>>) -> O {
+fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: Option<Receiver<Step>>, alarm: &Alarm) -> O {
     let WorkerPart { mut source, open_epochs, control, probe, outcome } = part;
     // Only the first worker gives commands; the others' inputs would hold the control frontier back.
     let mut control = steps.map(|steps| (steps, control));
     while worker.has_dataflows() {
+        // Timely would not let go of a worker whose dataflow is incomplete, so a panic is the only way out.
+        assert!(!alarm.is_raised(), "stopped because another worker did");
         let now = context.clock.now();
         let open = source.as_mut().map(|poll| poll());
         if open == Some(false) {
@@ -157,4 +179,38 @@ fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: 
     }
     context.recorder.finish(context.clock.now());
     outcome()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::mpsc::RecvTimeoutError;
+
+    use timely::dataflow::operators::vec::Broadcast;
+    use timely::dataflow::operators::{Inspect, Probe};
+
+    use super::*;
+    use crate::id::OperatorId;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_job_whose_worker_panics_ends_with_an_error() {
+        let running = Running::start(2, |worker, context| {
+            let (mut control, probe, id) = (InputHandleVec::new(), ProbeHandle::new(), context.worker);
+            worker.dataflow(|scope| {
+                let commands = control.to_stream(scope).broadcast();
+                commands.inspect(move |_: &Command| assert_ne!(id, WorkerId(1), "on purpose")).probe_with(&probe);
+            });
+            // A source that never ends by itself.
+            let source = (id == WorkerId(0)).then(|| Box::new(|| true) as Box<dyn FnMut() -> bool>);
+            WorkerPart { source, open_epochs: Rc::default(), control, probe, outcome: Box::new(|| ()) }
+        })
+        .unwrap();
+        running.apply(Step { moves: Vec::new(), parallelism: BTreeMap::from([(OperatorId(1), 2)]) });
+        // Only a job that never ends takes this long.
+        while !matches!(running.log.recv_timeout(PARK), Err(RecvTimeoutError::Disconnected)) {
+            assert!(running.clock().now() < Timestamp::from_secs_f64(60.0), "the other worker waits for ever");
+        }
+        assert!(matches!(running.join(), Err(RunError::Worker(_))));
+    }
 }

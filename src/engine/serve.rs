@@ -104,6 +104,7 @@ impl<D> Stations<D> {
 
     /// The station of instance `index`.
     pub(super) fn station(&mut self, index: u32) -> &mut Station<D> {
+        debug_assert!(self.context.hosts(index), "{}-{index} is placed on another worker", self.spec.name);
         self.stations.entry(index).or_insert_with(|| {
             let id = InstanceId::new(self.spec.id, index);
             let pace = match self.spec.capacity {

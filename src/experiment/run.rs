@@ -121,7 +121,7 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
         // No record of before `known` is still to come.
         let known = up_to.iter().copied().min().unwrap_or_default() - Recorder::SLACK;
         while rows.observer.window().end <= known.min(end) {
-            let observation = rows.close(&topology, controller.configuration());
+            let observation = rows.close(&topology, &configurations);
             show(Status { now: known, observation: &observation, events: controller.events() });
         }
         if observer.window().end <= known.min(end) {
@@ -134,7 +134,7 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
     }
     let tallies: Vec<Tally> = running.join()?;
     while rows.observer.window().end <= end {
-        rows.close(&topology, controller.configuration());
+        rows.close(&topology, &configurations);
     }
     if let Some(log) = log {
         log.finish()?;
@@ -179,7 +179,12 @@ impl Rows {
         Rows { observer, row_window, timeline: Vec::new(), latency: Vec::new(), overall: LatencyHistogram::default() }
     }
 
-    fn close(&mut self, topology: &Topology, configuration: &Configuration) -> Observation {
+    /// Closes a window, with the last of `configurations` that began in it or before it: a window closes later than it ends,
+    /// and the configuration may have changed since.
+    fn close(&mut self, topology: &Topology, configurations: &[(Timestamp, Configuration)]) -> Observation {
+        let end = self.observer.window().end;
+        let held = configurations.iter().rev().find(|(from, _)| *from < end);
+        let (_, configuration) = held.expect("a configuration holds from the start");
         let (observation, latency) = self.observer.close(configuration, self.row_window);
         self.timeline.extend(TimelineRow::of(topology, &observation));
         self.latency.push(LatencyRow::of(&observation));

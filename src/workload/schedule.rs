@@ -85,15 +85,17 @@ impl RateSchedule {
 
     /// When the `n`-th record (counted from 1) is due; nothing if it never is.
     pub fn time_of(&self, n: u64) -> Option<Timestamp> {
-        let mut left = n as f64;
+        let n = n as f64;
+        // Summed as in `due`, so that the two agree to the last bit where a phase ends.
+        let mut before = 0.0;
         let ends = self.phases[1..].iter().map(|phase| phase.start.as_secs_f64()).chain([f64::INFINITY]);
         for (phase, end) in self.phases.iter().zip(ends) {
             let (start, rate) = (phase.start.as_secs_f64(), phase.rate.as_per_second());
             let in_phase = if rate == 0.0 { 0.0 } else { rate * (end - start) };
-            if left <= in_phase {
-                return Some(Timestamp::from_secs_f64(start + left / rate));
+            if n <= before + in_phase {
+                return Some(Timestamp::from_secs_f64(start + (n - before) / rate));
             }
-            left -= in_phase;
+            before += in_phase;
         }
         None
     }
@@ -127,5 +129,14 @@ mod tests {
         assert_eq!(RateSchedule::constant(Rate::ZERO).time_of(1), None);
         assert!(RateSchedule::new(vec![phase(1, 1.0)]).is_err());
         assert!(RateSchedule::new(vec![phase(0, 1.0), phase(0, 1.0)]).is_err());
+    }
+
+    #[test]
+    fn a_record_that_is_due_has_a_time_also_at_the_edge_of_a_phase() {
+        let phase = |start, rate| Phase { start: Duration::from_secs_f64(start), rate: Rate::per_second(rate) };
+        // 17.2 * 1.5 + 13.6 * 2 is 53 in floating point, 53 - 17.2 * 1.5 is more than 13.6 * 2.
+        let schedule = RateSchedule::new(vec![phase(0.0, 17.2), phase(1.5, 13.6), phase(3.5, 0.0)]).unwrap();
+        let end = Timestamp::from_secs_f64(3.5);
+        assert_eq!((schedule.due(end), schedule.time_of(53)), (53.0, Some(end)));
     }
 }

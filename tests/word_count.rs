@@ -1,0 +1,131 @@
+//! The whole loop on a real job: source, operators, records, windows, controller, migration and back, for a few seconds.
+//!
+//! Nothing here depends on how fast the machine is. What must hold of any run is that no word is lost, counted twice or
+//! miscounted, that the job ends in the configurations that were asked for, that each operator takes in exactly what the one
+//! before it gave out, and that the rows of the timeline leave out nothing that happened before they end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufReader;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thalweg::activity::{ActivityKind, LogReader, Record};
+use thalweg::controller::ControllerConfig;
+use thalweg::dataflow::{Capacity, Plan, QueueMarks};
+use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, SINK, SOURCE, WordCount};
+use thalweg::experiment::run::{RunResult, RunSpec, run};
+use thalweg::id::OperatorId;
+use thalweg::migration::Strategy;
+use thalweg::policy::Scripted;
+use thalweg::rate::Rate;
+use thalweg::time::Timestamp;
+use thalweg::workload::{RateSchedule, SentenceLength, Text};
+
+const WORDS_PER_SENTENCE: u64 = 5;
+const SENTENCES_PER_S: f64 = 2000.0;
+
+/// One instance of each operator cannot keep up; two of FlatMap and three of Count can.
+fn job(bins: u32, duration: Duration) -> WordCount {
+    let operator = |limit: f64, high_records: u64| OperatorConfig {
+        capacity: Capacity::Limited { rate: Rate::per_second(limit) },
+        marks: QueueMarks { high_records, low_records: high_records / 2 },
+        instances: 1,
+        max_parallelism: 8,
+    };
+    WordCount {
+        text: Arc::new(Text::liber_primus(SentenceLength::Words(WORDS_PER_SENTENCE as usize))),
+        first_sentence: 7,
+        schedule: RateSchedule::constant(Rate::per_second(SENTENCES_PER_S)),
+        duration,
+        catch_up: 1.1,
+        tick: Duration::from_millis(10),
+        bins,
+        flat_map: operator(1200.0, 300),
+        count: operator(4000.0, 1500),
+        workers: 2,
+    }
+}
+
+/// Up with both operators, then down, each plan well before the source ends.
+fn scripted(bins: u32, duration: Duration, strategy: Strategy) -> (RunResult, Vec<Record>) {
+    let up = Plan::rescale(FLAT_MAP, 3).and(COUNT, 5);
+    let down = Plan::rescale(FLAT_MAP, 2).and(COUNT, 3);
+    let plans = [(Timestamp::from_secs_f64(0.4), up), (Timestamp::from_secs_f64(0.8), down)];
+    let spec = RunSpec {
+        job: job(bins, duration),
+        controller: ControllerConfig { policy_interval: Duration::from_millis(200), warm_up_windows: 0, activation_windows: 1, strategy },
+        policy: Box::new(Scripted::new(plans)),
+        // Short, so that windows are about to close while the configuration changes.
+        row_window: Duration::from_millis(20),
+        needed: BTreeMap::new(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("activity.log");
+    let result = run(spec, Some(&path), |_| {}).unwrap();
+    let log = LogReader::new(BufReader::new(File::open(&path).unwrap())).unwrap();
+    (result, log.flat_map(Result::unwrap).collect())
+}
+
+fn check(result: &RunResult, log: &[Record]) {
+    let verdict = result.verdict;
+    assert_eq!((verdict.lost, verdict.duplicated, verdict.miscounted, result.dropped_records), (0, 0, 0, 0));
+    assert!(verdict.sentences > 0);
+    assert_eq!(verdict.words, verdict.sentences * WORDS_PER_SENTENCE);
+
+    let configurations: Vec<String> = result.configurations.iter().map(|(_, configuration)| configuration.to_string()).collect();
+    assert_eq!(configurations, ["1/1/1/2", "1/3/5/2", "1/2/3/2"]);
+    assert_eq!(result.actions(), 2);
+
+    // Each operator takes in what the one before it gave out, over the whole run.
+    let works = log.iter().filter_map(|record| match record {
+        Record::Activity(activity) if activity.kind != ActivityKind::Migration => Some(activity),
+        _ => None,
+    });
+    let works: Vec<_> = works.collect();
+    let taken = |id: OperatorId| works.iter().filter(|work| work.instance.operator == id).map(|work| work.records_in).sum::<u64>();
+    let given = |id: OperatorId| works.iter().filter(|work| work.instance.operator == id).map(|work| work.records_out).sum::<u64>();
+    assert_eq!((given(SOURCE), taken(FLAT_MAP)), (verdict.sentences, verdict.sentences));
+    assert_eq!((given(FLAT_MAP), taken(COUNT), given(COUNT), taken(SINK)), (verdict.words, verdict.words, verdict.words, verdict.words));
+
+    // Every message arrives once, with what was sent.
+    let (mut sent, mut received) = (BTreeSet::new(), BTreeSet::new());
+    for record in log {
+        let (side, message) = match record {
+            Record::Sent(message) => (&mut sent, message),
+            Record::Received(message) => (&mut received, message),
+            _ => continue,
+        };
+        assert!(side.insert((message.channel, message.from, message.to, message.sequence, message.epoch, message.records)), "{message:?}");
+    }
+    assert_eq!(sent, received);
+
+    // The timeline leaves nothing out and says what held: its windows tile the run up to the last one's end.
+    let last = result.timeline.last().unwrap().window_end_s;
+    for operator in result.topology.operators() {
+        let rows = || result.timeline.iter().filter(|row| row.operator == operator.name);
+        let in_rows: f64 = rows().map(|row| (row.processed_per_s * (row.window_end_s - row.window_start_s)).round()).sum();
+        let until = works.iter().filter(|work| work.instance.operator == operator.id && work.end < Timestamp::from_secs_f64(last));
+        assert_eq!(in_rows as u64, until.map(|work| work.records_in).sum::<u64>(), "{}", operator.name);
+        for row in rows() {
+            let end = Timestamp::from_secs_f64(row.window_end_s);
+            let held = result.configurations.iter().rev().find(|(from, _)| *from < end).unwrap();
+            assert_eq!(row.parallelism, held.1.parallelism(operator.id), "{} until {end:?}", operator.name);
+        }
+    }
+    let latency: u64 = result.latency.iter().map(|row| row.records).sum();
+    let sunk = works.iter().filter(|work| work.instance.operator == SINK && work.end < Timestamp::from_secs_f64(last));
+    assert_eq!(latency, sunk.map(|work| work.records_in).sum::<u64>());
+}
+
+#[test]
+fn rescaled_all_at_once_the_job_counts_every_word_once() {
+    let (result, log) = scripted(64, Duration::from_secs(3), Strategy::AllAtOnce);
+    check(&result, &log);
+}
+
+#[test]
+fn rescaled_bin_by_bin_the_job_counts_every_word_once() {
+    let (result, log) = scripted(16, Duration::from_secs(4), Strategy::Fluid);
+    check(&result, &log);
+}
