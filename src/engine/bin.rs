@@ -13,17 +13,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::id::BinId;
 
 /// The hash of a key; the same on every worker and in every run.
+///
+/// FxHash ends with a multiplication, whose high bits depend on every bit of the key, and a rotation that brings them down to
+/// where a table looks first. The rotation is undone here: bins take the highest bits, tables those below.
+#[inline]
 pub(super) fn hash_of<K: Hash>(key: &K) -> u64 {
     let mut hasher = FxHasher::default();
     key.hash(&mut hasher);
-    // Mixed once more (the finaliser of MurmurHash3), so that every part of the hash depends on every bit of the key.
-    let mut hash = hasher.finish();
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
+    hasher.finish().rotate_right(FX_ROTATION)
 }
 
+/// By how many bits `FxHasher::finish` rotates to the left.
+const FX_ROTATION: u32 = 26;
+
 /// The bin of a hash among `bins` bins: its high bits.
+#[inline]
 pub(super) fn bin_of_hash(hash: u64, bins: u32) -> BinId {
     BinId(((u128::from(hash) * u128::from(bins)) >> 64) as u32)
 }
@@ -61,11 +65,11 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         self.table.insert_unique(Self::place(hash), (key, state), |(key, _)| Self::place(hash_of(key)));
     }
 
-    /// The table looks at the highest and the lowest bits of a hash first. The highest are the same for all keys of a bin, so
-    /// they go to the middle.
+    /// The highest bits are the same for all keys of a bin. A table takes its position from the lowest bits and a tag from the
+    /// highest: those from below the bin's bits go there.
     #[inline]
     fn place(hash: u64) -> u64 {
-        hash.rotate_left(24)
+        hash.rotate_left(FX_ROTATION)
     }
 }
 

@@ -48,7 +48,7 @@ impl Gauges {
         if !gauge.pressed.swap(true, Ordering::SeqCst) {
             self.pressing.fetch_add(1, Ordering::SeqCst);
             // The instance may have emptied its queue between the two: then nobody else would ever lift the pressure.
-            if gauge.waiting.load(Ordering::SeqCst) < self.marks.low_records && gauge.pressed.swap(false, Ordering::SeqCst) {
+            if gauge.waiting.load(Ordering::SeqCst) < self.marks.low_records.max(1) && gauge.pressed.swap(false, Ordering::SeqCst) {
                 self.pressing.fetch_sub(1, Ordering::SeqCst);
             }
         }
@@ -58,7 +58,8 @@ impl Gauges {
     pub fn remove(&self, index: u32, records: u64, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let gauge = &self.instances[index as usize];
         let waiting = gauge.waiting.fetch_sub(records, Ordering::SeqCst) - records;
-        if waiting < self.marks.low_records && gauge.pressed.swap(false, Ordering::SeqCst) {
+        // An empty queue lifts the pressure whatever the mark.
+        if waiting < self.marks.low_records.max(1) && gauge.pressed.swap(false, Ordering::SeqCst) {
             self.pressing.fetch_sub(1, Ordering::SeqCst);
             return Some((Timestamp(gauge.since.load(Ordering::SeqCst)), now));
         }

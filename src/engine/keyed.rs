@@ -161,9 +161,7 @@ where
                     if let Some((cap, commands)) = commands.remove(&time) {
                         commands.iter().for_each(|command| bins.command(&cap, command));
                     }
-                    if data_frontier.less_equal(&time) {
-                        break;
-                    }
+                    // Everything older has arrived. More records of the same epoch may follow; their order does not matter.
                     if let Some((caps, batches)) = early.remove(&time) {
                         batches.into_iter().for_each(|records| bins.arrive(&caps, records));
                     }

@@ -1,7 +1,7 @@
 //! An open-loop source: emits what is due, pauses under backpressure, never forgets when a record was due.
 //!
 //! Every tick it emits the records that have become due since the last one as one epoch, or more when it has fallen behind
-//! (up to `catch_up` times the scheduled rate). The epoch's due time is that of its earliest record, so no record's latency is
+//! (up to `catch_up` times the highest rate of its schedule). The epoch's due time is that of its earliest record, so no record's latency is
 //! understated. While any instance is above its queue's mark it emits nothing, as Heron's spouts do.
 
 use std::cell::RefCell;
@@ -34,7 +34,7 @@ pub struct SourceConfig {
     pub schedule: RateSchedule,
     /// Time between epochs; at least a millisecond.
     pub tick: Duration,
-    /// How many times the scheduled rate it may emit when it has fallen behind; at least 1.
+    /// How many times the highest rate of its schedule it may emit when it has fallen behind; at least 1.
     pub catch_up: f64,
     /// When it ends.
     pub until: Timestamp,
