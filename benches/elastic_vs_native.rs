@@ -161,7 +161,6 @@ fn paired(a: impl Fn() -> Duration, b: impl Fn() -> Duration) -> f64 {
 
 fn benchmark(criterion: &mut Criterion) {
     let epochs = 100;
-    if let Ok(which) = std::env::var("ONE") { for _ in 0..12 { let n = 400; let t = if which == "native" { native(1, n) } else { elastic(1, n, 1 << which.parse::<u32>().unwrap(), Recording::Off) }; println!("{which} {:.1} ns/record", t.as_secs_f64() * 1e9 / (n * RECORDS_PER_EPOCH) as f64); } std::process::exit(0); }
     let mut group = criterion.benchmark_group("count");
     group.sample_size(10).measurement_time(Duration::from_secs(4)).throughput(Throughput::Elements(epochs * RECORDS_PER_EPOCH));
     for workers in [1, 2] {

@@ -299,13 +299,20 @@ where
         }
     }
 
-    /// Takes the records of `leaving` bins out of all queues, in order.
+    /// Takes the records of `leaving` bins out of the queues of the instances that give them, in order.
     fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp) -> BTreeMap<BinId, Vec<Work<(K, V)>>> {
         let mut taken: BTreeMap<BinId, Vec<Work<(K, V)>>> = BTreeMap::new();
         let bins = self.owners.len() as u32;
         let mut leaves = vec![false; bins as usize];
-        leaving.iter().for_each(|bin| leaves[bin.0 as usize] = true);
-        for (_, station) in self.stations.iter_mut() {
+        let mut givers: BTreeSet<u32> = BTreeSet::new();
+        for bin in leaving {
+            leaves[bin.0 as usize] = true;
+            match self.events[bin].front() {
+                Some(Event::Depart { from, .. } | Event::HandOver { from, .. }) => givers.insert(*from),
+                _ => unreachable!("only bins about to leave are let go"),
+            };
+        }
+        for (_, station) in self.stations.iter_mut().filter(|(index, _)| givers.contains(index)) {
             for work in std::mem::take(&mut station.queue) {
                 let mut stay = Vec::with_capacity(work.records.len());
                 let mut go: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
