@@ -77,7 +77,7 @@ fn column(run: &Path) -> Result<(Column, Manifest), Failure> {
         timeline: folder::read_csv(&run.join(folder::TIMELINE))?,
         latency: folder::read_csv(&run.join(folder::LATENCY))?,
         actions_s: actions.map(|event| event.at.as_secs_f64()).collect(),
-        operators: manifest.operators.clone(),
+        operators: manifest.scalable.clone(),
     };
     Ok((column, manifest))
 }

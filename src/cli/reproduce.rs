@@ -152,6 +152,7 @@ impl<'a> Experiment<'a> {
         let duration = policy_run.seconds.at(args.scale);
         let policy = policies::policy(name, topology, definition.time_factor).map_err(usage)?;
         let controller = policies::pacing(definition.time_factor, Strategy::AllAtOnce);
+        let (operators, scalable) = Manifest::names(topology);
         let manifest = Manifest {
             experiment: definition.figure.clone(),
             policy: name.clone(),
@@ -163,7 +164,8 @@ impl<'a> Experiment<'a> {
             strategy: controller.strategy.to_string(),
             environment: Environment::here(),
             text: "liber-primus (lipsum)".to_owned(),
-            operators: topology.scalable().map(|operator| operator.name.clone()).collect(),
+            operators,
+            scalable,
             needed: self.needed_by_name.clone(),
             job: definition.job.clone(),
         };

@@ -96,6 +96,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("run-{}", args.policy), &environment)?;
     let needed = definition.needed(&text);
+    let (operators, scalable) = Manifest::names(&topology);
     let manifest = Manifest {
         experiment: "run".to_owned(),
         policy: args.policy.clone(),
@@ -107,7 +108,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         strategy: strategy.to_string(),
         environment,
         text: args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string()),
-        operators: topology.scalable().map(|operator| operator.name.clone()).collect(),
+        operators,
+        scalable,
         needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
         job: definition,
     };

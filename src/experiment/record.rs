@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::folder::{self, FolderError};
 use super::rows::{RunRow, configuration_text};
 use super::run::{RunFailure, RunResult};
-use crate::dataflow::{Configuration, Topology};
+use crate::dataflow::{Configuration, Operator, Topology};
 use crate::time::Timestamp;
 
 /// Length of a row of the timeline.
@@ -58,12 +58,22 @@ pub struct Manifest {
     pub environment: Environment,
     /// The text.
     pub text: String,
-    /// Names of the operators a policy may rescale.
+    /// Names of all operators, by the number that the decision log and the activity log use.
     pub operators: Vec<String>,
+    /// Names of the operators a policy may rescale.
+    pub scalable: Vec<String>,
     /// Instances each of them needs, where known.
     pub needed: BTreeMap<String, u32>,
     /// The job.
     pub job: super::definition::JobDefinition,
+}
+
+impl Manifest {
+    /// The names of a topology's operators, all of them and those that may be rescaled.
+    pub fn names(topology: &Topology) -> (Vec<String>, Vec<String>) {
+        let name = |operator: &Operator| operator.name.clone();
+        (topology.operators().iter().map(name).collect(), topology.scalable().map(name).collect())
+    }
 }
 
 /// What came of a run: `summary.json` and an entry of the JSON that `reproduce` prints.
