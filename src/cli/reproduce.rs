@@ -116,9 +116,11 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         println!("{}", serde_json::to_string(&reproduced)?);
     } else {
         println!("{}\n", definition.title);
-        print!("{}", report::comparison(&rows, &definition.paper, definition.time_factor));
-        if args.repeat > 1 {
-            print!("\nMedians (least to most):\n\n{}", report::spread(&rows));
+        if args.repeat == 1 {
+            print!("{}", report::comparison(&rows, &definition.paper, definition.time_factor));
+        } else {
+            print!("{}", report::spread(&rows, &definition.paper, definition.time_factor));
+            println!("\nMedians of runs with seeds {} to {}, and (least to most).", args.seed, args.seed + args.repeat - 1);
         }
         println!("\nrows    {}", rows_file.display());
         figure_files.iter().for_each(|file| println!("figure  {}", file.display()));

@@ -3,7 +3,7 @@
 //! Takes recorded rows and the numbers of the paper, gives text; the same rows give the same text. What is not known on a
 //! side is `-`. A cell with a slash shows the paper's number first and ours second.
 
-use super::table::{UNKNOWN, latency, seconds, table};
+use super::table::{UNKNOWN, latency, pair, seconds, table};
 use crate::experiment::rows::{PaperRow, RunRow, policy_rank};
 
 const HEADER: [&str; 7] = [
@@ -55,10 +55,6 @@ pub fn comparison(rows: &[RunRow], paper: &[PaperRow], time_compression: f64) ->
 fn line(name: String, run: Option<&RunRow>, paper: Option<&PaperRow>, time_compression: f64) -> [String; 7] {
     // What a run recorded before it failed is no result.
     let run = run.filter(|run| run.error.is_none());
-    let pair = |left: Option<String>, right: Option<String>| match (left, right) {
-        (None, None) => UNKNOWN.to_owned(),
-        (left, right) => format!("{} / {}", left.as_deref().unwrap_or(UNKNOWN), right.as_deref().unwrap_or(UNKNOWN)),
-    };
     let settled = |ours: f64| match time_compression {
         1.0 => seconds(ours),
         factor => format!("{} (= {})", seconds(ours), seconds(ours * factor)),

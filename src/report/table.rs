@@ -18,6 +18,14 @@ pub(super) fn latency(ns: u64) -> String {
     }
 }
 
+/// Two sides of a cell: the paper's and ours, or two percentiles.
+pub(super) fn pair(left: Option<String>, right: Option<String>) -> String {
+    match (left, right) {
+        (None, None) => UNKNOWN.to_owned(),
+        (left, right) => format!("{} / {}", left.as_deref().unwrap_or(UNKNOWN), right.as_deref().unwrap_or(UNKNOWN)),
+    }
+}
+
 /// Markdown with columns as wide as their widest cell.
 pub(super) fn table<const N: usize>(header: &[&str; N], lines: &[[String; N]]) -> String {
     let header = header.map(str::to_owned);
