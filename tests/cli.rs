@@ -54,6 +54,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["reproduce"], "the following required arguments were not provided"),
         (&["plot", "nowhere"], "nowhere: expected a run folder"),
         (&["plot", "."], ".: expected a run folder with a run.toml, or folders with one, found none"),
+        (&["report", "nowhere"], "nowhere/rows.csv: cannot be read"),
         (&["fly"], "unrecognized subcommand 'fly'"),
     ] {
         let line = refused(args);
@@ -83,6 +84,9 @@ fn a_run_leaves_a_folder_that_can_be_drawn_again() {
     let log = std::fs::File::open(out.join("activity.log")).unwrap();
     let records: usize = thalweg::activity::LogReader::new(std::io::BufReader::new(log)).unwrap().map(|block| block.unwrap().len()).sum();
     assert!(records > 0);
+
+    let reported = String::from_utf8(thalweg(folder.path(), &["report", "out"]).stdout).unwrap();
+    assert!(reported.contains("| hold "), "{reported}");
 
     let before = std::fs::read(out.join("run.svg")).unwrap();
     std::fs::remove_file(out.join("run.svg")).unwrap();

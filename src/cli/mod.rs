@@ -6,6 +6,7 @@
 mod completions;
 mod live;
 mod plot;
+mod report;
 mod reproduce;
 mod run;
 
@@ -34,6 +35,8 @@ enum Command {
     Reproduce(reproduce::Args),
     /// Draw the figure of a run folder anew, from its recorded rows.
     Plot(plot::Args),
+    /// Print the tables of recorded runs.
+    Report(report::Args),
     /// Print completions for your shell.
     Completions(completions::Args),
 }
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Plot(args) => plot::plot(&args),
+        Command::Report(args) => report::report(&args),
         Command::Completions(args) => completions::completions(&args),
     };
     match done {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::live::Live;
 use super::plot::draw;
+use super::report::tables;
 use super::{Failure, usage};
 use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, FIGURES, PolicyRun, Scale};
@@ -19,7 +20,6 @@ use crate::experiment::run::{RunSpec, run};
 use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
-use crate::report;
 use crate::workload::Text;
 
 /// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
@@ -116,12 +116,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         println!("{}", serde_json::to_string(&reproduced)?);
     } else {
         println!("{}\n", definition.title);
-        if args.repeat == 1 {
-            print!("{}", report::comparison(&rows, &definition.paper, definition.time_factor));
-        } else {
-            print!("{}", report::spread(&rows, &definition.paper, definition.time_factor));
-            println!("\nMedians of runs with seeds {} to {}, and (least to most).", args.seed, args.seed + args.repeat - 1);
-        }
+        print!("{}", tables(&rows, &definition.paper, definition.time_factor));
         println!("\nrows    {}", rows_file.display());
         figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
         violations.iter().for_each(|violation| println!("not as expected: {violation}"));

@@ -3,8 +3,17 @@
 use super::table::{UNKNOWN, latency, pair, seconds, table};
 use crate::experiment::rows::{PaperRow, RunRow, policy_rank};
 
-const HEADER: [&str; 9] =
-    ["policy", "runs", "actions", "final", "time to converge", "achieved / offered", "latency p50", "latency p99", "lost + duplicated"];
+const HEADER: [&str; 9] = [
+    "policy",
+    "runs",
+    "actions paper / ours",
+    "final paper / ours",
+    "time to converge paper / ours, in the paper's time",
+    "achieved / offered",
+    "latency p50",
+    "latency p99",
+    "lost + duplicated",
+];
 
 /// The table: a line a policy, with the median of its runs and, where they differ, the least and the most in brackets.
 ///

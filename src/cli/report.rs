@@ -1,0 +1,61 @@
+//! `thalweg report`: the tables of recorded runs.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+
+use super::{Failure, usage};
+use crate::experiment::definition::Definition;
+use crate::experiment::folder;
+use crate::experiment::rows::{PaperRow, RunRow};
+use crate::report::{comparison, spread};
+
+/// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A folder with a rows.csv, as `run` and `reproduce` write it.
+    folder: PathBuf,
+    /// Print the rows as one JSON array instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn report(args: &Args) -> Result<(), Failure> {
+    let path = args.folder.join(folder::ROWS);
+    let rows: Vec<RunRow> = folder::read_csv(&path).map_err(usage)?;
+    let first = rows.first().ok_or_else(|| usage(anyhow!("{}: expected a row a run, found none", path.display())))?;
+    if args.json {
+        println!("{}", serde_json::to_string(&rows)?);
+        return Ok(());
+    }
+    // A run of one's own has no paper to be compared with.
+    let definition = Definition::named(&first.experiment).ok();
+    let (paper, time_factor) = definition.map_or((Vec::new(), 1.0), |definition| (definition.paper, definition.time_factor));
+    print!("{}", tables(&rows, &paper, time_factor));
+    Ok(())
+}
+
+/// One run a policy beside the paper's; or, where a policy ran several times, medians.
+pub(super) fn tables(rows: &[RunRow], paper: &[PaperRow], time_factor: f64) -> String {
+    let mut seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    if seeds.len() <= 1 {
+        return comparison(rows, paper, time_factor);
+    }
+    let listed = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    format!("{}\nMedians of runs with seeds {listed}, and (least to most).\n", spread(rows, paper, time_factor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_seeds_give_medians() {
+        let run = |seed| RunRow { policy: "ds2".into(), seed, actions: Some(1), ..RunRow::default() };
+        assert!(tables(&[run(3)], &[], 30.0).contains("| ds2 "));
+        assert!(tables(&[run(3), run(4)], &[], 30.0).ends_with("Medians of runs with seeds 3, 4, and (least to most).\n"));
+        assert!(report(&Args { folder: "nowhere".into(), json: false }).is_err());
+    }
+}
