@@ -30,7 +30,7 @@ pub enum ActivityKind {
     Deserialization,
     /// Waiting for something outside the dataflow.
     ExternalWait,
-    /// Extracting or installing the state of bins.
+    /// Giving bins away: records are bins, the epoch is the one from which they belong to others.
     Migration,
     /// A source emitting records.
     Source,

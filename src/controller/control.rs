@@ -1,7 +1,7 @@
 //! The controller.
 
 use super::{ControllerConfig, Event, EventKind};
-use crate::dataflow::{Configuration, Plan, PlanError, Topology};
+use crate::dataflow::{Configuration, Plan, Topology};
 use crate::id::OperatorId;
 use crate::metrics::OperatorMetrics;
 use crate::migration::{Assignment, Assignments, Schedule, rebalance};
@@ -83,21 +83,23 @@ impl Controller {
         }
     }
 
-    /// Carries out a plan that does not come from the policy, as the user's own hand.
-    ///
-    /// # Errors
-    /// When the plan is invalid or another one is being carried out; nothing has changed then.
-    pub fn request(&mut self, at: Timestamp, plan: &Plan, operators: &[OperatorMetrics]) -> Result<Schedule, PlanError> {
-        if self.is_migrating() {
-            return Err(PlanError::Overlapping);
-        }
-        let after = plan.apply(&self.topology, &self.configuration)?;
-        let assignments = self.assign(plan, &after, operators);
+    /// Begins to carry out `plan`, or refuses it with its reason in the log; a plan is taken whole or not at all.
+    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason, operators: &[OperatorMetrics]) -> Option<Schedule> {
+        let after = match plan.apply(&self.topology, &self.configuration) {
+            Ok(after) => after,
+            Err(error) => {
+                let why = error.to_string();
+                self.policy.refused(&why);
+                self.events.push(Event { at, kind: EventKind::Refused { plan, why } });
+                return None;
+            }
+        };
+        let assignments = self.assign(&plan, &after, operators);
         let before = (&self.configuration, &self.assignments);
         let schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments));
         let kind = EventKind::Rescaling {
-            plan: plan.clone(),
-            reason: Reason::new("requested"),
+            plan,
+            reason,
             before: self.configuration.clone(),
             after: after.clone(),
             bins: schedule.moves(),
@@ -105,23 +107,7 @@ impl Controller {
         };
         self.events.push(Event { at, kind });
         self.target = Some((after, assignments));
-        Ok(schedule)
-    }
-
-    fn begin(&mut self, at: Timestamp, plan: Plan, why: Reason, operators: &[OperatorMetrics]) -> Option<Schedule> {
-        match self.request(at, &plan, operators) {
-            Ok(schedule) => {
-                if let Some(Event { kind: EventKind::Rescaling { reason, .. }, .. }) = self.events.last_mut() {
-                    *reason = why;
-                }
-                Some(schedule)
-            }
-            Err(error) => {
-                self.policy.refused(&error.to_string());
-                self.events.push(Event { at, kind: EventKind::Refused { plan, why: error.to_string() } });
-                None
-            }
-        }
+        Some(schedule)
     }
 
     /// New owners for the bins of every operator that the plan touches, balanced by the load measured in the window.

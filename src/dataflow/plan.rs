@@ -41,9 +41,6 @@ pub enum PlanError {
     /// Only keyed operators have bins.
     #[error("'{0}' has no bins to rebalance")]
     NoBins(String),
-    /// Another plan is still being carried out.
-    #[error("another plan is still being carried out")]
-    Overlapping,
 }
 
 impl Plan {

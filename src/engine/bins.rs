@@ -45,7 +45,7 @@ enum Event<K, V> {
     /// Its state goes to another worker.
     Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
     /// Its state stays on this worker but belongs to another instance.
-    HandOver { from: u32, to: u32 },
+    HandOver { at: Time, from: u32, to: u32 },
     /// These records come next.
     Records { instance: u32, work: Work<(K, V)> },
 }
@@ -69,10 +69,8 @@ pub(super) struct Bins<K: Hash + Eq, V, S> {
 }
 
 type Arrived<K, V, S> = (Bin<K, S>, Vec<Work<(K, V)>>);
-/// Bins that leave in one epoch, with the right to ship in it.
-type Leaving<C, K, V, S> = (Rc<C>, Vec<Ship<K, V, S>>);
-/// A bin that leaves without records, with the right to ship at the time of its command.
-type Departing<K, V, S> = (Rc<Capability<Time>>, Ship<K, V, S>);
+/// Bins that leave under one right to ship.
+type Leaving<K, V, S> = (Capability<Time>, Vec<Ship<K, V, S>>);
 /// Where bins on their way to other workers are put.
 pub(super) type Shipments<'a, K, V, S> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>;
 
@@ -107,7 +105,7 @@ where
         for &(bin, to) in &command.moves {
             let from = std::mem::replace(&mut self.owners[bin.0 as usize], to);
             let event = match (self.context.hosts(from), self.context.hosts(to)) {
-                (true, true) => Event::HandOver { from, to },
+                (true, true) => Event::HandOver { at, from, to },
                 (true, false) => Event::Depart { at, from, to, cap: Rc::clone(cap) },
                 (false, true) => Event::Arrive { at, to },
                 (false, false) => continue,
@@ -232,56 +230,42 @@ where
     fn let_go(&mut self, leaving: &BTreeSet<BinId>, shipments: &mut Shipments<'_, K, V, S>) {
         let start = self.context.clock.now();
         let mut queued = self.take_from_queues(leaving, start);
-        let mut by_time: BTreeMap<Time, Leaving<Caps, K, V, S>> = BTreeMap::new();
-        let mut alone: Vec<Departing<K, V, S>> = Vec::new();
+        let mut by_time: BTreeMap<Time, Leaving<K, V, S>> = BTreeMap::new();
         let mut handed_over = 0;
-        let mut giver = 0;
+        let (mut giver, mut latest) = (0, 0);
         for &bin in leaving {
             let works = queued.remove(&bin).unwrap_or_default();
             let waiting = works.iter().map(|work| work.records.len() as u64).sum();
             let events = self.events.get_mut(&bin).expect("a bin that leaves has events");
             match events.pop_front() {
-                Some(Event::HandOver { from, to }) => {
+                Some(Event::HandOver { at, from, to }) => {
+                    (giver, latest, handed_over) = (from, at.max(latest), handed_over + 1);
                     self.moved(from, to, waiting, start);
                     self.stations.station(to).overtake(works.into_iter(), start);
-                    (handed_over, giver) = (handed_over + 1, from);
                 }
                 Some(Event::Depart { at, from, to, cap }) => {
-                    giver = from;
+                    (giver, latest) = (from, at.max(latest));
                     self.moved(from, to, waiting, start);
                     let state = self.states[bin.0 as usize].take().expect("a bin that departs is here");
                     // Epochs in a queue do not decrease except where a bin overtook, so the oldest is searched for.
-                    let oldest = works.iter().min_by_key(|work| work.epoch()).map(|work| Rc::clone(&work.caps));
+                    let oldest = works.iter().min_by_key(|work| work.epoch());
+                    let cap = oldest.map_or(&*cap, |work| work.caps.ship.as_ref().expect("carried records are not shipped")).clone();
                     let works = works.into_iter().map(|work| (work.epoch(), work.records.collect())).collect();
-                    let ship = Ship { bin, at, to, state, works };
-                    match oldest {
-                        Some(caps) => by_time.entry(*caps.results.time()).or_insert_with(|| (caps, Vec::new())).1.push(ship),
-                        None => alone.push((cap, ship)),
-                    }
+                    by_time.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(Ship { bin, at, to, state, works });
                 }
                 _ => unreachable!("only bins about to leave are let go"),
             }
         }
         self.events.retain(|_, events| !events.is_empty());
-        for (caps, ships) in by_time.into_values() {
-            let cap = caps.ship.as_ref().expect("carried records are not shipped");
-            shipments.session(cap).give_iterator(ships.into_iter());
-        }
-        for together in alone.chunk_by_mut(|a, b| a.0.time() == b.0.time()) {
-            let cap = Rc::clone(&together[0].0);
-            let mut session = shipments.session(&*cap);
-            for (_, ship) in together {
-                let bin = ship.bin;
-                let empty = Ship { bin, at: ship.at, to: ship.to, state: Bin::default(), works: Vec::new() };
-                session.give(std::mem::replace(ship, empty));
-            }
+        for (cap, ships) in by_time.into_values() {
+            shipments.session(&cap).give_iterator(ships.into_iter());
         }
         self.report(handed_over);
         self.context.recorder.log(Record::Activity(Activity {
             lane: Lane::Worker(self.context.worker),
             kind: ActivityKind::Migration,
             instance: InstanceId::new(self.spec.id, giver),
-            epoch: Epoch(0),
+            epoch: Epoch(latest),
             start,
             end: self.context.clock.now(),
             records_in: leaving.len() as u64,

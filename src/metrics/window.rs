@@ -22,7 +22,6 @@ pub struct WindowMetrics {
     bins: BTreeMap<(OperatorId, BinId), BinLoad>,
     sources: BTreeMap<OperatorId, SourceSample>,
     latency: LatencyHistogram,
-    unmatched: u64,
 }
 
 impl WindowMetrics {
@@ -35,7 +34,6 @@ impl WindowMetrics {
             bins: BTreeMap::new(),
             sources: BTreeMap::new(),
             latency: LatencyHistogram::default(),
-            unmatched: 0,
         }
     }
 
@@ -57,9 +55,9 @@ impl WindowMetrics {
                 }
                 ActivityKind::Sink => {
                     self.instance(activity.instance).processed += activity.records_in;
-                    match due(activity.epoch) {
-                        Some(due) => self.latency.record(activity.end.since(due), activity.records_in),
-                        None => self.unmatched += activity.records_in,
+                    // Without a due time the record of the epoch's opening was dropped, which is counted where it happened.
+                    if let Some(due) = due(activity.epoch) {
+                        self.latency.record(activity.end.since(due), activity.records_in);
                     }
                 }
                 ActivityKind::Scheduling | ActivityKind::ExternalWait | ActivityKind::Migration => {}
@@ -145,10 +143,5 @@ impl WindowMetrics {
     /// Latency of the records that reached a sink in the window, from their due time.
     pub fn latency(&self) -> &LatencyHistogram {
         &self.latency
-    }
-
-    /// Records that reached a sink in an epoch nobody saw opened; 0 unless log records were dropped.
-    pub fn unmatched_records(&self) -> u64 {
-        self.unmatched
     }
 }

@@ -40,11 +40,6 @@ impl LatencyHistogram {
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         (!self.counts.is_empty()).then(|| Duration::from_nanos(self.counts.value_at_quantile(quantile)))
     }
-
-    /// The largest latency; nothing when empty.
-    pub fn max(&self) -> Option<Duration> {
-        self.quantile(1.0)
-    }
 }
 
 #[cfg(test)]

@@ -66,12 +66,6 @@ impl RateSchedule {
         &self.phases
     }
 
-    /// The rate at `at`.
-    pub fn rate(&self, at: Timestamp) -> Rate {
-        let phase = self.phases.iter().rev().find(|phase| phase.start <= at.since(Timestamp::ZERO));
-        phase.expect("the first phase starts at 0").rate
-    }
-
     /// Records due by `at`; the last one may be due in part.
     pub fn due(&self, at: Timestamp) -> f64 {
         let at = at.as_secs_f64();
