@@ -82,7 +82,9 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
     let RunSpec { job, controller: config, policy, row_window, needed } = spec;
     let topology = job.topology();
     let interval = config.policy_interval;
-    let mut log = match activity_log {
+    // Under another name until it is whole; a run that fails leaves what it had under that name.
+    let partial = activity_log.map(|path| path.with_extension("log.partial"));
+    let mut log = match &partial {
         Some(path) => Some(LogWriter::new(io::BufWriter::new(std::fs::File::create(path)?))?),
         None => None,
     };
@@ -136,8 +138,9 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
     while rows.observer.window().end <= end {
         rows.close(&topology, &configurations);
     }
-    if let Some(log) = log {
+    if let (Some(log), Some(partial), Some(path)) = (log, partial, activity_log) {
         log.finish()?;
+        std::fs::rename(partial, path)?;
     }
     Ok(RunResult {
         topology,
