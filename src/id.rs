@@ -1,4 +1,4 @@
-//! Names of things as numbers with a type: operators, instances, bins, workers.
+//! Names of things as numbers with a type: operators, instances, channels, bins, workers.
 //!
 //! Two ids of different kinds never compare equal by accident, and each prints the way the reports show it.
 
@@ -30,6 +30,12 @@ pub struct BinId(pub u32);
 #[serde(transparent)]
 pub struct WorkerId(pub u32);
 
+/// A channel of the dataflow: what connects an operator's output to another's input. Between elastic operators it has the
+/// number of the operator that receives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChannelId(pub u32);
+
 impl InstanceId {
     /// The instance `index` of `operator`.
     pub fn new(operator: OperatorId, index: u32) -> Self {
@@ -46,6 +52,12 @@ impl fmt::Display for OperatorId {
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]", self.operator, self.index)
+    }
+}
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "channel{}", self.0)
     }
 }
 

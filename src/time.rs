@@ -31,6 +31,11 @@ pub struct Window {
     pub end: Timestamp,
 }
 
+impl Epoch {
+    /// Of a record whose logical time is not known: timely's own log does not say it.
+    pub const UNKNOWN: Epoch = Epoch(u64::MAX);
+}
+
 impl Timestamp {
     /// The start of the run.
     pub const ZERO: Timestamp = Timestamp(0);

@@ -14,7 +14,7 @@ use super::Record;
 
 const MAGIC: &[u8; 8] = b"THALWEGA";
 /// Version of the format. Readers refuse others.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// No block is larger; a larger length is damage, not data.
 const MAX_BLOCK_BYTES: u32 = 64 << 20;
 
@@ -151,11 +151,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::id::OperatorId;
+    use crate::id::{OperatorId, WorkerId};
     use crate::time::{Epoch, Timestamp};
 
     fn records(count: u64) -> Vec<Record> {
-        (0..count).map(|n| Record::EpochCompleted { at: Timestamp(n * 1000), epoch: Epoch(n) }).collect()
+        (0..count).map(|n| Record::EpochCompleted { at: Timestamp(n * 1000), worker: WorkerId(0), epoch: Epoch(n) }).collect()
     }
 
     fn written(blocks: &[Vec<Record>]) -> Vec<u8> {
@@ -172,7 +172,7 @@ mod tests {
         assert!(error.to_string().contains("found \"{\\\"json\\\":\""), "{error}");
         let mut other = written(&[]);
         other[8] = 9;
-        assert_eq!(LogReader::new(&other[..]).unwrap_err().to_string(), "expected version 1 of the activity log, found version 9");
+        assert_eq!(LogReader::new(&other[..]).unwrap_err().to_string(), "expected version 2 of the activity log, found version 9");
     }
 
     #[test]

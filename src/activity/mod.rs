@@ -7,4 +7,4 @@ mod log;
 mod record;
 
 pub use log::{LogError, LogReader, LogWriter};
-pub use record::{Activity, ActivityKind, BinLoad, Lane, Message, Record};
+pub use record::{Activity, ActivityKind, ArrangementEvent, BinLoad, Lane, Message, MessageKind, Record};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BinId, InstanceId, OperatorId, WorkerId};
+use crate::id::{BinId, ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
 /// A sequential execution context: things on one lane never overlap.
@@ -59,27 +59,50 @@ pub struct Activity {
     pub records_out: u64,
 }
 
-/// One side of a message: a batch of records that crosses from one lane to another.
+/// What a message carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum MessageKind {
+    /// Records.
+    Data,
+    /// Word of how far the sender has come; every worker may receive it.
+    Progress,
+}
+
+/// One side of a message: a batch of records, or word of progress, that crosses from one lane to another.
 ///
-/// The two sides carry equal `(channel, from, sequence)`.
+/// The two sides carry equal `(channel, from, sequence)`. A message is sent once and received any number of times: at one lane, at
+/// each instance that takes a part of it, or at every worker. What stays on one lane needs no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// When it was sent or taken out of the channel.
     pub at: Timestamp,
-    /// The operator whose input the channel is.
-    pub channel: OperatorId,
-    /// Counts the messages of one sending worker on this channel, from 0.
+    /// What it carries.
+    pub kind: MessageKind,
+    /// The channel.
+    pub channel: ChannelId,
+    /// Tells the messages of one sending worker on this channel apart.
     pub sequence: u64,
     /// The worker that sent it.
     pub from: WorkerId,
     /// The lane whose output it carries.
     pub from_lane: Lane,
-    /// The worker that receives it.
-    pub to: WorkerId,
+    /// The lane that takes it; on the sender's side, the worker as far as it is known.
+    pub to_lane: Lane,
     /// Epoch of its records.
     pub epoch: Epoch,
-    /// Number of its records.
+    /// Number of its records, or of those that this receiver took.
     pub records: u64,
+}
+
+/// What happened to an arrangement: an index that several operators may share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ArrangementEvent {
+    /// A batch of updates was added.
+    Batch,
+    /// Two batches were merged into one.
+    Merge,
+    /// A batch was let go.
+    Drop,
 }
 
 /// What one bin did since the sample before.
@@ -121,6 +144,8 @@ pub enum Record {
     EpochCompleted {
         /// When.
         at: Timestamp,
+        /// The worker that saw it.
+        worker: WorkerId,
         /// The epoch.
         epoch: Epoch,
     },
@@ -153,6 +178,40 @@ pub enum Record {
         /// The bins.
         loads: Vec<BinLoad>,
     },
+    /// Name of an operator; comes before anything that names its number.
+    Operator {
+        /// The operator.
+        operator: OperatorId,
+        /// Its name.
+        name: String,
+    },
+    /// Ends of a channel.
+    Channel {
+        /// The channel.
+        channel: ChannelId,
+        /// The operator that sends.
+        source: OperatorId,
+        /// The operator that receives.
+        target: OperatorId,
+    },
+    /// An arrangement changed.
+    Arrangement {
+        /// When.
+        at: Timestamp,
+        /// The instance that keeps it.
+        instance: InstanceId,
+        /// What happened.
+        event: ArrangementEvent,
+        /// Updates in the batch, or in the batches that were merged.
+        updates: u64,
+    },
+    /// No record of before `at` is still to come from a worker, however long nothing else does: what makes a window complete.
+    UpTo {
+        /// The worker.
+        worker: WorkerId,
+        /// The instant.
+        at: Timestamp,
+    },
     /// Progress of a source against its schedule, both counted from the start of the run.
     Source {
         /// The source.
@@ -167,7 +226,7 @@ pub enum Record {
 }
 
 impl Record {
-    /// The instant by which a window claims the record: its end for what lasts.
+    /// The instant by which a window claims the record: its end for what lasts, the start of the run for names.
     pub fn at(&self) -> Timestamp {
         match self {
             Record::Activity(activity) => activity.end,
@@ -177,7 +236,10 @@ impl Record {
             | Record::EpochCompleted { at, .. }
             | Record::Queue { at, .. }
             | Record::Bins { at, .. }
+            | Record::Arrangement { at, .. }
+            | Record::UpTo { at, .. }
             | Record::Source { at, .. } => *at,
+            Record::Operator { .. } | Record::Channel { .. } => Timestamp::ZERO,
         }
     }
 }

@@ -17,6 +17,7 @@ use timely::scheduling::Activator;
 
 use super::batch::BatchBuilder;
 use super::bin::{Bin, bin_of, bin_of_hash, hash_of};
+use super::router::Origin;
 use super::serve::{Caps, Stations, Work};
 use super::{Ack, Command, Context, OperatorSpec, Time};
 use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
@@ -116,8 +117,12 @@ where
     }
 
     /// Queues records of one epoch at their instances, or behind the events of their bin.
-    pub(super) fn arrive(&mut self, caps: &Rc<Caps>, records: Vec<(K, V)>) {
+    pub(super) fn arrive(&mut self, caps: &Rc<Caps>, origin: Origin, records: Vec<(K, V)>) {
         let now = self.context.clock.now();
+        let (id, epoch, count) = (self.spec.id, *caps.results.time(), records.len() as u64);
+        if self.spec.capacity == Capacity::Cpu {
+            origin.reached(&self.context, id, epoch, Lane::Worker(self.context.worker), now, count);
+        }
         if let (Some(sole), Capacity::Cpu, true) = (self.sole, self.spec.capacity, self.events.is_empty()) {
             self.stations.station(sole).arrive(Work::new(caps, records), now);
             return;
@@ -134,6 +139,16 @@ where
                 waiting.entry(bin).or_default().push(record);
             } else {
                 shares.entry(self.owners[bin.0 as usize]).or_default().push(record);
+            }
+        }
+        if self.spec.capacity != Capacity::Cpu {
+            let mut counts: BTreeMap<u32, u64> = shares.iter().map(|(&instance, share)| (instance, share.len() as u64)).collect();
+            for (bin, records) in &waiting {
+                *counts.entry(self.owners[bin.0 as usize]).or_default() += records.len() as u64;
+            }
+            for (instance, count) in counts {
+                let lane = Lane::Instance(InstanceId::new(id, instance));
+                origin.reached(&self.context, id, epoch, lane, now, count);
             }
         }
         for (instance, share) in shares {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use super::{Ack, Clock, Gauges, Recorder};
-use crate::activity::Lane;
-use crate::dataflow::{Capacity, QueueMarks};
-use crate::id::{InstanceId, OperatorId, WorkerId};
+use crate::activity::{Lane, Record};
+use crate::dataflow::{Capacity, QueueMarks, Topology};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 
 /// A worker's view of the job; cheap to clone.
 #[derive(Clone)]
@@ -49,6 +49,17 @@ impl Context {
     pub fn alone() -> Context {
         let (acks, _) = channel();
         Context { worker: WorkerId(0), peers: 1, clock: Clock::start(), recorder: Recorder::off(), acks }
+    }
+
+    /// Records the names of the job's operators and of the channels between them.
+    pub fn describe(&self, topology: &Topology) {
+        for operator in topology.operators() {
+            self.recorder.log(Record::Operator { operator: operator.id, name: operator.name.clone() });
+        }
+        for edge in topology.edges() {
+            let (source, target) = (edge.from, edge.to);
+            self.recorder.log(Record::Channel { channel: ChannelId(target.0), source, target });
+        }
     }
 
     /// The worker that hosts instance `index` of any operator.

@@ -27,7 +27,7 @@ use timely::progress::Antichain;
 use super::batch::{BatchBuilder, BatchStream, ByHeader};
 use super::bin::bin_of;
 use super::bins::{Bins, Ship};
-use super::router::{Partition, received, route};
+use super::router::{Origin, Partition, route};
 use super::serve::Caps;
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
 use crate::migration::Assignment;
@@ -125,10 +125,10 @@ where
         let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
         let mut shipments = OutputBuilder::<Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>::from(shipments);
         let mut bins: Bins<K, V, S> = Bins::new(context, spec, first);
-        let (context, id) = (context.clone(), spec.id);
+        let id = spec.id;
         builder.build(move |_| {
             let mut commands: ByTime<Capability<Time>, Command> = BTreeMap::new();
-            let mut early: ByTime<Caps, Vec<(K, V)>> = BTreeMap::new();
+            let mut early: ByTime<Caps, (Origin, Vec<(K, V)>)> = BTreeMap::new();
             move |frontiers| {
                 let (data_frontier, control_frontier) = (&frontiers[0], &frontiers[1]);
                 control.for_each(|cap, sent| {
@@ -140,10 +140,9 @@ where
                 });
                 data.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
-                    context.recorder.log(received(&context, id, *results.time(), batch));
                     let caps = |results| Rc::new(Caps { results, ship: cap.retain_least(1) });
                     let entry = early.entry(*results.time()).or_insert_with(|| (caps(results), Vec::new()));
-                    entry.1.push(std::mem::take(&mut batch.records));
+                    entry.1.push((Origin::of(batch), std::mem::take(&mut batch.records)));
                 });
                 state.for_each(|cap, ships| {
                     ships.drain(..).for_each(|ship| bins.receive(ship, |epoch| cap.delayed(&epoch, 0)));
@@ -163,7 +162,7 @@ where
                     }
                     // Everything older has arrived. More records of the same epoch may follow; their order does not matter.
                     if let Some((caps, batches)) = early.remove(&time) {
-                        batches.into_iter().for_each(|records| bins.arrive(&caps, records));
+                        batches.into_iter().for_each(|(origin, records)| bins.arrive(&caps, origin, records));
                     }
                 }
                 let mut shipments = shipments.activate();

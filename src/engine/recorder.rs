@@ -100,6 +100,7 @@ impl Recorder {
 impl Buffer {
     fn send(&mut self, now: Timestamp) {
         self.handed_over = now;
+        self.records.push(Record::UpTo { worker: self.worker, at: now - Recorder::SLACK });
         let records = std::mem::take(&mut self.records);
         let batch = LogBatch { worker: self.worker, up_to: now, records, dropped: self.dropped };
         match self.link.try_send(batch) {
@@ -118,7 +119,7 @@ mod tests {
     fn what_does_not_fit_is_dropped_and_counted() {
         let (sender, receiver) = sync_channel(1);
         let recorder = Recorder::new(WorkerId(0), sender);
-        let log = |n| recorder.log(Record::EpochCompleted { at: Timestamp(n), epoch: Epoch(n) });
+        let log = |n| recorder.log(Record::EpochCompleted { at: Timestamp(n), worker: WorkerId(0), epoch: Epoch(n) });
         log(1);
         recorder.hand_over(Timestamp(10_000_000));
         log(2);

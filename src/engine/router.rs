@@ -14,8 +14,8 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::batch::{Batch, BatchBuilder, BatchStream};
 use super::control::{Ack, Command, ControlStream, Versions};
 use super::{Context, OperatorSpec, Time};
-use crate::activity::{Lane, Message, Record};
-use crate::id::{OperatorId, WorkerId};
+use crate::activity::{Lane, Message, MessageKind, Record};
+use crate::id::{ChannelId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
 /// How records are shared out among instances.
@@ -92,11 +92,12 @@ where
                         session.give_container(&mut Batch { from, to, sequence, records });
                         let message = Message {
                             at: now,
-                            channel: id,
+                            kind: MessageKind::Data,
+                            channel: ChannelId(id.0),
                             sequence,
                             from: context.worker,
                             from_lane: from,
-                            to: WorkerId(context.place(to)),
+                            to_lane: Lane::Worker(WorkerId(context.place(to))),
                             epoch: Epoch(time),
                             records: count,
                         };
@@ -112,20 +113,34 @@ where
     routed
 }
 
-/// The record that a batch of `epoch` on `channel` has reached this worker.
-pub(super) fn received<D>(context: &Context, channel: OperatorId, epoch: Time, batch: &Batch<D>) -> Record {
-    let from = match batch.from {
-        Lane::Worker(worker) => worker,
-        Lane::Instance(instance) => WorkerId(context.place(instance.index)),
-    };
-    Record::Received(Message {
-        at: context.clock.now(),
-        channel,
-        sequence: batch.sequence,
-        from,
-        from_lane: batch.from,
-        to: context.worker,
-        epoch: Epoch(epoch),
-        records: batch.records.len() as u64,
-    })
+/// Where a batch came from, so that its arrival can be recorded at each lane that takes a part of it.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    from_lane: Lane,
+    sequence: u64,
+}
+
+impl Origin {
+    pub(super) fn of<D>(batch: &Batch<D>) -> Origin {
+        Origin { from_lane: batch.from, sequence: batch.sequence }
+    }
+
+    /// Records that `records` records of `epoch` on `channel` have reached `to_lane`.
+    pub(super) fn reached(&self, context: &Context, channel: OperatorId, epoch: Time, to_lane: Lane, at: Timestamp, records: u64) {
+        let from = match self.from_lane {
+            Lane::Worker(worker) => worker,
+            Lane::Instance(instance) => WorkerId(context.place(instance.index)),
+        };
+        context.recorder.log(Record::Received(Message {
+            at,
+            kind: MessageKind::Data,
+            channel: ChannelId(channel.0),
+            sequence: self.sequence,
+            from,
+            from_lane: self.from_lane,
+            to_lane,
+            epoch: Epoch(epoch),
+            records,
+        }));
+    }
 }

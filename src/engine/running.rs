@@ -171,7 +171,7 @@ fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: 
         open_epochs.borrow_mut().retain(|&epoch| {
             let complete = !probe.less_equal(&epoch);
             if complete {
-                context.recorder.log(Record::EpochCompleted { at: done, epoch: Epoch(epoch) });
+                context.recorder.log(Record::EpochCompleted { at: done, worker: context.worker, epoch: Epoch(epoch) });
             }
             !complete
         });

@@ -11,8 +11,8 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::{BatchStream, Context, Time};
-use crate::activity::{Activity, ActivityKind, Lane, Record};
-use crate::id::{InstanceId, OperatorId};
+use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
+use crate::id::{ChannelId, InstanceId, OperatorId};
 use crate::time::Epoch;
 
 /// Sinks on a stream of batches.
@@ -29,18 +29,38 @@ impl<'s, R: ExchangeData> DrainToSink<'s, R> for BatchStream<'s, R> {
         let mut input = builder.new_input(self, Pipeline);
         let (_output, done) = builder.new_output::<Vec<()>>();
         let context = context.clone();
+        let mut sequence = 0;
         builder.build(move |_| {
             move |_| {
                 let mut arrived: BTreeMap<Time, u64> = BTreeMap::new();
+                let here = Lane::Worker(context.worker);
                 let start = context.clock.now();
                 input.for_each(|cap, batch| {
                     let epoch = *cap.least().expect("records have a time");
-                    *arrived.entry(epoch).or_default() += batch.records.len() as u64;
+                    let records = batch.records.len() as u64;
+                    *arrived.entry(epoch).or_default() += records;
+                    // The batch came on this thread, but not from its lane: the lanes meet here.
+                    if batch.from != here {
+                        let message = Message {
+                            at: start,
+                            kind: MessageKind::Data,
+                            channel: ChannelId(id.0),
+                            sequence,
+                            from: context.worker,
+                            from_lane: batch.from,
+                            to_lane: here,
+                            epoch: Epoch(epoch),
+                            records,
+                        };
+                        context.recorder.log(Record::Sent(message));
+                        context.recorder.log(Record::Received(message));
+                        sequence += 1;
+                    }
                     take(Epoch(epoch), std::mem::take(&mut batch.records));
                 });
                 for (epoch, records) in arrived {
                     context.recorder.log(Record::Activity(Activity {
-                        lane: Lane::Worker(context.worker),
+                        lane: here,
                         kind: ActivityKind::Sink,
                         instance: InstanceId::new(id, context.worker.0),
                         epoch: Epoch(epoch),

@@ -9,9 +9,10 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::batch::{BatchBuilder, BatchStream, ByHeader};
-use super::router::{Partition, received, route};
+use super::router::{Origin, Partition, route};
 use super::serve::{Caps, Stations, Work};
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
+use crate::id::InstanceId;
 use crate::time::Timestamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -79,10 +80,11 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
             move |frontiers| {
                 input.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
-                    context.recorder.log(received(&context, spec.id, *results.time(), batch));
+                    let (now, lane) = (context.clock.now(), context.lane(InstanceId::new(spec.id, batch.to), spec.capacity));
+                    Origin::of(batch).reached(&context, spec.id, *results.time(), lane, now, batch.records.len() as u64);
                     let caps = Rc::new(Caps { results, ship: None });
                     let records = std::mem::take(&mut batch.records);
-                    stations.station(batch.to).arrive(Work::new(&caps, records), context.clock.now());
+                    stations.station(batch.to).arrive(Work::new(&caps, records), now);
                 });
                 stations.serve(&mut output.activate(), |_, record, results| apply(record, results));
                 stations.sample();

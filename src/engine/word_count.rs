@@ -150,6 +150,9 @@ impl WordCount {
             catch_up: self.catch_up,
             until: Timestamp::ZERO + self.duration,
         };
+        if context.worker.0 == 0 {
+            context.describe(&self.topology());
+        }
         let (text, first) = (Arc::clone(&self.text), self.first_sentence);
         let mut source = OpenLoop::new(config, context, Arc::clone(pressing), move |index| text.sentence(first + index));
         let tally: Rc<RefCell<Tally>> = Rc::default();

@@ -92,7 +92,14 @@ impl WindowMetrics {
                     *last = sample;
                 }
             }
-            Record::Sent(_) | Record::Received(_) | Record::EpochOpened { .. } | Record::EpochCompleted { .. } => {}
+            Record::Sent(_)
+            | Record::Received(_)
+            | Record::EpochOpened { .. }
+            | Record::EpochCompleted { .. }
+            | Record::Operator { .. }
+            | Record::Channel { .. }
+            | Record::Arrangement { .. }
+            | Record::UpTo { .. } => {}
         }
     }
 
