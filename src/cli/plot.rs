@@ -81,7 +81,7 @@ fn draw_rankings(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let title = Figure::named(&first.experiment).map_or(first.experiment.clone(), |figure| figure.title().to_owned());
     let footer = format!(
-        "means of the judged windows; bold: windows in which the measure ranks it first. revision {}, seed {}, scale {}, instances limited, not processor speed; {}; {}",
+        "bars: means of the judged windows; thin lines: from the least to the most; coloured: what should be found. Revision {}, seed {}, scale {}, instances limited, not processor speed; {}; {}",
         first.revision, first.seed, first.scale, first.machine, first.command
     );
     Ok(ranking_figure(&rows, &title, &footer, &folder.join(&first.experiment))?)
