@@ -13,6 +13,7 @@ pub mod observation;
 pub mod plot;
 pub mod policy;
 pub mod rate;
+pub mod readers;
 pub mod report;
 pub mod stats;
 pub mod time;

@@ -14,7 +14,7 @@ use super::Record;
 
 const MAGIC: &[u8; 8] = b"THALWEGA";
 /// Version of the format. Readers refuse others.
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 /// No block is larger; a larger length is damage, not data. Small, because decoded records take up to eight times the room.
 const MAX_BLOCK_BYTES: usize = 4_000_000;
 /// The writer begins a new block after so many records, and the reader gives out no more at once.

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use super::error::{Damage, Oddities, Place};
 use super::reader::Reader;
-use crate::activity::{LogError, LogReader, Record};
+use crate::activity::{LOG_VERSION, LogError, LogReader, Record};
 
 /// Reads an activity log.
 pub(super) struct ActivityLog<R> {
@@ -21,7 +21,7 @@ impl<R: Read> ActivityLog<R> {
     }
 }
 
-impl<R: Read> Reader for ActivityLog<R> {
+impl<R: Read + Send> Reader for ActivityLog<R> {
     fn step(&mut self, out: &mut Vec<Record>, _: &mut Oddities) -> Result<bool, Damage> {
         if let Some(source) = self.source.take() {
             self.log = Some(LogReader::new(source).map_err(damage)?);
@@ -40,7 +40,9 @@ impl<R: Read> Reader for ActivityLog<R> {
 fn damage(error: LogError) -> Damage {
     match error {
         LogError::NotALog(found) => Damage::new(Place::Byte(0), "an activity log, which begins with 'THALWEGA'", format!("{found:?}")),
-        LogError::Version(found) => Damage::new(Place::Byte(8), "version 2 of the activity log", format!("version {found}")),
+        LogError::Version(found) => {
+            Damage::new(Place::Byte(8), format!("version {LOG_VERSION} of the activity log"), format!("version {found}"))
+        }
         LogError::Truncated(at) => Damage::new(Place::Byte(at), "a whole block", "the end of the file inside of it"),
         LogError::Damaged(at, what) => Damage::new(Place::Byte(at), "a sound block", format!("damage: {what}")),
         LogError::Io(at, error) => Damage::Io(Place::Byte(at), error),
