@@ -3,6 +3,7 @@
 //! Definition, run and report are three steps with files between them. A figure or a table is made from recorded files
 //! alone, never from a running host, so that everything printed can be made again from what was recorded.
 
+pub mod analysed;
 pub mod definition;
 pub mod environment;
 pub mod expectation;
