@@ -324,6 +324,8 @@ fn a_file_has_its_name_when_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("program.log");
     let (sink, file) = RecordingSink::to_file(&path).unwrap();
+    // A sink that is still there does not keep the recording open.
+    let _kept = sink.clone();
     let guards = timely::execute(config(CommunicationConfig::Process(2)), move |worker| {
         record::<u64>(worker, &sink);
         two_dataflows(worker);

@@ -154,8 +154,10 @@ mod tests {
     const INPUT: Place = (false, 1, 0);
     const OUTPUT: Place = (true, 2, 0);
 
-    /// Changes of dataflow, outputs?, (place, epoch, difference); gives the turns.
-    fn turns(changes: &[(u32, bool, &[(Place, i64, i64)])]) -> Vec<Turn> {
+    type Change = (Place, i64, i64);
+
+    /// Changes of a dataflow's outputs, or inputs, one after the other; gives the turns.
+    fn turns(changes: &[(u32, bool, &[Change])]) -> Vec<Turn> {
         let (mut epochs, mut turns) = (Epochs::default(), Vec::new());
         for (at, &(dataflow, outputs, changes)) in (0..).zip(changes) {
             let changes = changes.iter().map(|&(place, time, difference)| (place, time.epoch(), difference));

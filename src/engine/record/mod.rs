@@ -80,8 +80,8 @@ pub struct Recording {
 /// ```
 pub fn record<T: LogicalTime + AsEpoch>(worker: &mut Worker, sink: &RecordingSink) -> Recording {
     let id = WorkerId(worker.index() as u32);
-    let log = WorkerLog::new(id, worker.peers(), sink.is_first(), sink.link.clone());
-    let recording = Recording { log: Rc::new(RefCell::new(log)), clock: sink.clock };
+    let log = WorkerLog::new(id, worker.peers(), sink.is_first(), sink.link());
+    let recording = Recording { log: Rc::new(RefCell::new(log)), clock: sink.clock() };
     let timely = recording.install::<TimelyEventBuilder, _>(worker, "timely", |log, events| {
         events.drain(..).for_each(|(at, event)| log.event(timestamp(at), event));
     });

@@ -5,9 +5,9 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use crate::activity::LogWriter;
@@ -15,11 +15,12 @@ use crate::engine::{Clock, Dropped, Link, LogBatch, link};
 
 /// Where the workers of a process record to; made once, outside of them, because their clocks must agree.
 ///
-/// It moves into the closure that all workers run. The recording ends when that closure and all workers are gone.
+/// It moves into the closure that all workers run. The recording ends when all workers have.
 #[derive(Clone, Debug)]
 pub struct RecordingSink {
-    pub(super) clock: Clock,
-    pub(super) link: Link,
+    clock: Clock,
+    /// Nothing once the recording is over.
+    link: Arc<Mutex<Option<Link>>>,
     /// Whether a worker has taken it on itself to record names and channels, which are the same on all.
     described: Arc<AtomicBool>,
 }
@@ -30,6 +31,7 @@ pub struct RecordingSink {
 pub struct RecordingFile {
     path: PathBuf,
     partial: PathBuf,
+    link: Arc<Mutex<Option<Link>>>,
     dropped: Dropped,
     writer: JoinHandle<io::Result<u64>>,
 }
@@ -76,15 +78,17 @@ impl RecordingSink {
         partial.push(format!(".{}.partial", std::process::id()));
         let partial = path.with_file_name(partial);
         let file = File::create(&partial).map_err(create)?;
-        let (sink, batches) = RecordingSink::to_observer();
-        let dropped = sink.link.dropped();
+        let (link, batches) = link();
+        let dropped = link.dropped();
+        let sink = RecordingSink::joining(Clock::start(), link);
         let writer = Builder::new().name("recording".to_owned()).spawn(move || write(file, &batches));
         let writer = writer.map_err(create)?;
-        Ok((sink, RecordingFile { path, partial, dropped, writer }))
+        let link = Arc::clone(&sink.link);
+        Ok((sink, RecordingFile { path, partial, link, dropped, writer }))
     }
 
-    /// Records to an observer in this process, who takes batches off the receiver. It ends when the recording does. What does not
-    /// fit because the observer is slow is dropped, and each batch says how much that was.
+    /// Records to an observer in this process, who takes batches off the receiver. It ends when all workers have and the sink
+    /// and its clones are gone. What does not fit because the observer is slow is dropped, and each batch says how much that was.
     pub fn to_observer() -> (RecordingSink, Receiver<LogBatch>) {
         let (link, batches) = link();
         (RecordingSink::joining(Clock::start(), link), batches)
@@ -92,7 +96,17 @@ impl RecordingSink {
 
     /// Records to a link that others record to as well, by their clock.
     pub fn joining(clock: Clock, link: Link) -> RecordingSink {
-        RecordingSink { clock, link, described: Arc::default() }
+        RecordingSink { clock, link: Arc::new(Mutex::new(Some(link))), described: Arc::default() }
+    }
+
+    /// The clock of all workers.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// A worker's link; to nobody if the recording is over.
+    pub(super) fn link(&self) -> Link {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(|| link().0)
     }
 
     /// Whether the worker that asks is the first.
@@ -102,8 +116,8 @@ impl RecordingSink {
 }
 
 impl RecordingFile {
-    /// Waits for the end of the recording, that is of all workers that record (so join them first, and never call this on one of
-    /// them), and gives the file its name.
+    /// Waits for the end of all workers that record, and gives the file its name; without this call it keeps its temporary name.
+    /// Call it after joining the workers, never on one of them: what begins to record after this call is not recorded.
     ///
     /// # Errors
     /// When the file could not be written.
@@ -111,7 +125,9 @@ impl RecordingFile {
     /// # Panics
     /// Never of itself; a panic of the writing thread is passed on.
     pub fn finish(self) -> Result<Recorded, RecordError> {
-        let RecordingFile { path, partial, dropped, writer } = self;
+        let RecordingFile { path, partial, link, dropped, writer } = self;
+        // Whoever still has a sink must not keep the recording open.
+        link.lock().unwrap_or_else(PoisonError::into_inner).take();
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and_then(|records| {
             let bytes = fs::metadata(&partial)?.len();
             fs::rename(&partial, &path)?;

@@ -11,6 +11,9 @@ use timely::logging::{ChannelsEvent, OperatesEvent};
 /// An operator's address: its index in each scope around it, outermost first.
 type Address = Vec<usize>;
 
+/// An end of a channel in a scope: the operator's index, or 0 for the scope's boundary, and the port.
+type End = (usize, usize);
+
 /// Parts of dataflows that are being built.
 #[derive(Default)]
 pub(super) struct Structure {
@@ -63,7 +66,7 @@ impl Structure {
         self.channels = others;
         channels.sort_by_key(|channel| channel.id);
         let scopes: BTreeSet<&[usize]> = operators.keys().filter_map(|address| address.split_last()).map(|(_, scope)| scope).collect();
-        let into: BTreeMap<(&[usize], (usize, usize)), (usize, usize)> =
+        let into: BTreeMap<(&[usize], End), End> =
             channels.iter().map(|channel| ((&channel.scope_addr[..], channel.target), channel.source)).collect();
 
         // The operator at an end inside a scope, unless it is a boundary.
@@ -103,7 +106,7 @@ impl Structure {
 mod tests {
     use super::*;
 
-    fn built(channels: &[(usize, &[usize], (usize, usize), (usize, usize))], operators: &[(usize, &[usize])]) -> Dataflow {
+    fn built(channels: &[(usize, &[usize], End, End)], operators: &[(usize, &[usize])]) -> Dataflow {
         let mut structure = Structure::default();
         for &(id, scope, source, target) in channels {
             structure.channel(ChannelsEvent { id, scope_addr: scope.to_vec(), source, target, typ: String::new() });

@@ -15,8 +15,9 @@ use crate::engine::recorder::{Buffer, Link};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// A scope's own time between two of its operators is recorded from this length on. See `benches/recording.rs`: nearly all
-/// pieces are the scope's way from one operator to the next; what is left is mostly progress tracking.
+/// A scope's own time between two of its operators is recorded from this length on. Measured on `examples/instrument_*`: nine in
+/// ten pieces are shorter, the scope's way from one operator to the next, and together they hold 5 % (one flat dataflow) to 22 %
+/// (differential, nested) of the scopes' own time. The rest is progress tracking.
 const SCOPE_PIECE: Duration = Duration::from_micros(2);
 
 /// What an operator or channel with some number is, as far as it is known.
