@@ -33,8 +33,11 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::vec::{Broadcast, Map};
 use timely::dataflow::operators::{Operator, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
+use timely::logging::{TimelyEventBuilder, TimelyProgressEventBuilder};
+use timely::logging_core::Logger;
+use timely::progress::reachability::logging::TrackerEventBuilder;
 use timely::worker::Worker;
-use timely::{CommunicationConfig, Config, WorkerConfig};
+use timely::{CommunicationConfig, Config, ContainerBuilder, WorkerConfig};
 
 const WORKERS: usize = 2;
 const WORDS_PER_SENTENCE: u64 = 20;
@@ -169,8 +172,16 @@ fn elastic(sentences: u64, on: bool) -> Run {
 #[derive(Clone, Copy, PartialEq)]
 enum To {
     Nobody,
+    /// Timely's own log with nothing done about it: what no recording through that log can be cheaper than.
+    Nowhere,
     Observer,
     File,
+}
+
+/// Installs a log whose events are thrown away.
+fn discard<B: ContainerBuilder<Container: Default> + 'static>(worker: &mut Worker, name: &str) {
+    let logger = Logger::<B>::new(Instant::now(), Duration::ZERO, |_: &Duration, events: &mut Option<B::Container>| drop(events.take()));
+    worker.log_register().expect("a worker with a clock").insert_logger(name, logger);
 }
 
 fn plain(sentences: u64, to: To) -> Run {
@@ -178,7 +189,7 @@ fn plain(sentences: u64, to: To) -> Run {
     let mut observed: Option<JoinHandle<Records>> = None;
     let mut written: Option<RecordingFile> = None;
     let sink = match to {
-        To::Nobody => None,
+        To::Nobody | To::Nowhere => None,
         To::Observer => {
             let (sink, batches) = RecordingSink::to_observer();
             observed = Some(observer(batches));
@@ -193,6 +204,13 @@ fn plain(sentences: u64, to: To) -> Run {
     let (wall, workers) = closed_loop(sentences, move |worker, input| {
         if let Some(sink) = &sink {
             record::<Time>(worker, sink);
+        }
+        if to == To::Nowhere {
+            discard::<TimelyEventBuilder>(worker, "timely");
+            discard::<TimelyProgressEventBuilder<Time>>(worker, "timely/progress/u64");
+            if worker.index() == 0 {
+                discard::<TrackerEventBuilder<Time>>(worker, "timely/reachability/u64");
+            }
         }
         let probe = ProbeHandle::new();
         let hasher = BuildHasherDefault::<FxHasher>::default();
@@ -262,11 +280,12 @@ fn paired(what: &str, off: impl Fn() -> Run, on: impl Fn() -> Run) {
     for (name, at) in [("median", 0.5), ("quietest tenth", 0.1)] {
         if !with.is_empty() {
             let (off, on) = (quantile(&without, at), quantile(&with, at));
-            let (word, record) = ((on - off) * 1e9 / WORDS as f64, (on - off) * 1e9 / records.all.max(1) as f64);
-            println!("  worker time off / on  {:.3}, {name}: {word:+.2} ns a word, {record:+.0} ns a log record", off / on);
+            let cost = (on - off) * 1e9;
+            let record = if records.all > 0 { format!(", {:+.0} ns a log record", cost / records.all as f64) } else { String::new() };
+            println!("  worker time off / on  {:.3}, {name}: {:+.2} ns a word{record}", off / on, cost / WORDS as f64);
         }
     }
-    println!("  records               {:.2} per 1000 words: {records:?}", records.all as f64 * 1000.0 / WORDS as f64);
+    println!("  records               {:.2} per 1000 words, of the last run {records:?}", records.all as f64 * 1000.0 / WORDS as f64);
 }
 
 fn main() {
@@ -275,6 +294,7 @@ fn main() {
         let words = sentences * WORDS_PER_SENTENCE;
         paired(&format!("elastic, {words} words an epoch"), || elastic(sentences, false), || elastic(sentences, true));
         let none = || plain(sentences, To::Nobody);
+        paired(&format!("plain timely, {words} words an epoch, timely's log thrown away"), none, || plain(sentences, To::Nowhere));
         paired(&format!("plain timely, {words} words an epoch, to an observer"), none, || plain(sentences, To::Observer));
         paired(&format!("plain timely, {words} words an epoch, to a file"), none, || plain(sentences, To::File));
     }
