@@ -102,7 +102,7 @@ fn native(workers: usize, epochs: u64) -> Duration {
 
 fn elastic(workers: usize, epochs: u64, bins: u32) -> Duration {
     let gauges = Gauges::new(QueueMarks::default(), workers as u32, Arc::new(AtomicUsize::new(0)));
-    let spec = OperatorSpec { id: OperatorId(1), name: "Count".into(), capacity: Capacity::Cpu, gauges: Arc::new(gauges) };
+    let spec = OperatorSpec::with_gauges(OperatorId(1), "Count", Capacity::Cpu, Arc::new(gauges));
     let clock = Clock::start();
     let (acks, _done) = channel();
     let acks = Mutex::new(acks);

@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod cli;
 pub mod controller;
+pub mod critical_path;
 pub mod dataflow;
 pub mod engine;
 pub mod experiment;
@@ -10,6 +11,7 @@ pub mod id;
 pub mod metrics;
 pub mod migration;
 pub mod observation;
+pub mod pag;
 pub mod plot;
 pub mod policy;
 pub mod rate;

@@ -1,0 +1,83 @@
+//! One path through a window: drawn at random as SnailTrail's baseline does, or the likeliest at every turn, to be shown.
+
+use super::participation::Participation;
+use crate::pag::{Point, WindowGraph};
+
+/// An edge of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathStep {
+    /// A piece of a lane, by number.
+    Piece(u32),
+    /// A message, by number.
+    Message(u32),
+}
+
+/// A path, drawn from all paths of the window with equal probability; `uniform` gives numbers in [0, 1). Empty if there is none.
+// papers/snailtrail-nsdi18.md#random-path
+pub fn random_path(graph: &WindowGraph, participation: &Participation, mut uniform: impl FnMut() -> f64) -> Vec<PathStep> {
+    walk(graph, participation, |shares| {
+        let mut left = uniform() * shares.iter().map(|(_, share)| share).sum::<f64>();
+        let chosen = shares.iter().find(|(_, share)| {
+            left -= share;
+            left < 0.0
+        });
+        // Rounding may leave a little; the last way on that is open takes it.
+        chosen.or_else(|| shares.iter().rfind(|(_, share)| *share > 0.0)).map(|(way, _)| *way)
+    })
+}
+
+/// The path that takes the likeliest way on at every turn. Empty if there is none.
+pub fn likeliest_path(graph: &WindowGraph, participation: &Participation) -> Vec<PathStep> {
+    walk(graph, participation, |shares| {
+        let likeliest = shares.iter().filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1));
+        likeliest.map(|(way, _)| *way)
+    })
+}
+
+/// A way on from a point or from the window's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Along a lane, into this segment.
+    Segment(u32),
+    /// Over this message.
+    Message(u32),
+}
+
+fn walk(graph: &WindowGraph, participation: &Participation, mut choose: impl FnMut(&[(Way, f64)]) -> Option<Way>) -> Vec<PathStep> {
+    let starts = graph.ranges.iter().map(|range| (Way::Segment(range.first_segment), participation.segments[range.first_segment as usize]));
+    let in_flight = (0..).zip(&graph.messages).filter(|(_, edge)| edge.from.is_none());
+    let in_flight = in_flight.map(|(index, _): (u32, _)| (Way::Message(index), participation.messages[index as usize]));
+    let mut ways: Vec<(Way, f64)> = starts.chain(in_flight).collect();
+    // Messages by the point that sent them, so that a walk does not search.
+    let mut sent: Vec<(u32, u32)> = (0..).zip(&graph.messages).filter_map(|(index, edge)| edge.from.map(|from| (from, index))).collect();
+    sent.sort_unstable();
+    let mut path = Vec::new();
+    while let Some(way) = choose(&ways) {
+        let point = match way {
+            Way::Message(index) => {
+                path.push(PathStep::Message(index));
+                graph.messages[index as usize].to
+            }
+            Way::Segment(segment) => {
+                let lane = graph.ranges.partition_point(|range| range.first_segment <= segment) - 1;
+                let range = &graph.ranges[lane];
+                let pieces = &graph.pieces[range.pieces.start as usize..range.pieces.end as usize];
+                let first = range.pieces.start + pieces.partition_point(|piece| piece.segment < segment) as u32;
+                let last = range.pieces.start + pieces.partition_point(|piece| piece.segment <= segment) as u32;
+                path.extend((first..last).map(PathStep::Piece));
+                let point = range.points.start + (segment - range.first_segment);
+                (point < range.points.end).then_some(point)
+            }
+        };
+        let Some(point) = point else { break };
+        let after = graph.segment_before(point) + 1;
+        let from = sent.partition_point(|(from, _)| *from < point);
+        let over = sent[from..].iter().take_while(|(from, _)| *from == point);
+        ways.clear();
+        // A point that received leads on along its lane only, whatever came in; a share of the whole will do as weight.
+        ways.push((Way::Segment(after), participation.segments[after as usize]));
+        ways.extend(over.map(|&(_, index)| (Way::Message(index), participation.messages[index as usize])));
+        debug_assert!(matches!(graph.points[point as usize], Point::Sent) || ways.len() == 1);
+    }
+    path
+}

@@ -1,0 +1,278 @@
+//! A window's participations, summed by what they are attributed to and ranked.
+//!
+//! Beside each critical participation stand the two measures it is compared with: the conventional profile (how long something
+//! was done, over all lanes) and one random path.
+
+// Sums are looked up by key and sorted before anybody sees them.
+#![allow(clippy::disallowed_types)]
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::participation::Participation;
+use super::path::{PathStep, random_path};
+use crate::activity::{ActivityKind, Lane, MessageKind};
+use crate::id::{ChannelId, InstanceId, OperatorId};
+use crate::pag::{Piece, PieceKind, Point, WindowGraph};
+use crate::time::Window;
+
+/// What part of a path is attributed to, in full detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Subject {
+    /// Work for an instance.
+    Work(ActivityKind, InstanceId),
+    /// A message on its way, from lane to lane.
+    Message(MessageKind, ChannelId, Lane),
+    /// A gap that no message ended.
+    Gap,
+    /// A gap that did not end for long.
+    Silence,
+    /// Waiting for a message; never on a path, part of no measure.
+    Wait(ChannelId, Lane),
+}
+
+/// How often and how long a lane waited for messages of another lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitPattern {
+    /// Who waited.
+    pub lane: Lane,
+    /// By which channel the message came that ended the wait.
+    pub channel: ChannelId,
+    /// Who sent it.
+    pub from: Lane,
+    /// What the sender had been doing, if it worked in this window right before it sent.
+    pub cause: Option<InstanceId>,
+    /// Waits.
+    pub count: u64,
+    /// Their length in this window, in ns.
+    pub ns: u64,
+}
+
+/// One row of a summary. All shares are of the window's length.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The lane; of a message, the sender's.
+    pub lane: Lane,
+    /// What it is.
+    pub subject: Subject,
+    /// Critical participation, 0 to 1.
+    pub participation: f64,
+    /// Time in ns, whether on a path or not.
+    pub ns: u64,
+    /// Time in ns on the random path.
+    pub path_ns: u64,
+    /// Pieces or messages.
+    pub count: u64,
+}
+
+/// The analysis of one window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowSummary {
+    /// The window.
+    pub window: Window,
+    /// Sum of all participations: 1, or 0 if no path leads through the window.
+    pub participation_sum: f64,
+    /// Logarithm to the base 2 of the number of paths; nothing if there is none.
+    pub log2_paths: Option<f64>,
+    /// Rows, in order of lane and subject.
+    pub rows: Vec<Row>,
+    /// Waits, the longest first.
+    pub waits: Vec<WaitPattern>,
+}
+
+/// By what a ranking sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// Operators; beside them what they wait for outside, and channels.
+    #[default]
+    Operator,
+    /// Instances, else as by operator.
+    Instance,
+    /// Kinds of activity.
+    Activity,
+    /// Lanes: workers, and instances with a capacity of their own.
+    Worker,
+    /// Channels alone.
+    Channel,
+}
+
+/// What an entry of a ranking stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entity {
+    /// An operator's work.
+    Operator(OperatorId),
+    /// An instance's work.
+    Instance(InstanceId),
+    /// What an operator waits for outside the dataflow.
+    Outside(OperatorId),
+    /// A kind of work.
+    Activity(ActivityKind),
+    /// Messages of a kind.
+    Messages(MessageKind),
+    /// A lane.
+    Lane(Lane),
+    /// A channel: messages on their way.
+    Channel(ChannelId),
+    /// Time of which the log tells nothing.
+    Unknown,
+}
+
+/// One entry of a ranking.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it stands for.
+    pub entity: Entity,
+    /// Critical participation, 0 to 1.
+    pub participation: f64,
+    /// Conventional profile: time, as a multiple of the window's length (lanes work at the same time, so it may exceed 1).
+    pub profile: f64,
+    /// Share of the random path, 0 to 1.
+    pub path: f64,
+}
+
+impl WindowSummary {
+    /// Sums up `graph`; `uniform` gives numbers in [0, 1) for the random path.
+    pub fn of(graph: &WindowGraph, uniform: impl FnMut() -> f64) -> WindowSummary {
+        let participation = Participation::of(graph);
+        let length = graph.window.length().as_nanos() as f64;
+        let mut sums = Sums::default();
+        // Where each piece and message is summed, for the random path.
+        let mut piece_sums = Vec::with_capacity(graph.pieces.len());
+        let mut message_sums = Vec::with_capacity(graph.messages.len());
+        for (lane, range) in graph.lanes.iter().zip(&graph.ranges) {
+            for piece in &graph.pieces[range.pieces.start as usize..range.pieces.end as usize] {
+                let subject = match piece.kind {
+                    PieceKind::Work { kind, instance, .. } => Subject::Work(kind, instance),
+                    PieceKind::Gap => Subject::Gap,
+                    PieceKind::Silence => Subject::Silence,
+                    PieceKind::Wait { channel, from_lane } => Subject::Wait(channel, graph.lanes[from_lane as usize]),
+                };
+                let ns = piece.end.0 - piece.start.0;
+                piece_sums.push(sums.add(*lane, subject, participation.segments[piece.segment as usize] * ns as f64 / length, ns));
+            }
+        }
+        for (edge, share) in graph.messages.iter().zip(&participation.messages) {
+            let (from, to) = (graph.lanes[edge.from_lane as usize], graph.lanes[edge.to_lane as usize]);
+            let ns = edge.end.0 - edge.start.0;
+            message_sums.push(sums.add(from, Subject::Message(edge.kind, edge.channel, to), share * ns as f64 / length, ns));
+        }
+        for step in random_path(graph, &participation, uniform) {
+            let (sum, ns) = match step {
+                PathStep::Piece(piece) => {
+                    let Piece { start, end, .. } = graph.pieces[piece as usize];
+                    (piece_sums[piece as usize], end.0 - start.0)
+                }
+                PathStep::Message(message) => {
+                    let edge = &graph.messages[message as usize];
+                    (message_sums[message as usize], edge.end.0 - edge.start.0)
+                }
+            };
+            sums.rows[sum].path_ns += ns;
+        }
+        let mut rows = sums.rows;
+        rows.sort_unstable_by_key(|row| (row.lane, row.subject));
+        WindowSummary {
+            window: graph.window,
+            // In the order of rows, so that the sum is what a reader of the rows gets.
+            participation_sum: rows.iter().map(|row| row.participation).sum(),
+            log2_paths: participation.log2_paths.is_finite().then_some(participation.log2_paths),
+            rows,
+            waits: waits(graph),
+        }
+    }
+
+    /// What the window's paths lead through, by `by`, the highest participation first.
+    pub fn ranking(&self, by: By) -> Vec<Entry> {
+        let length = self.window.length().as_nanos() as f64;
+        let mut entries: BTreeMap<Entity, Entry> = BTreeMap::new();
+        for row in &self.rows {
+            let Some(entity) = entity(row, by) else { continue };
+            let entry = entries.entry(entity).or_insert(Entry { entity, participation: 0.0, profile: 0.0, path: 0.0 });
+            entry.participation += row.participation;
+            entry.profile += row.ns as f64 / length;
+            entry.path += row.path_ns as f64 / length;
+        }
+        let mut entries: Vec<Entry> = entries.into_values().collect();
+        entries.sort_by(|a, b| b.participation.total_cmp(&a.participation).then(a.entity.cmp(&b.entity)));
+        entries
+    }
+}
+
+/// What `row` counts towards in a ranking.
+fn entity(row: &Row, by: By) -> Option<Entity> {
+    Some(match (row.subject, by) {
+        (Subject::Wait(..), _) => return None,
+        (Subject::Message(_, channel, _), By::Channel) => Entity::Channel(channel),
+        (_, By::Channel) => return None,
+        (Subject::Message(kind, _, _), By::Activity) => Entity::Messages(kind),
+        // A message on its way keeps no lane busy.
+        (Subject::Message(..), By::Worker) => return None,
+        (Subject::Message(_, channel, _), _) => Entity::Channel(channel),
+        (Subject::Gap | Subject::Silence, By::Worker) => return None,
+        (_, By::Worker) => Entity::Lane(row.lane),
+        (Subject::Gap | Subject::Silence, _) => Entity::Unknown,
+        (Subject::Work(kind, _), By::Activity) => Entity::Activity(kind),
+        (Subject::Work(ActivityKind::ExternalWait, instance), _) => Entity::Outside(instance.operator),
+        (Subject::Work(_, instance), By::Instance) => Entity::Instance(instance),
+        (Subject::Work(_, instance), By::Operator) => Entity::Operator(instance.operator),
+    })
+}
+
+#[derive(Default)]
+struct Sums {
+    rows: Vec<Row>,
+    places: FxHashMap<(Lane, Subject), usize>,
+}
+
+impl Sums {
+    fn add(&mut self, lane: Lane, subject: Subject, participation: f64, ns: u64) -> usize {
+        let place = *self.places.entry((lane, subject)).or_insert_with(|| {
+            self.rows.push(Row { lane, subject, participation: 0.0, ns: 0, path_ns: 0, count: 0 });
+            self.rows.len() - 1
+        });
+        let row = &mut self.rows[place];
+        row.participation += participation;
+        row.ns += ns;
+        row.count += 1;
+        place
+    }
+}
+
+/// Who waits, for which channel, for whom, and for what he does.
+type Pattern = (u32, ChannelId, u32, Option<InstanceId>);
+
+fn waits(graph: &WindowGraph) -> Vec<WaitPattern> {
+    let mut patterns: BTreeMap<Pattern, (u64, u64)> = BTreeMap::new();
+    for (lane, range) in (0..).zip(&graph.ranges) {
+        for index in range.pieces.clone() {
+            let piece = &graph.pieces[index as usize];
+            let PieceKind::Wait { channel, from_lane } = piece.kind else { continue };
+            // The point at the end of the wait's segment received the message.
+            let point = range.points.start + (piece.segment - range.first_segment);
+            let cause = (point < range.points.end).then(|| cause(graph, point)).flatten();
+            let sum = patterns.entry((lane, channel, from_lane, cause)).or_default();
+            *sum = (sum.0 + 1, sum.1 + (piece.end.0 - piece.start.0));
+        }
+    }
+    let lane = |lane: u32| graph.lanes[lane as usize];
+    let pattern =
+        |((waiting, channel, from, cause), (count, ns))| WaitPattern { lane: lane(waiting), channel, from: lane(from), cause, count, ns };
+    let mut patterns: Vec<WaitPattern> = patterns.into_iter().map(pattern).collect();
+    patterns.sort_by_key(|pattern| Reverse(pattern.ns));
+    patterns
+}
+
+/// What the sender of the message that `point` received was doing right before it sent.
+fn cause(graph: &WindowGraph, point: u32) -> Option<InstanceId> {
+    let Point::Received { edge: Some(edge) } = graph.points[point as usize] else { return None };
+    let sent = graph.messages[edge as usize].from?;
+    match graph.pieces[graph.point_pieces[sent as usize]? as usize].kind {
+        PieceKind::Work { instance, .. } => Some(instance),
+        _ => None,
+    }
+}

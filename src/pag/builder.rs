@@ -1,0 +1,322 @@
+//! From records to the graphs of consecutive windows.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::clocks::Clocks;
+use super::completions::Completions;
+use super::lane::{Lane as LaneState, Rules, Step};
+use super::messages::{Messages, NONE};
+use super::window::{MessageEdge, Point, WindowGraph};
+use crate::activity::{ActivityKind, Lane, Message, MessageKind, Record};
+use crate::id::{ChannelId, WorkerId};
+use crate::time::{Timestamp, Window};
+
+/// Lanes at most; records of further ones are left out and counted.
+const MOST_LANES: usize = 1 << 16;
+
+/// Messages that are looked for beyond the window in which they were sent, at most.
+const MOST_CROSSING: usize = 1 << 20;
+
+/// How the graph is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphConfig {
+    /// Length of a window; at least 1 ns.
+    pub window: Duration,
+    /// How much beyond a window's end has to be known before it is closed: waits that end later are taken for silence.
+    pub lookahead: Duration,
+    /// A gap this long that a message ends is a wait although the message was already on its way when the gap began. Shorter
+    /// ones are the host's own overhead.
+    pub least_wait: Duration,
+    /// How long before the newest window the lanes' stories are kept; zero if nobody reads them.
+    pub history: Duration,
+    /// Whether paths lead through messages that lay in a queue while their receiver was busy. SnailTrail's do; but what a busy
+    /// lane finds in its queue is not what it waited for.
+    pub through_queues: bool,
+}
+
+impl GraphConfig {
+    /// Windows of `window`, as much lookahead, and the other rules as they usually are.
+    pub fn new(window: Duration) -> GraphConfig {
+        let window = window.max(Duration::from_nanos(1));
+        GraphConfig { window, lookahead: window, least_wait: Duration::from_micros(10), history: Duration::ZERO, through_queues: false }
+    }
+}
+
+/// What the graph had to leave out or to change, so far. All zero for the log of a sound host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Oddities {
+    /// Records older than what had already been taken for complete.
+    pub late_records: u64,
+    /// Messages sent under a key that was still in use.
+    pub reused_keys: u64,
+    /// Messages that could no longer be kept because too many were in flight.
+    pub given_up_messages: u64,
+    /// Messages received before they were sent even with corrected clocks, or from nowhere.
+    pub unmatched_receipts: u64,
+    /// Messages left out because they closed a cycle.
+    pub cycles: u64,
+    /// Records of more lanes than there may be.
+    pub lanes_left_out: u64,
+    /// Workers whose clocks were corrected.
+    pub corrected_clocks: u64,
+}
+
+/// The sending side of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentMessage {
+    /// Number of the lane that sent it.
+    pub from_lane: u32,
+    /// When.
+    pub at: Timestamp,
+    /// By which channel.
+    pub channel: ChannelId,
+    /// What it carries.
+    pub kind: MessageKind,
+}
+
+/// Takes records and gives the graph of each window once it is complete.
+#[derive(Clone, Debug)]
+pub struct GraphBuilder {
+    config: GraphConfig,
+    lanes: Vec<LaneState>,
+    names: Vec<Lane>,
+    numbers: BTreeMap<Lane, u32>,
+    last: Option<(Lane, u32)>,
+    messages: Messages,
+    clocks: Clocks,
+    /// Messages sent before the current window that some lane waits for in it or later, or that nobody has taken yet.
+    crossing: Vec<u32>,
+    /// Start of the next window; nothing before the first record.
+    start: Option<u64>,
+    up_to: BTreeMap<WorkerId, Timestamp>,
+    completions: Completions,
+    oddities: Oddities,
+}
+
+impl GraphBuilder {
+    /// A builder whose windows begin at whole multiples of their length.
+    pub fn new(config: GraphConfig) -> GraphBuilder {
+        GraphBuilder {
+            config,
+            lanes: Vec::new(),
+            names: Vec::new(),
+            numbers: BTreeMap::new(),
+            last: None,
+            messages: Messages::default(),
+            clocks: Clocks::default(),
+            crossing: Vec::new(),
+            start: None,
+            up_to: BTreeMap::new(),
+            completions: Completions::default(),
+            oddities: Oddities::default(),
+        }
+    }
+
+    /// Takes a record.
+    pub fn push(&mut self, record: &Record) {
+        match record {
+            Record::Activity(activity) => {
+                if let Some(lane) = self.lane(activity.lane) {
+                    self.lanes[lane as usize].work(activity);
+                }
+                if activity.kind == ActivityKind::Sink {
+                    self.completions.sunk(activity);
+                }
+            }
+            Record::Sent(message) => {
+                if let Some(lane) = self.lane(message.from_lane) {
+                    self.lanes[lane as usize].clock = message.from.0;
+                    let slot = self.messages.sent(message, lane, self.clocks.offset(message.from.0));
+                    self.lanes[lane as usize].side(message.at.0, message.epoch, slot, true);
+                    self.observe_clocks(message, slot);
+                }
+            }
+            Record::Received(message) => {
+                if let Some(lane) = self.lane(message.to_lane) {
+                    if let Lane::Worker(worker) = message.to_lane {
+                        self.lanes[lane as usize].clock = worker.0;
+                    }
+                    let slot = self.messages.received(message, self.lanes[lane as usize].clock);
+                    self.lanes[lane as usize].side(message.at.0, message.epoch, slot, false);
+                    self.observe_clocks(message, slot);
+                }
+            }
+            Record::UpTo { worker, at } => {
+                let up_to = self.up_to.entry(*worker).or_default();
+                *up_to = (*up_to).max(*at);
+            }
+            Record::EpochCompleted { at, worker, epoch } => self.completions.completed(*at, *worker, *epoch),
+            _ => {}
+        }
+    }
+
+    /// Word that an epoch is complete leaves the lane that took its last record at a sink. Hosts do not log it, and what a source
+    /// does next may wait for it.
+    fn infer_completions(&mut self, before: u64) {
+        for (sent, received) in self.completions.take(Timestamp(before)) {
+            self.push(&Record::Sent(sent));
+            self.push(&Record::Received(received));
+        }
+    }
+
+    fn observe_clocks(&mut self, message: &Message, slot: u32) {
+        if let Some((to, delay)) = self.messages.get(slot).delay() {
+            self.clocks.observe(message.from.0, to, delay);
+        }
+    }
+
+    fn lane(&mut self, lane: Lane) -> Option<u32> {
+        if let Some((last, number)) = self.last
+            && last == lane
+        {
+            return Some(number);
+        }
+        let number = match self.numbers.get(&lane) {
+            Some(&number) => number,
+            None if self.lanes.len() >= MOST_LANES => {
+                self.oddities.lanes_left_out += 1;
+                return None;
+            }
+            None => {
+                let number = self.lanes.len() as u32;
+                let clock = if let Lane::Worker(worker) = lane { worker.0 } else { 0 };
+                self.lanes.push(LaneState::new(clock));
+                self.names.push(lane);
+                self.numbers.insert(lane, number);
+                number
+            }
+        };
+        self.last = Some((lane, number));
+        Some(number)
+    }
+
+    /// The instant before which everything is known, as far as the workers that are known of have said; zero when none has.
+    pub fn known(&self) -> Timestamp {
+        self.up_to.values().copied().min().unwrap_or_default()
+    }
+
+    /// The lanes, by number.
+    pub fn lanes(&self) -> &[Lane] {
+        &self.names
+    }
+
+    /// The number of a lane, if any record named it.
+    pub fn lane_number(&self, lane: Lane) -> Option<u32> {
+        self.numbers.get(&lane).copied()
+    }
+
+    /// What lane number `lane` did, as far as it is settled and still kept, in order of time. After [`close`](Self::close) gave a
+    /// window, everything up to its end and the lookahead is settled.
+    ///
+    /// # Panics
+    /// If there is no such lane.
+    pub fn story(&self, lane: u32) -> &VecDeque<Step> {
+        &self.lanes[lane as usize].steps
+    }
+
+    /// Who sent the message of a step in a story, and when; nothing if that is not known.
+    ///
+    /// # Panics
+    /// If the step has no message.
+    pub fn message(&self, step: &Step) -> Option<SentMessage> {
+        let slot = self.messages.get(step.slot);
+        let sent = SentMessage { from_lane: slot.from_lane, at: Timestamp(slot.sent_at), channel: slot.channel, kind: slot.kind };
+        (slot.from_lane != NONE && slot.sent_at <= step.end).then_some(sent)
+    }
+
+    /// What had to be left out so far.
+    pub fn oddities(&self) -> Oddities {
+        Oddities {
+            late_records: self.lanes.iter().map(|lane| lane.late).sum(),
+            reused_keys: self.messages.reused,
+            given_up_messages: self.messages.given_up,
+            corrected_clocks: self.clocks.corrected(),
+            ..self.oddities
+        }
+    }
+
+    /// The graph of the next window in which anything happens, if the window with its lookahead lies before `known`, up to which
+    /// no record is missing; `Timestamp(u64::MAX)` at the end of the log. Windows in which nothing happens are skipped.
+    pub fn close(&mut self, known: Timestamp) -> Option<WindowGraph> {
+        let nanoseconds = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        let (length, lookahead) = (nanoseconds(self.config.window), nanoseconds(self.config.lookahead));
+        let rules = Rules { least_wait: nanoseconds(self.config.least_wait) };
+        loop {
+            let start = match self.start {
+                Some(start) => start,
+                None => {
+                    let first = self.lanes.iter().filter_map(LaneState::earliest).min()?;
+                    first - first % length
+                }
+            };
+            let end = start.checked_add(length)?;
+            let needed = end.saturating_add(lookahead);
+            if needed > known.0 {
+                return None;
+            }
+            self.infer_completions(needed);
+            if self.clocks.solve() {
+                let (clocks, lanes) = (&self.clocks, &self.lanes);
+                self.messages.correct(|lane| clocks.offset(lanes[lane as usize].clock));
+            }
+            for lane in &mut self.lanes {
+                lane.settle(needed, self.clocks.offset(lane.clock), start, rules, &mut self.messages);
+            }
+            let next = self.lanes.iter().filter_map(|lane| lane.upcoming(start)).min()?;
+            if next < end {
+                self.start = Some(end);
+                return Some(self.build(Window { start: Timestamp(start), end: Timestamp(end) }));
+            }
+            self.start = Some(next - next % length);
+        }
+    }
+
+    fn build(&mut self, window: Window) -> WindowGraph {
+        let mut graph = WindowGraph { window, lanes: self.names.clone(), ..WindowGraph::default() };
+        let mut sent = std::mem::take(&mut self.crossing);
+        for (number, lane) in (0..).zip(&mut self.lanes) {
+            graph.add_lane(number, lane.cut(window.start.0, window.end.0), &mut self.messages, self.config.through_queues, &mut sent);
+        }
+        self.oddities.unmatched_receipts +=
+            graph.points.iter().filter(|point| matches!(point, Point::Received { edge: None })).count() as u64;
+        self.oddities.cycles += graph.connect(&self.messages);
+        self.in_flight(&mut graph, sent);
+        if !graph.has_open_end() {
+            graph.open_silence();
+        }
+        for lane in &mut self.lanes {
+            lane.forget((window.end - self.config.history).0, &mut self.messages);
+        }
+        graph
+    }
+
+    /// Adds messages that leave the window in flight, and notes which go on.
+    fn in_flight(&mut self, graph: &mut WindowGraph, mut sent: Vec<u32>) {
+        let (start, end) = (graph.window.start, graph.window.end);
+        sent.retain(|&index| {
+            let slot = self.messages.get_mut(index);
+            let from = std::mem::replace(&mut slot.point, NONE);
+            let goes_on = slot.last_waited >= end.0 && slot.taken;
+            if goes_on {
+                graph.messages.push(MessageEdge {
+                    from: (from != NONE).then_some(from),
+                    to: None,
+                    from_lane: slot.from_lane,
+                    to_lane: slot.from_lane,
+                    start: Timestamp(slot.sent_at).max(start),
+                    end,
+                    channel: slot.channel,
+                    kind: slot.kind,
+                    blocked: false,
+                });
+            }
+            goes_on || !slot.taken
+        });
+        let too_many = sent.len().saturating_sub(MOST_CROSSING);
+        sent.drain(..too_many);
+        self.crossing = sent;
+    }
+}

@@ -1,0 +1,279 @@
+//! The graph of one window, laid out for passes along it.
+//!
+//! Pieces are in order along each lane; *points* are where messages leave or arrive. Between two points of a lane nothing
+//! branches, so the pieces between them form one *segment*: whatever leads through one leads through all of them.
+
+use std::ops::Range;
+
+use super::lane::{Step, StepKind};
+use super::messages::{Messages, NONE};
+use crate::activity::{ActivityKind, Lane, MessageKind};
+use crate::id::{ChannelId, InstanceId};
+use crate::time::{Epoch, Timestamp, Window};
+
+/// What a lane did during a piece of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceKind {
+    /// Work of an instance.
+    Work {
+        /// What it was.
+        kind: ActivityKind,
+        /// For which instance.
+        instance: InstanceId,
+        /// Of which epoch; may be unknown.
+        epoch: Epoch,
+    },
+    /// Nothing that the log tells of, and no message ended it.
+    Gap,
+    /// Nothing that the log tells of for a long time: how it ends is not known.
+    Silence,
+    /// Waiting for a message.
+    Wait {
+        /// The channel it came by.
+        channel: ChannelId,
+        /// Number of the lane that sent it, in [`WindowGraph::lanes`].
+        from_lane: u32,
+    },
+}
+
+/// A piece of a lane, cut at the window's edges; never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// From when.
+    pub start: Timestamp,
+    /// Until when.
+    pub end: Timestamp,
+    /// What the lane did.
+    pub kind: PieceKind,
+    /// Number of its segment.
+    pub segment: u32,
+}
+
+/// Where a message leaves or arrives at a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Messages leave; several edges may.
+    Sent,
+    /// A message arrives.
+    Received {
+        /// Number of its edge; nothing when where it came from is not known.
+        edge: Option<u32>,
+    },
+}
+
+/// A message as far as it lies in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageEdge {
+    /// The point that sent it; nothing when it was in flight at the window's start.
+    pub from: Option<u32>,
+    /// The point that received it; nothing when it is in flight at the window's end.
+    pub to: Option<u32>,
+    /// Number of the lane that sent it.
+    pub from_lane: u32,
+    /// Number of the lane that received it; that of the sender while it is in flight.
+    pub to_lane: u32,
+    /// From when.
+    pub start: Timestamp,
+    /// Until when.
+    pub end: Timestamp,
+    /// The channel.
+    pub channel: ChannelId,
+    /// What it carries.
+    pub kind: MessageKind,
+    /// No path leads through it: it lay in a queue while its receiver was busy.
+    pub blocked: bool,
+}
+
+/// The pieces, points and segments of one lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRange {
+    /// Pieces, in order of time.
+    pub pieces: Range<u32>,
+    /// Points, in order of time. Segments are numbered from `first_segment` on, one more than points.
+    pub points: Range<u32>,
+    /// The segment before the first point.
+    pub first_segment: u32,
+}
+
+/// The graph of one window.
+#[derive(Clone, Debug, Default)]
+pub struct WindowGraph {
+    /// The window.
+    pub window: Window,
+    /// The lanes, by number; a lane keeps its number.
+    pub lanes: Vec<Lane>,
+    /// Where each lane's parts are.
+    pub ranges: Vec<LaneRange>,
+    /// Pieces of all lanes.
+    pub pieces: Vec<Piece>,
+    /// Points of all lanes.
+    pub points: Vec<Point>,
+    /// Lane of each point.
+    pub point_lanes: Vec<u32>,
+    /// The piece that ends at or holds each point; nothing at the very start of the window.
+    pub point_pieces: Vec<Option<u32>>,
+    /// Whether a segment holds a wait or a silence, so that no path leads through it.
+    pub blocked: Vec<bool>,
+    /// Messages.
+    pub messages: Vec<MessageEdge>,
+    /// Points in an order in which every edge goes forward.
+    pub order: Vec<u32>,
+}
+
+impl WindowGraph {
+    /// Adds lane number `lane`, whose steps are `steps`; the slots of messages that it sends go to `sent`.
+    pub(super) fn add_lane<'a>(
+        &mut self,
+        lane: u32,
+        steps: impl Iterator<Item = &'a Step>,
+        messages: &mut Messages,
+        through_queues: bool,
+        sent: &mut Vec<u32>,
+    ) {
+        let (start, end) = (self.window.start.0, self.window.end.0);
+        let (first_piece, first_point, first_segment) = (self.pieces.len(), self.points.len(), self.blocked.len());
+        self.blocked.push(false);
+        let mut reached = start;
+        for step in steps {
+            let segment = self.blocked.len() - 1;
+            let piece =
+                |kind| Piece { start: Timestamp(step.start.max(start)), end: Timestamp(step.end.min(end)), kind, segment: segment as u32 };
+            match step.kind {
+                // Of no length: nothing leads through it.
+                StepKind::Work(_) if step.start == step.end => {}
+                StepKind::Work(kind) => {
+                    self.pieces.push(piece(PieceKind::Work { kind, instance: step.instance, epoch: step.epoch }));
+                }
+                StepKind::Gap => self.pieces.push(piece(PieceKind::Gap)),
+                StepKind::Wait => {
+                    let slot = messages.get(step.slot);
+                    self.pieces.push(piece(PieceKind::Wait { channel: slot.channel, from_lane: slot.from_lane }));
+                    self.blocked[segment] = true;
+                }
+                StepKind::Sent => {
+                    messages.get_mut(step.slot).point = self.points.len() as u32;
+                    sent.push(step.slot);
+                    self.point(lane, first_piece, Point::Sent);
+                }
+                StepKind::Received { waited } => {
+                    let slot = messages.get(step.slot);
+                    let known = slot.from_lane != NONE && slot.sent_at <= step.start;
+                    let edge = known.then_some(self.messages.len() as u32);
+                    if known {
+                        self.messages.push(MessageEdge {
+                            // Filled in when all lanes are there.
+                            from: Some(step.slot),
+                            to: Some(self.points.len() as u32),
+                            from_lane: slot.from_lane,
+                            to_lane: lane,
+                            start: Timestamp(slot.sent_at.max(start)),
+                            end: Timestamp(step.start),
+                            channel: slot.channel,
+                            kind: slot.kind,
+                            blocked: !(waited || through_queues),
+                        });
+                    } else if waited {
+                        // Its sender has turned out to be later: what the lane waited for is not known after all.
+                        self.blocked[segment] = false;
+                    }
+                    self.point(lane, first_piece, Point::Received { edge });
+                }
+            }
+            reached = reached.max(step.end.min(end));
+        }
+        if reached < end {
+            let segment = (self.blocked.len() - 1) as u32;
+            self.pieces.push(Piece { start: Timestamp(reached), end: Timestamp(end), kind: PieceKind::Silence, segment });
+            self.blocked[segment as usize] = true;
+        }
+        let pieces = first_piece as u32..self.pieces.len() as u32;
+        let points = first_point as u32..self.points.len() as u32;
+        self.ranges.push(LaneRange { pieces, points, first_segment: first_segment as u32 });
+    }
+
+    fn point(&mut self, lane: u32, first_piece: usize, point: Point) {
+        let has_piece = self.pieces.len() > first_piece;
+        self.points.push(point);
+        self.point_lanes.push(lane);
+        self.point_pieces.push(has_piece.then(|| self.pieces.len() as u32 - 1));
+        self.blocked.push(false);
+    }
+
+    /// Joins messages to the points that sent them, and orders the points. Gives the number of cycles that had to be cut.
+    pub(super) fn connect(&mut self, messages: &Messages) -> u64 {
+        for edge in 0..self.messages.len() {
+            let slot = messages.get(self.messages[edge].from.expect("still the slot"));
+            self.messages[edge].from = (slot.point != NONE).then_some(slot.point);
+            if slot.point == NONE && slot.sent_at > self.window.start.0 {
+                self.cut(self.messages[edge].to.expect("received in the window"), edge as u32);
+            }
+        }
+        self.topological_order()
+    }
+
+    /// Points in an order in which every edge goes forward. Edges never go back in time, so only messages of no duration can
+    /// close a cycle; such a message is left out.
+    fn topological_order(&mut self) -> u64 {
+        let mut cut = 0;
+        let mut cursor: Vec<u32> = self.ranges.iter().map(|range| range.points.start).collect();
+        let mut on_stack = vec![false; self.ranges.len()];
+        // Lanes that are being worked through, each up to a point that the one below it waits for.
+        let mut stack: Vec<(u32, u32)> = Vec::new();
+        self.order.reserve(self.points.len());
+        for root in 0..self.ranges.len() as u32 {
+            stack.push((root, self.ranges[root as usize].points.end));
+            on_stack[root as usize] = true;
+            while let Some(&(lane, target)) = stack.last() {
+                let point = cursor[lane as usize];
+                if point >= target {
+                    on_stack[lane as usize] = false;
+                    stack.pop();
+                    continue;
+                }
+                if let Point::Received { edge: Some(edge) } = self.points[point as usize]
+                    && let Some(from) = self.messages[edge as usize].from
+                {
+                    let sender = self.point_lanes[from as usize];
+                    if cursor[sender as usize] <= from {
+                        if !on_stack[sender as usize] {
+                            stack.push((sender, from + 1));
+                            on_stack[sender as usize] = true;
+                            continue;
+                        }
+                        cut += 1;
+                        self.cut(point, edge);
+                    }
+                }
+                self.order.push(point);
+                cursor[lane as usize] += 1;
+            }
+        }
+        cut
+    }
+
+    /// Takes a message away from the point that received it; what waited for it did not.
+    fn cut(&mut self, point: u32, edge: u32) {
+        self.points[point as usize] = Point::Received { edge: None };
+        self.messages[edge as usize].blocked = true;
+        let segment = self.segment_before(point);
+        self.blocked[segment as usize] = false;
+    }
+
+    /// The segment before a point: each lane before it has one segment more than points.
+    pub fn segment_before(&self, point: u32) -> u32 {
+        point + self.point_lanes[point as usize]
+    }
+
+    /// Opens what is silent to paths: for a window in which they would lead nowhere otherwise.
+    pub(super) fn open_silence(&mut self) {
+        for piece in self.pieces.iter().filter(|piece| piece.kind == PieceKind::Silence) {
+            self.blocked[piece.segment as usize] = false;
+        }
+    }
+
+    /// Whether some path reaches the window's end.
+    pub(super) fn has_open_end(&self) -> bool {
+        let open = |range: &LaneRange| !self.blocked[(range.first_segment + (range.points.end - range.points.start)) as usize];
+        self.ranges.iter().any(open) || self.messages.iter().any(|edge| edge.to.is_none() && !edge.blocked)
+    }
+}
