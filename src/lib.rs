@@ -16,6 +16,7 @@ pub mod plot;
 pub mod policy;
 pub mod rate;
 pub mod report;
+pub mod sim;
 pub mod stats;
 pub mod time;
 pub mod workload;
