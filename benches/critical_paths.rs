@@ -24,11 +24,13 @@ fn windows<R: std::borrow::Borrow<Record>>(records: impl IntoIterator<Item = R>,
         if index % BATCH == 0 {
             while let Some(graph) = builder.close(builder.known()) {
                 analyse(&graph);
+                builder.recycle(graph);
             }
         }
     }
     while let Some(graph) = builder.close(Timestamp(u64::MAX)) {
         analyse(&graph);
+        builder.recycle(graph);
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod builder;
 mod clocks;
+mod keys;
 mod lane;
 mod messages;
 mod window;
