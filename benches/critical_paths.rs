@@ -1,6 +1,6 @@
 //! How many records a second one core analyses: graph and critical participation, the whole summary of a window.
 //!
-//! Logs are of 8 and of 32 workers that all meet, with phases of 10 ns to 1 ms, at least a million records long, in windows of
+//! Logs are of 8 workers that all meet and of 32 that meet 7 others or all, with phases of 10 ns to 1 ms, at least a million records long, in windows of
 //! 1 s. They lie in memory, unless the name says that they are generated on the way.
 
 use std::hint::black_box;
@@ -41,10 +41,11 @@ fn participation(graph: &WindowGraph) {
 fn benchmark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("critical_paths");
     group.sample_size(20).measurement_time(Duration::from_secs(10));
-    for log in [Meetings::of_all(8, 100, 70), Meetings::of_all(32, 100, 5)] {
+    let some = Meetings { partners: 7, ..Meetings::of_all(32, 100, 16) };
+    for log in [Meetings::of_all(8, 100, 70), some, Meetings::of_all(32, 100, 10)] {
         let records: Vec<Record> = log.records().collect();
         group.throughput(Throughput::Elements(records.len() as u64));
-        let id = |what: &str| BenchmarkId::new(what, format!("{} workers", log.workers));
+        let id = |what: &str| BenchmarkId::new(what, format!("{} workers, {} partners", log.workers, log.partners));
         group.bench_function(id("graph"), |b| {
             b.iter(|| {
                 windows(&records, |graph| {
