@@ -17,6 +17,7 @@ pub mod policy;
 pub mod rate;
 pub mod readers;
 pub mod report;
+pub mod sim;
 pub mod stats;
 pub mod time;
 pub mod workload;

@@ -170,9 +170,14 @@ impl Lane {
         !self.open.is_empty()
     }
 
-    /// Turns everything before `until` into steps; nothing of before may still come. `offset` corrects the clock, `first` is
-    /// where the lane's story begins if it has not begun.
-    pub(super) fn settle(&mut self, until: u64, offset: i64, first: u64, rules: Rules, messages: &mut Messages) {
+    /// Records that are not settled.
+    pub(super) fn pending(&self) -> usize {
+        self.works.items.len() + self.sides.items.len()
+    }
+
+    /// Turns everything before `until` into steps; nothing of before may still come. Work that goes on at `until` is told up to
+    /// there only if `all`. `offset` corrects the clock, `first` is where the lane's story begins if it has not begun.
+    pub(super) fn settle(&mut self, until: u64, all: bool, offset: i64, first: u64, rules: Rules, messages: &mut Messages) {
         self.works.sort(|work| work.start);
         self.sides.sort(|side| side.at);
         let correct = |at: u64| at.saturating_add_signed(offset);
@@ -205,7 +210,7 @@ impl Lane {
                 break;
             }
         }
-        if self.is_busy() {
+        if all && self.is_busy() {
             self.advance(until);
         }
     }

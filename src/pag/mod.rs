@@ -16,6 +16,7 @@
 mod builder;
 mod clocks;
 mod completions;
+mod keys;
 mod lane;
 mod messages;
 mod window;
