@@ -10,7 +10,7 @@ mod scaled;
 mod summary;
 
 pub use epoch::{
-    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, OperatorLatency, PartLatency,
+    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, OperatorLatency, PartLatency,
 };
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};

@@ -20,6 +20,12 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The first step of a lane that ended after `at`, or the one still to come.
+    pub(super) fn first_after(graph: &GraphBuilder, lane: u32, at: u64) -> Place {
+        let ended = graph.story(lane).partition_point(|step| step.end <= at) as u64;
+        Place { lane, step: graph.forgotten(lane) + ended }
+    }
+
     /// The step, unless it has been forgotten or never was.
     #[inline]
     pub(super) fn of(self, graph: &GraphBuilder) -> Option<&Step> {

@@ -4,7 +4,7 @@
 //!  records ─► EpochPaths::push: due, opened, completed, backpressure
 //!  GraphBuilder (lanes' stories) ─► Index: where each open epoch's work and receipts lie
 //!                                        └► Walk, backwards from the completion ─► EpochPath ─► EpochSummary
-//!                                           Chain, from what was binding          ─► most to gain
+//!                                           Chains, over what was binding         ─► Gains
 //! ```
 //!
 //! Latency of an epoch is `completed - due`. The pieces of an [`EpochPath`] tile `[due, completed]`: each begins where the one
@@ -13,6 +13,7 @@
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
 mod backpressure;
+mod chain;
 mod index;
 mod path;
 mod paths;
@@ -21,6 +22,6 @@ mod summary;
 mod tests;
 mod walk;
 
-pub use path::{Behind, EpochPath, EpochPiece, EpochPieceKind};
+pub use path::{Behind, EpochPath, EpochPiece, EpochPieceKind, Gains};
 pub use paths::{EpochOddities, EpochPaths};
 pub use summary::{EpochPart, EpochSummary, OperatorLatency, PartLatency};

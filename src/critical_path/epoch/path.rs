@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::activity::ActivityKind;
-use crate::id::{ChannelId, InstanceId};
+use crate::id::{ChannelId, InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
 
 /// What an epoch's time went into.
@@ -107,6 +107,42 @@ pub struct EpochPath {
     pub completed: Timestamp,
     /// Pieces in order of time that tile `[due, completed]`.
     pub pieces: Vec<EpochPiece>,
+    /// What a faster operator could at most have gained.
+    pub gains: Gains,
+}
+
+/// Bounds on how much earlier an epoch would have been complete had an operator been faster, in ns.
+///
+/// *Faster* means: all of the operator's work that began once the epoch was due takes less time, or none at all. What had
+/// happened before, when sources emit, how long messages travel and results wait for their release, and the order of work on
+/// each lane stay as they were. If all that work together takes x less, the gain is at most x, too.
+// papers/snailtrail-nsdi18.md#epoch-slack
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gains {
+    /// For operators that are not named: 0 if the log is complete.
+    pub others: u64,
+    /// By operator, in their order; greater than `others`.
+    pub operators: Vec<(OperatorId, u64)>,
+}
+
+impl Gains {
+    /// Nothing is known but that no epoch is complete before it is due.
+    pub(super) fn unknown(latency: u64) -> Gains {
+        Gains { others: latency, operators: Vec::new() }
+    }
+
+    /// The same bounds, none above `latency`.
+    pub(super) fn at_most(mut self, latency: u64) -> Gains {
+        self.others = self.others.min(latency);
+        self.operators.iter_mut().for_each(|(_, bound)| *bound = latency.min(*bound));
+        self.operators.retain(|(_, bound)| *bound > self.others);
+        self
+    }
+
+    /// The bound for an operator.
+    pub fn of(&self, operator: OperatorId) -> u64 {
+        self.operators.binary_search_by_key(&operator, |(known, _)| *known).map_or(self.others, |index| self.operators[index].1)
+    }
 }
 
 impl EpochPath {
@@ -197,10 +233,10 @@ impl Tiles {
     }
 
     /// The path; what is still open is unknown.
-    pub(super) fn finish(mut self) -> EpochPath {
+    pub(super) fn finish(mut self, gains: Gains) -> EpochPath {
         self.open();
         self.down_to(0, Label::plain(EpochPieceKind::Unknown));
         self.pieces.reverse();
-        EpochPath { epoch: self.epoch, due: self.due, completed: self.completed, pieces: self.pieces }
+        EpochPath { epoch: self.epoch, due: self.due, completed: self.completed, pieces: self.pieces, gains }
     }
 }

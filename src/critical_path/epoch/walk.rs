@@ -7,8 +7,9 @@
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
 use super::backpressure::Pauses;
+use super::chain::Chains;
 use super::index::{EpochPlaces, Place};
-use super::path::{Behind, EpochPath, EpochPieceKind, Label, Tiles};
+use super::path::{Behind, EpochPath, EpochPieceKind, Gains, Label, Tiles};
 use crate::activity::{ActivityKind, Lane, MessageKind};
 use crate::id::{InstanceId, OperatorId, WorkerId};
 use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
@@ -50,12 +51,15 @@ impl<'a> Walk<'a> {
         // Before the source emitted the epoch nothing of it can have happened.
         let tiles = Tiles::new(epoch, due, at, opened);
         let mut walk = Walk { graph, places, epoch, tiles, waiting: None, fuel: MOST_STEPS };
-        let known = match walk.last_event(at.0) {
+        let (known, last) = match walk.last_event(at.0) {
             Some((place, step)) => {
                 walk.tiles.down_to(step.end, Label::plain(EpochPieceKind::Progress));
-                walk.along_records(place)
+                (walk.along_records(place), Some(place))
             }
-            None => walk.along_waits(Lane::Worker(worker)),
+            None => {
+                let last = graph.lane_number(Lane::Worker(worker)).and_then(|lane| walk.last_before(lane));
+                (last.and_then(|last| walk.along_waits(last)), last)
+            }
         };
         let mut tiles = walk.tiles;
         if known.is_none() {
@@ -63,7 +67,11 @@ impl<'a> Walk<'a> {
         }
         tiles.open();
         pauses.tile(&mut tiles, due.0, InstanceId::new(source, 0));
-        tiles.finish()
+        let latency = at.0.saturating_sub(due.0);
+        tiles.finish(match last {
+            Some(last) => Chains::gains(graph, places, epoch, due.0, last).at_most(latency),
+            None => Gains::unknown(latency),
+        })
     }
 
     /// The epoch's last event before `completed`.
@@ -135,18 +143,12 @@ impl<'a> Walk<'a> {
         let made = producer.of(self.graph)?;
         self.waiting = matches!(made.kind, StepKind::Work(_)).then_some(made.instance);
         if self.is_worker(sent.from_lane) {
-            self.lane_between(producer, self.end_of(sent.from_lane, sent.at.0))?;
+            self.lane_between(producer, Place::first_after(self.graph, sent.from_lane, sent.at.0))?;
         } else {
             // The host gives an instance's results out while that is at its next work already.
             self.tiles.down_to(made.end, Label::of(EpochPieceKind::Release, self.waiting));
         }
         Some(producer)
-    }
-
-    /// The first step of a lane that ended after `at`.
-    fn end_of(&self, lane: u32, at: u64) -> Place {
-        let ended = self.graph.story(lane).partition_point(|step| step.end <= at) as u64;
-        Place { lane, step: self.graph.forgotten(lane) + ended }
     }
 
     fn is_worker(&self, lane: u32) -> bool {
@@ -156,7 +158,7 @@ impl<'a> Walk<'a> {
     /// The own work that made what was sent, or the receipt that was sent on without any.
     fn producer(&self, sent: &SentMessage) -> Option<Place> {
         let lane = sent.from_lane;
-        let ended = self.end_of(lane, sent.at.0).step;
+        let ended = Place::first_after(self.graph, lane, sent.at.0).step;
         let Some(last) = self.places.works.before(lane, ended) else {
             return self.places.receipts.before(lane, ended);
         };
@@ -233,8 +235,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks over the messages that ended waits, down to the floor, for a log whose steps do not tell their epoch.
-    fn along_waits(&mut self, lane: Lane) -> Option<()> {
-        let mut place = self.last_before(self.graph.lane_number(lane)?)?;
+    fn along_waits(&mut self, last: Place) -> Option<()> {
+        let mut place = last;
         while !self.tiles.is_down() {
             self.burn()?;
             let step = place.of(self.graph)?;
