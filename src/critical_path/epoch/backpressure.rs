@@ -68,3 +68,34 @@ impl Pauses {
         tiles.down_to(due, delay);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::OperatorId;
+    use crate::time::Epoch;
+
+    #[test]
+    fn the_rest_of_a_path_is_cut_into_pauses_and_the_sources_own_delay() {
+        let instance = |index| InstanceId::new(OperatorId(2), index);
+        let mut pauses = Pauses::default();
+        for (index, start, end) in [(0, 10, 20), (0, 20, 30), (1, 25, 40), (1, 60, 70), (0, 80, 90), (1, 95, 99)] {
+            pauses.push(instance(index), Timestamp(start), Timestamp(end));
+        }
+        let tile = |pauses: &Pauses, due: u64| {
+            let (from, until) = (Timestamp(due), Timestamp(85));
+            let mut tiles = Tiles::new(Epoch(1), from, until, from);
+            pauses.tile(&mut tiles, due, InstanceId::default());
+            let pieces = tiles.finish(Default::default()).pieces;
+            pieces.into_iter().map(|piece| (piece.kind, piece.instance.unwrap(), piece.start.0)).collect::<Vec<_>>()
+        };
+        use EpochPieceKind::{Backpressure, SourceDelay};
+        let source = InstanceId::default();
+        let recent = [(Backpressure, instance(1), 60), (SourceDelay, source, 70), (Backpressure, instance(0), 80)];
+        let all = [(SourceDelay, source, 5), (Backpressure, instance(0), 10), (Backpressure, instance(1), 25), (SourceDelay, source, 40)];
+        assert_eq!(tile(&pauses, 5), [&all[..], &recent].concat());
+        pauses.forget(60);
+        assert_eq!(tile(&pauses, 60), recent);
+        assert_eq!(pauses.spans[&instance(1)].len(), 2);
+    }
+}

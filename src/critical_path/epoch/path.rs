@@ -25,7 +25,7 @@ pub enum EpochPieceKind {
     Deserialization,
     /// Waiting for something outside the dataflow.
     ExternalWait,
-    /// The lane gave bins away.
+    /// The lane gave bins away, or the records moved to another instance with their bins.
     Migration,
     /// The records waited while the lane did other work: see [`EpochPiece::behind`].
     Queueing,

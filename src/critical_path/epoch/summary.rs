@@ -71,6 +71,8 @@ pub struct OperatorLatency {
     pub work_mean_ns: f64,
     /// Mean of an epoch's waiting behind its work on other epochs, in ns.
     pub queueing_mean_ns: f64,
+    /// What an epoch could at most have gained had the operator been faster, in ns, as a mean: see [`Gains`](super::Gains).
+    pub gain_mean_ns: f64,
     /// Median over epochs of all its parts, in ns.
     pub p50_ns: u64,
     /// What 99 % of the epochs do not exceed, in ns.
@@ -112,6 +114,8 @@ pub struct EpochSummary {
     latency: LatencyHistogram,
     parts: BTreeMap<EpochPart, Sum>,
     operators: BTreeMap<OperatorId, Sum>,
+    /// Bounds on gains: for every operator, and what is added for some.
+    gains: (u128, BTreeMap<OperatorId, u128>),
     /// Kept between epochs to be used again.
     scratch: Vec<(EpochPart, u64)>,
 }
@@ -123,6 +127,10 @@ impl EpochSummary {
         self.epochs += 1;
         self.latency_ns += latency.as_nanos();
         self.latency.record(latency, 1);
+        self.gains.0 += u128::from(path.gains.others);
+        for &(operator, bound) in &path.gains.operators {
+            *self.gains.1.entry(operator).or_default() += u128::from(bound - path.gains.others);
+        }
         let mut parts = std::mem::take(&mut self.scratch);
         parts.extend(path.pieces.iter().map(|piece| (EpochPart::of(piece), piece.end.0 - piece.start.0)));
         parts.sort_unstable_by_key(|(part, _)| *part);
@@ -183,6 +191,7 @@ impl EpochSummary {
             mean_ns: self.mean(sum.ns),
             work_mean_ns: self.mean(of(operator, false)),
             queueing_mean_ns: self.mean(of(operator, true)),
+            gain_mean_ns: self.mean(self.gains.0 + self.gains.1.get(&operator).copied().unwrap_or_default()),
             p50_ns: sum.quantile(0.5, self.epochs),
             p99_ns: sum.quantile(0.99, self.epochs),
         });

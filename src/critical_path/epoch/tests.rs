@@ -88,7 +88,7 @@ struct Run {
     messages: Vec<Sent>,
     jobs: Vec<Job>,
     log: Vec<Record>,
-    events: BinaryHeap<Reverse<(u64, u32, usize, Event)>>,
+    events: BinaryHeap<Reverse<(u64, Event)>>,
     seed: u64,
 }
 
@@ -99,13 +99,7 @@ impl Run {
     }
 
     fn happen(&mut self, at: u64, event: Event) {
-        let class = match event {
-            Event::End(_) => 0,
-            Event::GiveOut(_) => 1,
-            Event::Arrive(_) => 2,
-            Event::Begin(_) => 3,
-        };
-        self.events.push(Reverse((at, class, self.events.len() + self.messages.len(), event)));
+        self.events.push(Reverse((at, event)));
     }
 
     fn work(&mut self, lane: Lane, kind: ActivityKind, instance: InstanceId, epoch: usize, start: u64, end: u64) {
@@ -163,7 +157,7 @@ impl Run {
         let mut queues: BTreeMap<InstanceId, VecDeque<usize>> = BTreeMap::new();
         let mut busy: BTreeMap<InstanceId, bool> = BTreeMap::new();
         let mut results: BTreeMap<InstanceId, Vec<usize>> = BTreeMap::new();
-        while let Some(Reverse((now, _, _, event))) = run.events.pop() {
+        while let Some(Reverse((now, event))) = run.events.pop() {
             match event {
                 Event::Arrive(number) => {
                     let message = run.messages[number];
@@ -367,6 +361,36 @@ proptest! {
                 prop_assert!(bound <= path.completed.0 - path.due.0);
             }
         }
+    }
+
+    /// As timely's own log is: no epochs on the steps, progress between workers.
+    #[test]
+    fn without_epochs_the_walk_goes_over_the_messages_that_ended_waits(lengths in prop::collection::vec((1u64..50, 1u64..20), 1..20), due in 0u64..30) {
+        let (mut log, mut now) = (Vec::new(), 40);
+        let opened = Timestamp(now - 3);
+        log.push(Record::EpochOpened { at: opened, source: OperatorId(0), epoch: Epoch(7), due: Timestamp(due), records: 1 });
+        let mut expected = vec![(EpochPieceKind::SourceDelay, opened.0 - due), (EpochPieceKind::Unknown, 3)];
+        for (number, &(length, delay)) in (0u32..).zip(&lengths) {
+            let (from, to) = (WorkerId(number % 2), WorkerId((number + 1) % 2));
+            let (start, end) = (Timestamp(now), Timestamp(now + length));
+            let instance = InstanceId::new(OperatorId(1), from.0);
+            let (lane, kind, epoch) = (Lane::Worker(from), ActivityKind::Processing, Epoch::UNKNOWN);
+            log.push(Record::Activity(Activity { lane, kind, instance, epoch, start, end, records_in: 1, records_out: 1 }));
+            let (kind, channel, to_lane) = (MessageKind::Progress, ChannelId(0), Lane::Worker(to));
+            let sent = Message { at: end, kind, channel, sequence: u64::from(number), from, from_lane: lane, to_lane, epoch, records: 0 };
+            now += length + delay;
+            log.extend([Record::Sent(sent), Record::Received(Message { at: Timestamp(now), ..sent })]);
+            expected.extend([(EpochPieceKind::Processing, length), (EpochPieceKind::Progress, delay)]);
+        }
+        let worker = WorkerId(lengths.len() as u32 % 2);
+        log.push(Record::EpochCompleted { at: Timestamp(now), worker, epoch: Epoch(7) });
+        let paths = paths(&log, 1 << 20, u64::MAX, |_| Timestamp::ZERO);
+        let found: Vec<_> = paths[0].pieces.iter().map(|piece| (piece.kind, piece.end.0 - piece.start.0)).collect();
+        // The worker that began had been silent before.
+        expected[1].0 = found[1].0;
+        prop_assert_eq!(found, expected);
+        let work: u64 = lengths.iter().map(|(length, _)| length).sum();
+        prop_assert_eq!(paths[0].gains.of(OperatorId(1)), work);
     }
 
     /// Records dropped, times moved, epochs forgotten, windows closed before everything is known.

@@ -123,10 +123,22 @@ impl<'a> Walk<'a> {
         let before = match (work, receipt) {
             (Some(work), Some(receipt)) if work.step < receipt.step && !step.goes_on => receipt,
             (Some(work), _) => work,
-            (None, receipt) => receipt?,
+            (None, Some(receipt)) => receipt,
+            (None, None) => return self.moved_here(at, step),
         };
         self.lane_between(before, at)?;
         Some(before)
+    }
+
+    /// Where the input of work was received that came to its instance from another one, with the bins it is for.
+    fn moved_here(&mut self, at: Place, step: &Step) -> Option<Place> {
+        let lanes = self.graph.lanes();
+        let is_peer = |lane: u32| matches!(lanes[lane as usize], Lane::Instance(peer) if peer.operator == step.instance.operator);
+        let receipts = self.places.receipts.iter().filter(|receipt| receipt.lane != at.lane && is_peer(receipt.lane));
+        let receipts = receipts.filter_map(|receipt| Some((receipt, receipt.of(self.graph)?.end)));
+        let (receipt, received) = receipts.filter(|(_, end)| *end <= step.start).max_by_key(|(_, end)| *end)?;
+        self.tiles.down_to(received, Label::of(EpochPieceKind::Migration, step.instance));
+        Some(receipt)
     }
 
     /// Where the message that was received at `at` came from.
