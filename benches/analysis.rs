@@ -20,9 +20,9 @@ fn lane(worker: u32) -> Lane {
     Lane::Worker(WorkerId(worker))
 }
 
-/// Workers that work for part of each millisecond, send to one that depends on the round, and wait for what is sent to them. Each round's
+/// Workers that work for part of each millisecond, send to one of `shifts` others, and wait for what is sent to them. Each round's
 /// work is for one of `instances` instances a worker.
-fn log(workers: u32, instances: u32, rounds: u64) -> Vec<Vec<Record>> {
+fn log(workers: u32, instances: u32, shifts: u64, rounds: u64) -> Vec<Vec<Record>> {
     let busy = |worker: u32, round: u64| {
         ROUND / 10 + (u64::from(worker).wrapping_mul(0x9e37_79b9) ^ round.wrapping_mul(0x85eb_ca6b)) % (ROUND / 2)
     };
@@ -32,7 +32,7 @@ fn log(workers: u32, instances: u32, rounds: u64) -> Vec<Vec<Record>> {
         for worker in 0..workers {
             let mut records = Vec::new();
             for round in block * 50..(block + 1) * 50 {
-                let (start, shift) = (round * ROUND, 1 + (round % u64::from(workers - 1)) as u32);
+                let (start, shift) = (round * ROUND, 1 + (round / u64::from(instances) % shifts) as u32);
                 let end = start + busy(worker, round);
                 let (to, from) = ((worker + shift) % workers, (worker + workers - shift) % workers);
                 let message = |from: u32, to: u32, at: u64| Message {
@@ -85,7 +85,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn throughput() {
-    let blocks = log(32, 1, 10_000);
+    let blocks = log(32, 1, 31, 10_000);
     let records: usize = blocks.iter().map(Vec::len).sum();
     let config = |workers| AnalysisConfig { workers, awaited: 32, ..AnalysisConfig::new(Duration::from_millis(200)) };
     let pairs: Vec<[f64; 2]> = (0..PAIRS).map(|_| [1, 2].map(|workers| timed(&config(workers), &blocks).0)).collect();
@@ -95,7 +95,7 @@ fn throughput() {
 }
 
 fn latency() {
-    let blocks = log(32, 1, 5_000);
+    let blocks = log(32, 1, 31, 5_000);
     for workers in [1, 2] {
         let mut config = AnalysisConfig { workers, awaited: 32, ..AnalysisConfig::new(Duration::from_millis(200)) };
         // A window is complete with its last record.
@@ -120,8 +120,8 @@ fn latency() {
 }
 
 fn queries() {
-    // 32 workers with 31 instances each are 992 rows of work a window, beside messages and waits.
-    let blocks = log(32, 31, 5_000);
+    // 32 workers with 8 instances that send to 2 others each.
+    let blocks = log(32, 8, 2, 5_000);
     let texts = [
         "participation operator > 50% over 3 windows",
         "participation instance > 1% over 10 windows",

@@ -7,7 +7,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use thalweg::activity::{Activity, ActivityKind, Lane, LogReader, LogWriter, Message, MessageKind, Record};
-use thalweg::critical_path::{By, Entity, WindowSummary};
+use thalweg::critical_path::{By, Entity, EpochOddities, EpochPath, EpochPiece, WindowSummary};
 use thalweg::dataflow::{Capacity, QueueMarks};
 use thalweg::engine::word_count::{OperatorConfig, WordCount};
 use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult, QueryChange, QuerySubject, merged};
@@ -88,7 +88,7 @@ fn results(config: AnalysisConfig, blocks: impl IntoIterator<Item = Vec<Record>>
 fn parts(results: &[AnalysisResult]) -> (Vec<&WindowSummary>, Vec<&QueryChange>, Oddities) {
     let summaries = results.iter().filter_map(|result| if let AnalysisResult::Window(summary) = result { Some(summary) } else { None });
     let changes = results.iter().filter_map(|result| if let AnalysisResult::Query(change) = result { Some(change) } else { None });
-    let Some(AnalysisResult::End { oddities, dropped_records: 0 }) = results.last() else { panic!("{:?}", results.last()) };
+    let Some(AnalysisResult::End { oddities, dropped_records: 0, .. }) = results.last() else { panic!("{:?}", results.last()) };
     (summaries.collect(), changes.collect(), *oddities)
 }
 
@@ -124,7 +124,7 @@ fn results_are_the_same_bytes_with_any_number_of_workers() {
     let starts = one.iter().filter_map(|result| match result {
         AnalysisResult::Window(summary) => Some((summary.window.start, 0)),
         AnalysisResult::Query(change) => Some((change.window.start, 1)),
-        AnalysisResult::End { .. } => None,
+        AnalysisResult::Epoch(_) | AnalysisResult::End { .. } => None,
     });
     assert!(starts.is_sorted());
     // Every query has something to tell, and something of each ceases.
@@ -221,7 +221,10 @@ fn the_end_of_a_log_that_says_nothing_of_completeness_closes_all_its_windows() {
     let config = AnalysisConfig::new(Duration::from_millis(100));
     assert_eq!(results(config.clone(), silent), results(config.clone(), told));
     // A log without anything has an end too.
-    assert_eq!(results(config, []), [AnalysisResult::End { oddities: Oddities::default(), dropped_records: 0 }]);
+    assert_eq!(
+        results(config, []),
+        [AnalysisResult::End { oddities: Oddities::default(), epoch_oddities: EpochOddities::default(), dropped_records: 0 }]
+    );
 }
 
 #[test]
@@ -293,12 +296,15 @@ fn windows_come_while_the_job_runs() {
         count: operator,
         workers: 2,
     };
-    let config = AnalysisConfig { workers: 2, awaited: 2, ..AnalysisConfig::new(Duration::from_millis(100)) };
+    let mut config = AnalysisConfig { workers: 2, awaited: 2, epochs: true, ..AnalysisConfig::new(Duration::from_millis(100)) };
+    config.graph.history = Duration::from_secs(60);
     let (analysis, results) = Analysis::start(config).unwrap();
     let running = job.start().unwrap();
     let mut reached: BTreeMap<WorkerId, Timestamp> = BTreeMap::new();
     let mut early = Vec::new();
+    let mut completed = 0;
     for batch in &running.log {
+        completed += batch.records.iter().filter(|record| matches!(record, Record::EpochCompleted { .. })).count();
         assert_eq!(batch.dropped, 0, "the job's log is whole");
         reached.insert(batch.worker, batch.up_to);
         assert!(analysis.try_push(batch.records), "the analysis keeps up");
@@ -322,6 +328,10 @@ fn windows_come_while_the_job_runs() {
     assert_eq!((oddities.late_records, oddities.unmatched_receipts, oddities.reused_keys, oddities.lanes_left_out), (0, 0, 0, 0));
     assert!(summaries.windows(2).all(|pair| pair[0].window.end <= pair[1].window.start));
     assert!(summaries.iter().all(|summary| (summary.participation_sum - 1.0).abs() < 1e-9));
+    let paths = all.iter().filter_map(|result| if let AnalysisResult::Epoch(path) = result { Some(path) } else { None });
+    let lengths = |path: &EpochPath| path.pieces.iter().map(EpochPiece::length).sum::<Duration>();
+    assert!(paths.clone().all(|path| path.latency() == lengths(path)));
+    assert_eq!(paths.count(), completed, "every completed epoch has its path");
     assert!(summaries.len() >= 15, "{} windows of a job of two seconds", summaries.len());
 }
 

@@ -15,15 +15,18 @@ use timely::scheduling::Activator;
 
 use super::source::Shared;
 use super::{AnalysisConfig, AnalysisResult, nanoseconds};
-use crate::critical_path::WindowSummary;
+use crate::critical_path::{EpochPath, WindowSummary};
 use crate::engine::Time;
 use crate::engine::queries::{Fact, QueryChange, QuerySubject};
 use crate::time::{Timestamp, Window};
 
+/// A window's summary, and the paths of epochs that were completed in it.
+pub(super) type WindowFound = (WindowSummary, Vec<EpochPath>);
+
 /// What is known of a window so far.
 #[derive(Default)]
 struct Known {
-    summary: Option<WindowSummary>,
+    summary: Option<WindowFound>,
     changes: Vec<(u32, QuerySubject, isize)>,
 }
 
@@ -37,7 +40,7 @@ pub(super) struct Outlet {
 
 /// Puts `summaries` and `changes` in order and gives them to `outlet`, if this is the worker that has one.
 pub(super) fn collect<'s>(
-    summaries: StreamVec<'s, Time, WindowSummary>,
+    summaries: StreamVec<'s, Time, WindowFound>,
     changes: StreamVec<'s, Time, (Fact, Time, isize)>,
     config: &AnalysisConfig,
     outlet: Option<Outlet>,
@@ -45,7 +48,7 @@ pub(super) fn collect<'s>(
     let window = nanoseconds(config.graph.window).max(1);
     let queries = config.queries.clone();
     let mut builder = OperatorBuilder::new("Collect".to_owned(), summaries.scope());
-    let mut summaries = builder.new_input(summaries, Exchange::new(|_: &WindowSummary| 0));
+    let mut summaries = builder.new_input(summaries, Exchange::new(|_: &WindowFound| 0));
     let mut changes = builder.new_input(changes, Exchange::new(|_: &(Fact, Time, isize)| 0));
     let mut outlet = outlet;
     builder.build(move |_| {
@@ -53,10 +56,10 @@ pub(super) fn collect<'s>(
         let mut last = None;
         move |frontiers| {
             summaries.for_each(|_, batch| {
-                for summary in batch.drain(..) {
-                    let number = summary.window.start.0 / window;
+                for found in batch.drain(..) {
+                    let number = found.0.window.start.0 / window;
                     last = last.max(Some(number));
-                    known.entry(number).or_default().summary = Some(summary);
+                    known.entry(number).or_default().summary = Some(found);
                 }
             });
             changes.for_each(|_, batch| {
@@ -75,8 +78,9 @@ pub(super) fn collect<'s>(
                     break;
                 }
                 let window = Window::starting(Timestamp(number.saturating_mul(window)), Duration::from_nanos(window));
-                if let Some(summary) = summary {
+                if let Some((summary, epochs)) = summary {
                     give(AnalysisResult::Window(summary));
+                    epochs.into_iter().for_each(|path| give(AnalysisResult::Epoch(path)));
                     out.shared.under_way.set(out.shared.under_way.get() - 1);
                     out.source.activate();
                 }
@@ -88,7 +92,9 @@ pub(super) fn collect<'s>(
             }
             if frontiers.iter().all(|frontier| frontier.is_empty()) {
                 let dropped_records = out.dropped.load(Ordering::SeqCst);
-                give(AnalysisResult::End { oddities: out.shared.oddities.get(), dropped_records });
+                let (epoch_oddities, epochs) = out.shared.last_epochs.take();
+                epochs.into_iter().for_each(|path| give(AnalysisResult::Epoch(path)));
+                give(AnalysisResult::End { oddities: out.shared.oddities.get(), epoch_oddities, dropped_records });
                 outlet = None;
             }
         }

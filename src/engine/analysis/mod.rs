@@ -34,14 +34,14 @@ use timely::{CommunicationConfig, Config, WorkerConfig};
 
 pub use merge::merged;
 
-use self::collect::{Outlet, collect};
+use self::collect::{Outlet, WindowFound, collect};
 use self::parcel::{ByAddress, Parcel};
 use self::source::{GraphSource, Shared, Task};
 use super::Time;
 use super::queries::{self, Fact, QueryChange, StandingQuery};
 use super::running::{Alarm, RunError};
 use crate::activity::Record;
-use crate::critical_path::WindowSummary;
+use crate::critical_path::{EpochOddities, EpochPath, WindowSummary};
 use crate::pag::{GraphConfig, Oddities};
 
 /// Windows under way for each worker, at most.
@@ -58,6 +58,9 @@ pub struct AnalysisConfig {
     pub workers: u32,
     /// How the graph is built; its window is that of the summaries.
     pub graph: GraphConfig,
+    /// Whether epochs are followed too. Their paths reach back as far as [`GraphConfig::history`]: set it to the longest latency that is
+    /// to be explained.
+    pub epochs: bool,
     /// Seed of the random paths; each window's path depends on it and on the window's start.
     pub seed: u64,
     /// Workers of the job. No window closes before so many have said how far their log has come ([`Record::UpTo`]); 0 to go by those that are known.
@@ -69,22 +72,26 @@ pub struct AnalysisConfig {
 impl AnalysisConfig {
     /// One worker, windows of `window`, no queries.
     pub fn new(window: Duration) -> AnalysisConfig {
-        AnalysisConfig { workers: 1, graph: GraphConfig::new(window), seed: 0, awaited: 0, queries: Vec::new() }
+        AnalysisConfig { workers: 1, graph: GraphConfig::new(window), epochs: false, seed: 0, awaited: 0, queries: Vec::new() }
     }
 }
 
-/// What an analysis finds, in order of windows; a window's summary comes before its changes.
+/// What an analysis finds, in order of windows: each window's summary, the epochs completed in it, the changes it brings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnalysisResult {
     /// A window is complete.
     Window(WindowSummary),
+    /// The path of an epoch that was completed in the window before, or after the last one.
+    Epoch(EpochPath),
     /// Something began or ceased to answer a query.
     Query(QueryChange),
     /// The log has ended; always the last result. Without it the analysis stopped early.
     End {
         /// What the graph had to leave out.
         oddities: Oddities,
+        /// The same for epochs; all zero if they were not followed.
+        epoch_oddities: EpochOddities,
         /// Records that [`Analysis::try_push`] dropped.
         dropped_records: u64,
     },
@@ -294,10 +301,10 @@ fn summarize<'s>(
     scope: Scope<'s, Time>,
     tasks: Stream<'s, Time, Parcel<Task>>,
     config: &AnalysisConfig,
-) -> (StreamVec<'s, Time, WindowSummary>, StreamVec<'s, Time, FactUpdate>) {
+) -> (StreamVec<'s, Time, WindowFound>, StreamVec<'s, Time, FactUpdate>) {
     let mut builder = OperatorBuilder::new("Summarize".to_owned(), scope);
     let mut tasks = builder.new_input(tasks, DistributorPact(|_| ByAddress));
-    let (output, summaries) = builder.new_output::<Vec<WindowSummary>>();
+    let (output, summaries) = builder.new_output::<Vec<WindowFound>>();
     let mut summary_output = OutputBuilder::<Time, CapacityContainerBuilder<Vec<_>>>::from(output);
     let (output, facts) = builder.new_output::<Vec<FactUpdate>>();
     let mut fact_output = OutputBuilder::<Time, CapacityContainerBuilder<Vec<_>>>::from(output);
@@ -306,12 +313,12 @@ fn summarize<'s>(
         move |_| {
             let (mut summaries, mut facts) = (summary_output.activate(), fact_output.activate());
             tasks.for_each(|capability, parcel| {
-                let (Some(Task { graph, long }), Some(here)) = (parcel.content.take(), capability.retain_least(0)) else { return };
+                let (Some(Task { graph, long, epochs }), Some(here)) = (parcel.content.take(), capability.retain_least(0)) else { return };
                 let summary = WindowSummary::of(&graph, uniform(seed, graph.window.start.0));
                 if let Some(there) = capability.retain_least(1) {
                     facts.session(&there).give_iterator(queries::facts(&asked, *there.time(), &summary, &long).into_iter());
                 }
-                summaries.session(&here).give(summary);
+                summaries.session(&here).give((summary, epochs));
             });
         }
     });

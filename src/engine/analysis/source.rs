@@ -3,7 +3,7 @@
 //! It runs on one worker, because the graph is built in order of time. Invariant: no more than a fixed number of windows is under way
 //! behind it; while they are, records wait in the channel and whoever pushes them is slowed down.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -15,6 +15,7 @@ use timely::scheduling::Activator;
 use super::parcel::{Parcel, ParcelBuilder};
 use super::{AnalysisConfig, nanoseconds};
 use crate::activity::Record;
+use crate::critical_path::{EpochOddities, EpochPath, EpochPaths};
 use crate::engine::Time;
 use crate::engine::queries::{Fact, LongSpans};
 use crate::id::WorkerId;
@@ -29,6 +30,8 @@ pub(super) struct Task {
     pub(super) graph: WindowGraph,
     /// What took longer in it than some query allows.
     pub(super) long: Vec<Fact>,
+    /// The paths of epochs that were completed in it.
+    pub(super) epochs: Vec<EpochPath>,
 }
 
 /// What the first operator and the last one, both on the first worker, tell each other.
@@ -38,6 +41,8 @@ pub(super) struct Shared {
     pub(super) under_way: Rc<Cell<usize>>,
     /// What the graph had to leave out; final once no window is to come.
     pub(super) oddities: Rc<Cell<Oddities>>,
+    /// The same of epochs, and paths of epochs that were completed after the last window.
+    pub(super) last_epochs: Rc<RefCell<(EpochOddities, Vec<EpochPath>)>>,
 }
 
 /// The state of the first operator.
@@ -45,6 +50,7 @@ pub(super) struct GraphSource {
     records: Receiver<Vec<Record>>,
     ended: bool,
     builder: GraphBuilder,
+    epochs: Option<EpochPaths>,
     long: LongSpans,
     /// Length of a window in ns.
     window: u64,
@@ -71,6 +77,7 @@ impl GraphSource {
             records,
             ended: false,
             builder: GraphBuilder::new(graph),
+            epochs: config.epochs.then(EpochPaths::default),
             long,
             window,
             awaited: config.awaited,
@@ -97,7 +104,8 @@ impl GraphSource {
                 let number = graph.window.start.0 / self.window;
                 let long = self.long.close(graph.window, &self.builder);
                 open.downgrade(&number);
-                let content = Some(Task { graph, long });
+                let epochs = self.epochs.as_mut().map(|epochs| epochs.walk(&self.builder, graph.window.end)).unwrap_or_default();
+                let content = Some(Task { graph, long, epochs });
                 output.session_with_builder(&open).give_container(&mut Parcel { to: self.sent % self.workers, content });
                 open.downgrade(&(number + 1));
                 self.sent += 1;
@@ -109,6 +117,10 @@ impl GraphSource {
             }
             if self.ended {
                 self.shared.oddities.set(self.builder.oddities());
+                if let Some(epochs) = &mut self.epochs {
+                    let last = epochs.walk(&self.builder, Timestamp(u64::MAX));
+                    *self.shared.last_epochs.borrow_mut() = (epochs.oddities(), last);
+                }
                 *capability = None;
                 return;
             }
@@ -133,6 +145,9 @@ impl GraphSource {
                 self.heard.insert(*worker);
             }
             self.long.push(record);
+            if let Some(epochs) = &mut self.epochs {
+                epochs.push(record);
+            }
             self.builder.push(record);
         }
     }
