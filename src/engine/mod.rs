@@ -18,6 +18,7 @@
 //! applies epochs in order, ships the state of a bin as soon as nothing older can arrive for it, and makes only records of
 //! bins *in flight* wait.
 
+mod analysis;
 mod batch;
 mod bin;
 mod bins;
@@ -30,6 +31,7 @@ mod delay;
 mod gauge;
 mod keyed;
 mod pace;
+mod queries;
 mod record;
 mod recorder;
 mod router;
@@ -40,6 +42,7 @@ mod source;
 mod stateless;
 pub mod word_count;
 
+pub use analysis::{Analysis, AnalysisConfig, AnalysisResult, merged};
 pub use batch::{Batch, BatchStream, IntoBatches};
 pub use bin::bin_of;
 pub use clock::Clock;
@@ -47,6 +50,7 @@ pub use context::{Context, OperatorSpec};
 pub use control::{Ack, Command, ControlStream, Progress, commands_of};
 pub use gauge::Gauges;
 pub use keyed::ElasticKeyed;
+pub use queries::{MOST_WINDOWS, Part, QueryChange, QueryError, QuerySubject, Span, StandingQuery};
 pub use record::{AsEpoch, RecordError, Recorded, Recording, RecordingFile, RecordingSink, record};
 pub use recorder::{Dropped, Link, LogBatch, Recorder, link};
 pub use running::{RunError, Running, WorkerPart};

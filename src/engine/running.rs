@@ -82,7 +82,7 @@ impl<O: Send + 'static> Running<O> {
         let communication = if peers == 1 { CommunicationConfig::Thread } else { CommunicationConfig::Process(peers as usize) };
         let config = Config { communication, worker: WorkerConfig::default().idle_spin(Duration::ZERO) };
         let guards = timely::execute(config, move |worker| {
-            let alarm = Alarm(Arc::clone(&alarm));
+            let alarm = Alarm::new(&alarm);
             let id = WorkerId(worker.index() as u32);
             let (recorder, acks, steps) = {
                 let mut ends = ends.lock().expect("no worker panics here");
@@ -129,10 +129,15 @@ impl<O: Send + 'static> Running<O> {
 }
 
 /// Raised by a worker that panics. The others would wait for its progress for ever, so they stop too.
-struct Alarm(Arc<AtomicBool>);
+pub(super) struct Alarm(Arc<AtomicBool>);
 
 impl Alarm {
-    fn is_raised(&self) -> bool {
+    /// An alarm that all workers share.
+    pub(super) fn new(raised: &Arc<AtomicBool>) -> Alarm {
+        Alarm(Arc::clone(raised))
+    }
+
+    pub(super) fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }

@@ -188,10 +188,4 @@ impl Messages {
         self.keys.remove(self.sides[index as usize].key, index);
         self.free.push(index);
     }
-
-    /// Number of slots in use, for the bound on memory.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
 }

@@ -1,0 +1,226 @@
+//! What a faster operator could at most have gained for an epoch.
+//!
+//! The question: every work of operator O that began once the epoch was due takes less time, by whatever amount; what happened
+//! before, when sources emit, how long messages travel and results wait for their release, and the order of work on each lane stay
+//! as they were. How much earlier is the epoch complete?
+//!
+//! In that model an event's instant is the largest, over all chains of things that had to follow each other up to it, of where the
+//! chain begins plus how long its links take. Take any chain Q that leads up to the completion from something that stays, and
+//! let its *slack* be how much later it could all have happened without delaying the completion, and `O(Q)` the time of O's works on it. Shortened by at
+//! most all of `O(Q)`, the chain still ends at `completed - slack(Q) - O(Q)`, and the completion is never earlier than that:
+//!
+//! ```text
+//! gain(O) <= min over chains Q of slack(Q) + O(Q)
+//! ```
+//!
+//! One chain has no slack: at each work the later of the lane becoming free (whatever epoch it worked on) and the input arriving.
+//! Where it left an alternative aside, the chain over the alternative has the difference between the two as slack. Bounds are taken over the first
+//! and the few others with the least slack. A chain that the log breaks at b could have begun as early as the epoch was due: its slack
+//! grows by `b - due`.
+// papers/snailtrail-nsdi18.md#epoch-slack
+
+use super::index::{EpochPlaces, Place};
+use super::path::Gains;
+use crate::activity::{ActivityKind, Lane};
+use crate::id::OperatorId;
+use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
+use crate::time::Epoch;
+
+/// Steps that the chains of one epoch look at, at most.
+const MOST_STEPS: u32 = 1 << 14;
+/// Chains with slack that are followed, at most.
+const MOST_ALTERNATIVES: usize = 4;
+
+/// A chain that leaves another one.
+#[derive(Clone, Debug)]
+struct Branch {
+    slack: u64,
+    at: Place,
+    works: Works,
+}
+
+/// Time of works by operator.
+#[derive(Clone, Debug, Default)]
+struct Works(Vec<(OperatorId, u64)>);
+
+impl Works {
+    fn add(&mut self, operator: OperatorId, ns: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == operator) {
+            Some((_, sum)) => *sum += ns,
+            None => self.0.push((operator, ns)),
+        }
+    }
+
+    fn of(&self, operator: OperatorId) -> u64 {
+        self.0.iter().find(|(known, _)| *known == operator).map_or(0, |(_, sum)| *sum)
+    }
+}
+
+/// Where a chain goes on.
+enum Link {
+    /// To something earlier.
+    On(Place),
+    /// To something that stays as it was.
+    Stays,
+}
+
+/// Follows chains of one epoch.
+pub(super) struct Chains<'a> {
+    graph: &'a GraphBuilder,
+    places: &'a EpochPlaces,
+    epoch: Epoch,
+    due: u64,
+    fuel: u32,
+    /// Alternatives of the first chain, those with the least slack.
+    branches: Vec<Branch>,
+}
+
+impl<'a> Chains<'a> {
+    /// Bounds for an epoch that was due at `due` and whose last event is at `last`.
+    pub(super) fn gains(graph: &'a GraphBuilder, places: &'a EpochPlaces, epoch: Epoch, due: u64, last: Place) -> Gains {
+        let mut chains = Chains { graph, places, epoch, due, fuel: MOST_STEPS, branches: Vec::new() };
+        let (slack, works) = chains.follow(last, Works::default(), true);
+        let mut operators = works.0;
+        for branch in std::mem::take(&mut chains.branches) {
+            let (more, works) = chains.follow(branch.at, branch.works, false);
+            for (operator, bound) in &mut operators {
+                *bound = (*bound).min((branch.slack + more).saturating_add(works.of(*operator)).saturating_sub(slack));
+            }
+        }
+        operators.iter_mut().for_each(|(_, bound)| *bound = bound.saturating_add(slack));
+        operators.retain(|(_, bound)| *bound > slack);
+        operators.sort_unstable();
+        Gains { others: slack, operators }
+    }
+
+    /// Follows the chain from `at` to something that stays: how much slack a break adds, and the works on it. Notes alternatives if `branches`.
+    fn follow(&mut self, at: Place, works: Works, branches: bool) -> (u64, Works) {
+        let (mut at, mut works, mut reached) = (at, works, u64::MAX);
+        loop {
+            let step = at.of(self.graph);
+            reached = reached.min(step.map_or(u64::MAX, |step| step.end));
+            let Some(link) = step.and_then(|step| self.link(at, step, &mut works, branches)) else {
+                return (reached.saturating_sub(self.due), works);
+            };
+            match link {
+                Link::On(before) => at = before,
+                Link::Stays => return (0, works),
+            }
+        }
+    }
+
+    fn burn(&mut self) -> Option<()> {
+        self.fuel = self.fuel.checked_sub(1)?;
+        Some(())
+    }
+
+    /// What the step at `at` had to wait for; nothing if that is not known.
+    fn link(&mut self, at: Place, step: &Step, works: &mut Works, branches: bool) -> Option<Link> {
+        self.burn()?;
+        if step.end <= self.due {
+            return Some(Link::Stays);
+        }
+        match step.kind {
+            StepKind::Work(kind) => {
+                if step.start < self.due {
+                    // Under way already.
+                    return Some(Link::Stays);
+                }
+                works.add(step.instance.operator, step.end - step.start);
+                if kind == ActivityKind::Source && !step.goes_on {
+                    return Some(Link::Stays);
+                }
+                self.before_work(at, step, works, branches)
+            }
+            StepKind::Received { .. } | StepKind::Wait => {
+                let sent = self.graph.message(step)?;
+                self.producer(&sent, step.epoch)
+            }
+            StepKind::Gap | StepKind::Sent => Some(Link::On(Place { step: at.step.checked_sub(1)?, ..at })),
+        }
+    }
+
+    fn before_work(&mut self, at: Place, step: &Step, works: &Works, branches: bool) -> Option<Link> {
+        let mut input: Option<Place> = None;
+        let mut place = at;
+        let before = loop {
+            let Some(earlier) = place.step.checked_sub(1) else { break None };
+            place.step = earlier;
+            self.burn()?;
+            let Some(before) = place.of(self.graph) else { break None };
+            match before.kind {
+                StepKind::Work(_) if before.end > before.start => break Some(before),
+                StepKind::Received { waited } => {
+                    let is_own = if step.epoch == Epoch::UNKNOWN { waited } else { before.epoch == step.epoch };
+                    // A queue is worked off in order, so idle lanes begin with what came first; a sink takes everything.
+                    if is_own && (input.is_none() || step.end > step.start) {
+                        input = Some(place);
+                    }
+                }
+                _ => {}
+            }
+        };
+        let free = before.map(|before| before.end);
+        if free == Some(step.start) {
+            if branches && step.epoch == self.epoch && !step.goes_on {
+                self.branch_to_input(at, step.start, works);
+            }
+            return Some(Link::On(place));
+        }
+        let input = input?;
+        if let (true, Some(free)) = (branches, free) {
+            self.branch(input.of(self.graph)?.end - free, place, works);
+        }
+        Some(Link::On(input))
+    }
+
+    /// The alternative over the input of own work that began at `start` because its lane became free; only if there is no doubt which it is.
+    fn branch_to_input(&mut self, at: Place, start: u64, works: &Works) {
+        let receipts = &self.places.receipts;
+        if let Some(input) = receipts.before(at.lane, at.step)
+            && receipts.before(at.lane, input.step).is_none()
+            && let Some(step) = input.of(self.graph)
+        {
+            self.branch(start - step.end, input, works);
+        }
+    }
+
+    fn branch(&mut self, slack: u64, at: Place, works: &Works) {
+        if self.branches.len() == MOST_ALTERNATIVES {
+            let Some(index) = (0..MOST_ALTERNATIVES).max_by_key(|&index| self.branches[index].slack) else { return };
+            if self.branches[index].slack <= slack {
+                return;
+            }
+            self.branches.swap_remove(index);
+        }
+        self.branches.push(Branch { slack, at, works: works.clone() });
+    }
+
+    /// The work that made a message on `epoch`.
+    fn producer(&mut self, sent: &SentMessage, epoch: Epoch) -> Option<Link> {
+        if sent.at.0 <= self.due {
+            return Some(Link::Stays);
+        }
+        let lane = sent.from_lane;
+        let mut place = Place::first_after(self.graph, lane, sent.at.0);
+        // Work of an instance that goes on after the instant has given nothing out yet.
+        let is_instance = matches!(self.graph.lanes()[lane as usize], Lane::Instance(_));
+        let under_way = |step: &Step| is_instance && step.goes_on && step.start == sent.at.0;
+        let mut skip = place.of(self.graph).is_some_and(under_way);
+        let skipped = skip;
+        loop {
+            place.step = place.step.checked_sub(1)?;
+            self.burn()?;
+            let step = place.of(self.graph)?;
+            if step.end <= self.due {
+                return (!skipped).then_some(Link::Stays);
+            }
+            let StepKind::Work(kind) = step.kind else { continue };
+            if skip {
+                skip = step.goes_on;
+            } else if kind != ActivityKind::Migration && (epoch == Epoch::UNKNOWN || step.epoch == epoch) {
+                return Some(Link::On(place));
+            }
+        }
+    }
+}

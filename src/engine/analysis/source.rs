@@ -1,0 +1,163 @@
+//! The first operator: records come in, the graphs of complete windows go out.
+//!
+//! It runs on one worker, because the graph is built in order of time. Invariant: no more than a fixed number of windows is under way
+//! behind it; while they are, records wait in the channel and whoever pushes them is slowed down.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilderSession;
+use timely::scheduling::Activator;
+
+use super::parcel::{Parcel, ParcelBuilder};
+use super::{AnalysisConfig, nanoseconds};
+use crate::activity::Record;
+use crate::critical_path::{EpochOddities, EpochPath, EpochPaths};
+use crate::engine::Time;
+use crate::engine::queries::{Fact, LongSpans};
+use crate::id::WorkerId;
+use crate::pag::{GraphBuilder, Oddities, WindowGraph};
+use crate::time::Timestamp;
+
+/// Batches taken before other operators of the worker have their turn.
+const BATCHES_A_TURN: usize = 16;
+
+/// A window to be summed up.
+pub(super) struct Task {
+    pub(super) graph: WindowGraph,
+    /// What took longer in it than some query allows.
+    pub(super) long: Vec<Fact>,
+    /// The paths of epochs that were completed in it.
+    pub(super) epochs: Vec<EpochPath>,
+}
+
+/// What the first operator and the last one, both on the first worker, tell each other.
+#[derive(Clone, Default)]
+pub(super) struct Shared {
+    /// Windows that have been sent and have not come back.
+    pub(super) under_way: Rc<Cell<usize>>,
+    /// What the graph had to leave out; final once no window is to come.
+    pub(super) oddities: Rc<Cell<Oddities>>,
+    /// The same of epochs, and paths of epochs that were completed after the last window.
+    pub(super) last_epochs: Rc<RefCell<(EpochOddities, Vec<EpochPath>)>>,
+}
+
+/// The state of the first operator.
+pub(super) struct GraphSource {
+    records: Receiver<Vec<Record>>,
+    ended: bool,
+    builder: GraphBuilder,
+    epochs: Option<EpochPaths>,
+    long: LongSpans,
+    /// Length of a window in ns.
+    window: u64,
+    /// Workers that are to be heard of before any window closes.
+    awaited: usize,
+    heard: BTreeSet<WorkerId>,
+    /// Windows under way at most, and workers they are spread over.
+    most: usize,
+    workers: usize,
+    sent: usize,
+    shared: Shared,
+}
+
+impl GraphSource {
+    pub(super) fn new(config: &AnalysisConfig, records: Receiver<Vec<Record>>, shared: Shared) -> GraphSource {
+        let mut graph = config.graph;
+        let window = nanoseconds(graph.window).max(1);
+        let long = LongSpans::new(&config.queries, window);
+        if long.reads_stories() {
+            graph.history = graph.history.max(graph.window);
+        }
+        let workers = config.workers.max(1) as usize;
+        GraphSource {
+            records,
+            ended: false,
+            builder: GraphBuilder::new(graph),
+            epochs: config.epochs.then(EpochPaths::default),
+            long,
+            window,
+            awaited: config.awaited,
+            heard: BTreeSet::new(),
+            most: super::UNDER_WAY_A_WORKER * workers,
+            workers,
+            sent: 0,
+            shared,
+        }
+    }
+
+    /// Does what can be done now; takes the capability away when no window is to come any more.
+    pub(super) fn turn(
+        &mut self,
+        capability: &mut Option<Capability<Time>>,
+        output: &mut OutputBuilderSession<'_, Time, ParcelBuilder<Task>>,
+        again: &Activator,
+    ) {
+        let mut batches = 0;
+        while let Some(open) = capability {
+            while self.shared.under_way.get() < self.most
+                && let Some(graph) = self.builder.close(self.known())
+            {
+                let number = graph.window.start.0 / self.window;
+                let long = self.long.close(graph.window, &self.builder);
+                open.downgrade(&number);
+                let epochs = self.epochs.as_mut().map(|epochs| epochs.walk(&self.builder, graph.window.end)).unwrap_or_default();
+                let content = Some(Task { graph, long, epochs });
+                output.session_with_builder(&open).give_container(&mut Parcel { to: self.sent % self.workers, content });
+                open.downgrade(&(number + 1));
+                self.sent += 1;
+                self.shared.under_way.set(self.shared.under_way.get() + 1);
+            }
+            if self.shared.under_way.get() >= self.most {
+                // The last operator wakes this one.
+                return;
+            }
+            if self.ended {
+                self.shared.oddities.set(self.builder.oddities());
+                if let Some(epochs) = &mut self.epochs {
+                    let last = epochs.walk(&self.builder, Timestamp(u64::MAX));
+                    *self.shared.last_epochs.borrow_mut() = (epochs.oddities(), last);
+                }
+                *capability = None;
+                return;
+            }
+            if batches >= BATCHES_A_TURN {
+                again.activate();
+                return;
+            }
+            match self.records.try_recv() {
+                Ok(records) => self.take(&records),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => self.ended = true,
+            }
+            batches += 1;
+        }
+    }
+
+    fn take(&mut self, records: &[Record]) {
+        for record in records {
+            if let Record::UpTo { worker, .. } = record
+                && self.heard.len() < self.awaited
+            {
+                self.heard.insert(*worker);
+            }
+            self.long.push(record);
+            if let Some(epochs) = &mut self.epochs {
+                epochs.push(record);
+            }
+            self.builder.push(record);
+        }
+    }
+
+    /// Up to when nothing is missing.
+    fn known(&self) -> Timestamp {
+        match () {
+            () if self.ended => Timestamp(u64::MAX),
+            () if self.heard.len() < self.awaited => Timestamp::ZERO,
+            () => self.builder.known(),
+        }
+    }
+}
