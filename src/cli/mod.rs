@@ -3,6 +3,7 @@
 //! Standard output carries results, standard error everything else. Exit code 2 means that what was asked for is wrong (a
 //! flag, a file, a name), 1 that it was right and failed.
 
+mod analyze;
 mod completions;
 mod live;
 mod plot;
@@ -37,6 +38,8 @@ enum Command {
     Plot(plot::Args),
     /// Print the tables of recorded runs.
     Report(report::Args),
+    /// Find out what holds a job back, from the activity it recorded.
+    Analyze(analyze::Args),
     /// Print completions for your shell.
     Completions(completions::Args),
 }
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
+        Command::Analyze(args) => analyze::analyze(&args),
         Command::Completions(args) => completions::completions(&args),
     };
     match done {

@@ -7,7 +7,9 @@ mod participation;
 mod path;
 mod scaled;
 mod summary;
+mod trace;
 
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
 pub use summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary};
+pub use trace::{Firsts, TraceSummary};

@@ -1,8 +1,12 @@
 //! Tables from recorded rows only; the same rows give the same text.
 
+mod bottleneck;
 mod comparison;
+mod explanation;
 mod spread;
 mod table;
 
+pub use bottleneck::{ranking, waits};
 pub use comparison::comparison;
+pub use explanation::explanation;
 pub use spread::spread;
