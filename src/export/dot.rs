@@ -98,7 +98,7 @@ impl Writer for Dot {
     fn finish(&mut self, out: &mut dyn Write, _names: &Names) -> io::Result<Option<String>> {
         let note = (self.left_out > 0).then(|| {
             format!(
-                "{} windows are left out: a graph has at most {MOST_WINDOWS} windows and {MOST_EDGES} edges; choose with --from and --until",
+                "{} windows are left out: a graph has at most {MOST_WINDOWS} windows and {MOST_EDGES} edges; choose some with --from and --until, or a shorter --window",
                 self.left_out
             )
         });

@@ -32,14 +32,16 @@ pub struct LaneFigure {
     /// The stretch that was asked for.
     asked: Option<Window>,
     windows: Vec<(WindowGraph, Vec<PathStep>)>,
-    log2_paths: Option<f64>,
+    /// Changes of lanes and logarithm of the number of paths, if nobody chose the window.
+    worth: (usize, Option<f64>),
     pieces: usize,
     /// Windows that were not kept.
     left_out: u64,
 }
 
 impl LaneFigure {
-    /// A figure of `stretch`; without one, of a legible stretch in the window with the most paths.
+    /// A figure of `stretch`; without one, of a legible stretch in the window whose path changes lanes most often, and of these in the
+    /// one with the most paths.
     pub fn new(stretch: Option<Window>) -> LaneFigure {
         LaneFigure { asked: stretch, ..LaneFigure::default() }
     }
@@ -47,8 +49,9 @@ impl LaneFigure {
     /// Takes a window with its likeliest path and the logarithm of its number of paths; keeps it if it is to be drawn.
     pub fn offer(&mut self, graph: WindowGraph, path: Vec<PathStep>, log2_paths: Option<f64>) {
         let Some(asked) = self.asked else {
-            if self.windows.is_empty() || log2_paths > self.log2_paths {
-                self.log2_paths = log2_paths;
+            let changes = path.iter().filter(|step| matches!(step, PathStep::Message(_))).count();
+            if self.windows.is_empty() || (changes, log2_paths) > self.worth {
+                self.worth = (changes, log2_paths);
                 self.windows = vec![(graph, path)];
             }
             return;
@@ -75,7 +78,10 @@ impl LaneFigure {
                     PathStep::Piece(piece) => (graph.pieces[piece as usize].start, graph.pieces[piece as usize].end),
                     PathStep::Message(message) => (graph.messages[message as usize].start, graph.messages[message as usize].end),
                 };
-                let first = (path.len() - FOLLOWED_STEPS) / 2;
+                // Around the middle one of the steps that change lanes.
+                let changes: Vec<usize> = (0..path.len()).filter(|&step| matches!(path[step], PathStep::Message(_))).collect();
+                let middle = changes.get(changes.len() / 2).copied().unwrap_or(path.len() / 2);
+                let first = middle.saturating_sub(FOLLOWED_STEPS / 2).min(path.len() - FOLLOWED_STEPS);
                 Window { start: bounds(&path[first]).0, end: bounds(&path[first + FOLLOWED_STEPS - 1]).1 }
             }
             (None, _) => Window { start, end },

@@ -55,15 +55,18 @@ pub fn explanation(trace: &TraceSummary, names: &Names) -> String {
         Entity::Lane(lane) => on_lane(trace, names, lane, &share),
         Entity::Unknown => format!(
             "{label}: for {share} of the critical paths the log tells nothing: there was nothing to do, or what was done was not \
-             recorded. If the job kept up, it was waiting for its input."
+             recorded. If the job kept up, it was waiting for its input. {}",
+            ranking.get(1).map_or(String::new(), |next| {
+                format!("Of what was recorded, {} has the largest part ({}).", next.entity.label(names), percent(next.participation))
+            })
         ),
     };
     if first.participation < LITTLE {
         text.push_str(" That is little: nothing stands out.");
     }
-    if let Some(other) = profile_first(&ranking).filter(|other| other.entity != first.entity && trace.by() != By::Channel) {
+    if let Some(other) = profile_first(&ranking).filter(|other| first.entity != Entity::Unknown && other.entity != first.entity) {
         text.push_str(&format!(
-            " A conventional profile would put {} first ({} of the time at work): it counts work that nobody waits for, too.",
+            " A conventional profile would put {} first (busy for {} of the time): it counts work that nobody waits for, too.",
             other.entity.label(names),
             percent(other.profile)
         ));
@@ -106,13 +109,13 @@ fn spread(trace: &TraceSummary, names: &Names, operator: OperatorId) -> String {
     let most = shares.iter().max_by(|a, b| a.1.participation.total_cmp(&b.1.participation));
     let Some((&worst, most)) = most.filter(|_| sum > 0.0) else { return String::new() };
     if shares.len() == 1 {
-        return format!("It runs as one instance: give '{name}' more, or make its work on a record cheaper.");
+        return "It runs as one instance: give it more, or make its work on a record cheaper.".to_owned();
     }
     let part = most.participation / sum;
     let siblings = shares.len() - 1;
     if part * (shares.len() as f64) < UNEVEN {
         return format!(
-            "Its {} instances have about equal parts of it: give '{name}' more, or make its work on a record cheaper.",
+            "Its {} instances have about equal parts of it: give it more of them, or make its work on a record cheaper.",
             siblings + 1
         );
     }

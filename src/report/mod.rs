@@ -2,11 +2,13 @@
 
 mod bottleneck;
 mod comparison;
+mod epochs;
 mod explanation;
 mod spread;
 mod table;
 
 pub use bottleneck::{ranking, waits};
 pub use comparison::comparison;
+pub use epochs::{epochs, part_label};
 pub use explanation::explanation;
 pub use spread::spread;

@@ -34,6 +34,9 @@ pub(in crate::cli) struct Args {
     /// By what to rank: operator, instance, activity, worker or channel.
     #[arg(long, default_value = "operator")]
     by: String,
+    /// Take the latency of each completed epoch apart, too, exactly to the nanosecond.
+    #[arg(long)]
+    epochs: bool,
     /// Entries and waits to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
@@ -63,12 +66,16 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
+/// Of an epoch that took longer, the beginning is not explained.
+const LONGEST_LATENCY: Duration = Duration::from_secs(60);
+
 /// What the arguments ask for.
 pub(super) struct Asked {
     files: Vec<PathBuf>,
     pub(super) window_text: String,
     pub(super) graph: GraphConfig,
     pub(super) by: By,
+    pub(super) epochs: bool,
     pub(super) top: usize,
     pub(super) from: Timestamp,
     pub(super) until: Timestamp,
@@ -108,8 +115,14 @@ impl Asked {
         Ok(Asked {
             files: args.files.clone(),
             window_text: args.window.trim().to_owned(),
-            graph: GraphConfig { lookahead, through_queues: args.through_queues, ..GraphConfig::new(window) },
+            graph: GraphConfig {
+                lookahead,
+                through_queues: args.through_queues,
+                history: if args.epochs { LONGEST_LATENCY } else { Duration::ZERO },
+                ..GraphConfig::new(window)
+            },
             by: by(&args.by)?,
+            epochs: args.epochs,
             top: args.top,
             from,
             until,

@@ -6,7 +6,8 @@
 mod arguments;
 mod output;
 
-use std::io;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,7 +17,7 @@ use self::arguments::Asked;
 use self::output::{Json, notes};
 use super::{Failure, usage};
 use crate::activity::{Names, Record};
-use crate::critical_path::{Participation, TraceSummary, WindowSummary, likeliest_path};
+use crate::critical_path::{EpochPaths, EpochSummary, Participation, TraceSummary, WindowSummary, likeliest_path};
 use crate::export::{Exporter, View};
 use crate::pag::{GraphBuilder, WindowGraph};
 use crate::plot::{LaneFigure, LaneLabels};
@@ -45,6 +46,8 @@ struct Analysis<'a> {
     builder: GraphBuilder,
     names: Names,
     trace: TraceSummary,
+    /// Only if they were asked for.
+    epochs: Option<(EpochPaths, EpochSummary)>,
     json: Option<Json>,
     exporters: Vec<(String, Exporter)>,
     figure: Option<LaneFigure>,
@@ -69,6 +72,7 @@ impl<'a> Analysis<'a> {
             builder: GraphBuilder::new(asked.graph),
             names: Names::default(),
             trace: TraceSummary::new(asked.by),
+            epochs: asked.epochs.then(Default::default),
             json: asked.json.then(Json::default),
             exporters: asked.exports.iter().map(create).collect::<Result<_, _>>()?,
             figure: asked.plot.as_ref().map(|_| LaneFigure::new(asked.stretch())),
@@ -91,6 +95,9 @@ impl<'a> Analysis<'a> {
             }
         }
         self.close(Timestamp(u64::MAX))?;
+        if !self.done {
+            self.walk_epochs(Timestamp(u64::MAX));
+        }
         self.bar.finish_and_clear();
         Ok(damage)
     }
@@ -99,6 +106,9 @@ impl<'a> Analysis<'a> {
         for record in records {
             self.names.learn(record);
             self.builder.push(record);
+            if let Some((paths, _)) = &mut self.epochs {
+                paths.push(record);
+            }
         }
         if self.trace.windows() == 0 {
             let at = || records.iter().map(Record::at).filter(|&at| at > Timestamp::ZERO);
@@ -115,9 +125,18 @@ impl<'a> Analysis<'a> {
         while !self.done
             && let Some(graph) = self.builder.close(known)
         {
+            let end = graph.window.end;
             self.window(graph)?;
+            self.walk_epochs(end);
         }
         Ok(())
+    }
+
+    /// Adds the epochs that were completed by `until`, up to which everything is settled.
+    fn walk_epochs(&mut self, until: Timestamp) {
+        let Some((paths, summary)) = &mut self.epochs else { return };
+        let asked = |at: Timestamp| self.asked.from <= at && at < self.asked.until;
+        paths.walk(&self.builder, until).iter().filter(|path| asked(path.completed)).for_each(|path| summary.add(path));
     }
 
     fn window(&mut self, graph: WindowGraph) -> Result<(), Failure> {
@@ -153,7 +172,7 @@ impl<'a> Analysis<'a> {
     /// Prints the result and gives the files their names.
     fn finish(&mut self, trace: &Trace) -> Result<(), Failure> {
         let oddities = self.builder.oddities();
-        for note in notes(&oddities, trace, &self.trace) {
+        for note in notes(&oddities, self.epochs.as_ref().map(|(paths, _)| paths.oddities()), trace, &self.trace) {
             eprintln!("note: {note}");
         }
         for (name, exporter) in self.exporters.drain(..) {
@@ -166,26 +185,37 @@ impl<'a> Analysis<'a> {
             figure.draw(&self.names, &labels, path).map_err(usage)?;
         }
         if let Some(json) = self.json.take() {
-            json.finish(&self.trace, &self.names, &oddities, trace).context("standard output")?;
-            return Ok(());
+            let epochs = self.epochs.as_ref().map(|(paths, summary)| (summary, paths.oddities()));
+            return Ok(json.finish(&self.trace, epochs, &self.names, &oddities, trace).context("standard output")?);
         }
-        let span = self.trace.span();
-        println!(
-            "{}: {} windows of {} from {} to {}, up to 2^{:.0} paths in a window\n",
+        print(&self.text())
+    }
+
+    /// The result for people.
+    fn text(&self) -> String {
+        let (span, top) = (self.trace.span(), self.asked.top);
+        let windows = match self.trace.windows() {
+            1 => "1 window".to_owned(),
+            windows => format!("{windows} windows"),
+        };
+        let mut text = format!(
+            "{}: {windows} of {} from {} to {}, up to 2^{:.0} paths in a window\n\n{}\n{}\n",
             self.asked.files_text(),
-            self.trace.windows(),
             self.asked.window_text,
             span.start,
             span.end,
-            self.trace.log2_paths()
+            self.trace.log2_paths(),
+            report::ranking(&self.trace, &self.names, top),
+            report::explanation(&self.trace, &self.names)
         );
-        println!("{}", report::ranking(&self.trace, &self.names, self.asked.top));
-        println!("{}", report::explanation(&self.trace, &self.names));
-        let waits = report::waits(&self.trace, &self.names, self.asked.top);
+        let waits = report::waits(&self.trace, &self.names, top);
         if !waits.is_empty() {
-            print!("\nThe longest waits:\n\n{waits}");
+            let _ = write!(text, "\nThe longest waits:\n\n{waits}");
         }
-        Ok(())
+        if let Some((_, summary)) = &self.epochs {
+            let _ = write!(text, "\n{}", report::epochs(summary, &self.names, top));
+        }
+        text
     }
 
     fn too_many(&self) -> Failure {
@@ -195,6 +225,14 @@ impl<'a> Analysis<'a> {
     fn nothing(&self) -> Failure {
         let files = self.asked.files_text();
         usage(anyhow!("{files}: expected work or messages in the time that was asked for, found none"))
+    }
+}
+
+/// To standard output; whoever closed it has read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow!("standard output: {error}").into()),
+        _ => Ok(()),
     }
 }
 

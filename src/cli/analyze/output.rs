@@ -5,10 +5,11 @@ use std::io::{self, BufWriter, Stdout, Write};
 use serde::Serialize;
 
 use crate::activity::{Lane, Names};
-use crate::critical_path::{Entity, Entry, Firsts, TraceSummary, WindowSummary};
+use crate::critical_path::{Entity, Entry, EpochOddities, EpochSummary, Firsts, PartLatency, TraceSummary, WindowSummary};
 use crate::id::{ChannelId, InstanceId};
 use crate::pag::Oddities;
 use crate::readers::Trace;
+use crate::report::part_label;
 
 /// One JSON object on standard output, written window by window. Nothing is printed before the first.
 pub(super) struct Json {
@@ -55,6 +56,22 @@ struct WaitEntry {
     ns: u64,
 }
 
+/// A part of the epochs' latency.
+#[derive(Serialize)]
+struct EpochEntry {
+    #[serde(flatten)]
+    latency: PartLatency,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct EpochLatency {
+    epochs: u64,
+    mean_ns: f64,
+    p50_ns: Option<u64>,
+    p99_ns: Option<u64>,
+}
+
 #[derive(Serialize)]
 struct FileOddity {
     file: String,
@@ -67,6 +84,8 @@ struct AllOddities<'a> {
     graph: &'a Oddities,
     files: Vec<FileOddity>,
     windows_without_path: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<EpochOddities>,
 }
 
 impl Json {
@@ -84,7 +103,14 @@ impl Json {
         Ok(serde_json::to_writer(&mut self.out, &window)?)
     }
 
-    pub(super) fn finish(mut self, summary: &TraceSummary, names: &Names, oddities: &Oddities, trace: &Trace) -> io::Result<()> {
+    pub(super) fn finish(
+        mut self,
+        summary: &TraceSummary,
+        epochs: Option<(&EpochSummary, EpochOddities)>,
+        names: &Names,
+        oddities: &Oddities,
+        trace: &Trace,
+    ) -> io::Result<()> {
         let firsts = |entity: Entity| Some(summary.firsts(entity));
         let named = |entry: &Entry| RankingEntry { entry: *entry, name: entry.entity.label(names), first_in_windows: firsts(entry.entity) };
         let ranking: Vec<RankingEntry> = summary.ranking(summary.by()).iter().map(named).collect();
@@ -103,11 +129,22 @@ impl Json {
         let waits: Vec<WaitEntry> = waits.collect();
         let files = trace.oddities().into_iter();
         let files = files.map(|odd| FileOddity { file: odd.file.display().to_string(), what: odd.what, count: odd.count });
-        let oddities = AllOddities { graph: oddities, files: files.collect(), windows_without_path: summary.without_path() };
+        let oddities = AllOddities { graph: oddities, files: files.collect(), windows_without_path: summary.without_path(), epochs: epochs.map(|(_, oddities)| oddities) };
         self.out.write_all(b"\n],\"ranking\":")?;
         serde_json::to_writer(&mut self.out, &ranking)?;
         self.out.write_all(b",\"waits\":")?;
         serde_json::to_writer(&mut self.out, &waits)?;
+        if let Some((epochs, _)) = epochs {
+            let named = |latency: PartLatency| EpochEntry { name: part_label(&latency.part, names), latency };
+            let parts: Vec<EpochEntry> = epochs.parts().into_iter().map(named).collect();
+            let quantile = |share| epochs.quantile(share).map(|latency| latency.as_nanos() as u64);
+            let latency =
+                EpochLatency { epochs: epochs.epochs(), mean_ns: epochs.mean_ns(), p50_ns: quantile(0.5), p99_ns: quantile(0.99) };
+            self.out.write_all(b",\"epoch_latency\":")?;
+            serde_json::to_writer(&mut self.out, &latency)?;
+            self.out.write_all(b",\"epochs\":")?;
+            serde_json::to_writer(&mut self.out, &parts)?;
+        }
         self.out.write_all(b",\"oddities\":")?;
         serde_json::to_writer(&mut self.out, &oddities)?;
         self.out.write_all(b"}\n")?;
@@ -116,9 +153,10 @@ impl Json {
 }
 
 /// A line for everything that had to be left out or changed.
-pub(super) fn notes(oddities: &Oddities, trace: &Trace, summary: &TraceSummary) -> Vec<String> {
+pub(super) fn notes(oddities: &Oddities, epochs: Option<EpochOddities>, trace: &Trace, summary: &TraceSummary) -> Vec<String> {
     let mut notes: Vec<String> =
         trace.oddities().into_iter().map(|odd| format!("{}: {} ({})", odd.file.display(), odd.what, odd.count)).collect();
+    let epochs = epochs.unwrap_or_default();
     let counted = [
         (oddities.late_records, "records came later than their worker had said and were shortened or moved"),
         (oddities.reused_keys, "messages were sent under a key that was still in use"),
@@ -128,6 +166,8 @@ pub(super) fn notes(oddities: &Oddities, trace: &Trace, summary: &TraceSummary) 
         (oddities.lanes_left_out, "records were left out because they were of too many lanes"),
         (oddities.corrected_clocks, "workers' clocks were corrected, because messages arrived before they were sent"),
         (summary.without_path(), "windows have no path from their start to their end and count for nothing"),
+        (epochs.given_up, "epochs are not explained because too many were open"),
+        (epochs.not_open, "epochs were completed whose opening the log does not hold"),
     ];
     notes.extend(counted.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
     notes
