@@ -1,14 +1,18 @@
 //! What holds a job back: two measures of the critical path, each ranked by operator, instance, activity, worker and channel.
 //!
 //! - *Critical participation* ([`Participation`], [`WindowSummary`]): of all paths through a window, how many lead through it.
-//! - The *epoch critical path*: of what a completed epoch's latency consists.
+//! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): of what a completed epoch's latency consists.
 
+mod epoch;
 mod participation;
 mod path;
 mod scaled;
 mod summary;
 mod trace;
 
+pub use epoch::{
+    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, OperatorLatency, PartLatency,
+};
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
 pub use summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary};

@@ -201,6 +201,14 @@ impl GraphBuilder {
         &self.lanes[lane as usize].steps
     }
 
+    /// How many steps of lane number `lane` came before those of its [`story`](Self::story) and have been forgotten.
+    ///
+    /// # Panics
+    /// If there is no such lane.
+    pub fn forgotten(&self, lane: u32) -> u64 {
+        self.lanes[lane as usize].forgotten
+    }
+
     /// Who sent the message of a step in a story, and when; nothing if that is not known.
     ///
     /// # Panics

@@ -44,6 +44,8 @@ pub struct Step {
     pub slot: u32,
     /// What the lane did.
     pub kind: StepKind,
+    /// The work began in an earlier step: a message or other work inside it cut it in two.
+    pub goes_on: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,8 @@ struct Work {
     epoch: Epoch,
     instance: InstanceId,
     kind: ActivityKind,
+    /// Some of it has become a step already.
+    shown: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +83,8 @@ pub(super) struct Lane {
     /// Whether the lane has any record yet.
     begun: bool,
     pub(super) steps: VecDeque<Step>,
+    /// How many steps before these have been forgotten.
+    pub(super) forgotten: u64,
     /// The first step that a window still to come may need.
     pub(super) next: usize,
     /// Records that came after their time had been settled.
@@ -130,7 +136,7 @@ impl Lane {
 
     pub(super) fn work(&mut self, activity: &Activity) {
         let (start, end) = (activity.start.0, activity.end.0.max(activity.start.0));
-        let work = Work { start, end, epoch: activity.epoch, instance: activity.instance, kind: activity.kind };
+        let work = Work { start, end, epoch: activity.epoch, instance: activity.instance, kind: activity.kind, shown: false };
         self.works.push(start, work);
     }
 
@@ -210,10 +216,11 @@ impl Lane {
 
     /// Adds what the lane has been doing up to `at`.
     fn advance(&mut self, at: u64) {
-        let Some(work) = self.open.last() else { return };
+        let Some(work) = self.open.last_mut() else { return };
         if at > self.now {
-            let kind = StepKind::Work(work.kind);
-            self.steps.push_back(Step { start: self.now, end: at, epoch: work.epoch, instance: work.instance, slot: NONE, kind });
+            let (kind, goes_on) = (StepKind::Work(work.kind), work.shown);
+            work.shown = true;
+            self.steps.push_back(Step { start: self.now, end: at, epoch: work.epoch, instance: work.instance, slot: NONE, kind, goes_on });
             self.now = at;
         }
     }
@@ -242,7 +249,8 @@ impl Lane {
         } else {
             // Of no length, as at a sink: nothing to lead a path through, but an event of its epoch.
             let kind = StepKind::Work(work.kind);
-            self.steps.push_back(Step { start, end: start, epoch: work.epoch, instance: work.instance, slot: NONE, kind });
+            let (epoch, instance) = (work.epoch, work.instance);
+            self.steps.push_back(Step { start, end: start, epoch, instance, slot: NONE, kind, goes_on: false });
             if !self.is_busy() {
                 self.idle_since = start;
             }
@@ -274,13 +282,13 @@ impl Lane {
             StepKind::Received { waited }
         };
         let instance = InstanceId::default();
-        self.steps.push_back(Step { start: at, end: at, epoch: side.epoch, instance, slot: side.slot, kind });
+        self.steps.push_back(Step { start: at, end: at, epoch: side.epoch, instance, slot: side.slot, kind, goes_on: false });
     }
 
     fn gap(&mut self, at: u64, kind: StepKind, slot: u32) {
         if at > self.now {
             let (epoch, instance) = (Epoch::UNKNOWN, InstanceId::default());
-            self.steps.push_back(Step { start: self.now, end: at, epoch, instance, slot, kind });
+            self.steps.push_back(Step { start: self.now, end: at, epoch, instance, slot, kind, goes_on: false });
             self.now = at;
         }
     }
@@ -290,6 +298,7 @@ impl Lane {
         while self.next > 0 && self.steps.front().is_some_and(|step| step.end < horizon) {
             let step = self.steps.pop_front().expect("just seen");
             self.next -= 1;
+            self.forgotten += 1;
             if matches!(step.kind, StepKind::Sent | StepKind::Received { .. }) {
                 messages.release(step.slot);
             }

@@ -1,0 +1,127 @@
+//! Where in the lanes' stories the work and the receipts of each open epoch lie.
+//!
+//! Every step of every story is looked at once, when it is settled. Memory is bounded by the open epochs and the kept stories:
+//! places whose step has been forgotten are dropped whenever an epoch's list has doubled.
+
+// Looked up by key; what is taken out is sorted.
+#![allow(clippy::disallowed_types)]
+
+use rustc_hash::FxHashMap;
+
+use crate::activity::ActivityKind;
+use crate::pag::{GraphBuilder, Step, StepKind};
+use crate::time::Epoch;
+
+/// A step of a lane's story, counted from the first step the lane ever had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) lane: u32,
+    pub(super) step: u64,
+}
+
+impl Place {
+    /// The step, unless it has been forgotten or never was.
+    #[inline]
+    pub(super) fn of(self, graph: &GraphBuilder) -> Option<&Step> {
+        let index = self.step.checked_sub(graph.forgotten(self.lane))?;
+        graph.story(self.lane).get(usize::try_from(index).ok()?)
+    }
+}
+
+/// Places in order of lane, then time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places {
+    places: Vec<Place>,
+    prune_at: usize,
+}
+
+impl Places {
+    fn push(&mut self, place: Place, graph: &GraphBuilder) {
+        if self.places.len() >= self.prune_at.max(64) {
+            self.places.retain(|place| place.step >= graph.forgotten(place.lane));
+            self.prune_at = 2 * self.places.len();
+        }
+        self.places.push(place);
+    }
+
+    fn sort(&mut self) {
+        // Made of runs that are in order already, which a stable sort makes use of.
+        self.places.sort();
+    }
+
+    /// The last one on `lane` before step `before`.
+    #[inline]
+    pub(super) fn before(&self, lane: u32, before: u64) -> Option<Place> {
+        let index = self.places.partition_point(|place| *place < Place { lane, step: before });
+        index.checked_sub(1).map(|index| self.places[index]).filter(|place| place.lane == lane)
+    }
+
+    /// The first one on `lane` from step `from` on.
+    #[inline]
+    pub(super) fn from(&self, lane: u32, from: u64) -> Option<Place> {
+        let index = self.places.partition_point(|place| *place < Place { lane, step: from });
+        self.places.get(index).copied().filter(|place| place.lane == lane)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
+        self.places.iter().copied()
+    }
+}
+
+/// Where an epoch's steps lie.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EpochPlaces {
+    /// Work on its records.
+    pub(super) works: Places,
+    /// Its records being received.
+    pub(super) receipts: Places,
+}
+
+/// The places of all open epochs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    epochs: FxHashMap<Epoch, EpochPlaces>,
+    /// The first step that has not been looked at, by lane.
+    cursors: Vec<u64>,
+}
+
+impl Index {
+    /// From now on, steps of `epoch` are noted.
+    pub(super) fn open(&mut self, epoch: Epoch) {
+        self.epochs.entry(epoch).or_default();
+    }
+
+    /// Takes an epoch out, its places in order.
+    pub(super) fn close(&mut self, epoch: Epoch) -> EpochPlaces {
+        let mut places = self.epochs.remove(&epoch).unwrap_or_default();
+        places.works.sort();
+        places.receipts.sort();
+        places
+    }
+
+    /// Looks at what has been settled since the last time.
+    pub(super) fn advance(&mut self, graph: &GraphBuilder) {
+        self.cursors.resize(graph.lanes().len(), 0);
+        for (lane, cursor) in (0..).zip(&mut self.cursors) {
+            let (story, forgotten) = (graph.story(lane), graph.forgotten(lane));
+            let first = usize::try_from((*cursor).saturating_sub(forgotten)).unwrap_or(usize::MAX).min(story.len());
+            for (step, at) in story.range(first..).zip(forgotten + first as u64..) {
+                let work = match step.kind {
+                    // The epoch of a migration is that of its command.
+                    StepKind::Work(ActivityKind::Migration) => continue,
+                    StepKind::Work(_) => true,
+                    StepKind::Received { .. } => false,
+                    _ => continue,
+                };
+                if step.epoch == Epoch::UNKNOWN {
+                    continue;
+                }
+                if let Some(places) = self.epochs.get_mut(&step.epoch) {
+                    let places = if work { &mut places.works } else { &mut places.receipts };
+                    places.push(Place { lane, step: at }, graph);
+                }
+            }
+            *cursor = forgotten + story.len() as u64;
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Epochs from the records that open and complete them to their paths.
+//!
+//! Memory is bounded: of open epochs the newest are kept, and what was given up is counted in [`EpochOddities`].
+
+// Looked up by key; the order of epochs is kept in a list.
+#![allow(clippy::disallowed_types)]
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+
+use super::backpressure::Pauses;
+use super::index::Index;
+use super::path::EpochPath;
+use super::walk::{Completed, Walk};
+use crate::activity::Record;
+use crate::id::OperatorId;
+use crate::pag::GraphBuilder;
+use crate::time::{Epoch, Timestamp};
+
+/// Open epochs at most; beyond, the oldest is given up.
+const MOST_OPEN: usize = 1 << 16;
+/// Epochs that wait for [`EpochPaths::walk`] at most; further ones are given up.
+const MOST_COMPLETED: usize = 1 << 20;
+
+/// What had to be left out, so far. All zero for a log that was kept from its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EpochOddities {
+    /// Epochs given up because too many were open.
+    pub given_up: u64,
+    /// Completions of epochs that were not open: their opening is missing, or they had been completed before.
+    pub not_open: u64,
+}
+
+/// Follows epochs and gives the path of each that completes.
+///
+/// Give it the same records as the [`GraphBuilder`], whose [`history`](crate::pag::GraphConfig::history) has to be at least the
+/// longest latency that is to be explained, and call [`walk`](Self::walk) whenever the builder has closed a window:
+///
+/// ```
+/// use std::time::Duration;
+/// use thalweg::critical_path::EpochPaths;
+/// use thalweg::pag::{GraphBuilder, GraphConfig};
+///
+/// let config = GraphConfig { history: Duration::from_secs(10), ..GraphConfig::new(Duration::from_secs(1)) };
+/// let (mut graph, mut epochs) = (GraphBuilder::new(config), EpochPaths::default());
+/// # let records: Vec<thalweg::activity::Record> = Vec::new();
+/// for record in &records {
+///     graph.push(record);
+///     epochs.push(record);
+///     while let Some(window) = graph.close(graph.known()) {
+///         for path in epochs.walk(&graph, window.window.end) {
+///             assert_eq!(path.latency(), path.pieces.iter().map(|piece| piece.length()).sum());
+///         }
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct EpochPaths {
+    open: FxHashMap<Epoch, Opened>,
+    /// Epochs in the order in which they were opened; may hold some that are no longer open.
+    order: VecDeque<Epoch>,
+    /// Complete and not walked yet.
+    completed: Vec<Completed>,
+    index: Index,
+    pauses: Pauses,
+    /// Due time of the epoch that was opened last; those to come are due later.
+    last_due: Timestamp,
+    oddities: EpochOddities,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Opened {
+    due: Timestamp,
+    at: Timestamp,
+    source: OperatorId,
+}
+
+impl EpochPaths {
+    /// Takes a record.
+    #[inline]
+    pub fn push(&mut self, record: &Record) {
+        match *record {
+            Record::EpochOpened { at, source, epoch, due, .. } => self.opened(epoch, Opened { due, at, source }),
+            Record::EpochCompleted { at, worker, epoch } => match self.open.remove(&epoch) {
+                Some(_) if self.completed.len() >= MOST_COMPLETED => {
+                    self.index.close(epoch);
+                    self.oddities.given_up += 1;
+                }
+                Some(Opened { due, at: opened, source }) => {
+                    self.completed.push(Completed { epoch, due, opened, source, at, worker });
+                }
+                None => self.oddities.not_open += 1,
+            },
+            Record::Backpressure { instance, start, end } => self.pauses.push(instance, start, end),
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, epoch: Epoch, opened: Opened) {
+        // Several sources may open an epoch: it is due when the first of them is.
+        if let Some(known) = self.open.get_mut(&epoch) {
+            known.due = known.due.min(opened.due);
+            if opened.at < known.at {
+                (known.at, known.source) = (opened.at, opened.source);
+            }
+            return;
+        }
+        self.last_due = opened.due;
+        self.open.insert(epoch, opened);
+        self.index.open(epoch);
+        self.order.push_back(epoch);
+        if self.open.len() > MOST_OPEN || self.order.len() > 2 * MOST_OPEN {
+            self.give_up();
+        }
+    }
+
+    /// Gives up the oldest epochs while too many are open.
+    fn give_up(&mut self) {
+        while self.open.len() > MOST_OPEN {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if self.open.remove(&oldest).is_some() {
+                self.index.close(oldest);
+                self.oddities.given_up += 1;
+            }
+        }
+        self.order.retain(|epoch| self.open.contains_key(epoch));
+    }
+
+    /// Epochs that are open, or complete and not walked.
+    pub fn open_epochs(&self) -> usize {
+        self.open.len() + self.completed.len()
+    }
+
+    /// What had to be left out so far.
+    pub fn oddities(&self) -> EpochOddities {
+        self.oddities
+    }
+
+    /// The paths of epochs that were completed by `settled_until`, in order of completion; up to there the lanes' stories have to
+    /// be settled, which holds for the end of any window that `graph` has closed, and for `Timestamp(u64::MAX)` when it has closed
+    /// the last.
+    pub fn walk(&mut self, graph: &GraphBuilder, settled_until: Timestamp) -> Vec<EpochPath> {
+        self.index.advance(graph);
+        let (mut ready, waiting) = std::mem::take(&mut self.completed).into_iter().partition::<Vec<_>, _>(|epoch| epoch.at <= settled_until);
+        self.completed = waiting;
+        ready.sort_by_key(|completed| (completed.at, completed.epoch));
+        let walk = |completed: Completed| {
+            let places = self.index.close(completed.epoch);
+            Walk::path(graph, &places, &self.pauses, completed)
+        };
+        let paths = ready.into_iter().map(walk).collect();
+        while self.order.front().is_some_and(|epoch| !self.open.contains_key(epoch)) {
+            self.order.pop_front();
+        }
+        let oldest = self.order.front().and_then(|epoch| self.open.get(epoch)).map(|opened| opened.due);
+        let oldest = self.completed.iter().map(|completed| completed.due).chain(oldest).min();
+        self.pauses.forget(oldest.unwrap_or(self.last_due).min(self.last_due).0);
+        paths
+    }
+}

@@ -1,0 +1,201 @@
+//! Many epochs' paths, summed: where latency goes, ranked.
+//!
+//! Shares are of the summed latency of all epochs, so they add up to 1. Percentiles are over epochs: an epoch without a part counts
+//! as one in which it took no time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::path::{EpochPath, EpochPiece, EpochPieceKind};
+use crate::id::{ChannelId, OperatorId};
+use crate::stats::LatencyHistogram;
+
+/// What latency is summed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EpochPart {
+    /// What the time went into.
+    pub kind: EpochPieceKind,
+    /// Whose time it was, or whose records waited.
+    pub operator: Option<OperatorId>,
+    /// For queueing, the operator behind whose work the records waited.
+    pub behind: Option<OperatorId>,
+    /// For messages, the channel.
+    pub channel: Option<ChannelId>,
+}
+
+impl EpochPart {
+    fn of(piece: &EpochPiece) -> EpochPart {
+        EpochPart {
+            kind: piece.kind,
+            operator: piece.instance.map(|instance| instance.operator),
+            behind: piece.behind.map(|behind| behind.instance.operator),
+            channel: piece.channel,
+        }
+    }
+
+    /// The operator that the time is charged to: the one that did the work, for queueing the one that kept the lane busy.
+    pub fn charged(&self) -> Option<OperatorId> {
+        self.behind.or(self.operator)
+    }
+}
+
+/// How much of the latency a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartLatency {
+    /// What it is.
+    pub part: EpochPart,
+    /// Share of the summed latency, 0 to 1.
+    pub share: f64,
+    /// Mean of an epoch, in ns.
+    pub mean_ns: f64,
+    /// Median over epochs, in ns.
+    pub p50_ns: u64,
+    /// What 99 % of the epochs do not exceed, in ns.
+    pub p99_ns: u64,
+    /// Epochs that had any of it.
+    pub epochs: u64,
+}
+
+/// How much of the latency is charged to an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorLatency {
+    /// The operator.
+    pub operator: OperatorId,
+    /// Share of the summed latency, 0 to 1: all its parts.
+    pub share: f64,
+    /// Mean of an epoch, in ns: all its parts.
+    pub mean_ns: f64,
+    /// Mean of its own work on an epoch, in ns.
+    pub work_mean_ns: f64,
+    /// Mean of an epoch's waiting behind its work on other epochs, in ns.
+    pub queueing_mean_ns: f64,
+    /// Median over epochs of all its parts, in ns.
+    pub p50_ns: u64,
+    /// What 99 % of the epochs do not exceed, in ns.
+    pub p99_ns: u64,
+}
+
+/// Time of one part or operator.
+#[derive(Clone, Debug, Default)]
+struct Sum {
+    ns: u128,
+    epochs: u64,
+    /// Of epochs that had any of it.
+    each: LatencyHistogram,
+}
+
+impl Sum {
+    fn add(&mut self, ns: u64) {
+        self.ns += u128::from(ns);
+        self.epochs += 1;
+        self.each.record(Duration::from_nanos(ns), 1);
+    }
+
+    /// The `quantile` over `epochs` epochs.
+    fn quantile(&self, quantile: f64, epochs: u64) -> u64 {
+        let without = (epochs - self.epochs) as f64 / epochs as f64;
+        if quantile <= without {
+            return 0;
+        }
+        let within = (quantile - without) / (1.0 - without);
+        self.each.quantile(within).map_or(0, |latency| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The paths of many epochs.
+#[derive(Clone, Debug, Default)]
+pub struct EpochSummary {
+    epochs: u64,
+    latency_ns: u128,
+    latency: LatencyHistogram,
+    parts: BTreeMap<EpochPart, Sum>,
+    operators: BTreeMap<OperatorId, Sum>,
+    /// Kept between epochs to be used again.
+    scratch: Vec<(EpochPart, u64)>,
+}
+
+impl EpochSummary {
+    /// Adds an epoch.
+    pub fn add(&mut self, path: &EpochPath) {
+        let latency = path.latency();
+        self.epochs += 1;
+        self.latency_ns += latency.as_nanos();
+        self.latency.record(latency, 1);
+        let mut parts = std::mem::take(&mut self.scratch);
+        parts.extend(path.pieces.iter().map(|piece| (EpochPart::of(piece), piece.end.0 - piece.start.0)));
+        parts.sort_unstable_by_key(|(part, _)| *part);
+        for same in parts.chunk_by(|a, b| a.0 == b.0) {
+            self.parts.entry(same[0].0).or_default().add(same.iter().map(|(_, ns)| ns).sum());
+        }
+        parts.sort_unstable_by_key(|(part, _)| part.charged());
+        for same in parts.chunk_by(|a, b| a.0.charged() == b.0.charged()) {
+            if let Some(operator) = same[0].0.charged() {
+                self.operators.entry(operator).or_default().add(same.iter().map(|(_, ns)| ns).sum());
+            }
+        }
+        parts.clear();
+        self.scratch = parts;
+    }
+
+    /// Number of epochs.
+    pub fn epochs(&self) -> u64 {
+        self.epochs
+    }
+
+    /// Mean latency in ns; 0 without any epoch.
+    pub fn mean_ns(&self) -> f64 {
+        self.latency_ns as f64 / (self.epochs as f64).max(1.0)
+    }
+
+    /// The latency that a share `quantile` (0 to 1) of the epochs does not exceed; nothing without any epoch.
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        self.latency.quantile(quantile)
+    }
+
+    /// Where latency goes, the largest part first. The shares add up to 1 unless no epoch took any time.
+    pub fn parts(&self) -> Vec<PartLatency> {
+        let parts = self.parts.iter().map(|(&part, sum)| PartLatency {
+            part,
+            share: self.share(sum.ns),
+            mean_ns: self.mean(sum.ns),
+            p50_ns: sum.quantile(0.5, self.epochs),
+            p99_ns: sum.quantile(0.99, self.epochs),
+            epochs: sum.epochs,
+        });
+        let mut parts: Vec<PartLatency> = parts.collect();
+        parts.sort_by(|a, b| b.mean_ns.total_cmp(&a.mean_ns).then(a.part.cmp(&b.part)));
+        parts
+    }
+
+    /// The operators that latency is charged to (see [`EpochPart::charged`]), the largest share first. What lies on channels and
+    /// what is unknown is charged to nobody.
+    pub fn operators(&self) -> Vec<OperatorLatency> {
+        let of = |operator: OperatorId, queueing: bool| {
+            let own = self.parts.iter().filter(|(part, _)| part.charged() == Some(operator));
+            let own = own.filter(|(part, _)| (part.kind == EpochPieceKind::Queueing) == queueing);
+            own.filter(|(part, _)| queueing || part.kind.is_work()).map(|(_, sum)| sum.ns).sum::<u128>()
+        };
+        let operators = self.operators.iter().map(|(&operator, sum)| OperatorLatency {
+            operator,
+            share: self.share(sum.ns),
+            mean_ns: self.mean(sum.ns),
+            work_mean_ns: self.mean(of(operator, false)),
+            queueing_mean_ns: self.mean(of(operator, true)),
+            p50_ns: sum.quantile(0.5, self.epochs),
+            p99_ns: sum.quantile(0.99, self.epochs),
+        });
+        let mut operators: Vec<OperatorLatency> = operators.collect();
+        operators.sort_by(|a, b| b.mean_ns.total_cmp(&a.mean_ns).then(a.operator.cmp(&b.operator)));
+        operators
+    }
+
+    fn share(&self, ns: u128) -> f64 {
+        if self.latency_ns == 0 { 0.0 } else { ns as f64 / self.latency_ns as f64 }
+    }
+
+    fn mean(&self, ns: u128) -> f64 {
+        ns as f64 / (self.epochs as f64).max(1.0)
+    }
+}

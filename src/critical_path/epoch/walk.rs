@@ -1,0 +1,274 @@
+//! One epoch's path, walked backwards along its records' journey through the lanes' stories.
+//!
+//! At own work the predecessor is whichever happened last: earlier own work on the lane, or the input arriving; what the lane
+//! did in between is what the records waited for. At an input the walk goes over the message to the lane that sent it. It ends
+//! at the source's work. Where no step knows the epoch (timely's own log), it goes from lane to lane over the messages that
+//! ended waits. Every move goes back in time or along a lane, and all of them are counted: the walk ends whatever the log says.
+// papers/snailtrail-nsdi18.md#epoch-critical-path
+
+use super::backpressure::Pauses;
+use super::index::{EpochPlaces, Place};
+use super::path::{Behind, EpochPath, EpochPieceKind, Label, Tiles};
+use crate::activity::{ActivityKind, Lane, MessageKind};
+use crate::id::{InstanceId, OperatorId, WorkerId};
+use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
+use crate::time::{Epoch, Timestamp};
+
+/// Steps that a walk looks at, at most.
+const MOST_STEPS: u32 = 1 << 16;
+/// A worker that does nothing for less than this between two pieces of work is busy all the same, in ns.
+const SHORT_GAP: u64 = 10_000;
+
+/// What is known of a completed epoch before the walk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Completed {
+    pub(super) epoch: Epoch,
+    pub(super) due: Timestamp,
+    /// When its source emitted the first of it.
+    pub(super) opened: Timestamp,
+    pub(super) source: OperatorId,
+    pub(super) at: Timestamp,
+    /// The worker that saw it complete.
+    pub(super) worker: WorkerId,
+}
+
+/// A walk under way.
+pub(super) struct Walk<'a> {
+    graph: &'a GraphBuilder,
+    places: &'a EpochPlaces,
+    epoch: Epoch,
+    tiles: Tiles,
+    /// Whose records they are that wait.
+    waiting: Option<InstanceId>,
+    fuel: u32,
+}
+
+impl<'a> Walk<'a> {
+    /// The path of `completed`, whose steps are at `places`.
+    pub(super) fn path(graph: &'a GraphBuilder, places: &'a EpochPlaces, pauses: &Pauses, completed: Completed) -> EpochPath {
+        let Completed { epoch, due, opened, source, at, worker } = completed;
+        // Before the source emitted the epoch nothing of it can have happened.
+        let tiles = Tiles::new(epoch, due, at, opened);
+        let mut walk = Walk { graph, places, epoch, tiles, waiting: None, fuel: MOST_STEPS };
+        let known = match walk.last_event(at.0) {
+            Some((place, step)) => {
+                walk.tiles.down_to(step.end, Label::plain(EpochPieceKind::Progress));
+                walk.along_records(place)
+            }
+            None => walk.along_waits(Lane::Worker(worker)),
+        };
+        let mut tiles = walk.tiles;
+        if known.is_none() {
+            tiles.down_to(0, Label::plain(EpochPieceKind::Unknown));
+        }
+        tiles.open();
+        pauses.tile(&mut tiles, due.0, InstanceId::new(source, 0));
+        tiles.finish()
+    }
+
+    /// The epoch's last event before `completed`.
+    fn last_event(&self, completed: u64) -> Option<(Place, &'a Step)> {
+        let graph = self.graph;
+        // Of those at the same instant the one that the lane did last.
+        let latest = |places: &mut dyn Iterator<Item = Place>| {
+            let steps = places.filter_map(|place| Some((place, place.of(graph)?)));
+            steps.filter(|(_, step)| step.start <= completed).max_by_key(|(place, step)| (step.end.min(completed), place.step))
+        };
+        let work = latest(&mut self.places.works.iter());
+        let receipt = latest(&mut self.places.receipts.iter());
+        match (work, receipt) {
+            // A sink takes what it received at once: its work is the later event.
+            (Some(work), Some(receipt)) if receipt.1.end > work.1.end => Some(receipt),
+            (work, receipt) => work.or(receipt),
+        }
+    }
+
+    fn burn(&mut self) -> Option<()> {
+        self.fuel = self.fuel.checked_sub(1)?;
+        Some(())
+    }
+
+    /// Walks from an event of the epoch to its source's work or the floor. Nothing when the chain breaks.
+    fn along_records(&mut self, last: Place) -> Option<()> {
+        let mut at = last;
+        while !self.tiles.is_down() {
+            self.burn()?;
+            let step = at.of(self.graph)?;
+            if let StepKind::Work(kind) = step.kind {
+                self.waiting = Some(step.instance);
+                self.tiles.down_to(step.start, Label::of(EpochPieceKind::of_work(kind), step.instance));
+                if kind == ActivityKind::Source && !step.goes_on {
+                    break;
+                }
+                at = self.before_work(at, step)?;
+            } else {
+                at = self.over_message(at, step)?;
+            }
+        }
+        Some(())
+    }
+
+    /// What own work at `at` waited for.
+    fn before_work(&mut self, at: Place, step: &Step) -> Option<Place> {
+        let work = self.places.works.before(at.lane, at.step);
+        let receipt = self.places.receipts.before(at.lane, at.step);
+        let before = match (work, receipt) {
+            (Some(work), Some(receipt)) if work.step < receipt.step && !step.goes_on => receipt,
+            (Some(work), _) => work,
+            (None, receipt) => receipt?,
+        };
+        self.lane_between(before, at)?;
+        Some(before)
+    }
+
+    /// Where the message that was received at `at` came from.
+    fn over_message(&mut self, at: Place, step: &Step) -> Option<Place> {
+        let sent = self.graph.message(step)?;
+        if sent.from_lane == at.lane {
+            // Nothing travels on one lane: what the lane did is what the records waited for.
+            self.lane_down_to(at, sent.at.0)?;
+        } else if matches!(step.kind, StepKind::Received { waited: false }) && self.is_worker(at.lane) {
+            self.busy_down_to(at, sent.at.0)?;
+        }
+        self.tiles.down_to(sent.at.0, message_label(&sent));
+        let producer = self.producer(&sent)?;
+        let made = producer.of(self.graph)?;
+        self.waiting = matches!(made.kind, StepKind::Work(_)).then_some(made.instance);
+        if self.is_worker(sent.from_lane) {
+            self.lane_between(producer, self.end_of(sent.from_lane, sent.at.0))?;
+        } else {
+            // The host gives an instance's results out while that is at its next work already.
+            self.tiles.down_to(made.end, Label::of(EpochPieceKind::Release, self.waiting));
+        }
+        Some(producer)
+    }
+
+    /// The first step of a lane that ended after `at`.
+    fn end_of(&self, lane: u32, at: u64) -> Place {
+        let ended = self.graph.story(lane).partition_point(|step| step.end <= at) as u64;
+        Place { lane, step: self.graph.forgotten(lane) + ended }
+    }
+
+    fn is_worker(&self, lane: u32) -> bool {
+        matches!(self.graph.lanes()[lane as usize], Lane::Worker(_))
+    }
+
+    /// The own work that made what was sent, or the receipt that was sent on without any.
+    fn producer(&self, sent: &SentMessage) -> Option<Place> {
+        let lane = sent.from_lane;
+        let ended = self.end_of(lane, sent.at.0).step;
+        let Some(last) = self.places.works.before(lane, ended) else {
+            return self.places.receipts.before(lane, ended);
+        };
+        if self.is_worker(lane) {
+            return Some(last);
+        }
+        // Work that goes on after the instant has not given anything out yet, unless there is no other.
+        let next = self.places.works.from(lane, ended).and_then(|next| next.of(self.graph));
+        if !next.is_some_and(|next| next.goes_on && next.start == sent.at.0) {
+            return Some(last);
+        }
+        let mut begin = last;
+        while begin.of(self.graph)?.goes_on {
+            let Some(earlier) = self.places.works.before(lane, begin.step) else { return Some(last) };
+            begin = earlier;
+        }
+        Some(self.places.works.before(lane, begin.step).unwrap_or(last))
+    }
+
+    /// What a lane did between two of its steps.
+    fn lane_between(&mut self, after: Place, before: Place) -> Option<()> {
+        let mut place = before;
+        while place.step > after.step + 1 {
+            place.step -= 1;
+            self.burn()?;
+            let step = place.of(self.graph)?;
+            self.tiles.down_to(step.start, self.label(step));
+        }
+        self.tiles.down_to(after.of(self.graph)?.end, Label::of(EpochPieceKind::Scheduling, self.waiting));
+        Some(())
+    }
+
+    /// What a lane did before the step at `before`, down to `from`.
+    fn lane_down_to(&mut self, before: Place, from: u64) -> Option<()> {
+        let mut place = before;
+        while self.tiles.now() > from {
+            place.step = place.step.checked_sub(1)?;
+            self.burn()?;
+            let step = place.of(self.graph)?;
+            self.tiles.down_to(step.start.max(from), self.label(step));
+        }
+        Some(())
+    }
+
+    /// As [`lane_down_to`](Self::lane_down_to), but only as long as the lane was busy: before, the message had not come.
+    fn busy_down_to(&mut self, before: Place, from: u64) -> Option<()> {
+        let mut place = before;
+        while self.tiles.now() > from && place.step > 0 {
+            place.step -= 1;
+            self.burn()?;
+            let Some(step) = place.of(self.graph) else { break };
+            let is_busy = match step.kind {
+                StepKind::Gap => step.end - step.start < SHORT_GAP,
+                StepKind::Wait => false,
+                _ => true,
+            };
+            if !is_busy {
+                break;
+            }
+            self.tiles.down_to(step.start.max(from), self.label(step));
+        }
+        Some(())
+    }
+
+    /// What a step of a lane is to records of this epoch that wait.
+    fn label(&self, step: &Step) -> Label {
+        match step.kind {
+            StepKind::Work(kind) if step.epoch == self.epoch || step.epoch == Epoch::UNKNOWN || kind == ActivityKind::Migration => {
+                Label::of(EpochPieceKind::of_work(kind), step.instance)
+            }
+            StepKind::Work(_) => Label::behind(Behind { instance: step.instance, epoch: step.epoch }, self.waiting),
+            _ => Label::of(EpochPieceKind::Scheduling, self.waiting),
+        }
+    }
+
+    /// Walks over the messages that ended waits, down to the floor, for a log whose steps do not tell their epoch.
+    fn along_waits(&mut self, lane: Lane) -> Option<()> {
+        let mut place = self.last_before(self.graph.lane_number(lane)?)?;
+        while !self.tiles.is_down() {
+            self.burn()?;
+            let step = place.of(self.graph)?;
+            // A lane's story ends with its last record.
+            self.tiles.down_to(step.end, Label::plain(EpochPieceKind::Unknown));
+            match step.kind {
+                StepKind::Work(_) => {
+                    let label = self.label(step);
+                    self.tiles.down_to(step.start, label);
+                }
+                StepKind::Wait => {
+                    let sent = self.graph.message(step)?;
+                    self.tiles.down_to(sent.at.0, message_label(&sent));
+                    place = self.last_before(sent.from_lane)?;
+                    continue;
+                }
+                _ => self.tiles.down_to(step.start, Label::plain(EpochPieceKind::Scheduling)),
+            }
+            place.step = place.step.checked_sub(1)?;
+        }
+        Some(())
+    }
+
+    /// The last step of a lane that began before where the path stands.
+    fn last_before(&self, lane: u32) -> Option<Place> {
+        let begun = self.graph.story(lane).partition_point(|step| step.start < self.tiles.now()) as u64;
+        Some(Place { lane, step: (self.graph.forgotten(lane) + begun).checked_sub(1)? })
+    }
+}
+
+fn message_label(sent: &SentMessage) -> Label {
+    let kind = match sent.kind {
+        MessageKind::Data => EpochPieceKind::Network,
+        MessageKind::Progress => EpochPieceKind::Progress,
+    };
+    Label::message(kind, sent.channel)
+}
