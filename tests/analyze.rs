@@ -27,13 +27,14 @@ fn json(folder: &Path, args: &[&str]) -> Value {
 const MS: u64 = 1_000_000;
 
 /// A map on worker 0 feeds three instances of count, each on a lane of its own, and waits for all before it goes on. The first has
-/// seven times the work of its siblings: a round of 10 ms is 1 ms of map and 7 ms of count[0]. The sink is busy all the time, and
-/// nobody waits for it.
+/// seven times the work of its siblings: a round of 10 ms is 1 ms of map and 7 ms of count[0]. It feeds three auditors, too, which work
+/// for 15 ms together and for whom nobody waits.
 fn records(rounds: u64) -> Vec<Record> {
     let named = |operator, name: &str| Record::Operator { operator: OperatorId(operator), name: name.into() };
-    let mut records = vec![named(0, "map"), named(1, "count"), named(2, "sink")];
+    let mut records = vec![named(0, "map"), named(1, "count"), named(2, "audit")];
     records.push(Record::Channel { channel: ChannelId(1), source: OperatorId(0), target: OperatorId(1) });
     records.push(Record::Channel { channel: ChannelId(2), source: OperatorId(1), target: OperatorId(0) });
+    records.push(Record::Channel { channel: ChannelId(3), source: OperatorId(0), target: OperatorId(2) });
     let lane = |instance| Lane::Instance(InstanceId::new(OperatorId(1), instance));
     let work = |lane, operator, instance, start, end| {
         Record::Activity(Activity {
@@ -62,14 +63,17 @@ fn records(rounds: u64) -> Vec<Record> {
     for round in 0..rounds {
         let start = round * 10 * MS;
         records.push(work(worker, 0, 0, start, start + MS));
-        records.push(work(Lane::Worker(WorkerId(1)), 2, 0, start, start + 10 * MS));
         for instance in 0..3 {
             let begin = start + MS + MS / 2;
             let end = begin + if instance == 0 { 7 * MS } else { MS };
             let sequence = round * 3 + u64::from(instance);
-            let there = message(start + MS, 1, sequence, worker, lane(instance));
-            records.extend([Record::Sent(there), Record::Received(Message { at: Timestamp(begin), ..there })]);
+            let auditor = Lane::Worker(WorkerId(1 + instance));
+            for (channel, to) in [(1, lane(instance)), (3, auditor)] {
+                let there = message(start + MS, channel, sequence, worker, to);
+                records.extend([Record::Sent(there), Record::Received(Message { at: Timestamp(begin), ..there })]);
+            }
             records.push(work(lane(instance), 1, instance, begin, end));
+            records.push(work(auditor, 2, instance, begin, begin + 5 * MS));
             let back = message(end, 2, sequence, lane(instance), worker);
             // The worker takes all answers when the last is there.
             let taken = start + 10 * MS - 3 + u64::from(instance == 0) * 2;
@@ -98,7 +102,7 @@ fn a_known_bottleneck_is_named_and_explained() {
     assert!(row.contains("| count ") && row.contains("| 5 of 5 ") && row.contains("| 0 of 5 "), "{row}");
     for expected in [
         "of that is count[0] alone, one of 3: a piece of its work takes 7.0 times as long as its siblings'",
-        "A conventional profile would put sink first",
+        "A conventional profile would put audit first",
         "| worker0     | count[0] | count → map",
     ] {
         assert!(printed.contains(expected), "{expected}\n{printed}");
@@ -192,7 +196,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["none.log"][..], "none.log"),
         (&["."], "found a folder"),
         (&["empty.log"], "found an empty file"),
-        (&["other.log"], "other.log: expected an activity log"),
+        (&["other.log"], "other.log, byte 0: expected an activity log"),
         (&["version.log"], "found version 77"),
         (&["names.log"], "names.log: expected work or messages in the time that was asked for, found none"),
         (&["a.log", "--from", "1h"], "expected work or messages in the time that was asked for, found none"),
@@ -245,22 +249,28 @@ fn what_comes_before_damage_is_analysed_and_then_the_damage_is_named() {
 #[test]
 fn a_run_of_the_engine_can_be_analysed() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["run", "--policy", "hold", "--rate", "200000/min", "--duration", "2", "--out", "out", "--record", "--json"];
+    let args = ["run", "--policy", "hold", "--rate", "200000/min", "--words", "5", "--duration", "2", "--out", "out", "--record", "--json"];
     assert!(thalweg(folder.path(), &args).status.success());
-    let args = ["analyze", "out/activity.log", "--window", "500ms", "--json", "--plot", "lanes.png", "--export", "perfetto=p.json"];
+    let args =
+        ["analyze", "out/activity.log", "--window", "500ms", "--json", "--plot", "lanes.png", "--epochs", "--export", "perfetto=p.json"];
     let printed = json(folder.path(), &args);
     let windows = printed["windows"].as_array().unwrap();
     assert!(windows.len() >= 3, "{}", windows.len());
     for window in windows {
         assert!((window["participation_sum"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{window}");
     }
-    // One instance of FlatMap takes in half of what is offered.
+    // One instance of FlatMap takes in half of what is offered, one of Count twice what FlatMap gives it.
     let first = |measure: &str| {
         let ranking = printed["ranking"].as_array().unwrap();
         ranking.iter().max_by_key(|entry| entry["first_in_windows"][measure].as_u64()).unwrap()["name"].as_str().unwrap().to_owned()
     };
     assert_eq!(first("participation"), "flatmap", "{}", printed["ranking"]);
     assert_eq!(printed["oddities"]["graph"]["cycles"], 0);
+    assert!(printed["epoch_latency"]["epochs"].as_u64().unwrap() > 10, "{}", printed["epoch_latency"]);
+    let shares: f64 = printed["epochs"].as_array().unwrap().iter().map(|part| part["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+    let text = text(&thalweg(folder.path(), &["analyze", "out/activity.log", "--epochs"]).stdout).to_owned();
+    assert!(text.contains("flatmap queues behind its other epochs"), "{text}");
     assert!(fs::read(folder.path().join("lanes.png")).unwrap().starts_with(b"\x89PNG"));
     let events: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("p.json")).unwrap()).unwrap();
     assert!(!events["traceEvents"].as_array().unwrap().is_empty());

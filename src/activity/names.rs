@@ -28,10 +28,8 @@ impl Names {
     pub fn learn(&mut self, record: &Record) {
         match record {
             Record::Operator { operator, name } => self.name(*operator, name),
-            Record::Channel { channel, source, target } => {
-                if self.channels.len() < MOST_NAMES || self.channels.contains_key(channel) {
-                    self.channels.insert(*channel, (*source, *target));
-                }
+            Record::Channel { channel, source, target } if self.channels.len() < MOST_NAMES || self.channels.contains_key(channel) => {
+                self.channels.insert(*channel, (*source, *target));
             }
             _ => {}
         }

@@ -77,6 +77,9 @@ fn written(mut writer: impl Writer, rounds: u64) -> (String, Option<String>) {
     (String::from_utf8(out).unwrap(), note)
 }
 
+/// From when until when, in ns, and its name.
+type Slice = (u64, u64, String);
+
 #[test]
 fn trace_events_are_json_with_slices_that_nest_and_arrows_that_meet_them() {
     let (text, _) = written(perfetto::Perfetto::default(), 20);
@@ -85,7 +88,7 @@ fn trace_events_are_json_with_slices_that_nest_and_arrows_that_meet_them() {
     let nanoseconds = |value: &Value| (value.as_f64().unwrap() * 1e3).round() as u64;
     let place = |event: &Value| (event["pid"].as_u64().unwrap(), event["tid"].as_u64().unwrap());
     // Slices by thread: none overlaps the next.
-    let mut slices: BTreeMap<(u64, u64), Vec<(u64, u64, String)>> = BTreeMap::new();
+    let mut slices: BTreeMap<(u64, u64), Vec<Slice>> = BTreeMap::new();
     for event in events.iter().filter(|event| event["ph"] == "X") {
         let start = nanoseconds(&event["ts"]);
         let name = event["name"].as_str().unwrap().to_owned();

@@ -129,7 +129,12 @@ impl Json {
         let waits: Vec<WaitEntry> = waits.collect();
         let files = trace.oddities().into_iter();
         let files = files.map(|odd| FileOddity { file: odd.file.display().to_string(), what: odd.what, count: odd.count });
-        let oddities = AllOddities { graph: oddities, files: files.collect(), windows_without_path: summary.without_path(), epochs: epochs.map(|(_, oddities)| oddities) };
+        let oddities = AllOddities {
+            graph: oddities,
+            files: files.collect(),
+            windows_without_path: summary.without_path(),
+            epochs: epochs.map(|(_, oddities)| oddities),
+        };
         self.out.write_all(b"\n],\"ranking\":")?;
         serde_json::to_writer(&mut self.out, &ranking)?;
         self.out.write_all(b",\"waits\":")?;

@@ -143,7 +143,8 @@ impl EpochPaths {
     /// the last.
     pub fn walk(&mut self, graph: &GraphBuilder, settled_until: Timestamp) -> Vec<EpochPath> {
         self.index.advance(graph);
-        let (mut ready, waiting) = std::mem::take(&mut self.completed).into_iter().partition::<Vec<_>, _>(|epoch| epoch.at <= settled_until);
+        let (mut ready, waiting) =
+            std::mem::take(&mut self.completed).into_iter().partition::<Vec<_>, _>(|epoch| epoch.at <= settled_until);
         self.completed = waiting;
         ready.sort_by_key(|completed| (completed.at, completed.epoch));
         let walk = |completed: Completed| {
