@@ -103,7 +103,7 @@ fn native(workers: usize, epochs: u64) -> Duration {
 
 fn elastic(workers: usize, epochs: u64, bins: u32, recording: Recording) -> Duration {
     let gauges = Gauges::new(QueueMarks::default(), workers as u32, Arc::new(AtomicUsize::new(0)));
-    let spec = OperatorSpec { id: OperatorId(1), name: "Count".into(), capacity: Capacity::Cpu, gauges: Arc::new(gauges) };
+    let spec = OperatorSpec::with_gauges(OperatorId(1), "Count", Capacity::Cpu, Arc::new(gauges));
     let clock = Clock::start();
     let (log, observed) = link();
     let (acks, _done) = channel();

@@ -21,9 +21,12 @@
 mod batch;
 mod bin;
 mod bins;
+pub mod chain;
 mod clock;
+mod closed_loop;
 mod context;
 mod control;
+mod delay;
 mod gauge;
 mod keyed;
 mod pace;

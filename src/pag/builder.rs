@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::clocks::Clocks;
+use super::completions::Completions;
 use super::lane::{Lane as LaneState, Rules, Step};
 use super::messages::{Messages, NONE};
 use super::window::{MessageEdge, Point, WindowGraph};
-use crate::activity::{Lane, Message, MessageKind, Record};
+use crate::activity::{ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, WorkerId};
 use crate::time::{Timestamp, Window};
 
@@ -91,6 +92,7 @@ pub struct GraphBuilder {
     /// Start of the next window; nothing before the first record.
     start: Option<u64>,
     up_to: BTreeMap<WorkerId, Timestamp>,
+    completions: Completions,
     oddities: Oddities,
 }
 
@@ -108,6 +110,7 @@ impl GraphBuilder {
             crossing: Vec::new(),
             start: None,
             up_to: BTreeMap::new(),
+            completions: Completions::default(),
             oddities: Oddities::default(),
         }
     }
@@ -118,6 +121,9 @@ impl GraphBuilder {
             Record::Activity(activity) => {
                 if let Some(lane) = self.lane(activity.lane) {
                     self.lanes[lane as usize].work(activity);
+                }
+                if activity.kind == ActivityKind::Sink {
+                    self.completions.sunk(activity);
                 }
             }
             Record::Sent(message) => {
@@ -142,7 +148,17 @@ impl GraphBuilder {
                 let up_to = self.up_to.entry(*worker).or_default();
                 *up_to = (*up_to).max(*at);
             }
+            Record::EpochCompleted { at, worker, epoch } => self.completions.completed(*at, *worker, *epoch),
             _ => {}
+        }
+    }
+
+    /// Word that an epoch is complete leaves the lane that took its last record at a sink. Hosts do not log it, and what a source
+    /// does next may wait for it.
+    fn infer_completions(&mut self, before: u64) {
+        for (sent, received) in self.completions.take(Timestamp(before)) {
+            self.push(&Record::Sent(sent));
+            self.push(&Record::Received(received));
         }
     }
 
@@ -249,6 +265,7 @@ impl GraphBuilder {
             if needed > known.0 {
                 return None;
             }
+            self.infer_completions(needed);
             if self.clocks.solve() {
                 let (clocks, lanes) = (&self.clocks, &self.lanes);
                 self.messages.correct(|lane| clocks.offset(lanes[lane as usize].clock));

@@ -4,6 +4,7 @@ mod bottleneck;
 mod comparison;
 mod epochs;
 mod explanation;
+mod ranking;
 mod spread;
 mod table;
 
@@ -11,4 +12,5 @@ pub use bottleneck::{ranking, waits};
 pub use comparison::comparison;
 pub use epochs::{epochs, part_label};
 pub use explanation::explanation;
+pub use ranking::ranking_table;
 pub use spread::spread;

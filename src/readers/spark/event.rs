@@ -111,6 +111,13 @@ pub(super) struct TaskMetrics {
     pub(super) output: Output,
 }
 
+impl TaskMetrics {
+    /// All that was measured of the task, in ns.
+    pub(super) fn measured(&self) -> u64 {
+        self.deserialize.saturating_add(self.run).saturating_add(self.serialize).saturating_mul(1_000_000)
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ShuffleRead {
     #[serde(rename = "Fetch Wait Time", default)]

@@ -18,12 +18,16 @@ const MOST_NAME_BYTES: usize = 256;
 /// Slots that are set up for an executor when it comes; more come into being when used.
 const MOST_CORES: u64 = 1024;
 
+/// A launch may be stamped so much earlier, in ns, than the end of the task before it on the same slot: both are stamped by the driver,
+/// in whole milliseconds, and by different threads of it.
+const SLACK: u64 = 10_000_000;
+
 #[derive(Debug)]
 struct Slot {
     worker: u32,
     /// Launch of the task that runs on it, in ns.
     running: Option<u64>,
-    /// When the last task on it finished.
+    /// When the last task on it had sent its result.
     free_at: u64,
     told: u64,
 }
@@ -49,7 +53,7 @@ struct Task {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ran {
     pub(super) worker: u32,
-    /// Its launch, or when its slot was first free to be told of.
+    /// Its launch, or when its slot was first free, if that is later.
     pub(super) launch: u64,
 }
 
@@ -65,12 +69,19 @@ pub(super) struct Executors {
 impl Executor {
     /// The lowest slot that is free at `launch`; a new one if `more`.
     fn free(&mut self, launch: u64, more: bool, workers: &mut u64) -> Result<Option<usize>, String> {
-        let found = self.slots.iter().position(|slot| slot.running.is_none() && slot.free_at <= launch);
+        let within = |slack| self.slots.iter().position(|slot| slot.running.is_none() && slot.free_at <= launch.saturating_add(slack));
+        let found = within(0).or_else(|| within(SLACK));
         if found.is_none() && more {
             self.grow(workers)?;
             return Ok(Some(self.slots.len() - 1));
         }
         Ok(found)
+    }
+
+    /// Puts a task on a slot.
+    fn occupy(&mut self, slot: usize, launch: u64) {
+        let slot = &mut self.slots[slot];
+        slot.running = Some(launch.max(slot.free_at));
     }
 
     fn grow(&mut self, workers: &mut u64) -> Result<(), String> {
@@ -137,14 +148,14 @@ impl Executors {
         // An executor of which nothing is known but its tasks gets slots as it needs them.
         let slot = executor.free(launch, executor.cores == 0, &mut self.workers)?;
         match slot {
-            Some(slot) => executor.slots[slot].running = Some(launch),
+            Some(slot) => executor.occupy(slot, launch),
             None => executor.waiting.push_back((task, launch)),
         }
         self.tasks.insert(task, Task { stage, executor: name.to_owned(), slot });
         Ok(true)
     }
 
-    /// A task finished, in ns; none if it does not run.
+    /// A task had sent its result at `finish`, in ns; none if it does not run.
     ///
     /// # Errors
     /// With what was expected.
@@ -161,12 +172,12 @@ impl Executors {
             }
         };
         let slot = &mut executor.slots[at];
-        let ran = Ran { worker: slot.worker, launch: launch.max(slot.told) };
+        let ran = Ran { worker: slot.worker, launch: launch.max(slot.told).max(slot.free_at) };
         slot.free_at = slot.free_at.max(finish);
         while let Some(&(next, launch)) = executor.waiting.front() {
             let Some(free) = executor.free(launch, false, &mut self.workers)? else { break };
             executor.waiting.pop_front();
-            executor.slots[free].running = Some(launch);
+            executor.occupy(free, launch);
             if let Some(task) = self.tasks.get_mut(&next) {
                 task.slot = Some(free);
             }
@@ -205,14 +216,25 @@ mod tests {
         executors.add("0", 2).unwrap();
         executors.add("1", 1).unwrap();
         for (task, launch) in [(0, 10), (1, 20), (2, 30)] {
-            assert!(executors.start("0", 7, task, launch).unwrap());
+            assert!(executors.start("0", 7, task, launch * SLACK).unwrap());
         }
-        assert!(!executors.start("0", 7, 2, 30).unwrap(), "it already runs");
-        assert_eq!(executors.end(1, 30).unwrap(), Some(Ran { worker: 2, launch: 20 }));
-        assert_eq!(executors.end(2, 40).unwrap(), Some(Ran { worker: 2, launch: 30 }));
-        assert_eq!(executors.end(0, 50).unwrap(), Some(Ran { worker: 1, launch: 10 }));
-        assert_eq!(executors.end(0, 50).unwrap(), None);
+        assert!(!executors.start("0", 7, 2, 30 * SLACK).unwrap(), "it already runs");
+        let ran = |worker, launch| Some(Ran { worker, launch: launch * SLACK });
+        assert_eq!(executors.end(1, 30 * SLACK).unwrap(), ran(2, 20));
+        assert_eq!(executors.end(2, 40 * SLACK).unwrap(), ran(2, 30));
+        assert_eq!(executors.end(0, 50 * SLACK).unwrap(), ran(1, 10));
+        assert_eq!(executors.end(0, 50 * SLACK).unwrap(), None);
         assert_eq!(executors.slots(), 3);
+    }
+
+    #[test]
+    fn a_launch_stamped_just_before_the_end_that_made_room_begins_at_that_end() {
+        let mut executors = Executors::default();
+        executors.add("0", 1).unwrap();
+        executors.start("0", 7, 0, 0).unwrap();
+        executors.start("0", 7, 1, 30 * SLACK - 1).unwrap();
+        executors.end(0, 30 * SLACK).unwrap();
+        assert_eq!(executors.end(1, 40 * SLACK).unwrap(), Some(Ran { worker: 1, launch: 30 * SLACK }));
     }
 
     #[test]
@@ -221,8 +243,8 @@ mod tests {
         executors.add("0", 1).unwrap();
         executors.start("0", 7, 0, 10).unwrap();
         executors.start("0", 7, 1, 11).unwrap();
-        assert_eq!(executors.end(1, 20).unwrap(), Some(Ran { worker: 2, launch: 11 }));
-        assert_eq!(executors.end(0, 20).unwrap(), Some(Ran { worker: 1, launch: 10 }));
+        assert_eq!(executors.end(1, 20 * SLACK).unwrap(), Some(Ran { worker: 2, launch: 11 }));
+        assert_eq!(executors.end(0, 20 * SLACK).unwrap(), Some(Ran { worker: 1, launch: 10 }));
     }
 
     #[test]

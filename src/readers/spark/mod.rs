@@ -252,18 +252,24 @@ impl<R: BufRead> Spark<R> {
 
     fn end(&mut self, event: &TaskEvent<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
         let info = &event.info;
+        self.name(event.stage, "", out)?;
         let full = |expected| (expected, "one more".to_owned());
         let finish = self.at(info.finish, oddities);
-        let ran = match self.executors.end(info.task, finish).map_err(full)? {
+        let fetching = Some(info.fetching).filter(|&at| at > 0).map(|at| self.at(at, oddities));
+        // Its core is free before the driver takes note of that.
+        let launch = self.at(info.launch, oddities);
+        let total = fetching.unwrap_or(finish).min(finish).saturating_sub(launch);
+        let measured = event.metrics.as_ref().map_or(total, TaskMetrics::measured).min(total);
+        let free_at = launch + before(total, measured) + measured;
+        let ran = match self.executors.end(info.task, free_at).map_err(full)? {
             Some(ran) => ran,
             None => {
                 oddities.count("ends of tasks that did not start");
                 self.start(event, out, oddities)?;
-                let Some(ran) = self.executors.end(info.task, finish).map_err(full)? else { return Ok(()) };
+                let Some(ran) = self.executors.end(info.task, free_at).map_err(full)? else { return Ok(()) };
                 ran
             }
         };
-        let fetching = Some(info.fetching).filter(|&at| at > 0).map(|at| self.at(at, oddities));
         if finish < ran.launch {
             oddities.count("tasks that finish before their launch");
         }
@@ -300,7 +306,7 @@ impl<R: BufRead> Spark<R> {
         if measured > total {
             oddities.count("tasks whose phases last longer than the task, cut at its end");
         }
-        let mut at = ran.launch + total.saturating_sub(measured) / 3;
+        let mut at = ran.launch + before(total, measured);
         let received = Message { at: Timestamp(at), ..self.message(stage, info.task, at, Channel::Launch, DRIVER, worker) };
         out.push(Record::Received(received));
         let phases = [
@@ -354,6 +360,11 @@ impl<R: BufRead> Spark<R> {
         self.driver.tell(horizon, out);
         self.executors.tell(horizon, out);
     }
+}
+
+/// How much of the time that the metrics of a task leave open lies before it.
+fn before(total: u64, measured: u64) -> u64 {
+    total.saturating_sub(measured) / 3
 }
 
 fn operator(stage: u64) -> OperatorId {
