@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
     after_help = "Start here:\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
-                        thalweg run --policy ds2          one policy, live\n  thalweg help run                  all about a command"
+                        thalweg run --policy ds2          one policy, live\n  thalweg analyze activity.log        what holds a job back\n  thalweg help run                  all about a command"
 )]
 struct Cli {
     #[command(subcommand)]

@@ -30,13 +30,16 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
         let _ = writeln!(text, "and {} more (--top)", parts.len() - top);
     }
     if let Some(most) = summary.operators().first() {
+        let rest = most.mean_ns - most.work_mean_ns - most.queueing_mean_ns;
         let _ = writeln!(
             text,
-            "\n{}: {} of the latency is charged to it, {} of its work on an epoch and {} of waiting behind its work on others.",
+            "\n{}: {} of the latency is charged to it: in the mean {} for its work on an epoch, {} of waiting behind its work on others, \
+             and {} because the source paused for it or the host was late.",
             names.operator(most.operator),
             percent(most.share),
             latency(most.work_mean_ns as u64),
-            latency(most.queueing_mean_ns as u64)
+            latency(most.queueing_mean_ns as u64),
+            latency(rest.max(0.0) as u64)
         );
     }
     text
@@ -99,7 +102,10 @@ mod tests {
         let text = epochs(&summary, &Names::default(), 5);
         let works = text.find("| op1 works ").unwrap_or_else(|| panic!("{text}"));
         assert!(works < text.find("| network channel4 ").unwrap_or_else(|| panic!("{text}")));
-        assert!(text.contains("| 75.0 % ") && text.contains("op1: 75.0 % of the latency is charged to it, 3.0 ms of its work"), "{text}");
+        assert!(
+            text.contains("| 75.0 % ") && text.contains("op1: 75.0 % of the latency is charged to it: in the mean 3.0 ms for its work"),
+            "{text}"
+        );
         assert!(epochs(&summary, &Names::default(), 1).contains("and 1 more (--top)"));
     }
 }
