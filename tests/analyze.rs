@@ -216,6 +216,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["a.log", "--export", "csv=none/x.csv"], "--export csv=none/x.csv: cannot be written: No such file"),
         (&["a.log", "--export", "csv=ok.csv", "--export", "json=."], "--export json=.: cannot be written"),
         (&["a.log", "--export", "csv=x", "--export", "json=x"], "x: expected a file of its own for each"),
+        (&["a.log", "--export", "csv=./a.log"], "./a.log: expected another name for what is written"),
         (&["a.log", "--plot", "lanes.pdf"], "--plot lanes.pdf: expected a name that ends in .svg or .png"),
         (&["a.log", "--plot", "none/lanes.svg"], "--plot none/lanes.svg: expected a file in a folder that exists"),
         (&[], "the following required arguments were not provided"),

@@ -112,6 +112,10 @@ impl Asked {
         if let Some(twice) = written.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(usage(anyhow!("{}: expected a file of its own for each --export and --plot, found it twice", twice[0].display())));
         }
+        let same = |a: &PathBuf, b: &PathBuf| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+        if let Some(input) = written.iter().find(|path| args.files.iter().any(|file| same(path, file))) {
+            return Err(usage(anyhow!("{}: expected another name for what is written, found that of a trace to be read", input.display())));
+        }
         Ok(Asked {
             files: args.files.clone(),
             window_text: args.window.trim().to_owned(),
