@@ -110,7 +110,8 @@ fn a_known_bottleneck_is_named_and_explained() {
     let printed = json(folder.path(), &["analyze", "a.log", "--by", "instance", "--json"]);
     let first = &printed["ranking"][0];
     assert_eq!((&first["name"], &first["entity"]["instance"]["index"]), (&Value::from("count[0]"), &Value::from(0)));
-    assert_eq!(first["first_in_windows"], serde_json::json!({ "participation": 5, "profile": 0, "path": 5 }));
+    // Only together are the auditors busier than this instance.
+    assert_eq!(first["first_in_windows"], serde_json::json!({ "participation": 5, "profile": 5, "path": 5 }));
     let wait = &printed["waits"][0];
     assert!(wait["ns"].as_u64().unwrap() > 0 && wait["count"].as_u64().unwrap() > 0, "{wait}");
     assert_eq!(printed["oddities"]["graph"]["unmatched_receipts"], 0);
