@@ -7,6 +7,7 @@ pub mod critical_path;
 pub mod dataflow;
 pub mod engine;
 pub mod experiment;
+pub mod export;
 pub mod id;
 pub mod metrics;
 pub mod migration;

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layer of every module of `src/`, those to come included. A path points to a smaller layer or into its own module.
-const LAYERS: [(&str, u32); 27] = [
+const LAYERS: [(&str, u32); 28] = [
     ("id", 0),
     ("time", 0),
     ("rate", 0),
@@ -30,6 +30,7 @@ const LAYERS: [(&str, u32); 27] = [
     ("sim", 8),
     ("readers", 8),
     ("experiment", 9),
+    ("export", 10),
     ("plot", 10),
     ("report", 10),
     ("cli", 11),

@@ -4,8 +4,10 @@
 //! with what a controller needs beside it: epochs, backpressure, samples of queues and bins.
 
 mod log;
+mod names;
 mod record;
 
 pub(crate) use log::VERSION as LOG_VERSION;
 pub use log::{LogError, LogReader, LogWriter};
+pub use names::Names;
 pub use record::{Activity, ActivityKind, ArrangementEvent, BinLoad, Lane, Message, MessageKind, Record};

@@ -3,6 +3,7 @@
 //! Standard output carries results, standard error everything else. Exit code 2 means that what was asked for is wrong (a
 //! flag, a file, a name), 1 that it was right and failed.
 
+mod analyze;
 mod completions;
 mod live;
 mod plot;
@@ -21,7 +22,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
     after_help = "Start here:\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
-                        thalweg run --policy ds2          one policy, live\n  thalweg help run                  all about a command"
+                        thalweg run --policy ds2          one policy, live\n  thalweg analyze activity.log        what holds a job back\n  thalweg help run                  all about a command"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -38,6 +39,8 @@ enum Command {
     Plot(plot::Args),
     /// Print the tables of recorded runs.
     Report(report::Args),
+    /// Find out what holds a job back, from the activity it recorded.
+    Analyze(analyze::Args),
     /// Print completions for your shell.
     Completions(completions::Args),
 }
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
+        Command::Analyze(args) => analyze::analyze(&args),
         Command::Completions(args) => completions::completions(&args),
     };
     match done {

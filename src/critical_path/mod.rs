@@ -8,6 +8,7 @@ mod participation;
 mod path;
 mod scaled;
 mod summary;
+mod trace;
 
 pub use epoch::{
     Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, OperatorLatency, PartLatency,
@@ -15,3 +16,4 @@ pub use epoch::{
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
 pub use summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary};
+pub use trace::{Firsts, TraceSummary};

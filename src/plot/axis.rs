@@ -42,6 +42,15 @@ impl Axis {
         Axis::up_to(largest(values), ticks, 0.0)
     }
 
+    /// From exactly `low` to exactly `high`, with about `ticks` labels; a little more than nothing if they are the same.
+    pub fn span(low: f64, high: f64, ticks: u32) -> Axis {
+        let high = if high > low { high } else { low + low.abs().max(1.0) * 1e-6 };
+        let step = round_step((high - low) / f64::from(ticks.max(1)));
+        let first = (low / step).ceil() as i64;
+        let ticks = (first..).map(|tick| tick as f64 * step).take_while(|&tick| tick <= high).take(100).collect();
+        Axis { low, high, spread: Spread::Linear, ticks }
+    }
+
     /// Whole decades around the positive ones of `values`, labelled at each power of ten.
     pub fn decades(values: impl Iterator<Item = f64>) -> Axis {
         let positive = values.filter(|value| value.is_finite() && *value > 0.0);
@@ -132,6 +141,8 @@ mod tests {
         assert_eq!(Axis::counts([36.0].into_iter(), 5).labels(), ["0", "10", "20", "30"]);
         assert_eq!(Axis::decades([0.004, 30.0].into_iter()).labels(), ["0.001", "0.01", "0.1", "1", "10", "100"]);
         assert_eq!(Axis::decades([0.0, 2e-9, 2e-5].into_iter()).labels(), ["10⁻⁹", "10⁻⁸", "10⁻⁷", "10⁻⁶", "10⁻⁵", "10⁻⁴"]);
+        assert_eq!(Axis::span(12.31, 12.58, 5).labels(), ["12.35", "12.40", "12.45", "12.50", "12.55"]);
+        assert_eq!(Axis::span(5.0, 5.0, 5).position(5.0), 0.0);
         assert_eq!(axis.position(0.0), 0.0);
         assert_eq!(axis.position(1e9), 1.0);
         assert_eq!(Axis::decades([0.1, 10.0].into_iter()).position(1.0), 0.5);

@@ -6,7 +6,7 @@
 use std::sync::Once;
 
 use plotters::coord::Shift;
-use plotters::element::{PathElement, Text};
+use plotters::element::{PathElement, Rectangle, Text};
 use plotters::prelude::{BLACK, DrawingArea, DrawingAreaErrorKind, DrawingBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle, register_font};
@@ -87,6 +87,14 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
             x += period;
         }
         Ok(())
+    }
+
+    /// A filled rectangle, up to and without its right and lower edge.
+    pub fn filled(&self, upper_left: Point, lower_right: Point, color: RGBColor) -> Drawn<DB> {
+        let ((left, top), (right, bottom)) = (pixel(upper_left), pixel(lower_right));
+        // On a bitmap, plotters fills the last row and column too.
+        let inside = i32::from(self.medium == Medium::Bitmap);
+        self.area.draw(&Rectangle::new([(left, top), (right - inside, bottom - inside)], color.filled()))
     }
 
     /// The outline of a rectangle, side by side: an SVG rectangle of plotters has no width of its stroke, and a bitmap

@@ -5,6 +5,8 @@
 
 mod axis;
 mod canvas;
+mod lane_sheet;
+mod lanes;
 mod palette;
 mod panel;
 mod ranking;
@@ -20,6 +22,7 @@ use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingA
 
 use canvas::{Canvas, Drawn, Medium};
 
+pub use lanes::{LaneFigure, LaneLabels};
 pub use ranking::ranking_figure;
 pub use timeline::{Column, Labels, timeline_figure};
 
@@ -41,6 +44,12 @@ pub enum PlotError {
         path: PathBuf,
         /// What the library said.
         why: String,
+    },
+    /// The name of a file says no format.
+    #[error("{}: expected a name that ends in .svg or .png", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
     },
     /// The file could not be written.
     #[error("{}: cannot be written: {source}", path.display())]
@@ -66,16 +75,31 @@ const PIXELS_PER_UNIT: u32 = 2;
 
 /// Writes `drawing` as `<stem>.svg` and `<stem>.png`, each under its name only once it is whole.
 fn write_figure(drawing: &impl Drawing, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
+    Ok(vec![write_svg(drawing, stem)?, write_png(drawing, stem)?])
+}
+
+/// Writes `drawing` as `path`, in the format that its extension says, under its name only once it is whole.
+fn write_one(drawing: &impl Drawing, path: &Path) -> Result<PathBuf, PlotError> {
+    let stem = path.with_extension("");
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => write_svg(drawing, &stem),
+        Some("png") => write_png(drawing, &stem),
+        _ => Err(PlotError::Format { path: path.to_owned() }),
+    }
+}
+
+fn write_svg(drawing: &impl Drawing, stem: &Path) -> Result<PathBuf, PlotError> {
     let size = drawing.size_px();
-    let svg = write_whole(stem, "svg", |partial, path| {
+    write_whole(stem, "svg", |partial, path| {
         let mut text = String::new();
         draw_on(SVGBackend::with_string(&mut text, size).into_drawing_area(), Medium::Svg, drawing, path)?;
         fs::write(partial, scaled_svg(&text, size)).map_err(|source| PlotError::Write { path: path.to_owned(), source })
-    })?;
-    let png = write_whole(stem, "png", |partial, path| {
-        draw_on(BitMapBackend::new(partial, size).into_drawing_area(), Medium::Bitmap, drawing, path)
-    })?;
-    Ok(vec![svg, png])
+    })
+}
+
+fn write_png(drawing: &impl Drawing, stem: &Path) -> Result<PathBuf, PlotError> {
+    let size = drawing.size_px();
+    write_whole(stem, "png", |partial, path| draw_on(BitMapBackend::new(partial, size).into_drawing_area(), Medium::Bitmap, drawing, path))
 }
 
 fn draw_on<DB: DrawingBackend>(area: DrawingArea<DB, Shift>, medium: Medium, drawing: &impl Drawing, path: &Path) -> Result<(), PlotError> {

@@ -14,6 +14,12 @@ pub const ACTION: RGBColor = RGBColor(0x99, 0x99, 0x99);
 pub const OFFERED: RGBColor = RGBColor(0xBB, 0xBB, 0xBB);
 /// What the job did.
 pub const ACHIEVED: RGBColor = RGBColor(0x00, 0x00, 0x00);
+/// What everything lies on.
+pub const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
+/// Waiting for a message: paler than any work.
+pub const WAIT: RGBColor = RGBColor(0xD9, 0xD9, 0xD9);
+/// Waiting for something outside.
+pub const OUTSIDE: RGBColor = RGBColor(0xF0, 0xE4, 0x42);
 /// Half of the records.
 pub const P50: RGBColor = RGBColor(0x56, 0xB4, 0xE9);
 /// The slowest hundredth.

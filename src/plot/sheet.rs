@@ -199,7 +199,7 @@ impl Drawing for Placed<'_> {
 }
 
 /// Entries in lines no wider than `width_px`.
-fn legend_lines(entries: &[Entry], width_px: f64) -> Vec<Vec<&Entry>> {
+pub fn legend_lines(entries: &[Entry], width_px: f64) -> Vec<Vec<&Entry>> {
     let mut lines: Vec<Vec<&Entry>> = Vec::new();
     let mut used = f64::INFINITY;
     for entry in entries {
@@ -221,7 +221,8 @@ fn entry_width(entry: &Entry) -> f64 {
     SWATCH * 1.25 + text_width(&entry.text, TEXT_EM) + PADDING * 1.5
 }
 
-fn draw_legend<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, entries: &[&Entry], (left, middle): Point) -> Drawn<DB> {
+/// Draws a line of entries from `left` on.
+pub fn draw_legend<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, entries: &[&Entry], (left, middle): Point) -> Drawn<DB> {
     let mut x = left;
     for entry in entries {
         match entry.mark {

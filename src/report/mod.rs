@@ -1,10 +1,16 @@
 //! Tables from recorded rows only; the same rows give the same text.
 
+mod bottleneck;
 mod comparison;
+mod epochs;
+mod explanation;
 mod ranking;
 mod spread;
 mod table;
 
+pub use bottleneck::{ranking, waits};
 pub use comparison::comparison;
+pub use epochs::{epochs, part_label};
+pub use explanation::explanation;
 pub use ranking::ranking_table;
 pub use spread::spread;

@@ -1,0 +1,157 @@
+//! Names of operators, instances, channels and lanes, as people know them.
+//!
+//! Learnt from the log itself. Whatever has no name goes by its number. Invariants: a label is one line of printable characters; two
+//! operators never have the same label; memory is bounded however many names a log holds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{ActivityKind, Lane, MessageKind, Record};
+use crate::id::{ChannelId, InstanceId, OperatorId};
+
+/// Operators or channels that are named, at most; further ones go by their numbers.
+const MOST_NAMES: usize = 1 << 16;
+/// Longer names are cut.
+const LONGEST_NAME: usize = 60;
+
+/// The names that a log gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    operators: BTreeMap<OperatorId, String>,
+    channels: BTreeMap<ChannelId, (OperatorId, OperatorId)>,
+    /// How many operators have a name.
+    uses: BTreeMap<String, u32>,
+}
+
+impl Names {
+    /// Learns from a record, if it names anything. A later name of the same number holds.
+    pub fn learn(&mut self, record: &Record) {
+        match record {
+            Record::Operator { operator, name } => self.name(*operator, name),
+            Record::Channel { channel, source, target } if self.channels.len() < MOST_NAMES || self.channels.contains_key(channel) => {
+                self.channels.insert(*channel, (*source, *target));
+            }
+            _ => {}
+        }
+    }
+
+    fn name(&mut self, operator: OperatorId, name: &str) {
+        let name = printable(name);
+        let known = self.operators.get(&operator);
+        if name.is_empty() || known == Some(&name) || (known.is_none() && self.operators.len() >= MOST_NAMES) {
+            return;
+        }
+        if let Some(uses) = known.and_then(|known| self.uses.get_mut(known)) {
+            *uses -= 1;
+        }
+        *self.uses.entry(name.clone()).or_default() += 1;
+        self.operators.insert(operator, name);
+    }
+
+    /// `count`, or `op7` if it has no name; `map (op7)` if others have the same.
+    pub fn operator(&self, operator: OperatorId) -> String {
+        match self.operators.get(&operator) {
+            Some(name) if self.uses.get(name).is_some_and(|&uses| uses > 1) => format!("{name} ({operator})"),
+            Some(name) => name.clone(),
+            None => operator.to_string(),
+        }
+    }
+
+    /// `count[3]`.
+    pub fn instance(&self, instance: InstanceId) -> String {
+        format!("{}[{}]", self.operator(instance.operator), instance.index)
+    }
+
+    /// `flatmap → count`, or `channel7` if its ends are not known.
+    pub fn channel(&self, channel: ChannelId) -> String {
+        match self.channels.get(&channel) {
+            Some((source, target)) => format!("{} → {}", self.operator(*source), self.operator(*target)),
+            None => channel.to_string(),
+        }
+    }
+
+    /// The operators that a channel connects, if the log says.
+    pub fn ends(&self, channel: ChannelId) -> Option<(OperatorId, OperatorId)> {
+        self.channels.get(&channel).copied()
+    }
+
+    /// `worker0`, or the instance that the lane belongs to.
+    pub fn lane(&self, lane: Lane) -> String {
+        match lane {
+            Lane::Worker(worker) => worker.to_string(),
+            Lane::Instance(instance) => self.instance(instance),
+        }
+    }
+}
+
+/// One line that fits into a table, whatever a log holds.
+fn printable(name: &str) -> String {
+    let line: String = name.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match line.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+impl fmt::Display for ActivityKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ActivityKind::Processing => "processing",
+            ActivityKind::Scheduling => "scheduling",
+            ActivityKind::Serialization => "serialization",
+            ActivityKind::Deserialization => "deserialization",
+            ActivityKind::ExternalWait => "external wait",
+            ActivityKind::Migration => "migration",
+            ActivityKind::Source => "source",
+            ActivityKind::Sink => "sink",
+        })
+    }
+}
+
+impl fmt::Display for MessageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MessageKind::Data => "data message",
+            MessageKind::Progress => "progress message",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::WorkerId;
+
+    fn operator(number: u32, name: &str) -> Record {
+        Record::Operator { operator: OperatorId(number), name: name.to_owned() }
+    }
+
+    #[test]
+    fn what_has_a_name_goes_by_it_and_the_rest_by_number() {
+        let mut names = Names::default();
+        names.learn(&operator(1, "flatmap"));
+        names.learn(&operator(2, "count"));
+        names.learn(&Record::Channel { channel: ChannelId(2), source: OperatorId(1), target: OperatorId(2) });
+        assert_eq!(names.operator(OperatorId(2)), "count");
+        assert_eq!(names.operator(OperatorId(7)), "op7");
+        assert_eq!(names.instance(InstanceId::new(OperatorId(2), 3)), "count[3]");
+        assert_eq!(names.channel(ChannelId(2)), "flatmap → count");
+        assert_eq!(names.channel(ChannelId(3)), "channel3");
+        assert_eq!(names.lane(Lane::Worker(WorkerId(1))), "worker1");
+        assert_eq!(names.lane(Lane::Instance(InstanceId::new(OperatorId(7), 0))), "op7[0]");
+    }
+
+    #[test]
+    fn equal_names_are_told_apart_and_odd_ones_made_printable() {
+        let mut names = Names::default();
+        names.learn(&operator(1, "Map"));
+        names.learn(&operator(2, "Map"));
+        names.learn(&operator(3, "a\u{1b}[31m\nb"));
+        names.learn(&operator(4, &"x".repeat(1000)));
+        assert_eq!((names.operator(OperatorId(1)), names.operator(OperatorId(2))), ("Map (op1)".into(), "Map (op2)".into()));
+        assert_eq!(names.operator(OperatorId(3)), "a [31m b");
+        assert_eq!(names.operator(OperatorId(4)).chars().count(), LONGEST_NAME + 1);
+        names.learn(&operator(2, "Filter"));
+        assert_eq!((names.operator(OperatorId(1)), names.operator(OperatorId(2))), ("Map".into(), "Filter".into()));
+    }
+}

@@ -1,0 +1,212 @@
+//! The arguments of `thalweg analyze`, each checked before anything is read.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use jiff::SignedDuration;
+
+use crate::cli::{Failure, usage};
+use crate::critical_path::By;
+use crate::export::Format;
+use crate::pag::GraphConfig;
+use crate::readers::{self, Trace};
+use crate::time::{Timestamp, Window};
+
+/// Find out what holds a job back, from the activity it recorded.
+///
+/// Each window of the trace becomes a graph of what every lane (a worker, or an instance with a capacity of its own) did and what it
+/// waited for. Every path through that graph is a chain of work and messages, each of which had to end for the next to begin. What most of
+/// the paths lead through holds the job back; what is merely busy does not. Beside it stand the conventional profile and one random path.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  thalweg run --policy hold --record --out slow && thalweg analyze slow/activity.log\n  \
+                        thalweg analyze slow/activity.log --by instance --window 500ms --json\n  \
+                        thalweg analyze slow/activity.log --export perfetto=trace.json --plot lanes.svg\n\n\
+                        Exit code 2: something was wrong with the arguments or a file; what came before damage was analysed all the same.")]
+pub(in crate::cli) struct Args {
+    /// Traces of one job: activity logs of 'run --record', or of another format.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Length of a window, such as 500ms, 1s or 2m.
+    #[arg(long, default_value = "1s", allow_hyphen_values = true)]
+    window: String,
+    /// By what to rank: operator, instance, activity, worker or channel.
+    #[arg(long, default_value = "operator")]
+    by: String,
+    /// Take the latency of each completed epoch apart, too, exactly to the nanosecond.
+    #[arg(long)]
+    epochs: bool,
+    /// Entries and waits to show.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    top: usize,
+    /// How far to look beyond a window to see how its waits end.
+    #[arg(long, default_value = "1s", allow_hyphen_values = true)]
+    lookahead: String,
+    /// Let paths lead through messages that lay in a queue while their receiver was busy, as SnailTrail does.
+    #[arg(long)]
+    through_queues: bool,
+    /// Leave out windows that end before; counted from the start of the run.
+    #[arg(long, allow_hyphen_values = true)]
+    from: Option<String>,
+    /// Leave out windows that begin later.
+    #[arg(long, allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Take the files for: thalweg, snailtrail, spark or timely; by default what their content shows.
+    #[arg(long)]
+    format: Option<String>,
+    /// Write the windows for another program: perfetto=F (opens in ui.perfetto.dev), dot=F, csv=F or json=F.
+    #[arg(long, value_name = "FORMAT=FILE")]
+    export: Vec<String>,
+    /// Draw what the lanes did, with the likeliest critical path, as FILE.svg or FILE.png; --from and --until choose the time.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Of an epoch that took longer, the beginning is not explained.
+const LONGEST_LATENCY: Duration = Duration::from_secs(60);
+
+/// What the arguments ask for.
+pub(super) struct Asked {
+    files: Vec<PathBuf>,
+    pub(super) window_text: String,
+    pub(super) graph: GraphConfig,
+    pub(super) by: By,
+    pub(super) epochs: bool,
+    pub(super) top: usize,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    format: Option<readers::Format>,
+    pub(super) exports: Vec<(Format, PathBuf)>,
+    pub(super) plot: Option<PathBuf>,
+    pub(super) json: bool,
+}
+
+impl Asked {
+    pub(super) fn of(args: &Args) -> Result<Asked, Failure> {
+        let window = length("window", &args.window)?;
+        if window.is_zero() {
+            return Err(usage(anyhow!("--window: expected more than 0, found '{}'", args.window)));
+        }
+        let lookahead = length("lookahead", &args.lookahead)?;
+        let instant = |name: &str, text: &Option<String>, otherwise| match text {
+            Some(text) => length(name, text).map(|length| Timestamp::ZERO + length),
+            None => Ok(otherwise),
+        };
+        let (from, until) = (instant("from", &args.from, Timestamp::ZERO)?, instant("until", &args.until, Timestamp(u64::MAX))?);
+        if from >= until {
+            return Err(usage(anyhow!("--until: expected more than --from ({from}), found {until}")));
+        }
+        if args.top == 0 {
+            return Err(usage(anyhow!("--top: expected at least 1, found 0")));
+        }
+        let exports = args.export.iter().map(|text| export(text)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(path) = &args.plot {
+            check_plot(path)?;
+        }
+        let mut written: Vec<&PathBuf> = exports.iter().map(|(_, path)| path).chain(&args.plot).collect();
+        written.sort();
+        if let Some(twice) = written.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(usage(anyhow!("{}: expected a file of its own for each --export and --plot, found it twice", twice[0].display())));
+        }
+        let same = |a: &PathBuf, b: &PathBuf| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+        if let Some(input) = written.iter().find(|path| args.files.iter().any(|file| same(path, file))) {
+            return Err(usage(anyhow!("{}: expected another name for what is written, found that of a trace to be read", input.display())));
+        }
+        Ok(Asked {
+            files: args.files.clone(),
+            window_text: args.window.trim().to_owned(),
+            graph: GraphConfig {
+                lookahead,
+                through_queues: args.through_queues,
+                history: if args.epochs { LONGEST_LATENCY } else { Duration::ZERO },
+                ..GraphConfig::new(window)
+            },
+            by: by(&args.by)?,
+            epochs: args.epochs,
+            top: args.top,
+            from,
+            until,
+            format: args.format.as_deref().map(format).transpose()?,
+            exports,
+            plot: args.plot.clone(),
+            json: args.json,
+        })
+    }
+
+    pub(super) fn open(&self) -> Result<Trace, Failure> {
+        let opened = match self.format {
+            Some(format) => readers::open_as(&self.files, format),
+            None => readers::open(&self.files),
+        };
+        opened.map_err(usage)
+    }
+
+    /// The stretch of time that was asked for, if one was.
+    pub(super) fn stretch(&self) -> Option<Window> {
+        let asked = self.from > Timestamp::ZERO || self.until < Timestamp(u64::MAX);
+        asked.then_some(Window { start: self.from, end: self.until })
+    }
+
+    pub(super) fn files_text(&self) -> String {
+        match &self.files[..] {
+            [one] => one.display().to_string(),
+            several => format!("{} files", several.len()),
+        }
+    }
+}
+
+fn length(name: &str, text: &str) -> Result<Duration, Failure> {
+    let parsed = SignedDuration::from_str(text.trim()).ok().and_then(|length| Duration::try_from(length).ok());
+    let fits = parsed.filter(|length| length.as_nanos() < u128::from(u64::MAX));
+    fits.ok_or_else(|| usage(anyhow!("--{name}: expected a length of time such as 500ms, 1s or 2m, found '{text}'")))
+}
+
+fn by(text: &str) -> Result<By, Failure> {
+    Ok(match text {
+        "operator" => By::Operator,
+        "instance" => By::Instance,
+        "activity" => By::Activity,
+        "worker" => By::Worker,
+        "channel" => By::Channel,
+        _ => {
+            return Err(usage(anyhow!("--by: expected one of 'operator', 'instance', 'activity', 'worker' and 'channel', found '{text}'")));
+        }
+    })
+}
+
+fn format(text: &str) -> Result<readers::Format, Failure> {
+    Ok(match text {
+        "thalweg" => readers::Format::ActivityLog,
+        "snailtrail" => readers::Format::Snailtrail,
+        "spark" => readers::Format::Spark,
+        "timely" => readers::Format::TimelyText,
+        _ => return Err(usage(anyhow!("--format: expected one of 'thalweg', 'snailtrail', 'spark' and 'timely', found '{text}'"))),
+    })
+}
+
+fn export(text: &str) -> Result<(Format, PathBuf), Failure> {
+    let Some((format, path)) = text.split_once('=').filter(|(_, path)| !path.is_empty()) else {
+        return Err(usage(anyhow!("--export: expected FORMAT=FILE such as perfetto=trace.json, found '{text}'")));
+    };
+    let format = format.parse().map_err(|why| usage(anyhow!("--export: {why}")))?;
+    Ok((format, PathBuf::from(path)))
+}
+
+/// The figure is drawn at the very end; what can be known to be wrong with its name is said before.
+fn check_plot(path: &std::path::Path) -> Result<(), Failure> {
+    let wrong = |what: &str| usage(anyhow!("--plot {}: expected {what}", path.display()));
+    if !path.extension().is_some_and(|extension| extension == "svg" || extension == "png") {
+        return Err(wrong("a name that ends in .svg or .png"));
+    }
+    if path.is_dir() {
+        return Err(wrong("a file, found a folder"));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(wrong("a file in a folder that exists")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,219 @@
+//! Participations of many windows as one: what held the job back over a whole trace.
+//!
+//! Shares are averaged over windows, each weighed by its length. Memory depends on how many lanes and subjects there are, not on how
+//! many windows.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary};
+use crate::activity::{Lane, Names};
+use crate::id::{ChannelId, InstanceId};
+use crate::time::{Timestamp, Window};
+
+/// In how many windows each measure ranked an entry first. Windows without a path count for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firsts {
+    /// By critical participation.
+    pub participation: u64,
+    /// By the conventional profile.
+    pub profile: u64,
+    /// By the random path.
+    pub path: u64,
+}
+
+/// Who waited for whom, by which channel, and for what he did.
+type Pattern = (Lane, ChannelId, Lane, Option<InstanceId>);
+
+/// The sum of the windows of a trace.
+#[derive(Clone, Debug, Default)]
+pub struct TraceSummary {
+    by: By,
+    windows: u64,
+    /// Windows through which no path leads.
+    without_path: u64,
+    first_start: Option<Timestamp>,
+    last_end: Timestamp,
+    /// Length of all windows, in ns.
+    length_ns: f64,
+    /// Participations times the windows' lengths, in ns.
+    rows: BTreeMap<(Lane, Subject), Row>,
+    waits: BTreeMap<Pattern, (u64, u64)>,
+    firsts: BTreeMap<Entity, Firsts>,
+    log2_paths: f64,
+}
+
+impl TraceSummary {
+    /// Of no window yet; [`firsts`](Self::firsts) will count by `by`.
+    pub fn new(by: By) -> TraceSummary {
+        TraceSummary { by, ..TraceSummary::default() }
+    }
+
+    /// Adds a window; gives its ranking.
+    pub fn push(&mut self, window: &WindowSummary) -> Vec<Entry> {
+        let length = window.window.length().as_nanos() as f64;
+        self.windows += 1;
+        self.length_ns += length;
+        self.first_start.get_or_insert(window.window.start);
+        self.last_end = self.last_end.max(window.window.end);
+        self.log2_paths = self.log2_paths.max(window.log2_paths.unwrap_or_default());
+        for row in &window.rows {
+            let empty = Row { participation: 0.0, ns: 0, path_ns: 0, count: 0, ..*row };
+            let sum = self.rows.entry((row.lane, row.subject)).or_insert(empty);
+            sum.participation += row.participation * length;
+            sum.ns += row.ns;
+            sum.path_ns += row.path_ns;
+            sum.count += row.count;
+        }
+        for wait in &window.waits {
+            let sum = self.waits.entry((wait.lane, wait.channel, wait.from, wait.cause)).or_default();
+            *sum = (sum.0 + wait.count, sum.1 + wait.ns);
+        }
+        let ranking = window.ranking(self.by);
+        if window.log2_paths.is_none() {
+            self.without_path += 1;
+            return ranking;
+        }
+        let mut count = |measure: fn(&Entry) -> f64, add: fn(&mut Firsts)| {
+            // The earlier of two that are equal, as in the ranking.
+            let first = ranking.iter().rev().max_by(|a, b| measure(a).total_cmp(&measure(b)));
+            if let Some(entry) = first.filter(|entry| measure(entry) > 0.0) {
+                add(self.firsts.entry(entry.entity).or_default());
+            }
+        };
+        count(|entry| entry.participation, |firsts| firsts.participation += 1);
+        count(Entry::profile_of_work, |firsts| firsts.profile += 1);
+        count(|entry| entry.path, |firsts| firsts.path += 1);
+        ranking
+    }
+
+    /// Windows added.
+    pub fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    /// Windows of these through which no path leads: their participations are 0.
+    pub fn without_path(&self) -> u64 {
+        self.without_path
+    }
+
+    /// From the first window's start to the last one's end; windows in which nothing happened lie between.
+    pub fn span(&self) -> Window {
+        Window { start: self.first_start.unwrap_or_default(), end: self.last_end }
+    }
+
+    /// Logarithm to the base 2 of the largest number of paths of a window.
+    pub fn log2_paths(&self) -> f64 {
+        self.log2_paths
+    }
+
+    /// What [`firsts`](Self::firsts) count by.
+    pub fn by(&self) -> By {
+        self.by
+    }
+
+    /// In how many windows each measure ranked `entity` first.
+    pub fn firsts(&self, entity: Entity) -> Firsts {
+        self.firsts.get(&entity).copied().unwrap_or_default()
+    }
+
+    /// Rows of the whole trace; shares are of the length of all windows together.
+    pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        let length = self.length_ns.max(1.0);
+        self.rows.values().map(move |row| Row { participation: row.participation / length, ..*row })
+    }
+
+    /// The ranking of the whole trace, the highest participation first.
+    pub fn ranking(&self, by: By) -> Vec<Entry> {
+        let window = Window { start: Timestamp::ZERO, end: Timestamp(self.length_ns.max(1.0) as u64) };
+        let whole = WindowSummary { window, participation_sum: 0.0, log2_paths: None, rows: self.rows().collect(), waits: Vec::new() };
+        whole.ranking(by)
+    }
+
+    /// Wait patterns of the whole trace, the longest first. A wait that several windows share counts once in each of them.
+    pub fn waits(&self) -> Vec<WaitPattern> {
+        let pattern =
+            |(&(lane, channel, from, cause), &(count, ns)): (&Pattern, &(u64, u64))| WaitPattern { lane, channel, from, cause, count, ns };
+        let mut waits: Vec<WaitPattern> = self.waits.iter().map(pattern).collect();
+        waits.sort_by_key(|wait| Reverse(wait.ns));
+        waits
+    }
+}
+
+impl Entry {
+    /// The conventional profile, which knows work only: 0 for messages and for time of which the log tells nothing.
+    fn profile_of_work(&self) -> f64 {
+        if self.entity.is_work() { self.profile } else { 0.0 }
+    }
+}
+
+impl Entity {
+    /// Whether it is time that somebody worked, so that a conventional profile knows it.
+    pub fn is_work(self) -> bool {
+        !matches!(self, Entity::Messages(_) | Entity::Channel(_) | Entity::Unknown)
+    }
+
+    /// What people call it: `count`, `count[3]`, `count waits outside`, `channel flatmap → count`, `unknown`.
+    pub fn label(self, names: &Names) -> String {
+        match self {
+            Entity::Operator(operator) => names.operator(operator),
+            Entity::Instance(instance) => names.instance(instance),
+            Entity::Outside(operator) => format!("{} waits outside", names.operator(operator)),
+            Entity::Activity(kind) => kind.to_string(),
+            Entity::Messages(kind) => format!("{kind}s"),
+            Entity::Lane(lane) => names.lane(lane),
+            Entity::Channel(channel) if names.ends(channel).is_some() => format!("channel {}", names.channel(channel)),
+            Entity::Channel(channel) => names.channel(channel),
+            Entity::Unknown => "unknown".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::ActivityKind;
+    use crate::id::{OperatorId, WorkerId};
+
+    const LANE: Lane = Lane::Worker(WorkerId(0));
+
+    fn row(operator: u32, participation: f64, ns: u64) -> Row {
+        let subject = Subject::Work(ActivityKind::Processing, InstanceId::new(OperatorId(operator), 0));
+        Row { lane: LANE, subject, participation, ns, path_ns: ns / 2, count: 1 }
+    }
+
+    fn window(start: u64, end: u64, rows: Vec<Row>) -> WindowSummary {
+        let wait = WaitPattern { lane: LANE, channel: ChannelId(1), from: LANE, cause: None, count: 2, ns: start + 1 };
+        let window = Window { start: Timestamp(start), end: Timestamp(end) };
+        let log2_paths = (!rows.is_empty()).then_some(3.0);
+        let participation_sum = rows.iter().map(|row| row.participation).sum();
+        WindowSummary { window, participation_sum, log2_paths, rows, waits: vec![wait] }
+    }
+
+    #[test]
+    fn windows_weigh_as_much_as_they_are_long() {
+        let mut trace = TraceSummary::new(By::Operator);
+        trace.push(&window(0, 100, vec![row(1, 1.0, 100), row(2, 0.0, 300)]));
+        trace.push(&window(100, 400, vec![row(2, 1.0, 300)]));
+        trace.push(&window(500, 500, Vec::new()));
+        let ranking = trace.ranking(By::Operator);
+        let found: Vec<_> = ranking.iter().map(|entry| (entry.entity, entry.participation, entry.profile, entry.path)).collect();
+        let operator = |number| Entity::Operator(OperatorId(number));
+        assert_eq!(found, [(operator(2), 0.75, 1.5, 0.75), (operator(1), 0.25, 0.25, 0.125)]);
+        assert_eq!(trace.firsts(operator(1)), Firsts { participation: 1, profile: 0, path: 0 });
+        assert_eq!(trace.firsts(operator(2)), Firsts { participation: 1, profile: 2, path: 2 });
+        assert_eq!((trace.windows(), trace.without_path(), trace.span().end.0), (3, 1, 500));
+        assert_eq!(trace.waits().iter().map(|wait| (wait.count, wait.ns)).collect::<Vec<_>>(), [(6, 1 + 101 + 501)]);
+    }
+
+    #[test]
+    fn entries_have_names() {
+        let mut names = Names::default();
+        names.learn(&crate::activity::Record::Operator { operator: OperatorId(2), name: "count".into() });
+        assert_eq!(Entity::Outside(OperatorId(2)).label(&names), "count waits outside");
+        assert_eq!(Entity::Channel(ChannelId(4)).label(&names), "channel4");
+        assert_eq!(Entity::Unknown.label(&names), "unknown");
+    }
+}

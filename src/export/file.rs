@@ -1,0 +1,54 @@
+//! A file that is written bit by bit and has its name only when it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Written under a name beside the final one; removed when it is dropped before it is finished.
+pub(super) struct WholeFile {
+    path: PathBuf,
+    partial: PathBuf,
+    /// Nothing once it is finished.
+    file: Option<BufWriter<File>>,
+}
+
+impl WholeFile {
+    pub(super) fn create(path: &Path) -> io::Result<WholeFile> {
+        if path.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        let name = path.file_name().ok_or_else(|| io::Error::other("expected the name of a file"))?.to_string_lossy();
+        // The same folder, since a rename is atomic only within one file system; the process, since two may write at once.
+        let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+        let file = Some(BufWriter::new(File::create_new(&partial)?));
+        Ok(WholeFile { path: path.to_owned(), partial, file })
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        // An early return drops what is left, which removes the file.
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.flush()?;
+        fs::rename(&self.partial, &self.path)?;
+        self.file = None;
+        Ok(())
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_mut().map_or(Ok(0), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), BufWriter::flush)
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // Nobody is left to tell.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}

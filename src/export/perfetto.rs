@@ -1,0 +1,175 @@
+//! Chrome's trace events, as <https://ui.perfetto.dev> opens them.
+//!
+//! A process a worker, or an operator whose instances have lanes of their own; a thread a lane; a slice a piece, waits included; an arrow
+//! a message. The likeliest critical path stands as a process of its own at the top, one slice after the other, and its slices on the
+//! lanes have the category `critical`. Times are microseconds with nanoseconds behind the point. Gaps and silence are left white.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::{View, Writer};
+use crate::activity::{Lane, Names};
+use crate::critical_path::PathStep;
+use crate::pag::PieceKind;
+use crate::time::{Epoch, Timestamp};
+
+/// The process of the critical path.
+const PATH_PROCESS: u64 = 1;
+/// Workers follow it.
+const FIRST_WORKER: u64 = 2;
+/// Operators follow any number of workers.
+const FIRST_OPERATOR: u64 = 1 << 33;
+
+/// Writes trace events.
+#[derive(Default)]
+pub(super) struct Perfetto {
+    /// Lanes that have an event, with their numbers.
+    lanes: BTreeMap<Lane, u64>,
+    /// Arrows so far.
+    arrows: u64,
+    /// Messages that cross a window's edge.
+    without_arrow: u64,
+    has_events: bool,
+}
+
+impl Perfetto {
+    fn event(&mut self, out: &mut dyn Write, event: &Value) -> io::Result<()> {
+        out.write_all(if self.has_events { b",\n" } else { b"\n" })?;
+        self.has_events = true;
+        serde_json::to_writer(out, event)?;
+        Ok(())
+    }
+
+    /// Process and thread of a lane.
+    fn place(&mut self, lane: Lane) -> (u64, u64) {
+        let next = self.lanes.len() as u64 + 1;
+        (process(lane), *self.lanes.entry(lane).or_insert(next))
+    }
+
+    fn path(&mut self, out: &mut dyn Write, view: &View<'_>) -> io::Result<()> {
+        // Pieces that follow each other and are the same to a reader are one slice.
+        let mut slices: Vec<(Timestamp, Timestamp, String, Lane)> = Vec::new();
+        for step in view.path {
+            let (start, end, label, lane) = match *step {
+                PathStep::Piece(number) => {
+                    let piece = &view.graph.pieces[number as usize];
+                    let lane = view.graph.ranges.partition_point(|range| range.pieces.end <= number);
+                    (piece.start, piece.end, view.piece_label(piece), view.graph.lanes[lane])
+                }
+                PathStep::Message(number) => {
+                    let edge = &view.graph.messages[number as usize];
+                    (edge.start, edge.end, view.message_label(edge), view.lane(edge.from_lane))
+                }
+            };
+            match slices.last_mut() {
+                Some(last) if last.2 == label && last.3 == lane && last.1 == start => last.1 = end,
+                _ if start == end => {}
+                _ => slices.push((start, end, label, lane)),
+            }
+        }
+        for (start, end, label, lane) in slices {
+            let args = json!({ "lane": view.names.lane(lane) });
+            let event = json!({ "ph": "X", "name": label, "cat": "critical", "pid": PATH_PROCESS, "tid": 1,
+                "ts": micros(start.0), "dur": micros(end.0 - start.0), "args": args });
+            self.event(out, &event)?;
+        }
+        Ok(())
+    }
+}
+
+impl Writer for Perfetto {
+    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")
+    }
+
+    fn window(&mut self, out: &mut dyn Write, view: &View<'_>) -> io::Result<()> {
+        let (pieces_on_path, messages_on_path) = view.on_path();
+        self.path(out, view)?;
+        for (lane, range) in view.graph.lanes.iter().zip(&view.graph.ranges) {
+            for number in range.pieces.clone() {
+                let piece = &view.graph.pieces[number as usize];
+                let mut args = json!({ "participation": view.participation.segments[piece.segment as usize] });
+                let category = match piece.kind {
+                    PieceKind::Gap | PieceKind::Silence => continue,
+                    PieceKind::Wait { .. } => "wait".to_owned(),
+                    PieceKind::Work { kind, epoch, .. } => {
+                        if epoch != Epoch::UNKNOWN {
+                            args["epoch"] = json!(epoch.0);
+                        }
+                        kind.to_string()
+                    }
+                };
+                let category = if pieces_on_path[number as usize] { format!("{category},critical") } else { category };
+                let (pid, tid) = self.place(*lane);
+                let event = json!({ "ph": "X", "name": view.piece_label(piece), "cat": category, "pid": pid, "tid": tid,
+                    "ts": micros(piece.start.0), "dur": micros(piece.end.0 - piece.start.0), "args": args });
+                self.event(out, &event)?;
+            }
+        }
+        for (number, edge) in view.graph.messages.iter().enumerate() {
+            let (Some(from), Some(_)) = (edge.from, edge.to) else {
+                self.without_arrow += 1;
+                continue;
+            };
+            self.arrows += 1;
+            let category = match (messages_on_path[number], edge.blocked) {
+                (true, _) => "message,critical",
+                (false, true) => "message,queued",
+                (false, false) => "message",
+            };
+            // An arrow belongs to the slice that holds its end: the work before the point, not what follows it.
+            let sent = match view.graph.point_pieces[from as usize] {
+                Some(piece) if view.graph.pieces[piece as usize].end == edge.start => edge.start.0 - 1,
+                _ => edge.start.0,
+            };
+            let args = json!({ "participation": view.participation.messages[number] });
+            for (phase, lane, at) in [("s", edge.from_lane, sent), ("f", edge.to_lane, edge.end.0)] {
+                let (pid, tid) = self.place(view.lane(lane));
+                let mut event = json!({ "ph": phase, "name": view.message_label(edge), "cat": category, "id": self.arrows,
+                    "pid": pid, "tid": tid, "ts": micros(at), "args": args });
+                if phase == "f" {
+                    event["bp"] = json!("e");
+                }
+                self.event(out, &event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut dyn Write, names: &Names) -> io::Result<Option<String>> {
+        let mut named = vec![
+            json!({ "ph": "M", "name": "process_name", "pid": PATH_PROCESS, "args": { "name": "critical path" } }),
+            json!({ "ph": "M", "name": "process_sort_index", "pid": PATH_PROCESS, "args": { "sort_index": -1 } }),
+            json!({ "ph": "M", "name": "thread_name", "pid": PATH_PROCESS, "tid": 1, "args": { "name": "likeliest path of each window" } }),
+        ];
+        for (lane, tid) in &self.lanes {
+            let pid = process(*lane);
+            let of = match lane {
+                Lane::Worker(worker) => worker.to_string(),
+                Lane::Instance(instance) => names.operator(instance.operator),
+            };
+            named.push(json!({ "ph": "M", "name": "process_name", "pid": pid, "args": { "name": of } }));
+            named.push(json!({ "ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": { "name": names.lane(*lane) } }));
+        }
+        for event in &named {
+            self.event(out, event)?;
+        }
+        out.write_all(b"\n]}\n")?;
+        let crossing = self.without_arrow;
+        Ok((crossing > 0).then(|| format!("{crossing} messages that cross the edge of a window have no arrow")))
+    }
+}
+
+fn process(lane: Lane) -> u64 {
+    match lane {
+        Lane::Worker(worker) => FIRST_WORKER + u64::from(worker.0),
+        Lane::Instance(instance) => FIRST_OPERATOR + u64::from(instance.operator.0),
+    }
+}
+
+/// Microseconds, exact to the nanosecond for the first hundred days.
+fn micros(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}

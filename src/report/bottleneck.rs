@@ -1,0 +1,66 @@
+//! What held a job back, as tables: the ranking of a trace and its longest waits.
+
+use std::fmt::Write as _;
+
+use super::table::{UNKNOWN, latency, table};
+use crate::activity::Names;
+use crate::critical_path::{By, TraceSummary};
+
+/// The ranking of `trace`, its first `top` entries.
+pub fn ranking(trace: &TraceSummary, names: &Names, top: usize) -> String {
+    let entries = trace.ranking(trace.by());
+    let windows = trace.windows() - trace.without_path();
+    let line = |(place, entry): (usize, &crate::critical_path::Entry)| {
+        let firsts = trace.firsts(entry.entity);
+        let work = entry.entity.is_work();
+        [
+            (place + 1).to_string(),
+            entry.entity.label(names),
+            percent(entry.participation),
+            if work { percent(entry.profile) } else { UNKNOWN.to_owned() },
+            percent(entry.path),
+            format!("{} of {windows}", firsts.participation),
+            if work { format!("{} of {windows}", firsts.profile) } else { UNKNOWN.to_owned() },
+        ]
+    };
+    let lines: Vec<[String; 7]> = entries.iter().take(top).enumerate().map(line).collect();
+    let what = match trace.by() {
+        By::Operator => "operator",
+        By::Instance => "instance",
+        By::Activity => "activity",
+        By::Worker => "worker or lane",
+        By::Channel => "channel",
+    };
+    let header = ["", what, "on critical paths", "profile", "one random path", "first", "first in profile"];
+    let mut text = table(&header, &lines);
+    if entries.len() > top {
+        let _ = writeln!(text, "and {} more (--top)", entries.len() - top);
+    }
+    text
+}
+
+/// The longest waits of `trace`, the first `top` of them; empty if nobody waited.
+pub fn waits(trace: &TraceSummary, names: &Names, top: usize) -> String {
+    let waits = trace.waits();
+    let line = |wait: &crate::critical_path::WaitPattern| {
+        [
+            names.lane(wait.lane),
+            names.lane(wait.from),
+            names.channel(wait.channel),
+            wait.cause.map_or(UNKNOWN.to_owned(), |cause| names.instance(cause)),
+            latency(wait.ns),
+            wait.count.to_string(),
+            latency(wait.ns / wait.count.max(1)),
+        ]
+    };
+    let lines: Vec<[String; 7]> = waits.iter().take(top).map(line).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    table(&["who waits", "for", "by channel", "which was doing", "together", "times", "mean"], &lines)
+}
+
+/// A share of the time.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}

@@ -1,0 +1,111 @@
+//! Of what the latency of epochs consists, as a table and a sentence.
+
+use std::fmt::Write as _;
+
+use super::bottleneck::percent;
+use super::table::{UNKNOWN, latency, table};
+use crate::activity::Names;
+use crate::critical_path::{EpochPart, EpochPieceKind, EpochSummary};
+
+/// The largest `top` parts of the epochs' latency, with a sentence on who is charged most; says so if no epoch was completed.
+pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
+    if summary.epochs() == 0 {
+        return "No epoch was opened and completed in this time: there is no latency to take apart.\n".to_owned();
+    }
+    let parts = summary.parts();
+    let line = |part: &crate::critical_path::PartLatency| {
+        [part_label(&part.part, names), percent(part.share), latency(part.mean_ns as u64), latency(part.p50_ns), latency(part.p99_ns)]
+    };
+    let lines: Vec<[String; 5]> = parts.iter().take(top).map(line).collect();
+    let quantile = |share| summary.quantile(share).map_or(UNKNOWN.to_owned(), |time| latency(time.as_nanos() as u64));
+    let mut text = format!(
+        "Latency of {} epochs: mean {}, median {}, 99th percentile {}. It consists of:\n\n{}",
+        summary.epochs(),
+        latency(summary.mean_ns() as u64),
+        quantile(0.5),
+        quantile(0.99),
+        table(&["part", "share", "mean", "median", "99th percentile"], &lines)
+    );
+    if parts.len() > top {
+        let _ = writeln!(text, "and {} more (--top)", parts.len() - top);
+    }
+    if let Some(most) = summary.operators().first() {
+        let rest = most.mean_ns - most.work_mean_ns - most.queueing_mean_ns;
+        let _ = writeln!(
+            text,
+            "\n{}: {} of the latency is charged to it: in the mean {} for its work on an epoch, {} of waiting behind its work on others, \
+             and {} because the source paused for it or the host was late.",
+            names.operator(most.operator),
+            percent(most.share),
+            latency(most.work_mean_ns as u64),
+            latency(most.queueing_mean_ns as u64),
+            latency(rest.max(0.0) as u64)
+        );
+    }
+    text
+}
+
+/// What people call a part of the latency: `count works`, `flatmap queues behind count`, `network flatmap → count`.
+pub fn part_label(part: &EpochPart, names: &Names) -> String {
+    let what = match part.kind {
+        EpochPieceKind::Processing => "works",
+        EpochPieceKind::Scheduling => "is held up by the host",
+        EpochPieceKind::Serialization => "serializes",
+        EpochPieceKind::Deserialization => "deserializes",
+        EpochPieceKind::ExternalWait => "waits outside",
+        EpochPieceKind::Migration => "gives bins away",
+        EpochPieceKind::Queueing => "queues",
+        EpochPieceKind::Release => "has results that are not given out yet",
+        EpochPieceKind::Network => "network",
+        EpochPieceKind::Progress => "word of progress",
+        EpochPieceKind::SourceDelay => "is late to emit what is due",
+        EpochPieceKind::Backpressure => "makes the source pause",
+        EpochPieceKind::Unknown => "unknown",
+    };
+    let mut label = part.operator.map_or(String::new(), |operator| format!("{} ", names.operator(operator)));
+    label.push_str(what);
+    if let Some(behind) = part.behind {
+        // Records of an epoch usually wait behind those of earlier epochs at the same operator.
+        let behind = if part.operator == Some(behind) { "its other epochs".to_owned() } else { names.operator(behind) };
+        let _ = write!(label, " behind {behind}");
+    }
+    if let Some(channel) = part.channel {
+        let _ = write!(label, " {}", names.channel(channel));
+    }
+    label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::critical_path::{EpochPath, EpochPiece};
+    use crate::id::{ChannelId, InstanceId, OperatorId};
+    use crate::time::{Epoch, Timestamp};
+
+    #[test]
+    fn parts_are_named_and_ranked() {
+        assert!(epochs(&EpochSummary::default(), &Names::default(), 5).starts_with("No epoch was opened"));
+        let piece = |kind, operator: Option<u32>, channel: Option<u32>, start, end| EpochPiece {
+            kind,
+            instance: operator.map(|operator| InstanceId::new(OperatorId(operator), 0)),
+            behind: None,
+            channel: channel.map(ChannelId),
+            start: Timestamp(start),
+            end: Timestamp(end),
+        };
+        let pieces = vec![
+            piece(EpochPieceKind::Network, None, Some(4), 0, 1_000_000),
+            piece(EpochPieceKind::Processing, Some(1), None, 1_000_000, 4_000_000),
+        ];
+        let mut summary = EpochSummary::default();
+        summary.add(&EpochPath { epoch: Epoch(1), due: Timestamp(0), completed: Timestamp(4_000_000), pieces });
+        let text = epochs(&summary, &Names::default(), 5);
+        let works = text.find("| op1 works ").unwrap_or_else(|| panic!("{text}"));
+        assert!(works < text.find("| network channel4 ").unwrap_or_else(|| panic!("{text}")));
+        assert!(
+            text.contains("| 75.0 % ") && text.contains("op1: 75.0 % of the latency is charged to it: in the mean 3.0 ms for its work"),
+            "{text}"
+        );
+        assert!(epochs(&summary, &Names::default(), 1).contains("and 1 more (--top)"));
+    }
+}
