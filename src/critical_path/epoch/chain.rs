@@ -98,7 +98,9 @@ impl<'a> Chains<'a> {
         let (mut at, mut works, mut reached) = (at, works, u64::MAX);
         loop {
             let step = at.of(self.graph);
-            reached = reached.min(step.map_or(u64::MAX, |step| step.end));
+            // Work is counted by then, so a break behind it is where it begins.
+            let breaks_at = |step: &Step| if matches!(step.kind, StepKind::Work(_)) { step.start } else { step.end };
+            reached = reached.min(step.map_or(u64::MAX, breaks_at));
             let Some(link) = step.and_then(|step| self.link(at, step, &mut works, branches)) else {
                 return (reached.saturating_sub(self.due), works);
             };
