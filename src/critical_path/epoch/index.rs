@@ -69,8 +69,9 @@ impl Places {
         self.places.get(index).copied().filter(|place| place.lane == lane)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
-        self.places.iter().copied()
+    /// On each lane the last one that satisfies `holds`.
+    pub(super) fn last_by_lane(&self, holds: impl Fn(Place) -> bool) -> impl Iterator<Item = Place> {
+        self.places.chunk_by(|a, b| a.lane == b.lane).filter_map(move |lane| lane.iter().rev().copied().find(|&place| holds(place)))
     }
 }
 
