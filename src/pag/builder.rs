@@ -1,15 +1,20 @@
 //! From records to the graphs of consecutive windows.
 
+// Numbers of lanes are looked up, never walked: the order of the table shows nowhere.
+#![allow(clippy::disallowed_types)]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::clocks::Clocks;
+use super::completions::Completions;
 use super::lane::{Lane as LaneState, Rules, Step};
 use super::messages::{Messages, NONE};
 use super::window::{MessageEdge, Point, WindowGraph};
-use crate::activity::{Lane, Message, MessageKind, Record};
+use crate::activity::{ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, WorkerId};
 use crate::time::{Timestamp, Window};
 
@@ -18,6 +23,9 @@ const MOST_LANES: usize = 1 << 16;
 
 /// Messages that are looked for beyond the window in which they were sent, at most.
 const MOST_CROSSING: usize = 1 << 20;
+
+/// Records of all lanes that are settled together: what they touch fits into a core's own cache.
+const RECORDS_PER_SLICE: usize = 4096;
 
 /// How the graph is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +90,7 @@ pub struct GraphBuilder {
     config: GraphConfig,
     lanes: Vec<LaneState>,
     names: Vec<Lane>,
-    numbers: BTreeMap<Lane, u32>,
+    numbers: FxHashMap<Lane, u32>,
     last: Option<(Lane, u32)>,
     messages: Messages,
     clocks: Clocks,
@@ -90,7 +98,14 @@ pub struct GraphBuilder {
     crossing: Vec<u32>,
     /// Start of the next window; nothing before the first record.
     start: Option<u64>,
+    /// Up to when lanes are settled.
+    settled: u64,
+    /// Records that are not settled yet, about.
+    pending: usize,
+    /// A graph whose memory the next one takes.
+    spare: WindowGraph,
     up_to: BTreeMap<WorkerId, Timestamp>,
+    completions: Completions,
     oddities: Oddities,
 }
 
@@ -101,23 +116,31 @@ impl GraphBuilder {
             config,
             lanes: Vec::new(),
             names: Vec::new(),
-            numbers: BTreeMap::new(),
+            numbers: FxHashMap::default(),
             last: None,
             messages: Messages::default(),
             clocks: Clocks::default(),
             crossing: Vec::new(),
             start: None,
+            settled: 0,
+            pending: 0,
+            spare: WindowGraph::default(),
             up_to: BTreeMap::new(),
+            completions: Completions::default(),
             oddities: Oddities::default(),
         }
     }
 
     /// Takes a record.
     pub fn push(&mut self, record: &Record) {
+        self.pending += 1;
         match record {
             Record::Activity(activity) => {
                 if let Some(lane) = self.lane(activity.lane) {
                     self.lanes[lane as usize].work(activity);
+                }
+                if activity.kind == ActivityKind::Sink {
+                    self.completions.sunk(activity);
                 }
             }
             Record::Sent(message) => {
@@ -142,12 +165,22 @@ impl GraphBuilder {
                 let up_to = self.up_to.entry(*worker).or_default();
                 *up_to = (*up_to).max(*at);
             }
+            Record::EpochCompleted { at, worker, epoch } => self.completions.completed(*at, *worker, *epoch),
             _ => {}
         }
     }
 
+    /// Word that an epoch is complete leaves the lane that took its last record at a sink. Hosts do not log it, and what a source
+    /// does next may wait for it.
+    fn infer_completions(&mut self, before: u64) {
+        for (sent, received) in self.completions.take(Timestamp(before)) {
+            self.push(&Record::Sent(sent));
+            self.push(&Record::Received(received));
+        }
+    }
+
     fn observe_clocks(&mut self, message: &Message, slot: u32) {
-        if let Some((to, delay)) = self.messages.get(slot).delay() {
+        if let Some((to, delay)) = self.messages.delay(slot) {
             self.clocks.observe(message.from.0, to, delay);
         }
     }
@@ -249,13 +282,12 @@ impl GraphBuilder {
             if needed > known.0 {
                 return None;
             }
+            self.infer_completions(needed);
             if self.clocks.solve() {
                 let (clocks, lanes) = (&self.clocks, &self.lanes);
                 self.messages.correct(|lane| clocks.offset(lanes[lane as usize].clock));
             }
-            for lane in &mut self.lanes {
-                lane.settle(needed, self.clocks.offset(lane.clock), start, rules, &mut self.messages);
-            }
+            self.settle(start, needed, rules);
             let next = self.lanes.iter().filter_map(|lane| lane.upcoming(start)).min()?;
             if next < end {
                 self.start = Some(end);
@@ -265,8 +297,26 @@ impl GraphBuilder {
         }
     }
 
+    /// Settles all lanes up to `until`: a slice of time after the other, so that both sides of a message are met close together.
+    fn settle(&mut self, first: u64, until: u64, rules: Rules) {
+        for instant in slices(self.settled.max(first), until, self.pending / (RECORDS_PER_SLICE + self.lanes.len())) {
+            for lane in &mut self.lanes {
+                let offset = self.clocks.offset(lane.clock);
+                lane.settle(instant, instant == until, offset, first, rules, &mut self.messages);
+            }
+        }
+        self.settled = until;
+        self.pending = self.lanes.iter().map(LaneState::pending).sum();
+    }
+
+    /// Takes back a graph that is no longer needed; the next one takes its memory.
+    pub fn recycle(&mut self, graph: WindowGraph) {
+        self.spare = graph;
+    }
+
     fn build(&mut self, window: Window) -> WindowGraph {
-        let mut graph = WindowGraph { window, lanes: self.names.clone(), ..WindowGraph::default() };
+        let mut graph = std::mem::take(&mut self.spare);
+        graph.clear(window, &self.names);
         let mut sent = std::mem::take(&mut self.crossing);
         for (number, lane) in (0..).zip(&mut self.lanes) {
             graph.add_lane(number, lane.cut(window.start.0, window.end.0), &mut self.messages, self.config.through_queues, &mut sent);
@@ -278,8 +328,13 @@ impl GraphBuilder {
         if !graph.has_open_end() {
             graph.open_silence();
         }
-        for lane in &mut self.lanes {
-            lane.forget((window.end - self.config.history).0, &mut self.messages);
+        let horizon = window.end - self.config.history;
+        for instant in
+            slices((window.start - self.config.history).0, horizon.0, graph.points.len() / (RECORDS_PER_SLICE + self.lanes.len()))
+        {
+            for lane in &mut self.lanes {
+                lane.forget(instant, &mut self.messages);
+            }
         }
         graph
     }
@@ -310,4 +365,12 @@ impl GraphBuilder {
         sent.drain(..too_many);
         self.crossing = sent;
     }
+}
+
+/// Cuts `[start, end)` into `more` + 1 slices; gives their ends, the last of which is `end`.
+fn slices(start: u64, end: u64, more: usize) -> impl Iterator<Item = u64> {
+    let length = (end.saturating_sub(start) / (more as u64 + 1)).max(1);
+    let between =
+        (0..more as u64).map_while(move |index| Some(start.saturating_add(length * (index + 1))).filter(|&instant| instant < end));
+    between.chain(std::iter::once(end))
 }

@@ -3,13 +3,9 @@
 //! A message is a *slot* for as long as one of its sides is on a lane, or it is in flight. Sides may come in any order. A key
 //! that is used again is a new message. Memory: slots are used again; of messages in flight the newest million are kept.
 
-// Looked up by key, never walked: the order of the table shows nowhere.
-#![allow(clippy::disallowed_types)]
-
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
-
+use super::keys::{Key, Keys};
 use crate::activity::{Message, MessageKind};
 use crate::id::ChannelId;
 
@@ -18,16 +14,11 @@ const MOST_IN_FLIGHT: usize = 1 << 20;
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
 
-type Key = (u32, u32, u64);
-
-/// One message.
+/// One message, as far as every pass over lanes needs it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    key: Key,
     /// The sender's lane, `NONE` while only receipts are known.
     pub(super) from_lane: u32,
-    /// When it was sent, by the sender's clock.
-    stamp: u64,
     /// When it was sent, by the corrected clock.
     pub(super) sent_at: u64,
     /// The sender's side has become a step of its lane.
@@ -36,8 +27,8 @@ pub(super) struct Slot {
     pub(super) last_waited: u64,
     pub(super) channel: ChannelId,
     pub(super) kind: MessageKind,
-    /// Clock and stamp of the receiver's side that came first.
-    receipt: Option<(u32, u64)>,
+    /// A receiver's side has come.
+    received: bool,
     /// A receiver's side has become a step of its lane.
     pub(super) taken: bool,
     /// Sides on lanes.
@@ -46,21 +37,25 @@ pub(super) struct Slot {
     pub(super) point: u32,
 }
 
-impl Slot {
-    /// The receiver's clock and how long the message seemed to travel, in ns by the two clocks, once both sides have come.
-    pub(super) fn delay(&self) -> Option<(u32, i64)> {
-        let (clock, stamp) = self.receipt.filter(|_| self.from_lane != NONE)?;
-        let delay = i128::from(stamp) - i128::from(self.stamp);
-        Some((clock, delay.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
-    }
+/// The rest of what is known of a message: what its sides said.
+#[derive(Clone, Copy, Debug)]
+struct Sides {
+    key: Key,
+    /// When it was sent, by the sender's clock.
+    sent: u64,
+    /// Clock of the receiver's side that came first, and its stamp.
+    receiver: u32,
+    received: u64,
 }
 
 /// All messages that matter at the moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Messages {
     slots: Vec<Slot>,
+    /// As many as slots.
+    sides: Vec<Sides>,
     free: Vec<u32>,
-    by_key: FxHashMap<Key, u32>,
+    keys: Keys,
     /// Sent, their side no longer on a lane, not received; oldest first. May hold slots that were received since.
     in_flight: VecDeque<(u32, Key)>,
     /// Keys that were sent twice.
@@ -72,20 +67,19 @@ pub(super) struct Messages {
 impl Messages {
     fn slot(&mut self, message: &Message) -> (Key, Option<u32>) {
         let key = (message.channel.0, message.from.0, message.sequence);
-        (key, self.by_key.get(&key).copied())
+        (key, self.keys.get(key))
     }
 
     fn open(&mut self, key: Key, message: &Message) -> u32 {
+        let sides = Sides { key, sent: 0, receiver: 0, received: 0 };
         let slot = Slot {
-            key,
             from_lane: NONE,
-            stamp: 0,
             sent_at: 0,
             placed: false,
             last_waited: 0,
             channel: message.channel,
             kind: message.kind,
-            receipt: None,
+            received: false,
             taken: false,
             references: 1,
             point: NONE,
@@ -93,14 +87,16 @@ impl Messages {
         let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index as usize] = slot;
+                self.sides[index as usize] = sides;
                 index
             }
             None => {
                 self.slots.push(slot);
+                self.sides.push(sides);
                 (self.slots.len() - 1) as u32
             }
         };
-        self.by_key.insert(key, index);
+        self.keys.insert(key, index);
         index
     }
 
@@ -118,7 +114,8 @@ impl Messages {
             (key, None) => self.open(key, message),
         };
         let slot = &mut self.slots[index as usize];
-        (slot.from_lane, slot.stamp) = (lane, message.at.0);
+        slot.from_lane = lane;
+        self.sides[index as usize].sent = message.at.0;
         slot.sent_at = message.at.0.saturating_add_signed(offset);
         index
     }
@@ -132,14 +129,28 @@ impl Messages {
             }
             (key, None) => self.open(key, message),
         };
-        self.slots[index as usize].receipt.get_or_insert((clock, message.at.0));
+        if !std::mem::replace(&mut self.slots[index as usize].received, true) {
+            let sides = &mut self.sides[index as usize];
+            (sides.receiver, sides.received) = (clock, message.at.0);
+        }
         index
+    }
+
+    /// The receiver's clock and how long the message in a slot seemed to travel, in ns by the two clocks, once both sides have come.
+    pub(super) fn delay(&self, index: u32) -> Option<(u32, i64)> {
+        let (slot, sides) = (&self.slots[index as usize], &self.sides[index as usize]);
+        if slot.from_lane == NONE || !slot.received {
+            return None;
+        }
+        let delay = i128::from(sides.received) - i128::from(sides.sent);
+        Some((sides.receiver, delay.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
     }
 
     /// Corrects what has not been settled yet; `offset` is that of a lane's clock.
     pub(super) fn correct(&mut self, offset: impl Fn(u32) -> i64) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.from_lane != NONE && !slot.placed) {
-            slot.sent_at = slot.stamp.saturating_add_signed(offset(slot.from_lane));
+        let unsettled = |(slot, _): &(&mut Slot, _)| slot.from_lane != NONE && !slot.placed;
+        for (slot, sides) in self.slots.iter_mut().zip(&self.sides).filter(unsettled) {
+            slot.sent_at = sides.sent.saturating_add_signed(offset(slot.from_lane));
         }
     }
 
@@ -158,12 +169,12 @@ impl Messages {
         if slot.references > 0 {
             return;
         }
-        if slot.from_lane != NONE && slot.receipt.is_none() {
-            self.in_flight.push_back((index, slot.key));
+        if slot.from_lane != NONE && !slot.received {
+            self.in_flight.push_back((index, self.sides[index as usize].key));
             while self.in_flight.len() > MOST_IN_FLIGHT {
                 let (oldest, key) = self.in_flight.pop_front().expect("more than none");
                 let slot = &self.slots[oldest as usize];
-                if slot.key == key && slot.references == 0 && slot.receipt.is_none() {
+                if self.sides[oldest as usize].key == key && slot.references == 0 && !slot.received {
                     self.given_up += 1;
                     self.close(oldest);
                 }
@@ -174,10 +185,7 @@ impl Messages {
     }
 
     fn close(&mut self, index: u32) {
-        let key = self.slots[index as usize].key;
-        if self.by_key.get(&key) == Some(&index) {
-            self.by_key.remove(&key);
-        }
+        self.keys.remove(self.sides[index as usize].key, index);
         self.free.push(index);
     }
 

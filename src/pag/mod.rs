@@ -15,6 +15,8 @@
 
 mod builder;
 mod clocks;
+mod completions;
+mod keys;
 mod lane;
 mod messages;
 mod window;

@@ -121,6 +121,21 @@ pub struct WindowGraph {
 }
 
 impl WindowGraph {
+    /// Makes an empty graph of it that keeps its memory.
+    pub(super) fn clear(&mut self, window: Window, lanes: &[Lane]) {
+        self.window = window;
+        self.lanes.clear();
+        self.lanes.extend_from_slice(lanes);
+        self.ranges.clear();
+        self.pieces.clear();
+        self.points.clear();
+        self.point_lanes.clear();
+        self.point_pieces.clear();
+        self.blocked.clear();
+        self.messages.clear();
+        self.order.clear();
+    }
+
     /// Adds lane number `lane`, whose steps are `steps`; the slots of messages that it sends go to `sent`.
     pub(super) fn add_lane<'a>(
         &mut self,

@@ -8,7 +8,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::activity::ActivityKind;
+use crate::activity::{ActivityKind, MessageKind};
 use crate::pag::{GraphBuilder, Step, StepKind};
 use crate::time::Epoch;
 
@@ -117,6 +117,8 @@ impl Index {
                     // The epoch of a migration is that of its command.
                     StepKind::Work(ActivityKind::Migration) => continue,
                     StepKind::Work(_) => true,
+                    // Word of progress is nothing that an operator works on.
+                    StepKind::Received { .. } if graph.message(step).is_some_and(|sent| sent.kind == MessageKind::Progress) => continue,
                     StepKind::Received { .. } => false,
                     _ => continue,
                 };

@@ -1,0 +1,170 @@
+//! Which message has which key: a table made for sequence numbers that rise.
+//!
+//! The keys of one sender on one channel are a *stream*; those in use mostly lie close together, so a ring holds them, and what is
+//! near in time is near in memory. What lies too far off goes to a hash table. Memory is proportional to the keys in use, whatever
+//! they are.
+
+// Looked up by key, never walked: the order of the tables shows nowhere.
+#![allow(clippy::disallowed_types)]
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use super::messages::NONE;
+
+/// Channel, sender, sequence number.
+pub(super) type Key = (u32, u32, u64);
+
+/// Streams that have a ring, at most.
+const MOST_RINGS: usize = 1 << 16;
+/// Places of a ring that may be empty: so many, and so many for each key in it.
+const EMPTY: usize = 64;
+const EMPTY_PER_KEY: usize = 16;
+
+/// From keys in use to numbers of slots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keys {
+    rings: FxHashMap<(u32, u32), Ring>,
+    far: FxHashMap<Key, u32>,
+}
+
+/// The keys of a stream.
+#[derive(Clone, Debug, Default)]
+struct Ring {
+    /// Sequence number of the first place.
+    first: u64,
+    /// Numbers of slots; the first and the last place are not empty.
+    places: VecDeque<u32>,
+    keys: usize,
+}
+
+impl Ring {
+    fn place(&mut self, sequence: u64) -> Option<&mut u32> {
+        let place = sequence.checked_sub(self.first)?;
+        self.places.get_mut(usize::try_from(place).ok()?)
+    }
+
+    /// Makes a place for a sequence number, unless it lies too far from the others.
+    fn make_place(&mut self, sequence: u64) -> Option<&mut u32> {
+        if self.places.is_empty() {
+            self.first = sequence;
+        }
+        let allowed = (EMPTY + EMPTY_PER_KEY * self.keys) as u64;
+        let length = self.places.len() as u64;
+        if sequence >= self.first {
+            let needed = (sequence - self.first).checked_add(1)?;
+            if needed > length.max(allowed) {
+                return None;
+            }
+            while (self.places.len() as u64) < needed {
+                self.places.push_back(NONE);
+            }
+        } else {
+            if length.checked_add(self.first - sequence)? > allowed {
+                return None;
+            }
+            while self.first > sequence {
+                self.places.push_front(NONE);
+                self.first -= 1;
+            }
+        }
+        self.place(sequence)
+    }
+
+    fn clear(&mut self, sequence: u64) {
+        if let Some(place) = self.place(sequence) {
+            *place = NONE;
+            self.keys -= 1;
+        }
+        while self.places.front() == Some(&NONE) {
+            self.places.pop_front();
+            self.first = self.first.wrapping_add(1);
+        }
+        while self.places.back() == Some(&NONE) {
+            self.places.pop_back();
+        }
+    }
+}
+
+impl Keys {
+    /// The slot of a key.
+    pub(super) fn get(&mut self, key: Key) -> Option<u32> {
+        let near = self.rings.get_mut(&(key.0, key.1)).and_then(|ring| ring.place(key.2)).copied();
+        near.filter(|&slot| slot != NONE).or_else(|| if self.far.is_empty() { None } else { self.far.get(&key).copied() })
+    }
+
+    /// Gives a key a slot, in place of the one it had.
+    pub(super) fn insert(&mut self, key: Key, slot: u32) {
+        if !self.far.is_empty() && self.far.contains_key(&key) {
+            self.far.insert(key, slot);
+            return;
+        }
+        let stream = (key.0, key.1);
+        if !self.rings.contains_key(&stream) && self.rings.len() < MOST_RINGS {
+            self.rings.insert(stream, Ring::default());
+        }
+        let ring = self.rings.get_mut(&stream);
+        match ring {
+            Some(ring) => match ring.make_place(key.2) {
+                Some(place) => {
+                    let new = std::mem::replace(place, slot) == NONE;
+                    ring.keys += usize::from(new);
+                }
+                None => {
+                    self.far.insert(key, slot);
+                }
+            },
+            None => {
+                self.far.insert(key, slot);
+            }
+        }
+    }
+
+    /// Takes a key away if it still has this slot.
+    pub(super) fn remove(&mut self, key: Key, slot: u32) {
+        if let Some(ring) = self.rings.get_mut(&(key.0, key.1))
+            && ring.place(key.2).is_some_and(|place| *place == slot)
+        {
+            ring.clear(key.2);
+        } else if self.far.get(&key) == Some(&slot) {
+            self.far.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Against a plain table, on sequence numbers near and far, rising and falling.
+        #[test]
+        fn a_key_has_the_slot_it_was_given_last(
+            moves in prop::collection::vec((0u32..2, 0u32..3, prop_oneof![0u64..40, 0u64..5000, any::<u64>(), Just(u64::MAX), Just(u64::MAX - 3)], any::<bool>()), 1..300),
+        ) {
+            let (mut keys, mut model) = (Keys::default(), BTreeMap::new());
+            for (slot, (channel, from, sequence, insert)) in (0..).zip(moves) {
+                let key = (channel, from, sequence);
+                prop_assert_eq!(keys.get(key), model.get(&key).copied());
+                if insert {
+                    keys.insert(key, slot);
+                    model.insert(key, slot);
+                } else if let Some(slot) = model.remove(&key) {
+                    keys.remove(key, slot + 1);
+                    prop_assert_eq!(keys.get(key), Some(slot));
+                    keys.remove(key, slot);
+                }
+                let places: usize = keys.rings.values().map(|ring| ring.places.len()).sum();
+                prop_assert!(places <= keys.rings.len() * EMPTY + EMPTY_PER_KEY * 300);
+            }
+            for (key, slot) in model {
+                prop_assert_eq!(keys.get(key), Some(slot));
+            }
+        }
+    }
+}
