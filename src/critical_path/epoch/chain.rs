@@ -26,10 +26,12 @@ use crate::id::OperatorId;
 use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
 use crate::time::Epoch;
 
-/// Steps that the chains of one epoch look at, at most.
+/// Steps that the binding chain of an epoch looks at, at most.
 const MOST_STEPS: u32 = 1 << 14;
+/// Steps that its other chains look at together, at most.
+const MOST_OTHER_STEPS: u32 = 1 << 10;
 /// Chains with slack that are followed, at most.
-const MOST_ALTERNATIVES: usize = 4;
+const MOST_ALTERNATIVES: usize = 2;
 
 /// A chain that leaves another one.
 #[derive(Clone, Debug)]
@@ -81,6 +83,7 @@ impl<'a> Chains<'a> {
         let mut chains = Chains { graph, places, epoch, due, fuel: MOST_STEPS, branches: Vec::new() };
         let (slack, works) = chains.follow(last, Works::default(), true);
         let mut operators = works.0;
+        chains.fuel = MOST_OTHER_STEPS;
         for branch in std::mem::take(&mut chains.branches) {
             let (more, works) = chains.follow(branch.at, branch.works, false);
             for (operator, bound) in &mut operators {
@@ -98,7 +101,9 @@ impl<'a> Chains<'a> {
         let (mut at, mut works, mut reached) = (at, works, u64::MAX);
         loop {
             let step = at.of(self.graph);
-            reached = reached.min(step.map_or(u64::MAX, |step| step.end));
+            // Work is counted by then, so a break behind it is where it begins.
+            let breaks_at = |step: &Step| if matches!(step.kind, StepKind::Work(_)) { step.start } else { step.end };
+            reached = reached.min(step.map_or(u64::MAX, breaks_at));
             let Some(link) = step.and_then(|step| self.link(at, step, &mut works, branches)) else {
                 return (reached.saturating_sub(self.due), works);
             };
@@ -147,14 +152,18 @@ impl<'a> Chains<'a> {
             let Some(earlier) = place.step.checked_sub(1) else { break None };
             place.step = earlier;
             self.burn()?;
-            let Some(before) = place.of(self.graph) else { break None };
+            // What the lane did before the epoch was due cannot have come earlier.
+            let Some(before) = place.of(self.graph).filter(|before| before.end > self.due) else { break None };
             match before.kind {
                 StepKind::Work(_) if before.end > before.start => break Some(before),
                 StepKind::Received { waited } => {
                     let is_own = if step.epoch == Epoch::UNKNOWN { waited } else { before.epoch == step.epoch };
-                    // A queue is worked off in order, so idle lanes begin with what came first; a sink takes everything.
-                    if is_own && (input.is_none() || step.end > step.start) {
+                    if is_own {
                         input = Some(place);
+                        // A queue is worked off in order, so an idle lane begins with what came first; a sink takes everything.
+                        if step.end == step.start {
+                            break None;
+                        }
                     }
                 }
                 _ => {}

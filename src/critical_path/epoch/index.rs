@@ -8,7 +8,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::activity::ActivityKind;
+use crate::activity::{ActivityKind, MessageKind};
 use crate::pag::{GraphBuilder, Step, StepKind};
 use crate::time::Epoch;
 
@@ -69,8 +69,9 @@ impl Places {
         self.places.get(index).copied().filter(|place| place.lane == lane)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
-        self.places.iter().copied()
+    /// On each lane the last one that satisfies `holds`.
+    pub(super) fn last_by_lane(&self, holds: impl Fn(Place) -> bool) -> impl Iterator<Item = Place> {
+        self.places.chunk_by(|a, b| a.lane == b.lane).filter_map(move |lane| lane.iter().rev().copied().find(|&place| holds(place)))
     }
 }
 
@@ -116,6 +117,8 @@ impl Index {
                     // The epoch of a migration is that of its command.
                     StepKind::Work(ActivityKind::Migration) => continue,
                     StepKind::Work(_) => true,
+                    // Word of progress is nothing that an operator works on.
+                    StepKind::Received { .. } if graph.message(step).is_some_and(|sent| sent.kind == MessageKind::Progress) => continue,
                     StepKind::Received { .. } => false,
                     _ => continue,
                 };

@@ -8,7 +8,7 @@
 
 use super::backpressure::Pauses;
 use super::chain::Chains;
-use super::index::{EpochPlaces, Place};
+use super::index::{EpochPlaces, Place, Places};
 use super::path::{Behind, EpochPath, EpochPieceKind, Gains, Label, Tiles};
 use crate::activity::{ActivityKind, Lane, MessageKind};
 use crate::id::{InstanceId, OperatorId, WorkerId};
@@ -78,12 +78,12 @@ impl<'a> Walk<'a> {
     fn last_event(&self, completed: u64) -> Option<(Place, &'a Step)> {
         let graph = self.graph;
         // Of those at the same instant the one that the lane did last.
-        let latest = |places: &mut dyn Iterator<Item = Place>| {
-            let steps = places.filter_map(|place| Some((place, place.of(graph)?)));
-            steps.filter(|(_, step)| step.start <= completed).max_by_key(|(place, step)| (step.end.min(completed), place.step))
+        let latest = |places: &Places| {
+            let lasts = places.last_by_lane(|place| place.of(graph).is_some_and(|step| step.start <= completed));
+            let steps = lasts.filter_map(|place| Some((place, place.of(graph)?)));
+            steps.max_by_key(|(place, step)| (step.end.min(completed), place.step))
         };
-        let work = latest(&mut self.places.works.iter());
-        let receipt = latest(&mut self.places.receipts.iter());
+        let (work, receipt) = (latest(&self.places.works), latest(&self.places.receipts));
         match (work, receipt) {
             // A sink takes what it received at once: its work is the later event.
             (Some(work), Some(receipt)) if receipt.1.end > work.1.end => Some(receipt),
@@ -124,19 +124,19 @@ impl<'a> Walk<'a> {
             (Some(work), Some(receipt)) if work.step < receipt.step && !step.goes_on => receipt,
             (Some(work), _) => work,
             (None, Some(receipt)) => receipt,
-            (None, None) => return self.moved_here(at, step),
+            (None, None) => return self.moved_here(step),
         };
         self.lane_between(before, at)?;
         Some(before)
     }
 
     /// Where the input of work was received that came to its instance from another one, with the bins it is for.
-    fn moved_here(&mut self, at: Place, step: &Step) -> Option<Place> {
+    fn moved_here(&mut self, step: &Step) -> Option<Place> {
         let lanes = self.graph.lanes();
         let is_peer = |lane: u32| matches!(lanes[lane as usize], Lane::Instance(peer) if peer.operator == step.instance.operator);
-        let receipts = self.places.receipts.iter().filter(|receipt| receipt.lane != at.lane && is_peer(receipt.lane));
-        let receipts = receipts.filter_map(|receipt| Some((receipt, receipt.of(self.graph)?.end)));
-        let (receipt, received) = receipts.filter(|(_, end)| *end <= step.start).max_by_key(|(_, end)| *end)?;
+        let came = |receipt: Place| receipt.of(self.graph).map(|receipt| receipt.end).filter(|received| *received <= step.start);
+        let receipts = self.places.receipts.last_by_lane(|receipt| is_peer(receipt.lane) && came(receipt).is_some());
+        let (receipt, received) = receipts.filter_map(|receipt| Some((receipt, came(receipt)?))).max_by_key(|(_, received)| *received)?;
         self.tiles.down_to(received, Label::of(EpochPieceKind::Migration, step.instance));
         Some(receipt)
     }
