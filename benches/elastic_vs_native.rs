@@ -1,7 +1,8 @@
 //! Elastic keyed count against plain timely `exchange` with the same hash map, in one process.
 //!
 //! Both count the same records in a closed loop (a fixed number of epochs in flight), without migration. Runs of the two
-//! alternate, so that what else happens on the machine hits both; the ratio of medians is what counts.
+//! alternate, so that what else happens on the machine hits both; the ratio of medians is what counts. Nothing is recorded; what
+//! recording costs is in `recording.rs`.
 
 // A bench is there to read the clock, and its native count is to use the map that people use.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -15,9 +16,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rustc_hash::FxHashMap;
 use thalweg::dataflow::{Capacity, QueueMarks};
-use thalweg::engine::{
-    Clock, Command, Context, DrainToSink, ElasticKeyed, Gauges, IntoBatches, OperatorSpec, Recorder, Time, bin_of, link,
-};
+use thalweg::engine::{Clock, Command, Context, DrainToSink, ElasticKeyed, Gauges, IntoBatches, OperatorSpec, Recorder, Time, bin_of};
 use thalweg::id::{OperatorId, WorkerId};
 use thalweg::migration::Assignment;
 use timely::container::CapacityContainerBuilder;
@@ -101,23 +100,16 @@ fn native(workers: usize, epochs: u64) -> Duration {
     })
 }
 
-fn elastic(workers: usize, epochs: u64, bins: u32, recording: Recording) -> Duration {
+fn elastic(workers: usize, epochs: u64, bins: u32) -> Duration {
     let gauges = Gauges::new(QueueMarks::default(), workers as u32, Arc::new(AtomicUsize::new(0)));
-    let spec = OperatorSpec { id: OperatorId(1), name: "Count".into(), capacity: Capacity::Cpu, gauges: Arc::new(gauges) };
+    let spec = OperatorSpec::with_gauges(OperatorId(1), "Count", Capacity::Cpu, Arc::new(gauges));
     let clock = Clock::start();
-    let (log, observed) = link();
     let (acks, _done) = channel();
-    let ends = Mutex::new((log, acks));
-    // Whoever observes takes the records off at once; what it does with them is the observer's cost, not the recording's.
-    let observer = std::thread::spawn(move || observed.into_iter().map(|batch| batch.records.len()).sum::<usize>());
-    let took = closed_loop(workers, epochs, move |worker, input| {
+    let acks = Mutex::new(acks);
+    closed_loop(workers, epochs, move |worker, input| {
         let id = WorkerId(worker.index() as u32);
-        let (log, acks) = ends.lock().expect("no worker panics here").clone();
-        let recorder = match recording {
-            Recording::On => Recorder::new(id, log),
-            Recording::Off => Recorder::off(),
-        };
-        let context = Context { worker: id, peers: worker.peers() as u32, clock, recorder, acks };
+        let acks = acks.lock().expect("no worker panics here").clone();
+        let context = Context { worker: id, peers: worker.peers() as u32, clock, recorder: Recorder::off(), acks };
         let mut control = InputHandleVec::<Time, Command>::new();
         let probe = ProbeHandle::new();
         let (first, spec) = (Assignment::even(bins, worker.peers() as u32), spec.clone());
@@ -133,15 +125,7 @@ fn elastic(workers: usize, epochs: u64, bins: u32, recording: Recording) -> Dura
                 .probe_with(&probe);
         });
         probe
-    });
-    observer.join().expect("the observer only counts");
-    took
-}
-
-#[derive(Clone, Copy)]
-enum Recording {
-    On,
-    Off,
+    })
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {
@@ -167,7 +151,7 @@ fn benchmark(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("native", workers), |b| b.iter_custom(|n| (0..n).map(|_| native(workers, epochs)).sum()));
         for bins in [8, 12] {
             let id = BenchmarkId::new(format!("elastic/2^{bins}"), workers);
-            group.bench_function(id, |b| b.iter_custom(|n| (0..n).map(|_| elastic(workers, epochs, 1 << bins, Recording::Off)).sum()));
+            group.bench_function(id, |b| b.iter_custom(|n| (0..n).map(|_| elastic(workers, epochs, 1 << bins)).sum()));
         }
     }
     group.finish();
@@ -182,11 +166,9 @@ fn ratios(epochs: u64) {
     );
     for workers in [1, 2] {
         for bins in [8, 12] {
-            let ratio = paired(|| native(workers, 4 * epochs), || elastic(workers, 4 * epochs, 1 << bins, Recording::Off));
+            let ratio = paired(|| native(workers, 4 * epochs), || elastic(workers, 4 * epochs, 1 << bins));
             println!("  elastic / native, {workers} workers, 2^{bins} bins: {ratio:.3}");
         }
-        let (on, off) = (|| elastic(workers, 4 * epochs, 1 << 8, Recording::On), || elastic(workers, 4 * epochs, 1 << 8, Recording::Off));
-        println!("  recording on / off, {workers} workers, 2^8 bins: {:.3}", paired(off, on));
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thalweg::controller::ControllerConfig;
 use thalweg::dataflow::Plan;
-use thalweg::experiment::definition::Definition;
+use thalweg::experiment::figures::Figure;
 use thalweg::experiment::run::{RunSpec, run};
 use thalweg::migration::Strategy;
 use thalweg::observation::Observation;
@@ -36,7 +36,8 @@ impl Policy for Doubling {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let job = Definition::named("ds2-fig6")?.job;
+    let Figure::Policies(definition) = Figure::named("ds2-fig6")? else { unreachable!("it compares policies") };
+    let job = definition.job;
     let text = Arc::new(Text::liber_primus(job.sentence_length()));
     let spec = RunSpec {
         needed: job.needed(&text),

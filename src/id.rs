@@ -36,6 +36,11 @@ pub struct WorkerId(pub u32);
 #[serde(transparent)]
 pub struct ChannelId(pub u32);
 
+impl ChannelId {
+    /// Word of the completion of an epoch, from the sink to the worker that saw it: inferred, not logged.
+    pub const COMPLETION: ChannelId = ChannelId(u32::MAX);
+}
+
 impl InstanceId {
     /// The instance `index` of `operator`.
     pub fn new(operator: OperatorId, index: u32) -> Self {
@@ -57,6 +62,9 @@ impl fmt::Display for InstanceId {
 
 impl fmt::Display for ChannelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == ChannelId::COMPLETION {
+            return f.write_str("completion");
+        }
         write!(f, "channel{}", self.0)
     }
 }

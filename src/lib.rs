@@ -15,6 +15,7 @@ pub mod pag;
 pub mod plot;
 pub mod policy;
 pub mod rate;
+pub mod readers;
 pub mod report;
 pub mod sim;
 pub mod stats;

@@ -187,11 +187,8 @@ fn sequential(case: &Case) -> Vec<Output> {
 /// The output of the elastic job. Everything else that must hold of a run is asserted here.
 fn elastic(case: &Case, serialized: bool) -> Vec<Output> {
     let pressing = Arc::new(AtomicUsize::new(0));
-    let spec = |id, name: &str, capacity| OperatorSpec {
-        id,
-        name: name.to_owned(),
-        capacity,
-        gauges: Arc::new(Gauges::new(case.marks, INSTANCES, pressing.clone())),
+    let spec = |id, name: &str, capacity| {
+        OperatorSpec::with_gauges(id, name, capacity, Arc::new(Gauges::new(case.marks, INSTANCES, pressing.clone())))
     };
     let (map, count) = (spec(MAP, "Map", case.map), spec(COUNT, "Count", case.count));
     let gauges = [map.gauges.clone(), count.gauges.clone()];

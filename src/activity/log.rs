@@ -14,9 +14,13 @@ use super::Record;
 
 const MAGIC: &[u8; 8] = b"THALWEGA";
 /// Version of the format. Readers refuse others.
-const VERSION: u32 = 2;
-/// No block is larger; a larger length is damage, not data.
-const MAX_BLOCK_BYTES: u32 = 64 << 20;
+pub(crate) const VERSION: u32 = 2;
+/// No block is larger; a larger length is damage, not data. Small, because decoded records take up to eight times the room.
+const MAX_BLOCK_BYTES: usize = 4_000_000;
+/// The writer begins a new block after so many records, and the reader gives out no more at once.
+const MAX_RECORDS: usize = 4096;
+/// The reader gives out what it has decoded after so many bytes of a block.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Why a log cannot be read further. Everything before has been given out.
 #[derive(Debug, thiserror::Error)]
@@ -57,17 +61,28 @@ impl<W: Write> LogWriter<W> {
 
     /// Appends `records` as one block; nothing is written for an empty slice.
     ///
+    /// Blocks stay below the reader's limit however many records come at once.
+    ///
     /// # Errors
-    /// When the sink fails.
+    /// When the sink fails, and when a single record takes more than 4 MB (nothing of its block is written then).
     pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
-        // A block stays far below the reader's limit however many records come at once.
-        for part in records.chunks(4096) {
-            let payload = postcard::to_stdvec(part).map_err(io::Error::other)?;
-            self.sink.write_all(&(payload.len() as u32).to_le_bytes())?;
-            self.sink.write_all(&crc32fast::hash(&payload).to_le_bytes())?;
-            self.sink.write_all(&payload)?;
+        records.chunks(MAX_RECORDS).try_for_each(|part| self.block(part))
+    }
+
+    fn block(&mut self, records: &[Record]) -> io::Result<()> {
+        let payload = postcard::to_stdvec(records).map_err(io::Error::other)?;
+        if payload.len() > MAX_BLOCK_BYTES {
+            if records.len() == 1 {
+                let found = payload.len();
+                return Err(io::Error::other(format!("expected a record of at most {MAX_BLOCK_BYTES} bytes, found one of {found}")));
+            }
+            let (first, second) = records.split_at(records.len() / 2);
+            self.block(first)?;
+            return self.block(second);
         }
-        Ok(())
+        self.sink.write_all(&(payload.len() as u32).to_le_bytes())?;
+        self.sink.write_all(&crc32fast::hash(&payload).to_le_bytes())?;
+        self.sink.write_all(&payload)
     }
 
     /// Flushes and gives the sink back.
@@ -80,12 +95,26 @@ impl<W: Write> LogWriter<W> {
     }
 }
 
-/// Reads records back, block by block: an iterator that ends after the first error.
+/// Reads records back: an iterator that ends after the first error.
+///
+/// It gives out a block at once, a large block in pieces, so that it never holds more than one block and a piece of it decoded:
+/// below 64 MB, whatever the bytes say.
 #[derive(Debug)]
 pub struct LogReader<R> {
     source: R,
     position: u64,
+    block: Block,
     done: bool,
+}
+
+/// What is left of a block whose checksum was right.
+#[derive(Debug, Default)]
+struct Block {
+    begin: u64,
+    payload: Vec<u8>,
+    read: usize,
+    /// Records that are still to come.
+    records: u64,
 }
 
 impl<R: Read> LogReader<R> {
@@ -101,12 +130,13 @@ impl<R: Read> LogReader<R> {
         }
         let version: [u8; 4] = head[8..].try_into().map_err(|_| LogError::Truncated(8))?;
         match u32::from_le_bytes(version) {
-            VERSION => Ok(LogReader { source, position: 12, done: false }),
+            VERSION => Ok(LogReader { source, position: 12, block: Block::default(), done: false }),
             other => Err(LogError::Version(other)),
         }
     }
 
-    fn block(&mut self) -> Result<Option<Vec<Record>>, LogError> {
+    /// Reads the next block and checks it; none at the end of the log.
+    fn read_block(&mut self) -> Result<Option<Block>, LogError> {
         let begin = self.position;
         let mut head = Vec::new();
         self.source.by_ref().take(8).read_to_end(&mut head).map_err(|e| LogError::Io(begin, e))?;
@@ -114,22 +144,63 @@ impl<R: Read> LogReader<R> {
             return Ok(None);
         }
         let Ok(head) = <[u8; 8]>::try_from(head) else { return Err(LogError::Truncated(begin)) };
-        let length = u32::from_le_bytes(head[..4].try_into().expect("four bytes"));
+        let length = u32::from_le_bytes(head[..4].try_into().expect("four bytes")) as usize;
         let checksum = u32::from_le_bytes(head[4..].try_into().expect("four bytes"));
         if length > MAX_BLOCK_BYTES {
             return Err(LogError::Damaged(begin, format!("expected at most {MAX_BLOCK_BYTES} bytes, found a length of {length}")));
         }
         let mut payload = Vec::new();
-        self.source.by_ref().take(u64::from(length)).read_to_end(&mut payload).map_err(|e| LogError::Io(begin, e))?;
-        if payload.len() < length as usize {
+        self.source.by_ref().take(length as u64).read_to_end(&mut payload).map_err(|e| LogError::Io(begin, e))?;
+        if payload.len() < length {
             return Err(LogError::Truncated(begin));
         }
         let found = crc32fast::hash(&payload);
         if found != checksum {
             return Err(LogError::Damaged(begin, format!("expected checksum {checksum:08x}, found {found:08x}")));
         }
-        self.position += 8 + u64::from(length);
-        postcard::from_bytes(&payload).map(Some).map_err(|e| LogError::Damaged(begin, e.to_string()))
+        self.position += 8 + length as u64;
+        let (records, rest) = postcard::take_from_bytes::<u64>(&payload).map_err(|e| LogError::Damaged(begin, e.to_string()))?;
+        let read = payload.len() - rest.len();
+        Ok(Some(Block { begin, payload, read, records }))
+    }
+
+    /// Decodes the next records of the block, none if there are none left. Not the whole block at once: a small block may say that it
+    /// holds very many records.
+    fn piece(&mut self) -> Result<Option<Vec<Record>>, LogError> {
+        let block = &mut self.block;
+        let mut piece = Vec::new();
+        let from = block.read;
+        while block.records > 0 && piece.len() < MAX_RECORDS && block.read - from < PIECE_BYTES {
+            match postcard::take_from_bytes::<Record>(&block.payload[block.read..]) {
+                Ok((record, rest)) => {
+                    block.read = block.payload.len() - rest.len();
+                    block.records -= 1;
+                    piece.push(record);
+                }
+                // What was decoded goes out first; the next call comes to the same record.
+                Err(_) if !piece.is_empty() => break,
+                Err(e) => return Err(LogError::Damaged(block.begin, format!("{e}, {} records before the block's end", block.records))),
+            }
+        }
+        if block.records == 0 && block.read < block.payload.len() && piece.is_empty() {
+            let left = block.payload.len() - block.read;
+            return Err(LogError::Damaged(block.begin, format!("expected the block to end with its records, found {left} more bytes")));
+        }
+        Ok(Some(piece).filter(|piece| !piece.is_empty()))
+    }
+
+    fn advance(&mut self) -> Result<Option<Vec<Record>>, LogError> {
+        loop {
+            if let Some(piece) = self.piece()? {
+                return Ok(Some(piece));
+            }
+            // The old block goes before the new one is read.
+            self.block = Block::default();
+            match self.read_block()? {
+                Some(block) => self.block = block,
+                None => return Ok(None),
+            }
+        }
     }
 }
 
@@ -140,7 +211,7 @@ impl<R: Read> Iterator for LogReader<R> {
         if self.done {
             return None;
         }
-        let next = self.block().transpose();
+        let next = self.advance().transpose();
         self.done = !matches!(next, Some(Ok(_)));
         next
     }
@@ -151,7 +222,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::id::{OperatorId, WorkerId};
+    use crate::activity::BinLoad;
+    use crate::id::{InstanceId, OperatorId, WorkerId};
     use crate::time::{Epoch, Timestamp};
 
     fn records(count: u64) -> Vec<Record> {
@@ -181,6 +253,43 @@ mod tests {
         let bytes = written(std::slice::from_ref(&all));
         let back: Vec<_> = LogReader::new(&bytes[..]).unwrap().map(Result::unwrap).collect();
         assert_eq!(back, vec![all]);
+    }
+
+    #[test]
+    fn a_block_that_says_more_or_less_than_it_holds_is_damage() {
+        let block = |payload: &[u8]| {
+            let mut bytes = written(&[]);
+            bytes.extend((payload.len() as u32).to_le_bytes());
+            bytes.extend(crc32fast::hash(payload).to_le_bytes());
+            bytes.extend(payload);
+            LogReader::new(&bytes[..]).unwrap().map(|piece| piece.map_err(|e| e.to_string())).collect::<Vec<_>>()
+        };
+        let mut payload = postcard::to_stdvec(&records(2)).unwrap();
+        assert_eq!(block(&payload), [Ok(records(2))]);
+        payload.push(7);
+        let more = "the block at byte 12 is damaged: expected the block to end with its records, found 1 more bytes";
+        assert_eq!(block(&payload), [Ok(records(2)), Err(more.to_owned())]);
+        payload.pop();
+        payload[0] = 100;
+        let less = block(&payload);
+        assert_eq!(less[0], Ok(records(2)));
+        assert!(less[1].as_ref().unwrap_err().contains("98 records before the block's end"), "{less:?}");
+        // Two to the 63 bins in a record of twelve bytes.
+        let bins = [1, 7, 0, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1];
+        assert!(block(&bins)[0].as_ref().unwrap_err().starts_with("the block at byte 12 is damaged"));
+    }
+
+    #[test]
+    fn blocks_stay_below_the_limit_however_large_records_are() {
+        let load = BinLoad { bin: crate::id::BinId(1), arrivals: u64::MAX, useful: std::time::Duration::MAX, keys: u64::MAX };
+        let bins = |count| Record::Bins { instance: InstanceId::default(), at: Timestamp(1), loads: vec![load; count] };
+        let all = vec![bins(40_000); 5];
+        let bytes = written(std::slice::from_ref(&all));
+        assert!(bytes.len() > MAX_BLOCK_BYTES);
+        let back: Vec<Record> = LogReader::new(&bytes[..]).unwrap().flat_map(Result::unwrap).collect();
+        assert_eq!(back, all);
+        let error = LogWriter::new(Vec::new()).unwrap().append(&[bins(200_000)]).unwrap_err();
+        assert!(error.to_string().starts_with("expected a record of at most 4000000 bytes"), "{error}");
     }
 
     proptest! {

@@ -6,5 +6,6 @@
 mod log;
 mod record;
 
+pub(crate) use log::VERSION as LOG_VERSION;
 pub use log::{LogError, LogReader, LogWriter};
 pub use record::{Activity, ActivityKind, ArrangementEvent, BinLoad, Lane, Message, MessageKind, Record};

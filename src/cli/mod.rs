@@ -8,6 +8,7 @@ mod live;
 mod plot;
 mod report;
 mod reproduce;
+mod reproduce_ranking;
 mod run;
 
 use std::process::ExitCode;

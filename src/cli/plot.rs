@@ -7,10 +7,12 @@ use anyhow::anyhow;
 use super::{Failure, usage};
 use crate::controller::{Event, EventKind};
 use crate::experiment::definition::Definition;
+use crate::experiment::figures::Figure;
+use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
 use crate::experiment::rows::policy_rank;
 use crate::experiment::{folder, record};
-use crate::plot::{Column, Labels, timeline_figure};
+use crate::plot::{Column, Labels, ranking_figure, timeline_figure};
 
 /// Draw the figure of a run folder anew, from its recorded rows.
 #[derive(Debug, clap::Args)]
@@ -37,6 +39,9 @@ pub(super) fn plot(args: &Args) -> Result<(), Failure> {
 
 /// Draws what is recorded in `folder`: one run, or one run a policy in folders of its own.
 pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if folder.join(folder::RANKINGS).is_file() {
+        return draw_rankings(folder);
+    }
     let mut runs: Vec<PathBuf> = Vec::new();
     if folder.join(folder::RUN).is_file() {
         runs.push(folder.to_owned());
@@ -66,6 +71,20 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let stem = folder.join(&first.experiment);
     let columns: Vec<Column> = read.into_iter().map(|(column, _)| column).collect();
     Ok(timeline_figure(&columns, &labels, &stem)?)
+}
+
+/// Draws the rankings recorded in `folder`.
+fn draw_rankings(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let rows: Vec<RankingRow> = folder::read_csv(&folder.join(folder::RANKINGS))?;
+    let Some(first) = rows.first() else {
+        return Err(usage(anyhow!("{}: expected rows in {}, found none", folder.display(), folder::RANKINGS)));
+    };
+    let title = Figure::named(&first.experiment).map_or(first.experiment.clone(), |figure| figure.title().to_owned());
+    let footer = format!(
+        "bars: means of the judged windows; thin lines: from the least to the most; coloured: what should be found. Revision {}, seed {}, scale {}, instances limited, not processor speed; {}; {}",
+        first.revision, first.seed, first.scale, first.machine, first.command
+    );
+    Ok(ranking_figure(&rows, &title, &footer, &folder.join(&first.experiment))?)
 }
 
 fn column(run: &Path) -> Result<(Column, Manifest), Failure> {

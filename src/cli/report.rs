@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use super::{Failure, usage};
-use crate::experiment::definition::Definition;
+use crate::experiment::figures::Figure;
 use crate::experiment::folder;
+use crate::experiment::ranking::RankingRow;
 use crate::experiment::rows::{PaperRow, RunRow};
-use crate::report::{comparison, spread};
+use crate::report::{comparison, ranking_table, spread};
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder with a rows.csv, as `run` and `reproduce` write it.
+    /// A folder with a rows.csv or a rankings.csv, as `run` and `reproduce` write it.
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]
@@ -21,6 +22,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn report(args: &Args) -> Result<(), Failure> {
+    let rankings = args.folder.join(folder::RANKINGS);
+    if rankings.is_file() {
+        let rows: Vec<RankingRow> = folder::read_csv(&rankings).map_err(usage)?;
+        if args.json {
+            println!("{}", serde_json::to_string(&rows)?);
+        } else {
+            print!("{}", ranking_table(&rows));
+        }
+        return Ok(());
+    }
     let path = args.folder.join(folder::ROWS);
     let rows: Vec<RunRow> = folder::read_csv(&path).map_err(usage)?;
     let first = rows.first().ok_or_else(|| usage(anyhow!("{}: expected a row a run, found none", path.display())))?;
@@ -29,8 +40,10 @@ pub(super) fn report(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     // A run of one's own has no paper to be compared with.
-    let definition = Definition::named(&first.experiment).ok();
-    let (paper, time_factor) = definition.map_or((Vec::new(), 1.0), |definition| (definition.paper, definition.time_factor));
+    let (paper, time_factor) = match Figure::named(&first.experiment) {
+        Ok(Figure::Policies(definition)) => (definition.paper, definition.time_factor),
+        _ => (Vec::new(), 1.0),
+    };
     print!("{}", tables(&rows, &paper, time_factor));
     Ok(())
 }

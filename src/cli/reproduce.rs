@@ -10,10 +10,11 @@ use anyhow::{Context as _, anyhow};
 use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
-use super::{Failure, usage};
+use super::{Failure, reproduce_ranking, usage};
 use crate::dataflow::Topology;
-use crate::experiment::definition::{Definition, FIGURES, PolicyRun, Scale};
+use crate::experiment::definition::{Definition, PolicyRun, Scale};
 use crate::experiment::environment::Environment;
+use crate::experiment::figures::Figure;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::rows::RunRow;
 use crate::experiment::run::{RunSpec, run};
@@ -27,31 +28,31 @@ use crate::workload::Text;
 pub(super) struct Args {
     /// The figure; see --list.
     #[arg(required_unless_present = "list")]
-    figure: Option<String>,
+    pub(super) figure: Option<String>,
     /// List the figures that can be reproduced.
     #[arg(long)]
     list: bool,
     /// How long to run: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
-    scale: Scale,
+    pub(super) scale: Scale,
     /// Run only these policies (comma-separated); all of the figure by default.
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
-    policies: Vec<String>,
+    pub(super) policies: Vec<String>,
     /// Index of the first sentence of the text: another seed, another sample.
     #[arg(long, default_value_t = 0)]
-    seed: u64,
+    pub(super) seed: u64,
     /// Run everything so many times, with one seed after the other, and print medians.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
-    repeat: u64,
+    pub(super) repeat: u64,
     /// Folder for rows and figures; a new one below runs/ by default.
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Fail when a run does not show what the experiment's definition expects.
     #[arg(long)]
-    check: bool,
+    pub(super) check: bool,
 }
 
 /// What `reproduce --json` prints.
@@ -83,7 +84,11 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         return list(args);
     }
     let figure = args.figure.as_deref().expect("clap asks for a figure");
-    let definition = Definition::named(figure).map_err(usage)?;
+    let definition = match Figure::named(figure).map_err(usage)? {
+        Figure::Policies(definition) => *definition,
+        other if !args.policies.is_empty() => return Err(usage(anyhow!("--policies: {figure} has none ({})", other.title()))),
+        Figure::Ranking(definition) => return reproduce_ranking::reproduce(args, &definition),
+    };
     for policy in &args.policies {
         if !definition.runs.iter().any(|run| run.policy == *policy) {
             let known: Vec<_> = definition.runs.iter().map(|run| format!("'{}'", run.policy)).collect();
@@ -186,12 +191,12 @@ impl<'a> Experiment<'a> {
 }
 
 fn list(args: &Args) -> Result<(), Failure> {
-    let titles: BTreeMap<&str, String> =
-        FIGURES.iter().map(|(name, _)| (*name, Definition::named(name).map_or(String::new(), |definition| definition.title))).collect();
+    let title = |name| Figure::named(name).map_or(String::new(), |figure| figure.title().to_owned());
+    let titles: BTreeMap<&str, String> = Figure::names().map(|name| (name, title(name))).collect();
     if args.json {
         println!("{}", serde_json::to_string(&titles)?);
     } else {
-        titles.iter().for_each(|(name, title)| println!("{name:<12} {title}"));
+        titles.iter().for_each(|(name, title)| println!("{name:<16} {title}"));
     }
     Ok(())
 }

@@ -25,4 +25,9 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         Timestamp(self.base.elapsed().as_nanos() as u64)
     }
+
+    /// What it counts from, for logs of timely's own.
+    pub(super) fn base(&self) -> Instant {
+        self.base
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use super::{Ack, Clock, Gauges, Recorder};
-use crate::activity::{Lane, Record};
+use crate::activity::{ActivityKind, Lane, Record};
 use crate::dataflow::{Capacity, QueueMarks, Topology};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 
@@ -34,13 +35,24 @@ pub struct OperatorSpec {
     pub capacity: Capacity,
     /// Its instances' queues, shared by all workers of the process.
     pub gauges: Arc<Gauges>,
+    /// What it does with records, for the log: its own work, or waiting for something outside.
+    pub work: ActivityKind,
+    /// An instance that has only this share of the capacity of a limited one.
+    pub slow: Option<(u32, f64)>,
+    /// How long a message to it is on its way at least.
+    pub delay: Duration,
 }
 
 impl OperatorSpec {
     /// An operator of up to `instances` instances whose queues hold no source back.
     pub fn new(id: OperatorId, name: &str, capacity: Capacity, instances: u32) -> OperatorSpec {
         let gauges = Gauges::new(QueueMarks::default(), instances, Arc::default());
-        OperatorSpec { id, name: name.to_owned(), capacity, gauges: Arc::new(gauges) }
+        OperatorSpec::with_gauges(id, name, capacity, Arc::new(gauges))
+    }
+
+    /// An operator whose instances' queues are `gauges`; all instances alike, no delay.
+    pub fn with_gauges(id: OperatorId, name: &str, capacity: Capacity, gauges: Arc<Gauges>) -> OperatorSpec {
+        OperatorSpec { id, name: name.to_owned(), capacity, gauges, work: ActivityKind::Processing, slow: None, delay: Duration::ZERO }
     }
 }
 

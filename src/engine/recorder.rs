@@ -1,10 +1,13 @@
 //! Handing activity records from a worker to whoever observes: batched, bounded, never blocking.
 //!
 //! A worker collects records in a buffer of its own and hands them over every few milliseconds. When the observer does not
-//! keep up the batch is dropped and counted; the worker never waits.
+//! keep up the batch is dropped and counted; the worker never waits. Names of operators and channels are never dropped: they
+//! stay in the buffer until the observer takes them, and there are no more of them than the program has.
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -33,23 +36,55 @@ pub struct LogBatch {
     pub dropped: u64,
 }
 
+/// The workers' end of a bounded link to an observer; clones lead to the same observer.
+#[derive(Clone, Debug)]
+pub struct Link {
+    sender: SyncSender<LogBatch>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// How many records all workers of a link had to drop; it can still be asked when they have ended.
+#[derive(Clone, Debug)]
+pub struct Dropped(Arc<AtomicU64>);
+
 /// Where the records of a worker go; clones share one buffer.
 #[derive(Clone)]
 pub struct Recorder {
     inner: Option<Rc<RefCell<Buffer>>>,
 }
 
-struct Buffer {
+/// What a worker has recorded and not yet handed over.
+pub(super) struct Buffer {
     worker: WorkerId,
+    slack: Duration,
     records: Vec<Record>,
     dropped: u64,
     handed_over: Timestamp,
-    link: SyncSender<LogBatch>,
+    link: Link,
 }
 
 /// A bounded link from workers to an observer.
-pub fn link() -> (SyncSender<LogBatch>, Receiver<LogBatch>) {
-    sync_channel(LINK_BATCHES)
+pub fn link() -> (Link, Receiver<LogBatch>) {
+    Link::bounded(LINK_BATCHES)
+}
+
+impl Link {
+    fn bounded(batches: usize) -> (Link, Receiver<LogBatch>) {
+        let (sender, receiver) = sync_channel(batches);
+        (Link { sender, dropped: Arc::default() }, receiver)
+    }
+
+    /// The count of what is dropped on this link.
+    pub fn dropped(&self) -> Dropped {
+        Dropped(Arc::clone(&self.dropped))
+    }
+}
+
+impl Dropped {
+    /// Records dropped so far; complete once the observer's end says that all workers have ended.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Recorder {
@@ -57,9 +92,8 @@ impl Recorder {
     pub const SLACK: Duration = Duration::from_millis(20);
 
     /// A recorder of `worker` that hands over through `link`.
-    pub fn new(worker: WorkerId, link: SyncSender<LogBatch>) -> Recorder {
-        let buffer = Buffer { worker, records: Vec::new(), dropped: 0, handed_over: Timestamp::ZERO, link };
-        Recorder { inner: Some(Rc::new(RefCell::new(buffer))) }
+    pub fn new(worker: WorkerId, link: Link) -> Recorder {
+        Recorder { inner: Some(Rc::new(RefCell::new(Buffer::new(worker, Recorder::SLACK, link)))) }
     }
 
     /// A recorder that forgets everything.
@@ -75,18 +109,15 @@ impl Recorder {
     /// Adds a record.
     pub fn log(&self, record: Record) {
         if let Some(inner) = &self.inner {
-            inner.borrow_mut().records.push(record);
+            inner.borrow_mut().push(record);
         }
     }
 
     /// Hands over what has been collected if it is old or long enough; `now` was read before the worker's last step.
     pub fn hand_over(&self, now: Timestamp) {
-        let Some(inner) = &self.inner else { return };
-        let mut buffer = inner.borrow_mut();
-        if now.since(buffer.handed_over) < HAND_OVER && buffer.records.len() < HAND_OVER_RECORDS {
-            return;
+        if let Some(inner) = &self.inner {
+            inner.borrow_mut().hand_over(now);
         }
-        buffer.send(now);
     }
 
     /// Hands over everything at the end of a run.
@@ -98,14 +129,46 @@ impl Recorder {
 }
 
 impl Buffer {
-    fn send(&mut self, now: Timestamp) {
-        self.handed_over = now;
-        self.records.push(Record::UpTo { worker: self.worker, at: now - Recorder::SLACK });
-        let records = std::mem::take(&mut self.records);
-        let batch = LogBatch { worker: self.worker, up_to: now, records, dropped: self.dropped };
-        match self.link.try_send(batch) {
+    /// An empty buffer; records of the last `slack` before an instant may be added after it.
+    pub(super) fn new(worker: WorkerId, slack: Duration, link: Link) -> Buffer {
+        Buffer { worker, slack, records: Vec::new(), dropped: 0, handed_over: Timestamp::ZERO, link }
+    }
+
+    /// Adds a record.
+    #[inline]
+    pub(super) fn push(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// Counts a record that cannot be written down.
+    pub(super) fn lose(&mut self, records: u64) {
+        self.dropped += records;
+        self.link.dropped.fetch_add(records, Ordering::SeqCst);
+    }
+
+    /// Hands over if it is time.
+    pub(super) fn hand_over(&mut self, up_to: Timestamp) {
+        if up_to.since(self.handed_over) >= HAND_OVER || self.records.len() >= HAND_OVER_RECORDS {
+            self.send(up_to);
+        }
+    }
+
+    /// Hands over now: all of before `up_to` minus the slack is in the buffer or was handed over before.
+    pub(super) fn send(&mut self, up_to: Timestamp) {
+        self.handed_over = up_to;
+        // As long as the last one was: a buffer that grows from nothing is copied many times over.
+        let next = Vec::with_capacity(self.records.len().min(HAND_OVER_RECORDS));
+        let mut records = std::mem::replace(&mut self.records, next);
+        records.push(Record::UpTo { worker: self.worker, at: up_to - self.slack });
+        let batch = LogBatch { worker: self.worker, up_to, records, dropped: self.dropped };
+        match self.link.sender.try_send(batch) {
             Ok(()) => {}
-            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => self.dropped += batch.records.len() as u64,
+            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
+                let whole = batch.records.len() - 1;
+                let names = |record: &Record| matches!(record, Record::Operator { .. } | Record::Channel { .. });
+                self.records.extend(batch.records.into_iter().filter(names));
+                self.lose((whole - self.records.len()) as u64);
+            }
         }
     }
 }
@@ -113,20 +176,31 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::OperatorId;
     use crate::time::Epoch;
 
     #[test]
     fn what_does_not_fit_is_dropped_and_counted() {
-        let (sender, receiver) = sync_channel(1);
-        let recorder = Recorder::new(WorkerId(0), sender);
+        let (link, receiver) = Link::bounded(1);
+        let dropped = link.dropped();
+        let recorder = Recorder::new(WorkerId(0), link);
         let log = |n| recorder.log(Record::EpochCompleted { at: Timestamp(n), worker: WorkerId(0), epoch: Epoch(n) });
         log(1);
         recorder.hand_over(Timestamp(10_000_000));
+        let name = Record::Operator { operator: OperatorId(1), name: "Count".to_owned() };
         log(2);
+        recorder.log(name.clone());
         log(3);
         recorder.hand_over(Timestamp(20_000_000));
-        assert_eq!(receiver.recv().unwrap().records.len(), 1);
+        assert_eq!(receiver.recv().unwrap().records.len(), 2, "the record and how far the worker is");
         recorder.finish(Timestamp(30_000_000));
-        assert_eq!(receiver.recv().unwrap().dropped, 2);
+        let batch = receiver.recv().unwrap();
+        assert_eq!((batch.dropped, &batch.records[0]), (2, &name), "names stay until they are taken");
+        // What is dropped in the very last hand-over has no batch to be counted in.
+        log(4);
+        recorder.finish(Timestamp(40_000_000));
+        log(5);
+        recorder.finish(Timestamp(50_000_000));
+        assert_eq!(dropped.count(), 3);
     }
 }

@@ -13,6 +13,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::batch::{Batch, BatchBuilder, BatchStream};
 use super::control::{Ack, Command, ControlStream, Versions};
+use super::delay::held_back;
 use super::{Context, OperatorSpec, Time};
 use crate::activity::{Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, OperatorId, WorkerId};
@@ -48,7 +49,7 @@ where
     let mut control = builder.new_input(control, Pipeline);
     let (output, routed) = builder.new_output::<Batch<D>>();
     let mut output = OutputBuilder::<Time, BatchBuilder<D>>::from(output);
-    let (context, id) = (context.clone(), spec.id);
+    let (context, clock, id) = (context.clone(), context.clock, spec.id);
     builder.build(move |_| {
         let mut tables = Versions::new(Rc::new(first));
         let mut commands: BTreeMap<Time, Vec<Command>> = BTreeMap::new();
@@ -110,7 +111,7 @@ where
             tables.retire(oldest);
         }
     });
-    routed
+    held_back(routed, spec.delay, &clock)
 }
 
 /// Where a batch came from, so that its arrival can be recorded at each lane that takes a part of it.

@@ -12,7 +12,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
-use super::{Ack, Clock, Command, Context, LogBatch, Recorder, Time, commands_of, link};
+use super::{Ack, Clock, Command, Context, Dropped, LogBatch, Recorder, Time, commands_of, link};
 use crate::activity::Record;
 use crate::id::WorkerId;
 use crate::migration::Step;
@@ -47,6 +47,7 @@ pub struct Running<O: Send + 'static> {
     guards: timely::communication::WorkerGuards<O>,
     peers: u32,
     clock: Clock,
+    dropped: Dropped,
 }
 
 /// The job ended badly.
@@ -71,6 +72,7 @@ impl<O: Send + 'static> Running<O> {
     {
         let clock = Clock::start();
         let (link, log) = link();
+        let dropped = link.dropped();
         let (ack, acks) = channel();
         let (step, steps) = channel();
         // Worker closures are shared, channel ends are not: each worker takes its own out of the lock once.
@@ -92,7 +94,7 @@ impl<O: Send + 'static> Running<O> {
             drive(worker, &context, part, steps, &alarm)
         });
         let guards = guards.map_err(|why| RunError::Start(peers, why))?;
-        Ok(Running { log, acks, steps: step, guards, peers, clock })
+        Ok(Running { log, acks, steps: step, guards, peers, clock, dropped })
     }
 
     /// Number of workers.
@@ -103,6 +105,11 @@ impl<O: Send + 'static> Running<O> {
     /// The run's clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Records all workers had to drop so far; complete once `log` has ended.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.count()
     }
 
     /// Carries out a step; reports on it come through `acks`.

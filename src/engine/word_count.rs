@@ -128,7 +128,7 @@ impl WordCount {
         let gauges = |config: &OperatorConfig| Arc::new(Gauges::new(config.marks, config.max_parallelism, Arc::clone(&pressing)));
         let spec = |id, name: &str, config: &OperatorConfig| {
             let gauges = gauges(config);
-            OperatorSpec { id, name: name.to_owned(), capacity: config.capacity, gauges }
+            OperatorSpec::with_gauges(id, name, config.capacity, gauges)
         };
         let flat_map = spec(FLAT_MAP, "FlatMap", &self.flat_map);
         let count = spec(COUNT, "Count", &self.count);

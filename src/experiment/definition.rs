@@ -110,29 +110,6 @@ pub struct Seconds {
     pub full: u64,
 }
 
-/// Names of all figures that can be reproduced, with their definitions.
-pub const FIGURES: [(&str, &str); 1] = [("ds2-fig6", include_str!("../../experiments/definitions/ds2-fig6.toml"))];
-
-/// No figure has that name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a figure, one of {}, found '{found}'", FIGURES.map(|(name, _)| format!("'{name}'")).join(", "))]
-pub struct UnknownFigure {
-    /// The name that was given.
-    pub found: String,
-}
-
-impl Definition {
-    /// The definition of a figure.
-    ///
-    /// # Errors
-    /// When no figure has that name.
-    pub fn named(figure: &str) -> Result<Definition, UnknownFigure> {
-        let found = FIGURES.iter().find(|(name, _)| *name == figure);
-        let (_, text) = found.ok_or_else(|| UnknownFigure { found: figure.to_owned() })?;
-        Ok(toml::from_str(text).expect("definitions are tested"))
-    }
-}
-
 impl Seconds {
     /// Seconds at `scale`.
     pub fn at(&self, scale: Scale) -> Duration {
@@ -215,16 +192,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_figure_is_defined_under_its_name() {
-        for (name, _) in FIGURES {
-            assert_eq!(Definition::named(name).unwrap().figure, name);
-        }
-        assert_eq!(Definition::named("fig0").unwrap_err().to_string(), "expected a figure, one of 'ds2-fig6', found 'fig0'");
-    }
-
-    #[test]
     fn the_word_count_of_the_paper_needs_10_and_20_instances() {
-        let job = Definition::named("ds2-fig6").unwrap().job;
+        let definition: Definition = toml::from_str(include_str!("../../experiments/definitions/ds2-fig6.toml")).unwrap();
+        let job = definition.job;
         let text = Text::liber_primus(job.sentence_length());
         assert_eq!(job.needed(&text), BTreeMap::from([(FLAT_MAP, 10), (COUNT, 20)]));
         assert!(toml::from_str::<Definition>("figure = 'x'\nfigures = 'y'").unwrap_err().to_string().contains("unknown field `figures`"));

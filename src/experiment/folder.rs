@@ -25,6 +25,8 @@ pub const SUMMARY: &str = "summary.json";
 pub const ACTIVITY: &str = "activity.log";
 /// [`RunRow`](super::rows::RunRow)s.
 pub const ROWS: &str = "rows.csv";
+/// [`RankingRow`](super::ranking::RankingRow)s.
+pub const RANKINGS: &str = "rankings.csv";
 
 /// Longest excerpt of a file that an error shows.
 const EXCERPT_CHARS: usize = 80;

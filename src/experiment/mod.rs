@@ -3,11 +3,14 @@
 //! Definition, run and report are three steps with files between them. A figure or a table is made from recorded files
 //! alone, never from a running host, so that everything printed can be made again from what was recorded.
 
+pub mod analysed;
 pub mod definition;
 pub mod environment;
 pub mod expectation;
+pub mod figures;
 pub mod folder;
 pub mod policies;
+pub mod ranking;
 pub mod record;
 pub mod rows;
 pub mod run;

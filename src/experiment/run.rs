@@ -97,7 +97,6 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
 
     let running = job.start()?;
     let mut up_to = vec![Timestamp::ZERO; running.peers() as usize];
-    let mut dropped = vec![0; running.peers() as usize];
     loop {
         match running.log.recv_timeout(Duration::from_millis(10)) {
             Ok(batch) => {
@@ -109,7 +108,6 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
                     log.append(&batch.records)?;
                 }
                 up_to[batch.worker.0 as usize] = batch.up_to;
-                dropped[batch.worker.0 as usize] = batch.dropped;
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -134,6 +132,7 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
             }
         }
     }
+    let dropped_records = running.dropped();
     let tallies: Vec<Tally> = running.join()?;
     while rows.observer.window().end <= end {
         rows.close(&topology, &configurations);
@@ -151,7 +150,7 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
         duration: job.duration,
         overall: LatencySummary::of(&rows.overall),
         verdict: job.verify(&tallies),
-        dropped_records: dropped.iter().sum(),
+        dropped_records,
         needed,
     })
 }

@@ -10,10 +10,11 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::clocks::Clocks;
+use super::completions::Completions;
 use super::lane::{Lane as LaneState, Rules, Step};
 use super::messages::{Messages, NONE};
 use super::window::{MessageEdge, Point, WindowGraph};
-use crate::activity::{Lane, Message, MessageKind, Record};
+use crate::activity::{ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, WorkerId};
 use crate::time::{Timestamp, Window};
 
@@ -104,6 +105,7 @@ pub struct GraphBuilder {
     /// A graph whose memory the next one takes.
     spare: WindowGraph,
     up_to: BTreeMap<WorkerId, Timestamp>,
+    completions: Completions,
     oddities: Oddities,
 }
 
@@ -124,6 +126,7 @@ impl GraphBuilder {
             pending: 0,
             spare: WindowGraph::default(),
             up_to: BTreeMap::new(),
+            completions: Completions::default(),
             oddities: Oddities::default(),
         }
     }
@@ -135,6 +138,9 @@ impl GraphBuilder {
             Record::Activity(activity) => {
                 if let Some(lane) = self.lane(activity.lane) {
                     self.lanes[lane as usize].work(activity);
+                }
+                if activity.kind == ActivityKind::Sink {
+                    self.completions.sunk(activity);
                 }
             }
             Record::Sent(message) => {
@@ -159,7 +165,17 @@ impl GraphBuilder {
                 let up_to = self.up_to.entry(*worker).or_default();
                 *up_to = (*up_to).max(*at);
             }
+            Record::EpochCompleted { at, worker, epoch } => self.completions.completed(*at, *worker, *epoch),
             _ => {}
+        }
+    }
+
+    /// Word that an epoch is complete leaves the lane that took its last record at a sink. Hosts do not log it, and what a source
+    /// does next may wait for it.
+    fn infer_completions(&mut self, before: u64) {
+        for (sent, received) in self.completions.take(Timestamp(before)) {
+            self.push(&Record::Sent(sent));
+            self.push(&Record::Received(received));
         }
     }
 
@@ -258,6 +274,7 @@ impl GraphBuilder {
             if needed > known.0 {
                 return None;
             }
+            self.infer_completions(needed);
             if self.clocks.solve() {
                 let (clocks, lanes) = (&self.clocks, &self.lanes);
                 self.messages.correct(|lane| clocks.offset(lanes[lane as usize].clock));

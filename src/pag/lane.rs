@@ -76,6 +76,8 @@ pub(super) struct Lane {
     now: u64,
     /// Since when the lane has done nothing, if nothing is open.
     idle_since: u64,
+    /// The wait that ended last, until the work that began with it is over: other messages may have ended it as well.
+    waited: Option<(u64, u64)>,
     /// Whether the lane has any record yet.
     begun: bool,
     pub(super) steps: VecDeque<Step>,
@@ -195,7 +197,7 @@ impl Lane {
             {
                 self.advance(end);
                 self.open.pop();
-                self.idle_since = self.now;
+                (self.idle_since, self.waited) = (self.now, None);
             } else if side.is_some_and(|side| work.is_none_or(|work| side <= work)) {
                 let mut side = self.sides.items.pop_front().expect("just seen");
                 side.at = correct(side.at);
@@ -243,6 +245,9 @@ impl Lane {
             }
         }
         if work.end > start {
+            if self.is_busy() {
+                self.waited = None;
+            }
             self.open.push(work);
         } else {
             // Of no length, as at a sink: nothing to lead a path through, but an event of its epoch.
@@ -260,10 +265,24 @@ impl Lane {
         let mut waited = false;
         if self.is_busy() {
             self.advance(at);
+            // It was there when the work began that took it out of its channel, and came while the lane was waiting.
+            let (from, sent_at) = (messages.get(side.slot).from_lane, messages.get(side.slot).sent_at);
+            waited = !side.sent && from != NONE && self.waited.is_some_and(|(since, until)| since < sent_at && sent_at <= until);
         } else {
-            waited = !side.sent && ends_wait(side.slot, at, self.idle_since, rules, messages);
-            let (kind, slot) = if waited { (StepKind::Wait, side.slot) } else { (StepKind::Gap, NONE) };
-            self.gap(at, kind, slot);
+            let joins = self.waited.filter(|(_, until)| at - until < rules.least_wait && at - self.idle_since < rules.least_wait);
+            if side.sent {
+                self.gap(at, StepKind::Gap, NONE);
+                self.waited = None;
+            } else if joins.is_some_and(|(since, _)| ends_wait(side.slot, at, since, rules, messages)) {
+                waited = true;
+                self.gap(at, StepKind::Gap, NONE);
+            } else if ends_wait(side.slot, at, self.idle_since, rules, messages) {
+                waited = true;
+                self.waited = Some((self.idle_since, at));
+                self.gap(at, StepKind::Wait, side.slot);
+            } else {
+                self.gap(at, StepKind::Gap, NONE);
+            }
             self.idle_since = at;
         }
         let slot = messages.get_mut(side.slot);

@@ -15,6 +15,7 @@
 
 mod builder;
 mod clocks;
+mod completions;
 mod keys;
 mod lane;
 mod messages;

@@ -7,6 +7,7 @@ mod axis;
 mod canvas;
 mod palette;
 mod panel;
+mod ranking;
 mod sheet;
 mod timeline;
 
@@ -19,13 +20,14 @@ use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingA
 
 use canvas::{Canvas, Drawn, Medium};
 
+pub use ranking::ranking_figure;
 pub use timeline::{Column, Labels, timeline_figure};
 
 /// Why a figure could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
     /// No columns, or more than anybody could read.
-    #[error("expected 1 to {most} policies to draw, found {found}")]
+    #[error("expected 1 to {most} runs to draw, found {found}")]
     Columns {
         /// Most columns of a figure.
         most: usize,

@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn no_policy_and_too_many_are_refused() {
         let refused = timeline_figure(&[], &labels(), Path::new("never")).unwrap_err().to_string();
-        assert_eq!(refused, "expected 1 to 12 policies to draw, found 0");
+        assert_eq!(refused, "expected 1 to 12 runs to draw, found 0");
         assert!(matches!(timeline_figure(&vec![Column::default(); 13], &labels(), Path::new("never")), Err(PlotError::Columns { .. })));
         let nowhere = timeline_figure(&four(), &labels(), Path::new("/nowhere/figure")).unwrap_err();
         assert!(matches!(nowhere, PlotError::Write { ref path, .. } if path == Path::new("/nowhere/figure.svg")), "{nowhere}");

@@ -1,0 +1,90 @@
+//! Every figure that can be reproduced, by name, with the definition of its experiment.
+
+use super::definition::Definition;
+use super::ranking::RankingDefinition;
+
+/// The definition of an experiment of any kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Figure {
+    /// Policies on the word count.
+    Policies(Box<Definition>),
+    /// Whether a measure ranks a known bottleneck first.
+    Ranking(Box<RankingDefinition>),
+}
+
+/// A definition's kind and text.
+type Entry = (&'static str, fn(&str) -> Figure, &'static str);
+
+/// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
+const FIGURES: [Entry; 3] = [
+    ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
+    ("snailtrail-fig10", ranking, include_str!("../../experiments/definitions/snailtrail-fig10.toml")),
+    ("snailtrail-fig11", ranking, include_str!("../../experiments/definitions/snailtrail-fig11.toml")),
+];
+
+fn policies(text: &str) -> Figure {
+    Figure::Policies(toml::from_str(text).expect("definitions are tested"))
+}
+
+fn ranking(text: &str) -> Figure {
+    Figure::Ranking(toml::from_str(text).expect("definitions are tested"))
+}
+
+/// No figure has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a figure, one of {}, found '{found}'", FIGURES.map(|(name, ..)| format!("'{name}'")).join(", "))]
+pub struct UnknownFigure {
+    /// The name that was given.
+    pub found: String,
+}
+
+impl Figure {
+    /// The figure of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn named(figure: &str) -> Result<Figure, UnknownFigure> {
+        let found = FIGURES.iter().find(|(name, ..)| *name == figure);
+        let (_, read, text) = found.ok_or_else(|| UnknownFigure { found: figure.to_owned() })?;
+        Ok(read(text))
+    }
+
+    /// Names of all figures.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FIGURES.iter().map(|(name, ..)| *name)
+    }
+
+    /// Title of the figure.
+    pub fn title(&self) -> &str {
+        match self {
+            Figure::Policies(definition) => &definition.title,
+            Figure::Ranking(definition) => &definition.title,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_is_defined_under_its_name() {
+        for name in Figure::names() {
+            let defined = match Figure::named(name).unwrap() {
+                Figure::Policies(definition) => definition.figure,
+                Figure::Ranking(definition) => {
+                    let labels: Vec<&String> = definition.runs.iter().map(|run| &run.label).collect();
+                    assert!(definition.expect.iter().all(|expected| labels.contains(&&expected.label)), "{name}");
+                    assert!(
+                        definition.runs.iter().flat_map(|run| &run.instances).all(|all| all.len() == definition.stages.len()),
+                        "{name}"
+                    );
+                    definition.figure
+                }
+            };
+            assert_eq!(defined, name);
+        }
+        let error = Figure::named("fig0").unwrap_err().to_string();
+        assert!(error.starts_with("expected a figure, one of 'ds2-fig6', ") && error.ends_with(", found 'fig0'"), "{error}");
+    }
+}

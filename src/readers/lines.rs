@@ -1,0 +1,95 @@
+//! Lines of a text, one at a time, in bounded memory.
+//!
+//! Invariant: no more than the limit is ever held of a line, however long it is.
+
+use std::io::BufRead;
+
+use super::error::{Damage, Place};
+
+/// A line, as [`Lines::next`] found it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'l> {
+    /// Its bytes without the end of line.
+    Whole(&'l [u8]),
+    /// It was longer than the limit and was skipped.
+    TooLong,
+}
+
+/// Reads lines of at most `limit` bytes.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    source: R,
+    limit: usize,
+    number: u64,
+    line: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(source: R, limit: usize) -> Lines<R> {
+        Lines { source, limit, number: 0, line: Vec::new() }
+    }
+
+    /// Place of the line that was last given.
+    pub(super) fn place(&self) -> Place {
+        Place::Line(self.number)
+    }
+
+    /// The next line; none at the end.
+    ///
+    /// # Errors
+    /// When the system fails to read.
+    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, Damage> {
+        self.line.clear();
+        self.number += 1;
+        let (mut any, mut too_long) = (false, false);
+        loop {
+            let chunk = match self.source.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Damage::Io(Place::Line(self.number), e)),
+            };
+            if chunk.is_empty() {
+                break;
+            }
+            any = true;
+            let end = chunk.iter().position(|&byte| byte == b'\n');
+            let part = &chunk[..end.unwrap_or(chunk.len())];
+            too_long |= self.line.len() + part.len() > self.limit;
+            if !too_long {
+                self.line.extend_from_slice(part);
+            }
+            let used = part.len() + usize::from(end.is_some());
+            self.source.consume(used);
+            if end.is_some() {
+                break;
+            }
+        }
+        if !any {
+            return Ok(None);
+        }
+        if self.line.last() == Some(&b'\r') {
+            self.line.pop();
+        }
+        Ok(Some(if too_long { Line::TooLong } else { Line::Whole(&self.line) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    #[test]
+    fn lines_come_whole_or_are_skipped() {
+        // A buffer smaller than a line, so that lines are put together.
+        let mut lines = Lines::new(BufReader::with_capacity(3, &b"one\r\ntwelve\n\nfive5\nend"[..]), 5);
+        assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"one")));
+        assert_eq!(lines.next().unwrap(), Some(Line::TooLong));
+        assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"")));
+        assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"five5")));
+        assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"end")));
+        assert_eq!(lines.place(), Place::Line(5));
+        assert_eq!(lines.next().unwrap(), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! Traces of any origin, read as [`Record`]s: our own logs, SnailTrail's, Spark's event logs, timely's log as text.
+//!
+//! Invariants: memory is bounded however long the files are; several files are read side by side by their time; whatever comes before
+//! damage is given out, then the damage is named with its file and place; nothing that was skipped or bent goes uncounted.
+//!
+//! ```no_run
+//! let mut trace = thalweg::readers::open(&["worker0.log", "worker1.log"])?;
+//! for block in trace.by_ref() {
+//!     match block {
+//!         Ok(records) => println!("{} records", records.len()),
+//!         Err(error) => eprintln!("{error}"),
+//!     }
+//! }
+//! for oddity in trace.oddities() {
+//!     eprintln!("{}: {} ({})", oddity.file.display(), oddity.what, oddity.count);
+//! }
+//! # Ok::<(), thalweg::readers::ReadError>(())
+//! ```
+
+mod activity_log;
+mod error;
+mod lanes;
+mod lines;
+mod reader;
+mod snailtrail;
+mod spark;
+mod timely_text;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use self::activity_log::ActivityLog;
+use self::error::{Damage, Oddities, excerpt};
+pub use self::error::{Place, ReadError};
+use self::reader::Reader;
+use self::snailtrail::Snailtrail;
+use self::spark::Spark;
+use self::timely_text::TimelyText;
+use crate::activity::Record;
+
+/// A block ends after the step that makes it so long.
+const BLOCK_RECORDS: usize = 4096;
+/// How much of a file is looked at to recognise its format.
+const HEAD_BYTES: u64 = 4096;
+
+/// A format of traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// Ours: begins with `THALWEGA`.
+    ActivityLog,
+    /// SnailTrail's: MessagePack integers, seven a record, nothing else.
+    Snailtrail,
+    /// An event log of Spark: a JSON object a line, each with an `Event`.
+    Spark,
+    /// Timely's own log, printed one event a line: `(6.275ms, 1, Sched { id: 2, start_stop: Start })`.
+    TimelyText,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::ActivityLog => "an activity log",
+            Format::Snailtrail => "a SnailTrail trace",
+            Format::Spark => "a Spark event log",
+            Format::TimelyText => "a timely log as text",
+        })
+    }
+}
+
+impl Format {
+    /// What the beginning of a file shows it to be.
+    fn recognise(head: &[u8]) -> Option<Format> {
+        const MAGIC: &[u8] = b"THALWEGA";
+        let text = String::from_utf8_lossy(head);
+        let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        if head.starts_with(MAGIC) || MAGIC.starts_with(head) {
+            Some(Format::ActivityLog)
+        } else if first.starts_with('{') && text.contains("\"Event\"") {
+            Some(Format::Spark)
+        } else if first.starts_with(";;") || first.starts_with("Dataflow:") || timely_text::begins_an_event(first) {
+            Some(Format::TimelyText)
+        } else {
+            snailtrail::begins_a_trace(head).then_some(Format::Snailtrail)
+        }
+    }
+}
+
+/// Something strange in a file that did not stop it from being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oddity {
+    /// The file.
+    pub file: PathBuf,
+    /// What is strange.
+    pub what: String,
+    /// How often it occurred.
+    pub count: u64,
+}
+
+/// A trace being read: an iterator over blocks of records.
+///
+/// A block is never empty and holds some thousand records, from one file. The next block comes from the file that has reported least far
+/// (its last [`Record::UpTo`], or its last record where it reports nothing). Damage ends its file; the others are read on.
+pub struct Trace {
+    files: Vec<Input>,
+    format: Format,
+}
+
+struct Input {
+    file: PathBuf,
+    reader: Box<dyn Reader>,
+    oddities: Oddities,
+    /// How far it has reported, in ns.
+    reported: u64,
+    ended: bool,
+    damage: Option<Damage>,
+}
+
+/// Opens files of one format, recognised by their content, as one trace.
+///
+/// # Errors
+/// When there is no file, one cannot be opened, is empty or of no known format, when their formats differ, or when there are several Spark
+/// logs. Damage further on comes out of the [`Trace`].
+pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace, ReadError> {
+    open_files(paths, None)
+}
+
+/// As [`open`], but takes every file for one of `format`.
+///
+/// # Errors
+/// As [`open`], except that no format is unknown.
+pub fn open_as<P: AsRef<Path>>(paths: &[P], format: Format) -> Result<Trace, ReadError> {
+    open_files(paths, Some(format))
+}
+
+fn open_files<P: AsRef<Path>>(paths: &[P], format: Option<Format>) -> Result<Trace, ReadError> {
+    let mut sources: Vec<(PathBuf, Box<dyn Read + Send>)> = Vec::new();
+    for path in paths {
+        let file = path.as_ref().to_owned();
+        let opened = File::open(&file).and_then(|opened| Ok((opened.metadata()?.is_dir(), opened)));
+        match opened {
+            Ok((false, opened)) => sources.push((file, Box::new(opened))),
+            Ok((true, _)) => return Err(Damage::new(Place::Byte(0), "a trace", "a folder").of(file)),
+            Err(source) => return Err(Damage::Io(Place::Byte(0), source).of(file)),
+        }
+    }
+    read(sources, format)
+}
+
+/// As [`open`], from anything that can be read, each under the name that errors shall give it; of `format`, or as recognised if none is
+/// given.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format>) -> Result<Trace, ReadError> {
+    let mut heads: Vec<(PathBuf, Vec<u8>, Box<dyn Read + Send>)> = Vec::new();
+    let mut common = format;
+    for (file, mut source) in sources {
+        let mut head = Vec::new();
+        if let Err(error) = source.by_ref().take(HEAD_BYTES).read_to_end(&mut head) {
+            return Err(Damage::Io(Place::Byte(0), error).of(file));
+        }
+        if head.is_empty() {
+            return Err(Damage::new(Place::Byte(0), "a trace", "an empty file").of(file));
+        }
+        let Some(found) = format.or_else(|| Format::recognise(&head)) else {
+            let known = "an activity log, a SnailTrail trace, a Spark event log or a timely log as text";
+            return Err(Damage::new(Place::Byte(0), known, excerpt(&head)).of(file));
+        };
+        match *common.get_or_insert(found) {
+            common if common != found => {
+                return Err(Damage::new(Place::Byte(0), format!("{common}, as the file before"), found.to_string()).of(file));
+            }
+            Format::Spark if !heads.is_empty() => {
+                return Err(Damage::new(Place::Byte(0), "one Spark event log, for each is an application of its own", "another").of(file));
+            }
+            _ => heads.push((file, head, source)),
+        }
+    }
+    let format = common.filter(|_| !heads.is_empty()).ok_or(ReadError::NoFiles)?;
+    // SnailTrail counts from 1970. All files count from one instant, on a whole second, so that windows of up to a second begin where
+    // SnailTrail's do.
+    let origin =
+        heads.iter().filter_map(|(_, head, _)| snailtrail::first_time(head)).min().map_or(0, |first| first - first % 1_000_000_000);
+    let files = heads.into_iter().map(|(file, head, source)| {
+        let source = BufReader::with_capacity(64 << 10, Cursor::new(head).chain(source));
+        let reader: Box<dyn Reader> = match format {
+            Format::ActivityLog => Box::new(ActivityLog::new(source)),
+            Format::Snailtrail => Box::new(Snailtrail::new(source, origin)),
+            Format::Spark => Box::new(Spark::new(source)),
+            Format::TimelyText => Box::new(TimelyText::new(source)),
+        };
+        Input { file, reader, oddities: Oddities::default(), reported: 0, ended: false, damage: None }
+    });
+    Ok(Trace { files: files.collect(), format })
+}
+
+impl Trace {
+    /// The format of the files.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// What was strange in what has been read so far, by file.
+    pub fn oddities(&self) -> Vec<Oddity> {
+        let of = |input: &Input| {
+            let file = input.file.clone();
+            input.oddities.iter().map(|(what, count)| Oddity { file: file.clone(), what: what.to_owned(), count }).collect::<Vec<_>>()
+        };
+        self.files.iter().flat_map(of).collect()
+    }
+}
+
+impl Iterator for Trace {
+    type Item = Result<Vec<Record>, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let next = self.files.iter_mut().filter(|input| !input.ended || input.damage.is_some()).min_by_key(|input| input.reported)?;
+            if let Some(block) = next.block() {
+                return Some(block);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.files.iter().map(|input| &input.file)).finish()
+    }
+}
+
+impl Input {
+    /// Reads a block, or the damage that ended the file; none if the file ends without another record.
+    fn block(&mut self) -> Option<Result<Vec<Record>, ReadError>> {
+        let mut records = Vec::new();
+        while !self.ended && records.len() < BLOCK_RECORDS {
+            match self.reader.step(&mut records, &mut self.oddities) {
+                Ok(true) => {}
+                end => {
+                    self.ended = true;
+                    self.damage = end.err();
+                    self.reader.finish(&mut records, &mut self.oddities);
+                }
+            }
+        }
+        if records.is_empty() {
+            return self.damage.take().map(|damage| Err(damage.of(self.file.clone())));
+        }
+        let told = records.iter().rev().find_map(|record| matches!(record, Record::UpTo { .. }).then(|| record.at()));
+        if let Some(at) = told.or_else(|| records.iter().map(Record::at).max()) {
+            self.reported = self.reported.max(at.0);
+        }
+        Some(Ok(records))
+    }
+}

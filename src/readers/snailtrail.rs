@@ -1,0 +1,338 @@
+//! Traces of SnailTrail: seven MessagePack integers a record, nothing between them.
+//!
+//! The seven: time in ns since 1970, worker, type of activity, type of event, correlator, remote worker, operator; the last three -1 for
+//! "none". Format: papers/snailtrail-nsdi18.md#activity-types.
+//!
+//! Decisions, where the two vocabularies differ:
+//! - Buffer management is scheduling, a barrier is processing, input is a source, a checkpoint (fault tolerance) is serialization.
+//! - Waiting is a gap, as it is in SnailTrail's own graph, unless it lies inside of another activity: then it is an external wait, since the
+//!   surrounding activity would otherwise claim it.
+//! - All data messages are one channel, all control messages another, all messages of fault tolerance a third: the two sides of a message
+//!   are found by sender and correlator alone, and need not name the same operator.
+//!
+//! Invariant: records are taken in order of time as far as a buffer of [`REORDER`] records can put them so; each worker's times never go
+//! back after that.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::io::Read;
+
+use rmp::decode::{NumValueReadError, read_int};
+
+use super::error::{Damage, Oddities, Place};
+use super::lanes::{Lanes, MOST_WORKERS, Open};
+use super::reader::Reader;
+use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+use crate::time::{Epoch, Timestamp};
+
+/// Records that are held back to put them in order.
+const REORDER: usize = 4096;
+/// An integer takes at most nine bytes.
+const MOST_RECORD_BYTES: usize = 7 * 9;
+/// Operators that a file may name, and the largest number of one.
+const MOST_OPERATORS: usize = 1 << 16;
+const LARGEST_OPERATOR: u64 = 1 << 30;
+/// Numbers below are for what is no operator; operator `n` gets this plus `n`.
+const FIRST_OPERATOR: u32 = 4;
+const NO_OPERATOR: &str = "no operator";
+/// Names of the channels, each also that of the pseudo operator at both of its ends.
+const CHANNELS: [(&str, MessageKind); 3] = [
+    ("data messages", MessageKind::Data),
+    ("control messages", MessageKind::Progress),
+    ("fault tolerance messages", MessageKind::Progress),
+];
+const STARTS: u8 = 1;
+const ENDS: u8 = 2;
+const SENT: u8 = 3;
+const RECEIVED: u8 = 4;
+
+/// A record of the file. Ordered by time, then by place in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Raw {
+    at: u64,
+    byte: u64,
+    worker: u32,
+    activity: u8,
+    event: u8,
+    correlator: Option<u64>,
+    remote: Option<u32>,
+    operator: Option<u32>,
+}
+
+/// What an open activity is.
+#[derive(Debug)]
+struct Tag {
+    activity: u8,
+    operator: Option<u32>,
+}
+
+/// Reads a trace.
+pub(super) struct Snailtrail<R> {
+    source: R,
+    /// Bytes read but not yet decoded, and where in the file they begin.
+    buffer: Vec<u8>,
+    position: u64,
+    at_end: bool,
+    /// Damage that was met; it comes after the records before it.
+    damage: Option<Damage>,
+    origin: u64,
+    waiting: BinaryHeap<Reverse<Raw>>,
+    lanes: Lanes<Tag>,
+    /// Time of the last record taken; none once records were further out of order than can be mended.
+    ordered: Option<u64>,
+    named: BTreeSet<u32>,
+    since_told: usize,
+}
+
+/// Time of the first record, in ns since 1970, of the trace that begins with `head`.
+pub(super) fn first_time(head: &[u8]) -> Option<u64> {
+    decode(head, 0, true).ok().flatten().map(|(raw, _)| raw.at)
+}
+
+/// Whether `head` begins with a record, if only with its first four integers.
+pub(super) fn begins_a_trace(head: &[u8]) -> bool {
+    let mut rest = head;
+    let mut fields = Vec::new();
+    while fields.len() < 7 {
+        match read_int::<i128, _>(&mut rest) {
+            Ok(field) => fields.push(field),
+            Err(NumValueReadError::TypeMismatch(_) | NumValueReadError::OutOfRange) => return false,
+            // The file ends inside of its first record.
+            Err(_) => break,
+        }
+    }
+    let within = |at: usize, most: i128| fields.get(at).is_some_and(|field| (1..=most).contains(field));
+    within(2, 13) && within(3, 5)
+}
+
+/// Decodes the record at the beginning of `bytes`, which begin at byte `position` of the file; gives it and its length. None if there
+/// are no bytes left, `at_end` of the file.
+fn decode(bytes: &[u8], position: u64, at_end: bool) -> Result<Option<(Raw, usize)>, Damage> {
+    if bytes.is_empty() && at_end {
+        return Ok(None);
+    }
+    let mut rest = bytes;
+    let mut field = |name: &str, least: i128, most: i128| {
+        let byte = position + (bytes.len() - rest.len()) as u64;
+        let expected = || format!("{name}: an integer from {least} to {most}");
+        let found = match read_int::<i128, _>(&mut rest) {
+            Ok(value) if (least..=most).contains(&value) => return Ok((value, byte)),
+            Ok(value) => value.to_string(),
+            Err(NumValueReadError::TypeMismatch(marker)) => format!("MessagePack {marker:?}"),
+            Err(_) => "the end of the file inside of a record".to_owned(),
+        };
+        Err(Damage::new(Place::Byte(byte), expected(), found))
+    };
+    let most_worker = i128::from(MOST_WORKERS) - 1;
+    let (at, byte) = field("a time", 0, i128::from(u64::MAX))?;
+    let (worker, _) = field("a worker", 0, most_worker)?;
+    let (activity, _) = field("a type of activity", 1, 13)?;
+    let (event, _) = field("a type of event", 1, 5)?;
+    let (correlator, _) = field("a correlator", -1, i128::from(u64::MAX))?;
+    let (remote, _) = field("a remote worker", -1, most_worker)?;
+    let (operator, _) = field("an operator", -1, i128::from(LARGEST_OPERATOR))?;
+    let raw = Raw {
+        at: at as u64,
+        byte,
+        worker: worker as u32,
+        activity: activity as u8,
+        event: event as u8,
+        correlator: u64::try_from(correlator).ok(),
+        remote: u32::try_from(remote).ok(),
+        operator: u32::try_from(operator).ok(),
+    };
+    Ok(Some((raw, bytes.len() - rest.len())))
+}
+
+/// What work of a type is; none for waiting and for messages.
+fn kind(activity: u8) -> Option<ActivityKind> {
+    match activity {
+        1 => Some(ActivityKind::Source),
+        2 | 3 => Some(ActivityKind::Scheduling),
+        4 | 5 => Some(ActivityKind::Processing),
+        6 | 8 => Some(ActivityKind::Serialization),
+        7 => Some(ActivityKind::Deserialization),
+        _ => None,
+    }
+}
+
+/// Which of [`CHANNELS`] messages of a type take.
+fn channel(activity: u8) -> Option<u32> {
+    match activity {
+        10 => Some(0),
+        9 => Some(1),
+        8 => Some(2),
+        _ => None,
+    }
+}
+
+fn operator(operator: Option<u32>) -> OperatorId {
+    OperatorId(operator.map_or(0, |number| FIRST_OPERATOR + number))
+}
+
+impl<R: Read> Snailtrail<R> {
+    /// Times of the trace count from `origin`, in ns since 1970.
+    pub(super) fn new(source: R, origin: u64) -> Snailtrail<R> {
+        Snailtrail {
+            source,
+            buffer: Vec::new(),
+            position: 0,
+            at_end: false,
+            damage: None,
+            origin,
+            waiting: BinaryHeap::new(),
+            lanes: Lanes::new(),
+            ordered: Some(0),
+            named: BTreeSet::new(),
+            since_told: 0,
+        }
+    }
+
+    /// Reads records into the buffer that puts them in order, until it is full, the file ends or is damaged.
+    fn fill(&mut self) {
+        let mut read = 0;
+        while self.waiting.len() < REORDER && self.damage.is_none() {
+            if self.buffer.len() - read < MOST_RECORD_BYTES && !self.at_end {
+                self.buffer.drain(..read);
+                self.position += read as u64;
+                read = 0;
+                match self.source.by_ref().take(64 << 10).read_to_end(&mut self.buffer) {
+                    Ok(more) => self.at_end = more == 0,
+                    Err(error) => self.damage = Some(Damage::Io(Place::Byte(self.position), error)),
+                }
+                continue;
+            }
+            match decode(&self.buffer[read..], self.position + read as u64, self.at_end) {
+                Ok(Some((raw, length))) => {
+                    read += length;
+                    self.waiting.push(Reverse(raw));
+                }
+                Ok(None) => break,
+                Err(damage) => self.damage = Some(damage),
+            }
+        }
+        self.buffer.drain(..read);
+        self.position += read as u64;
+    }
+
+    fn take(&mut self, raw: Raw, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Damage> {
+        self.ordered = self.ordered.filter(|&before| before <= raw.at).map(|_| raw.at);
+        if raw.at < self.origin {
+            oddities.count("records of before the beginning of the trace, put there");
+        }
+        let at = self.lanes.see(raw.worker, raw.at.saturating_sub(self.origin), oddities);
+        match (raw.event, channel(raw.activity)) {
+            (STARTS, _) if !matches!(raw.activity, 9 | 10) => {
+                self.name(raw.operator, raw.byte, out)?;
+                let tag = Tag { activity: raw.activity, operator: raw.operator };
+                let full = |expected| Damage::new(Place::Byte(raw.byte), expected, "one more");
+                self.lanes.begin(raw.worker, at, tag).map_err(full)?;
+            }
+            (ENDS, _) if !matches!(raw.activity, 9 | 10) => {
+                let exact = |tag: &Tag| tag.activity == raw.activity && tag.operator == raw.operator;
+                let closed = self.lanes.end(raw.worker, exact);
+                let closed = closed.or_else(|| self.lanes.end(raw.worker, |tag| tag.activity == raw.activity));
+                let Some(mut closed) = closed else {
+                    oddities.count("ends of activities that did not begin");
+                    return Ok(());
+                };
+                let matched = closed.pop();
+                for open in closed {
+                    oddities.count("activities that did not end before the one around them");
+                    self.activity(raw.worker, open, at, true, out);
+                }
+                if let Some(open) = matched {
+                    let nested = self.lanes.innermost(raw.worker).is_some();
+                    self.activity(raw.worker, open, at, nested, out);
+                }
+            }
+            (SENT | RECEIVED, Some(channel)) => self.message(raw, Timestamp(at), channel, out, oddities),
+            _ => oddities.count("events that do not go with their type of activity"),
+        }
+        Ok(())
+    }
+
+    fn activity(&self, worker: u32, open: Open<Tag>, end: u64, nested: bool, out: &mut Vec<Record>) {
+        let Some(kind) = kind(open.tag.activity).or(nested.then_some(ActivityKind::ExternalWait)) else { return };
+        out.push(Record::Activity(Activity {
+            lane: Lane::Worker(WorkerId(worker)),
+            kind,
+            instance: InstanceId::new(operator(open.tag.operator), worker),
+            epoch: Epoch::UNKNOWN,
+            start: Timestamp(open.start),
+            end: Timestamp(end),
+            records_in: 0,
+            records_out: 0,
+        }));
+    }
+
+    fn message(&mut self, raw: Raw, at: Timestamp, channel: u32, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let own = WorkerId(raw.worker);
+        let from = if raw.event == SENT { Some(own) } else { raw.remote.map(WorkerId) };
+        let (Some(sequence), Some(from)) = (raw.correlator, from) else {
+            oddities.count("messages without a correlator or a sender");
+            return;
+        };
+        let (name, kind) = CHANNELS[channel as usize];
+        let end = OperatorId(1 + channel);
+        if self.named.insert(end.0) {
+            out.push(Record::Operator { operator: end, name: name.to_owned() });
+            out.push(Record::Channel { channel: ChannelId(channel), source: end, target: end });
+        }
+        let to = if raw.event == SENT { raw.remote.map_or(own, WorkerId) } else { own };
+        let message = Message {
+            at,
+            kind,
+            channel: ChannelId(channel),
+            sequence,
+            from,
+            from_lane: Lane::Worker(from),
+            to_lane: Lane::Worker(to),
+            epoch: Epoch::UNKNOWN,
+            records: 0,
+        };
+        out.push(if raw.event == SENT { Record::Sent(message) } else { Record::Received(message) });
+    }
+
+    fn name(&mut self, number: Option<u32>, byte: u64, out: &mut Vec<Record>) -> Result<(), Damage> {
+        let operator = operator(number);
+        if !self.named.contains(&operator.0) {
+            if self.named.len() >= MOST_OPERATORS {
+                return Err(Damage::new(Place::Byte(byte), format!("at most {MOST_OPERATORS} operators"), "another"));
+            }
+            self.named.insert(operator.0);
+            let name = number.map_or(NO_OPERATOR.to_owned(), |number| format!("operator {number}"));
+            out.push(Record::Operator { operator, name });
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read + Send> Reader for Snailtrail<R> {
+    fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        self.fill();
+        for _ in 0..REORDER / 4 {
+            let Some(Reverse(raw)) = self.waiting.pop() else {
+                return self.damage.take().map_or(Ok(false), Err);
+            };
+            self.take(raw, out, oddities)?;
+            self.since_told += 1;
+        }
+        // Not more reports than records.
+        if self.since_told >= self.lanes.workers() {
+            self.since_told = 0;
+            self.lanes.tell(self.ordered.map(|at| at.saturating_sub(self.origin)), out);
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let end = self.lanes.latest();
+        for (worker, open) in self.lanes.close() {
+            oddities.count("activities that did not end before the file");
+            self.activity(worker, open, end, false, out);
+        }
+        self.lanes.tell(Some(end), out);
+    }
+}

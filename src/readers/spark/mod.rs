@@ -1,0 +1,432 @@
+//! Event logs of Spark: a JSON object a line.
+//!
+//! What becomes of it:
+//! - The driver is worker 0, each core of an executor a worker of its own (`executors.rs` says which task ran where). Each stage is an
+//!   operator, each job an epoch.
+//! - A task is launched by a message from the driver and ends in a message to it; a result that the driver has to fetch takes a channel of
+//!   its own. Between the two: deserialization, waiting for blocks of the shuffle (an external wait, for who sent them is not logged),
+//!   processing, serialization of the shuffle's output and of the result.
+//! - A task's time that its metrics leave open is Spark's scheduler delay. The log does not say how much of it lies before the task and how
+//!   much after. One third is taken to be before, as SnailTrail does it; it is a guess.
+//! - What the driver did between results and launches is scheduling (`driver.rs`).
+//!
+//! Time counts from the whole second in which the first job, stage or task began.
+//!
+//! Invariant: workers are reported [`LAG`] behind the log, or up to the launch of what still runs there; so a line may come that much
+//! late.
+
+mod driver;
+mod event;
+mod executors;
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use serde::Deserialize;
+
+use self::driver::{DRIVER, DRIVER_OPERATOR, Driver, Happens};
+use self::event::{ExecutorAdded, JobEnd, JobStart, Named, StageEvent, TaskEvent, TaskMetrics};
+use self::executors::{Executors, Ran};
+use super::error::{Damage, Oddities, Place, excerpt};
+use super::lines::{Line, Lines};
+use super::reader::Reader;
+use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+use crate::time::{Epoch, Timestamp};
+
+/// A longer line is skipped: plans of queries, which are not read, can be as long as they like.
+const MOST_LINE_BYTES: usize = 4 << 20;
+/// How far lines may be out of order, in ns.
+const LAG: u64 = 1_000_000_000;
+/// Workers are reported on when the log has come so far, in ns.
+const TELL_EVERY: u64 = 100_000_000;
+/// Stages of unfinished jobs, and the largest number of one.
+const MOST_STAGES: usize = 1 << 16;
+const LARGEST_STAGE: u64 = 1 << 30;
+/// Longest name that is kept of a stage, in characters.
+const MOST_NAME: usize = 200;
+const MILLISECOND: u64 = 1_000_000;
+
+/// What is known of a stage whose job has not ended.
+#[derive(Debug)]
+struct Stage {
+    job: Option<u64>,
+    named: bool,
+}
+
+/// The channels of a stage, in the order of their numbers.
+#[derive(Clone, Copy)]
+enum Channel {
+    Launch,
+    Result,
+    Fetch,
+}
+
+/// Reads a log.
+pub(super) struct Spark<R> {
+    lines: Lines<R>,
+    /// In ms since 1970.
+    origin: Option<u64>,
+    /// How far the log has come, in ns.
+    now: u64,
+    told: u64,
+    since_told: usize,
+    stages: BTreeMap<u64, Stage>,
+    /// Stages of each unfinished job, and how many they are in all.
+    jobs: BTreeMap<u64, Vec<u64>>,
+    listed: usize,
+    executors: Executors,
+    driver: Driver,
+    driver_named: bool,
+    ended: bool,
+}
+
+/// What was expected instead, for an error.
+type Refused = (String, String);
+
+impl<R: BufRead> Spark<R> {
+    pub(super) fn new(source: R) -> Spark<R> {
+        Spark {
+            lines: Lines::new(source, MOST_LINE_BYTES),
+            origin: None,
+            now: 0,
+            told: 0,
+            since_told: 0,
+            stages: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            listed: 0,
+            executors: Executors::default(),
+            driver: Driver::default(),
+            driver_named: false,
+            ended: false,
+        }
+    }
+
+    fn take(&mut self, line: &[u8], out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        let Named { event } = json(line, "a JSON object with an Event")?;
+        let full = |expected| (expected, "one more".to_owned());
+        match event.as_ref() {
+            "SparkListenerExecutorAdded" => {
+                let added: ExecutorAdded<'_> = json(line, &event)?;
+                self.executors.add(&added.executor, added.info.cores).map_err(full)?;
+            }
+            "SparkListenerJobStart" => {
+                let start: JobStart = json(line, &event)?;
+                let (job, at) = (start.job, self.at(start.at, oddities));
+                self.begin(start)?;
+                self.happens(at, Happens::JobStart(Epoch(job)), out);
+            }
+            "SparkListenerJobEnd" => {
+                let end: JobEnd = json(line, &event)?;
+                let at = self.at(end.at, oddities);
+                self.happens(at, Happens::JobEnd(Epoch(end.job)), out);
+                self.forget(end.job);
+            }
+            "SparkListenerStageSubmitted" => {
+                let submitted: StageEvent<'_> = json(line, &event)?;
+                let stage = submitted.info.stage;
+                self.name(stage, &submitted.info.name, out)?;
+                if let Some(at) = submitted.info.submitted {
+                    let at = self.at(at, oddities);
+                    self.happens(at, Happens::Submitted(self.epoch(stage)), out);
+                }
+            }
+            "SparkListenerStageCompleted" => {
+                let completed: StageEvent<'_> = json(line, &event)?;
+                // Otherwise the end of its job forgets it.
+                if self.stages.get(&completed.info.stage).is_some_and(|stage| stage.job.is_none()) {
+                    self.stages.remove(&completed.info.stage);
+                }
+            }
+            "SparkListenerTaskStart" => {
+                let start: TaskEvent<'_> = json(line, &event)?;
+                self.start(&start, out, oddities)?;
+            }
+            "SparkListenerTaskEnd" => {
+                let end: TaskEvent<'_> = json(line, &event)?;
+                self.end(&end, out, oddities)?;
+            }
+            "SparkListenerApplicationEnd" => self.ended = true,
+            // These say nothing about time.
+            "SparkListenerLogStart"
+            | "SparkListenerApplicationStart"
+            | "SparkListenerEnvironmentUpdate"
+            | "SparkListenerBlockManagerAdded"
+            | "SparkListenerTaskGettingResult" => {}
+            other => oddities.count(format!("events of kind {}, which is not read", excerpt(other.as_bytes()))),
+        }
+        Ok(())
+    }
+
+    /// An instant in ms since 1970 as one of the trace, in ns.
+    fn at(&mut self, milliseconds: u64, oddities: &mut Oddities) -> u64 {
+        let origin = *self.origin.get_or_insert(milliseconds - milliseconds % 1000);
+        if milliseconds < origin {
+            oddities.count("events of before the first job, put at the beginning");
+        }
+        let at = milliseconds.saturating_sub(origin).saturating_mul(MILLISECOND);
+        self.now = self.now.max(at);
+        at
+    }
+
+    /// Takes up a job.
+    fn begin(&mut self, start: JobStart) -> Result<(), Refused> {
+        self.forget(start.job);
+        self.listed += start.stages.len();
+        if self.listed > MOST_STAGES || self.jobs.len() >= MOST_STAGES {
+            return Err((format!("at most {MOST_STAGES} unfinished jobs and stages"), "more".to_owned()));
+        }
+        for &stage in &start.stages {
+            self.stage(stage)?.job = Some(start.job);
+        }
+        self.jobs.insert(start.job, start.stages);
+        Ok(())
+    }
+
+    /// Forgets a job and its stages.
+    fn forget(&mut self, job: u64) {
+        let stages = self.jobs.remove(&job).unwrap_or_default();
+        self.listed -= stages.len();
+        for stage in stages {
+            if self.stages.get(&stage).is_some_and(|known| known.job == Some(job)) {
+                self.stages.remove(&stage);
+            }
+        }
+    }
+
+    fn happens(&mut self, at: u64, what: Happens, out: &mut Vec<Record>) {
+        if !self.driver_named {
+            self.driver_named = true;
+            out.push(Record::Operator { operator: DRIVER_OPERATOR, name: "driver".to_owned() });
+        }
+        self.driver.note(at, what);
+    }
+
+    fn stage(&mut self, stage: u64) -> Result<&mut Stage, Refused> {
+        if stage > LARGEST_STAGE {
+            return Err((format!("a stage of at most {LARGEST_STAGE}"), stage.to_string()));
+        }
+        if self.stages.len() >= MOST_STAGES && !self.stages.contains_key(&stage) {
+            return Err((format!("at most {MOST_STAGES} unfinished stages"), "one more".to_owned()));
+        }
+        Ok(self.stages.entry(stage).or_insert(Stage { job: None, named: false }))
+    }
+
+    /// Names the operator and the channels of a stage.
+    fn name(&mut self, stage: u64, name: &str, out: &mut Vec<Record>) -> Result<(), Refused> {
+        let known = self.stage(stage)?;
+        if !known.named {
+            known.named = true;
+            let name: String = name.chars().take(MOST_NAME).collect();
+            let name = if name.is_empty() { format!("stage {stage}") } else { format!("{name} (stage {stage})") };
+            out.push(Record::Operator { operator: operator(stage), name });
+            for which in [Channel::Launch, Channel::Result, Channel::Fetch] {
+                let (source, target) = match which {
+                    Channel::Launch => (DRIVER_OPERATOR, operator(stage)),
+                    Channel::Result | Channel::Fetch => (operator(stage), DRIVER_OPERATOR),
+                };
+                out.push(Record::Channel { channel: channel(stage, which), source, target });
+            }
+        }
+        Ok(())
+    }
+
+    /// A job is an epoch.
+    fn epoch(&self, stage: u64) -> Epoch {
+        self.stages.get(&stage).and_then(|stage| stage.job).map_or(Epoch::UNKNOWN, Epoch)
+    }
+
+    fn start(&mut self, event: &TaskEvent<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        let (stage, info) = (event.stage, &event.info);
+        self.name(stage, "", out)?;
+        let launch = self.at(info.launch, oddities);
+        let full = |expected| (expected, "one more".to_owned());
+        if self.executors.start(&info.executor, stage, info.task, launch).map_err(full)? {
+            let sent = self.message(stage, info.task, launch, Channel::Launch, DRIVER, DRIVER);
+            self.happens(launch, Happens::Sent(sent), out);
+        } else {
+            oddities.count("starts of tasks that already run");
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, event: &TaskEvent<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        let info = &event.info;
+        self.name(event.stage, "", out)?;
+        let full = |expected| (expected, "one more".to_owned());
+        let finish = self.at(info.finish, oddities);
+        let fetching = Some(info.fetching).filter(|&at| at > 0).map(|at| self.at(at, oddities));
+        // Its core is free before the driver takes note of that.
+        let launch = self.at(info.launch, oddities);
+        let total = fetching.unwrap_or(finish).min(finish).saturating_sub(launch);
+        let measured = event.metrics.as_ref().map_or(total, TaskMetrics::measured).min(total);
+        let free_at = launch + before(total, measured) + measured;
+        let ran = match self.executors.end(info.task, free_at).map_err(full)? {
+            Some(ran) => ran,
+            None => {
+                oddities.count("ends of tasks that did not start");
+                self.start(event, out, oddities)?;
+                let Some(ran) = self.executors.end(info.task, free_at).map_err(full)? else { return Ok(()) };
+                ran
+            }
+        };
+        if finish < ran.launch {
+            oddities.count("tasks that finish before their launch");
+        }
+        self.task(event, &ran, finish.max(ran.launch), fetching, out, oddities);
+        Ok(())
+    }
+
+    /// The records of a task that has ended; the driver began to fetch its result at `fetching`, if it did.
+    fn task(
+        &mut self,
+        event: &TaskEvent<'_>,
+        ran: &Ran,
+        finish: u64,
+        fetching: Option<u64>,
+        out: &mut Vec<Record>,
+        oddities: &mut Oddities,
+    ) {
+        let TaskEvent { stage, info, metrics } = event;
+        let (stage, metrics) = (*stage, metrics.as_ref());
+        let worker = WorkerId(ran.worker);
+        let end = fetching.unwrap_or(finish).clamp(ran.launch, finish);
+        let total = end - ran.launch;
+        let default = TaskMetrics::default();
+        let run = metrics.map_or(total, |metrics| metrics.run.saturating_mul(MILLISECOND));
+        let metrics = metrics.unwrap_or_else(|| {
+            oddities.count("tasks without metrics, taken to be processing alone");
+            &default
+        });
+        let wait = metrics.read.wait.saturating_mul(MILLISECOND).min(run);
+        let write = metrics.write.time.min(run - wait);
+        let deserialize = metrics.deserialize.saturating_mul(MILLISECOND);
+        let serialize = metrics.serialize.saturating_mul(MILLISECOND);
+        let measured = run.saturating_add(deserialize).saturating_add(serialize);
+        if measured > total {
+            oddities.count("tasks whose phases last longer than the task, cut at its end");
+        }
+        let mut at = ran.launch + before(total, measured);
+        let received = Message { at: Timestamp(at), ..self.message(stage, info.task, at, Channel::Launch, DRIVER, worker) };
+        out.push(Record::Received(received));
+        let phases = [
+            (ActivityKind::Deserialization, deserialize),
+            (ActivityKind::ExternalWait, wait),
+            (ActivityKind::Processing, run - wait - write),
+            (ActivityKind::Serialization, write.saturating_add(serialize)),
+        ];
+        let records_in = metrics.read.records.saturating_add(metrics.input.records);
+        let records_out = metrics.write.records.saturating_add(metrics.output.records);
+        for (kind, length) in phases {
+            let start = Timestamp(at);
+            at = at.saturating_add(length).min(end);
+            let processing = kind == ActivityKind::Processing;
+            if start.0 < at || processing {
+                out.push(Record::Activity(Activity {
+                    lane: Lane::Worker(worker),
+                    kind,
+                    instance: InstanceId::new(operator(stage), ran.worker),
+                    epoch: self.epoch(stage),
+                    start,
+                    end: Timestamp(at),
+                    records_in: if processing { records_in } else { 0 },
+                    records_out: if processing { records_out } else { 0 },
+                }));
+            }
+        }
+        let which = if fetching.is_some() { Channel::Fetch } else { Channel::Result };
+        let result = self.message(stage, info.task, at, which, worker, DRIVER);
+        out.push(Record::Sent(result));
+        self.happens(finish, Happens::Received(result), out);
+    }
+
+    fn message(&self, stage: u64, task: u64, at: u64, which: Channel, from: WorkerId, to: WorkerId) -> Message {
+        Message {
+            at: Timestamp(at),
+            kind: MessageKind::Data,
+            channel: channel(stage, which),
+            sequence: task,
+            from,
+            from_lane: Lane::Worker(from),
+            to_lane: Lane::Worker(to),
+            epoch: self.epoch(stage),
+            records: 1,
+        }
+    }
+
+    /// Reports how far everyone has told everything; `late` events of the driver had to be put later.
+    fn tell(&mut self, horizon: u64, late: u64, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        (0..late).for_each(|_| oddities.count("events of the driver that came too late to be put in order"));
+        self.driver.tell(horizon, out);
+        self.executors.tell(horizon, out);
+    }
+}
+
+/// How much of the time that the metrics of a task leave open lies before it.
+fn before(total: u64, measured: u64) -> u64 {
+    total.saturating_sub(measured) / 3
+}
+
+fn operator(stage: u64) -> OperatorId {
+    OperatorId(1 + stage as u32)
+}
+
+fn channel(stage: u64, which: Channel) -> ChannelId {
+    ChannelId(3 * stage as u32 + which as u32)
+}
+
+fn json<'l, T: Deserialize<'l>>(line: &'l [u8], expected: &str) -> Result<T, Refused> {
+    serde_json::from_slice(line).map_err(|error| (expected.to_owned(), format!("{} ({error})", excerpt(line))))
+}
+
+impl<R: BufRead + Send> Reader for Spark<R> {
+    fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        let line = match self.lines.next()? {
+            None => return Ok(false),
+            Some(Line::Whole(line)) => line.to_owned(),
+            Some(Line::TooLong) => {
+                oddities.count("lines of more than 4 MiB, skipped");
+                return Ok(true);
+            }
+        };
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(true);
+        }
+        let place: Place = self.lines.place();
+        self.take(&line, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
+        self.since_told += 1;
+        let horizon = self.now.saturating_sub(LAG);
+        // Not more reports than lines.
+        if horizon >= self.told.saturating_add(TELL_EVERY) && self.since_told > self.executors.slots() {
+            self.told = horizon;
+            self.since_told = 0;
+            let late = self.driver.advance(horizon, out);
+            self.tell(horizon, late, out, oddities);
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        if !self.ended {
+            oddities.count("the log ends before the application does");
+        }
+        let running = self.executors.running();
+        for (stage, ran) in self.executors.close(self.now) {
+            out.push(Record::Activity(Activity {
+                lane: Lane::Worker(WorkerId(ran.worker)),
+                kind: ActivityKind::Processing,
+                instance: InstanceId::new(operator(stage), ran.worker),
+                epoch: self.epoch(stage),
+                start: Timestamp(ran.launch),
+                end: Timestamp(self.now.max(ran.launch)),
+                records_in: 0,
+                records_out: 0,
+            }));
+        }
+        for _ in 0..running {
+            oddities.count("tasks that did not end before the log");
+        }
+        let late = self.driver.close(out);
+        self.tell(self.now, late, out, oddities);
+    }
+}

@@ -1,0 +1,334 @@
+//! Timely's own log as text, one event a line, as people print it to look at it.
+//!
+//! What becomes of it:
+//! - An operator that is scheduled and returns is an activity: processing if it took, worked on or gave records meanwhile, else scheduling,
+//!   for all it did was to look. An enclosing dataflow is an activity around those of its operators.
+//! - A message between two workers is a message; one that stays on its worker is only counted, in the activity's records.
+//! - Progress that is sent or arrives is a message. Who else it goes to is not known, so the sender stands for the receiver.
+//! - The texts `begin computation at epoch: 0` and `closed times before: 1` open and complete epochs. While one epoch is open on a worker,
+//!   what happens there belongs to it.
+//! - The start and end of work inside of an activation, and the word of progress that an operator is given, add no record.
+//!
+//! Invariant: an operator or channel is named before a record that names its number.
+
+mod line;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+
+use self::line::{End, Event, Line, Refused, parse};
+use super::error::{Damage, Oddities, Place, excerpt};
+use super::lanes::{Lanes, MOST_WORKERS, Open};
+use super::lines::{Line as Text, Lines};
+use super::reader::Reader;
+use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+use crate::time::{Epoch, Timestamp};
+
+/// A longer line is no event.
+const MOST_LINE_BYTES: usize = 64 << 10;
+/// Operators, channels and open epochs that a file may have.
+const MOST_NAMED: usize = 1 << 16;
+/// Longest name that is kept of an operator, in characters.
+const MOST_NAME: usize = 200;
+/// Lines after which workers are reported on, at the least.
+const TELL_LINES: usize = 64;
+
+/// Whether a line looks like an event.
+pub(super) fn begins_an_event(line: &str) -> bool {
+    line.strip_prefix('(').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// An activation that has not returned.
+#[derive(Debug)]
+struct Activation {
+    operator: u32,
+    records_in: u64,
+    records_out: u64,
+    worked: bool,
+}
+
+/// An epoch whose records are being given out.
+#[derive(Debug)]
+struct Opening {
+    at: u64,
+    due: u64,
+    epoch: u64,
+    records: u64,
+}
+
+#[derive(Debug, Default)]
+struct Epochs {
+    open: BTreeSet<u64>,
+    opening: Option<Opening>,
+}
+
+/// Reads a log.
+pub(super) struct TimelyText<R> {
+    lines: Lines<R>,
+    lanes: Lanes<Activation>,
+    epochs: BTreeMap<u32, Epochs>,
+    operators: BTreeSet<u32>,
+    /// Source and target of each channel.
+    channels: BTreeMap<u32, (u32, u32)>,
+    since_told: usize,
+}
+
+impl<R: BufRead> TimelyText<R> {
+    pub(super) fn new(source: R) -> TimelyText<R> {
+        TimelyText {
+            lines: Lines::new(source, MOST_LINE_BYTES),
+            lanes: Lanes::new(),
+            epochs: BTreeMap::new(),
+            operators: BTreeSet::new(),
+            channels: BTreeMap::new(),
+            since_told: 0,
+        }
+    }
+
+    fn operator(&mut self, number: u64, name: Option<&str>, out: &mut Vec<Record>) -> Result<u32, Refused> {
+        let number = id(number, u64::from(u32::MAX), "an operator")?;
+        if !self.operators.contains(&number) {
+            room(self.operators.len(), "operators")?;
+            self.operators.insert(number);
+            let name = name.map_or_else(|| format!("operator {number}"), |name| name.chars().take(MOST_NAME).collect());
+            out.push(Record::Operator { operator: OperatorId(number), name });
+        }
+        Ok(number)
+    }
+
+    fn channel(&mut self, number: u64, source: u32, target: u32, out: &mut Vec<Record>) -> Result<u32, Refused> {
+        let number = id(number, u64::from(u32::MAX), "a channel")?;
+        if !self.channels.contains_key(&number) {
+            room(self.channels.len(), "channels")?;
+            self.channels.insert(number, (source, target));
+            out.push(Record::Channel { channel: ChannelId(number), source: OperatorId(source), target: OperatorId(target) });
+        }
+        Ok(number)
+    }
+
+    fn event(&mut self, at: u64, worker: u64, event: Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        let worker = id(worker, MOST_WORKERS - 1, "a worker")?;
+        let at = self.lanes.see(worker, at, oddities);
+        match event {
+            Event::Sched { operator, starts: true } => {
+                self.open_epoch(worker, out);
+                let operator = self.operator(operator, None, out)?;
+                let activation = Activation { operator, records_in: 0, records_out: 0, worked: false };
+                self.lanes.begin(worker, at, activation).map_err(|expected| (expected, "one more".to_owned()))?;
+            }
+            Event::Sched { operator, starts: false } => {
+                let Some(mut closed) = self.lanes.end(worker, |open| u64::from(open.operator) == operator) else {
+                    oddities.count("activations that stop but did not start");
+                    return Ok(());
+                };
+                let matched = closed.pop();
+                for open in closed {
+                    oddities.count("activations that did not stop before the one around them");
+                    self.activity(worker, open, at, out);
+                }
+                if let Some(open) = matched {
+                    self.activity(worker, open, at, out);
+                }
+            }
+            Event::Msg { sends, channel, source, target, sequence, length } => {
+                self.records(worker, at, sends, length);
+                if source != target {
+                    let target = id(target, MOST_WORKERS - 1, "a worker")?;
+                    if !u32::try_from(channel).is_ok_and(|channel| self.channels.contains_key(&channel)) {
+                        oddities.count("messages of channels that the head does not name");
+                    }
+                    let side = Side { kind: MessageKind::Data, sends, channel, source, sequence, records: length };
+                    self.message(worker, at, side, target, out, oddities)?;
+                }
+            }
+            Event::Progress { sends, source, channel, sequence, operator } => {
+                let operator = self.operator(operator, None, out)?;
+                self.channel(channel, operator, operator, out)?;
+                let side = Side { kind: MessageKind::Progress, sends, channel, source, sequence, records: 0 };
+                self.message(worker, at, side, worker, out, oddities)?;
+            }
+            Event::GMsg => {
+                if let Some(open) = self.lanes.innermost(worker) {
+                    open.tag.worked = true;
+                }
+            }
+            Event::PushProgress => {}
+            Event::Text(text) => self.text(worker, at, text, out, oddities)?,
+            Event::Other(name) => {
+                let name: String = name.chars().take(MOST_NAME).collect();
+                oddities.count(format!("events of kind '{name}', which is not read"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts records for the activation they belong to; those sent outside of any are a source's.
+    fn records(&mut self, worker: u32, at: u64, sends: bool, length: u64) {
+        if let Some(Open { tag: activation, .. }) = self.lanes.innermost(worker) {
+            activation.worked = true;
+            let count = if sends { &mut activation.records_out } else { &mut activation.records_in };
+            *count = count.saturating_add(length);
+        } else if let Some(opening) = self.epochs.get_mut(&worker).and_then(|epochs| epochs.opening.as_mut()).filter(|_| sends) {
+            if opening.records == 0 {
+                opening.at = at;
+            }
+            opening.records = opening.records.saturating_add(length);
+        }
+    }
+
+    fn message(
+        &mut self,
+        worker: u32,
+        at: u64,
+        side: Side,
+        target: u32,
+        out: &mut Vec<Record>,
+        oddities: &mut Oddities,
+    ) -> Result<(), Refused> {
+        let from = id(side.source, MOST_WORKERS - 1, "a worker")?;
+        if worker != (if side.sends { from } else { target }) {
+            oddities.count("messages that another worker sends or receives than the one that logs it");
+            return Ok(());
+        }
+        let message = Message {
+            at: Timestamp(at),
+            kind: side.kind,
+            channel: ChannelId(id(side.channel, u64::from(u32::MAX), "a channel")?),
+            sequence: side.sequence,
+            from: WorkerId(from),
+            from_lane: Lane::Worker(WorkerId(from)),
+            to_lane: Lane::Worker(WorkerId(target)),
+            epoch: self.epoch(worker),
+            records: side.records,
+        };
+        out.push(if side.sends { Record::Sent(message) } else { Record::Received(message) });
+        Ok(())
+    }
+
+    fn activity(&self, worker: u32, open: Open<Activation>, end: u64, out: &mut Vec<Record>) {
+        let Activation { operator, records_in, records_out, worked } = open.tag;
+        out.push(Record::Activity(Activity {
+            lane: Lane::Worker(WorkerId(worker)),
+            kind: if worked { ActivityKind::Processing } else { ActivityKind::Scheduling },
+            instance: InstanceId::new(OperatorId(operator), worker),
+            epoch: self.epoch(worker),
+            start: Timestamp(open.start),
+            end: Timestamp(end),
+            records_in,
+            records_out,
+        }));
+    }
+
+    /// The epoch that is open on a worker, if it is one alone.
+    fn epoch(&self, worker: u32) -> Epoch {
+        let open = self.epochs.get(&worker).map(|epochs| &epochs.open).filter(|open| open.len() == 1);
+        open.and_then(BTreeSet::first).map_or(Epoch::UNKNOWN, |&epoch| Epoch(epoch))
+    }
+
+    fn text(&mut self, worker: u32, at: u64, text: &str, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        let number = |mark: &str| text.split_once(mark).map(|(_, number)| number.trim().parse::<u64>());
+        match (number("begin computation at epoch:"), number("closed times before:")) {
+            (Some(Ok(epoch)), _) => {
+                self.open_epoch(worker, out);
+                room(self.epochs.values().map(|epochs| epochs.open.len()).sum(), "open epochs")?;
+                let epochs = self.epochs.entry(worker).or_default();
+                epochs.open.insert(epoch);
+                epochs.opening = Some(Opening { at, due: at, epoch, records: 0 });
+            }
+            (_, Some(Ok(before))) => {
+                self.open_epoch(worker, out);
+                let epochs = self.epochs.entry(worker).or_default();
+                let still_open = epochs.open.split_off(&before);
+                for epoch in std::mem::replace(&mut epochs.open, still_open) {
+                    out.push(Record::EpochCompleted { at: Timestamp(at), worker: WorkerId(worker), epoch: Epoch(epoch) });
+                }
+            }
+            (None, None) => {}
+            _ => oddities.count("texts that name no epoch where one is expected"),
+        }
+        Ok(())
+    }
+
+    /// Records the epoch that a worker has begun, once all its records are counted.
+    fn open_epoch(&mut self, worker: u32, out: &mut Vec<Record>) {
+        let Some(opening) = self.epochs.get_mut(&worker).and_then(|epochs| epochs.opening.take()) else { return };
+        // Timely numbers what a program builds in the order in which it is built: the first channel comes from an input.
+        let source = self.channels.values().next().map_or(0, |&(source, _)| source);
+        out.push(Record::EpochOpened {
+            at: Timestamp(opening.at),
+            source: OperatorId(source),
+            epoch: Epoch(opening.epoch),
+            due: Timestamp(opening.due),
+            records: opening.records,
+        });
+    }
+
+    fn tell(&mut self, out: &mut Vec<Record>) {
+        let opening: Vec<u32> = self.epochs.iter().filter(|(_, epochs)| epochs.opening.is_some()).map(|(&worker, _)| worker).collect();
+        opening.into_iter().for_each(|worker| self.open_epoch(worker, out));
+        self.lanes.tell(None, out);
+    }
+}
+
+/// One side of a message, as it is logged.
+struct Side {
+    kind: MessageKind,
+    sends: bool,
+    channel: u64,
+    source: u64,
+    sequence: u64,
+    records: u64,
+}
+
+fn id(number: u64, most: u64, what: &str) -> Result<u32, Refused> {
+    let small = u32::try_from(number).ok().filter(|_| number <= most);
+    small.ok_or_else(|| (format!("{what} with a number of at most {most}"), number.to_string()))
+}
+
+fn room(used: usize, what: &str) -> Result<(), Refused> {
+    if used < MOST_NAMED { Ok(()) } else { Err((format!("at most {MOST_NAMED} {what}"), "another".to_owned())) }
+}
+
+impl<R: BufRead + Send> Reader for TimelyText<R> {
+    fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        let line = match self.lines.next()? {
+            None => return Ok(false),
+            Some(Text::Whole(line)) => line.to_owned(),
+            Some(Text::TooLong) => {
+                return Err(Damage::new(self.lines.place(), format!("a line of at most {MOST_LINE_BYTES} bytes"), "a longer one"));
+            }
+        };
+        let place: Place = self.lines.place();
+        let text = std::str::from_utf8(&line).map_err(|_| Damage::new(place, "text in UTF-8", excerpt(&line)))?;
+        let refused = |(expected, found): Refused| Damage::new(place, expected, found);
+        match parse(text).map_err(refused)? {
+            Line::Nothing => {}
+            Line::Operator(End { operator, name }) => {
+                self.operator(operator, Some(name), out).map_err(refused)?;
+            }
+            Line::Channel { channel, source, target } => {
+                let from = self.operator(source.operator, Some(source.name), out).map_err(refused)?;
+                let to = self.operator(target.operator, Some(target.name), out).map_err(refused)?;
+                self.channel(channel, from, to, out).map_err(refused)?;
+            }
+            Line::Event { at, worker, event } => self.event(at, worker, event, out, oddities).map_err(refused)?,
+        }
+        self.since_told += 1;
+        if self.since_told >= self.lanes.workers().max(TELL_LINES) {
+            self.since_told = 0;
+            self.tell(out);
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let end = self.lanes.latest();
+        for (worker, open) in self.lanes.close() {
+            oddities.count("activations that did not stop before the file ended");
+            self.activity(worker, open, end, out);
+        }
+        self.tell(out);
+        self.lanes.tell(Some(end), out);
+    }
+}
