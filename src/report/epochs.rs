@@ -78,7 +78,7 @@ pub fn part_label(part: &EpochPart, names: &Names) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::critical_path::{EpochPath, EpochPiece};
+    use crate::critical_path::{EpochPath, EpochPiece, Gains};
     use crate::id::{ChannelId, InstanceId, OperatorId};
     use crate::time::{Epoch, Timestamp};
 
@@ -98,7 +98,8 @@ mod tests {
             piece(EpochPieceKind::Processing, Some(1), None, 1_000_000, 4_000_000),
         ];
         let mut summary = EpochSummary::default();
-        summary.add(&EpochPath { epoch: Epoch(1), due: Timestamp(0), completed: Timestamp(4_000_000), pieces });
+        let (due, completed) = (Timestamp(0), Timestamp(4_000_000));
+        summary.add(&EpochPath { epoch: Epoch(1), due, completed, pieces, gains: Gains::default() });
         let text = epochs(&summary, &Names::default(), 5);
         let works = text.find("| op1 works ").unwrap_or_else(|| panic!("{text}"));
         assert!(works < text.find("| network channel4 ").unwrap_or_else(|| panic!("{text}")));
