@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Drawn, Point, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
 use crate::experiment::window_latency::{Reference, WindowLatencySummary};
 
@@ -120,12 +120,13 @@ impl Drawing for Figure<'_> {
         }));
         let (mut x, mut middle) = (LEFT, top + TEXT_EM * LINE_HEIGHT * 0.5);
         for (text, color) in legend {
-            let width = MARK * 4.0 + text_width(&text, TEXT_EM) + PADDING;
+            let em = fitting_em(&text, TEXT_EM, PANEL_WIDTH - MARK * 4.0);
+            let width = MARK * 4.0 + text_width(&text, em) + PADDING;
             if x > LEFT && x + width > LEFT + PANEL_WIDTH + PADDING {
                 (x, middle) = (LEFT, middle + TEXT_EM * LINE_HEIGHT);
             }
             mark(canvas, (x + MARK, middle), color)?;
-            canvas.text((x + MARK * 4.0, middle), &text, Anchor::Start, palette::INK, TEXT_EM)?;
+            canvas.text((x + MARK * 4.0, middle), &text, Anchor::Start, palette::INK, em)?;
             x += width;
         }
         self.draw_grid(canvas)?;
