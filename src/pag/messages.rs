@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::keys::{Key, Keys};
+use super::vacancies::Vacancies;
 use crate::activity::{Message, MessageKind};
 use crate::id::ChannelId;
 
@@ -54,7 +55,7 @@ pub(super) struct Messages {
     slots: Vec<Slot>,
     /// As many as slots.
     sides: Vec<Sides>,
-    free: Vec<u32>,
+    vacancies: Vacancies,
     keys: Keys,
     /// Sent, their side no longer on a lane, not received; oldest first. May hold slots that were received since.
     in_flight: VecDeque<(u32, Key)>,
@@ -84,7 +85,7 @@ impl Messages {
             references: 1,
             point: NONE,
         };
-        let index = match self.free.pop() {
+        let index = match self.vacancies.take(self.slots.len()) {
             Some(index) => {
                 self.slots[index as usize] = slot;
                 self.sides[index as usize] = sides;
@@ -186,6 +187,6 @@ impl Messages {
 
     fn close(&mut self, index: u32) {
         self.keys.remove(self.sides[index as usize].key, index);
-        self.free.push(index);
+        self.vacancies.free(index);
     }
 }
