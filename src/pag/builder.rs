@@ -13,7 +13,7 @@ use super::clocks::Clocks;
 use super::completions::Completions;
 use super::lane::{Lane as LaneState, Rules, Step};
 use super::messages::{Messages, NONE};
-use super::window::{MessageEdge, Point, WindowGraph};
+use super::window::{MessageEdge, WindowGraph};
 use crate::activity::{ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, WorkerId};
 use crate::time::{Timestamp, Window};
@@ -334,9 +334,9 @@ impl GraphBuilder {
         for (number, lane) in (0..).zip(&mut self.lanes) {
             graph.add_lane(number, lane.cut(window.start.0, window.end.0), &mut self.messages, self.config.through_queues, &mut sent);
         }
-        self.oddities.unmatched_receipts +=
-            graph.points.iter().filter(|point| matches!(point, Point::Received { edge: None })).count() as u64;
-        self.oddities.cycles += graph.connect(&self.messages);
+        let (unmatched, cycles) = graph.connect(&self.messages);
+        self.oddities.unmatched_receipts += unmatched;
+        self.oddities.cycles += cycles;
         self.in_flight(&mut graph, sent);
         if !graph.has_open_end() {
             graph.open_silence();

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::keys::{Key, Keys};
+use super::vacancies::Vacancies;
 use crate::activity::{Message, MessageKind};
 use crate::id::ChannelId;
 
@@ -58,7 +59,7 @@ pub(super) struct Messages {
     slots: Vec<Slot>,
     /// As many as slots.
     sides: Vec<Sides>,
-    free: Vec<u32>,
+    vacancies: Vacancies,
     keys: Keys,
     /// Those of which one side is missing and the other no longer on a lane; oldest first. May hold slots that are whole since.
     in_flight: VecDeque<(u32, Key)>,
@@ -90,7 +91,7 @@ impl Messages {
             carried: false,
             lingers: false,
         };
-        let index = match self.free.pop() {
+        let index = match self.vacancies.take(self.slots.len()) {
             Some(index) => {
                 self.slots[index as usize] = slot;
                 self.sides[index as usize] = sides;
@@ -197,6 +198,6 @@ impl Messages {
         self.keys.remove(self.sides[index as usize].key, index);
         let slot = &mut self.slots[index as usize];
         (slot.carried, slot.lingers) = (false, false);
-        self.free.push(index);
+        self.vacancies.free(index);
     }
 }
