@@ -81,6 +81,8 @@ pub(in crate::cli) struct Args {
 /// Of an epoch that took longer, the beginning is not explained.
 const LONGEST_LATENCY: Duration = Duration::from_secs(60);
 
+/// Blocks of some thousand records that the reader may be ahead.
+const WAITING_BLOCKS: usize = 8;
 /// Threads at most.
 const MOST_THREADS: u32 = 64;
 
@@ -177,6 +179,7 @@ impl Asked {
             awaited: self.awaited(),
             queries: self.watch.clone(),
             stretch: Window { start: self.from, end: self.until },
+            waiting_batches: WAITING_BLOCKS,
             ..AnalysisConfig::new(self.graph.window)
         }
     }

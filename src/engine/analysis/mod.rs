@@ -47,7 +47,7 @@ use crate::time::{Timestamp, Window};
 
 /// Windows under way for each worker, at most.
 const UNDER_WAY_A_WORKER: usize = 4;
-/// Batches of records that may wait, at most.
+/// Batches of records that may wait unless something else is asked for.
 const WAITING_BATCHES: usize = 256;
 /// A worker with nothing to do looks around this often for an alarm.
 const PARK: Duration = Duration::from_millis(50);
@@ -70,13 +70,24 @@ pub struct AnalysisConfig {
     pub queries: Vec<StandingQuery>,
     /// Windows outside of it are left out. Once one begins after its end, the analysis takes no more records.
     pub stretch: Window,
+    /// Batches of records that may wait, at most; a batch is whatever is pushed at once.
+    pub waiting_batches: usize,
 }
 
 impl AnalysisConfig {
     /// One worker, windows of `window`, no queries.
     pub fn new(window: Duration) -> AnalysisConfig {
         let stretch = Window { start: Timestamp::ZERO, end: Timestamp(u64::MAX) };
-        AnalysisConfig { workers: 1, graph: GraphConfig::new(window), epochs: false, seed: 0, awaited: 0, queries: Vec::new(), stretch }
+        AnalysisConfig {
+            workers: 1,
+            graph: GraphConfig::new(window),
+            epochs: false,
+            seed: 0,
+            awaited: 0,
+            queries: Vec::new(),
+            stretch,
+            waiting_batches: WAITING_BATCHES,
+        }
     }
 }
 
@@ -183,15 +194,15 @@ impl Analysis {
     /// # Errors
     /// When threads cannot be started.
     pub fn start(config: AnalysisConfig) -> Result<(Analysis, Receiver<AnalysisResult>), RunError> {
-        let workers = config.workers.max(1);
-        Analysis::launch(workers, move |worker, ends| build(worker, &config, ends))
+        let (workers, waiting) = (config.workers.max(1), config.waiting_batches);
+        Analysis::launch(workers, waiting, move |worker, ends| build(worker, &config, ends))
     }
 
-    fn launch<B>(workers: u32, build: B) -> Result<(Analysis, Receiver<AnalysisResult>), RunError>
+    fn launch<B>(workers: u32, waiting: usize, build: B) -> Result<(Analysis, Receiver<AnalysisResult>), RunError>
     where
         B: Fn(&mut Worker, Option<Ends>) + Send + Sync + 'static,
     {
-        let (records, inlet) = sync_channel(WAITING_BATCHES);
+        let (records, inlet) = sync_channel(waiting);
         let (sender, results) = channel();
         let (woken, wake) = channel();
         let dropped = Arc::new(AtomicU64::new(0));
@@ -357,7 +368,7 @@ mod tests {
 
     #[test]
     fn an_analysis_whose_worker_panics_tells_whoever_pushes_and_finishes() {
-        let (analysis, results) = Analysis::launch(2, |worker, ends| {
+        let (analysis, results) = Analysis::launch(2, WAITING_BATCHES, |worker, ends| {
             build(worker, &AnalysisConfig { workers: 2, ..AnalysisConfig::new(Duration::from_secs(1)) }, ends);
             assert_ne!(worker.index(), 1, "on purpose");
         })
