@@ -56,6 +56,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let recorded = file.finish()?;
     println!("{} records, {} dropped, {} bytes in {}", recorded.records, recorded.dropped, recorded.bytes, path.display());
-    println!("Look at it with: thalweg analyze {}", path.display());
+    println!("Look at it with: thalweg analyze --window 20ms {}", path.display());
     Ok(())
 }

@@ -124,7 +124,7 @@ fn results_are_the_same_bytes_with_any_number_of_workers() {
     let starts = one.iter().filter_map(|result| match result {
         AnalysisResult::Window(summary) => Some((summary.window.start, 0)),
         AnalysisResult::Query(change) => Some((change.window.start, 1)),
-        AnalysisResult::Epoch(_) | AnalysisResult::End { .. } => None,
+        AnalysisResult::Names(_) | AnalysisResult::Epoch(_) | AnalysisResult::End { .. } => None,
     });
     assert!(starts.is_sorted());
     // Every query has something to tell, and something of each ceases.

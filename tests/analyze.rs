@@ -211,6 +211,12 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["a.log", "--from", "2s", "--until", "1s"], "--until: expected more than --from (2.000 s), found 1.000 s"),
         (&["a.log", "--by", "colour"], "--by: expected one of 'operator'"),
         (&["a.log", "--top", "0"], "--top: expected at least 1, found 0"),
+        (&["a.log", "--workers", "0"], "--workers: expected 1 to 64, found 0"),
+        (
+            &["a.log", "--watch", "participation colour > 1%"],
+            "--watch: in 'participation colour > 1%': expected 'operator', 'instance' or 'channel', found 'colour'",
+        ),
+        (&["a.log", "--watch", ""], "expected 'participation', 'epoch', 'message', 'activity' or 'wait', found the end"),
         (&["a.log", "--format", "csv"], "--format: expected one of 'thalweg'"),
         (&["a.log", "--export", "pdf=x"], "--export: expected a format, one of 'perfetto', 'dot', 'csv' and 'json', found 'pdf'"),
         (&["a.log", "--export", "perfetto"], "--export: expected FORMAT=FILE such as perfetto=trace.json, found 'perfetto'"),
@@ -276,4 +282,144 @@ fn a_run_of_the_engine_can_be_analysed() {
     assert!(fs::read(folder.path().join("lanes.png")).unwrap().starts_with(b"\x89PNG"));
     let events: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("p.json")).unwrap()).unwrap();
     assert!(!events["traceEvents"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn results_are_the_same_for_any_number_of_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    // A name that comes late holds from the same window on, however far the reader is ahead.
+    let mut records = records(500);
+    let late = records.len() / 2;
+    records.insert(late, Record::Operator { operator: OperatorId(1), name: "tally".into() });
+    write_log(&folder.path().join("a.log"), &records);
+    for further in [
+        &["--json", "--epochs", "--watch", "wait > 300ms over 2 windows"][..],
+        &["--watch", "participation operator > 60%", "--by", "instance"],
+        &["--json", "--from", "1500ms", "--until", "3s", "--export", "csv=r.csv"],
+    ] {
+        let printed = |workers: &str| {
+            let output = thalweg(folder.path(), &[&["analyze", "a.log", "--window", "100ms", "--workers", workers], further].concat());
+            assert!(output.status.success(), "{output:?}");
+            output.stdout
+        };
+        let one = printed("1");
+        assert!(text(&one).contains("tally"));
+        for workers in ["2", "3"] {
+            assert_eq!(text(&one), text(&printed(workers)), "{workers} workers, {further:?}");
+        }
+    }
+}
+
+/// The job whose first count stops after 300 of 500 rounds of 10 ms; from then on only map and audit work.
+fn until_count_is_fast() -> Vec<Record> {
+    let slow = |instance: InstanceId| instance.operator == OperatorId(1);
+    let mut records = records(500);
+    for record in &mut records {
+        if let Record::Activity(activity) = record
+            && slow(activity.instance)
+            && activity.start >= Timestamp(3_000 * MS)
+        {
+            activity.end = Timestamp(activity.start.0 + 1);
+        }
+    }
+    records
+}
+
+#[test]
+fn what_is_watched_appears_and_vanishes_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    write_log(&folder.path().join("a.log"), &until_count_is_fast());
+    let query = "participation operator > 60% over 2 windows";
+    let output = thalweg(folder.path(), &["analyze", "a.log", "--watch", query, "--watch", "activity > 7ms"]);
+    assert!(output.status.success(), "{output:?}");
+    let lines: Vec<&str> = text(&output.stdout).lines().take_while(|line| !line.is_empty()).collect();
+    let expected = [
+        "0.000 s appeared: count (activity > 7ms)",
+        "1.000 s appeared: count (participation operator > 60% over 2 windows)",
+        "3.000 s vanished: count (participation operator > 60% over 2 windows)",
+        "3.000 s vanished: count (activity > 7ms)",
+    ];
+    assert_eq!(lines, expected);
+    assert!(text(&output.stdout).contains("\n\na.log: 5 windows of 1s"));
+    let printed = json(folder.path(), &["analyze", "a.log", "--json", "--watch", query]);
+    let finding = |start: u64, appeared: bool| {
+        serde_json::json!({
+            "window_start_ns": start * 1000 * MS, "window_end_ns": (start + 1) * 1000 * MS, "query": query, "subject": "count", "appeared": appeared
+        })
+    };
+    assert_eq!(printed["findings"], serde_json::json!([finding(1, true), finding(3, false)]));
+    assert_eq!(json(folder.path(), &["analyze", "a.log", "--json"]).get("findings"), None);
+}
+
+#[test]
+fn the_most_that_could_be_gained_stands_beside_what_an_epoch_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let worker = WorkerId(0);
+    let mut records = vec![Record::Operator { operator: OperatorId(0), name: "map".into() }];
+    for epoch in 0..100 {
+        let due = Timestamp(epoch * 10 * MS);
+        let (start, end) = (Timestamp(due.0 + MS), Timestamp(due.0 + 5 * MS));
+        records.push(Record::EpochOpened { at: due, source: OperatorId(9), epoch: Epoch(epoch), due, records: 1 });
+        records.push(Record::Activity(Activity {
+            lane: Lane::Worker(worker),
+            kind: ActivityKind::Processing,
+            instance: InstanceId::new(OperatorId(0), 0),
+            epoch: Epoch(epoch),
+            start,
+            end,
+            records_in: 1,
+            records_out: 0,
+        }));
+        records.push(Record::EpochCompleted { at: end, worker, epoch: Epoch(epoch) });
+        records.push(Record::UpTo { worker, at: Timestamp((epoch + 1) * 10 * MS) });
+    }
+    write_log(&folder.path().join("a.log"), &records);
+    let printed = json(folder.path(), &["analyze", "a.log", "--json", "--epochs"]);
+    let map = &printed["epoch_operators"].as_array().unwrap().iter().find(|operator| operator["name"] == "map").unwrap();
+    assert_eq!((map["work_mean_ns"].as_f64(), map["gain_mean_ns"].as_f64()), (Some(4.0 * MS as f64), Some(4.0 * MS as f64)));
+    let output = thalweg(folder.path(), &["analyze", "a.log", "--epochs"]);
+    let printed = text(&output.stdout);
+    assert!(printed.contains("| at most to gain |"), "{printed}");
+    let row = printed.lines().find(|line| line.starts_with("| map ") && line.ends_with("| 4.0 ms          |"));
+    assert!(row.is_some() && printed.contains("an epoch would be complete at most 4.0 ms sooner in the mean."), "{printed}");
+}
+
+#[test]
+fn a_log_that_does_not_say_how_far_it_has_come_is_analysed_at_its_end_with_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let silent = |rounds| records(rounds).into_iter().filter(|record| !matches!(record, Record::UpTo { .. })).collect::<Vec<_>>();
+    for (rounds, noted) in [(500, false), (12_000, true)] {
+        write_log(&folder.path().join("a.log"), &silent(rounds));
+        let output = thalweg(folder.path(), &["analyze", "a.log"]);
+        assert!(output.status.success() && text(&output.stdout).contains("| 1 | count"), "{output:?}");
+        assert_eq!(text(&output.stderr).contains("all records stay in memory"), noted, "{rounds} rounds");
+    }
+}
+
+/// The second log tells of its first second only after the first has told of all five.
+#[test]
+fn of_several_files_none_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |worker: u32| {
+        let work = |start: u64| {
+            Record::Activity(Activity {
+                lane: Lane::Worker(WorkerId(worker)),
+                kind: ActivityKind::Processing,
+                instance: InstanceId::new(OperatorId(worker), worker),
+                epoch: Epoch(0),
+                start: Timestamp(start),
+                end: Timestamp(start + 5 * MS),
+                records_in: 1,
+                records_out: 1,
+            })
+        };
+        let rounds = (0..500)
+            .flat_map(|round| [work(round * 10 * MS), Record::UpTo { worker: WorkerId(worker), at: Timestamp((round + 1) * 10 * MS) }]);
+        rounds.collect::<Vec<_>>()
+    };
+    write_log(&folder.path().join("a.log"), &of(0));
+    write_log(&folder.path().join("b.log"), &of(1));
+    let printed = json(folder.path(), &["analyze", "a.log", "b.log", "--json", "--export", "csv=r.csv"]);
+    assert_eq!(printed["windows"].as_array().unwrap().len(), 5);
+    assert_eq!(printed["oddities"]["graph"]["late_records"], 0);
 }

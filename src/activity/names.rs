@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
+
 use super::{ActivityKind, Lane, MessageKind, Record};
 use crate::id::{ChannelId, InstanceId, OperatorId};
 
@@ -15,7 +17,7 @@ const MOST_NAMES: usize = 1 << 16;
 const LONGEST_NAME: usize = 60;
 
 /// The names that a log gives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Names {
     operators: BTreeMap<OperatorId, String>,
     channels: BTreeMap<ChannelId, (OperatorId, OperatorId)>,

@@ -42,7 +42,7 @@ mod source;
 mod stateless;
 pub mod word_count;
 
-pub use analysis::{Analysis, AnalysisConfig, AnalysisResult, merged};
+pub use analysis::{Analysis, AnalysisConfig, AnalysisResult, merged, path_numbers};
 pub use batch::{Batch, BatchStream, IntoBatches};
 pub use bin::bin_of;
 pub use clock::Clock;

@@ -29,17 +29,36 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
     if parts.len() > top {
         let _ = writeln!(text, "and {} more (--top)", parts.len() - top);
     }
-    if let Some(most) = summary.operators().first() {
+    let operators = summary.operators();
+    if let Some(most) = operators.first() {
+        let line = |operator: &crate::critical_path::OperatorLatency| {
+            [
+                names.operator(operator.operator),
+                percent(operator.share),
+                latency(operator.mean_ns as u64),
+                latency(operator.work_mean_ns as u64),
+                latency(operator.queueing_mean_ns as u64),
+                latency(operator.gain_mean_ns as u64),
+            ]
+        };
+        let lines: Vec<[String; 6]> = operators.iter().take(top).map(line).collect();
+        let header = ["charged to", "share", "mean", "its work", "waiting behind its other work", "at most to gain"];
+        let _ = write!(text, "\n{}", table(&header, &lines));
+        if operators.len() > top {
+            let _ = writeln!(text, "and {} more (--top)", operators.len() - top);
+        }
         let rest = most.mean_ns - most.work_mean_ns - most.queueing_mean_ns;
         let _ = writeln!(
             text,
             "\n{}: {} of the latency is charged to it: in the mean {} for its work on an epoch, {} of waiting behind its work on others, \
-             and {} because the source paused for it or the host was late.",
+             and {} because the source paused for it or the host was late. However fast it were, an epoch would be complete at most {} \
+             sooner in the mean.",
             names.operator(most.operator),
             percent(most.share),
             latency(most.work_mean_ns as u64),
             latency(most.queueing_mean_ns as u64),
-            latency(rest.max(0.0) as u64)
+            latency(rest.max(0.0) as u64),
+            latency(most.gain_mean_ns as u64)
         );
     }
     text

@@ -11,6 +11,8 @@ use crate::id::{InstanceId, OperatorId};
 
 /// An instance stands out if its share is so many times what an even spread would give it.
 const UNEVEN: f64 = 1.5;
+/// So few windows may well be cut off at both ends.
+const FEW: u64 = 2;
 /// Below this no entry is worth calling the cause.
 const LITTLE: f64 = 0.05;
 
@@ -55,7 +57,8 @@ pub fn explanation(trace: &TraceSummary, names: &Names) -> String {
         Entity::Lane(lane) => on_lane(trace, names, lane, &share),
         Entity::Unknown => format!(
             "{label}: for {share} of the critical paths the log tells nothing: there was nothing to do, or what was done was not \
-             recorded. If the job kept up, it was waiting for its input. {}",
+             recorded. If the job kept up, it was waiting for its input.{} {}",
+            if trace.windows() <= FEW { " If the log is shorter than its windows, choose shorter ones (--window)." } else { "" },
             ranking.get(1).map_or(String::new(), |next| {
                 format!("Of what was recorded, {} has the largest part ({}).", next.entity.label(names), percent(next.participation))
             })

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 
 use crate::cli::{Failure, usage};
 use crate::critical_path::By;
+use crate::engine::{AnalysisConfig, StandingQuery};
 use crate::export::Format;
 use crate::pag::GraphConfig;
 use crate::readers::{self, Trace};
@@ -20,7 +21,12 @@ use crate::time::{Timestamp, Window};
 /// waited for. Every path through that graph is a chain of work and messages, each of which had to end for the next to begin. What most of
 /// the paths lead through holds the job back; what is merely busy does not. Beside it stand the conventional profile and one random path.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  thalweg run --policy hold --record --out slow && thalweg analyze slow/activity.log\n  \
+#[command(after_help = "Queries:\n  \
+                        participation operator|instance|channel > 50% [over N windows | in each of N windows]\n  \
+                        epoch|message|activity > 200ms [over N windows]\n  \
+                        wait > 1s [over N windows]\n  \
+                        wait in M of N windows\n\n\
+                        Examples:\n  thalweg run --policy hold --record --out slow && thalweg analyze slow/activity.log\n  \
                         thalweg analyze slow/activity.log --by instance --window 500ms --json\n  \
                         thalweg analyze slow/activity.log --export perfetto=trace.json --plot lanes.svg\n\n\
                         Exit code 2: something was wrong with the arguments or a file; what came before damage was analysed all the same.")]
@@ -61,6 +67,12 @@ pub(in crate::cli) struct Args {
     /// Draw what the lanes did, with the likeliest critical path, as FILE.svg or FILE.png; --from and --until choose the time.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Say when something begins or ceases to answer a query, such as 'participation operator > 50% over 3 windows'; see below.
+    #[arg(long, value_name = "QUERY")]
+    watch: Vec<String>,
+    /// Threads that analyse, beside the one that reads; the results are the same.
+    #[arg(long, value_name = "A", default_value_t = 1)]
+    workers: u32,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -68,6 +80,11 @@ pub(in crate::cli) struct Args {
 
 /// Of an epoch that took longer, the beginning is not explained.
 const LONGEST_LATENCY: Duration = Duration::from_secs(60);
+
+/// Blocks of some thousand records that the reader may be ahead.
+const WAITING_BLOCKS: usize = 8;
+/// Threads at most.
+const MOST_THREADS: u32 = 64;
 
 /// What the arguments ask for.
 pub(super) struct Asked {
@@ -83,6 +100,8 @@ pub(super) struct Asked {
     pub(super) exports: Vec<(Format, PathBuf)>,
     pub(super) plot: Option<PathBuf>,
     pub(super) json: bool,
+    pub(super) watch: Vec<StandingQuery>,
+    workers: u32,
 }
 
 impl Asked {
@@ -103,6 +122,10 @@ impl Asked {
         if args.top == 0 {
             return Err(usage(anyhow!("--top: expected at least 1, found 0")));
         }
+        if !(1..=MOST_THREADS).contains(&args.workers) {
+            return Err(usage(anyhow!("--workers: expected 1 to {MOST_THREADS}, found {}", args.workers)));
+        }
+        let watch = args.watch.iter().map(|text| text.parse().map_err(|why| usage(anyhow!("--watch: {why}")))).collect::<Result<_, _>>()?;
         let exports = args.export.iter().map(|text| export(text)).collect::<Result<Vec<_>, _>>()?;
         if let Some(path) = &args.plot {
             check_plot(path)?;
@@ -134,6 +157,8 @@ impl Asked {
             exports,
             plot: args.plot.clone(),
             json: args.json,
+            watch,
+            workers: args.workers,
         })
     }
 
@@ -143,6 +168,25 @@ impl Asked {
             None => readers::open(&self.files),
         };
         opened.map_err(usage)
+    }
+
+    /// What the analysis is to do.
+    pub(super) fn analysis(&self) -> AnalysisConfig {
+        AnalysisConfig {
+            workers: self.workers,
+            graph: self.graph,
+            epochs: self.epochs,
+            awaited: self.awaited(),
+            queries: self.watch.clone(),
+            stretch: Window { start: self.from, end: self.until },
+            waiting_batches: WAITING_BLOCKS,
+            ..AnalysisConfig::new(self.graph.window)
+        }
+    }
+
+    /// Workers to be heard of before a window is complete: each file has one at least, and another file may have come less far.
+    pub(super) fn awaited(&self) -> usize {
+        self.files.len()
     }
 
     /// The stretch of time that was asked for, if one was.

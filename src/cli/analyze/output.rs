@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, Stdout, Write};
 use serde::Serialize;
 
 use crate::activity::{Lane, Names};
-use crate::critical_path::{Entity, Entry, EpochOddities, EpochSummary, Firsts, PartLatency, TraceSummary, WindowSummary};
+use crate::critical_path::{Entity, Entry, EpochOddities, EpochSummary, Firsts, OperatorLatency, PartLatency, TraceSummary, WindowSummary};
+use crate::engine::{QueryChange, StandingQuery};
 use crate::id::{ChannelId, InstanceId};
 use crate::pag::Oddities;
 use crate::readers::Trace;
@@ -15,11 +16,12 @@ use crate::report::part_label;
 pub(super) struct Json {
     out: BufWriter<Stdout>,
     has_windows: bool,
+    findings: Vec<Finding>,
 }
 
 impl Default for Json {
     fn default() -> Json {
-        Json { out: BufWriter::new(io::stdout()), has_windows: false }
+        Json { out: BufWriter::new(io::stdout()), has_windows: false, findings: Vec::new() }
     }
 }
 
@@ -42,6 +44,16 @@ struct WindowEntry {
     ranking: Vec<RankingEntry>,
 }
 
+/// Something that began or ceased to answer a query.
+#[derive(Serialize)]
+struct Finding {
+    window_start_ns: u64,
+    window_end_ns: u64,
+    query: StandingQuery,
+    subject: String,
+    appeared: bool,
+}
+
 #[derive(Serialize)]
 struct WaitEntry {
     lane: Lane,
@@ -61,6 +73,14 @@ struct WaitEntry {
 struct EpochEntry {
     #[serde(flatten)]
     latency: PartLatency,
+    name: String,
+}
+
+/// What of the epochs' latency is charged to an operator, and the most that could be gained there.
+#[derive(Serialize)]
+struct OperatorEntry {
+    #[serde(flatten)]
+    latency: OperatorLatency,
     name: String,
 }
 
@@ -103,10 +123,22 @@ impl Json {
         Ok(serde_json::to_writer(&mut self.out, &window)?)
     }
 
+    /// Kept until the windows are written.
+    pub(super) fn change(&mut self, change: &QueryChange, subject: String) {
+        self.findings.push(Finding {
+            window_start_ns: change.window.start.0,
+            window_end_ns: change.window.end.0,
+            query: change.query,
+            subject,
+            appeared: change.appeared,
+        });
+    }
+
     pub(super) fn finish(
         mut self,
         summary: &TraceSummary,
         epochs: Option<(&EpochSummary, EpochOddities)>,
+        watched: bool,
         names: &Names,
         oddities: &Oddities,
         trace: &Trace,
@@ -149,6 +181,14 @@ impl Json {
             serde_json::to_writer(&mut self.out, &latency)?;
             self.out.write_all(b",\"epochs\":")?;
             serde_json::to_writer(&mut self.out, &parts)?;
+            let named = |latency: OperatorLatency| OperatorEntry { name: names.operator(latency.operator), latency };
+            let operators: Vec<OperatorEntry> = epochs.operators().into_iter().map(named).collect();
+            self.out.write_all(b",\"epoch_operators\":")?;
+            serde_json::to_writer(&mut self.out, &operators)?;
+        }
+        if watched {
+            self.out.write_all(b",\"findings\":")?;
+            serde_json::to_writer(&mut self.out, &self.findings)?;
         }
         self.out.write_all(b",\"oddities\":")?;
         serde_json::to_writer(&mut self.out, &oddities)?;

@@ -79,6 +79,7 @@ pub(super) fn collect<'s>(
                 }
                 let window = Window::starting(Timestamp(number.saturating_mul(window)), Duration::from_nanos(window));
                 if let Some((summary, epochs)) = summary {
+                    out.shared.names.borrow_mut().remove(&number).into_iter().for_each(|names| give(AnalysisResult::Names(names)));
                     give(AnalysisResult::Window(summary));
                     epochs.into_iter().for_each(|path| give(AnalysisResult::Epoch(path)));
                     out.shared.under_way.set(out.shared.under_way.get() - 1);
@@ -93,6 +94,7 @@ pub(super) fn collect<'s>(
             if frontiers.iter().all(|frontier| frontier.is_empty()) {
                 let dropped_records = out.dropped.load(Ordering::SeqCst);
                 let (epoch_oddities, epochs) = out.shared.last_epochs.take();
+                out.shared.names.take().into_values().for_each(|names| give(AnalysisResult::Names(names)));
                 epochs.into_iter().for_each(|path| give(AnalysisResult::Epoch(path)));
                 give(AnalysisResult::End { oddities: out.shared.oddities.get(), epoch_oddities, dropped_records });
                 outlet = None;

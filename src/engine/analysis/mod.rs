@@ -40,13 +40,14 @@ use self::source::{GraphSource, Shared, Task};
 use super::Time;
 use super::queries::{self, Fact, QueryChange, StandingQuery};
 use super::running::{Alarm, RunError};
-use crate::activity::Record;
+use crate::activity::{Names, Record};
 use crate::critical_path::{EpochOddities, EpochPath, WindowSummary};
 use crate::pag::{GraphConfig, Oddities};
+use crate::time::{Timestamp, Window};
 
 /// Windows under way for each worker, at most.
 const UNDER_WAY_A_WORKER: usize = 4;
-/// Batches of records that may wait, at most.
+/// Batches of records that may wait unless something else is asked for.
 const WAITING_BATCHES: usize = 256;
 /// A worker with nothing to do looks around this often for an alarm.
 const PARK: Duration = Duration::from_millis(50);
@@ -67,19 +68,35 @@ pub struct AnalysisConfig {
     pub awaited: usize,
     /// What is to be watched.
     pub queries: Vec<StandingQuery>,
+    /// Windows outside of it are left out. Once one begins after its end, the analysis takes no more records.
+    pub stretch: Window,
+    /// Batches of records that may wait, at most; a batch is whatever is pushed at once.
+    pub waiting_batches: usize,
 }
 
 impl AnalysisConfig {
     /// One worker, windows of `window`, no queries.
     pub fn new(window: Duration) -> AnalysisConfig {
-        AnalysisConfig { workers: 1, graph: GraphConfig::new(window), epochs: false, seed: 0, awaited: 0, queries: Vec::new() }
+        let stretch = Window { start: Timestamp::ZERO, end: Timestamp(u64::MAX) };
+        AnalysisConfig {
+            workers: 1,
+            graph: GraphConfig::new(window),
+            epochs: false,
+            seed: 0,
+            awaited: 0,
+            queries: Vec::new(),
+            stretch,
+            waiting_batches: WAITING_BATCHES,
+        }
     }
 }
 
-/// What an analysis finds, in order of windows: each window's summary, the epochs completed in it, the changes it brings.
+/// What an analysis finds, in order of windows: names that are new, the window's summary, the epochs completed in it, the changes it brings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnalysisResult {
+    /// What things are called from here on, as far as the log has said; only when it has said more.
+    Names(Names),
     /// A window is complete.
     Window(WindowSummary),
     /// The path of an epoch that was completed in the window before, or after the last one.
@@ -177,15 +194,15 @@ impl Analysis {
     /// # Errors
     /// When threads cannot be started.
     pub fn start(config: AnalysisConfig) -> Result<(Analysis, Receiver<AnalysisResult>), RunError> {
-        let workers = config.workers.max(1);
-        Analysis::launch(workers, move |worker, ends| build(worker, &config, ends))
+        let (workers, waiting) = (config.workers.max(1), config.waiting_batches);
+        Analysis::launch(workers, waiting, move |worker, ends| build(worker, &config, ends))
     }
 
-    fn launch<B>(workers: u32, build: B) -> Result<(Analysis, Receiver<AnalysisResult>), RunError>
+    fn launch<B>(workers: u32, waiting: usize, build: B) -> Result<(Analysis, Receiver<AnalysisResult>), RunError>
     where
         B: Fn(&mut Worker, Option<Ends>) + Send + Sync + 'static,
     {
-        let (records, inlet) = sync_channel(WAITING_BATCHES);
+        let (records, inlet) = sync_channel(waiting);
         let (sender, results) = channel();
         let (woken, wake) = channel();
         let dropped = Arc::new(AtomicU64::new(0));
@@ -215,7 +232,7 @@ impl Analysis {
     /// Gives the analysis records; waits while it has enough to do. For a reader of recorded logs.
     ///
     /// # Errors
-    /// When the analysis has stopped; [`finish`](Self::finish) says why.
+    /// When the analysis has stopped: past [`AnalysisConfig::stretch`], or as [`finish`](Self::finish) says.
     pub fn push(&self, records: Vec<Record>) -> Result<(), RunError> {
         self.records.send(records).map_err(|_| RunError::Worker("the analysis has stopped".to_owned()))?;
         self.wake.up();
@@ -314,7 +331,7 @@ fn summarize<'s>(
             let (mut summaries, mut facts) = (summary_output.activate(), fact_output.activate());
             tasks.for_each(|capability, parcel| {
                 let (Some(Task { graph, long, epochs }), Some(here)) = (parcel.content.take(), capability.retain_least(0)) else { return };
-                let summary = WindowSummary::of(&graph, uniform(seed, graph.window.start.0));
+                let summary = WindowSummary::of(&graph, path_numbers(seed, graph.window.start));
                 if let Some(there) = capability.retain_least(1) {
                     facts.session(&there).give_iterator(queries::facts(&asked, *there.time(), &summary, &long).into_iter());
                 }
@@ -325,14 +342,15 @@ fn summarize<'s>(
     (summaries, facts)
 }
 
-/// Numbers in [0, 1) that depend on `seed` and on where the window starts, and on nothing else: a counter, scrambled (SplitMix64).
-fn uniform(seed: u64, start: u64) -> impl FnMut() -> f64 {
+/// Numbers in [0, 1) for the random path through the window that starts at `start`. They depend on `seed` and `start` and on nothing else:
+/// a counter, scrambled (SplitMix64).
+pub fn path_numbers(seed: u64, start: Timestamp) -> impl FnMut() -> f64 {
     let scramble = |mut bits: u64| {
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^ (bits >> 31)
     };
-    let mut state = scramble(seed ^ scramble(start));
+    let mut state = scramble(seed ^ scramble(start.0));
     move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         (scramble(state) >> 11) as f64 / (1u64 << 53) as f64
@@ -347,11 +365,10 @@ fn nanoseconds(length: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::id::WorkerId;
-    use crate::time::Timestamp;
 
     #[test]
     fn an_analysis_whose_worker_panics_tells_whoever_pushes_and_finishes() {
-        let (analysis, results) = Analysis::launch(2, |worker, ends| {
+        let (analysis, results) = Analysis::launch(2, WAITING_BATCHES, |worker, ends| {
             build(worker, &AnalysisConfig { workers: 2, ..AnalysisConfig::new(Duration::from_secs(1)) }, ends);
             assert_ne!(worker.index(), 1, "on purpose");
         })
@@ -367,10 +384,10 @@ mod tests {
 
     #[test]
     fn numbers_for_the_random_path_depend_on_seed_and_window() {
-        let first = |seed, start| uniform(seed, start)();
+        let first = |seed, start| path_numbers(seed, Timestamp(start))();
         assert_eq!(first(1, 2), first(1, 2));
         assert!(first(1, 2) != first(2, 2) && first(1, 2) != first(1, 3) && first(0, 1) != first(1, 0));
-        let mut next = uniform(7, 0);
+        let mut next = path_numbers(7, Timestamp::ZERO);
         let mean = (0..10_000).map(|_| next()).inspect(|number| assert!((0.0..1.0).contains(number))).sum::<f64>() / 10_000.0;
         assert!((mean - 0.5).abs() < 0.02, "{mean}");
     }

@@ -4,7 +4,7 @@
 //! behind it; while they are, records wait in the channel and whoever pushes them is slowed down.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
@@ -14,13 +14,13 @@ use timely::scheduling::Activator;
 
 use super::parcel::{Parcel, ParcelBuilder};
 use super::{AnalysisConfig, nanoseconds};
-use crate::activity::Record;
+use crate::activity::{Names, Record};
 use crate::critical_path::{EpochOddities, EpochPath, EpochPaths};
 use crate::engine::Time;
 use crate::engine::queries::{Fact, LongSpans};
 use crate::id::WorkerId;
 use crate::pag::{GraphBuilder, Oddities, WindowGraph};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Window};
 
 /// Batches taken before other operators of the worker have their turn.
 const BATCHES_A_TURN: usize = 16;
@@ -43,15 +43,22 @@ pub(super) struct Shared {
     pub(super) oddities: Rc<Cell<Oddities>>,
     /// The same of epochs, and paths of epochs that were completed after the last window.
     pub(super) last_epochs: Rc<RefCell<(EpochOddities, Vec<EpochPath>)>>,
+    /// What things are called from the window of that number on.
+    pub(super) names: Rc<RefCell<BTreeMap<Time, Names>>>,
 }
 
 /// The state of the first operator.
 pub(super) struct GraphSource {
-    records: Receiver<Vec<Record>>,
-    ended: bool,
+    /// None when no more are to come.
+    records: Option<Receiver<Vec<Record>>>,
     builder: GraphBuilder,
     epochs: Option<EpochPaths>,
     long: LongSpans,
+    names: Names,
+    /// Whether the log has named something that was not passed on yet.
+    named: bool,
+    /// Windows that were asked for.
+    stretch: Window,
     /// Length of a window in ns.
     window: u64,
     /// Workers that are to be heard of before any window closes.
@@ -74,11 +81,13 @@ impl GraphSource {
         }
         let workers = config.workers.max(1) as usize;
         GraphSource {
-            records,
-            ended: false,
+            records: Some(records),
             builder: GraphBuilder::new(graph),
             epochs: config.epochs.then(EpochPaths::default),
             long,
+            names: Names::default(),
+            named: false,
+            stretch: config.stretch,
             window,
             awaited: config.awaited,
             heard: BTreeSet::new(),
@@ -101,10 +110,18 @@ impl GraphSource {
             while self.shared.under_way.get() < self.most
                 && let Some(graph) = self.builder.close(self.known())
             {
+                if graph.window.start >= self.stretch.end {
+                    return self.end(capability, graph.window.end);
+                }
                 let number = graph.window.start.0 / self.window;
                 let long = self.long.close(graph.window, &self.builder);
-                open.downgrade(&number);
                 let epochs = self.epochs.as_mut().map(|epochs| epochs.walk(&self.builder, graph.window.end)).unwrap_or_default();
+                if graph.window.end <= self.stretch.start {
+                    self.builder.recycle(graph);
+                    continue;
+                }
+                self.pass_names(number);
+                open.downgrade(&number);
                 let content = Some(Task { graph, long, epochs });
                 output.session_with_builder(&open).give_container(&mut Parcel { to: self.sent % self.workers, content });
                 open.downgrade(&(number + 1));
@@ -115,25 +132,38 @@ impl GraphSource {
                 // The last operator wakes this one.
                 return;
             }
-            if self.ended {
-                self.shared.oddities.set(self.builder.oddities());
-                if let Some(epochs) = &mut self.epochs {
-                    let last = epochs.walk(&self.builder, Timestamp(u64::MAX));
-                    *self.shared.last_epochs.borrow_mut() = (epochs.oddities(), last);
-                }
-                *capability = None;
-                return;
-            }
+            let Some(records) = &self.records else {
+                return self.end(capability, Timestamp(u64::MAX));
+            };
             if batches >= BATCHES_A_TURN {
                 again.activate();
                 return;
             }
-            match self.records.try_recv() {
+            match records.try_recv() {
                 Ok(records) => self.take(&records),
                 Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => self.ended = true,
+                Err(TryRecvError::Disconnected) => self.records = None,
             }
             batches += 1;
+        }
+    }
+
+    /// Ends the analysis; epochs that were completed by `settled` still come out.
+    fn end(&mut self, capability: &mut Option<Capability<Time>>, settled: Timestamp) {
+        self.records = None;
+        self.shared.oddities.set(self.builder.oddities());
+        if let Some(epochs) = &mut self.epochs {
+            let last = epochs.walk(&self.builder, settled);
+            *self.shared.last_epochs.borrow_mut() = (epochs.oddities(), last);
+        }
+        self.pass_names(Time::MAX);
+        *capability = None;
+    }
+
+    /// Passes on what the log has named by now, for windows from number `from` on.
+    fn pass_names(&mut self, from: Time) {
+        if std::mem::take(&mut self.named) {
+            self.shared.names.borrow_mut().insert(from, self.names.clone());
         }
     }
 
@@ -143,6 +173,10 @@ impl GraphSource {
                 && self.heard.len() < self.awaited
             {
                 self.heard.insert(*worker);
+            }
+            if matches!(record, Record::Operator { .. } | Record::Channel { .. }) {
+                self.names.learn(record);
+                self.named = true;
             }
             self.long.push(record);
             if let Some(epochs) = &mut self.epochs {
@@ -155,7 +189,7 @@ impl GraphSource {
     /// Up to when nothing is missing.
     fn known(&self) -> Timestamp {
         match () {
-            () if self.ended => Timestamp(u64::MAX),
+            () if self.records.is_none() => Timestamp(u64::MAX),
             () if self.heard.len() < self.awaited => Timestamp::ZERO,
             () => self.builder.known(),
         }

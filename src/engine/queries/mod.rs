@@ -30,7 +30,7 @@ pub(super) use spans::LongSpans;
 
 use self::language::WHOLE;
 use super::Time;
-use crate::activity::Lane;
+use crate::activity::{Lane, Names};
 use crate::critical_path::{By, Entity, WindowSummary};
 use crate::id::{ChannelId, InstanceId};
 use crate::time::Window;
@@ -159,23 +159,22 @@ impl fmt::Display for QueryChange {
     }
 }
 
-impl fmt::Display for QuerySubject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lane = |lane: &Lane| match lane {
-            Lane::Worker(worker) => worker.to_string(),
-            Lane::Instance(instance) => instance.to_string(),
-        };
+impl QuerySubject {
+    /// What people call it, with the names that the log gives.
+    pub fn label(&self, names: &Names) -> String {
         match self {
-            QuerySubject::Entity(Entity::Operator(operator)) => write!(f, "{operator}"),
-            QuerySubject::Entity(Entity::Instance(instance)) => write!(f, "{instance}"),
-            QuerySubject::Entity(Entity::Outside(operator)) => write!(f, "what {operator} waits for outside"),
-            QuerySubject::Entity(Entity::Channel(channel)) => write!(f, "{channel}"),
-            QuerySubject::Entity(other) => write!(f, "{other:?}"),
-            QuerySubject::Epochs => f.write_str("epochs"),
-            QuerySubject::Wait { lane: waiting, channel, from, cause } => {
-                write!(f, "{} waiting for {} on {channel}", lane(waiting), lane(from))?;
-                cause.map_or(Ok(()), |cause| write!(f, ", which was at work for {cause}"))
+            QuerySubject::Entity(entity) => entity.label(names),
+            QuerySubject::Epochs => "epochs".to_owned(),
+            QuerySubject::Wait { lane, channel, from, cause } => {
+                let wait = format!("{} waiting for {} on {}", names.lane(*lane), names.lane(*from), names.channel(*channel));
+                cause.map_or(wait.clone(), |cause| format!("{wait}, which was at work for {}", names.instance(cause)))
             }
         }
+    }
+}
+
+impl fmt::Display for QuerySubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label(&Names::default()))
     }
 }
