@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use thalweg::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
-use thalweg::critical_path::Participation;
+use thalweg::critical_path::{Participation, Subject, WindowSummary};
 use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
-use thalweg::pag::{GraphBuilder, GraphConfig, PieceKind, WindowGraph};
+use thalweg::pag::{GraphBuilder, GraphConfig, Oddities, PieceKind, WindowGraph};
 use thalweg::time::{Epoch, Timestamp};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -146,4 +146,95 @@ fn word_of_completion_is_no_late_record() {
         check(&graph);
     }
     assert_eq!(builder.oddities(), Default::default());
+}
+
+/// The graphs of a whole log, in windows of 100 ns, and what was odd.
+fn whole(records: &[Record]) -> (Vec<WindowGraph>, Oddities) {
+    let mut builder = GraphBuilder::new(config(100));
+    records.iter().for_each(|record| builder.push(record));
+    let graphs: Vec<WindowGraph> = std::iter::from_fn(|| builder.close(Timestamp(u64::MAX))).collect();
+    graphs.iter().for_each(check);
+    (graphs, builder.oddities())
+}
+
+/// Both sides of a message from one worker to another.
+fn sides(from: u32, to: u32, sequence: u64, sent: u64, received: u64) -> [Record; 2] {
+    let message = message(from, to, sequence, sent);
+    [Record::Sent(message), Record::Received(Message { at: Timestamp(received), ..message })]
+}
+
+fn processing(worker: u32, start: u64, end: u64) -> Record {
+    work(ActivityKind::Processing, worker, 0, start, end)
+}
+
+#[test]
+fn work_inside_other_work_is_what_the_lane_did() {
+    let (graphs, _) = whole(&[processing(0, 0, 100), work(ActivityKind::Serialization, 0, 0, 20, 60)]);
+    let found = graphs[0]
+        .pieces
+        .iter()
+        .map(|piece| (piece.start.0, matches!(piece.kind, PieceKind::Work { kind: ActivityKind::Serialization, .. })));
+    assert_eq!(found.collect::<Vec<_>>(), [(0, false), (20, true), (60, false)]);
+}
+
+#[test]
+fn work_that_takes_its_message_while_it_runs_had_waited_for_it() {
+    let mut records = vec![processing(0, 0, 10), processing(1, 0, 50), processing(0, 60, 100)];
+    records.extend(sides(1, 0, 0, 50, 65));
+    let (graphs, oddities) = whole(&records);
+    assert_eq!(oddities, Oddities::default());
+    let summary = WindowSummary::of(&graphs[0], || 0.5);
+    let [wait] = &summary.waits[..] else { panic!("{:?}", summary.waits) };
+    let lane = |worker| Lane::Worker(WorkerId(worker));
+    assert_eq!((wait.lane, wait.from, wait.ns, wait.cause), (lane(0), lane(1), 50, Some(InstanceId::new(OperatorId(2), 1))));
+    let row = |lane, subject| summary.rows.iter().find(|row| row.lane == lane && row.subject == subject).map(|row| row.ns);
+    assert_eq!(row(lane(0), Subject::Wait(ChannelId(0), lane(1))), Some(50));
+    assert_eq!(row(lane(1), Subject::Message(MessageKind::Data, ChannelId(0), lane(0))), Some(10));
+}
+
+/// Whether paths lead through each message of the first window, in order of the receivers' story.
+fn open(records: &[Record]) -> Vec<bool> {
+    whole(records).0[0].messages.iter().map(|edge| !edge.blocked).collect()
+}
+
+#[test]
+fn every_message_that_came_during_a_wait_had_been_waited_for_until_the_work_begun_by_it_is_over() {
+    let mut records = vec![processing(0, 0, 10), processing(1, 0, 40), processing(2, 0, 50)];
+    records.extend(sides(1, 0, 0, 40, 60));
+    let [second, _] = sides(2, 0, 0, 50, 60);
+    let second_at = |at| sides(2, 0, 0, 50, at)[1].clone();
+    records.push(second);
+    let with = |more: &[Record]| open(&[&records[..], more].concat());
+    // Taken by the work that the first one began, right behind it without any work, and by later work.
+    assert_eq!(with(&[processing(0, 60, 90), second_at(65)]), [true, true]);
+    assert_eq!(with(&[second_at(61)]), [true, true]);
+    assert_eq!(with(&[processing(0, 60, 90), processing(0, 91, 99), second_at(95)]), [true, false]);
+}
+
+#[test]
+fn a_message_under_way_for_many_windows_is_on_the_paths_of_the_last_before_it_comes() {
+    let mut records = vec![processing(0, 0, 10), processing(1, 0, 700)];
+    records.extend(sides(1, 0, 0, 50, 550));
+    let (graphs, _) = whole(&records);
+    assert!(graphs[4].messages.iter().any(|edge| edge.from.is_none() && edge.to.is_none() && !edge.blocked));
+}
+
+#[test]
+fn who_waits_for_a_completion_waits_for_the_last_sink() {
+    let sink = |worker, at| work(ActivityKind::Sink, worker, 7, at, at);
+    let completed = Record::EpochCompleted { at: Timestamp(60), worker: WorkerId(0), epoch: Epoch(7) };
+    let lanes = [processing(0, 0, 10), processing(1, 0, 50), processing(2, 0, 30), processing(0, 60, 90), completed];
+    let (graphs, oddities) = whole(&[&lanes[..], &[sink(2, 30), sink(1, 50)]].concat());
+    assert_eq!(oddities, Oddities::default());
+    let senders: Vec<Lane> = WindowSummary::of(&graphs[0], || 0.5).waits.iter().map(|wait| wait.from).collect();
+    assert_eq!(senders, [Lane::Worker(WorkerId(1))]);
+    // A sink that took something later than that cannot have told.
+    let (_, oddities) = whole(&[&lanes[..], &[sink(1, 70)]].concat());
+    assert_eq!(oddities, Oddities::default());
+}
+
+#[test]
+fn a_key_used_again_is_another_message() {
+    let (graphs, oddities) = whole(&[sides(1, 0, 0, 10, 20), sides(1, 0, 0, 30, 40)].concat());
+    assert_eq!((oddities.reused_keys, graphs[0].messages.len()), (1, 2));
 }
