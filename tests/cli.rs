@@ -48,7 +48,11 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--catch-up", "0.5"], "--catch-up: expected a factor from 1 to 100, found 0.5"),
         (&["run", "--words", "0"], "--words: expected sentences of at least one word, found 0"),
         (&["run", "--out", "signs.txt"], "--out signs.txt: expected a new or empty folder, found something there"),
-        (&["reproduce", "fig0"], "expected a figure, one of 'ds2-fig6', found 'fig0'"),
+        (
+            &["reproduce", "fig0"],
+            "expected a figure, one of 'ds2-fig6', 'snailtrail-fig10', 'snailtrail-fig11', 'snailtrail-table2', found 'fig0'",
+        ),
+        (&["reproduce", "snailtrail-fig10", "--policies", "ds2"], "--policies: snailtrail-fig10 has none"),
         (&["reproduce", "ds2-fig6", "--policies", "x"], "--policies: expected policies of ds2-fig6"),
         (&["reproduce", "ds2-fig6", "--scale", "huge"], "expected a scale, 'quick' or 'full', found 'huge'"),
         (&["reproduce"], "the following required arguments were not provided"),

@@ -9,6 +9,7 @@ mod live;
 mod plot;
 mod report;
 mod reproduce;
+mod reproduce_latency;
 mod reproduce_ranking;
 mod run;
 

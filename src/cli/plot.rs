@@ -11,8 +11,9 @@ use crate::experiment::figures::Figure;
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
 use crate::experiment::rows::policy_rank;
+use crate::experiment::window_latency::{WindowLatencyRow, WindowLatencySummary};
 use crate::experiment::{folder, record};
-use crate::plot::{Column, Labels, ranking_figure, timeline_figure};
+use crate::plot::{Column, Labels, ranking_figure, timeline_figure, window_latency_figure};
 
 /// Draw the figure of a run folder anew, from its recorded rows.
 #[derive(Debug, clap::Args)]
@@ -41,6 +42,9 @@ pub(super) fn plot(args: &Args) -> Result<(), Failure> {
 pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if folder.join(folder::RANKINGS).is_file() {
         return draw_rankings(folder);
+    }
+    if folder.join(folder::WINDOW_LATENCY).is_file() {
+        return draw_window_latencies(folder);
     }
     let mut runs: Vec<PathBuf> = Vec::new();
     if folder.join(folder::RUN).is_file() {
@@ -85,6 +89,23 @@ fn draw_rankings(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         first.revision, first.seed, first.scale, first.machine, first.command
     );
     Ok(ranking_figure(&rows, &title, &footer, &folder.join(&first.experiment))?)
+}
+
+/// Draws the times of analysis recorded in `folder`.
+fn draw_window_latencies(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let rows: Vec<WindowLatencyRow> = folder::read_csv(&folder.join(folder::WINDOW_LATENCY))?;
+    let Some(first) = rows.first() else {
+        return Err(usage(anyhow!("{}: expected rows in {}, found none", folder.display(), folder::WINDOW_LATENCY)));
+    };
+    let (title, reference) = match Figure::named(&first.experiment) {
+        Ok(Figure::WindowLatency(definition)) => (definition.title, definition.reference),
+        _ => (first.experiment.clone(), Vec::new()),
+    };
+    let footer = format!(
+        "from the last record of a window to its summary, one core, 30,000 records/s (synthetic). Revision {}, seed {}, scale {}; {}; {}",
+        first.revision, first.seed, first.scale, first.machine, first.command
+    );
+    Ok(window_latency_figure(&WindowLatencySummary::of(&rows), &reference, &title, &footer, &folder.join(&first.experiment))?)
 }
 
 fn column(run: &Path) -> Result<(Column, Manifest), Failure> {

@@ -9,12 +9,13 @@ use crate::experiment::figures::Figure;
 use crate::experiment::folder;
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::rows::{PaperRow, RunRow};
-use crate::report::{comparison, ranking_table, spread};
+use crate::experiment::window_latency::WindowLatencyRow;
+use crate::report::{comparison, ranking_table, spread, window_latency_table};
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder with a rows.csv or a rankings.csv, as `run` and `reproduce` write it.
+    /// A folder with a rows.csv, rankings.csv or window_latency.csv, as `run` and `reproduce` write it.
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]
@@ -29,6 +30,20 @@ pub(super) fn report(args: &Args) -> Result<(), Failure> {
             println!("{}", serde_json::to_string(&rows)?);
         } else {
             print!("{}", ranking_table(&rows));
+        }
+        return Ok(());
+    }
+    let latencies = args.folder.join(folder::WINDOW_LATENCY);
+    if latencies.is_file() {
+        let rows: Vec<WindowLatencyRow> = folder::read_csv(&latencies).map_err(usage)?;
+        if args.json {
+            println!("{}", serde_json::to_string(&rows)?);
+        } else {
+            let reference = match rows.first().map(|row| Figure::named(&row.experiment)) {
+                Some(Ok(Figure::WindowLatency(definition))) => definition.reference,
+                _ => Vec::new(),
+            };
+            print!("{}", window_latency_table(&rows, &reference));
         }
         return Ok(());
     }

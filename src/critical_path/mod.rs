@@ -15,5 +15,5 @@ pub use epoch::{
 };
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
-pub use summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary};
+pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};
 pub use trace::{Firsts, TraceSummary};

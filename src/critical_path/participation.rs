@@ -19,17 +19,42 @@ pub struct Participation {
     pub messages: Vec<f64>,
     /// Logarithm to the base 2 of the number of paths; negative infinity if there is none.
     pub log2_paths: f64,
-    /// Paths from each point to the end, for walks.
+    passes: Passes,
+}
+
+/// What the passes keep of each point.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Passes {
+    /// Paths from each point to the end.
     onward: Vec<Scaled>,
+    /// Those of them that go on over messages.
+    over_messages: Vec<Scaled>,
+    /// Probability of being at each point.
+    at: Vec<f64>,
+}
+
+/// Makes `items` that many copies of `item`, in the memory that they have.
+fn fill<T: Clone>(items: &mut Vec<T>, length: usize, item: T) {
+    items.clear();
+    items.resize(length, item);
 }
 
 impl Participation {
     /// Both passes over `graph`.
     pub fn of(graph: &WindowGraph) -> Participation {
-        let points = graph.points.len();
-        let mut onward = vec![Scaled::ZERO; points];
-        // Paths that go on over messages, by the point that sent them; and along the lane, by lane.
-        let mut over_messages = vec![Scaled::ZERO; points];
+        let mut participation = Participation::default();
+        participation.update(graph);
+        participation
+    }
+
+    /// Both passes over `graph`, in the memory of those over the graph before.
+    pub fn update(&mut self, graph: &WindowGraph) {
+        let Passes { mut onward, mut over_messages, mut at } = std::mem::take(&mut self.passes);
+        fill(&mut onward, graph.points.len(), Scaled::ZERO);
+        fill(&mut over_messages, graph.points.len(), Scaled::ZERO);
+        fill(&mut at, graph.points.len(), 0.0);
+        fill(&mut self.segments, graph.blocked.len(), 0.0);
+        fill(&mut self.messages, graph.messages.len(), 0.0);
         let mut all = Scaled::ZERO;
         for edge in graph.messages.iter().filter(|edge| edge.to.is_none() && !edge.blocked) {
             match edge.from {
@@ -56,26 +81,20 @@ impl Participation {
             all = all.plus(start);
         }
 
-        let mut result = Participation {
-            segments: vec![0.0; graph.blocked.len()],
-            messages: vec![0.0; graph.messages.len()],
-            log2_paths: all.log2(),
-            onward,
-        };
+        self.log2_paths = all.log2();
+        self.passes = Passes { onward, over_messages, at };
         if !all.is_zero() {
-            result.spread(graph, &along, all);
+            self.spread(graph, &along, all);
         }
-        result
     }
 
     fn spread(&mut self, graph: &WindowGraph, starts: &[Scaled], all: Scaled) {
         for (range, start) in graph.ranges.iter().zip(starts) {
             self.segments[range.first_segment as usize] = start.of(all);
         }
-        // Probability of being at a point.
-        let mut at = vec![0.0; graph.points.len()];
+        let Passes { onward, at, .. } = &mut self.passes;
         for &point in &graph.order {
-            let here = self.onward[point as usize];
+            let here = onward[point as usize];
             if here.is_zero() {
                 continue;
             }
@@ -84,8 +103,8 @@ impl Participation {
                 let edge = &graph.messages[index as usize];
                 if !edge.blocked {
                     let share = match edge.from {
-                        Some(from) if self.onward[from as usize].is_zero() => 0.0,
-                        Some(from) => at[from as usize] * here.of(self.onward[from as usize]),
+                        Some(from) if onward[from as usize].is_zero() => 0.0,
+                        Some(from) => at[from as usize] * here.of(onward[from as usize]),
                         None => here.of(all),
                     };
                     self.messages[index as usize] = share;
@@ -94,14 +113,14 @@ impl Participation {
             }
             at[point as usize] = probability;
             let range = &graph.ranges[graph.point_lanes[point as usize] as usize];
-            let next = if point + 1 < range.points.end { self.onward[point as usize + 1] } else { Scaled::ONE };
+            let next = if point + 1 < range.points.end { onward[point as usize + 1] } else { Scaled::ONE };
             let after = graph.segment_before(point) + 1;
             self.segments[after as usize] = probability * open(graph, after, next).of(here);
         }
         for (index, edge) in graph.messages.iter().enumerate().filter(|(_, edge)| edge.to.is_none() && !edge.blocked) {
             self.messages[index] = match edge.from {
-                Some(from) if self.onward[from as usize].is_zero() => 0.0,
-                Some(from) => at[from as usize] * Scaled::ONE.of(self.onward[from as usize]),
+                Some(from) if onward[from as usize].is_zero() => 0.0,
+                Some(from) => at[from as usize] * Scaled::ONE.of(onward[from as usize]),
                 None => Scaled::ONE.of(all),
             };
         }

@@ -16,7 +16,7 @@ use super::participation::Participation;
 use super::path::{PathStep, random_path};
 use crate::activity::{ActivityKind, Lane, MessageKind};
 use crate::id::{ChannelId, InstanceId, OperatorId};
-use crate::pag::{Piece, PieceKind, Point, WindowGraph};
+use crate::pag::{MessageEdge, Piece, PieceKind, Point, WindowGraph};
 use crate::time::Window;
 
 /// What part of a path is attributed to, in full detail.
@@ -138,52 +138,7 @@ pub struct Entry {
 impl WindowSummary {
     /// Sums up `graph`; `uniform` gives numbers in [0, 1) for the random path.
     pub fn of(graph: &WindowGraph, uniform: impl FnMut() -> f64) -> WindowSummary {
-        let participation = Participation::of(graph);
-        let length = graph.window.length().as_nanos() as f64;
-        let mut sums = Sums::default();
-        // Where each piece and message is summed, for the random path.
-        let mut piece_sums = Vec::with_capacity(graph.pieces.len());
-        let mut message_sums = Vec::with_capacity(graph.messages.len());
-        for (lane, range) in graph.lanes.iter().zip(&graph.ranges) {
-            for piece in &graph.pieces[range.pieces.start as usize..range.pieces.end as usize] {
-                let subject = match piece.kind {
-                    PieceKind::Work { kind, instance, .. } => Subject::Work(kind, instance),
-                    PieceKind::Gap => Subject::Gap,
-                    PieceKind::Silence => Subject::Silence,
-                    PieceKind::Wait { channel, from_lane } => Subject::Wait(channel, graph.lanes[from_lane as usize]),
-                };
-                let ns = piece.end.0 - piece.start.0;
-                piece_sums.push(sums.add(*lane, subject, participation.segments[piece.segment as usize] * ns as f64 / length, ns));
-            }
-        }
-        for (edge, share) in graph.messages.iter().zip(&participation.messages) {
-            let (from, to) = (graph.lanes[edge.from_lane as usize], graph.lanes[edge.to_lane as usize]);
-            let ns = edge.end.0 - edge.start.0;
-            message_sums.push(sums.add(from, Subject::Message(edge.kind, edge.channel, to), share * ns as f64 / length, ns));
-        }
-        for step in random_path(graph, &participation, uniform) {
-            let (sum, ns) = match step {
-                PathStep::Piece(piece) => {
-                    let Piece { start, end, .. } = graph.pieces[piece as usize];
-                    (piece_sums[piece as usize], end.0 - start.0)
-                }
-                PathStep::Message(message) => {
-                    let edge = &graph.messages[message as usize];
-                    (message_sums[message as usize], edge.end.0 - edge.start.0)
-                }
-            };
-            sums.rows[sum].path_ns += ns;
-        }
-        let mut rows = sums.rows;
-        rows.sort_unstable_by_key(|row| (row.lane, row.subject));
-        WindowSummary {
-            window: graph.window,
-            // In the order of rows, so that the sum is what a reader of the rows gets.
-            participation_sum: rows.iter().map(|row| row.participation).sum(),
-            log2_paths: participation.log2_paths.is_finite().then_some(participation.log2_paths),
-            rows,
-            waits: waits(graph),
-        }
+        Summarizer::default().summarize(graph, uniform)
     }
 
     /// What the window's paths lead through, by `by`, the highest participation first.
@@ -223,23 +178,119 @@ fn entity(row: &Row, by: By) -> Option<Entity> {
     })
 }
 
-#[derive(Default)]
-struct Sums {
-    rows: Vec<Row>,
-    places: FxHashMap<(Lane, Subject), usize>,
+/// Sums up one window after the other in the same memory.
+#[derive(Clone, Debug, Default)]
+pub struct Summarizer {
+    participation: Participation,
+    places: FxHashMap<(u32, What), u32>,
 }
 
-impl Sums {
-    fn add(&mut self, lane: Lane, subject: Subject, participation: f64, ns: u64) -> usize {
-        let place = *self.places.entry((lane, subject)).or_insert_with(|| {
+impl Summarizer {
+    /// As [`WindowSummary::of`].
+    pub fn summarize(&mut self, graph: &WindowGraph, uniform: impl FnMut() -> f64) -> WindowSummary {
+        self.participation.update(graph);
+        let participation = &self.participation;
+        let length = graph.window.length().as_nanos() as f64;
+        self.places.clear();
+        let mut sums = Sums { rows: Vec::new(), places: &mut self.places };
+        for (lane, range) in (0..).zip(&graph.ranges) {
+            for piece in &graph.pieces[range.pieces.start as usize..range.pieces.end as usize] {
+                let ns = piece.end.0 - piece.start.0;
+                let share = participation.segments[piece.segment as usize] * ns as f64 / length;
+                sums.row(graph, lane, What::piece(piece)).add(share, ns);
+            }
+        }
+        for (edge, share) in graph.messages.iter().zip(&participation.messages) {
+            let ns = edge.end.0 - edge.start.0;
+            sums.row(graph, edge.from_lane, What::message(edge)).add(share * ns as f64 / length, ns);
+        }
+        for step in random_path(graph, participation, uniform) {
+            match step {
+                PathStep::Piece(index) => {
+                    let piece = &graph.pieces[index as usize];
+                    // Lanes without pieces end where they begin.
+                    let lane = graph.ranges.partition_point(|range| range.pieces.end <= index) as u32;
+                    sums.row(graph, lane, What::piece(piece)).path_ns += piece.end.0 - piece.start.0;
+                }
+                PathStep::Message(index) => {
+                    let edge = &graph.messages[index as usize];
+                    sums.row(graph, edge.from_lane, What::message(edge)).path_ns += edge.end.0 - edge.start.0;
+                }
+            }
+        }
+        let mut rows = sums.rows;
+        rows.sort_unstable_by_key(|row| (row.lane, row.subject));
+        WindowSummary {
+            window: graph.window,
+            // In the order of rows, so that the sum is what a reader of the rows gets.
+            participation_sum: rows.iter().map(|row| row.participation).sum(),
+            log2_paths: participation.log2_paths.is_finite().then_some(participation.log2_paths),
+            rows,
+            waits: waits(graph),
+        }
+    }
+}
+
+/// What is summed, by numbers of lanes: short enough to be hashed for each piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum What {
+    Work(ActivityKind, InstanceId),
+    Message(MessageKind, ChannelId, u32),
+    Gap,
+    Silence,
+    Wait(ChannelId, u32),
+}
+
+impl What {
+    fn piece(piece: &Piece) -> What {
+        match piece.kind {
+            PieceKind::Work { kind, instance, .. } => What::Work(kind, instance),
+            PieceKind::Gap => What::Gap,
+            PieceKind::Silence => What::Silence,
+            PieceKind::Wait { channel, from_lane } => What::Wait(channel, from_lane),
+        }
+    }
+
+    fn message(edge: &MessageEdge) -> What {
+        What::Message(edge.kind, edge.channel, edge.to_lane)
+    }
+
+    fn subject(self, lanes: &[Lane]) -> Subject {
+        match self {
+            What::Work(kind, instance) => Subject::Work(kind, instance),
+            What::Message(kind, channel, to) => Subject::Message(kind, channel, lanes[to as usize]),
+            What::Gap => Subject::Gap,
+            What::Silence => Subject::Silence,
+            What::Wait(channel, from) => Subject::Wait(channel, lanes[from as usize]),
+        }
+    }
+}
+
+/// Rows in the making.
+struct Sums<'a> {
+    rows: Vec<Row>,
+    /// Where in `rows` each is, by number of its lane.
+    places: &'a mut FxHashMap<(u32, What), u32>,
+}
+
+impl Sums<'_> {
+    /// The row of what lane number `lane` did or sent.
+    #[inline]
+    fn row(&mut self, graph: &WindowGraph, lane: u32, what: What) -> &mut Row {
+        let place = *self.places.entry((lane, what)).or_insert_with(|| {
+            let (lane, subject) = (graph.lanes[lane as usize], what.subject(&graph.lanes));
             self.rows.push(Row { lane, subject, participation: 0.0, ns: 0, path_ns: 0, count: 0 });
-            self.rows.len() - 1
+            self.rows.len() as u32 - 1
         });
-        let row = &mut self.rows[place];
-        row.participation += participation;
-        row.ns += ns;
-        row.count += 1;
-        place
+        &mut self.rows[place as usize]
+    }
+}
+
+impl Row {
+    fn add(&mut self, participation: f64, ns: u64) {
+        self.participation += participation;
+        self.ns += ns;
+        self.count += 1;
     }
 }
 
@@ -247,7 +298,7 @@ impl Sums {
 type Pattern = (u32, ChannelId, u32, Option<InstanceId>);
 
 fn waits(graph: &WindowGraph) -> Vec<WaitPattern> {
-    let mut patterns: BTreeMap<Pattern, (u64, u64)> = BTreeMap::new();
+    let mut patterns: FxHashMap<Pattern, (u64, u64)> = FxHashMap::default();
     for (lane, range) in (0..).zip(&graph.ranges) {
         for index in range.pieces.clone() {
             let piece = &graph.pieces[index as usize];
@@ -259,19 +310,19 @@ fn waits(graph: &WindowGraph) -> Vec<WaitPattern> {
             *sum = (sum.0 + 1, sum.1 + (piece.end.0 - piece.start.0));
         }
     }
+    let mut patterns: Vec<(Pattern, (u64, u64))> = patterns.into_iter().collect();
+    patterns.sort_unstable_by_key(|&(pattern, (_, ns))| (Reverse(ns), pattern));
     let lane = |lane: u32| graph.lanes[lane as usize];
     let pattern =
         |((waiting, channel, from, cause), (count, ns))| WaitPattern { lane: lane(waiting), channel, from: lane(from), cause, count, ns };
-    let mut patterns: Vec<WaitPattern> = patterns.into_iter().map(pattern).collect();
-    patterns.sort_by_key(|pattern| Reverse(pattern.ns));
-    patterns
+    patterns.into_iter().map(pattern).collect()
 }
 
 /// What the sender of the message that `point` received was doing right before it sent.
 fn cause(graph: &WindowGraph, point: u32) -> Option<InstanceId> {
     let Point::Received { edge: Some(edge) } = graph.points[point as usize] else { return None };
     let sent = graph.messages[edge as usize].from?;
-    match graph.pieces[graph.point_pieces[sent as usize]? as usize].kind {
+    match graph.pieces[graph.piece_before(sent)? as usize].kind {
         PieceKind::Work { instance, .. } => Some(instance),
         _ => None,
     }

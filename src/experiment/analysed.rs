@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::critical_path::WindowSummary;
+use crate::critical_path::{Summarizer, WindowSummary};
 use crate::engine::RunError;
 use crate::engine::chain::Chain;
 use crate::pag::{GraphBuilder, GraphConfig, Oddities};
@@ -28,12 +28,13 @@ pub struct Analysed {
 /// When the engine fails.
 pub fn run_analysed(chain: &Chain, window: Duration, seed: u64, mut show: impl FnMut(&WindowSummary)) -> Result<Analysed, RunError> {
     let mut builder = GraphBuilder::new(GraphConfig::new(window));
-    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut summarizer, mut random) = (Summarizer::default(), fastrand::Rng::with_seed(seed));
     let (mut windows, mut records, mut dropped) = (Vec::new(), 0, vec![0; chain.workers as usize]);
     let running = chain.start()?;
     let mut close = |builder: &mut GraphBuilder, known| {
         while let Some(graph) = builder.close(known) {
-            let summary = WindowSummary::of(&graph, || random.f64());
+            let summary = summarizer.summarize(&graph, || random.f64());
+            builder.recycle(graph);
             show(&summary);
             windows.push(summary);
         }

@@ -2,6 +2,7 @@
 
 use super::definition::Definition;
 use super::ranking::RankingDefinition;
+use super::window_latency::WindowLatencyDefinition;
 
 /// The definition of an experiment of any kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,16 +11,19 @@ pub enum Figure {
     Policies(Box<Definition>),
     /// Whether a measure ranks a known bottleneck first.
     Ranking(Box<RankingDefinition>),
+    /// How long the analysis of a window takes.
+    WindowLatency(Box<WindowLatencyDefinition>),
 }
 
 /// A definition's kind and text.
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 3] = [
+const FIGURES: [Entry; 4] = [
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
     ("snailtrail-fig10", ranking, include_str!("../../experiments/definitions/snailtrail-fig10.toml")),
     ("snailtrail-fig11", ranking, include_str!("../../experiments/definitions/snailtrail-fig11.toml")),
+    ("snailtrail-table2", window_latency, include_str!("../../experiments/definitions/snailtrail-table2.toml")),
 ];
 
 fn policies(text: &str) -> Figure {
@@ -28,6 +32,10 @@ fn policies(text: &str) -> Figure {
 
 fn ranking(text: &str) -> Figure {
     Figure::Ranking(toml::from_str(text).expect("definitions are tested"))
+}
+
+fn window_latency(text: &str) -> Figure {
+    Figure::WindowLatency(toml::from_str(text).expect("definitions are tested"))
 }
 
 /// No figure has that name.
@@ -59,6 +67,7 @@ impl Figure {
         match self {
             Figure::Policies(definition) => &definition.title,
             Figure::Ranking(definition) => &definition.title,
+            Figure::WindowLatency(definition) => &definition.title,
         }
     }
 }
@@ -81,6 +90,7 @@ mod tests {
                     );
                     definition.figure
                 }
+                Figure::WindowLatency(definition) => definition.figure,
             };
             assert_eq!(defined, name);
         }

@@ -27,6 +27,8 @@ pub const ACTIVITY: &str = "activity.log";
 pub const ROWS: &str = "rows.csv";
 /// [`RankingRow`](super::ranking::RankingRow)s.
 pub const RANKINGS: &str = "rankings.csv";
+/// [`WindowLatencyRow`](super::window_latency::WindowLatencyRow)s.
+pub const WINDOW_LATENCY: &str = "window_latency.csv";
 
 /// Longest excerpt of a file that an error shows.
 const EXCERPT_CHARS: usize = 80;

@@ -14,3 +14,4 @@ pub mod ranking;
 pub mod record;
 pub mod rows;
 pub mod run;
+pub mod window_latency;

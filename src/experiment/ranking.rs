@@ -133,6 +133,8 @@ pub struct RankingRow {
     pub participation: f64,
     /// Time worked over the window's length, summed over instances.
     pub profile: f64,
+    /// The same divided by the number of instances.
+    pub profile_per_instance: f64,
     /// Share of the random path, 0 to 1.
     pub path: f64,
     /// Sum of all participations of the window.
@@ -170,6 +172,8 @@ pub struct RankingSummary {
     pub participation_hits: usize,
     /// Windows in which the conventional profile does.
     pub profile_hits: usize,
+    /// Windows in which the profile divided by the number of instances does.
+    pub profile_per_instance_hits: usize,
     /// Windows in which one random path does.
     pub path_hits: usize,
     /// Largest difference of a window's sum of participations from 1.
@@ -223,16 +227,16 @@ impl RankingDefinition {
         let whole = |summary: &&WindowSummary| summary.window.end <= crate::time::Timestamp::ZERO + chain.duration;
         for (index, summary) in analysed.windows.iter().filter(whole).enumerate() {
             for Entry { entity, participation, profile, path } in summary.ranking(by) {
-                let name = match entity {
-                    Entity::Operator(id) if chain.stages.iter().enumerate().any(|(stage, _)| chain.operator(stage) == id) => {
-                        topology.operator(id).name.clone()
+                let stage = |id| chain.stages.iter().enumerate().find(|(index, _)| chain.operator(*index) == id).map(|(_, stage)| stage);
+                let (name, instances) = match entity {
+                    Entity::Operator(id) => (topology.operator(id).name.clone(), stage(id).map(|stage| stage.instances)),
+                    Entity::Instance(id) => {
+                        (format!("{}[{}]", topology.operator(id.operator).name, id.index), stage(id.operator).map(|_| 1))
                     }
-                    Entity::Instance(id) if chain.stages.iter().enumerate().any(|(stage, _)| chain.operator(stage) == id.operator) => {
-                        format!("{}[{}]", topology.operator(id.operator).name, id.index)
-                    }
-                    // Sources, sinks, channels and idle time are no candidates.
                     _ => continue,
                 };
+                // Sources, sinks, channels and idle time are no candidates.
+                let Some(instances) = instances else { continue };
                 rows.push(RankingRow {
                     experiment: self.figure.clone(),
                     label: run.label.clone(),
@@ -242,6 +246,7 @@ impl RankingDefinition {
                     suspect: entity == suspect,
                     participation,
                     profile,
+                    profile_per_instance: profile / f64::from(instances),
                     path,
                     participation_sum: summary.participation_sum,
                     host: "engine".to_owned(),
@@ -271,6 +276,7 @@ impl RankingDefinition {
             windows: windows.len(),
             participation_hits: hits(|row| row.participation),
             profile_hits: hits(|row| row.profile),
+            profile_per_instance_hits: hits(|row| row.profile_per_instance),
             path_hits: hits(|row| row.path),
             participation_sum_error: rows.iter().map(error).fold(0.0, f64::max),
             log_records: analysed.records,

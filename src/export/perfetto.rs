@@ -120,7 +120,7 @@ impl Writer for Perfetto {
                 (false, false) => "message",
             };
             // An arrow belongs to the slice that holds its end: the work before the point, not what follows it.
-            let sent = match view.graph.point_pieces[from as usize] {
+            let sent = match view.graph.piece_before(from) {
                 Some(piece) if view.graph.pieces[piece as usize].end == edge.start => edge.start.0 - 1,
                 _ => edge.start.0,
             };

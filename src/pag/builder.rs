@@ -13,7 +13,7 @@ use super::clocks::Clocks;
 use super::completions::Completions;
 use super::lane::{Lane as LaneState, Rules, Step};
 use super::messages::{Messages, NONE};
-use super::window::{MessageEdge, Point, WindowGraph};
+use super::window::{MessageEdge, WindowGraph};
 use crate::activity::{ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, WorkerId};
 use crate::time::{Timestamp, Window};
@@ -173,7 +173,12 @@ impl GraphBuilder {
     /// Word that an epoch is complete leaves the lane that took its last record at a sink. Hosts do not log it, and what a source
     /// does next may wait for it.
     fn infer_completions(&mut self, before: u64) {
-        for (sent, received) in self.completions.take(Timestamp(before)) {
+        for (mut sent, received) in self.completions.take(Timestamp(before)) {
+            // The sink's lane may have been settled further than that since; what it says is no late record.
+            if let Some(lane) = self.lane_number(sent.from_lane) {
+                let lane = &self.lanes[lane as usize];
+                sent.at = sent.at.max(Timestamp(lane.now.saturating_add_signed(-self.clocks.offset(lane.clock))));
+            }
             self.push(&Record::Sent(sent));
             self.push(&Record::Received(received));
         }
@@ -210,9 +215,11 @@ impl GraphBuilder {
         Some(number)
     }
 
-    /// The instant before which everything is known, as far as the workers that are known of have said; zero when none has.
+    /// The instant before which everything is known by the corrected clocks, as far as the workers that are known of have said; zero
+    /// when none has. It may go back when clocks turn out to differ.
     pub fn known(&self) -> Timestamp {
-        self.up_to.values().copied().min().unwrap_or_default()
+        let corrected = |(worker, at): (&WorkerId, &Timestamp)| Timestamp(at.0.saturating_add_signed(self.clocks.offset(worker.0)));
+        self.up_to.iter().map(corrected).min().unwrap_or_default()
     }
 
     /// The lanes, by number.
@@ -286,6 +293,10 @@ impl GraphBuilder {
             if self.clocks.solve() {
                 let (clocks, lanes) = (&self.clocks, &self.lanes);
                 self.messages.correct(|lane| clocks.offset(lanes[lane as usize].clock));
+                // By the corrected clocks less may be known.
+                if known.0 != u64::MAX && !self.up_to.is_empty() && needed > self.known().0 {
+                    return None;
+                }
             }
             self.settle(start, needed, rules);
             let next = self.lanes.iter().filter_map(|lane| lane.upcoming(start)).min()?;
@@ -318,12 +329,14 @@ impl GraphBuilder {
         let mut graph = std::mem::take(&mut self.spare);
         graph.clear(window, &self.names);
         let mut sent = std::mem::take(&mut self.crossing);
+        // Of those that were given up the slots may have been taken by others.
+        sent.retain(|&index| std::mem::take(&mut self.messages.get_mut(index).carried));
         for (number, lane) in (0..).zip(&mut self.lanes) {
             graph.add_lane(number, lane.cut(window.start.0, window.end.0), &mut self.messages, self.config.through_queues, &mut sent);
         }
-        self.oddities.unmatched_receipts +=
-            graph.points.iter().filter(|point| matches!(point, Point::Received { edge: None })).count() as u64;
-        self.oddities.cycles += graph.connect(&self.messages);
+        let (unmatched, cycles) = graph.connect(&self.messages);
+        self.oddities.unmatched_receipts += unmatched;
+        self.oddities.cycles += cycles;
         self.in_flight(&mut graph, sent);
         if !graph.has_open_end() {
             graph.open_silence();
@@ -363,6 +376,7 @@ impl GraphBuilder {
         });
         let too_many = sent.len().saturating_sub(MOST_CROSSING);
         sent.drain(..too_many);
+        sent.iter().for_each(|&index| self.messages.get_mut(index).carried = true);
         self.crossing = sent;
     }
 }

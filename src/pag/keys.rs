@@ -25,7 +25,11 @@ const EMPTY_PER_KEY: usize = 16;
 /// From keys in use to numbers of slots.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
-    rings: FxHashMap<(u32, u32), Ring>,
+    rings: Vec<Ring>,
+    /// Number of each stream's ring.
+    numbers: FxHashMap<(u32, u32), u32>,
+    /// The stream that was looked for last: a worker sends many messages in a row.
+    last: Option<((u32, u32), u32)>,
     far: FxHashMap<Key, u32>,
 }
 
@@ -88,9 +92,21 @@ impl Ring {
 }
 
 impl Keys {
+    /// The ring of a key's stream, if it has one.
+    #[inline]
+    fn ring(&mut self, key: Key) -> Option<&mut Ring> {
+        let stream = (key.0, key.1);
+        let number = match self.last {
+            Some((last, number)) if last == stream => number,
+            _ => *self.numbers.get(&stream)?,
+        };
+        self.last = Some((stream, number));
+        self.rings.get_mut(number as usize)
+    }
+
     /// The slot of a key.
     pub(super) fn get(&mut self, key: Key) -> Option<u32> {
-        let near = self.rings.get_mut(&(key.0, key.1)).and_then(|ring| ring.place(key.2)).copied();
+        let near = self.ring(key).and_then(|ring| ring.place(key.2)).copied();
         near.filter(|&slot| slot != NONE).or_else(|| if self.far.is_empty() { None } else { self.far.get(&key).copied() })
     }
 
@@ -100,30 +116,23 @@ impl Keys {
             self.far.insert(key, slot);
             return;
         }
-        let stream = (key.0, key.1);
-        if !self.rings.contains_key(&stream) && self.rings.len() < MOST_RINGS {
-            self.rings.insert(stream, Ring::default());
+        if self.ring(key).is_none() && self.rings.len() < MOST_RINGS {
+            self.numbers.insert((key.0, key.1), self.rings.len() as u32);
+            self.rings.push(Ring::default());
         }
-        let ring = self.rings.get_mut(&stream);
-        match ring {
-            Some(ring) => match ring.make_place(key.2) {
-                Some(place) => {
-                    let new = std::mem::replace(place, slot) == NONE;
-                    ring.keys += usize::from(new);
-                }
-                None => {
-                    self.far.insert(key, slot);
-                }
-            },
-            None => {
-                self.far.insert(key, slot);
-            }
+        if let Some(ring) = self.ring(key)
+            && let Some(place) = ring.make_place(key.2)
+        {
+            let new = std::mem::replace(place, slot) == NONE;
+            ring.keys += usize::from(new);
+        } else {
+            self.far.insert(key, slot);
         }
     }
 
     /// Takes a key away if it still has this slot.
     pub(super) fn remove(&mut self, key: Key, slot: u32) {
-        if let Some(ring) = self.rings.get_mut(&(key.0, key.1))
+        if let Some(ring) = self.ring(key)
             && ring.place(key.2).is_some_and(|place| *place == slot)
         {
             ring.clear(key.2);
@@ -159,7 +168,7 @@ mod tests {
                     prop_assert_eq!(keys.get(key), Some(slot));
                     keys.remove(key, slot);
                 }
-                let places: usize = keys.rings.values().map(|ring| ring.places.len()).sum();
+                let places: usize = keys.rings.iter().map(|ring| ring.places.len()).sum();
                 prop_assert!(places <= keys.rings.len() * EMPTY + EMPTY_PER_KEY * 300);
             }
             for (key, slot) in model {

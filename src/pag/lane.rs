@@ -77,7 +77,7 @@ pub(super) struct Lane {
     /// Work that goes on at `now`; the innermost is last.
     open: Vec<Work>,
     /// Steps reach up to here.
-    now: u64,
+    pub(super) now: u64,
     /// Since when the lane has done nothing, if nothing is open.
     idle_since: u64,
     /// The wait that ended last, until the work that began with it is over: other messages may have ended it as well.

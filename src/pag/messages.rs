@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::keys::{Key, Keys};
+use super::vacancies::Vacancies;
 use crate::activity::{Message, MessageKind};
 use crate::id::ChannelId;
 
@@ -35,6 +36,10 @@ pub(super) struct Slot {
     references: u32,
     /// The sending point in the window that is being built; `NONE` outside.
     pub(super) point: u32,
+    /// It is in `in_flight`.
+    lingers: bool,
+    /// It is among those that the builder carries from window to window; whoever takes the slot after it is not.
+    pub(super) carried: bool,
 }
 
 /// The rest of what is known of a message: what its sides said.
@@ -54,9 +59,9 @@ pub(super) struct Messages {
     slots: Vec<Slot>,
     /// As many as slots.
     sides: Vec<Sides>,
-    free: Vec<u32>,
+    vacancies: Vacancies,
     keys: Keys,
-    /// Sent, their side no longer on a lane, not received; oldest first. May hold slots that were received since.
+    /// Those of which one side is missing and the other no longer on a lane; oldest first. May hold slots that are whole since.
     in_flight: VecDeque<(u32, Key)>,
     /// Keys that were sent twice.
     pub(super) reused: u64,
@@ -83,8 +88,10 @@ impl Messages {
             taken: false,
             references: 1,
             point: NONE,
+            carried: false,
+            lingers: false,
         };
-        let index = match self.free.pop() {
+        let index = match self.vacancies.take(self.slots.len()) {
             Some(index) => {
                 self.slots[index as usize] = slot;
                 self.sides[index as usize] = sides;
@@ -169,12 +176,15 @@ impl Messages {
         if slot.references > 0 {
             return;
         }
-        if slot.from_lane != NONE && !slot.received {
-            self.in_flight.push_back((index, self.sides[index as usize].key));
+        // A receipt may come before its sender's side, where that one's clock is ahead.
+        if slot.from_lane == NONE || !slot.received {
+            if !std::mem::replace(&mut slot.lingers, true) {
+                self.in_flight.push_back((index, self.sides[index as usize].key));
+            }
             while self.in_flight.len() > MOST_IN_FLIGHT {
                 let (oldest, key) = self.in_flight.pop_front().expect("more than none");
                 let slot = &self.slots[oldest as usize];
-                if self.sides[oldest as usize].key == key && slot.references == 0 && !slot.received {
+                if self.sides[oldest as usize].key == key && slot.references == 0 && slot.lingers {
                     self.given_up += 1;
                     self.close(oldest);
                 }
@@ -186,6 +196,8 @@ impl Messages {
 
     fn close(&mut self, index: u32) {
         self.keys.remove(self.sides[index as usize].key, index);
-        self.free.push(index);
+        let slot = &mut self.slots[index as usize];
+        (slot.carried, slot.lingers) = (false, false);
+        self.vacancies.free(index);
     }
 }

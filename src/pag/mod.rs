@@ -19,6 +19,7 @@ mod completions;
 mod keys;
 mod lane;
 mod messages;
+mod vacancies;
 mod window;
 
 pub use builder::{GraphBuilder, GraphConfig, Oddities, SentMessage};

@@ -110,14 +110,23 @@ pub struct WindowGraph {
     pub points: Vec<Point>,
     /// Lane of each point.
     pub point_lanes: Vec<u32>,
-    /// The piece that ends at or holds each point; nothing at the very start of the window.
-    pub point_pieces: Vec<Option<u32>>,
     /// Whether a segment holds a wait or a silence, so that no path leads through it.
     pub blocked: Vec<bool>,
     /// Messages.
     pub messages: Vec<MessageEdge>,
     /// Points in an order in which every edge goes forward.
     pub order: Vec<u32>,
+    /// What arrives at points, until it is known from where.
+    arrivals: Vec<Arrival>,
+}
+
+/// A message that a lane took, before it is joined to the lane that sent it.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    slot: u32,
+    at: Timestamp,
+    /// Paths lead through it.
+    open: bool,
 }
 
 impl WindowGraph {
@@ -130,10 +139,10 @@ impl WindowGraph {
         self.pieces.clear();
         self.points.clear();
         self.point_lanes.clear();
-        self.point_pieces.clear();
         self.blocked.clear();
         self.messages.clear();
         self.order.clear();
+        self.arrivals.clear();
     }
 
     /// Adds lane number `lane`, whose steps are `steps`; the slots of messages that it sends go to `sent`.
@@ -168,30 +177,12 @@ impl WindowGraph {
                 StepKind::Sent => {
                     messages.get_mut(step.slot).point = self.points.len() as u32;
                     sent.push(step.slot);
-                    self.point(lane, first_piece, Point::Sent);
+                    self.point(lane, Point::Sent);
                 }
                 StepKind::Received { waited } => {
-                    let slot = messages.get(step.slot);
-                    let known = slot.from_lane != NONE && slot.sent_at <= step.start;
-                    let edge = known.then_some(self.messages.len() as u32);
-                    if known {
-                        self.messages.push(MessageEdge {
-                            // Filled in when all lanes are there.
-                            from: Some(step.slot),
-                            to: Some(self.points.len() as u32),
-                            from_lane: slot.from_lane,
-                            to_lane: lane,
-                            start: Timestamp(slot.sent_at.max(start)),
-                            end: Timestamp(step.start),
-                            channel: slot.channel,
-                            kind: slot.kind,
-                            blocked: !(waited || through_queues),
-                        });
-                    } else if waited {
-                        // Its sender has turned out to be later: what the lane waited for is not known after all.
-                        self.blocked[segment] = false;
-                    }
-                    self.point(lane, first_piece, Point::Received { edge });
+                    let arrival = Arrival { slot: step.slot, at: Timestamp(step.start), open: waited || through_queues };
+                    self.point(lane, Point::Received { edge: Some(self.arrivals.len() as u32) });
+                    self.arrivals.push(arrival);
                 }
             }
             reached = reached.max(step.end.min(end));
@@ -206,35 +197,25 @@ impl WindowGraph {
         self.ranges.push(LaneRange { pieces, points, first_segment: first_segment as u32 });
     }
 
-    fn point(&mut self, lane: u32, first_piece: usize, point: Point) {
-        let has_piece = self.pieces.len() > first_piece;
+    fn point(&mut self, lane: u32, point: Point) {
         self.points.push(point);
         self.point_lanes.push(lane);
-        self.point_pieces.push(has_piece.then(|| self.pieces.len() as u32 - 1));
         self.blocked.push(false);
     }
 
-    /// Joins messages to the points that sent them, and orders the points. Gives the number of cycles that had to be cut.
-    pub(super) fn connect(&mut self, messages: &Messages) -> u64 {
-        for edge in 0..self.messages.len() {
-            let slot = messages.get(self.messages[edge].from.expect("still the slot"));
-            self.messages[edge].from = (slot.point != NONE).then_some(slot.point);
-            if slot.point == NONE && slot.sent_at > self.window.start.0 {
-                self.cut(self.messages[edge].to.expect("received in the window"), edge as u32);
-            }
-        }
-        self.topological_order()
-    }
-
-    /// Points in an order in which every edge goes forward. Edges never go back in time, so only messages of no duration can
-    /// close a cycle; such a message is left out.
-    fn topological_order(&mut self) -> u64 {
-        let mut cut = 0;
+    /// Joins arrivals to the points that sent them, and puts the points into an order in which every edge goes forward. Gives the
+    /// number of arrivals whose origin is not known, and of cycles that had to be cut.
+    ///
+    /// Edges never go back in time, so only messages of no duration can close a cycle; such a message is left out. Lanes are worked
+    /// through side by side, so that both sides of a message are met close together.
+    pub(super) fn connect(&mut self, messages: &Messages) -> (u64, u64) {
+        let (mut unmatched, mut cycles) = (0, 0);
         let mut cursor: Vec<u32> = self.ranges.iter().map(|range| range.points.start).collect();
         let mut on_stack = vec![false; self.ranges.len()];
         // Lanes that are being worked through, each up to a point that the one below it waits for.
         let mut stack: Vec<(u32, u32)> = Vec::new();
         self.order.reserve(self.points.len());
+        self.messages.reserve(self.arrivals.len());
         for root in 0..self.ranges.len() as u32 {
             stack.push((root, self.ranges[root as usize].points.end));
             on_stack[root as usize] = true;
@@ -245,38 +226,61 @@ impl WindowGraph {
                     stack.pop();
                     continue;
                 }
-                if let Point::Received { edge: Some(edge) } = self.points[point as usize]
-                    && let Some(from) = self.messages[edge as usize].from
-                {
-                    let sender = self.point_lanes[from as usize];
-                    if cursor[sender as usize] <= from {
+                if let Point::Received { edge: Some(arrival) } = self.points[point as usize] {
+                    let arrival = self.arrivals[arrival as usize];
+                    let slot = messages.get(arrival.slot);
+                    let sender = slot.from_lane;
+                    let is_known = sender != NONE && slot.sent_at <= arrival.at.0;
+                    let is_here = is_known && slot.point != NONE;
+                    let mut is_cut = is_known && !is_here && slot.sent_at > self.window.start.0;
+                    if is_here && cursor[sender as usize] <= slot.point {
                         if !on_stack[sender as usize] {
-                            stack.push((sender, from + 1));
+                            stack.push((sender, slot.point + 1));
                             on_stack[sender as usize] = true;
                             continue;
                         }
-                        cut += 1;
-                        self.cut(point, edge);
+                        cycles += 1;
+                        is_cut = true;
+                    }
+                    let edge = self.messages.len() as u32;
+                    self.points[point as usize] = Point::Received { edge: (is_known && !is_cut).then_some(edge) };
+                    if !is_known || is_cut {
+                        // What the lane waited for is not known after all.
+                        let segment = self.segment_before(point);
+                        self.blocked[segment as usize] = false;
+                    }
+                    unmatched += u64::from(!is_known);
+                    if is_known {
+                        self.messages.push(MessageEdge {
+                            from: is_here.then_some(slot.point),
+                            to: Some(point),
+                            from_lane: sender,
+                            to_lane: lane,
+                            start: Timestamp(slot.sent_at).max(self.window.start),
+                            end: arrival.at,
+                            channel: slot.channel,
+                            kind: slot.kind,
+                            blocked: is_cut || !arrival.open,
+                        });
                     }
                 }
                 self.order.push(point);
                 cursor[lane as usize] += 1;
             }
         }
-        cut
-    }
-
-    /// Takes a message away from the point that received it; what waited for it did not.
-    fn cut(&mut self, point: u32, edge: u32) {
-        self.points[point as usize] = Point::Received { edge: None };
-        self.messages[edge as usize].blocked = true;
-        let segment = self.segment_before(point);
-        self.blocked[segment as usize] = false;
+        (unmatched, cycles)
     }
 
     /// The segment before a point: each lane before it has one segment more than points.
     pub fn segment_before(&self, point: u32) -> u32 {
         point + self.point_lanes[point as usize]
+    }
+
+    /// The piece that ends at or holds a point; nothing at the very start of the window.
+    pub fn piece_before(&self, point: u32) -> Option<u32> {
+        let (pieces, segment) = (self.ranges[self.point_lanes[point as usize] as usize].pieces.clone(), self.segment_before(point));
+        let before = self.pieces[pieces.start as usize..pieces.end as usize].partition_point(|piece| piece.segment <= segment) as u32;
+        before.checked_sub(1).map(|index| pieces.start + index)
     }
 
     /// Opens what is silent to paths: for a window in which they would lead nowhere otherwise.

@@ -12,6 +12,7 @@ mod panel;
 mod ranking;
 mod sheet;
 mod timeline;
+mod window_latency;
 
 use std::fs;
 use std::io;
@@ -25,6 +26,7 @@ use canvas::{Canvas, Drawn, Medium};
 pub use lanes::{LaneFigure, LaneLabels};
 pub use ranking::ranking_figure;
 pub use timeline::{Column, Labels, timeline_figure};
+pub use window_latency::window_latency_figure;
 
 /// Why a figure could not be made.
 #[derive(Debug, thiserror::Error)]

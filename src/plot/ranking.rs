@@ -53,6 +53,7 @@ struct Figure {
     labels: Vec<String>,
     /// By run, then by measure.
     blocks: Vec<Vec<Block>>,
+    measures: Vec<Measure>,
     names_width: f64,
     width: f64,
 }
@@ -71,11 +72,15 @@ pub fn ranking_figure(rows: &[RankingRow], title: &str, footer: &str, stem: &Pat
     let names_width = judged.iter().map(|row| text_width(&row.name, TEXT_EM)).fold(0.0, f64::max) + 12.0;
     let columns = runs.len() as f64;
     let width = 2.0 * PADDING + names_width + columns * (BARS_WIDTH + VALUE_WIDTH) + (columns - 1.0) * GAP;
+    // Where instances are ranked, both profiles are the same.
+    let per_instance = judged.iter().any(|row| row.profile != row.profile_per_instance);
+    let measures: Vec<Measure> = MEASURES.into_iter().filter(|(name, _)| per_instance || *name != "profile per instance").collect();
     let figure = Figure {
         title: wrap(title, TITLE_EM, width - 2.0 * PADDING),
         footer: wrap(footer, TEXT_EM, width - 2.0 * PADDING),
         labels: runs.iter().map(|run| run[0].label.clone()).collect(),
-        blocks: runs.iter().map(|run| MEASURES.iter().map(|(_, measure)| block(run, *measure, &names(&judged))).collect()).collect(),
+        blocks: runs.iter().map(|run| measures.iter().map(|(_, measure)| block(run, *measure, &names(&judged))).collect()).collect(),
+        measures,
         names_width,
         width,
     };
@@ -128,7 +133,7 @@ impl Figure {
         let largest = self.blocks.iter().flat_map(|run| &run[measure].bars).map(|bar| bar.most).fold(f64::MIN_POSITIVE, f64::max);
         let left = self.left(column);
         let hits = format!("suspect first in {} of {} windows", block.hits, block.windows);
-        let text = if column == 0 { format!("{}: {hits}", MEASURES[measure].0) } else { hits };
+        let text = if column == 0 { format!("{}: {hits}", self.measures[measure].0) } else { hits };
         let head = top + TEXT_EM * LINE_HEIGHT * 0.5;
         let (x, room) = if column == 0 { (PADDING, self.names_width + BARS_WIDTH + VALUE_WIDTH) } else { (left, BARS_WIDTH + VALUE_WIDTH) };
         canvas.text((x, head), &text, Anchor::Start, palette::INK, fitting_em(&text, TEXT_EM, room))?;
@@ -154,7 +159,7 @@ impl Figure {
 impl Drawing for Figure {
     fn size_px(&self) -> (u32, u32) {
         let footer = self.footer.len() as f64 * TEXT_EM * LINE_HEIGHT;
-        let height = self.top() + MEASURES.len() as f64 * self.block_height() + footer + PADDING;
+        let height = self.top() + self.measures.len() as f64 * self.block_height() + footer + PADDING;
         (self.width.ceil() as u32, height.ceil() as u32)
     }
 
@@ -167,12 +172,12 @@ impl Drawing for Figure {
         for (column, label) in self.labels.iter().enumerate() {
             canvas.text((self.left(column), top + HEADER_EM * LINE_HEIGHT / 2.0), label, Anchor::Start, palette::INK, HEADER_EM)?;
         }
-        for measure in 0..MEASURES.len() {
+        for measure in 0..self.measures.len() {
             for column in 0..self.blocks.len() {
                 self.draw_block(canvas, column, measure, self.top() + measure as f64 * self.block_height())?;
             }
         }
-        let mut middle = self.top() + MEASURES.len() as f64 * self.block_height() + TEXT_EM * LINE_HEIGHT * 0.5;
+        let mut middle = self.top() + self.measures.len() as f64 * self.block_height() + TEXT_EM * LINE_HEIGHT * 0.5;
         for line in &self.footer {
             canvas.text((PADDING, middle), line, Anchor::Start, palette::MUTED, TEXT_EM)?;
             middle += TEXT_EM * LINE_HEIGHT;

@@ -7,6 +7,7 @@ mod explanation;
 mod ranking;
 mod spread;
 mod table;
+mod window_latency;
 
 pub use bottleneck::{ranking, waits};
 pub use comparison::comparison;
@@ -14,3 +15,4 @@ pub use epochs::{epochs, part_label};
 pub use explanation::explanation;
 pub use ranking::ranking_table;
 pub use spread::spread;
+pub use window_latency::window_latency_table;

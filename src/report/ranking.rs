@@ -3,15 +3,22 @@
 use super::table::table;
 use crate::experiment::ranking::RankingRow;
 
-const HEADER: [&str; 6] = ["run", "suspect", "windows", "first by critical participation", "by conventional profile", "by one random path"];
+const HEADER: [&str; 7] = [
+    "run",
+    "suspect",
+    "windows",
+    "first by critical participation",
+    "by conventional profile",
+    "by profile per instance",
+    "by one random path",
+];
 
-/// The table: a line a run and seed. Each measure has two lines' worth in its cell: in how many windows it ranks the suspect first, and what it
-/// ranks first on average, if that is something else.
+/// The table: a line a run and seed; of each measure, in how many windows it ranks the suspect first and what is first on average.
 pub fn ranking_table(rows: &[RankingRow]) -> String {
     let judged: Vec<&RankingRow> = rows.iter().filter(|row| row.judged).collect();
     let runs: Vec<&[&RankingRow]> = judged.chunk_by(|a, b| (&a.label, a.seed) == (&b.label, b.seed)).collect();
     let several = runs.iter().any(|run| run[0].seed != runs[0][0].seed);
-    let lines: Vec<[String; 6]> = runs
+    let lines: Vec<[String; 7]> = runs
         .iter()
         .map(|run| {
             let windows: Vec<&[&RankingRow]> = run.chunk_by(|a, b| a.window_start_s == b.window_start_s).collect();
@@ -25,7 +32,15 @@ pub fn ranking_table(rows: &[RankingRow]) -> String {
                     None => hits.to_string(),
                 }
             };
-            [name, suspect, windows.len().to_string(), cell(|row| row.participation), cell(|row| row.profile), cell(|row| row.path)]
+            [
+                name,
+                suspect,
+                windows.len().to_string(),
+                cell(|row| row.participation),
+                cell(|row| row.profile),
+                cell(|row| row.profile_per_instance),
+                cell(|row| row.path),
+            ]
         })
         .collect();
     table(&HEADER, &lines)

@@ -1,0 +1,149 @@
+//! The graph where logs are hard on it: clocks that differ, messages that nobody takes, completions that straddle what is settled.
+
+use std::time::Duration;
+
+use thalweg::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
+use thalweg::critical_path::Participation;
+use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+use thalweg::pag::{GraphBuilder, GraphConfig, PieceKind, WindowGraph};
+use thalweg::time::{Epoch, Timestamp};
+
+const MILLISECOND: u64 = 1_000_000;
+
+fn work(kind: ActivityKind, worker: u32, epoch: u64, start: u64, end: u64) -> Record {
+    Record::Activity(Activity {
+        lane: Lane::Worker(WorkerId(worker)),
+        kind,
+        instance: InstanceId::new(OperatorId(1 + worker), worker),
+        epoch: Epoch(epoch),
+        start: Timestamp(start),
+        end: Timestamp(end),
+        records_in: 1,
+        records_out: 1,
+    })
+}
+
+fn message(from: u32, to: u32, sequence: u64, at: u64) -> Message {
+    Message {
+        at: Timestamp(at),
+        kind: MessageKind::Data,
+        channel: ChannelId(to),
+        sequence,
+        from: WorkerId(from),
+        from_lane: Lane::Worker(WorkerId(from)),
+        to_lane: Lane::Worker(WorkerId(to)),
+        epoch: Epoch(0),
+        records: 1,
+    }
+}
+
+fn config(window: u64) -> GraphConfig {
+    GraphConfig { least_wait: Duration::from_nanos(2), ..GraphConfig::new(Duration::from_nanos(window)) }
+}
+
+fn check(graph: &WindowGraph) {
+    for edge in &graph.messages {
+        assert!(
+            graph.window.start <= edge.start && edge.start <= edge.end && edge.end <= graph.window.end,
+            "{edge:?} in {:?}",
+            graph.window
+        );
+    }
+    let sum = Participation::of(graph).sum(graph);
+    assert!((sum - 1.0).abs() < 1e-9, "{sum} in {:?}", graph.window);
+}
+
+/// Two workers hand work to and fro, 4 ms each and 1 ms on the way; worker 1's clock is ahead. In order of the stamps, as files are read.
+fn ping_pong(rounds: u64, ahead: u64) -> Vec<Record> {
+    let mut records = Vec::new();
+    for round in 0..rounds {
+        let start = 10 * round * MILLISECOND;
+        let at = |tenths: u64| start + tenths * MILLISECOND / 10;
+        let (there, back) = (message(0, 1, round, at(40)), message(1, 0, round, at(90) + ahead));
+        records.push((at(40), work(ActivityKind::Processing, 0, 0, at(0), at(40))));
+        records.push((at(40), Record::Sent(there)));
+        records.push((at(50) + ahead, Record::Received(Message { at: Timestamp(at(50) + ahead), ..there })));
+        records.push((at(90) + ahead, work(ActivityKind::Processing, 1, 0, at(50) + ahead, at(90) + ahead)));
+        records.push((at(90) + ahead, Record::Sent(back)));
+        records.push((at(100), Record::Received(Message { at: Timestamp(at(100)), ..back })));
+        for (worker, ahead) in [(0, 0), (1, ahead)] {
+            records.push((at(100) + ahead, Record::UpTo { worker: WorkerId(worker), at: Timestamp(at(100) + ahead) }));
+        }
+    }
+    records.sort_by_key(|(at, _)| *at);
+    records.into_iter().map(|(_, record)| record).collect()
+}
+
+/// Waits for a message of the other worker, over all windows; and the builder as it is at the end.
+fn waits(records: &[Record], config: GraphConfig) -> (u64, GraphBuilder) {
+    let mut builder = GraphBuilder::new(config);
+    let mut waits = 0;
+    let mut count = |graph: WindowGraph| {
+        check(&graph);
+        waits += graph.pieces.iter().filter(|piece| matches!(piece.kind, PieceKind::Wait { .. })).count() as u64;
+    };
+    for record in records {
+        builder.push(record);
+        while let Some(graph) = builder.close(builder.known()) {
+            count(graph);
+        }
+    }
+    while let Some(graph) = builder.close(Timestamp(u64::MAX)) {
+        count(graph);
+    }
+    (waits, builder)
+}
+
+#[test]
+fn waits_are_found_although_a_clock_is_ahead() {
+    for ahead in [0, 20, 3_000] {
+        let (found, builder) = waits(&ping_pong(1_000, ahead * MILLISECOND), config(100 * MILLISECOND));
+        let oddities = builder.oddities();
+        // Two a round, but for the time until the clocks are known to differ: so long there are no stamps of the other one.
+        let rounds = 1_000 - ahead / 10;
+        assert!(found > 2 * rounds - 100, "{ahead} ms ahead: {found} waits, {oddities:?}");
+        assert!(oddities.unmatched_receipts < 50 + ahead / 10, "{ahead} ms ahead: {oddities:?}");
+        assert!(oddities.late_records < 50 + 3 * ahead / 20, "{ahead} ms ahead: {oddities:?}");
+        assert_eq!(oddities.corrected_clocks > 0, ahead > 0);
+    }
+}
+
+/// More messages than are kept, none of them received: the places of those given up are taken by others, which are none of them.
+#[test]
+fn messages_that_were_given_up_leave_nothing_behind() {
+    let mut builder = GraphBuilder::new(config(1_000 * MILLISECOND));
+    let at = |ms: u64| ms * MILLISECOND;
+    let many = 600_000;
+    for sequence in 0..many {
+        builder.push(&Record::Sent(message(0, 9, sequence, at(900) + sequence)));
+        builder.push(&Record::Sent(message(1, 9, sequence, at(100) + sequence)));
+    }
+    let first = builder.close(Timestamp(at(2_000))).expect("the first window");
+    check(&first);
+    for sequence in many..many + 1_000 {
+        let sent = message(1, 0, sequence, at(2_500) + sequence);
+        builder.push(&work(ActivityKind::Processing, 1, 0, at(1_500), at(1_600)));
+        builder.push(&Record::Sent(sent));
+        builder.push(&Record::Received(Message { at: Timestamp(at(2_700) + sequence), ..sent }));
+    }
+    while let Some(graph) = builder.close(Timestamp(u64::MAX)) {
+        check(&graph);
+    }
+}
+
+/// A sink took the last of an epoch before what is settled, and the word of it came after.
+#[test]
+fn word_of_completion_is_no_late_record() {
+    let at = |ms: u64| ms * MILLISECOND;
+    let mut builder = GraphBuilder::new(config(at(100)));
+    let push = |builder: &mut GraphBuilder, records: &[Record]| records.iter().for_each(|record| builder.push(record));
+    push(&mut builder, &[work(ActivityKind::Processing, 0, 7, 0, at(150)), work(ActivityKind::Processing, 1, 7, 0, at(199))]);
+    push(&mut builder, &[work(ActivityKind::Sink, 1, 7, at(199), at(199)), work(ActivityKind::Processing, 1, 8, at(199), at(220))]);
+    check(&builder.close(Timestamp(at(200))).expect("the first window"));
+    push(&mut builder, &[Record::EpochCompleted { at: Timestamp(at(201)), worker: WorkerId(0), epoch: Epoch(7) }]);
+    push(&mut builder, &[work(ActivityKind::Processing, 0, 8, at(201), at(220))]);
+    while let Some(graph) = builder.close(Timestamp(u64::MAX)) {
+        check(&graph);
+    }
+    assert_eq!(builder.oddities(), Default::default());
+}
