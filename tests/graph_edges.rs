@@ -238,36 +238,3 @@ fn a_key_used_again_is_another_message() {
     let (graphs, oddities) = whole(&[sides(1, 0, 0, 10, 20), sides(1, 0, 0, 30, 40)].concat());
     assert_eq!((oddities.reused_keys, graphs[0].messages.len()), (1, 2));
 }
-
-/// A lane comes back from its own work, idles, and is woken by a message while an older one lies in its queue, which it takes first.
-#[test]
-fn what_came_during_the_wait_ended_it_and_not_what_lay_in_the_queue() {
-    for taken_in_work in [false, true] {
-        let [old, old_taken] = sides(1, 0, 0, 100, 2_000);
-        let [new, new_taken] = sides(2, 0, 1, 1_990, 2_001);
-        let woken = if taken_in_work { 1_999 } else { 2_005 };
-        let records = [
-            processing(0, 0, 500),
-            processing(1, 0, 100),
-            old,
-            processing(2, 0, 1_990),
-            new,
-            old_taken,
-            new_taken,
-            processing(0, woken, 3_000),
-            processing(1, 2_900, 3_000),
-        ];
-        let config = GraphConfig { least_wait: Duration::from_nanos(50), ..GraphConfig::new(Duration::from_nanos(4_000)) };
-        let mut builder = GraphBuilder::new(config);
-        records.iter().for_each(|record| builder.push(record));
-        let graph = builder.close(Timestamp(u64::MAX)).unwrap();
-        check(&graph);
-        let waits = graph.pieces.iter().filter_map(|piece| match piece.kind {
-            PieceKind::Wait { from_lane, .. } => Some(graph.lanes[from_lane as usize]),
-            _ => None,
-        });
-        assert_eq!(waits.collect::<Vec<_>>(), [Lane::Worker(WorkerId(2))], "taken in work: {taken_in_work}");
-        let open: Vec<Lane> = graph.messages.iter().filter(|edge| !edge.blocked).map(|edge| graph.lanes[edge.from_lane as usize]).collect();
-        assert_eq!(open, [Lane::Worker(WorkerId(2))], "taken in work: {taken_in_work}");
-    }
-}

@@ -123,9 +123,6 @@ impl<T> Pending<T> {
     }
 }
 
-/// Receipts among which the one that ended a wait is looked for.
-const MOST_LOOKED_AT: usize = 64;
-
 /// How a gap is told from a wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -207,14 +204,10 @@ impl Lane {
                 self.advance(end);
                 self.open.pop();
                 (self.idle_since, self.waited) = (self.now, None);
-            } else if let Some(at) = side
-                && work.is_none_or(|work| at <= work)
-            {
-                // What came while the lane was idle ended the gap, though the lane took something older first.
-                let until = at.saturating_add(rules.least_wait).min(work.unwrap_or(u64::MAX));
-                let cause = if self.is_busy() { None } else { self.came_while_idle(at, until, correct, messages) };
-                let side = self.sides.items.remove(cause.unwrap_or(0)).expect("just seen");
-                self.place(Side { at, ..side }, rules, messages);
+            } else if side.is_some_and(|side| work.is_none_or(|work| side <= work)) {
+                let mut side = self.sides.items.pop_front().expect("just seen");
+                side.at = correct(side.at);
+                self.place(side, rules, messages);
             } else if work.is_some() {
                 let mut work = self.works.items.pop_front().expect("just seen");
                 (work.start, work.end) = (correct(work.start), correct(work.end));
@@ -250,9 +243,9 @@ impl Lane {
         } else if start > self.now {
             // Work that begins by taking a message out of its channel began because of it.
             let first = self.sides.items.front().filter(|side| !side.sent && correct(side.at) <= work.end);
-            let first = first.filter(|side| ends_wait(side.slot, start, self.idle_since, rules, messages)).map(|_| 0);
-            let cause = self.came_while_idle(start, work.end, &correct, messages).or(first);
-            if let Some(side) = cause.and_then(|place| self.sides.items.remove(place)) {
+            let cause = first.copied().filter(|side| ends_wait(side.slot, start, self.idle_since, rules, messages));
+            if let Some(side) = cause {
+                self.sides.items.pop_front();
                 self.place(Side { at: start, ..side }, rules, messages);
             } else {
                 self.gap(start, StepKind::Gap, NONE);
@@ -274,29 +267,21 @@ impl Lane {
         }
     }
 
-    /// Which of the receipts that come next, up to `until` and before anything is sent, is the first of a message that came while the lane
-    /// was idle, up to `at`.
-    fn came_while_idle(&self, at: u64, until: u64, correct: impl Fn(u64) -> u64, messages: &Messages) -> Option<usize> {
-        let next = self.sides.items.iter().take(MOST_LOOKED_AT).take_while(|side| !side.sent && correct(side.at) <= until);
-        next.map(|side| messages.get(side.slot))
-            .position(|slot| slot.from_lane != NONE && self.idle_since < slot.sent_at && slot.sent_at <= at)
-    }
-
     fn place(&mut self, side: Side, rules: Rules, messages: &mut Messages) {
         self.late += u64::from(side.at < self.now);
         let at = side.at.max(self.now);
-        let (known, sent_at) = (messages.get(side.slot).from_lane != NONE, messages.get(side.slot).sent_at);
         let mut waited = false;
         if self.is_busy() {
             self.advance(at);
             // It was there when the work began that took it out of its channel, and came while the lane was waiting.
-            waited = !side.sent && known && self.waited.is_some_and(|(since, until)| since < sent_at && sent_at <= until);
+            let (from, sent_at) = (messages.get(side.slot).from_lane, messages.get(side.slot).sent_at);
+            waited = !side.sent && from != NONE && self.waited.is_some_and(|(since, until)| since < sent_at && sent_at <= until);
         } else {
             let joins = self.waited.filter(|(_, until)| at - until < rules.least_wait && at - self.idle_since < rules.least_wait);
             if side.sent {
                 self.gap(at, StepKind::Gap, NONE);
                 self.waited = None;
-            } else if known && joins.is_some_and(|(since, _)| since < sent_at && sent_at <= at) {
+            } else if joins.is_some_and(|(since, _)| ends_wait(side.slot, at, since, rules, messages)) {
                 waited = true;
                 self.gap(at, StepKind::Gap, NONE);
             } else if ends_wait(side.slot, at, self.idle_since, rules, messages) {
