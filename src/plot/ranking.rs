@@ -28,8 +28,12 @@ const BAR_PITCH: f64 = 32.0;
 
 /// A measure: its name and where a row has it.
 type Measure = (&'static str, fn(&RankingRow) -> f64);
-const MEASURES: [Measure; 3] =
-    [("critical participation", |row| row.participation), ("conventional profile", |row| row.profile), ("one random path", |row| row.path)];
+const MEASURES: [Measure; 4] = [
+    ("critical participation", |row| row.participation),
+    ("conventional profile", |row| row.profile),
+    ("profile per instance", |row| row.profile_per_instance),
+    ("one random path", |row| row.path),
+];
 
 /// One bar.
 struct Bar {
