@@ -109,7 +109,7 @@ fn elastic(workers: usize, epochs: u64, bins: u32) -> Duration {
     closed_loop(workers, epochs, move |worker, input| {
         let id = WorkerId(worker.index() as u32);
         let acks = acks.lock().expect("no worker panics here").clone();
-        let context = Context { worker: id, peers: worker.peers() as u32, clock, recorder: Recorder::off(), acks };
+        let context = Context::new(id, worker.peers() as u32, clock, Recorder::off(), acks);
         let mut control = InputHandleVec::<Time, Command>::new();
         let probe = ProbeHandle::new();
         let (first, spec) = (Assignment::even(bins, worker.peers() as u32), spec.clone());

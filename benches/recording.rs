@@ -139,7 +139,7 @@ fn elastic(sentences: u64, on: bool) -> Run {
         let id = WorkerId(worker.index() as u32);
         let (log, acks) = ends.lock().expect("no worker panics here").clone();
         let recorder = if on { Recorder::new(id, log) } else { Recorder::off() };
-        let context = Context { worker: id, peers: WORKERS as u32, clock, recorder, acks };
+        let context = Context::new(id, WORKERS as u32, clock, recorder, acks);
         let mut control = InputHandleVec::<Time, Command>::new();
         let probe = ProbeHandle::new();
         worker.dataflow(|scope| {

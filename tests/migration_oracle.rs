@@ -209,7 +209,7 @@ fn elastic(case: &Case, serialized: bool) -> Vec<Output> {
         let id = WorkerId(worker.index() as u32);
         let (log, acks) = ends.lock().unwrap().clone();
         let recorder = Recorder::new(id, log);
-        let context = Context { worker: id, peers: worker.peers() as u32, clock, recorder, acks };
+        let context = Context::new(id, worker.peers() as u32, clock, recorder, acks);
         let mut input = InputHandleVec::<Time, (u16, Time)>::new();
         let mut control = InputHandleVec::<Time, Command>::new();
         let probe = ProbeHandle::new();

@@ -1,5 +1,6 @@
 //! What every elastic operator on a worker needs to know.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -14,8 +15,10 @@ use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 pub struct Context {
     /// This worker.
     pub worker: WorkerId,
-    /// Number of workers.
+    /// Number of workers, of all processes together.
     pub peers: u32,
+    /// The workers of this process: between them state moves as a pointer, to others it is serialized.
+    pub local: Range<u32>,
     /// The run's clock.
     pub clock: Clock,
     /// Where activity records go.
@@ -57,10 +60,15 @@ impl OperatorSpec {
 }
 
 impl Context {
+    /// The view of one of `peers` workers, all of them in this process.
+    pub fn new(worker: WorkerId, peers: u32, clock: Clock, recorder: Recorder, acks: Sender<Ack>) -> Context {
+        Context { worker, peers, local: 0..peers, clock, recorder, acks }
+    }
+
     /// The view of the only worker of a program that nobody observes: records are forgotten, reports go nowhere.
     pub fn alone() -> Context {
         let (acks, _) = channel();
-        Context { worker: WorkerId(0), peers: 1, clock: Clock::start(), recorder: Recorder::off(), acks }
+        Context::new(WorkerId(0), 1, Clock::start(), Recorder::off(), acks)
     }
 
     /// Records the names of the job's operators and of the channels between them.
@@ -82,6 +90,11 @@ impl Context {
     /// Whether this worker hosts instance `index`.
     pub fn hosts(&self, index: u32) -> bool {
         self.place(index) == self.worker.0
+    }
+
+    /// Whether instance `index` is hosted by a worker of this process.
+    pub fn is_near(&self, index: u32) -> bool {
+        self.local.contains(&self.place(index))
     }
 
     /// The lane on which an instance of this capacity works.

@@ -89,7 +89,7 @@ impl<O: Send + 'static> Running<O> {
                 let steps = if id.0 == 0 { ends.2.take() } else { None };
                 (Recorder::new(id, ends.0.clone()), ends.1.clone(), steps)
             };
-            let context = Context { worker: id, peers, clock, recorder, acks };
+            let context = Context::new(id, peers, clock, recorder, acks);
             let part = build(worker, &context);
             drive(worker, &context, part, steps, &alarm)
         });
