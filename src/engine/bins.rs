@@ -21,6 +21,7 @@ use timely::scheduling::Activator;
 
 use super::batch::{Batch, BatchBuilder};
 use super::bin::{Bin, bin_of, bin_of_hash, hash_of};
+use super::fault::{Fault, seeded};
 use super::motion::{Arrived, Event};
 use super::router::Origin;
 use super::serve::{Caps, Stations, Work};
@@ -114,6 +115,9 @@ where
     pub(super) fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command) {
         let at = *cap.time();
         for &(bin, to) in &command.moves {
+            if seeded(Fault::OverlookMove) && self.events.contains_key(&bin) {
+                continue;
+            }
             let from = std::mem::replace(&mut self.owners[bin.0 as usize], to);
             let event = match (self.context.hosts(from), self.context.hosts(to)) {
                 (true, true) => Event::HandOver { at, from, to },
@@ -145,7 +149,7 @@ where
             if self.spec.capacity != Capacity::Cpu {
                 self.arrivals[bin.0 as usize] += 1;
             }
-            if self.events.contains_key(&bin) {
+            if self.events.contains_key(&bin) && !seeded(Fault::DoNotWait) {
                 waiting.entry(bin).or_default().push(record);
             } else {
                 shares.entry(self.owners[bin.0 as usize]).or_default().push(record);
@@ -198,7 +202,7 @@ where
                 arrivals[id.0 as usize] += 1;
             }
             let bin = states[id.0 as usize].as_mut().expect("records are queued where their bin is");
-            if bin.next_timer() <= epoch {
+            if bin.next_timer() <= epoch && !seeded(Fault::CallLate) {
                 timers.call(bin, (id, owners[id.0 as usize]), epoch, logic, called);
             }
             let mut session = Session::new(epoch, results, &mut timers.asked);
@@ -243,7 +247,9 @@ where
             passed = Some((at, id));
             let owner = self.owners[id.0 as usize];
             let stations = &mut self.stations;
-            if self.events.contains_key(&id) || at > *oldest.entry(owner).or_insert_with(|| stations.oldest(owner)) {
+            if self.events.contains_key(&id)
+                || !seeded(Fault::CallEarly) && at > *oldest.entry(owner).or_insert_with(|| stations.oldest(owner))
+            {
                 continue;
             }
             let start = self.context.clock.now();
@@ -268,7 +274,8 @@ where
         let (kind, epoch, records_out) = (self.spec.work, Epoch(at), results.len() as u64);
         self.context.recorder.log(Record::Activity(Activity { lane, kind, instance, epoch, start, end, records_in: 0, records_out }));
         if !results.is_empty() {
-            let cap = self.timers.cap.as_ref().expect("there is a right to answer timers").delayed(&at);
+            let cap = self.timers.cap.as_ref().expect("there is a right to answer timers");
+            let cap = if seeded(Fault::AnswerEarly) { cap.clone() } else { cap.delayed(&at) };
             output.session_with_builder(&cap).give_container(&mut Batch::new(lane, results));
         }
     }

@@ -29,6 +29,7 @@ mod closed_loop;
 mod context;
 mod control;
 mod delay;
+pub mod fault;
 mod gauge;
 mod keyed;
 mod motion;

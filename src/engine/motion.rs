@@ -11,8 +11,10 @@ use timely::dataflow::operators::Capability;
 
 use super::bin::{Bin, bin_of};
 use super::bins::{Bins, Called};
+use super::fault::{Fault, seeded};
 use super::serve::{Caps, Work};
 use super::session::Logic;
+use super::timers::Timers;
 use super::transfer::{Cargo, Ship, Shipments, Waiting};
 use super::{Ack, Time};
 use crate::activity::{Activity, ActivityKind, Lane, Record};
@@ -55,10 +57,11 @@ where
                 let right = right(state.next_timer());
                 self.arrived.insert((bin, at), (state, works(waiting), right));
             }
-            Cargo::Part(keys, entries) => self.inbox.part(bin, at, keys, entries),
+            Cargo::Part(keys, entries) => self.inbox.part((bin, at), keys, entries, cap(at)),
             Cargo::Last(timers, waiting) => {
                 let right = right(timers.next());
-                self.inbox.last(bin, at, timers, (works(waiting), right));
+                let along = (works(waiting), right);
+                self.inbox.last((bin, at), timers, along, cap(at));
             }
         }
     }
@@ -125,8 +128,12 @@ where
                         Some((state, works, right)) => {
                             self.timers.come(bin, &state, right);
                             assert!(self.states[bin.0 as usize].replace(state).is_none(), "{bin} has one owner");
-                            self.stations.station(to).overtake(works.into_iter(), now);
-                            installed += 1;
+                            if seeded(Fault::ArriveLast) {
+                                works.into_iter().for_each(|work| self.stations.station(to).arrive(work, now));
+                            } else {
+                                self.stations.station(to).overtake(works.into_iter(), now);
+                            }
+                            installed += 1 + usize::from(seeded(Fault::ReportTwice));
                         }
                         None => {
                             events.push_front(Event::Arrive { at, to });
@@ -173,7 +180,7 @@ where
         let mut handed_over = 0;
         let (mut giver, mut latest) = (0, 0);
         for &bin in leaving {
-            let works = queued.remove(&bin).unwrap_or_default();
+            let works = queued.remove(&bin).filter(|_| !seeded(Fault::DropQueue)).unwrap_or_default();
             let waiting = works.iter().map(|work| work.records.len() as u64).sum();
             let events = self.events.get_mut(&bin).expect("a bin that leaves has events");
             match events.pop_front() {
@@ -186,6 +193,12 @@ where
                     (giver, latest) = (from, at.max(latest));
                     self.moved(from, to, waiting, start);
                     let mut state = self.states[bin.0 as usize].take().expect("a bin that departs is here");
+                    if seeded(Fault::DropBin) {
+                        state = Bin::default();
+                    }
+                    if seeded(Fault::ForgetTimers) {
+                        state.put_timers(Timers::default());
+                    }
                     // Epochs in a queue do not decrease except where a bin overtook, so the oldest is searched for.
                     let oldest = works.iter().min_by_key(|work| work.epoch());
                     let cap = oldest.map_or(&*cap, |work| work.caps.ship.as_ref().expect("carried records are not shipped")).clone();
@@ -196,7 +209,7 @@ where
                         let ship = Ship { bin, at, to, cargo: Cargo::Whole(state, works) };
                         by_time.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(ship);
                     } else {
-                        self.outbox.put((bin, at, to), state, works, cap);
+                        self.outbox.put((bin, at, to), state, works, cap, self.spec.part_bytes);
                     }
                 }
                 _ => unreachable!("only bins about to leave are let go"),
@@ -222,7 +235,7 @@ where
     /// Records that wait for a bin wait at another instance from now on.
     fn moved(&self, from: u32, to: u32, records: u64, now: Timestamp) {
         if records > 0 {
-            self.spec.gauges.add(to, records, now);
+            self.spec.gauges.add(if seeded(Fault::CountAtOld) { from } else { to }, records, now);
             if let Some((start, end)) = self.spec.gauges.remove(from, records, now) {
                 self.context.recorder.log(Record::Backpressure { instance: InstanceId::new(self.spec.id, from), start, end });
             }
@@ -248,7 +261,8 @@ where
                 let mut go: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
                 for record in work.records {
                     let bin = bin_of(&record.0, bins);
-                    if leaves[bin.0 as usize] { go.entry(bin).or_default().push(record) } else { stay.push(record) }
+                    let forgotten = seeded(Fault::LeaveOne) && stay.is_empty();
+                    if leaves[bin.0 as usize] && !forgotten { go.entry(bin).or_default().push(record) } else { stay.push(record) }
                 }
                 for (bin, records) in go {
                     taken.entry(bin).or_default().push(Work::new(&work.caps, records));
