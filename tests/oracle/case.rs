@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use thalweg::dataflow::{Capacity, Configuration, Plan, QueueMarks, Role, Topology};
 use thalweg::engine::Time;
 use thalweg::id::BinId;
-use thalweg::migration::{Assignment, Assignments, BinMove, Step, Strategy as Pacing, rebalance};
+use thalweg::migration::{Assignment, Assignments, BinMeasure, BinMove, Measures, Step, Strategy as Pacing, rebalance};
 use thalweg::rate::Rate;
 
 use super::{Form, INSTANCES, KEYED, KEYS, MAP};
@@ -89,7 +89,9 @@ fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
                 let after = plan.apply(&topology, &configuration).unwrap();
                 let loads = &loads[..loads.len().min(bins as usize)];
                 let new: Assignments = [(KEYED, rebalance(&assignments[&KEYED], loads, keyed))].into();
-                let schedule = pacing.schedule(&topology, (&configuration, &assignments), (&after, &new));
+                let measure = |(bin, &load): (usize, &f64)| (KEYED, BinId(bin as u32), BinMeasure { load, size: load });
+                let measures = Measures::of(loads.iter().enumerate().map(measure));
+                let schedule = pacing.schedule(&topology, (&configuration, &assignments), (&after, &new), &measures);
                 for (index, step) in schedule.steps.into_iter().enumerate() {
                     // Three a time, and a long plan not for ever.
                     steps.entry(earliest + (index as Time / 3).min(5)).or_default().push(step);
@@ -119,7 +121,7 @@ fn limited(slowest: f64, fastest: f64) -> impl Strategy<Value = Capacity> {
 
 /// Any job.
 pub fn case() -> impl Strategy<Value = Case> {
-    let pacing = prop_oneof![Just(Pacing::AllAtOnce), Just(Pacing::Fluid)];
+    let pacing = prop::sample::select(Pacing::all().to_vec());
     let loads = prop::collection::vec(0.0f64..10.0, 0..16);
     let plan =
         (1..=INSTANCES, 1..=INSTANCES, pacing, loads).prop_map(|(map, keyed, pacing, loads)| Change::Plan { map, keyed, pacing, loads });
