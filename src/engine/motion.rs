@@ -125,14 +125,13 @@ where
                     None => return false,
                     Some(Event::Records { instance, work }) => self.stations.station(instance).arrive(work, now),
                     Some(Event::Arrive { at, to }) => match self.arrived.remove(&(bin, at)) {
-                        Some((state, works, right)) => {
+                        Some((state, mut works, right)) => {
                             self.timers.come(bin, &state, right);
                             assert!(self.states[bin.0 as usize].replace(state).is_none(), "{bin} has one owner");
-                            if seeded(Fault::ArriveLast) {
-                                works.into_iter().for_each(|work| self.stations.station(to).arrive(work, now));
-                            } else {
-                                self.stations.station(to).overtake(works.into_iter(), now);
+                            if seeded(Fault::ArriveReversed) {
+                                works.reverse();
                             }
+                            self.stations.station(to).overtake(works.into_iter(), now);
                             installed += 1 + usize::from(seeded(Fault::ReportTwice));
                         }
                         None => {
