@@ -18,6 +18,7 @@
 //! applies epochs in order, ships the state of a bin as soon as nothing older can arrive for it, and makes only records of
 //! bins *in flight* wait.
 
+mod alarm;
 mod analysis;
 mod batch;
 mod bin;
@@ -25,10 +26,13 @@ mod bins;
 pub mod chain;
 mod clock;
 mod closed_loop;
+pub mod cluster;
 mod context;
 mod control;
+mod crew;
 mod delay;
 mod gauge;
+mod job;
 mod keyed;
 mod pace;
 mod queries;
@@ -48,12 +52,14 @@ pub use bin::bin_of;
 pub use clock::Clock;
 pub use context::{Context, OperatorSpec};
 pub use control::{Ack, Command, ControlStream, Progress, commands_of};
-pub use gauge::Gauges;
+pub use crew::WorkerPart;
+pub use gauge::{Board, Gauges};
+pub use job::Job;
 pub use keyed::ElasticKeyed;
 pub use queries::{MOST_WINDOWS, Part, QueryChange, QueryError, QuerySubject, Span, StandingQuery};
 pub use record::{AsEpoch, RecordError, Recorded, Recording, RecordingFile, RecordingSink, record};
 pub use recorder::{Dropped, Link, LogBatch, Recorder, link};
-pub use running::{RunError, Running, WorkerPart};
+pub use running::{RunError, Running};
 pub use sink::DrainToSink;
 pub use source::{OpenLoop, SourceConfig};
 pub use stateless::ElasticStateless;
