@@ -22,7 +22,7 @@ use timely::scheduling::Activator;
 use super::batch::{Batch, BatchBuilder};
 use super::bin::{Bin, bin_of, bin_of_hash, hash_of};
 use super::fault::{Fault, seeded};
-use super::motion::{Arrived, Event};
+use super::motion::{Along, Arrived, Event};
 use super::router::Origin;
 use super::serve::{Caps, Stations, Work};
 use super::session::{Logic, Session};
@@ -48,7 +48,7 @@ pub(super) struct Bins<K: Hash + Eq, V, S> {
     /// Bins that are being sent to other processes.
     pub(super) outbox: Outbox<K, V, S>,
     /// Bins that are coming from other processes.
-    pub(super) inbox: Inbox<K, S, (Vec<Work<(K, V)>>, Option<Capability<Time>>)>,
+    pub(super) inbox: Inbox<K, S, Along<K, V>>,
     pub(super) stations: Stations<(K, V)>,
     pub(super) timers: DueTimers,
     /// Records taken up since the last sample, by bin.

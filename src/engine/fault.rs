@@ -15,8 +15,8 @@ pub enum Fault {
     LeaveOne,
     /// Records for a bin that has not arrived do not wait for it.
     DoNotWait,
-    /// What came along with a bin goes behind the records that are there, not before them.
-    ArriveLast,
+    /// The records that came along with a bin are queued in the reverse order.
+    ArriveReversed,
     /// The timers of a bin that leaves are lost.
     ForgetTimers,
     /// A bin's timers are called although older records wait for its instance.
@@ -48,7 +48,7 @@ impl Fault {
         Fault::DropQueue,
         Fault::LeaveOne,
         Fault::DoNotWait,
-        Fault::ArriveLast,
+        Fault::ArriveReversed,
         Fault::ForgetTimers,
         Fault::CallEarly,
         Fault::CallLate,

@@ -33,8 +33,10 @@ pub(super) enum Event<K, V> {
     Records { instance: u32, work: Work<(K, V)> },
 }
 
-/// A bin that has come, the records that came with it, and the right to answer its timers if it has any.
-pub(super) type Arrived<K, V, S> = (Bin<K, S>, Vec<Work<(K, V)>>, Option<Capability<Time>>);
+/// Records that come with a bin, and the right to answer its timers if it has any.
+pub(super) type Along<K, V> = (Vec<Work<(K, V)>>, Option<Capability<Time>>);
+/// A bin that has come.
+pub(super) type Arrived<K, V, S> = (Bin<K, S>, Along<K, V>);
 /// Bins that leave for workers of this process under one right to ship.
 type Leaving<K, V, S> = (Capability<Time>, Vec<Ship<K, V, S>>);
 
@@ -55,7 +57,7 @@ where
         match cargo {
             Cargo::Whole(state, waiting) => {
                 let right = right(state.next_timer());
-                self.arrived.insert((bin, at), (state, works(waiting), right));
+                self.arrived.insert((bin, at), (state, (works(waiting), right)));
             }
             Cargo::Part(keys, entries) => self.inbox.part((bin, at), keys, entries, cap(at)),
             Cargo::Last(timers, waiting) => {
@@ -78,8 +80,8 @@ where
         }
         let arrived = &mut self.arrived;
         let start = self.context.clock.now();
-        self.inbox.take_up(|from, bin, (works, right)| {
-            arrived.insert(from, (bin, works, right));
+        self.inbox.take_up(|from, bin, along| {
+            arrived.insert(from, (bin, along));
         });
         let between = self.context.clock.now();
         self.outbox.send(shipments);
@@ -125,14 +127,13 @@ where
                     None => return false,
                     Some(Event::Records { instance, work }) => self.stations.station(instance).arrive(work, now),
                     Some(Event::Arrive { at, to }) => match self.arrived.remove(&(bin, at)) {
-                        Some((state, works, right)) => {
+                        Some((state, (mut works, right))) => {
                             self.timers.come(bin, &state, right);
                             assert!(self.states[bin.0 as usize].replace(state).is_none(), "{bin} has one owner");
-                            if seeded(Fault::ArriveLast) {
-                                works.into_iter().for_each(|work| self.stations.station(to).arrive(work, now));
-                            } else {
-                                self.stations.station(to).overtake(works.into_iter(), now);
+                            if seeded(Fault::ArriveReversed) {
+                                works.reverse();
                             }
+                            self.stations.station(to).overtake(works.into_iter(), now);
                             installed += 1 + usize::from(seeded(Fault::ReportTwice));
                         }
                         None => {
