@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::children::Children;
 use super::frame::{self, Down, Up};
 use super::meeting::{Together, gather};
-use super::{Deployment, Wire};
+use super::{Deployment, Network};
 use crate::engine::alarm::Alarm;
 use crate::engine::gauge::Heard;
 use crate::engine::recorder::Relay;
@@ -53,7 +53,7 @@ impl<O: DeserializeOwned + Send + 'static> Hub<O> {
         board: &Board,
         (link, acks): (&Link, &Sender<Ack>),
         alarm: &Alarm,
-    ) -> Result<(Hub<O>, Vec<Option<Wire>>, Clock), RunError> {
+    ) -> Result<(Hub<O>, Network, Clock), RunError> {
         let job = serde_json::to_vec(job).expect("a job can be described");
         let Together { children, controls, data, clock, clock_error } = gather(deployment, job)?;
         let clones = || controls.iter().map(TcpStream::try_clone).collect::<Result<Vec<_>, _>>().map_err(RunError::network);
@@ -68,8 +68,7 @@ impl<O: DeserializeOwned + Send + 'static> Hub<O> {
         let (ended, end) = channel();
         let telling = Arc::clone(&shared);
         let teller = (ended, std::thread::spawn(move || telling.tell(&end)));
-        let wires = (0..).zip(data).map(|(process, stream)| stream.map(|stream| Wire::new(stream, process, alarm))).collect();
-        Ok((Hub { readers, teller, shared, clock_error }, wires, clock))
+        Ok((Hub { readers, teller, shared, clock_error }, Network::new(data, alarm), clock))
     }
 }
 
