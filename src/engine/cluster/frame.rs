@@ -100,7 +100,8 @@ const MOST_HELLO_BYTES: u32 = 1 << 12;
 pub(super) fn write<T: Serialize>(sink: &mut impl Write, value: &T) -> io::Result<()> {
     let mut frame = postcard::to_extend(value, vec![0; 4]).map_err(io::Error::other)?;
     let length = u32::try_from(frame.len() - 4).ok().filter(|&length| length <= MOST_BYTES);
-    let length = length.ok_or_else(|| io::Error::other(format!("expected a frame of at most {MOST_BYTES} bytes, found {}", frame.len())))?;
+    let length =
+        length.ok_or_else(|| io::Error::other(format!("expected a frame of at most {MOST_BYTES} bytes, found {}", frame.len())))?;
     frame[..4].copy_from_slice(&length.to_le_bytes());
     sink.write_all(&frame)
 }

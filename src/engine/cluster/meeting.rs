@@ -146,9 +146,7 @@ pub(super) fn gather(deployment: &Deployment, job: Vec<u8>) -> Result<Together, 
             let children = Children::start(launch, deployment.processes, &address_of(&listener), token.0)?;
             (listener, children, token)
         }
-        Members::Hosts { addresses, .. } => {
-            (listen(&addresses[0])?, Children::default(), Token(digest(deployment, &job), Secret::Digest))
-        }
+        Members::Hosts { addresses, .. } => (listen(&addresses[0])?, Children::default(), Token(digest(deployment, &job), Secret::Digest)),
     };
     let clock = Clock::start();
     let mut addresses = vec![address_of(&listener); processes];
@@ -219,14 +217,7 @@ pub(super) fn join_hosts(deployment: &Deployment, addresses: &[String], process:
 }
 
 /// `here` is where the process listens, `address` where process 0 does.
-fn join(
-    listener: &TcpListener,
-    here: String,
-    address: &str,
-    process: u32,
-    token: Token,
-    patience: Duration,
-) -> Result<Joined, RunError> {
+fn join(listener: &TcpListener, here: String, address: &str, process: u32, token: Token, patience: Duration) -> Result<Joined, RunError> {
     let hello = |purpose| Hello { magic: MAGIC, token: token.0, process, purpose };
     let mut control = call(address, patience, &hello(Purpose::Control { address: here }))?;
     let gone = |why: std::io::Error| RunError::Process { process: 0, why: format!("is no longer connected: {why}") };
