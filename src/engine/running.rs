@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use timely::worker::Worker;
 
 use super::alarm::{Alarm, StopOnDrop};
-use super::cluster::{Deployment, Hub};
+use super::cluster::{Deployment, Hub, Network};
 use super::crew::{Crew, Ends, Site, WorkerPart};
 use super::{Ack, Board, Clock, Context, Dropped, Link, LogBatch, link};
 use crate::migration::Step;
@@ -98,7 +98,7 @@ impl<O: Send + 'static> Running<O> {
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
-        let site = Site { process: 0, workers, wires: Vec::new() };
+        let site = Site { process: 0, workers, network: Network::default() };
         Running::with(Channels::new(), site, workers, Clock::start(), None, build)
     }
 
@@ -118,8 +118,8 @@ impl<O: Send + 'static> Running<O> {
             return Running::start(workers, build);
         }
         let channels = Channels::new();
-        let (hub, wires, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.alarm)?;
-        Running::with(channels, Site { process: 0, workers, wires }, deployment.peers(), clock, Some(hub), build)
+        let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.alarm)?;
+        Running::with(channels, Site { process: 0, workers, network }, deployment.peers(), clock, Some(hub), build)
     }
 
     fn with<B>(channels: Channels, site: Site, peers: u32, clock: Clock, hub: Option<Hub<O>>, build: B) -> Result<Running<O>, RunError>
