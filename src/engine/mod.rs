@@ -29,6 +29,7 @@ mod context;
 mod control;
 mod delay;
 mod gauge;
+pub mod key_count;
 mod keyed;
 mod pace;
 mod queries;
