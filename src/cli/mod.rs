@@ -10,6 +10,7 @@ mod plot;
 mod report;
 mod reproduce;
 mod reproduce_latency;
+mod reproduce_migration;
 mod reproduce_ranking;
 mod run;
 

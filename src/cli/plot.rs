@@ -43,6 +43,9 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if folder.join(folder::RANKINGS).is_file() {
         return draw_rankings(folder);
     }
+    if folder.join(folder::MIGRATIONS).is_file() {
+        return draw_migrations(folder);
+    }
     if folder.join(folder::WINDOW_LATENCY).is_file() {
         return draw_window_latencies(folder);
     }
@@ -89,6 +92,11 @@ fn draw_rankings(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         first.revision, first.seed, first.scale, first.machine, first.command
     );
     Ok(ranking_figure(&rows, &title, &footer, &folder.join(&first.experiment))?)
+}
+
+/// Draws the migrations recorded in `folder`.
+fn draw_migrations(_folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    Ok(Vec::new())
 }
 
 /// Draws the times of analysis recorded in `folder`.
