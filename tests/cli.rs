@@ -42,7 +42,10 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--duration", "soon"], "invalid value 'soon' for '--duration <DURATION>'"),
         (&["run", "--bins", "12"], "--bins: expected a power of two, at most 65536, found 12"),
         (&["run", "--workers", "0"], "--workers: expected 1 to 64 worker threads, found 0"),
-        (&["run", "--strategy", "slow"], "--strategy: expected a migration strategy, one of 'all-at-once' and 'fluid', found 'slow'"),
+        (
+            &["run", "--strategy", "slow"],
+            "--strategy: expected a migration strategy, one of 'all-at-once', 'fluid', 'batched:N', 'optimized', 'hot-first' and 'adaptive', found 'slow'",
+        ),
         (&["run", "--limits", "some"], "--limits: expected 'heron' or 'none', found 'some'"),
         (&["run", "--time-factor", "0"], "--time-factor: expected a factor from 1 to 600, found 0"),
         (&["run", "--catch-up", "0.5"], "--catch-up: expected a factor from 1 to 100, found 0.5"),

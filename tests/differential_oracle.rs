@@ -8,7 +8,7 @@ use differential_dataflow::input::Input;
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, Tally, WordCount};
 use thalweg::engine::{Progress, commands_of};
-use thalweg::migration::{Assignment, Strategy, rebalance};
+use thalweg::migration::{Assignment, Measures, Strategy, rebalance};
 use thalweg::rate::Rate;
 use thalweg::workload::{RateSchedule, SentenceLength, Text};
 
@@ -50,7 +50,7 @@ fn differential_dataflow_counts_the_same() {
     let after = Plan::rescale(FLAT_MAP, 3).and(COUNT, 4).apply(&topology, &before).unwrap();
     let owned = Assignment::initial(&topology, &before);
     let new = [(COUNT, rebalance(&owned[&COUNT], &[], 4))].into();
-    let schedule = Strategy::AllAtOnce.schedule(&topology, (&before, &owned), (&after, &new));
+    let schedule = Strategy::AllAtOnce.schedule(&topology, (&before, &owned), (&after, &new), &Measures::default());
     assert_eq!(commands_of(&schedule.steps[0]).len(), 2);
 
     let running = job.start().unwrap();

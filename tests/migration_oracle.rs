@@ -24,7 +24,7 @@ use thalweg::engine::{
     commands_of, link,
 };
 use thalweg::id::{BinId, OperatorId, WorkerId};
-use thalweg::migration::{Assignment, Assignments, BinMove, Step, Strategy as Pacing, rebalance};
+use thalweg::migration::{Assignment, Assignments, BinMeasure, BinMove, Measures, Step, Strategy as Pacing, rebalance};
 use thalweg::rate::Rate;
 use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::vec::Broadcast;
@@ -104,7 +104,9 @@ fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
                 let after = plan.apply(&topology, &configuration).unwrap();
                 let loads = &loads[..loads.len().min(bins as usize)];
                 let new: Assignments = [(COUNT, rebalance(&assignments[&COUNT], loads, count))].into();
-                let schedule = pacing.schedule(&topology, (&configuration, &assignments), (&after, &new));
+                let measure = |(bin, &load): (usize, &f64)| (COUNT, BinId(bin as u32), BinMeasure { load, size: load });
+                let measures = Measures::of(loads.iter().enumerate().map(measure));
+                let schedule = pacing.schedule(&topology, (&configuration, &assignments), (&after, &new), &measures);
                 for (index, step) in schedule.steps.into_iter().enumerate() {
                     // Three a time, and a long plan not for ever.
                     steps.entry(earliest + (index as Time / 3).min(5)).or_default().push(step);
@@ -133,7 +135,7 @@ fn limited(slowest: f64, fastest: f64) -> impl Strategy<Value = Capacity> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let pacing = prop_oneof![Just(Pacing::AllAtOnce), Just(Pacing::Fluid)];
+    let pacing = prop::sample::select(&Pacing::FIXED);
     let loads = prop::collection::vec(0.0f64..10.0, 0..16);
     let plan =
         (1..=INSTANCES, 1..=INSTANCES, pacing, loads).prop_map(|(map, count, pacing, loads)| Change::Plan { map, count, pacing, loads });

@@ -1,10 +1,11 @@
 //! The controller.
 
 use super::{ControllerConfig, Event, EventKind};
+use crate::activity::BinLoad;
 use crate::dataflow::{Configuration, Plan, Topology};
 use crate::id::OperatorId;
 use crate::metrics::OperatorMetrics;
-use crate::migration::{Assignment, Assignments, Schedule, rebalance};
+use crate::migration::{Assignment, Assignments, BinMeasure, Measures, Schedule, rebalance};
 use crate::observation::Observation;
 use crate::policy::{Decision, Policy, Reason};
 use crate::time::Timestamp;
@@ -94,9 +95,10 @@ impl Controller {
                 return None;
             }
         };
-        let assignments = self.assign(&plan, &after, operators);
+        let measures = measures(operators);
+        let assignments = self.assign(&plan, &after, &measures);
         let before = (&self.configuration, &self.assignments);
-        let schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments));
+        let schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments), &measures);
         let kind = EventKind::Rescaling {
             plan,
             reason,
@@ -111,16 +113,13 @@ impl Controller {
     }
 
     /// New owners for the bins of every operator that the plan touches, balanced by the load measured in the window.
-    fn assign(&self, plan: &Plan, after: &Configuration, operators: &[OperatorMetrics]) -> Assignments {
+    fn assign(&self, plan: &Plan, after: &Configuration, measures: &Measures) -> Assignments {
         let touched = |operator: OperatorId| plan.rescales.contains_key(&operator) || plan.rebalances.contains(&operator);
         let assign = |(&operator, current): (&OperatorId, &Assignment)| {
             if !touched(operator) {
                 return (operator, current.clone());
             }
-            let mut loads = vec![0.0; current.owners().len()];
-            for load in operators.iter().filter(|metrics| metrics.operator == operator).flat_map(|metrics| &metrics.bins) {
-                loads[load.bin.0 as usize] += load.arrivals as f64;
-            }
+            let loads = measures.loads(operator, current.owners().len());
             (operator, rebalance(current, &loads, after.parallelism(operator)))
         };
         self.assignments.iter().map(assign).collect()
@@ -137,4 +136,12 @@ impl Controller {
         self.warm_up_left = self.config.warm_up_windows;
         self.events.push(Event { at, kind: EventKind::Migrated { configuration: self.configuration.clone() } });
     }
+}
+
+/// What the window tells of bins: arrivals are their load, keys their size.
+fn measures(operators: &[OperatorMetrics]) -> Measures {
+    Measures::of(operators.iter().flat_map(|metrics| {
+        let measure = |load: &BinLoad| (metrics.operator, load.bin, BinMeasure { load: load.arrivals as f64, size: load.keys as f64 });
+        metrics.bins.iter().map(measure)
+    }))
 }

@@ -29,10 +29,12 @@ pub struct Step {
 }
 
 /// Steps in order; each takes effect at a logical time of its own, not before that of the step before.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The steps.
     pub steps: Vec<Step>,
+    /// State that each step moves, in the unit of [`Measures::size`](super::Measures::size).
+    pub sizes: Vec<f64>,
 }
 
 impl Schedule {
