@@ -79,7 +79,7 @@ fn run(
     let (experiment, scale) = (definition.figure.clone(), args.scale.to_string());
     let (label, strategy) = (setting.label.clone(), strategy.to_owned());
     let mut row = MigrationRow { experiment, setting: label, strategy, scale, ..run.row(environment) };
-    let bar = ProgressBar::new(run.job.duration.as_millis() as u64);
+    let bar = ProgressBar::new((run.before + run.after).as_millis() as u64);
     bar.set_style(ProgressStyle::with_template("{prefix} {bar:30} {msg}").expect("the template is fixed").progress_chars("=> "));
     bar.set_prefix(format!("{}, {}", row.setting, row.strategy));
     bar.set_message("every key is counted once");

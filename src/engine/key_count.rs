@@ -13,7 +13,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -72,7 +72,7 @@ pub struct KeyCount {
     pub instances: u32,
     /// Records due per second, of all workers together.
     pub rate: Rate,
-    /// How long the schedule lasts; it begins when every key has been counted once.
+    /// How long the schedule lasts at most; it begins when every key has been counted once.
     pub duration: Duration,
     /// Time between epochs; at least a millisecond.
     pub tick: Duration,
@@ -134,25 +134,24 @@ impl KeyCount {
     /// If the number of bins is no power of two.
     pub fn topology(&self) -> Topology {
         let bins = self.first.owners().len() as u32;
-        let operators =
-            [("source", Role::Source, 1), ("count", Role::Keyed { bins }, self.instances), ("sink", Role::Sink, self.workers)];
+        let operators = [("source", Role::Source, 1), ("count", Role::Keyed { bins }, self.instances), ("sink", Role::Sink, self.workers)];
         Topology::new(&operators, &[(0, 1), (1, 2)]).expect("a key count is a dataflow")
     }
 
-    /// Starts the job.
+    /// Starts the job. Its source ends when the schedule does, or soon after `stop` is set.
     ///
     /// # Errors
     /// When threads cannot be started.
-    pub fn start(&self) -> Result<Running<KeyTally>, RunError> {
-        let job = self.clone();
+    pub fn start(&self, stop: &Arc<AtomicBool>) -> Result<Running<KeyTally>, RunError> {
+        let (job, stop) = (self.clone(), Arc::clone(stop));
         // A queue that holds a source back would hide what a migration does to latency.
         let marks = QueueMarks { high_records: u64::MAX, low_records: u64::MAX };
         let gauges = Gauges::new(marks, self.instances, Arc::default());
         let count = OperatorSpec::with_gauges(COUNT, "Count", Capacity::Cpu, Arc::new(gauges));
-        Running::start(self.workers, move |worker, context| job.build(worker, context, &count))
+        Running::start(self.workers, move |worker, context| job.build(worker, context, &count, &stop))
     }
 
-    fn build(&self, worker: &mut Worker, context: &Context, count: &OperatorSpec) -> WorkerPart<KeyTally> {
+    fn build(&self, worker: &mut Worker, context: &Context, count: &OperatorSpec, stop: &Arc<AtomicBool>) -> WorkerPart<KeyTally> {
         let config = SourceConfig {
             operator: SOURCE,
             schedule: RateSchedule::constant(self.rate),
@@ -165,8 +164,7 @@ impl KeyCount {
             context.describe(&self.topology());
         }
         let (seed, keys) = (self.seed, self.keys);
-        let pressing: Arc<AtomicUsize> = Arc::default();
-        let mut source = OpenLoop::new(config, context, pressing, move |index| (key(seed, index, keys), ()));
+        let mut source = OpenLoop::new(config, context, Arc::default(), move |index| (key(seed, index, keys), ()));
         let groups = Rc::new(RefCell::new(vec![Group::default(); GROUPS as usize]));
         let found = Rc::clone(&groups);
         let mut control = InputHandleVec::new();
@@ -192,7 +190,8 @@ impl KeyCount {
         let emitted = Rc::new(RefCell::new(0));
         let report = Rc::clone(&emitted);
         let wake = Wake { activator: worker.activator_for(Rc::new([dataflow])), tick: self.tick, armed: Timestamp::ZERO };
-        let source = (context.worker.0 == 0).then(|| Box::new(Feed { source, wake, keys, next: 0, begun: false, emitted }.poll(context)) as _);
+        let feed = Feed { source, wake, keys, next: 0, begun: false, emitted, stop: Arc::clone(stop) };
+        let source = (context.worker.0 == 0).then(|| Box::new(feed.poll(context)) as _);
         let outcome = Box::new(move || KeyTally { emitted: *report.borrow(), groups: groups.take() });
         WorkerPart { source, open_epochs, control, probe, outcome }
     }
@@ -261,6 +260,7 @@ struct Feed {
     next: u64,
     begun: bool,
     emitted: Rc<RefCell<u64>>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Feed {
@@ -283,6 +283,9 @@ impl Feed {
             }
             if !self.begun {
                 return true;
+            }
+            if self.stop.load(Ordering::SeqCst) {
+                self.source.end();
             }
             let open = self.source.poll();
             *self.emitted.borrow_mut() = self.source.emitted();
@@ -329,7 +332,7 @@ mod tests {
     }
 
     fn run(job: &KeyCount) -> Vec<KeyTally> {
-        let running = job.start().unwrap();
+        let running = job.start(&Arc::default()).unwrap();
         while !matches!(running.log.recv_timeout(Duration::from_millis(10)), Err(RecvTimeoutError::Disconnected)) {}
         running.join().unwrap()
     }

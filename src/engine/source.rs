@@ -117,6 +117,11 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         (self.origin, self.polled) = (now, now);
     }
 
+    /// The source ends now, whatever its schedule says.
+    pub fn end(&mut self) {
+        self.config.until = self.config.until.min(self.context.clock.now());
+    }
+
     /// Records due by `at`; the last one may be due in part.
     fn due(&self, at: Timestamp) -> f64 {
         self.config.schedule.due(Timestamp::ZERO + at.since(self.origin))

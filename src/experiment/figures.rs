@@ -22,9 +22,15 @@ pub enum Figure {
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 5] = [
+const FIGURES: [Entry; 11] = [
+    ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
+    ("megaphone-fig1", migration, include_str!("../../experiments/definitions/megaphone-fig1.toml")),
+    ("megaphone-fig13", migration, include_str!("../../experiments/definitions/megaphone-fig13.toml")),
     ("megaphone-fig16", migration, include_str!("../../experiments/definitions/megaphone-fig16.toml")),
+    ("megaphone-fig17", migration, include_str!("../../experiments/definitions/megaphone-fig17.toml")),
+    ("megaphone-fig18", migration, include_str!("../../experiments/definitions/megaphone-fig18.toml")),
+    ("megaphone-fig20", migration, include_str!("../../experiments/definitions/megaphone-fig20.toml")),
     ("snailtrail-fig10", ranking, include_str!("../../experiments/definitions/snailtrail-fig10.toml")),
     ("snailtrail-fig11", ranking, include_str!("../../experiments/definitions/snailtrail-fig11.toml")),
     ("snailtrail-table2", window_latency, include_str!("../../experiments/definitions/snailtrail-table2.toml")),
@@ -113,6 +119,9 @@ mod tests {
             assert_eq!(defined, name);
         }
         let error = Figure::named("fig0").unwrap_err().to_string();
-        assert!(error.starts_with("expected a figure, one of 'ds2-fig6', ") && error.ends_with(", found 'fig0'"), "{error}");
+        assert!(
+            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'ds2-fig6', ") && error.ends_with(", found 'fig0'"),
+            "{error}"
+        );
     }
 }

@@ -200,7 +200,7 @@ impl Rows {
 /// Steps are sent in order, each at a logical time of its own, without waiting for the one before: in a job that is behind, the
 /// frontier reaches a step only after the backlog, and one step at a time would wait for it with every bin. Records wait no
 /// longer for that: they wait for the frontier in any case.
-pub(super) struct Migration {
+struct Migration {
     steps: Peekable<std::vec::IntoIter<Step>>,
     progress: Progress,
 }
@@ -209,13 +209,12 @@ pub(super) struct Migration {
 const MOST_BINS_UNDER_WAY: usize = 128;
 
 impl Migration {
-    /// Of `steps`, none of which has been sent.
-    pub(super) fn begin(steps: Vec<Step>) -> Migration {
+    fn begin(steps: Vec<Step>) -> Migration {
         Migration { steps: steps.into_iter().peekable(), progress: Progress::default() }
     }
 
     /// Takes reports and sends what may be sent; gives the time when all is done.
-    pub(super) fn advance<O: Send>(&mut self, running: &Running<O>) -> Option<Timestamp> {
+    fn advance<O: Send>(&mut self, running: &Running<O>) -> Option<Timestamp> {
         running.acks.try_iter().for_each(|ack| self.progress.report(ack));
         let room = |under_way: usize, step: &Step| under_way == 0 || under_way + step.moves.len() <= MOST_BINS_UNDER_WAY;
         while let Some(step) = self.steps.next_if(|step| room(self.progress.bins(), step)) {

@@ -3,7 +3,8 @@
 use super::table::{UNKNOWN, latency, pair, table};
 use crate::experiment::migration::{Chart, MigrationSummary, PaperPoint};
 
-const MOVES: [&str; 8] = ["setting", "strategy", "keys moved", "steps", "duration", "max, usual / during", "added (least to most)", "memory before / rise"];
+const MOVES: [&str; 8] =
+    ["setting", "strategy", "keys moved", "steps", "duration", "max, usual / during", "added (least to most)", "memory before / rise"];
 const PERCENTILES: [&str; 7] = ["setting", "runs", "p50", "p90", "p99", "p99.99", "max"];
 
 /// The table: a line a setting and strategy.
@@ -27,7 +28,9 @@ pub fn migration_table(chart: Chart, summaries: &[MigrationSummary]) -> String {
     }
     let (wrong, dropped) = summaries.iter().fold((0, 0), |sum, one| (sum.0 + one.records_wrong, sum.1 + one.dropped_records));
     let runs: u64 = summaries.iter().map(|summary| summary.runs).sum();
-    text.push_str(&format!("\n{runs} runs; results that are not those of a sequential count: {wrong}; activity records dropped: {dropped}.\n"));
+    text.push_str(&format!(
+        "\n{runs} runs; results that are not those of a sequential count: {wrong}; activity records dropped: {dropped}.\n"
+    ));
     text
 }
 
@@ -71,7 +74,8 @@ fn percentiles(summary: &MigrationSummary) -> [String; 7] {
 /// What a paper reports, in a sentence.
 fn paper(point: &PaperPoint) -> String {
     let beside = [&point.setting, &point.strategy].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-    let numbers = [("p90", point.ms_p90), ("p99", point.ms_p99), ("p99.99", point.ms_p9999), ("max", point.ms_max), ("duration", point.duration_ms)];
+    let numbers =
+        [("p90", point.ms_p90), ("p99", point.ms_p99), ("p99.99", point.ms_p9999), ("max", point.ms_max), ("duration", point.duration_ms)];
     let numbers = numbers.into_iter().filter_map(|(name, ms)| Some(format!("{name} {} ms", ms?)));
     let said: Vec<String> = numbers.chain((!point.claim.is_empty()).then(|| point.claim.clone())).collect();
     let beside = if beside.is_empty() { String::new() } else { format!("{beside}: ") };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::NO_MIGRATION;
 use super::run::MigrationRun;
 use crate::engine::key_count::{Counting, KeyCount};
-use crate::experiment::definition::{Scale, Seconds};
+use crate::experiment::definition::Scale;
 use crate::migration::{Assignment, Strategy};
 use crate::rate::Rate;
 
@@ -30,17 +30,20 @@ pub struct MigrationDefinition {
     pub workers: u32,
     /// How bins lie at the start.
     pub layout: Layout,
-    /// Seconds of run, once every key has been counted once.
-    pub seconds: Seconds,
+    /// How they lie after the migration; none is planned when missing.
+    pub to: Option<Layout>,
+    /// Seconds before the migration, once every key has been counted once.
+    pub before_s: ScaledSeconds,
     /// Seconds at the start of these that are not judged.
     pub warm_up_s: f64,
+    /// Seconds after the migration.
+    pub after_s: ScaledSeconds,
+    /// Seconds that a migration takes at most; a run in which it takes longer has failed.
+    pub most_s: f64,
     /// Milliseconds of a row of the timeline.
     pub window_ms: u64,
     /// Strategies by name, `none` among them where nothing moves.
     pub strategies: Vec<String>,
-    /// What is moved and when; of several the last one is reported.
-    #[serde(default)]
-    pub moves: Vec<PlannedMove>,
     /// The settings.
     pub settings: Vec<Setting>,
     /// What the paper reports.
@@ -80,14 +83,24 @@ pub enum Layout {
     Swapped,
 }
 
-/// A plan: how bins are to lie from some time on.
+/// Seconds by scale.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlannedMove {
-    /// When, as a share of the run.
-    pub at: f64,
-    /// How bins lie afterwards.
-    pub to: Layout,
+pub struct ScaledSeconds {
+    /// For [`Scale::Quick`].
+    pub quick: f64,
+    /// For [`Scale::Full`].
+    pub full: f64,
+}
+
+impl ScaledSeconds {
+    /// The time at `scale`.
+    pub fn at(&self, scale: Scale) -> Duration {
+        Duration::from_secs_f64(match scale {
+            Scale::Quick => self.quick,
+            Scale::Full => self.full,
+        })
+    }
 }
 
 /// One setting.
@@ -177,9 +190,11 @@ pub struct MigrationExpectation {
     pub than: Option<String>,
     /// The largest latency of one setting is at most so many times that of another.
     pub most_spread: Option<f64>,
-    /// Most bytes of resident memory that the migration adds to any process, as a share of the state that it moves.
+    /// Most resident memory that the migration adds to all processes together, as a share of the state that it moves.
     pub most_memory_of_moved: Option<f64>,
-    /// Median latency is at most so many times that of the setting `against`.
+    /// Most resident memory that the migration adds to all processes together, in the state that one of its steps moves.
+    pub most_memory_of_step: Option<f64>,
+    /// The 99th percentile of latency is at most so many times that of the setting `against`.
     pub most_times_p99: Option<f64>,
     /// See `most_times_p99`.
     pub against: Option<String>,
@@ -209,14 +224,14 @@ impl MigrationDefinition {
     /// # Errors
     /// When no strategy has that name.
     pub fn run(&self, setting: &Setting, strategy: &str, scale: Scale, seed: u64) -> anyhow::Result<MigrationRun> {
-        let duration = self.seconds.at(scale);
+        let (before, after) = (self.before_s.at(scale), self.after_s.at(scale));
         let layout = |layout: Layout| layout.assignment(setting.bins, self.workers);
         let job = KeyCount {
             keys: setting.keys.at(scale),
             first: layout(self.layout),
             instances: self.workers,
             rate: self.rate,
-            duration,
+            duration: before + after + Duration::from_secs_f64(self.most_s),
             tick: Duration::from_millis(self.tick_ms),
             workers: self.workers,
             counting: if setting.native { Counting::Native } else { Counting::Elastic },
@@ -229,9 +244,8 @@ impl MigrationDefinition {
             NO_MIGRATION => None,
             name => Some(name.parse::<Strategy>().with_context(|| format!("strategies of {}", self.figure))?),
         };
-        let moves = self.moves.iter().map(|planned| (duration.mul_f64(planned.at), layout(planned.to))).collect();
         let (warm_up, window) = (Duration::from_secs_f64(self.warm_up_s), Duration::from_millis(self.window_ms));
-        Ok(MigrationRun { job, strategy, moves, warm_up, window })
+        Ok(MigrationRun { job, strategy, to: self.to.map(layout), warm_up, before, after, window })
     }
 
     /// Settings and strategies of all runs, in order.

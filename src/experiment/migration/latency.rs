@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::activity::{ActivityKind, Record};
+use crate::migration::Latest;
 use crate::stats::LatencyHistogram;
 use crate::time::{Epoch, Timestamp, Window};
 
@@ -16,6 +17,8 @@ pub struct Latencies {
     due: BTreeMap<Epoch, Timestamp>,
     arrivals: Vec<Arrival>,
     first_due: Option<Timestamp>,
+    /// Arrivals that have been looked at by whoever follows the job while it runs.
+    taken: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +64,22 @@ impl Latencies {
     /// When the first record was due; nothing before any was.
     pub fn first_due(&self) -> Option<Timestamp> {
         self.first_due
+    }
+
+    /// The largest latency of what arrived since the last call; what arrived before its epoch is known to be due waits for that.
+    pub fn take_latest(&mut self) -> Option<Latest> {
+        let (&newest, _) = self.due.last_key_value()?;
+        let mut latest: Option<Latest> = None;
+        while let Some(arrival) = self.arrivals.get(self.taken).filter(|arrival| arrival.epoch <= newest) {
+            self.taken += 1;
+            if let Some(due) = self.due.get(&arrival.epoch) {
+                let latency = arrival.at.since(*due);
+                if latest.is_none_or(|latest| latest.latency < latency) {
+                    latest = Some(Latest { at: arrival.at, latency });
+                }
+            }
+        }
+        latest
     }
 
     /// Latency of what arrived in `window`. What was due but did not arrive in it has no latency there.
@@ -142,9 +161,13 @@ mod tests {
     fn latency_counts_from_the_due_time_whichever_side_is_known_first() {
         let mut latencies = Latencies::default();
         // Epoch 1 was never due. The arrival of 3 is known before its opening.
-        for record in [opened(2), arrived(1, millis(500)), arrived(2, millis(5)), arrived(3, millis(40)), opened(3)] {
+        for record in [opened(2), arrived(1, millis(500)), arrived(2, millis(5)), arrived(3, millis(40))] {
             latencies.push(&record);
         }
+        assert_eq!(latencies.take_latest(), Some(Latest { at: millis(5), latency: Duration::from_millis(3) }));
+        assert_eq!(latencies.take_latest(), None);
+        latencies.push(&opened(3));
+        assert_eq!(latencies.take_latest(), Some(Latest { at: millis(40), latency: Duration::from_millis(37) }));
         let stretch = latencies.over(Window { start: millis(0), end: millis(1000) });
         assert_eq!((stretch.records, stretch.ns_max, latencies.first_due()), (20, Some(37_000_000), Some(millis(2))));
         assert_eq!(latencies.over(Window { start: millis(0), end: millis(40) }).ns_max, Some(3_000_000));

@@ -46,6 +46,12 @@ impl Memory {
         inside.reduce(|most, bytes| most.into_iter().zip(bytes).map(|(a, b)| a.max(b)).collect())
     }
 
+    /// The most bytes of all processes together at any time in `window`; nothing without a sample.
+    pub fn most_together(&self, window: Window) -> Option<u64> {
+        let inside = self.samples.iter().filter(|(at, _)| window.contains(*at));
+        inside.map(|(_, bytes)| bytes.iter().sum()).max()
+    }
+
     /// Bytes of each process at the last sample before `at`.
     pub fn before(&self, at: Timestamp) -> Option<&[u64]> {
         self.samples.iter().rev().find(|(sampled, _)| *sampled < at).map(|(_, bytes)| bytes.as_slice())
@@ -71,6 +77,7 @@ mod tests {
         }
         let window = |start, end| Window { start: Timestamp(start), end: Timestamp(end) };
         assert_eq!(memory.most(window(10, 31)), Some(vec![9, 8]));
+        assert_eq!((memory.most_together(window(10, 31)), memory.most_together(window(10, 30))), (Some(14), Some(11)));
         assert_eq!(memory.most(window(31, 40)), None);
         assert_eq!((memory.before(Timestamp(20)), memory.before(Timestamp(5))), (Some(&[5, 1][..]), None));
     }

@@ -10,7 +10,7 @@ mod rows;
 mod run;
 mod summary;
 
-pub use definition::{Chart, Layout, MigrationDefinition, MigrationExpectation, PaperPoint, PlannedMove, ScaledCount, Setting};
+pub use definition::{Chart, Layout, MigrationDefinition, MigrationExpectation, PaperPoint, ScaledCount, ScaledSeconds, Setting};
 pub use latency::{Latencies, Stretch};
 pub use memory::{Memory, resident_bytes};
 pub use rows::{MigrationRow, MigrationTimelineRow, NO_MIGRATION, STRATEGY_ORDER, strategy_rank};

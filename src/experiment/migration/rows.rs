@@ -46,7 +46,7 @@ pub struct MigrationRow {
     pub moved_bins: u64,
     /// Keys in these, as a share of all keys.
     pub moved_keys: u64,
-    /// What these keys and their counts take at 16 bytes each; tables are larger.
+    /// What these keys and their counts take in their tables, as an estimate.
     pub moved_bytes: u64,
     /// Steps.
     pub steps: u64,
@@ -82,12 +82,14 @@ pub struct MigrationRow {
     pub overall_ns_max: Option<u64>,
     /// Resident memory of all processes before the migration.
     pub memory_before_bytes: Option<u64>,
-    /// The most of all processes during the migration, each at its own peak.
+    /// The most of all processes together at any time during the migration.
     pub memory_peak_bytes: Option<u64>,
     /// At the end.
     pub memory_after_bytes: Option<u64>,
-    /// By how much the memory of that process rose at most whose memory rose most.
+    /// By how much the peak exceeds what was before.
     pub memory_rise_bytes: Option<u64>,
+    /// By how much the memory of that process rose at most whose memory rose most: one that receives keeps what it received.
+    pub memory_rise_process_bytes: Option<u64>,
     /// Records emitted, those that built the state up included.
     pub records: Option<u64>,
     /// Results that are missing.

@@ -1,6 +1,8 @@
 //! One run of a key count whose bins move by plan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -8,40 +10,44 @@ use super::latency::Latencies;
 use super::memory::Memory;
 use super::rows::{MigrationRow, MigrationTimelineRow};
 use crate::dataflow::Configuration;
-use crate::engine::RunError;
 use crate::engine::key_count::{COUNT, Counting, KeyCount, KeyVerdict};
+use crate::engine::{Ack, RunError};
 use crate::experiment::environment::Environment;
-use crate::experiment::run::Migration;
-use crate::migration::{Assignment, Schedule, Strategy};
+use crate::migration::{Assignment, Measures, Overlap, Pacer, Report, Schedule, Strategy};
 use crate::time::{Timestamp, Window};
 
 /// How long after its last bin arrived a migration still counts: what waited for it arrives.
 const SETTLE: Duration = Duration::from_millis(250);
-/// Bytes of a key with its count.
-const BYTES_PER_KEY: u64 = 16;
 /// While bins move, reports are looked for this often.
 const LOOK: Duration = Duration::from_millis(1);
+/// Where a move is a pointer, so many bins may be under way.
+const OVERLAP: Overlap = Overlap::Bins(128);
+/// What the largest latency is without a migration is taken from stretches of this length before it.
+const BASELINE: Duration = Duration::from_millis(100);
 /// Otherwise whenever records are handed over, or this often.
 const IDLE: Duration = Duration::from_millis(10);
 
 /// What is to be run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MigrationRun {
-    /// The job.
+    /// The job. It is stopped before its schedule ends when there is nothing more to see.
     pub job: KeyCount,
     /// How bins move; not at all when missing.
     pub strategy: Option<Strategy>,
-    /// From when on bins are to lie how, counted from when records become due. A plan that is not complete when the next one is due
-    /// delays it.
-    pub moves: Vec<(Duration, Assignment)>,
+    /// How they lie afterwards; no migration is planned when missing.
+    pub to: Option<Assignment>,
     /// What is not judged at the start.
     pub warm_up: Duration,
+    /// From when records become due until the migration.
+    pub before: Duration,
+    /// From the end of the migration until the end of the run.
+    pub after: Duration,
     /// Length of a row of the timeline.
     pub window: Duration,
 }
 
 /// A migration that was carried out; or, without a strategy, the moment it would have begun.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MigrationSpan {
     /// When its first step was sent.
     pub start: Timestamp,
@@ -58,75 +64,111 @@ pub struct MigrationSpan {
 pub struct Migrated {
     /// When records became due.
     pub begin: Timestamp,
-    /// When the last record was due.
+    /// When the job was told to stop.
     pub end: Timestamp,
     /// Latency.
     pub latencies: Latencies,
     /// Memory.
     pub memory: Memory,
-    /// Migrations, in order.
-    pub spans: Vec<MigrationSpan>,
+    /// The migration, where one was planned.
+    pub span: Option<MigrationSpan>,
     /// What reached the sinks against a sequential count.
     pub verdict: KeyVerdict,
     /// Activity records that did not fit and were dropped.
     pub dropped_records: u64,
 }
 
+/// Bytes that a bin of so many keys takes: its table has a power of two of places, at most seven of eight taken, each of them a key, its
+/// count and a byte beside them.
+fn table_bytes(keys: u64) -> u64 {
+    (keys * 8).div_ceil(7).next_power_of_two() * 17
+}
+
+fn report(ack: Ack) -> Report {
+    match ack {
+        Ack::Installed(operator, bins) => Report::Installed(operator, bins),
+        Ack::Rerouted(operator) => Report::Rerouted(operator),
+    }
+}
+
 impl MigrationRun {
     /// Runs it; `show` is called now and then with the time since records became due.
     ///
     /// # Errors
-    /// When the engine fails.
+    /// When the engine fails, or the migration is not complete when the job ends.
     pub fn run(&self, mut show: impl FnMut(Duration)) -> Result<Migrated, RunError> {
         let (mut latencies, mut memory) = (Latencies::default(), Memory::of(&[]));
-        let mut owners = self.job.first.clone();
-        let mut due = self.moves.iter().peekable();
-        let mut spans: Vec<MigrationSpan> = Vec::new();
-        let mut migration: Option<Migration> = None;
-        let running = self.job.start()?;
+        let mut span: Option<MigrationSpan> = None;
+        let mut pacer: Option<Pacer> = None;
+        let mut end: Option<Timestamp> = None;
+        let stop = Arc::new(AtomicBool::new(false));
+        let running = self.job.start(&stop)?;
         loop {
-            match running.log.recv_timeout(if migration.is_some() { LOOK } else { IDLE }) {
+            match running.log.recv_timeout(if pacer.is_some() { LOOK } else { IDLE }) {
                 Ok(batch) => batch.records.iter().for_each(|record| latencies.push(record)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let now = running.clock().now();
             memory.sample(now);
-            if let Some(at) = migration.as_mut().and_then(|migration| migration.advance(&running)) {
-                migration = None;
-                spans.last_mut().expect("a migration has begun").end = at;
-            }
-            let Some(begin) = latencies.first_due() else { continue };
+            let (Some(begin), None) = (latencies.first_due(), end) else { continue };
             show(now.since(begin));
-            if migration.is_none()
-                && let Some((_, after)) = due.next_if(|(at, _)| now.since(begin) >= *at)
-            {
-                let schedule = self.schedule(&owners, after);
-                spans.push(MigrationSpan { start: now, end: now, steps: schedule.steps.len(), bins: schedule.moves() });
-                if self.strategy.is_some() {
-                    owners = after.clone();
-                    migration = Some(Migration::begin(schedule.steps));
+            match (&mut pacer, &mut span) {
+                (Some(pacing), Some(span)) => {
+                    let steps = pacing.advance(now, running.acks.try_iter().map(report), latencies.take_latest());
+                    span.steps += steps.len();
+                    steps.into_iter().for_each(|step| running.apply(step));
+                    if pacing.is_complete() {
+                        span.end = now;
+                        pacer = None;
+                    }
                 }
+                (_, None) if now.since(begin) >= self.before => {
+                    pacer = self.pacer(&mut latencies, begin, now);
+                    span = Some(MigrationSpan { start: now, end: now, steps: 0, bins: self.moves() });
+                }
+                (None, Some(span)) if now.since(span.end) >= self.after => {
+                    stop.store(true, Ordering::SeqCst);
+                    end = Some(now);
+                }
+                _ => {}
             }
         }
         let dropped_records = running.dropped();
         let verdict = self.job.verify(&running.join()?);
         let begin = latencies.first_due().unwrap_or_default();
-        if migration.is_some() {
-            return Err(RunError::Worker("the job ended before its migration was complete".to_owned()));
-        }
-        Ok(Migrated { begin, end: begin + self.job.duration, latencies, memory, spans, verdict, dropped_records })
+        let Some(end) = end else {
+            let most = self.job.duration;
+            return Err(RunError::Worker(format!("the job ended after {most:?} without a complete migration")));
+        };
+        let span = span.filter(|_| self.to.is_some());
+        Ok(Migrated { begin, end, latencies, memory, span, verdict, dropped_records })
     }
 
-    fn schedule(&self, before: &Assignment, after: &Assignment) -> Schedule {
+    /// Bins that move.
+    fn moves(&self) -> usize {
+        let planned = self.to.as_ref().filter(|_| self.strategy.is_some());
+        planned.map_or(0, |to| self.job.first.moves_to(to).count())
+    }
+
+    /// What carries the plan out from now on.
+    fn pacer(&self, latencies: &mut Latencies, begin: Timestamp, now: Timestamp) -> Option<Pacer> {
+        let (strategy, to) = (self.strategy?, self.to.as_ref()?);
+        let calm = Window { start: (begin + self.warm_up).min(now), end: now };
+        let baseline = latencies.usual_max(calm, BASELINE).map(Duration::from_nanos);
+        // What was seen before the first step says nothing about it.
+        latencies.take_latest();
+        let schedule = self.schedule(strategy, to);
+        Some(Pacer::new(schedule, strategy, OVERLAP, self.job.workers, baseline))
+    }
+
+    fn schedule(&self, strategy: Strategy, to: &Assignment) -> Schedule {
         let topology = self.job.topology();
         let configuration = Configuration::ones(&topology).with(COUNT, self.job.instances);
         let assignments = |owners: &Assignment| BTreeMap::from([(COUNT, owners.clone())]);
-        let schedule = |strategy: Strategy| {
-            let (before, after) = (assignments(before), assignments(after));
-            strategy.schedule(&topology, (&configuration, &before), (&configuration, &after))
-        };
-        self.strategy.map(schedule).unwrap_or_default()
+        let (before, after) = (assignments(&self.job.first), assignments(to));
+        // Keys are drawn evenly, so that all bins are equal: nothing needs to be measured.
+        strategy.schedule(&topology, (&configuration, &before), (&configuration, &after), &Measures::default())
     }
 
     /// The row of the run, as far as it says what was asked.
@@ -151,7 +193,7 @@ impl MigrationRun {
 
     /// Adds to the row of the run what came of it.
     pub fn complete(&self, row: &mut MigrationRow, migrated: &Migrated) {
-        let Migrated { begin, end, latencies, memory, spans, verdict, dropped_records } = migrated;
+        let Migrated { begin, end, latencies, memory, span, verdict, dropped_records } = migrated;
         let judged = Window { start: *begin + self.warm_up, end: *end };
         let overall = latencies.over(judged);
         (row.overall_ns_p50, row.overall_ns_p90, row.overall_ns_p99) = (overall.ns_p50, overall.ns_p90, overall.ns_p99);
@@ -159,16 +201,16 @@ impl MigrationRun {
         (row.records, row.records_lost, row.records_duplicated) = (Some(verdict.records), Some(verdict.lost), Some(verdict.duplicated));
         (row.groups_miscounted, row.dropped_records) = (Some(verdict.miscounted), Some(*dropped_records));
         let sum = |bytes: &[u64]| bytes.iter().sum::<u64>();
+        row.memory_before_bytes = memory.before(span.map_or(judged.start, |span| span.start)).map(sum);
         row.memory_after_bytes = memory.before(*end).map(sum);
-        let Some((span, earlier)) = spans.split_last() else { return };
-        // What an earlier migration left behind is not usual.
-        let calm_from = earlier.last().map_or(judged.start, |span| (span.end + SETTLE).max(judged.start));
+        let Some(span) = span else { return };
         let during = Window { start: span.start, end: span.end + SETTLE };
-        let calm = Window { start: calm_from.min(span.start), end: span.start };
+        let calm = Window { start: judged.start.min(span.start), end: span.start };
         let (usual, worst) = (latencies.over(calm), latencies.over(during));
+        let (bins, keys) = (self.job.first.owners().len() as u64, self.job.keys);
         row.moved_bins = span.bins as u64;
-        row.moved_keys = (self.job.keys as f64 * span.bins as f64 / self.job.first.owners().len() as f64) as u64;
-        row.moved_bytes = row.moved_keys * BYTES_PER_KEY;
+        row.moved_keys = keys * row.moved_bins / bins;
+        row.moved_bytes = row.moved_bins * table_bytes(keys / bins);
         row.steps = span.steps as u64;
         row.migration_start_s = Some(span.start.since(*begin).as_secs_f64());
         row.migration_end_s = Some(span.end.since(*begin).as_secs_f64());
@@ -177,15 +219,16 @@ impl MigrationRun {
         row.usual_ns_max = latencies.usual_max(calm, during.length());
         (row.migration_ns_p50, row.migration_ns_p99, row.migration_ns_max) = (worst.ns_p50, worst.ns_p99, worst.ns_max);
         row.added_ns = row.migration_ns_max.zip(row.usual_ns_max).map(|(worst, usual)| worst as i64 - usual as i64);
+        row.memory_peak_bytes = memory.most_together(during);
+        row.memory_rise_bytes = row.memory_peak_bytes.zip(row.memory_before_bytes).map(|(peak, before)| peak.saturating_sub(before));
         if let (Some(before), Some(peak)) = (memory.before(span.start), memory.most(during)) {
-            (row.memory_before_bytes, row.memory_peak_bytes) = (Some(sum(before)), Some(sum(&peak)));
-            row.memory_rise_bytes = peak.iter().zip(before).map(|(peak, before)| peak.saturating_sub(*before)).max();
+            row.memory_rise_process_bytes = peak.iter().zip(before).map(|(peak, before)| peak.saturating_sub(*before)).max();
         }
     }
 
     /// The timeline of the run.
     pub fn timeline(&self, row: &MigrationRow, migrated: &Migrated) -> Vec<MigrationTimelineRow> {
-        let windows = self.job.duration.as_nanos() / self.window.as_nanos().max(1);
+        let windows = migrated.end.since(migrated.begin).as_nanos() / self.window.as_nanos().max(1);
         let starts = (0..windows as u32).map(|n| migrated.begin + self.window * n);
         let of_window = |start: Timestamp| {
             let window = Window::starting(start, self.window);

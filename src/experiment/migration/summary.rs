@@ -59,7 +59,7 @@ pub struct MigrationSummary {
     pub overall_ns_max: Option<u64>,
     /// Resident memory before the migration.
     pub memory_before_bytes: Option<u64>,
-    /// The most memory that the migration added to a process.
+    /// The most memory that the migration added to all processes together.
     pub memory_rise_bytes: Option<u64>,
     /// Results missing, too many, and groups miscounted, in all runs together.
     pub records_wrong: u64,
@@ -106,9 +106,8 @@ impl MigrationSummary {
             let fits = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
             fits(&point.setting, &first.setting) && fits(&point.strategy, &first.strategy)
         };
-        let wrong = |row: &&MigrationRow| {
-            [row.records_lost, row.records_duplicated, row.groups_miscounted].into_iter().flatten().sum::<u64>()
-        };
+        let wrong =
+            |row: &&MigrationRow| [row.records_lost, row.records_duplicated, row.groups_miscounted].into_iter().flatten().sum::<u64>();
         MigrationSummary {
             setting: first.setting.clone(),
             strategy: first.strategy.clone(),
@@ -165,7 +164,10 @@ impl MigrationDefinition {
         let mut violations = Vec::new();
         for summary in summaries.iter().filter(|summary| summary.failed > 0 || summary.records_wrong > 0) {
             let MigrationSummary { failed, records_wrong: wrong, .. } = summary;
-            violations.push(format!("{}: expected every record counted once, found {wrong} that are not and {failed} runs that failed", summary.name()));
+            violations.push(format!(
+                "{}: expected every record counted once, found {wrong} that are not and {failed} runs that failed",
+                summary.name()
+            ));
         }
         for expected in &self.expect {
             let concerned: Vec<&MigrationSummary> = summaries.iter().filter(|summary| expected.concerns(summary)).collect();
@@ -197,18 +199,30 @@ impl MigrationExpectation {
             all.iter().find(|other| Some(&other.strategy) == strategy && other.setting == setting)
         };
         if let Some(least) = self.least_times {
-            let (found, than) = (ms(summary.migration_ns_max), ms(other(self.than.as_ref(), &summary.setting).and_then(|other| other.migration_ns_max)));
-            keep(found >= least * than, format!("at least {least} times the largest latency of {:?}, found {found:.1} ms against {than:.1} ms", self.than));
+            let (found, than) =
+                (ms(summary.migration_ns_max), ms(other(self.than.as_ref(), &summary.setting).and_then(|other| other.migration_ns_max)));
+            keep(
+                found >= least * than,
+                format!("at least {least} times the largest latency of {:?}, found {found:.1} ms against {than:.1} ms", self.than),
+            );
         }
         if let Some(most) = self.most_times_p99 {
             let against = all.iter().find(|other| Some(&other.setting) == self.against.as_ref());
             let (found, than) = (ms(summary.overall_ns_p99), ms(against.and_then(|other| other.overall_ns_p99)));
-            keep(found <= most * than, format!("at most {most} times the 99th percentile of {:?}, found {found:.2} ms against {than:.2} ms", self.against));
+            keep(
+                found <= most * than,
+                format!("at most {most} times the 99th percentile of {:?}, found {found:.2} ms against {than:.2} ms", self.against),
+            );
         }
         if let Some(most) = self.most_memory_of_moved {
             let rise = summary.memory_rise_bytes.map_or(f64::NAN, |bytes| bytes as f64);
             let share = rise / summary.moved_bytes as f64;
             keep(share <= most, format!("memory to rise by at most {most} of the state that moves, found {share:.2}"));
+        }
+        if let Some(most) = self.most_memory_of_step {
+            let rise = summary.memory_rise_bytes.map_or(f64::NAN, |bytes| bytes as f64);
+            let steps = rise / (summary.moved_bytes as f64 / summary.steps.max(1) as f64);
+            keep(steps <= most, format!("memory to rise by at most the state of {most} steps, found {steps:.1}"));
         }
         offences.into_iter()
     }
@@ -220,7 +234,11 @@ impl MigrationExpectation {
         let (least, largest) = (concerned.iter().min_by_key(latency)?, concerned.iter().max_by_key(latency)?);
         let (low, high) = (least.migration_ns_max? as f64 / 1e6, largest.migration_ns_max? as f64 / 1e6);
         (high > most * low).then(|| {
-            format!("{}: expected at most {most} times the largest latency of {}, found {high:.1} ms against {low:.1} ms", largest.name(), least.name())
+            format!(
+                "{}: expected at most {most} times the largest latency of {}, found {high:.1} ms against {low:.1} ms",
+                largest.name(),
+                least.name()
+            )
         })
     }
 }
@@ -287,6 +305,8 @@ mod tests {
             ("strategy = 'fluid'\nmost_spread = 2", 1),
             ("setting = 'b'\nmost_memory_of_moved = 0.2", 0),
             ("setting = 'b'\nmost_memory_of_moved = 0.05", 1),
+            ("setting = 'b'\nmost_memory_of_step = 0.2", 0),
+            ("setting = 'b'\nmost_memory_of_step = 0.05", 1),
             ("setting = 'b'\nmost_times_p99 = 4\nagainst = 'a'", 0),
             ("setting = 'b'\nmost_times_p99 = 1.5\nagainst = 'a'", 1),
             ("setting = 'b'\nmost_times_p99 = 100\nagainst = 'c'", 1),
