@@ -158,7 +158,7 @@ fn truncated(mut bytes: Vec<u8>, random: &mut Random, reported: impl Fn(usize) -
 #[test]
 fn damaged_activity_logs() {
     let instance = InstanceId::new(OperatorId(1), 2);
-    let load = BinLoad { bin: BinId(3), arrivals: 10, useful: std::time::Duration::from_micros(5), keys: 7 };
+    let load = BinLoad { bin: BinId(3), arrivals: 10, useful: std::time::Duration::from_micros(5), keys: 7, bytes: 112 };
     let mut blocks: Vec<Vec<Record>> = vec![
         vec![
             Record::Operator { operator: OperatorId(1), name: "count".to_owned() },

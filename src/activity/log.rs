@@ -14,7 +14,7 @@ use super::Record;
 
 const MAGIC: &[u8; 8] = b"THALWEGA";
 /// Version of the format. Readers refuse others.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// No block is larger; a larger length is damage, not data. Small, because decoded records take up to eight times the room.
 const MAX_BLOCK_BYTES: usize = 4_000_000;
 /// The writer begins a new block after so many records, and the reader gives out no more at once.
@@ -244,7 +244,7 @@ mod tests {
         assert!(error.to_string().contains("found \"{\\\"json\\\":\""), "{error}");
         let mut other = written(&[]);
         other[8] = 9;
-        assert_eq!(LogReader::new(&other[..]).unwrap_err().to_string(), "expected version 2 of the activity log, found version 9");
+        assert_eq!(LogReader::new(&other[..]).unwrap_err().to_string(), "expected version 3 of the activity log, found version 9");
     }
 
     #[test]
@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn blocks_stay_below_the_limit_however_large_records_are() {
-        let load = BinLoad { bin: crate::id::BinId(1), arrivals: u64::MAX, useful: std::time::Duration::MAX, keys: u64::MAX };
+        let load =
+            BinLoad { bin: crate::id::BinId(1), arrivals: u64::MAX, useful: std::time::Duration::MAX, keys: u64::MAX, bytes: u64::MAX };
         let bins = |count| Record::Bins { instance: InstanceId::default(), at: Timestamp(1), loads: vec![load; count] };
         let all = vec![bins(40_000); 5];
         let bytes = written(std::slice::from_ref(&all));

@@ -116,6 +116,8 @@ pub struct BinLoad {
     pub useful: Duration,
     /// Keys it holds now.
     pub keys: u64,
+    /// What its state takes now, in bytes, estimated from a few of its entries.
+    pub bytes: u64,
 }
 
 /// A record of the activity log.

@@ -10,12 +10,14 @@ use super::live::Live;
 use super::plot::draw;
 use super::reproduce::out_folder;
 use super::{Failure, usage};
+use crate::dataflow::Topology;
 use crate::experiment::definition::{JobDefinition, OperatorDefinition};
 use crate::experiment::environment::Environment;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::run::{RunSpec, run as run_job};
 use crate::experiment::{folder, policies};
 use crate::migration::Strategy;
+use crate::policy::{Policy, Scripted};
 use crate::rate::Rate;
 use crate::workload::{SentenceLength, Text};
 
@@ -28,7 +30,8 @@ use crate::workload::{SentenceLength, Text};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
-                        thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json"
+                        thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json\n  \
+                        thalweg run --policy dhalion --strategy adaptive --goal 50ms"
 )]
 pub(super) struct Args {
     /// A UTF-8 text file; by default Cicero's Liber Primus.
@@ -37,9 +40,12 @@ pub(super) struct Args {
     /// Cut sentences to exactly so many words; as the text has them by default.
     #[arg(long, value_name = "N")]
     words: Option<usize>,
-    /// The policy: hold, dhalion, heron or ds2.
+    /// The policy: hold, dhalion, heron, ds2, or scripted, which follows --plan.
     #[arg(long, default_value = "ds2")]
     policy: String,
+    /// Plans for --policy scripted, each taken up at the first decision after its time: '4s: count=8, flatmap=4; 8s: count=rebalance'.
+    #[arg(long, value_name = "SCRIPT")]
+    plan: Option<String>,
     /// Sentences offered: per second, or with a unit such as 1000000/min or 2.5k/s.
     #[arg(long, default_value = "300000/min", allow_hyphen_values = true)]
     rate: String,
@@ -55,9 +61,13 @@ pub(super) struct Args {
     /// Bins of Count, a power of two.
     #[arg(long, default_value_t = 4096)]
     bins: u32,
-    /// How bins move: all-at-once or fluid (one at a time).
+    /// How bins move: all-at-once, fluid (one at a time), batched:N (N at a time), optimized (each instance gives or takes one at a
+    /// time), hot-first (one at a time, the most used first) or adaptive (as many as --goal allows).
     #[arg(long, default_value = "all-at-once")]
     strategy: String,
+    /// The latency that adaptive stays below while bins move, such as 50ms; 100ms by default.
+    #[arg(long, value_name = "LATENCY", allow_hyphen_values = true)]
+    goal: Option<String>,
     /// How many times faster control time runs than published: 30 makes a 60 s policy interval 2 s.
     #[arg(long, default_value_t = 30.0, allow_hyphen_values = true)]
     time_factor: f64,
@@ -87,11 +97,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let definition = definition(args)?;
     let length = definition.sentence_length();
     let text = Arc::new(read_text(args.text.as_deref(), length)?);
-    let strategy: Strategy = args.strategy.parse().map_err(|why| usage(anyhow!("--strategy: {why}")))?;
+    let strategy = strategy(args)?;
     let duration = Duration::from_secs_f64(args.duration);
     let job = definition.word_count(Arc::clone(&text), args.seed, duration);
     let topology = job.topology();
-    let policy = policies::policy(&args.policy, &topology, args.time_factor).map_err(|why| usage(anyhow!("--policy: {why}")))?;
+    let policy = policy(args, &topology)?;
     let controller = policies::pacing(args.time_factor, strategy);
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("run-{}", args.policy), &environment)?;
@@ -131,6 +141,27 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
     }
     Ok(())
+}
+
+/// The policy, with the script if it follows one.
+fn policy(args: &Args, topology: &Topology) -> Result<Box<dyn Policy>, Failure> {
+    match (args.policy.as_str(), &args.plan) {
+        ("scripted", Some(script)) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
+        ("scripted", None) => Err(usage(anyhow!("--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"))),
+        (name, Some(_)) => Err(usage(anyhow!("--plan: expected '--policy scripted', which alone follows it, found '{name}'"))),
+        (name, None) => policies::policy(name, topology, args.time_factor).map_err(|why| usage(anyhow!("--policy: {why}"))),
+    }
+}
+
+/// How bins move, with the goal if there is one.
+fn strategy(args: &Args) -> Result<Strategy, Failure> {
+    let strategy: Strategy = args.strategy.parse().map_err(|why| usage(anyhow!("--strategy: {why}")))?;
+    let Some(goal) = &args.goal else { return Ok(strategy) };
+    let goal = goal.parse().map_err(|why| usage(anyhow!("--goal: {why}")))?;
+    match strategy {
+        Strategy::Adaptive(_) => Ok(Strategy::Adaptive(goal)),
+        other => Err(usage(anyhow!("--goal: expected '--strategy adaptive', which alone has a goal, found '{other}'"))),
+    }
 }
 
 /// The job that the flags describe, each checked.

@@ -1,15 +1,17 @@
 //! Bins: which bin a key is in, and the state of the keys of one bin.
 //!
 //! A key is hashed once. The high bits of the hash are the bin, the rest finds the key inside the bin's table. Moving a bin moves
-//! its table's header, so its cost does not depend on how many keys the bin holds.
+//! its table's header, so its cost does not depend on how many keys the bin holds. Between processes its entries are moved.
 
 use std::hash::{Hash, Hasher};
 
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 use rustc_hash::FxHasher;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Time;
+use super::timers::Timers;
 use crate::id::BinId;
 
 /// The hash of a key; the same on every worker and in every run.
@@ -26,6 +28,15 @@ pub(super) fn hash_of<K: Hash>(key: &K) -> u64 {
 /// By how many bits `FxHasher::finish` rotates to the left.
 const FX_ROTATION: u32 = 26;
 
+/// Where a table of one bin looks for a hash.
+///
+/// The highest bits are the same for all keys of a bin. A table takes its position from the lowest bits and a tag from the
+/// highest: those from below the bin's bits go there.
+#[inline]
+pub(super) fn place_of(hash: u64) -> u64 {
+    hash.rotate_left(FX_ROTATION)
+}
+
 /// The bin of a hash among `bins` bins: its high bits.
 #[inline]
 pub(super) fn bin_of_hash(hash: u64, bins: u32) -> BinId {
@@ -37,18 +48,26 @@ pub fn bin_of<K: Hash>(key: &K, bins: u32) -> BinId {
     bin_of_hash(hash_of(key), bins)
 }
 
-/// State by key.
+/// State by key, and the timers of the keys.
 pub(super) struct Bin<K, S> {
     table: HashTable<(K, S)>,
+    /// In a box of their own: most bins have none, and what is looked at for each record should be small.
+    timers: Option<Box<Timers<K>>>,
+    next_timer: Time,
 }
 
 impl<K, S> Default for Bin<K, S> {
     fn default() -> Self {
-        Bin { table: HashTable::new() }
+        Bin { table: HashTable::new(), timers: None, next_timer: Time::MAX }
     }
 }
 
 impl<K: Hash + Eq, S> Bin<K, S> {
+    /// An empty bin with room for `keys` keys.
+    pub(super) fn with_capacity(keys: usize) -> Self {
+        Bin { table: HashTable::with_capacity(keys), ..Bin::default() }
+    }
+
     /// Number of keys.
     pub(super) fn keys(&self) -> usize {
         self.table.len()
@@ -57,34 +76,96 @@ impl<K: Hash + Eq, S> Bin<K, S> {
     /// The state of `key`, whose hash is `hash`.
     #[inline]
     pub(super) fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut S> {
-        self.table.find_mut(Self::place(hash), |(other, _)| other == key).map(|(_, state)| state)
+        self.table.find_mut(place_of(hash), |(other, _)| other == key).map(|(_, state)| state)
     }
 
     /// Adds a key that is not there.
     pub(super) fn insert(&mut self, hash: u64, key: K, state: S) {
-        self.table.insert_unique(Self::place(hash), (key, state), |(key, _)| Self::place(hash_of(key)));
+        self.table.insert_unique(place_of(hash), (key, state), |(key, _)| place_of(hash_of(key)));
     }
 
-    /// The highest bits are the same for all keys of a bin. A table takes its position from the lowest bits and a tag from the
-    /// highest: those from below the bin's bits go there.
+    /// Forgets the state of `key`, if there is any.
+    pub(super) fn remove(&mut self, hash: u64, key: &K) {
+        if let Ok(entry) = self.table.find_entry(place_of(hash), |(other, _)| other == key) {
+            entry.remove();
+        }
+    }
+
+    /// When the next timer is due; far beyond all times if there is none.
     #[inline]
-    fn place(hash: u64) -> u64 {
-        hash.rotate_left(FX_ROTATION)
+    pub(super) fn next_timer(&self) -> Time {
+        self.next_timer
+    }
+
+    /// Calls `key` at `at`.
+    pub(super) fn set_timer(&mut self, at: Time, key: K) {
+        self.timers.get_or_insert_default().set(at, key);
+        self.next_timer = self.next_timer.min(at);
+    }
+
+    /// Takes the keys of the earliest timer.
+    pub(super) fn take_timer(&mut self) -> Option<(Time, HashTable<K>)> {
+        let timers = self.timers.as_mut()?;
+        let first = timers.take_first();
+        self.next_timer = timers.next();
+        first
+    }
+
+    /// Takes the bin apart, to be sent in parts.
+    pub(super) fn into_parts(self) -> (hash_table::IntoIter<(K, S)>, Timers<K>) {
+        (self.table.into_iter(), self.timers.map(|timers| *timers).unwrap_or_default())
+    }
+
+    /// Adds entries that came in a part.
+    pub(super) fn extend(&mut self, entries: Vec<(K, S)>) {
+        entries.into_iter().for_each(|(key, state)| self.insert(hash_of(&key), key, state));
+    }
+
+    /// Adds the timers that came with the last part.
+    pub(super) fn put_timers(&mut self, timers: Timers<K>) {
+        self.next_timer = timers.next();
+        self.timers = (self.next_timer < Time::MAX).then(|| Box::new(timers));
     }
 }
 
-/// As a sequence of keys with their states.
-impl<K: Serialize, S: Serialize> Serialize for Bin<K, S> {
+impl<K: Serialize, S: Serialize> Bin<K, S> {
+    /// What all entries take, in bytes, about.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.table.len() * self.bytes_per_key()) as u64
+    }
+
+    /// What an entry takes, in bytes, judged by a few of them: at least its size in memory, more if it owns more.
+    pub(super) fn bytes_per_key(&self) -> usize {
+        let encoded = |entry: &(K, S)| postcard::serialize_with_flavor(entry, postcard::ser_flavors::Size::default()).unwrap_or(0);
+        let sample: Vec<usize> = self.table.iter().take(SAMPLE).map(encoded).collect();
+        size_of::<(K, S)>().max(sample.iter().sum::<usize>() / sample.len().max(1))
+    }
+}
+
+/// Entries that are looked at to judge the size of all.
+const SAMPLE: usize = 2;
+
+/// As a sequence of keys with their states, then the timers.
+impl<K: Hash + Eq + Serialize, S: Serialize> Serialize for Bin<K, S> {
     fn serialize<Ser: Serializer>(&self, serializer: Ser) -> Result<Ser::Ok, Ser::Error> {
-        serializer.collect_seq(self.table.iter())
+        (Entries(&self.table), &self.timers).serialize(serializer)
+    }
+}
+
+struct Entries<'a, T>(&'a HashTable<T>);
+
+impl<T: Serialize> Serialize for Entries<'_, T> {
+    fn serialize<Ser: Serializer>(&self, serializer: Ser) -> Result<Ser::Ok, Ser::Error> {
+        serializer.collect_seq(self.0.iter())
     }
 }
 
 impl<'de, K: Hash + Eq + DeserializeOwned, S: DeserializeOwned> Deserialize<'de> for Bin<K, S> {
     fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
-        let entries = Vec::<(K, S)>::deserialize(deserializer)?;
-        let mut bin = Bin { table: HashTable::with_capacity(entries.len()) };
-        entries.into_iter().for_each(|(key, state)| bin.insert(hash_of(&key), key, state));
+        let (entries, timers) = <(Vec<(K, S)>, Option<Box<Timers<K>>>)>::deserialize(deserializer)?;
+        let mut bin = Bin::with_capacity(entries.len());
+        bin.extend(entries);
+        bin.put_timers(timers.map(|timers| *timers).unwrap_or_default());
         Ok(bin)
     }
 }
@@ -110,9 +191,13 @@ mod tests {
         for key in ["a", "b", "c"].map(str::to_owned) {
             bin.insert(hash_of(&key), key, 1u64);
         }
+        bin.set_timer(9, "c".to_owned());
         let bytes = postcard::to_stdvec(&bin).unwrap();
         let mut back: Bin<String, u64> = postcard::from_bytes(&bytes).unwrap();
         let key = "b".to_owned();
-        assert_eq!((back.keys(), back.get_mut(hash_of(&key), &key)), (3, Some(&mut 1)));
+        assert_eq!((back.keys(), back.next_timer(), back.get_mut(hash_of(&key), &key)), (3, 9, Some(&mut 1)));
+        back.remove(hash_of(&key), &key);
+        assert_eq!((back.keys(), back.get_mut(hash_of(&key), &key)), (2, None));
+        assert_eq!(back.bytes_per_key(), size_of::<(String, u64)>());
     }
 }

@@ -1,83 +1,82 @@
-//! One worker's bins of an elastic operator with state: their state, their queues, and what happens to them in motion.
+//! One worker's bins of an elastic operator with state: their state, their queues, their timers.
 //!
 //! The operator (`keyed.rs`) calls in the order of times: [`command`](Bins::command), [`arrive`](Bins::arrive), then
-//! [`settle`](Bins::settle) and [`serve`](Bins::serve). Invariants: a bin's state is on one worker or on its way to one, never
-//! both; a bin in motion has a list of events that is taken strictly in order; a record is queued only where its bin's state is.
+//! [`settle`](Bins::settle) and [`serve`](Bins::serve). What happens to bins in motion is in `motion.rs`. Invariants: a bin's state
+//! is on one worker or on its way to one, never both; a record is queued only where its bin's state is; a timer is called after all
+//! records of its key of earlier epochs and before those of its own time, wherever the bin is by then.
+//!
+//! Timers are looked at twice. Before a record of epoch e is applied, the timers of its bin up to e are called: so records that lie
+//! in a long queue see the calls that belong between them. And once the frontiers have reached a timer's time and nothing older
+//! waits for its instance, it is called without any record.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hash;
+use std::ops::Bound;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
-use super::batch::BatchBuilder;
+use super::batch::{Batch, BatchBuilder};
 use super::bin::{Bin, bin_of, bin_of_hash, hash_of};
+use super::fault::{Fault, seeded};
+use super::motion::{Arrived, Event};
 use super::router::Origin;
 use super::serve::{Caps, Stations, Work};
-use super::{Ack, Command, Context, OperatorSpec, Time};
-use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
+use super::session::{Logic, Session};
+use super::transfer::{Inbox, Outbox};
+use super::{Command, Context, OperatorSpec, Time};
+use crate::activity::{Activity, BinLoad, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::id::{BinId, InstanceId};
 use crate::migration::Assignment;
 use crate::time::{Epoch, Timestamp};
 
-/// State of a bin on its way to a new owner, with the records that were waiting for it.
-#[derive(Serialize, Deserialize)]
-#[serde(bound = "K: ExchangeData + Hash + Eq, V: ExchangeData, S: ExchangeData")]
-pub(super) struct Ship<K: Hash + Eq, V, S> {
-    bin: BinId,
-    /// Time of the command.
-    at: Time,
-    /// Instance that receives it.
-    pub(super) to: u32,
-    state: Bin<K, S>,
-    works: Vec<(Time, Vec<(K, V)>)>,
-}
-
-/// What has to happen to a bin before its next records may be queued.
-enum Event<K, V> {
-    /// Its state comes from another worker.
-    Arrive { at: Time, to: u32 },
-    /// Its state goes to another worker.
-    Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
-    /// Its state stays on this worker but belongs to another instance.
-    HandOver { at: Time, from: u32, to: u32 },
-    /// These records come next.
-    Records { instance: u32, work: Work<(K, V)> },
-}
-
 /// One worker's part of the operator.
 pub(super) struct Bins<K: Hash + Eq, V, S> {
-    context: Context,
-    spec: OperatorSpec,
-    owners: Vec<u32>,
+    pub(super) context: Context,
+    pub(super) spec: OperatorSpec,
+    pub(super) owners: Vec<u32>,
     /// State of the bins that are here.
-    states: Vec<Option<Bin<K, S>>>,
+    pub(super) states: Vec<Option<Bin<K, S>>>,
     /// Bins in motion.
-    events: BTreeMap<BinId, VecDeque<Event<K, V>>>,
+    pub(super) events: BTreeMap<BinId, VecDeque<Event<K, V>>>,
     /// State that has come, by bin and time of the command; it may come before this worker has seen the command.
-    arrived: BTreeMap<(BinId, Time), Arrived<K, V, S>>,
-    stations: Stations<(K, V)>,
+    pub(super) arrived: BTreeMap<(BinId, Time), Arrived<K, V, S>>,
+    /// Bins that are being sent to other processes.
+    pub(super) outbox: Outbox<K, V, S>,
+    /// Bins that are coming from other processes.
+    pub(super) inbox: Inbox<K, S, (Vec<Work<(K, V)>>, Option<Capability<Time>>)>,
+    pub(super) stations: Stations<(K, V)>,
+    pub(super) timers: DueTimers,
     /// Records taken up since the last sample, by bin.
     arrivals: Vec<u32>,
     /// The instance that owns every bin on this worker, if there is just one.
     sole: Option<u32>,
 }
 
-type Arrived<K, V, S> = (Bin<K, S>, Vec<Work<(K, V)>>);
-/// Bins that leave under one right to ship.
-type Leaving<K, V, S> = (Capability<Time>, Vec<Ship<K, V, S>>);
-/// Where bins on their way to other workers are put.
-pub(super) type Shipments<'a, K, V, S> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>;
+/// The timers of all bins that are here.
+#[derive(Default)]
+pub(super) struct DueTimers {
+    /// The next timer of each bin that has one.
+    next: BTreeSet<(Time, BinId)>,
+    /// The right to give out results at the earliest of them.
+    cap: Option<Capability<Time>>,
+    /// Timers that one call of a function asks for.
+    asked: Vec<Time>,
+}
+
+/// Results of timers that were called on the way, by time and instance.
+pub(super) type Called<R> = BTreeMap<(Time, u32), Vec<R>>;
+
+/// Results of an operator.
+type Output<'a, R> = OutputBuilderSession<'a, Time, BatchBuilder<R>>;
 
 impl<K, V, S> Bins<K, V, S>
 where
-    K: ExchangeData + Hash + Eq,
+    K: ExchangeData + Hash + Eq + Clone,
     V: ExchangeData,
     S: ExchangeData + Default,
 {
@@ -88,8 +87,20 @@ where
         let arrivals = vec![0; owners.len()];
         let stations = Stations::new(context, spec);
         let (context, spec) = (context.clone(), spec.clone());
-        let mut bins =
-            Bins { context, spec, owners, states, events: BTreeMap::new(), arrived: BTreeMap::new(), stations, arrivals, sole: None };
+        let mut bins = Bins {
+            context,
+            spec,
+            owners,
+            states,
+            events: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            stations,
+            timers: DueTimers::default(),
+            arrivals,
+            sole: None,
+        };
         bins.find_sole();
         bins
     }
@@ -104,6 +115,9 @@ where
     pub(super) fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command) {
         let at = *cap.time();
         for &(bin, to) in &command.moves {
+            if seeded(Fault::OverlookMove) && self.events.contains_key(&bin) {
+                continue;
+            }
             let from = std::mem::replace(&mut self.owners[bin.0 as usize], to);
             let event = match (self.context.hosts(from), self.context.hosts(to)) {
                 (true, true) => Event::HandOver { at, from, to },
@@ -135,7 +149,7 @@ where
             if self.spec.capacity != Capacity::Cpu {
                 self.arrivals[bin.0 as usize] += 1;
             }
-            if self.events.contains_key(&bin) {
+            if self.events.contains_key(&bin) && !seeded(Fault::DoNotWait) {
                 waiting.entry(bin).or_default().push(record);
             } else {
                 shares.entry(self.owners[bin.0 as usize]).or_default().push(record);
@@ -164,197 +178,106 @@ where
         bin_of(key, self.owners.len() as u32)
     }
 
-    /// Takes state that has come; `cap` gives the right to give out results of an epoch.
-    pub(super) fn receive(&mut self, ship: Ship<K, V, S>, cap: impl Fn(Time) -> Capability<Time>) {
-        let work = |(epoch, records)| Work::new(&Rc::new(Caps { results: cap(epoch), ship: None }), records);
-        self.arrived.insert((ship.bin, ship.at), (ship.state, ship.works.into_iter().map(work).collect()));
-    }
-
-    /// Whether no record waits and no bin is in motion.
+    /// Whether no record waits, no timer is set and no bin is in motion.
     pub(super) fn is_done(&self) -> bool {
-        self.stations.is_empty() && self.events.is_empty()
+        self.stations.is_empty() && self.events.is_empty() && self.timers.next.is_empty() && !self.is_transferring()
     }
 
-    /// Asks to be scheduled when the next work completes or the next sample is due.
+    /// Asks to be scheduled when the next work completes or the next sample is due, at once while state is being sent or taken up.
     pub(super) fn arm(&mut self, activator: &Activator) {
+        if self.is_transferring() {
+            activator.activate();
+        }
         self.stations.arm(activator);
     }
 
-    /// Takes every event that can be taken now.
-    pub(super) fn settle(&mut self, shipments: &mut Shipments<'_, K, V, S>) {
-        while !self.events.is_empty() {
-            let leaving = self.take_in();
-            let carried = if leaving.is_empty() { BTreeSet::new() } else { self.carried() };
-            let stays = |bin: &BinId| matches!(self.events[bin].front(), Some(Event::Depart { .. })) && carried.contains(bin);
-            let leaving: BTreeSet<BinId> = leaving.into_iter().filter(|bin| !stays(bin)).collect();
-            if leaving.is_empty() {
-                break;
+    /// Applies what is complete by now. Results of timers that are called on the way go to `called`.
+    pub(super) fn serve<R: 'static>(&mut self, output: &mut Output<'_, R>, logic: &mut impl Logic<K, V, S, R>, called: &mut Called<R>) {
+        let Bins { states, stations, arrivals, spec, timers, owners, .. } = self;
+        let (bins, counts) = (states.len() as u32, spec.capacity == Capacity::Cpu);
+        stations.serve(output, |caps, epoch, (key, value), results| {
+            let hash = hash_of(&key);
+            let id = bin_of_hash(hash, bins);
+            if counts {
+                arrivals[id.0 as usize] += 1;
             }
-            self.let_go(&leaving, shipments);
-        }
-    }
-
-    /// Takes arrivals and records at the head of each list; gives the bins that are here and have to leave next.
-    fn take_in(&mut self) -> Vec<BinId> {
-        let now = self.context.clock.now();
-        let mut leaving = Vec::new();
-        let mut installed = 0;
-        self.events.retain(|&bin, events| {
-            loop {
-                match events.pop_front() {
-                    None => return false,
-                    Some(Event::Records { instance, work }) => self.stations.station(instance).arrive(work, now),
-                    Some(Event::Arrive { at, to }) => match self.arrived.remove(&(bin, at)) {
-                        Some((state, works)) => {
-                            assert!(self.states[bin.0 as usize].replace(state).is_none(), "{bin} has one owner");
-                            self.stations.station(to).overtake(works.into_iter(), now);
-                            installed += 1;
-                        }
-                        None => {
-                            events.push_front(Event::Arrive { at, to });
-                            return true;
-                        }
-                    },
-                    Some(event) => {
-                        events.push_front(event);
-                        leaving.push(bin);
-                        return true;
+            let bin = states[id.0 as usize].as_mut().expect("records are queued where their bin is");
+            if bin.next_timer() <= epoch && !seeded(Fault::CallLate) {
+                timers.call(bin, (id, owners[id.0 as usize]), epoch, logic, called);
+            }
+            let mut session = Session::new(epoch, results, &mut timers.asked);
+            match bin.get_mut(hash, &key) {
+                Some(state) => {
+                    logic.apply(&key, value, state, &mut session);
+                    if session.forgets() {
+                        bin.remove(hash, &key);
+                    }
+                    timers.set(bin, id, &key, &caps.results);
+                }
+                None => {
+                    let mut fresh = S::default();
+                    logic.apply(&key, value, &mut fresh, &mut session);
+                    let keeps = !session.forgets();
+                    timers.set(bin, id, &key, &caps.results);
+                    if keeps {
+                        bin.insert(hash, key, fresh);
                     }
                 }
             }
         });
-        self.report(installed);
-        leaving
     }
 
-    fn report(&self, installed: usize) {
-        if installed > 0 {
-            // Nobody listens any more at the end of a run.
-            let _ = self.context.acks.send(Ack::Installed(self.spec.id, installed));
-        }
-    }
-
-    /// Bins with records in the queue that came along with their state: these cannot be shipped on, they must be applied first.
-    fn carried(&mut self) -> BTreeSet<BinId> {
-        let bins = self.owners.len() as u32;
-        let works = self.stations.iter_mut().flat_map(|(_, station)| station.queue.iter()).filter(|work| work.caps.ship.is_none());
-        works.flat_map(|work| work.records.as_slice()).map(|(key, _)| bin_of(key, bins)).collect()
-    }
-
-    /// Hands the state of `leaving` bins to their next owners, with what waits for them in the queues.
-    fn let_go(&mut self, leaving: &BTreeSet<BinId>, shipments: &mut Shipments<'_, K, V, S>) {
-        let start = self.context.clock.now();
-        let mut queued = self.take_from_queues(leaving, start);
-        let mut by_time: BTreeMap<Time, Leaving<K, V, S>> = BTreeMap::new();
-        let mut handed_over = 0;
-        let (mut giver, mut latest) = (0, 0);
-        for &bin in leaving {
-            let works = queued.remove(&bin).unwrap_or_default();
-            let waiting = works.iter().map(|work| work.records.len() as u64).sum();
-            let events = self.events.get_mut(&bin).expect("a bin that leaves has events");
-            match events.pop_front() {
-                Some(Event::HandOver { at, from, to }) => {
-                    (giver, latest, handed_over) = (from, at.max(latest), handed_over + 1);
-                    self.moved(from, to, waiting, start);
-                    self.stations.station(to).overtake(works.into_iter(), start);
-                }
-                Some(Event::Depart { at, from, to, cap }) => {
-                    (giver, latest) = (from, at.max(latest));
-                    self.moved(from, to, waiting, start);
-                    let state = self.states[bin.0 as usize].take().expect("a bin that departs is here");
-                    // Epochs in a queue do not decrease except where a bin overtook, so the oldest is searched for.
-                    let oldest = works.iter().min_by_key(|work| work.epoch());
-                    let cap = oldest.map_or(&*cap, |work| work.caps.ship.as_ref().expect("carried records are not shipped")).clone();
-                    let works = works.into_iter().map(|work| (work.epoch(), work.records.collect())).collect();
-                    by_time.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(Ship { bin, at, to, state, works });
-                }
-                _ => unreachable!("only bins about to leave are let go"),
-            }
-        }
-        self.events.retain(|_, events| !events.is_empty());
-        for (cap, ships) in by_time.into_values() {
-            shipments.session(&cap).give_iterator(ships.into_iter());
-        }
-        self.report(handed_over);
-        self.context.recorder.log(Record::Activity(Activity {
-            lane: Lane::Worker(self.context.worker),
-            kind: ActivityKind::Migration,
-            instance: InstanceId::new(self.spec.id, giver),
-            epoch: Epoch(latest),
-            start,
-            end: self.context.clock.now(),
-            records_in: leaving.len() as u64,
-            records_out: 0,
-        }));
-    }
-
-    /// Records that wait for a bin wait at another instance from now on.
-    fn moved(&self, from: u32, to: u32, records: u64, now: Timestamp) {
-        if records > 0 {
-            self.spec.gauges.add(to, records, now);
-            if let Some((start, end)) = self.spec.gauges.remove(from, records, now) {
-                self.context.recorder.log(Record::Backpressure { instance: InstanceId::new(self.spec.id, from), start, end });
-            }
-        }
-    }
-
-    /// Takes the records of `leaving` bins out of the queues of the instances that give them, in order.
-    fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp) -> BTreeMap<BinId, Vec<Work<(K, V)>>> {
-        let mut taken: BTreeMap<BinId, Vec<Work<(K, V)>>> = BTreeMap::new();
-        let bins = self.owners.len() as u32;
-        let mut leaves = vec![false; bins as usize];
-        let mut givers: BTreeSet<u32> = BTreeSet::new();
-        for bin in leaving {
-            leaves[bin.0 as usize] = true;
-            match self.events[bin].front() {
-                Some(Event::Depart { from, .. } | Event::HandOver { from, .. }) => givers.insert(*from),
-                _ => unreachable!("only bins about to leave are let go"),
-            };
-        }
-        for (_, station) in self.stations.iter_mut().filter(|(index, _)| givers.contains(index)) {
-            for work in std::mem::take(&mut station.queue) {
-                let mut stay = Vec::with_capacity(work.records.len());
-                let mut go: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
-                for record in work.records {
-                    let bin = bin_of(&record.0, bins);
-                    if leaves[bin.0 as usize] { go.entry(bin).or_default().push(record) } else { stay.push(record) }
-                }
-                for (bin, records) in go {
-                    taken.entry(bin).or_default().push(Work::new(&work.caps, records));
-                }
-                if !stay.is_empty() {
-                    station.queue.push_back(Work::new(&work.caps, stay));
-                }
-            }
-            station.wake(now);
-        }
-        taken
-    }
-
-    /// Applies what is complete by now.
-    pub(super) fn serve<R: 'static>(
+    /// Calls the timers up to `until` of bins that are at rest, unless something older waits for their instance; `until` is as far as
+    /// the frontiers allow. Then gives out what was `called` on the way.
+    pub(super) fn call_due<R: 'static>(
         &mut self,
-        output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
-        fold: &mut impl FnMut(&K, V, &mut S, &mut Vec<R>),
+        until: Time,
+        output: &mut Output<'_, R>,
+        logic: &mut impl Logic<K, V, S, R>,
+        called: &mut Called<R>,
     ) {
-        let Bins { states, stations, arrivals, spec, .. } = self;
-        let (bins, counts) = (states.len() as u32, spec.capacity == Capacity::Cpu);
-        stations.serve(output, |_, (key, value), results| {
-            let hash = hash_of(&key);
-            let bin = bin_of_hash(hash, bins).0 as usize;
-            if counts {
-                arrivals[bin] += 1;
+        let mut oldest: BTreeMap<u32, Time> = BTreeMap::new();
+        let mut passed = None;
+        // In order of time. Calls may set further timers, always later ones.
+        let after = |passed: Option<(Time, BinId)>| (passed.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        while let Some(&(at, id)) = self.timers.next.range(after(passed)).next() {
+            if at > until {
+                break;
             }
-            let states = states[bin].as_mut().expect("records are queued where their bin is");
-            match states.get_mut(hash, &key) {
-                Some(state) => fold(&key, value, state, results),
-                None => {
-                    let mut fresh = S::default();
-                    fold(&key, value, &mut fresh, results);
-                    states.insert(hash, key, fresh);
-                }
+            passed = Some((at, id));
+            let owner = self.owners[id.0 as usize];
+            let stations = &mut self.stations;
+            if self.events.contains_key(&id)
+                || !seeded(Fault::CallEarly) && at > *oldest.entry(owner).or_insert_with(|| stations.oldest(owner))
+            {
+                continue;
             }
-        });
+            let start = self.context.clock.now();
+            let bin = self.states[id.0 as usize].as_mut().expect("timers are known of bins that are here");
+            self.timers.call(bin, (id, owner), at, logic, called);
+            let results = called.remove(&(at, owner)).unwrap_or_default();
+            self.give(at, owner, start, results, output);
+        }
+        let now = self.context.clock.now();
+        for ((at, owner), results) in std::mem::take(called) {
+            self.give(at, owner, now, results, output);
+        }
+        self.timers.downgrade();
+    }
+
+    /// Gives out the results of timers.
+    fn give<R: 'static>(&mut self, at: Time, owner: u32, start: Timestamp, results: Vec<R>, output: &mut Output<'_, R>) {
+        let instance = InstanceId::new(self.spec.id, owner);
+        let lane = self.context.lane(instance, self.spec.capacity);
+        // A limited instance's time is imposed, and calls take none of it.
+        let end = if lane == Lane::Instance(instance) { start } else { self.context.clock.now() };
+        let (kind, epoch, records_out) = (self.spec.work, Epoch(at), results.len() as u64);
+        self.context.recorder.log(Record::Activity(Activity { lane, kind, instance, epoch, start, end, records_in: 0, records_out }));
+        if !results.is_empty() {
+            let cap = self.timers.cap.as_ref().expect("there is a right to answer timers");
+            let cap = if seeded(Fault::AnswerEarly) { cap.clone() } else { cap.delayed(&at) };
+            output.session_with_builder(&cap).give_container(&mut Batch::new(lane, results));
+        }
     }
 
     /// Records queues and bins when a sample is due.
@@ -371,10 +294,10 @@ where
                 *arrivals = 0;
                 continue;
             }
-            let keys = self.states[bin].as_ref().map_or(0, |state| state.keys() as u64);
+            let (keys, bytes) = self.states[bin].as_ref().map_or((0, 0), |state| (state.keys() as u64, state.bytes()));
             let arrivals = u64::from(std::mem::take(arrivals));
             let useful = std::time::Duration::ZERO;
-            loads.entry(self.owners[bin]).or_default().push(BinLoad { bin: BinId(bin as u32), arrivals, useful, keys });
+            loads.entry(self.owners[bin]).or_default().push(BinLoad { bin: BinId(bin as u32), arrivals, useful, keys, bytes });
         }
         for (instance, mut loads) in loads {
             let station = self.stations.station(instance);
@@ -384,6 +307,120 @@ where
                 load.useful = useful.mul_f64(load.arrivals as f64 / processed as f64);
             }
             self.context.recorder.log(Record::Bins { instance: InstanceId::new(self.spec.id, instance), at, loads });
+        }
+    }
+}
+
+impl DueTimers {
+    /// Sets the timers that the last call asked for, about `key`; `cap` is the right to answer it.
+    #[inline]
+    fn set<K: Hash + Eq + Clone, S>(&mut self, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: &Capability<Time>) {
+        if !self.asked.is_empty() {
+            self.set_asked(bin, id, key, Some(cap));
+        }
+    }
+
+    #[cold]
+    fn set_asked<K: Hash + Eq + Clone, S>(&mut self, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: Option<&Capability<Time>>) {
+        let before = bin.next_timer();
+        for at in self.asked.drain(..) {
+            bin.set_timer(at, key.clone());
+        }
+        let next = bin.next_timer();
+        if let Some(cap) = cap
+            && self.cap.as_ref().is_none_or(|held| *held.time() > next)
+        {
+            self.cap = Some(cap.delayed(&next));
+        }
+        self.moved(id, before, next);
+    }
+
+    /// Calls the timers of a bin and its owner up to `until`.
+    fn call<K, V, S, R>(
+        &mut self,
+        bin: &mut Bin<K, S>,
+        (id, owner): (BinId, u32),
+        until: Time,
+        logic: &mut impl Logic<K, V, S, R>,
+        called: &mut Called<R>,
+    ) where
+        K: Hash + Eq + Clone,
+        S: Default,
+    {
+        while bin.next_timer() <= until {
+            let before = bin.next_timer();
+            let (at, keys) = bin.take_timer().expect("there is a timer");
+            self.moved(id, before, bin.next_timer());
+            let results = called.entry((at, owner)).or_default();
+            for key in keys {
+                let hash = hash_of(&key);
+                let mut session = Session::new(at, results, &mut self.asked);
+                match bin.get_mut(hash, &key) {
+                    Some(state) => {
+                        logic.call(&key, state, &mut session);
+                        if session.forgets() {
+                            bin.remove(hash, &key);
+                        }
+                        self.set_asked(bin, id, &key, None);
+                    }
+                    None => {
+                        let mut fresh = S::default();
+                        logic.call(&key, &mut fresh, &mut session);
+                        let keeps = !session.forgets();
+                        self.set_asked(bin, id, &key, None);
+                        if keeps {
+                            bin.insert(hash, key, fresh);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A bin's next timer is another one now.
+    fn moved(&mut self, id: BinId, before: Time, next: Time) {
+        if before != next {
+            self.next.remove(&(before, id));
+            if next < Time::MAX {
+                self.next.insert((next, id));
+            }
+        }
+    }
+
+    /// A bin has come, with the right to answer its timers if it has any.
+    pub(super) fn come<K: Hash + Eq, S>(&mut self, id: BinId, bin: &Bin<K, S>, cap: Option<Capability<Time>>) {
+        self.moved(id, Time::MAX, bin.next_timer());
+        if let Some(cap) = cap
+            && self.cap.as_ref().is_none_or(|held| held.time() > cap.time())
+        {
+            self.cap = Some(cap);
+        }
+    }
+
+    /// A bin leaves; its timers before `until` are called first, because nothing is left that could come before them.
+    pub(super) fn leave<K, V, S, R>(
+        &mut self,
+        id: BinId,
+        bin: &mut Bin<K, S>,
+        owner: u32,
+        until: Time,
+        logic: &mut impl Logic<K, V, S, R>,
+        called: &mut Called<R>,
+    ) where
+        K: Hash + Eq + Clone,
+        S: Default,
+    {
+        if let Some(last) = until.checked_sub(1) {
+            self.call(bin, (id, owner), last, logic, called);
+        }
+        self.moved(id, bin.next_timer(), Time::MAX);
+    }
+
+    /// Keeps no more rights than the timers need.
+    fn downgrade(&mut self) {
+        match self.next.first() {
+            None => self.cap = None,
+            Some((next, _)) => self.cap.as_mut().expect("there is a right to answer timers").downgrade(next),
         }
     }
 }

@@ -20,6 +20,13 @@ pub struct Command {
     pub moves: Vec<(BinId, u32)>,
 }
 
+impl Command {
+    /// A command that changes nothing about `operator` yet.
+    pub fn new(operator: OperatorId) -> Command {
+        Command { operator, parallelism: None, moves: Vec::new() }
+    }
+}
+
 /// Commands, the same on every worker.
 pub type ControlStream<'s> = StreamVec<'s, Time, Command>;
 
@@ -36,12 +43,12 @@ pub enum Ack {
 pub fn commands_of(step: &Step) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for (&operator, &instances) in &step.parallelism {
-        commands.push(Command { operator, parallelism: Some(instances), moves: Vec::new() });
+        commands.push(Command { parallelism: Some(instances), ..Command::new(operator) });
     }
     for one in &step.moves {
         match commands.iter_mut().find(|command| command.operator == one.operator) {
             Some(command) => command.moves.push((one.bin, one.to)),
-            None => commands.push(Command { operator: one.operator, parallelism: None, moves: vec![(one.bin, one.to)] }),
+            None => commands.push(Command { moves: vec![(one.bin, one.to)], ..Command::new(one.operator) }),
         }
     }
     commands

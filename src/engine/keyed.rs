@@ -1,4 +1,5 @@
-//! An elastic operator with state by key: bins of state move between its instances while it runs.
+//! The elastic operator with state by key: bins of state move between its instances while it runs. What it does with a record is
+//! a [`Logic`]; the forms that users see are in `unary.rs`, `binary.rs`, `window.rs` and `state_machine.rs`.
 //!
 //! The contract, for every bin: its records are applied in the order of their epochs, each at exactly one instance, the same
 //! as in a run without migration (after `papers/megaphone-vldb19.md#correctness`). Why it holds:
@@ -9,6 +10,8 @@
 //!    applied or in the queue, and what is in the queue departs with the state.
 //! 3. *Nothing overtakes.* At the new owner, records of a bin whose state has not arrived wait in that bin's list of events,
 //!    in time order; what came along with the state goes first. Records of all other bins go on.
+//!
+//! 4. *Timers keep their place.* They are part of the bin, and are called between the records of their key (`bins.rs`).
 //!
 //! A bin that moves on before it has arrived has several events in its list, and they are taken strictly in order.
 
@@ -23,162 +26,116 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
+use timely::progress::frontier::MutableAntichain;
 
 use super::batch::{BatchBuilder, BatchStream, ByHeader};
 use super::bin::bin_of;
-use super::bins::{Bins, Ship};
+use super::bins::{Bins, Called};
+use super::fault::{Fault, seeded};
 use super::router::{Origin, Partition, route};
 use super::serve::Caps;
+use super::session::Logic;
+use super::transfer::Ship;
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
 use crate::migration::Assignment;
 use crate::time::Timestamp;
 
-/// Elastic operators with state by key, on a stream of batches of (key, value).
-pub trait ElasticKeyed<'s, K, V> {
-    /// Applies `fold` to each record with the state of its key, on the instances of `first` at first.
-    ///
-    /// `fold` sees the key, the value, the key's state (the default when the key is new) and where results go; never a bin.
-    /// It must be a deterministic function of these.
-    ///
-    /// A count that moves from one instance to another at time 1 and goes on where it was:
-    ///
-    /// ```
-    /// use std::sync::mpsc::channel;
-    ///
-    /// use thalweg::dataflow::Capacity;
-    /// use thalweg::engine::{Command, Context, DrainToSink, ElasticKeyed, IntoBatches, OperatorSpec, bin_of};
-    /// use thalweg::id::OperatorId;
-    /// use thalweg::migration::Assignment;
-    /// use timely::dataflow::InputHandleVec;
-    ///
-    /// let (sink, counts) = channel();
-    /// timely::execute_directly(move |worker| {
-    ///     let (context, count) = (Context::alone(), OperatorSpec::new(OperatorId(1), "Count", Capacity::Cpu, 2));
-    ///     let (mut words, mut control) = (InputHandleVec::new(), InputHandleVec::new());
-    ///     worker.dataflow(|scope| {
-    ///         let commands = control.to_stream(scope);
-    ///         let words = words.to_stream(scope).into_batches();
-    ///         words
-    ///             .elastic_keyed(commands, &context, &count, &Assignment::even(16, 1), |word: &String, (), count: &mut u64, counts| {
-    ///                 *count += 1;
-    ///                 counts.push((word.clone(), *count));
-    ///             })
-    ///             .drain_to_sink(&context, OperatorId(2), move |epoch, counts| sink.send((epoch.0, counts)).unwrap());
-    ///     });
-    ///     words.send(("amor".to_owned(), ()));
-    ///     control.advance_to(1);
-    ///     // From time 1 on the bin belongs to instance 1.
-    ///     control.send(Command { operator: OperatorId(1), parallelism: None, moves: vec![(bin_of(&"amor", 16), 1)] });
-    ///     words.advance_to(1);
-    ///     words.send(("amor".to_owned(), ()));
-    /// });
-    /// let amor = |count| vec![("amor".to_owned(), count)];
-    /// assert_eq!(counts.iter().collect::<Vec<_>>(), [(0, amor(1)), (1, amor(2))]);
-    /// ```
-    fn elastic_keyed<S, R, F>(
-        self,
-        control: ControlStream<'s>,
-        context: &Context,
-        spec: &OperatorSpec,
-        first: &Assignment,
-        fold: F,
-    ) -> BatchStream<'s, R>
-    where
-        S: ExchangeData + Default,
-        R: ExchangeData,
-        F: FnMut(&K, V, &mut S, &mut Vec<R>) + 'static;
-}
-
-impl<'s, K, V> ElasticKeyed<'s, K, V> for BatchStream<'s, (K, V)>
+/// Puts the operator of `spec` behind `data`, with its bins at the instances of `first`.
+pub(super) fn keyed<'s, K, V, S, R, L>(
+    data: BatchStream<'s, (K, V)>,
+    control: ControlStream<'s>,
+    context: &Context,
+    spec: &OperatorSpec,
+    first: &Assignment,
+    mut logic: L,
+) -> BatchStream<'s, R>
 where
-    K: ExchangeData + Hash + Eq,
+    K: ExchangeData + Hash + Eq + Clone,
     V: ExchangeData,
+    S: ExchangeData + Default,
+    R: ExchangeData,
+    L: Logic<K, V, S, R>,
 {
-    fn elastic_keyed<S, R, F>(
-        self,
-        control: ControlStream<'s>,
-        context: &Context,
-        spec: &OperatorSpec,
-        first: &Assignment,
-        mut fold: F,
-    ) -> BatchStream<'s, R>
-    where
-        S: ExchangeData + Default,
-        R: ExchangeData,
-        F: FnMut(&K, V, &mut S, &mut Vec<R>) + 'static,
-    {
-        let scope = self.scope();
-        let by_owner = ByOwner { context: context.clone(), spec: spec.clone() };
-        let routed = route(self, control.clone(), context, spec, Owners::new(first.owners().to_vec()), by_owner);
-        let (loop_end, loop_stream) = scope.feedback::<Vec<Ship<K, V, S>>>(Default::default());
+    let scope = data.scope();
+    let by_owner = ByOwner { context: context.clone(), spec: spec.clone() };
+    let routed = route(data, control.clone(), context, spec, Owners::new(first.owners().to_vec()), by_owner);
+    let (loop_end, loop_stream) = scope.feedback::<Vec<Ship<K, V, S>>>(Default::default());
 
-        let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
-        let activator = scope.activator_for(builder.operator_info().address);
-        let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
-        let mut control = builder.new_input(control, Pipeline);
-        let mut state = builder.new_input(loop_stream, Exchange::new(|ship: &Ship<K, V, S>| u64::from(ship.to)));
-        let same = || Antichain::from_elem(Default::default());
-        // Results depend on every input. Shipments depend on data and control only, so the loop closes no cycle and a step of a
-        // migration needs no round of progress beyond the one that completes the data before it.
-        let (output, results) = builder.new_output_connection::<Batch<R>, _>([(0, same()), (1, same()), (2, same())]);
-        let (shipments, shipped) = builder.new_output_connection::<Vec<Ship<K, V, S>>, _>([(0, same()), (1, same())]);
-        let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
-        let mut shipments = OutputBuilder::<Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>::from(shipments);
-        let mut bins: Bins<K, V, S> = Bins::new(context, spec, first);
-        let id = spec.id;
-        builder.build(move |_| {
-            let mut commands: ByTime<Capability<Time>, Command> = BTreeMap::new();
-            let mut early: ByTime<Caps, (Origin, Vec<(K, V)>)> = BTreeMap::new();
-            move |frontiers| {
-                let (data_frontier, control_frontier) = (&frontiers[0], &frontiers[1]);
-                control.for_each(|cap, sent| {
-                    let mine: Vec<_> = sent.drain(..).filter(|command| command.operator == id).collect();
-                    let cap = cap.retain_least(1).expect("commands have a time");
-                    if !mine.is_empty() {
-                        commands.entry(*cap.time()).or_insert_with(|| (Rc::new(cap), Vec::new())).1.extend(mine);
-                    }
-                });
-                data.for_each(|cap, batch| {
-                    let results = cap.retain_least(0).expect("records have a time");
-                    let caps = |results| Rc::new(Caps { results, ship: cap.retain_least(1) });
-                    let entry = early.entry(*results.time()).or_insert_with(|| (caps(results), Vec::new()));
-                    entry.1.push((Origin::of(batch), std::mem::take(&mut batch.records)));
-                });
-                state.for_each(|cap, ships| {
-                    ships.drain(..).for_each(|ship| bins.receive(ship, |epoch| cap.delayed(&epoch, 0)));
-                });
-                // Commands and records in the order of their times, as far as the frontiers allow; see the top of the file.
-                loop {
-                    let time = match (commands.keys().next(), early.keys().next()) {
-                        (None, None) => break,
-                        (Some(&time), None) | (None, Some(&time)) => time,
-                        (Some(&command), Some(&records)) => command.min(records),
-                    };
-                    if control_frontier.less_equal(&time) || data_frontier.less_than(&time) {
-                        break;
-                    }
-                    if let Some((cap, commands)) = commands.remove(&time) {
-                        commands.iter().for_each(|command| bins.command(&cap, command));
-                    }
-                    // Everything older has arrived. More records of the same epoch may follow; their order does not matter.
-                    if let Some((caps, batches)) = early.remove(&time) {
-                        batches.into_iter().for_each(|(origin, records)| bins.arrive(&caps, origin, records));
-                    }
+    let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
+    let activator = scope.activator_for(builder.operator_info().address);
+    let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
+    let mut control = builder.new_input(control, Pipeline);
+    let mut state = builder.new_input(loop_stream, Exchange::new(|ship: &Ship<K, V, S>| u64::from(ship.to)));
+    let same = || Antichain::from_elem(Default::default());
+    // Results depend on every input. Shipments depend on data and control only, so the loop closes no cycle and a step of a
+    // migration needs no round of progress beyond the one that completes the data before it.
+    let (output, results) = builder.new_output_connection::<Batch<R>, _>([(0, same()), (1, same()), (2, same())]);
+    let (shipments, shipped) = builder.new_output_connection::<Vec<Ship<K, V, S>>, _>([(0, same()), (1, same())]);
+    let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
+    let mut shipments = OutputBuilder::<Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>::from(shipments);
+    let mut bins: Bins<K, V, S> = Bins::new(context, spec, first);
+    let id = spec.id;
+    builder.build(move |_| {
+        let mut commands: ByTime<Capability<Time>, Command> = BTreeMap::new();
+        let mut early: ByTime<Caps, (Origin, Vec<(K, V)>)> = BTreeMap::new();
+        let mut called: Called<R> = BTreeMap::new();
+        move |frontiers| {
+            let (data_frontier, control_frontier) = (&frontiers[0], &frontiers[1]);
+            control.for_each(|cap, sent| {
+                let mine: Vec<_> = sent.drain(..).filter(|command| command.operator == id).collect();
+                let cap = cap.retain_least(1).expect("commands have a time");
+                if !mine.is_empty() {
+                    commands.entry(*cap.time()).or_insert_with(|| (Rc::new(cap), Vec::new())).1.extend(mine);
                 }
-                let mut shipments = shipments.activate();
-                bins.settle(&mut shipments);
-                bins.serve(&mut output.activate(), &mut fold);
-                // Records that came along with a bin may just have been applied, which frees the bin to move on.
-                bins.settle(&mut shipments);
-                bins.sample();
-                if !data_frontier.is_empty() || !bins.is_done() {
-                    bins.arm(&activator);
+            });
+            data.for_each(|cap, batch| {
+                let results = cap.retain_least(0).expect("records have a time");
+                let caps = |results| Rc::new(Caps { results, ship: cap.retain_least(1) });
+                let entry = early.entry(*results.time()).or_insert_with(|| (caps(results), Vec::new()));
+                entry.1.push((Origin::of(batch), std::mem::take(&mut batch.records)));
+            });
+            state.for_each(|cap, ships| {
+                ships.drain(..).for_each(|ship| bins.receive(ship, |epoch| cap.delayed(&epoch, 0)));
+            });
+            // Commands and records in the order of their times, as far as the frontiers allow; see the top of the file.
+            loop {
+                let time = match (commands.keys().next(), early.keys().next()) {
+                    (None, None) => break,
+                    (Some(&time), None) | (None, Some(&time)) => time,
+                    (Some(&command), Some(&records)) => command.min(records),
+                };
+                if control_frontier.less_equal(&time) || data_frontier.less_than(&time) && !seeded(Fault::LeaveEarly) {
+                    break;
+                }
+                if let Some((cap, commands)) = commands.remove(&time) {
+                    commands.iter().for_each(|command| bins.command(&cap, command));
+                }
+                // Everything older has arrived. More records of the same epoch may follow; their order does not matter.
+                if let Some((caps, batches)) = early.remove(&time) {
+                    batches.into_iter().for_each(|(origin, records)| bins.arrive(&caps, origin, records));
                 }
             }
-        });
-        shipped.connect_loop(loop_end);
-        results
-    }
+            let (mut shipments, mut output) = (shipments.activate(), output.activate());
+            bins.transfer(&mut shipments);
+            bins.settle(&mut shipments, &mut logic, &mut called);
+            bins.serve(&mut output, &mut logic, &mut called);
+            // Records that came along with a bin may just have been applied, which frees the bin to move on.
+            bins.settle(&mut shipments, &mut logic, &mut called);
+            // Timers are due like commands: once everything older has arrived and no command of that time can still come.
+            let until = |frontier: &MutableAntichain<Time>| frontier.frontier().first().copied();
+            let data_until = until(data_frontier).unwrap_or(Time::MAX);
+            let control_until = until(control_frontier).map_or(Some(Time::MAX), |time| time.checked_sub(1));
+            if let Some(control_until) = control_until {
+                bins.call_due(data_until.min(control_until), &mut output, &mut logic, &mut called);
+            }
+            bins.sample();
+            if !data_frontier.is_empty() || !bins.is_done() {
+                bins.arm(&activator);
+            }
+        }
+    });
+    shipped.connect_loop(loop_end);
+    results
 }
 
 /// What came with a time, by that time, with the right to answer in it.

@@ -125,15 +125,21 @@ impl<D> Stations<D> {
         self.stations.iter_mut().map(|(&index, station)| (index, station))
     }
 
+    /// The oldest epoch that waits for instance `index`; far beyond all epochs if nothing does.
+    pub(super) fn oldest(&self, index: u32) -> Time {
+        let queue = self.stations.get(&index).map(|station| &station.queue);
+        queue.into_iter().flatten().map(Work::epoch).min().unwrap_or(Time::MAX)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.stations.values().all(|station| station.queue.is_empty())
     }
 
-    /// Works off what is complete by now; `apply` turns one record of an epoch into results.
+    /// Works off what is complete by now; `apply` turns one record, with its rights and its epoch, into results.
     pub(super) fn serve<R: 'static>(
         &mut self,
         output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
-        mut apply: impl FnMut(Time, D, &mut Vec<R>),
+        mut apply: impl FnMut(&Caps, Time, D, &mut Vec<R>),
     ) {
         let Stations { context, spec, stations, .. } = self;
         let mut now = context.clock.now();
@@ -149,7 +155,7 @@ impl<D> Stations<D> {
                 }
                 let mut results = Vec::with_capacity(count);
                 for record in work.records.by_ref().take(count) {
-                    apply(epoch, record, &mut results);
+                    apply(&work.caps, epoch, record, &mut results);
                 }
                 let (start, end) = match &mut station.pace {
                     None => (now, context.clock.now()),

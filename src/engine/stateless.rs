@@ -86,7 +86,7 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
                     let records = std::mem::take(&mut batch.records);
                     stations.station(batch.to).arrive(Work::new(&caps, records), now);
                 });
-                stations.serve(&mut output.activate(), |_, record, results| apply(record, results));
+                stations.serve(&mut output.activate(), |_, _, record, results| apply(record, results));
                 stations.sample();
                 if !frontiers[0].is_empty() || !stations.is_empty() {
                     stations.arm(&activator);

@@ -4,6 +4,7 @@
 //! alone, never from a running host, so that everything printed can be made again from what was recorded.
 
 pub mod analysed;
+mod carrying_out;
 pub mod definition;
 pub mod environment;
 pub mod expectation;

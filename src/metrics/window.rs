@@ -79,10 +79,11 @@ impl WindowMetrics {
                         arrivals: 0,
                         useful: Duration::ZERO,
                         keys: 0,
+                        bytes: 0,
                     });
                     sum.arrivals += load.arrivals;
                     sum.useful += load.useful;
-                    sum.keys = load.keys;
+                    (sum.keys, sum.bytes) = (load.keys, load.bytes);
                 }
             }
             Record::Source { source, at, due, emitted } => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::BinMove;
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::id::{BinId, OperatorId};
 
@@ -49,6 +50,24 @@ impl Assignment {
     /// Owners by bin.
     pub fn owners(&self) -> &[u32] {
         &self.owners
+    }
+
+    /// One more than the highest instance that owns a bin.
+    pub fn instances(&self) -> u32 {
+        self.owners.iter().max().map_or(0, |owner| owner + 1)
+    }
+
+    /// The assignment once `moves` are carried out.
+    ///
+    /// # Panics
+    /// If a bin is not where its move begins.
+    pub fn after<'a>(&self, moves: impl IntoIterator<Item = &'a BinMove>) -> Assignment {
+        let mut owners = self.owners.clone();
+        for one in moves {
+            let owner = std::mem::replace(&mut owners[one.bin.0 as usize], one.to);
+            assert_eq!(owner, one.from, "{} moves from its owner", one.bin);
+        }
+        Assignment { owners }
     }
 
     /// Bins with another owner in `after`, as (bin, new owner), by bin.

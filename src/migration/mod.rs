@@ -4,6 +4,7 @@
 mod assignment;
 mod balance;
 mod goal;
+mod hot;
 mod matching;
 mod measures;
 mod pacing;
@@ -14,6 +15,7 @@ mod strategy;
 pub use assignment::{Assignment, Assignments};
 pub use balance::rebalance;
 pub use goal::{Goal, GoalError};
+pub use hot::{HotBin, Remedy, hot_bins};
 pub use measures::{BinMeasure, Measures};
 pub use pacing::{Choice, Latest, Overlap, Pacer, Report};
 pub use schedule::{BinMove, Schedule, Step};

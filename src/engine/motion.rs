@@ -1,0 +1,278 @@
+//! Bins in motion: what has to happen to each before its next records may be queued, and how it happens.
+//!
+//! A bin in motion has a list of events that is taken strictly in order, however many moves overtake each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
+use std::rc::Rc;
+
+use timely::ExchangeData;
+use timely::dataflow::operators::Capability;
+
+use super::bin::{Bin, bin_of};
+use super::bins::{Bins, Called};
+use super::fault::{Fault, seeded};
+use super::serve::{Caps, Work};
+use super::session::Logic;
+use super::timers::Timers;
+use super::transfer::{Cargo, Ship, Shipments, Waiting};
+use super::{Ack, Time};
+use crate::activity::{Activity, ActivityKind, Lane, Record};
+use crate::id::{BinId, InstanceId};
+use crate::time::{Epoch, Timestamp};
+
+/// What has to happen to a bin before its next records may be queued.
+pub(super) enum Event<K, V> {
+    /// Its state comes from another worker.
+    Arrive { at: Time, to: u32 },
+    /// Its state goes to another worker.
+    Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
+    /// Its state stays on this worker but belongs to another instance.
+    HandOver { at: Time, from: u32, to: u32 },
+    /// These records come next.
+    Records { instance: u32, work: Work<(K, V)> },
+}
+
+/// A bin that has come, the records that came with it, and the right to answer its timers if it has any.
+pub(super) type Arrived<K, V, S> = (Bin<K, S>, Vec<Work<(K, V)>>, Option<Capability<Time>>);
+/// Bins that leave for workers of this process under one right to ship.
+type Leaving<K, V, S> = (Capability<Time>, Vec<Ship<K, V, S>>);
+
+impl<K, V, S> Bins<K, V, S>
+where
+    K: ExchangeData + Hash + Eq + Clone,
+    V: ExchangeData,
+    S: ExchangeData + Default,
+{
+    /// Takes state that has come; `cap` gives the right to give out results of an epoch.
+    pub(super) fn receive(&mut self, ship: Ship<K, V, S>, cap: impl Fn(Time) -> Capability<Time>) {
+        let works = |waiting: Waiting<K, V>| {
+            let work = |(epoch, records)| Work::new(&Rc::new(Caps { results: cap(epoch), ship: None }), records);
+            waiting.into_iter().map(work).collect()
+        };
+        let right = |next: Time| (next < Time::MAX).then(|| cap(next));
+        let Ship { bin, at, cargo, .. } = ship;
+        match cargo {
+            Cargo::Whole(state, waiting) => {
+                let right = right(state.next_timer());
+                self.arrived.insert((bin, at), (state, works(waiting), right));
+            }
+            Cargo::Part(keys, entries) => self.inbox.part((bin, at), keys, entries, cap(at)),
+            Cargo::Last(timers, waiting) => {
+                let right = right(timers.next());
+                let along = (works(waiting), right);
+                self.inbox.last((bin, at), timers, along, cap(at));
+            }
+        }
+    }
+
+    /// Whether state is being sent to other processes or put together from parts.
+    pub(super) fn is_transferring(&self) -> bool {
+        !self.outbox.is_empty() || !self.inbox.is_empty()
+    }
+
+    /// Sends and takes up a part or two of what travels between processes.
+    pub(super) fn transfer(&mut self, shipments: &mut Shipments<'_, K, V, S>) {
+        if !self.is_transferring() {
+            return;
+        }
+        let arrived = &mut self.arrived;
+        let start = self.context.clock.now();
+        self.inbox.take_up(|from, bin, (works, right)| {
+            arrived.insert(from, (bin, works, right));
+        });
+        let between = self.context.clock.now();
+        self.outbox.send(shipments);
+        let end = self.context.clock.now();
+        for (kind, start, end) in [(ActivityKind::Deserialization, start, between), (ActivityKind::Serialization, between, end)] {
+            let (lane, instance) = (Lane::Worker(self.context.worker), InstanceId::new(self.spec.id, self.context.worker.0));
+            let epoch = Epoch::UNKNOWN;
+            self.context.recorder.log(Record::Activity(Activity {
+                lane,
+                kind,
+                instance,
+                epoch,
+                start,
+                end,
+                records_in: 0,
+                records_out: 0,
+            }));
+        }
+    }
+
+    /// Takes every event that can be taken now.
+    pub(super) fn settle<R>(&mut self, shipments: &mut Shipments<'_, K, V, S>, logic: &mut impl Logic<K, V, S, R>, called: &mut Called<R>) {
+        while !self.events.is_empty() {
+            let leaving = self.take_in();
+            let carried = if leaving.is_empty() { BTreeSet::new() } else { self.carried() };
+            let stays = |bin: &BinId| matches!(self.events[bin].front(), Some(Event::Depart { .. })) && carried.contains(bin);
+            let leaving: BTreeSet<BinId> = leaving.into_iter().filter(|bin| !stays(bin)).collect();
+            if leaving.is_empty() {
+                break;
+            }
+            self.let_go(&leaving, shipments, logic, called);
+        }
+    }
+
+    /// Takes arrivals and records at the head of each list; gives the bins that are here and have to leave next.
+    fn take_in(&mut self) -> Vec<BinId> {
+        let now = self.context.clock.now();
+        let mut leaving = Vec::new();
+        let mut installed = 0;
+        self.events.retain(|&bin, events| {
+            loop {
+                match events.pop_front() {
+                    None => return false,
+                    Some(Event::Records { instance, work }) => self.stations.station(instance).arrive(work, now),
+                    Some(Event::Arrive { at, to }) => match self.arrived.remove(&(bin, at)) {
+                        Some((state, works, right)) => {
+                            self.timers.come(bin, &state, right);
+                            assert!(self.states[bin.0 as usize].replace(state).is_none(), "{bin} has one owner");
+                            if seeded(Fault::ArriveLast) {
+                                works.into_iter().for_each(|work| self.stations.station(to).arrive(work, now));
+                            } else {
+                                self.stations.station(to).overtake(works.into_iter(), now);
+                            }
+                            installed += 1 + usize::from(seeded(Fault::ReportTwice));
+                        }
+                        None => {
+                            events.push_front(Event::Arrive { at, to });
+                            return true;
+                        }
+                    },
+                    Some(event) => {
+                        events.push_front(event);
+                        leaving.push(bin);
+                        return true;
+                    }
+                }
+            }
+        });
+        self.report(installed);
+        leaving
+    }
+
+    fn report(&self, installed: usize) {
+        if installed > 0 {
+            // Nobody listens any more at the end of a run.
+            let _ = self.context.acks.send(Ack::Installed(self.spec.id, installed));
+        }
+    }
+
+    /// Bins with records in the queue that came along with their state: these cannot be shipped on, they must be applied first.
+    fn carried(&mut self) -> BTreeSet<BinId> {
+        let bins = self.owners.len() as u32;
+        let works = self.stations.iter_mut().flat_map(|(_, station)| station.queue.iter()).filter(|work| work.caps.ship.is_none());
+        works.flat_map(|work| work.records.as_slice()).map(|(key, _)| bin_of(key, bins)).collect()
+    }
+
+    /// Hands the state of `leaving` bins to their next owners, with what waits for them in the queues.
+    fn let_go<R>(
+        &mut self,
+        leaving: &BTreeSet<BinId>,
+        shipments: &mut Shipments<'_, K, V, S>,
+        logic: &mut impl Logic<K, V, S, R>,
+        called: &mut Called<R>,
+    ) {
+        let start = self.context.clock.now();
+        let mut queued = self.take_from_queues(leaving, start);
+        let mut by_time: BTreeMap<Time, Leaving<K, V, S>> = BTreeMap::new();
+        let mut handed_over = 0;
+        let (mut giver, mut latest) = (0, 0);
+        for &bin in leaving {
+            let works = queued.remove(&bin).filter(|_| !seeded(Fault::DropQueue)).unwrap_or_default();
+            let waiting = works.iter().map(|work| work.records.len() as u64).sum();
+            let events = self.events.get_mut(&bin).expect("a bin that leaves has events");
+            match events.pop_front() {
+                Some(Event::HandOver { at, from, to }) => {
+                    (giver, latest, handed_over) = (from, at.max(latest), handed_over + 1);
+                    self.moved(from, to, waiting, start);
+                    self.stations.station(to).overtake(works.into_iter(), start);
+                }
+                Some(Event::Depart { at, from, to, cap }) => {
+                    (giver, latest) = (from, at.max(latest));
+                    self.moved(from, to, waiting, start);
+                    let mut state = self.states[bin.0 as usize].take().expect("a bin that departs is here");
+                    if seeded(Fault::DropBin) {
+                        state = Bin::default();
+                    }
+                    if seeded(Fault::ForgetTimers) {
+                        state.put_timers(Timers::default());
+                    }
+                    // Epochs in a queue do not decrease except where a bin overtook, so the oldest is searched for.
+                    let oldest = works.iter().min_by_key(|work| work.epoch());
+                    let cap = oldest.map_or(&*cap, |work| work.caps.ship.as_ref().expect("carried records are not shipped")).clone();
+                    // Timers from the right's time on travel with the bin.
+                    self.timers.leave(bin, &mut state, from, *cap.time(), logic, called);
+                    let works = works.into_iter().map(|work| (work.epoch(), work.records.collect())).collect();
+                    if self.context.is_near(to) {
+                        let ship = Ship { bin, at, to, cargo: Cargo::Whole(state, works) };
+                        by_time.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(ship);
+                    } else {
+                        self.outbox.put((bin, at, to), state, works, cap, self.spec.part_bytes);
+                    }
+                }
+                _ => unreachable!("only bins about to leave are let go"),
+            }
+        }
+        self.events.retain(|_, events| !events.is_empty());
+        for (cap, ships) in by_time.into_values() {
+            shipments.session(&cap).give_iterator(ships.into_iter());
+        }
+        self.report(handed_over);
+        self.context.recorder.log(Record::Activity(Activity {
+            lane: Lane::Worker(self.context.worker),
+            kind: ActivityKind::Migration,
+            instance: InstanceId::new(self.spec.id, giver),
+            epoch: Epoch(latest),
+            start,
+            end: self.context.clock.now(),
+            records_in: leaving.len() as u64,
+            records_out: 0,
+        }));
+    }
+
+    /// Records that wait for a bin wait at another instance from now on.
+    fn moved(&self, from: u32, to: u32, records: u64, now: Timestamp) {
+        if records > 0 {
+            self.spec.gauges.add(if seeded(Fault::CountAtOld) { from } else { to }, records, now);
+            if let Some((start, end)) = self.spec.gauges.remove(from, records, now) {
+                self.context.recorder.log(Record::Backpressure { instance: InstanceId::new(self.spec.id, from), start, end });
+            }
+        }
+    }
+
+    /// Takes the records of `leaving` bins out of the queues of the instances that give them, in order.
+    fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp) -> BTreeMap<BinId, Vec<Work<(K, V)>>> {
+        let mut taken: BTreeMap<BinId, Vec<Work<(K, V)>>> = BTreeMap::new();
+        let bins = self.owners.len() as u32;
+        let mut leaves = vec![false; bins as usize];
+        let mut givers: BTreeSet<u32> = BTreeSet::new();
+        for bin in leaving {
+            leaves[bin.0 as usize] = true;
+            match self.events[bin].front() {
+                Some(Event::Depart { from, .. } | Event::HandOver { from, .. }) => givers.insert(*from),
+                _ => unreachable!("only bins about to leave are let go"),
+            };
+        }
+        for (_, station) in self.stations.iter_mut().filter(|(index, _)| givers.contains(index)) {
+            for work in std::mem::take(&mut station.queue) {
+                let mut stay = Vec::with_capacity(work.records.len());
+                let mut go: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
+                for record in work.records {
+                    let bin = bin_of(&record.0, bins);
+                    let forgotten = seeded(Fault::LeaveOne) && stay.is_empty();
+                    if leaves[bin.0 as usize] && !forgotten { go.entry(bin).or_default().push(record) } else { stay.push(record) }
+                }
+                for (bin, records) in go {
+                    taken.entry(bin).or_default().push(Work::new(&work.caps, records));
+                }
+                if !stay.is_empty() {
+                    station.queue.push_back(Work::new(&work.caps, stay));
+                }
+            }
+            station.wake(now);
+        }
+        taken
+    }
+}

@@ -1,0 +1,301 @@
+//! Elastic windows by event time: tumbling, sliding, session.
+//!
+//! An event's time is a number on the scale of the epochs, milliseconds in our jobs. A window that ends at e is given out as a
+//! result of epoch e + lateness, so every event that comes in an earlier epoch is in it, in whatever order they come. An event
+//! whose every window has been given out is *late*. All of that is decided by event times and epochs alone, never by when a
+//! record happened to be processed, so a migration changes nothing.
+//!
+//! Sliding windows share *slices*, as wide as the greatest common divisor of size and slide: an event is added to one slice, however many windows
+//! it is in, and a window is put together from its slices when it ends.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use timely::ExchangeData;
+
+use super::batch::BatchStream;
+use super::keyed::keyed;
+use super::session::{Logic, Session};
+use super::{Context, ControlStream, OperatorSpec};
+use crate::migration::Assignment;
+use crate::time::Epoch;
+
+/// Which windows an event is in; all numbers in units of event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Windows {
+    /// Windows of `size`, one after the other, the first from 0.
+    Tumbling {
+        /// Length.
+        size: u64,
+    },
+    /// Windows of `size`, one every `slide`, the first from 0.
+    Sliding {
+        /// Length.
+        size: u64,
+        /// From the beginning of one to that of the next.
+        slide: u64,
+    },
+    /// Events of a key that are less than `gap` apart; the window ends `gap` after the last of them.
+    Session {
+        /// Silence that ends a session.
+        gap: u64,
+    },
+}
+
+/// What is made of the events of a window.
+pub trait WindowFunction<K, V>: 'static {
+    /// What is kept of the events of a window, or of a part of it.
+    type State: ExchangeData + Default + Clone;
+    /// What a window gives.
+    type Result: ExchangeData;
+
+    /// When the event happened.
+    fn time(&self, value: &V) -> u64;
+
+    /// Adds an event.
+    fn add(&mut self, key: &K, value: V, state: &mut Self::State);
+
+    /// Adds what is kept of other events of the same window.
+    fn merge(&mut self, state: &mut Self::State, other: Self::State);
+
+    /// What the whole window gives.
+    fn result(&mut self, key: &K, window: Range<u64>, state: Self::State) -> Self::Result;
+
+    /// An event came too late; it is dropped unless this makes a result of it.
+    fn late(&mut self, _key: &K, _value: V) -> Option<Self::Result> {
+        None
+    }
+}
+
+/// Elastic windows on a stream of batches of (key, value).
+pub trait ElasticWindow<'s, K, V> {
+    /// Gives a result for each window of each key that has events; a window that ends at e is given out in epoch e + `lateness`.
+    ///
+    /// # Panics
+    /// If a size, slide or gap is 0.
+    ///
+    /// How many events each key had in windows of ten:
+    ///
+    /// ```
+    /// use std::ops::Range;
+    /// use std::sync::mpsc::channel;
+    ///
+    /// use thalweg::dataflow::Capacity;
+    /// use thalweg::engine::{Context, DrainToSink, ElasticWindow, IntoBatches, OperatorSpec, WindowFunction, Windows};
+    /// use thalweg::id::OperatorId;
+    /// use thalweg::migration::Assignment;
+    /// use timely::dataflow::InputHandleVec;
+    ///
+    /// struct HowMany;
+    ///
+    /// impl WindowFunction<String, u64> for HowMany {
+    ///     type State = u64;
+    ///     type Result = (String, Range<u64>, u64);
+    ///
+    ///     fn time(&self, value: &u64) -> u64 {
+    ///         *value
+    ///     }
+    ///     fn add(&mut self, _: &String, _: u64, count: &mut u64) {
+    ///         *count += 1;
+    ///     }
+    ///     fn merge(&mut self, count: &mut u64, other: u64) {
+    ///         *count += other;
+    ///     }
+    ///     fn result(&mut self, key: &String, window: Range<u64>, count: u64) -> Self::Result {
+    ///         (key.clone(), window, count)
+    ///     }
+    /// }
+    ///
+    /// let (sink, counts) = channel();
+    /// timely::execute_directly(move |worker| {
+    ///     let (context, count) = (Context::alone(), OperatorSpec::new(OperatorId(1), "Count", Capacity::Cpu, 2));
+    ///     let (mut events, mut control) = (InputHandleVec::new(), InputHandleVec::new());
+    ///     worker.dataflow(|scope| {
+    ///         let commands = control.to_stream(scope);
+    ///         let events = events.to_stream(scope).into_batches();
+    ///         events
+    ///             .elastic_window(commands, &context, &count, &Assignment::even(16, 1), Windows::Tumbling { size: 10 }, 5, HowMany)
+    ///             .drain_to_sink(&context, OperatorId(2), move |epoch, counts| sink.send((epoch.0, counts)).unwrap());
+    ///     });
+    ///     [3, 9, 12].into_iter().for_each(|at| events.send(("tibur".to_owned(), at)));
+    ///     // An event of the first window that comes after its end, and in time.
+    ///     events.advance_to(14);
+    ///     events.send(("tibur".to_owned(), 8));
+    ///     control.advance_to(100);
+    ///     events.advance_to(90);
+    /// });
+    /// let tibur = |window, count| vec![("tibur".to_owned(), window, count)];
+    /// assert_eq!(counts.iter().collect::<Vec<_>>(), [(15, tibur(0..10, 3)), (25, tibur(10..20, 1))]);
+    /// ```
+    #[allow(clippy::too_many_arguments)]
+    fn elastic_window<W: WindowFunction<K, V>>(
+        self,
+        control: ControlStream<'s>,
+        context: &Context,
+        spec: &OperatorSpec,
+        first: &Assignment,
+        windows: Windows,
+        lateness: u64,
+        function: W,
+    ) -> BatchStream<'s, W::Result>;
+}
+
+impl<'s, K, V> ElasticWindow<'s, K, V> for BatchStream<'s, (K, V)>
+where
+    K: ExchangeData + Hash + Eq + Clone,
+    V: ExchangeData,
+{
+    fn elastic_window<W: WindowFunction<K, V>>(
+        self,
+        control: ControlStream<'s>,
+        context: &Context,
+        spec: &OperatorSpec,
+        first: &Assignment,
+        windows: Windows,
+        lateness: u64,
+        function: W,
+    ) -> BatchStream<'s, W::Result> {
+        match windows {
+            Windows::Tumbling { size } => {
+                let sliding = Sliding::new(size, size, lateness, function);
+                keyed::<K, V, Slices<W::State>, W::Result, _>(self, control, context, spec, first, sliding)
+            }
+            Windows::Sliding { size, slide } => {
+                let sliding = Sliding::new(size, slide, lateness, function);
+                keyed::<K, V, Slices<W::State>, W::Result, _>(self, control, context, spec, first, sliding)
+            }
+            Windows::Session { gap } => {
+                assert!(gap > 0, "a session ends after some silence");
+                let sessions = Sessions { gap, lateness, function };
+                keyed::<K, V, Open<W::State>, W::Result, _>(self, control, context, spec, first, sessions)
+            }
+        }
+    }
+}
+
+/// What is kept of a key's events, by the beginning of each slice.
+type Slices<S> = BTreeMap<u64, S>;
+
+/// Windows of a fixed length.
+struct Sliding<W> {
+    size: u64,
+    slide: u64,
+    slice: u64,
+    lateness: u64,
+    function: W,
+}
+
+impl<W> Sliding<W> {
+    fn new(size: u64, slide: u64, lateness: u64, function: W) -> Sliding<W> {
+        assert!(size > 0 && slide > 0, "windows have a length and move on");
+        let (mut slice, mut rest) = (size, slide);
+        while rest > 0 {
+            (slice, rest) = (rest, slice % rest);
+        }
+        Sliding { size, slide, slice, lateness, function }
+    }
+
+    /// The beginning of the first window that holds the slice from `slice` on and has not been given out before `epoch` or in it;
+    /// nothing if all have, or if it lies between windows.
+    fn first_open(&self, slice: u64, epoch: u64) -> Option<u64> {
+        // Windows that hold the slice begin after `slice - size`, those still open after `epoch - lateness - size`.
+        let after = |bound: u64| (bound / self.slide + 1) * self.slide;
+        let holds = slice.checked_sub(self.size).map_or(0, after);
+        let open = epoch.checked_sub(self.lateness + self.size).map_or(0, after);
+        Some(holds.max(open)).filter(|&start| start <= slice)
+    }
+
+    fn given_out(&self, start: u64) -> Epoch {
+        Epoch(start + self.size + self.lateness)
+    }
+}
+
+impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Slices<W::State>, W::Result> for Sliding<W> {
+    fn apply(&mut self, key: &K, value: V, slices: &mut Slices<W::State>, session: &mut Session<'_, W::Result>) {
+        let time = self.function.time(&value);
+        let slice = time - time % self.slice;
+        let Some(start) = self.first_open(slice, session.epoch().0) else {
+            // A new key must not be kept for it.
+            if slices.is_empty() {
+                session.forget();
+            }
+            let covered = time % self.slide < self.size;
+            covered.then(|| self.function.late(key, value)).flatten().into_iter().for_each(|result| session.give(result));
+            return;
+        };
+        let state = slices.entry(slice).or_insert_with(|| {
+            session.notify_at(self.given_out(start));
+            W::State::default()
+        });
+        self.function.add(key, value, state);
+    }
+
+    fn call(&mut self, key: &K, slices: &mut Slices<W::State>, session: &mut Session<'_, W::Result>) {
+        let epoch = session.epoch().0;
+        let start = epoch - self.size - self.lateness;
+        let mut parts = slices.range(start..start + self.size).map(|(_, state)| state.clone());
+        if let Some(mut whole) = parts.next() {
+            parts.for_each(|part| self.function.merge(&mut whole, part));
+            session.give(self.function.result(key, start..start + self.size, whole));
+        }
+        // Slices before the next window's start are in no window to come.
+        *slices = slices.split_off(&(start + self.slide));
+        match slices.keys().find_map(|&slice| self.first_open(slice, epoch)) {
+            Some(next) => session.notify_at(self.given_out(next)),
+            None => session.forget(),
+        }
+    }
+}
+
+/// A key's open sessions: beginning, last event, what is kept. None overlap.
+type Open<S> = Vec<(u64, u64, S)>;
+
+/// Windows that end with silence.
+struct Sessions<W> {
+    gap: u64,
+    lateness: u64,
+    function: W,
+}
+
+impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Sessions<W> {
+    fn apply(&mut self, key: &K, value: V, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
+        let time = self.function.time(&value);
+        // Late is what would have been a session of its own that has been given out, whatever sessions are open beside it: so
+        // the order of events in an epoch does not matter.
+        if time + self.gap + self.lateness <= session.epoch().0 {
+            if open.is_empty() {
+                session.forget();
+            }
+            self.function.late(key, value).into_iter().for_each(|result| session.give(result));
+            return;
+        }
+        let mut merged = (time, time, W::State::default());
+        self.function.add(key, value, &mut merged.2);
+        for (first, last, state) in std::mem::take(open) {
+            if time < last + self.gap && first < time + self.gap {
+                merged = (merged.0.min(first), merged.1.max(last), merged.2);
+                self.function.merge(&mut merged.2, state);
+            } else {
+                open.push((first, last, state));
+            }
+        }
+        session.notify_at(Epoch(merged.1 + self.gap + self.lateness));
+        open.push(merged);
+    }
+
+    fn call(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
+        let epoch = session.epoch().0;
+        for (first, last, state) in std::mem::take(open) {
+            if last + self.gap + self.lateness <= epoch {
+                session.give(self.function.result(key, first..last + self.gap, state));
+            } else {
+                open.push((first, last, state));
+            }
+        }
+        if open.is_empty() {
+            session.forget();
+        }
+    }
+}
