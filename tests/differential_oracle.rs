@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use differential_dataflow::input::Input;
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
+use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, Tally, WordCount};
 use thalweg::engine::{Progress, commands_of};
 use thalweg::migration::{Assignment, Measures, Strategy, rebalance};
@@ -43,7 +44,7 @@ fn differential_dataflow_counts_the_same() {
         bins: 64,
         flat_map: unlimited,
         count: unlimited,
-        workers: 2,
+        deployment: Deployment::threads(2),
     };
     // One rescale of both operators by hand, without a controller.
     let (topology, before) = (job.topology(), job.configuration());

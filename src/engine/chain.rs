@@ -13,8 +13,7 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
 use super::closed_loop::{ClosedLoop, ClosedLoopConfig};
-use super::running::{RunError, WorkerPart};
-use super::{Context, DrainToSink, ElasticKeyed, ElasticStateless, Gauges, OperatorSpec, Running, bin_of};
+use super::{Context, DrainToSink, ElasticKeyed, ElasticStateless, Gauges, OperatorSpec, RunError, Running, WorkerPart, bin_of};
 use crate::activity::ActivityKind;
 use crate::dataflow::{Capacity, QueueMarks, Role, Topology};
 use crate::id::{InstanceId, OperatorId};

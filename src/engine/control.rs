@@ -31,7 +31,7 @@ impl Command {
 pub type ControlStream<'s> = StreamVec<'s, Time, Command>;
 
 /// Part of a step is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ack {
     /// So many bins of the operator work at their new owners.
     Installed(OperatorId, usize),

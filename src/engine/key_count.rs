@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::vec::Broadcast;
@@ -26,8 +27,11 @@ use timely::scheduling::Activator;
 use timely::worker::Worker;
 
 use super::chain::mix;
-use super::running::{RunError, WorkerPart};
-use super::{BatchStream, Context, DrainToSink, ElasticKeyed, Gauges, IntoBatches, OpenLoop, OperatorSpec, Running, SourceConfig, bin_of};
+use super::cluster::{Deployment, Seat};
+use super::{
+    BatchStream, Board, Context, DrainToSink, ElasticKeyed, IntoBatches, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig,
+    WorkerPart, bin_of,
+};
 use crate::dataflow::{Capacity, QueueMarks, Role, Topology};
 use crate::id::OperatorId;
 use crate::migration::Assignment;
@@ -52,7 +56,7 @@ const NATIVE_BINS: u32 = 1 << 16;
 const GROUPS: u64 = 4096;
 
 /// What counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Counting {
     /// The elastic operator.
     #[default]
@@ -62,7 +66,7 @@ pub enum Counting {
 }
 
 /// A count of keys.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyCount {
     /// Number of keys; at least 1.
     pub keys: u64,
@@ -76,8 +80,8 @@ pub struct KeyCount {
     pub duration: Duration,
     /// Time between epochs; at least a millisecond.
     pub tick: Duration,
-    /// Worker threads.
-    pub workers: u32,
+    /// Where its workers run.
+    pub deployment: Deployment,
     /// What counts.
     pub counting: Counting,
     /// Tells runs apart: it decides which key comes when.
@@ -85,7 +89,7 @@ pub struct KeyCount {
 }
 
 /// What one worker found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyTally {
     /// Records its source emitted after it had counted every key once.
     pub emitted: u64,
@@ -94,7 +98,7 @@ pub struct KeyTally {
 }
 
 /// The results of some keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// How many there are.
     pub results: u64,
@@ -134,21 +138,41 @@ impl KeyCount {
     /// If the number of bins is no power of two.
     pub fn topology(&self) -> Topology {
         let bins = self.first.owners().len() as u32;
-        let operators = [("source", Role::Source, 1), ("count", Role::Keyed { bins }, self.instances), ("sink", Role::Sink, self.workers)];
+        let operators =
+            [("source", Role::Source, 1), ("count", Role::Keyed { bins }, self.instances), ("sink", Role::Sink, self.deployment.peers())];
         Topology::new(&operators, &[(0, 1), (1, 2)]).expect("a key count is a dataflow")
     }
 
-    /// Starts the job. Its source ends when the schedule does, or soon after `stop` is set.
+    /// Starts the job, from process 0. Its source ends when the schedule does, or soon after `stop` is set.
     ///
     /// # Errors
-    /// When threads cannot be started.
+    /// When threads or processes cannot be started or do not come together.
     pub fn start(&self, stop: &Arc<AtomicBool>) -> Result<Running<KeyTally>, RunError> {
+        let (board, count) = self.operator();
         let (job, stop) = (self.clone(), Arc::clone(stop));
+        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &count, &stop);
+        Running::on(&self.deployment, &Job::KeyCount(self.clone()), &board, build)
+    }
+
+    /// Works for the job in another process until it is complete.
+    ///
+    /// # Errors
+    /// When a worker panicked here, and when the job failed elsewhere.
+    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+        let (board, count) = self.operator();
+        let job = self.clone();
+        // The source is in process 0.
+        let stop = Arc::default();
+        seat.serve(&board, move |worker, context| job.build(worker, context, &count, &stop))
+    }
+
+    /// The queues in a process, and Count.
+    fn operator(&self) -> (Board, OperatorSpec) {
+        let mut board = Board::new();
         // A queue that holds a source back would hide what a migration does to latency.
         let marks = QueueMarks { high_records: u64::MAX, low_records: u64::MAX };
-        let gauges = Gauges::new(marks, self.instances, Arc::default());
-        let count = OperatorSpec::with_gauges(COUNT, "Count", Capacity::Cpu, Arc::new(gauges));
-        Running::start(self.workers, move |worker, context| job.build(worker, context, &count, &stop))
+        let gauges = board.operator(marks, self.instances);
+        (board, OperatorSpec::with_gauges(COUNT, "Count", Capacity::Cpu, gauges))
     }
 
     fn build(&self, worker: &mut Worker, context: &Context, count: &OperatorSpec, stop: &Arc<AtomicBool>) -> WorkerPart<KeyTally> {
@@ -325,7 +349,7 @@ mod tests {
             rate: Rate::per_second(20_000.0),
             duration: Duration::from_millis(200),
             tick: Duration::from_millis(1),
-            workers: 2,
+            deployment: Deployment::threads(2),
             counting,
             seed: 7,
         }

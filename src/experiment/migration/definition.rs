@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::NO_MIGRATION;
 use super::run::MigrationRun;
+use crate::engine::cluster::Deployment;
 use crate::engine::key_count::{Counting, KeyCount};
 use crate::experiment::definition::Scale;
 use crate::migration::{Assignment, Strategy};
@@ -233,13 +234,10 @@ impl MigrationDefinition {
             rate: self.rate,
             duration: before + after + Duration::from_secs_f64(self.most_s),
             tick: Duration::from_millis(self.tick_ms),
-            workers: self.workers,
+            deployment: Deployment::processes(setting.processes, self.workers / setting.processes),
             counting: if setting.native { Counting::Native } else { Counting::Elastic },
             seed,
         };
-        if setting.processes != 1 {
-            return Err(anyhow!("expected 1 process, found {}", setting.processes));
-        }
         let strategy = match strategy {
             NO_MIGRATION => None,
             name => Some(name.parse::<Strategy>().with_context(|| format!("strategies of {}", self.figure))?),

@@ -10,18 +10,17 @@ use super::latency::Latencies;
 use super::memory::Memory;
 use super::rows::{MigrationRow, MigrationTimelineRow};
 use crate::dataflow::Configuration;
-use crate::engine::key_count::{COUNT, Counting, KeyCount, KeyVerdict};
-use crate::engine::{Ack, RunError};
+use crate::engine::key_count::{COUNT, Counting, KeyCount, KeyTally, KeyVerdict};
+use crate::engine::{RunError, Running};
+use crate::experiment::carrying_out::CarryingOut;
 use crate::experiment::environment::Environment;
-use crate::migration::{Assignment, Measures, Overlap, Pacer, Report, Schedule, Strategy};
+use crate::migration::{Assignment, Measures, Schedule, Strategy};
 use crate::time::{Timestamp, Window};
 
 /// How long after its last bin arrived a migration still counts: what waited for it arrives.
 const SETTLE: Duration = Duration::from_millis(250);
 /// While bins move, reports are looked for this often.
 const LOOK: Duration = Duration::from_millis(1);
-/// Where a move is a pointer, so many bins may be under way.
-const OVERLAP: Overlap = Overlap::Bins(128);
 /// What the largest latency is without a migration is taken from stretches of this length before it.
 const BASELINE: Duration = Duration::from_millis(100);
 /// Otherwise whenever records are handed over, or this often.
@@ -84,27 +83,21 @@ fn table_bytes(keys: u64) -> u64 {
     (keys * 8).div_ceil(7).next_power_of_two() * 17
 }
 
-fn report(ack: Ack) -> Report {
-    match ack {
-        Ack::Installed(operator, bins) => Report::Installed(operator, bins),
-        Ack::Rerouted(operator) => Report::Rerouted(operator),
-    }
-}
-
 impl MigrationRun {
     /// Runs it; `show` is called now and then with the time since records became due.
     ///
     /// # Errors
     /// When the engine fails, or the migration is not complete when the job ends.
     pub fn run(&self, mut show: impl FnMut(Duration)) -> Result<Migrated, RunError> {
-        let (mut latencies, mut memory) = (Latencies::default(), Memory::of(&[]));
+        let mut latencies = Latencies::default();
         let mut span: Option<MigrationSpan> = None;
-        let mut pacer: Option<Pacer> = None;
+        let mut migration: Option<CarryingOut> = None;
         let mut end: Option<Timestamp> = None;
         let stop = Arc::new(AtomicBool::new(false));
         let running = self.job.start(&stop)?;
+        let mut memory = Memory::of(&running.process_ids());
         loop {
-            match running.log.recv_timeout(if pacer.is_some() { LOOK } else { IDLE }) {
+            match running.log.recv_timeout(if migration.is_some() { LOOK } else { IDLE }) {
                 Ok(batch) => batch.records.iter().for_each(|record| latencies.push(record)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -113,18 +106,15 @@ impl MigrationRun {
             memory.sample(now);
             let (Some(begin), None) = (latencies.first_due(), end) else { continue };
             show(now.since(begin));
-            match (&mut pacer, &mut span) {
-                (Some(pacing), Some(span)) => {
-                    let steps = pacing.advance(now, running.acks.try_iter().map(report), latencies.take_latest());
-                    span.steps += steps.len();
-                    steps.into_iter().for_each(|step| running.apply(step));
-                    if pacing.is_complete() {
-                        span.end = now;
-                        pacer = None;
+            match (&mut migration, &mut span) {
+                (Some(moving), Some(span)) => {
+                    if moving.advance(&running, latencies.take_latest()) {
+                        (span.end, span.steps) = (now, moving.complete().len());
+                        migration = None;
                     }
                 }
                 (_, None) if now.since(begin) >= self.before => {
-                    pacer = self.pacer(&mut latencies, begin, now);
+                    migration = self.begin(&mut latencies, begin, &running);
                     span = Some(MigrationSpan { start: now, end: now, steps: 0, bins: self.moves() });
                 }
                 (None, Some(span)) if now.since(span.end) >= self.after => {
@@ -151,15 +141,15 @@ impl MigrationRun {
         planned.map_or(0, |to| self.job.first.moves_to(to).count())
     }
 
-    /// What carries the plan out from now on.
-    fn pacer(&self, latencies: &mut Latencies, begin: Timestamp, now: Timestamp) -> Option<Pacer> {
+    /// Begins to carry the plan out.
+    fn begin(&self, latencies: &mut Latencies, begin: Timestamp, running: &Running<KeyTally>) -> Option<CarryingOut> {
         let (strategy, to) = (self.strategy?, self.to.as_ref()?);
+        let now = running.clock().now();
         let calm = Window { start: (begin + self.warm_up).min(now), end: now };
         let baseline = latencies.usual_max(calm, BASELINE).map(Duration::from_nanos);
         // What was seen before the first step says nothing about it.
         latencies.take_latest();
-        let schedule = self.schedule(strategy, to);
-        Some(Pacer::new(schedule, strategy, OVERLAP, self.job.workers, baseline))
+        Some(CarryingOut::begin(self.schedule(strategy, to), strategy, baseline, running))
     }
 
     fn schedule(&self, strategy: Strategy, to: &Assignment) -> Schedule {
@@ -178,8 +168,8 @@ impl MigrationRun {
         MigrationRow {
             host: "engine".to_owned(),
             seed: self.job.seed,
-            processes: 1,
-            workers: self.job.workers,
+            processes: self.job.deployment.processes,
+            workers: self.job.deployment.peers(),
             keys: self.job.keys,
             bins,
             rate_per_s: self.job.rate.as_per_second(),
