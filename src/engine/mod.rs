@@ -35,6 +35,7 @@ mod delay;
 pub mod fault;
 mod gauge;
 mod job;
+pub mod key_count;
 mod keyed;
 mod motion;
 mod pace;

@@ -144,6 +144,11 @@ impl<O: Send + 'static> Running<O> {
         self.clock
     }
 
+    /// Whether all workers are in this process.
+    pub fn in_one_process(&self) -> bool {
+        self.hub.is_none()
+    }
+
     /// By how much the clock of another process may be wrong at most, as measured before the run began; zero in one process.
     pub fn clock_error(&self) -> Duration {
         self.hub.as_ref().map_or(Duration::ZERO, |hub| hub.clock_error)
