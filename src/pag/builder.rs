@@ -324,7 +324,8 @@ impl GraphBuilder {
         graph.clear(window, &self.names);
         for (number, lane) in (0..).zip(&mut self.lanes) {
             let (steps, first_point) = lane.cut(window.start.0, window.end.0);
-            graph.add_lane(number, steps, first_point, &self.messages, self.config.through_queues);
+            let points = graph.add_lane(number, steps, first_point, &self.messages, self.config.through_queues);
+            lane.cut_points = lane.cut_points.wrapping_add(points);
         }
         let (unmatched, cycles) = graph.connect(&self.messages);
         self.oddities.unmatched_receipts += unmatched;

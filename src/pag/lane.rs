@@ -100,7 +100,7 @@ pub(super) struct Lane {
     next: usize,
     /// How many of its steps have been points, and how many of those windows no longer need; both start over after the last number.
     points: u32,
-    cut_points: u32,
+    pub(super) cut_points: u32,
     /// Records that came after their time had been settled.
     pub(super) late: u64,
 }
@@ -173,20 +173,17 @@ impl Lane {
     }
 
     /// The steps that reach into `[start, end)`, which only moves forward, and the number of the first point among them; those before
-    /// are not asked for again.
+    /// are not asked for again. Whoever asks adds how many points are among them to `cut_points`; what crosses `end` is none.
     pub(super) fn cut(&mut self, start: u64, end: u64) -> (&[Step], u32) {
         let ahead = &self.steps.as_slice()[self.next..];
         // Steps follow each other, so those that a window still needs are the last ones.
         let first = ahead.partition_point(|step| step.start < start && step.end <= start);
         let inside = ahead.partition_point(|step| step.start < end);
         let over = ahead.partition_point(|step| step.start < end && step.end <= end);
-        let points = |steps: &[Step]| steps.iter().filter(|step| step.kind.is_point()).count() as u32;
-        let first_point = self.cut_points.wrapping_add(points(&ahead[..first]));
+        self.cut_points = self.cut_points.wrapping_add(ahead[..first].iter().filter(|step| step.kind.is_point()).count() as u32);
         let (from, to) = (self.next + first, self.next + inside);
-        // What crosses the end is no point.
-        self.cut_points = first_point.wrapping_add(points(&ahead[first..inside]));
         self.next += over;
-        (&self.steps.as_slice()[from..to], first_point)
+        (&self.steps.as_slice()[from..to], self.cut_points)
     }
 
     /// The earliest record that is not settled.

@@ -116,6 +116,8 @@ pub struct WindowGraph {
     pub messages: Vec<MessageEdge>,
     /// Points in an order in which every edge goes forward.
     pub order: Vec<u32>,
+    /// The same order, in runs along one lane: number of the lane, and its points.
+    runs: Vec<(u32, Range<u32>)>,
     /// What arrives at points, until it is known from where.
     arrivals: Vec<Arrival>,
     /// Number of each lane's first point among all that the lane ever had.
@@ -144,12 +146,14 @@ impl WindowGraph {
         self.blocked.clear();
         self.messages.clear();
         self.order.clear();
+        self.runs.clear();
         self.arrivals.clear();
         self.first_points.clear();
     }
 
-    /// Adds lane number `lane`, whose steps are `steps`; the first point among them is number `number_of_first` of the lane.
-    pub(super) fn add_lane(&mut self, lane: u32, steps: &[Step], number_of_first: u32, messages: &Messages, through_queues: bool) {
+    /// Adds lane number `lane`, whose steps are `steps`; the first point among them is number `number_of_first` of the lane. Gives
+    /// how many points they are.
+    pub(super) fn add_lane(&mut self, lane: u32, steps: &[Step], number_of_first: u32, messages: &Messages, through_queues: bool) -> u32 {
         let (start, end) = (self.window.start.0, self.window.end.0);
         let (first_piece, first_point, first_segment) = (self.pieces.len(), self.points.len(), self.blocked.len());
         // As many segments as there may be.
@@ -191,8 +195,9 @@ impl WindowGraph {
         self.point_lanes.resize(self.points.len(), lane);
         let pieces = first_piece as u32..self.pieces.len() as u32;
         let points = first_point as u32..self.points.len() as u32;
-        self.ranges.push(LaneRange { pieces, points, first_segment: first_segment as u32 });
+        self.ranges.push(LaneRange { pieces, points: points.clone(), first_segment: first_segment as u32 });
         self.first_points.push(number_of_first);
+        points.end - points.start
     }
 
     /// The point that sent the message in `slot`, if it lies in the window.
@@ -232,7 +237,7 @@ impl WindowGraph {
                         // Points of this lane before this one are in order already, whatever its cursor says.
                         let is_open = if sender == lane { from >= point } else { from >= cursor[sender as usize] };
                         if is_open && !on_stack[sender as usize] {
-                            self.order.extend(first..point);
+                            self.run(lane, first..point);
                             cursor[lane as usize] = point;
                             stack.push((sender, from + 1));
                             on_stack[sender as usize] = true;
@@ -264,7 +269,7 @@ impl WindowGraph {
                     }
                 }
                 if first < target {
-                    self.order.extend(first..target);
+                    self.run(lane, first..target);
                     cursor[lane as usize] = target;
                 }
                 on_stack[lane as usize] = false;
@@ -272,6 +277,17 @@ impl WindowGraph {
             }
         }
         (unmatched, cycles)
+    }
+
+    /// Puts points of a lane next in order.
+    fn run(&mut self, lane: u32, points: Range<u32>) {
+        self.order.extend(points.clone());
+        self.runs.push((lane, points));
+    }
+
+    /// The points in their order, in runs along one lane: number of the lane, and its points.
+    pub fn runs(&self) -> &[(u32, Range<u32>)] {
+        &self.runs
     }
 
     /// The segment before a point: each lane before it has one segment more than points.
