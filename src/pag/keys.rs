@@ -21,9 +21,6 @@ const MOST_RINGS: usize = 1 << 16;
 /// Places of a ring that may be empty: so many, and so many for each key in it.
 const EMPTY: usize = 64;
 const EMPTY_PER_KEY: usize = 16;
-/// Streams that are found without the hash table, at most, and senders of one channel that do not take each other's places.
-const RECENT: usize = 512;
-const SENDERS: u32 = 37;
 
 /// From keys in use to numbers of slots.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +28,8 @@ pub(super) struct Keys {
     rings: Vec<Ring>,
     /// Number of each stream's ring.
     numbers: FxHashMap<(u32, u32), u32>,
-    /// Streams that were looked for lately and the numbers of their rings, each in the one place that it may have; no place is empty
-    /// once there is a ring.
-    recent: Vec<((u32, u32), u32)>,
+    /// The stream that was looked for last: a worker sends many messages in a row.
+    last: Option<((u32, u32), u32)>,
     far: FxHashMap<Key, u32>,
 }
 
@@ -100,17 +96,11 @@ impl Keys {
     #[inline]
     fn ring(&mut self, key: Key) -> Option<&mut Ring> {
         let stream = (key.0, key.1);
-        // Senders are numbered from 0 on, so those of some channels have a place each.
-        let place = key.0.wrapping_mul(SENDERS).wrapping_add(key.1) as usize % RECENT;
-        let number = match self.recent.get(place) {
-            Some(&(recent, number)) if recent == stream => number,
-            _ => {
-                let number = *self.numbers.get(&stream)?;
-                self.recent.resize(RECENT, (stream, number));
-                self.recent[place] = (stream, number);
-                number
-            }
+        let number = match self.last {
+            Some((last, number)) if last == stream => number,
+            _ => *self.numbers.get(&stream)?,
         };
+        self.last = Some((stream, number));
         self.rings.get_mut(number as usize)
     }
 
