@@ -79,6 +79,12 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         self.table.find_mut(place_of(hash), |(other, _)| other == key).map(|(_, state)| state)
     }
 
+    /// Whether `key` is there.
+    #[inline]
+    pub(super) fn has(&self, hash: u64, key: &K) -> bool {
+        self.table.find(place_of(hash), |(other, _)| other == key).is_some()
+    }
+
     /// Adds a key that is not there.
     pub(super) fn insert(&mut self, hash: u64, key: K, state: S) {
         self.table.insert_unique(place_of(hash), (key, state), |(key, _)| place_of(hash_of(key)));
