@@ -69,19 +69,22 @@ struct Seen {
 
 type Input = InputHandleVec<Time, (u64, ())>;
 
-/// A key that looks random and is cheap to make.
+/// A key for a record, any of them equally likely. A number times a constant would be cheaper to make, but multiplication is also
+/// how keys are hashed: the table would be read along a regular pattern.
 fn key(record: u64) -> u64 {
-    (record.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % KEYS
+    let mixed = (record ^ (record >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ (mixed >> 31)) % KEYS
 }
 
 fn native(worker: &mut Worker, input: &mut Input) -> ProbeHandle<Time> {
-    let probe = ProbeHandle::new();
+    let (probe, peers) = (ProbeHandle::new(), worker.peers() as u32);
     worker.dataflow(|scope| {
         input
             .to_stream(scope)
             .unary::<CapacityContainerBuilder<Vec<(u64, u64)>>, _, _, _>(
-                // By the high bits of the hash: the map uses the others, and would find half of its places empty otherwise.
-                Exchange::new(|x: &(u64, ())| u64::from(bin_of(&x.0, 1 << 12).0)),
+                // By the highest bits of the hash: the map uses the others, and would find part of its places empty otherwise.
+                Exchange::new(move |x: &(u64, ())| u64::from(bin_of(&x.0, peers).0)),
                 "Count",
                 |_, _| {
                     let mut counts: FxHashMap<u64, u64> = FxHashMap::default();

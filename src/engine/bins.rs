@@ -36,7 +36,7 @@ use crate::time::{Epoch, Timestamp};
 
 /// Records that are looked up before the first of them is applied: more than a processor has fetches under way, few enough that what
 /// they find is still in its nearest cache.
-const LOOKED_UP_AHEAD: usize = 64;
+const LOOKED_UP_AHEAD: usize = 256;
 /// States of all bins that take less than this, in bytes, are in a cache anyway.
 const NEAR_BYTES: usize = 512 << 10;
 
@@ -218,10 +218,10 @@ where
                         arrivals[id.0 as usize] += 1;
                     }
                     if ahead && let Some(bin) = &states[id.0 as usize] {
-                        found += u32::from(bin.has(*hash, key));
+                        found += u32::from(bin.fetch(*hash, key));
                     }
                 }
-                // Nobody asks, but the compiler must not notice.
+                // Nobody asks, which the compiler must not notice.
                 black_box(found);
                 for (&hash, (key, value)) in hashes.iter().zip(records.by_ref()) {
                     let id = bin_of_hash(hash, bins);
