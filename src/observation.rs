@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Record;
+use crate::activity::{ActivityKind, Record};
 use crate::dataflow::{Configuration, Topology};
 use crate::id::OperatorId;
 use crate::metrics::{OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
@@ -101,6 +101,16 @@ impl Observer {
     /// The window that is being filled.
     pub fn window(&self) -> Window {
         self.current.window()
+    }
+
+    /// Latency of the records that `record` brings to a sink; nothing if it brings none, or if it is not known when they were due.
+    pub fn latency(&self, record: &Record) -> Option<Duration> {
+        match record {
+            Record::Activity(activity) if activity.kind == ActivityKind::Sink => {
+                self.due.get(&activity.epoch).map(|due| activity.end.since(*due))
+            }
+            _ => None,
+        }
     }
 
     /// Takes a record.

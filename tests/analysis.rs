@@ -9,6 +9,7 @@ use std::time::Duration;
 use thalweg::activity::{Activity, ActivityKind, Lane, LogReader, LogWriter, Message, MessageKind, Record};
 use thalweg::critical_path::{By, Entity, EpochOddities, EpochPath, EpochPiece, WindowSummary};
 use thalweg::dataflow::{Capacity, QueueMarks};
+use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{OperatorConfig, WordCount};
 use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult, QueryChange, QuerySubject, merged};
 use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
@@ -294,7 +295,7 @@ fn windows_come_while_the_job_runs() {
         bins: 16,
         flat_map: operator,
         count: operator,
-        workers: 2,
+        deployment: Deployment::threads(2),
     };
     let mut config = AnalysisConfig { workers: 2, awaited: 2, epochs: true, ..AnalysisConfig::new(Duration::from_millis(100)) };
     config.graph.history = Duration::from_secs(60);

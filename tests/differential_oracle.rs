@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use differential_dataflow::input::Input;
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
+use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, Tally, WordCount};
 use thalweg::engine::{Progress, commands_of};
-use thalweg::migration::{Assignment, Strategy, rebalance};
+use thalweg::migration::{Assignment, Measures, Strategy, rebalance};
 use thalweg::rate::Rate;
 use thalweg::workload::{RateSchedule, SentenceLength, Text};
 
@@ -43,14 +44,14 @@ fn differential_dataflow_counts_the_same() {
         bins: 64,
         flat_map: unlimited,
         count: unlimited,
-        workers: 2,
+        deployment: Deployment::threads(2),
     };
     // One rescale of both operators by hand, without a controller.
     let (topology, before) = (job.topology(), job.configuration());
     let after = Plan::rescale(FLAT_MAP, 3).and(COUNT, 4).apply(&topology, &before).unwrap();
     let owned = Assignment::initial(&topology, &before);
     let new = [(COUNT, rebalance(&owned[&COUNT], &[], 4))].into();
-    let schedule = Strategy::AllAtOnce.schedule(&topology, (&before, &owned), (&after, &new));
+    let schedule = Strategy::AllAtOnce.schedule(&topology, (&before, &owned), (&after, &new), &Measures::default());
     assert_eq!(commands_of(&schedule.steps[0]).len(), 2);
 
     let running = job.start().unwrap();

@@ -10,6 +10,7 @@ use thalweg::activity::{LogReader, Record};
 use thalweg::controller::ControllerConfig;
 use thalweg::critical_path::{EpochOddities, EpochPath, EpochPaths, EpochPieceKind, EpochSummary};
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
+use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, WordCount};
 use thalweg::experiment::run::{RunSpec, run};
 use thalweg::id::WorkerId;
@@ -40,7 +41,7 @@ fn log(flat_map: (Capacity, u32), count: (Capacity, u32), plans: Vec<(Timestamp,
         bins: 16,
         flat_map: operator(flat_map),
         count: operator(count),
-        workers: 2,
+        deployment: Deployment::threads(2),
     };
     let controller = ControllerConfig {
         policy_interval: Duration::from_millis(200),

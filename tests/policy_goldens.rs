@@ -57,6 +57,8 @@ fn line(event: &Event) -> String {
         }
         EventKind::Refused { plan: wanted, why } => format!("refused   {}: {why}", plan(wanted)),
         EventKind::Migrated { configuration } => format!("migrated  {configuration}"),
+        EventKind::Paced { goal_ms, steps, beyond_goal } => format!("paced     {steps} steps for {goal_ms} ms, {beyond_goal} beyond"),
+        EventKind::Interrupted { moved, of, configuration } => format!("cut off   {moved} of {of} bins moved: {configuration}"),
     };
     format!("{:>9}  {kind}", event.at.to_string())
 }

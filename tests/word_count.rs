@@ -13,6 +13,7 @@ use std::time::Duration;
 use thalweg::activity::{ActivityKind, LogReader, Record};
 use thalweg::controller::ControllerConfig;
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
+use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, SINK, SOURCE, WordCount};
 use thalweg::experiment::run::{RunResult, RunSpec, run};
 use thalweg::id::OperatorId;
@@ -43,7 +44,7 @@ fn job(bins: u32, duration: Duration) -> WordCount {
         bins,
         flat_map: operator(1200.0, 300),
         count: operator(4000.0, 1500),
-        workers: 2,
+        deployment: Deployment::threads(2),
     }
 }
 

@@ -55,6 +55,12 @@ impl Live {
             }
             EventKind::Refused { why, .. } => format!("plan refused: {why}"),
             EventKind::Migrated { configuration } => format!("runs as {}", text(configuration)),
+            EventKind::Paced { goal_ms, steps, beyond_goal } => {
+                format!("moved in {steps} steps for a latency of {goal_ms} ms; {beyond_goal} were expected to exceed it")
+            }
+            EventKind::Interrupted { moved, of, configuration } => {
+                format!("the input ended while bins moved, {moved} of {of} had: {}", text(configuration))
+            }
             EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => return,
         };
         let line = format!("{:>8} {:>6.1} s  {line}", self.policy, event.at.as_secs_f64());

@@ -5,11 +5,14 @@
 
 mod analyze;
 mod completions;
+mod hosts;
 mod live;
 mod plot;
+mod process;
 mod report;
 mod reproduce;
 mod reproduce_latency;
+mod reproduce_migration;
 mod reproduce_ranking;
 mod run;
 
@@ -44,6 +47,9 @@ enum Command {
     Analyze(analyze::Args),
     /// Print completions for your shell.
     Completions(completions::Args),
+    /// Work for a job that another process runs ('run --processes' starts it).
+    #[command(hide = true)]
+    Process(process::Args),
 }
 
 /// Why a command did not do what was asked.
@@ -79,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::report(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Completions(args) => completions::completions(&args),
+        Command::Process(args) => process::process(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

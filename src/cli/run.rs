@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::hosts::Hosts;
 use super::live::Live;
 use super::plot::draw;
 use super::reproduce::out_folder;
 use super::{Failure, usage};
+use crate::dataflow::Topology;
+use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::word_count::WordCount;
+use crate::engine::{Job, RunError};
 use crate::experiment::definition::{JobDefinition, OperatorDefinition};
 use crate::experiment::environment::Environment;
 use crate::experiment::record::{self, Manifest, Summary};
-use crate::experiment::run::{RunSpec, run as run_job};
+use crate::experiment::run::{RunFailure, RunSpec, run as run_job};
 use crate::experiment::{folder, policies};
 use crate::migration::Strategy;
+use crate::policy::{Policy, Scripted};
 use crate::rate::Rate;
 use crate::workload::{SentenceLength, Text};
 
@@ -28,7 +34,8 @@ use crate::workload::{SentenceLength, Text};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
-                        thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json"
+                        thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json\n  \
+                        thalweg run --policy dhalion --strategy adaptive --goal 50ms"
 )]
 pub(super) struct Args {
     /// A UTF-8 text file; by default Cicero's Liber Primus.
@@ -37,9 +44,12 @@ pub(super) struct Args {
     /// Cut sentences to exactly so many words; as the text has them by default.
     #[arg(long, value_name = "N")]
     words: Option<usize>,
-    /// The policy: hold, dhalion, heron or ds2.
+    /// The policy: hold, dhalion, heron, ds2, or scripted, which follows --plan.
     #[arg(long, default_value = "ds2")]
     policy: String,
+    /// Plans for --policy scripted, each taken up at the first decision after its time: '4s: count=8, flatmap=4; 8s: count=rebalance'.
+    #[arg(long, value_name = "SCRIPT")]
+    plan: Option<String>,
     /// Sentences offered: per second, or with a unit such as 1000000/min or 2.5k/s.
     #[arg(long, default_value = "300000/min", allow_hyphen_values = true)]
     rate: String,
@@ -49,15 +59,18 @@ pub(super) struct Args {
     /// Limits of instances: heron (see above) or none.
     #[arg(long, default_value = "heron")]
     limits: String,
-    /// Worker threads.
-    #[arg(long, default_value_t = 2)]
-    workers: u32,
+    #[command(flatten)]
+    hosts: Hosts,
     /// Bins of Count, a power of two.
     #[arg(long, default_value_t = 4096)]
     bins: u32,
-    /// How bins move: all-at-once or fluid (one at a time).
+    /// How bins move: all-at-once, fluid (one at a time), batched:N (N at a time), optimized (each instance gives or takes one at a
+    /// time), hot-first (one at a time, the most used first) or adaptive (as many as --goal allows).
     #[arg(long, default_value = "all-at-once")]
     strategy: String,
+    /// The latency that adaptive stays below while bins move, such as 50ms; 100ms by default.
+    #[arg(long, value_name = "LATENCY", allow_hyphen_values = true)]
+    goal: Option<String>,
     /// How many times faster control time runs than published: 30 makes a 60 s policy interval 2 s.
     #[arg(long, default_value_t = 30.0, allow_hyphen_values = true)]
     time_factor: f64,
@@ -84,15 +97,19 @@ const MOST_SENTENCES_PER_SECOND: f64 = 5e6;
 const MOST_SECONDS: f64 = 86_400.0;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let definition = definition(args)?;
+    let deployment = args.hosts.deployment()?;
+    let definition = definition(args, &deployment)?;
     let length = definition.sentence_length();
     let text = Arc::new(read_text(args.text.as_deref(), length)?);
-    let strategy: Strategy = args.strategy.parse().map_err(|why| usage(anyhow!("--strategy: {why}")))?;
+    let strategy = strategy(args)?;
     let duration = Duration::from_secs_f64(args.duration);
-    let job = definition.word_count(Arc::clone(&text), args.seed, duration);
+    let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
     let topology = job.topology();
-    let policy = policies::policy(&args.policy, &topology, args.time_factor).map_err(|why| usage(anyhow!("--policy: {why}")))?;
+    let policy = policy(args, &topology)?;
     let controller = policies::pacing(args.time_factor, strategy);
+    if job.deployment.process() > 0 {
+        return serve(&job);
+    }
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("run-{}", args.policy), &environment)?;
     let needed = definition.needed(&text);
@@ -119,7 +136,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
     live.finish();
     folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
-    let result = result?;
+    let result = result.map_err(|failure| match failure {
+        RunFailure::Engine(why) => wrong_hosts(why),
+        failure => failure.into(),
+    })?;
     record::write(&out, &manifest, &result)?;
     let figure_files = draw(&out)?;
     let summary = Summary::of(&manifest, &result);
@@ -133,8 +153,46 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The policy, with the script if it follows one.
+fn policy(args: &Args, topology: &Topology) -> Result<Box<dyn Policy>, Failure> {
+    match (args.policy.as_str(), &args.plan) {
+        ("scripted", Some(script)) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
+        ("scripted", None) => Err(usage(anyhow!("--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"))),
+        (name, Some(_)) => Err(usage(anyhow!("--plan: expected '--policy scripted', which alone follows it, found '{name}'"))),
+        (name, None) => policies::policy(name, topology, args.time_factor).map_err(|why| usage(anyhow!("--policy: {why}"))),
+    }
+}
+
+/// How bins move, with the goal if there is one.
+fn strategy(args: &Args) -> Result<Strategy, Failure> {
+    let strategy: Strategy = args.strategy.parse().map_err(|why| usage(anyhow!("--strategy: {why}")))?;
+    let Some(goal) = &args.goal else { return Ok(strategy) };
+    let goal = goal.parse().map_err(|why| usage(anyhow!("--goal: {why}")))?;
+    match strategy {
+        Strategy::Adaptive(_) => Ok(Strategy::Adaptive(goal)),
+        other => Err(usage(anyhow!("--goal: expected '--strategy adaptive', which alone has a goal, found '{other}'"))),
+    }
+}
+
+/// Works for the job as another process than 0; has nothing to print.
+fn serve(job: &WordCount) -> Result<(), Failure> {
+    let description = Job::WordCount(job.clone());
+    let seat = Seat::of(&job.deployment, &description).map_err(wrong_hosts)?.expect("process 0 has no seat");
+    eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
+    job.serve(seat).map_err(wrong_hosts)
+}
+
+/// What the host file or the other processes' flags are to blame for is an error of what was asked.
+fn wrong_hosts(why: RunError) -> Failure {
+    match why {
+        RunError::Address { .. } => usage(anyhow!("--hostfile: {why}")),
+        RunError::Refused(_) => usage(why),
+        why => why.into(),
+    }
+}
+
 /// The job that the flags describe, each checked.
-fn definition(args: &Args) -> Result<JobDefinition, Failure> {
+fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Failure> {
     let rate: Rate = args.rate.parse().map_err(|why| usage(anyhow!("--rate: {why}")))?;
     let check = |holds: bool, name: &str, expected: String, found: String| {
         if holds { Ok(()) } else { Err(usage(anyhow!("--{name}: expected {expected}, found {found}"))) }
@@ -147,7 +205,6 @@ fn definition(args: &Args) -> Result<JobDefinition, Failure> {
     let factor = args.time_factor;
     check((1.0..=600.0).contains(&factor), "time-factor", "a factor from 1 to 600".into(), factor.to_string())?;
     check((1.0..=100.0).contains(&args.catch_up), "catch-up", "a factor from 1 to 100".into(), args.catch_up.to_string())?;
-    check((1..=64).contains(&args.workers), "workers", "1 to 64 worker threads".into(), args.workers.to_string())?;
     let bins_fit = args.bins.is_power_of_two() && args.bins <= 1 << 16;
     check(bins_fit, "bins", "a power of two, at most 65536".into(), args.bins.to_string())?;
     check(args.words != Some(0), "words", "sentences of at least one word".into(), "0".into())?;
@@ -160,7 +217,7 @@ fn definition(args: &Args) -> Result<JobDefinition, Failure> {
         limit,
         instances: 1,
         // More instances than workers give a processor nothing.
-        max_parallelism: if limit.is_some() { 128 } else { args.workers },
+        max_parallelism: if limit.is_some() { 128 } else { deployment.peers() },
         queue_high_s: 0.5,
         queue_low_s: 0.48,
     };
@@ -170,7 +227,8 @@ fn definition(args: &Args) -> Result<JobDefinition, Failure> {
         tick_ms: 10,
         catch_up: args.catch_up,
         bins: args.bins,
-        workers: args.workers,
+        processes: deployment.processes,
+        workers: deployment.workers,
         flatmap: operator(limits.map(|(flat_map, _)| flat_map)),
         count: operator(limits.map(|(_, count)| count)),
     })

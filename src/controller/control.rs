@@ -1,10 +1,13 @@
 //! The controller.
 
+use std::collections::BTreeMap;
+
 use super::{ControllerConfig, Event, EventKind};
-use crate::dataflow::{Configuration, Plan, Topology};
+use crate::activity::BinLoad;
+use crate::dataflow::{Configuration, Plan, PlanError, Topology};
 use crate::id::OperatorId;
 use crate::metrics::OperatorMetrics;
-use crate::migration::{Assignment, Assignments, Schedule, rebalance};
+use crate::migration::{Assignment, Assignments, BinMeasure, BinMove, Choice, Goal, Measures, Schedule, Step, rebalance};
 use crate::observation::Observation;
 use crate::policy::{Decision, Policy, Reason};
 use crate::time::Timestamp;
@@ -17,10 +20,31 @@ pub struct Controller {
     configuration: Configuration,
     assignments: Assignments,
     /// What holds once the running migration is complete.
-    target: Option<(Configuration, Assignments)>,
+    target: Option<Target>,
+    /// What the last window told of bins.
+    measures: Measures,
     warm_up_left: u32,
     agreed: u32,
     events: Vec<Event>,
+}
+
+/// Where a migration leads.
+struct Target {
+    configuration: Configuration,
+    assignments: Assignments,
+    /// Bins that move.
+    bins: usize,
+}
+
+/// Why a plan from outside is refused. Nothing has changed when it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Another plan is being carried out.
+    #[error("another plan is being carried out")]
+    Migrating,
+    /// The plan does not fit the job.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
 }
 
 impl Controller {
@@ -28,7 +52,18 @@ impl Controller {
     pub fn new(topology: Topology, configuration: Configuration, config: ControllerConfig, policy: Box<dyn Policy>) -> Controller {
         let assignments = Assignment::initial(&topology, &configuration);
         let warm_up_left = config.warm_up_windows;
-        Controller { topology, config, policy, configuration, assignments, target: None, warm_up_left, agreed: 0, events: Vec::new() }
+        Controller {
+            topology,
+            config,
+            policy,
+            configuration,
+            assignments,
+            target: None,
+            measures: Measures::default(),
+            warm_up_left,
+            agreed: 0,
+            events: Vec::new(),
+        }
     }
 
     /// The configuration that holds now; during a migration the one before it.
@@ -58,6 +93,7 @@ impl Controller {
         if self.is_migrating() {
             return None;
         }
+        self.measures = measures(&observation.operators);
         let at = observation.window.end;
         if self.warm_up_left > 0 {
             self.warm_up_left -= 1;
@@ -78,25 +114,44 @@ impl Controller {
                     return None;
                 }
                 self.agreed = 0;
-                self.begin(at, plan, reason, &observation.operators)
+                match self.begin(at, plan, reason) {
+                    Ok(schedule) => Some(schedule),
+                    Err(error) => {
+                        self.policy.refused(&error.to_string());
+                        None
+                    }
+                }
             }
         }
     }
 
+    /// Takes a plan from outside of the policy; gives the schedule to carry out. Warm-up and activation do not apply to it.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; the reason is in the log too, and nothing has changed.
+    pub fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, RequestError> {
+        let schedule = self.begin(at, plan, Reason::new("requested"))?;
+        self.agreed = 0;
+        Ok(schedule)
+    }
+
     /// Begins to carry out `plan`, or refuses it with its reason in the log; a plan is taken whole or not at all.
-    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason, operators: &[OperatorMetrics]) -> Option<Schedule> {
-        let after = match plan.apply(&self.topology, &self.configuration) {
+    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, RequestError> {
+        let valid = if self.is_migrating() {
+            Err(RequestError::Migrating)
+        } else {
+            plan.apply(&self.topology, &self.configuration).map_err(RequestError::from)
+        };
+        let after = match valid {
             Ok(after) => after,
             Err(error) => {
-                let why = error.to_string();
-                self.policy.refused(&why);
-                self.events.push(Event { at, kind: EventKind::Refused { plan, why } });
-                return None;
+                self.events.push(Event { at, kind: EventKind::Refused { plan, why: error.to_string() } });
+                return Err(error);
             }
         };
-        let assignments = self.assign(&plan, &after, operators);
+        let assignments = self.assign(&plan, &after);
         let before = (&self.configuration, &self.assignments);
-        let schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments));
+        let schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments), &self.measures);
         let kind = EventKind::Rescaling {
             plan,
             reason,
@@ -106,21 +161,18 @@ impl Controller {
             steps: schedule.steps.len(),
         };
         self.events.push(Event { at, kind });
-        self.target = Some((after, assignments));
-        Some(schedule)
+        self.target = Some(Target { configuration: after, assignments, bins: schedule.moves() });
+        Ok(schedule)
     }
 
     /// New owners for the bins of every operator that the plan touches, balanced by the load measured in the window.
-    fn assign(&self, plan: &Plan, after: &Configuration, operators: &[OperatorMetrics]) -> Assignments {
+    fn assign(&self, plan: &Plan, after: &Configuration) -> Assignments {
         let touched = |operator: OperatorId| plan.rescales.contains_key(&operator) || plan.rebalances.contains(&operator);
         let assign = |(&operator, current): (&OperatorId, &Assignment)| {
             if !touched(operator) {
                 return (operator, current.clone());
             }
-            let mut loads = vec![0.0; current.owners().len()];
-            for load in operators.iter().filter(|metrics| metrics.operator == operator).flat_map(|metrics| &metrics.bins) {
-                loads[load.bin.0 as usize] += load.arrivals as f64;
-            }
+            let loads = self.measures.loads(operator, current.owners().len());
             (operator, rebalance(current, &loads, after.parallelism(operator)))
         };
         self.assignments.iter().map(assign).collect()
@@ -131,10 +183,52 @@ impl Controller {
     /// # Panics
     /// If there is none.
     pub fn migrated(&mut self, at: Timestamp) {
-        let (configuration, assignments) = self.target.take().expect("a migration is being carried out");
-        self.configuration = configuration;
-        self.assignments = assignments;
+        let target = self.target.take().expect("a migration is being carried out");
+        (self.configuration, self.assignments) = (target.configuration, target.assignments);
         self.warm_up_left = self.config.warm_up_windows;
         self.events.push(Event { at, kind: EventKind::Migrated { configuration: self.configuration.clone() } });
     }
+
+    /// Told how the steps of a migration with a latency goal were chosen.
+    pub fn paced(&mut self, at: Timestamp, goal: Goal, choices: &[Choice]) {
+        let beyond_goal = choices.iter().filter(|choice| choice.predicted > goal.latency()).count();
+        let kind = EventKind::Paced { goal_ms: goal.latency().as_secs_f64() * 1e3, steps: choices.len(), beyond_goal };
+        self.events.push(Event { at, kind });
+    }
+
+    /// Told that the input ended before the running migration was complete; `complete` are the steps that were carried out. The
+    /// others have changed nothing, so what holds from now on is what these steps made of what held before.
+    ///
+    /// # Panics
+    /// If there is no migration, or the steps are not part of it.
+    pub fn interrupted(&mut self, at: Timestamp, complete: &[Step]) {
+        let target = self.target.take().expect("a migration is being carried out");
+        let moves: Vec<BinMove> = complete.iter().flat_map(|step| step.moves.iter().copied()).collect();
+        let rescaled: BTreeMap<OperatorId, u32> = complete.iter().flat_map(|step| step.parallelism.clone()).collect();
+        for (&operator, assignment) in &mut self.assignments {
+            *assignment = assignment.after(moves.iter().filter(|one| one.operator == operator));
+        }
+        for (operator, wanted) in target.configuration.iter() {
+            let had = self.configuration.parallelism(operator);
+            let has = match self.assignments.get(&operator) {
+                Some(assignment) if *assignment == target.assignments[&operator] => wanted,
+                Some(assignment) => assignment.instances().clamp(had.min(wanted), had.max(wanted)),
+                None => rescaled.get(&operator).copied().unwrap_or(had),
+            };
+            self.configuration = std::mem::take(&mut self.configuration).with(operator, has);
+        }
+        self.warm_up_left = self.config.warm_up_windows;
+        let kind = EventKind::Interrupted { moved: moves.len(), of: target.bins, configuration: self.configuration.clone() };
+        self.events.push(Event { at, kind });
+    }
+}
+
+/// What the window tells of bins: arrivals are their load; their size is in bytes, or in keys where no host says how large they are.
+fn measures(operators: &[OperatorMetrics]) -> Measures {
+    let bins = || operators.iter().flat_map(|metrics| metrics.bins.iter().map(|load| (metrics.operator, load)));
+    let in_bytes = bins().any(|(_, load)| load.bytes > 0);
+    let size = |load: &BinLoad| if in_bytes { load.bytes as f64 } else { load.keys as f64 };
+    let measure =
+        |(operator, load): (OperatorId, &BinLoad)| (operator, load.bin, BinMeasure { load: load.arrivals as f64, size: size(load) });
+    Measures::of(bins().map(measure))
 }

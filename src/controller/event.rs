@@ -51,7 +51,7 @@ pub enum EventKind {
         after: Configuration,
         /// Bins that move.
         bins: usize,
-        /// Steps of the schedule.
+        /// Steps of the schedule; `adaptive` may take several together.
         steps: usize,
     },
     /// A plan was refused; nothing changed.
@@ -64,6 +64,25 @@ pub enum EventKind {
     /// The host has carried the plan out.
     Migrated {
         /// Configuration now.
+        configuration: Configuration,
+    },
+    /// How a migration with a latency goal went.
+    Paced {
+        /// The goal.
+        goal_ms: f64,
+        /// Steps that were sent.
+        steps: usize,
+        /// Steps of these that were expected to exceed the goal, whatever their size: of one bin, or with the job beyond the goal
+        /// already.
+        beyond_goal: usize,
+    },
+    /// The input ended before the plan was carried out; what was not complete has not begun.
+    Interrupted {
+        /// Bins that moved.
+        moved: usize,
+        /// Bins that were to move.
+        of: usize,
+        /// Configuration now: an operator whose bins are not all where they should be has the instances that hold any.
         configuration: Configuration,
     },
 }

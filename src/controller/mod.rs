@@ -1,13 +1,16 @@
 //! The loop: observations in, schedules out, and a log of every decision with its reason.
 //!
-//! The controller is told what happens ([`Controller::window_closed`], [`Controller::migrated`]) and answers with what the
-//! host is to do. It calls the policy only on windows that saw one configuration from start to end, counts warm-up and
-//! activation, validates plans, and turns them into schedules. It reads no clock.
+//! The controller is told what happens ([`Controller::window_closed`], [`Controller::migrated`], [`Controller::interrupted`]) and
+//! answers with what the host is to do. It calls the policy only on windows that saw one configuration from start to end, counts
+//! warm-up and activation, validates plans, and turns them into schedules. Plans may also come from outside
+//! ([`Controller::request`]). One plan is carried out at a time; whatever is refused changes nothing. It reads no clock.
 
 mod config;
 mod control;
 mod event;
+#[cfg(test)]
+mod tests;
 
 pub use config::ControllerConfig;
-pub use control::Controller;
+pub use control::{Controller, RequestError};
 pub use event::{Event, EventKind};

@@ -21,11 +21,13 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
 use super::batch::{Batch, BatchBuilder};
-use super::bin::{Bin, bin_of, bin_of_hash, hash_of};
-use super::motion::{Arrived, Event};
+use super::bin::{Bin, hash_of};
+use super::fault::{Fault, seeded};
+use super::motion::{Along, Arrived, Event};
 use super::router::Origin;
 use super::serve::{Caps, Stations, Work};
 use super::session::{Logic, Session};
+use super::space::KeySpace;
 use super::transfer::{Inbox, Outbox};
 use super::{Command, Context, OperatorSpec, Time};
 use crate::activity::{Activity, BinLoad, Lane, Record};
@@ -44,6 +46,7 @@ const NEAR_BYTES: usize = 512 << 10;
 pub(super) struct Bins<K: Hash + Eq, V, S> {
     pub(super) context: Context,
     pub(super) spec: OperatorSpec,
+    pub(super) space: KeySpace,
     pub(super) owners: Vec<u32>,
     /// State of the bins that are here.
     pub(super) states: Vec<Option<Bin<K, S>>>,
@@ -54,7 +57,7 @@ pub(super) struct Bins<K: Hash + Eq, V, S> {
     /// Bins that are being sent to other processes.
     pub(super) outbox: Outbox<K, V, S>,
     /// Bins that are coming from other processes.
-    pub(super) inbox: Inbox<K, S, (Vec<Work<(K, V)>>, Option<Capability<Time>>)>,
+    pub(super) inbox: Inbox<K, S, Along<K, V>>,
     pub(super) stations: Stations<(K, V)>,
     pub(super) timers: DueTimers,
     /// Records taken up since the last sample, by bin.
@@ -96,6 +99,7 @@ where
         let mut bins = Bins {
             context,
             spec,
+            space: KeySpace::new(owners.len() as u32),
             owners,
             states,
             events: BTreeMap::new(),
@@ -121,6 +125,9 @@ where
     pub(super) fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command) {
         let at = *cap.time();
         for &(bin, to) in &command.moves {
+            if seeded(Fault::OverlookMove) && self.events.contains_key(&bin) {
+                continue;
+            }
             let from = std::mem::replace(&mut self.owners[bin.0 as usize], to);
             let event = match (self.context.hosts(from), self.context.hosts(to)) {
                 (true, true) => Event::HandOver { at, from, to },
@@ -130,7 +137,34 @@ where
             };
             self.events.entry(bin).or_default().push_back(event);
         }
+        for &bin in &command.splits {
+            self.split(bin);
+        }
         self.find_sole();
+    }
+
+    /// Splits a bin in two where it is. Nothing of the operator is in motion, and what is queued finds its half when its turn comes.
+    fn split(&mut self, bin: BinId) {
+        assert!(self.events.is_empty(), "{bin} is split while bins are in motion");
+        let (first, owner) = (self.space.split(bin), self.owners[bin.0 as usize]);
+        self.owners.extend([owner; 2]);
+        self.arrivals.extend([0; 2]);
+        let whole = self.states[bin.0 as usize].as_mut().map(std::mem::take);
+        let Some(whole) = whole else {
+            self.states.extend([None, None]);
+            return;
+        };
+        self.timers.gone(bin, &whole);
+        let mut halves = [Bin::default(), Bin::default()];
+        whole.divide(&mut halves, |hash| (self.space.bin(hash).0 - first.0) as usize);
+        if seeded(Fault::SwapHalves) {
+            halves.swap(0, 1);
+        }
+        for (id, half) in (first.0..).map(BinId).zip(halves) {
+            self.timers.come(id, &half, None);
+            self.states.push(Some(half));
+        }
+        self.report(1);
     }
 
     /// Queues records of one epoch at their instances, or behind the events of their bin.
@@ -152,7 +186,7 @@ where
             if self.spec.capacity != Capacity::Cpu {
                 self.arrivals[bin.0 as usize] += 1;
             }
-            if self.events.contains_key(&bin) {
+            if self.events.contains_key(&bin) && !seeded(Fault::DoNotWait) {
                 waiting.entry(bin).or_default().push(record);
             } else {
                 shares.entry(self.owners[bin.0 as usize]).or_default().push(record);
@@ -178,7 +212,7 @@ where
     }
 
     fn bin(&self, key: &K) -> BinId {
-        bin_of(key, self.owners.len() as u32)
+        self.space.bin(hash_of(key))
     }
 
     /// Whether no record waits, no timer is set and no bin is in motion.
@@ -200,33 +234,32 @@ where
     /// places at once, but not across a write whose own place is not known yet, and each change of a state is one. So a few
     /// records are looked up ahead, without changing anything, and find everything near when they are applied.
     pub(super) fn serve<R: 'static>(&mut self, output: &mut Output<'_, R>, logic: &mut impl Logic<K, V, S, R>, called: &mut Called<R>) {
-        let Bins { states, stations, arrivals, spec, timers, owners, context, .. } = self;
-        let bins = states.len() as u32;
+        let Bins { states, stations, arrivals, spec, timers, owners, context, space, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
         stations.serve(output, |caps, epoch, mut records, results| {
-            let mut hashes = [0; LOOKED_UP_AHEAD];
+            let mut places = [(0, BinId(0)); LOOKED_UP_AHEAD];
             let ahead = records.as_slice().first().is_some_and(|(key, _)| {
-                let keys = states[bin_of(key, bins).0 as usize].as_ref().map_or(0, Bin::keys);
+                let keys = states[space.bin(hash_of(key)).0 as usize].as_ref().map_or(0, Bin::keys);
                 keys * states.len() * size_of::<(K, S)>() > NEAR_BYTES
             });
             while !records.as_slice().is_empty() {
                 let mut found = 0;
-                for (hash, (key, _)) in hashes.iter_mut().zip(records.as_slice()) {
-                    *hash = hash_of(key);
-                    let id = bin_of_hash(*hash, bins);
+                for (place, (key, _)) in places.iter_mut().zip(records.as_slice()) {
+                    let hash = hash_of(key);
+                    let id = space.bin(hash);
+                    *place = (hash, id);
                     if counts {
                         arrivals[id.0 as usize] += 1;
                     }
                     if ahead && let Some(bin) = &states[id.0 as usize] {
-                        found += u32::from(bin.fetch(*hash, key));
+                        found += u32::from(bin.fetch(hash, key));
                     }
                 }
                 // Nobody asks, which the compiler must not notice.
                 black_box(found);
-                for (&hash, (key, value)) in hashes.iter().zip(records.by_ref()) {
-                    let id = bin_of_hash(hash, bins);
+                for (&(hash, id), (key, value)) in places.iter().zip(records.by_ref()) {
                     let bin = states[id.0 as usize].as_mut().expect("records are queued where their bin is");
-                    if bin.next_timer() <= epoch {
+                    if bin.next_timer() <= epoch && !seeded(Fault::CallLate) {
                         timers.call(bin, (id, owners[id.0 as usize]), epoch, logic, called);
                     }
                     let mut session = Session::new(epoch, results, &mut timers.asked);
@@ -273,7 +306,9 @@ where
             passed = Some((at, id));
             let owner = self.owners[id.0 as usize];
             let stations = &mut self.stations;
-            if self.events.contains_key(&id) || at > *oldest.entry(owner).or_insert_with(|| stations.oldest(owner)) {
+            if self.events.contains_key(&id)
+                || !seeded(Fault::CallEarly) && at > *oldest.entry(owner).or_insert_with(|| stations.oldest(owner))
+            {
                 continue;
             }
             let start = self.context.clock.now();
@@ -298,7 +333,8 @@ where
         let (kind, epoch, records_out) = (self.spec.work, Epoch(at), results.len() as u64);
         self.context.recorder.log(Record::Activity(Activity { lane, kind, instance, epoch, start, end, records_in: 0, records_out }));
         if !results.is_empty() {
-            let cap = self.timers.cap.as_ref().expect("there is a right to answer timers").delayed(&at);
+            let cap = self.timers.cap.as_ref().expect("there is a right to answer timers");
+            let cap = if seeded(Fault::AnswerEarly) { cap.clone() } else { cap.delayed(&at) };
             output.session_with_builder(&cap).give_container(&mut Batch::new(lane, results));
         }
     }
@@ -436,6 +472,11 @@ impl DueTimers {
         if let Some(last) = until.checked_sub(1) {
             self.call(bin, (id, owner), last, logic, called);
         }
+        self.gone(id, bin);
+    }
+
+    /// A bin is not here any more.
+    fn gone<K: Hash + Eq, S>(&mut self, id: BinId, bin: &Bin<K, S>) {
         self.moved(id, bin.next_timer(), Time::MAX);
     }
 

@@ -13,8 +13,7 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
 use super::closed_loop::{ClosedLoop, ClosedLoopConfig};
-use super::running::{RunError, WorkerPart};
-use super::{Context, DrainToSink, ElasticKeyed, ElasticStateless, Gauges, OperatorSpec, Running, bin_of};
+use super::{Context, DrainToSink, ElasticKeyed, ElasticStateless, Gauges, OperatorSpec, RunError, Running, WorkerPart, bin_of};
 use crate::activity::ActivityKind;
 use crate::dataflow::{Capacity, QueueMarks, Role, Topology};
 use crate::id::{InstanceId, OperatorId};
@@ -166,7 +165,7 @@ fn key_of(random: u64, skew: f64) -> u64 {
 }
 
 /// Spreads the bits of a number (the finalizer of SplitMix64, Steele et al., OOPSLA'14).
-fn mix(number: u64) -> u64 {
+pub(super) fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

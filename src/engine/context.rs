@@ -44,7 +44,12 @@ pub struct OperatorSpec {
     pub slow: Option<(u32, f64)>,
     /// How long a message to it is on its way at least.
     pub delay: Duration,
+    /// How much state is sent to another process at a time, in bytes, about.
+    pub part_bytes: usize,
 }
+
+/// State that is sent in one go: small enough that records of other bins hardly notice, and that timely's buffers do not grow.
+const PART_BYTES: usize = 256 << 10;
 
 impl OperatorSpec {
     /// An operator of up to `instances` instances whose queues hold no source back.
@@ -55,7 +60,8 @@ impl OperatorSpec {
 
     /// An operator whose instances' queues are `gauges`; all instances alike, no delay.
     pub fn with_gauges(id: OperatorId, name: &str, capacity: Capacity, gauges: Arc<Gauges>) -> OperatorSpec {
-        OperatorSpec { id, name: name.to_owned(), capacity, gauges, work: ActivityKind::Processing, slow: None, delay: Duration::ZERO }
+        let (name, work, part_bytes) = (name.to_owned(), ActivityKind::Processing, PART_BYTES);
+        OperatorSpec { id, name, capacity, gauges, work, slow: None, delay: Duration::ZERO, part_bytes }
     }
 }
 

@@ -29,11 +29,13 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
 use super::batch::{BatchBuilder, BatchStream, ByHeader};
-use super::bin::bin_of;
+use super::bin::hash_of;
 use super::bins::{Bins, Called};
+use super::fault::{Fault, seeded};
 use super::router::{Origin, Partition, route};
 use super::serve::Caps;
 use super::session::Logic;
+use super::space::KeySpace;
 use super::transfer::Ship;
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
 use crate::migration::Assignment;
@@ -57,7 +59,14 @@ where
 {
     let scope = data.scope();
     let by_owner = ByOwner { context: context.clone(), spec: spec.clone() };
-    let routed = route(data, control.clone(), context, spec, Owners::new(first.owners().to_vec()), by_owner);
+    let routed = route(
+        data,
+        control.clone(),
+        context,
+        spec,
+        Owners::new(KeySpace::new(first.owners().len() as u32), first.owners().to_vec()),
+        by_owner,
+    );
     let (loop_end, loop_stream) = scope.feedback::<Vec<Ship<K, V, S>>>(Default::default());
 
     let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
@@ -103,7 +112,7 @@ where
                     (Some(&time), None) | (None, Some(&time)) => time,
                     (Some(&command), Some(&records)) => command.min(records),
                 };
-                if control_frontier.less_equal(&time) || data_frontier.less_than(&time) {
+                if control_frontier.less_equal(&time) || data_frontier.less_than(&time) && !seeded(Fault::LeaveEarly) {
                     break;
                 }
                 if let Some((cap, commands)) = commands.remove(&time) {
@@ -146,16 +155,17 @@ const SHARE_BYTES: usize = 32 << 10;
 
 /// Owners by bin, how many instances there may be, and the only owner if there is only one.
 struct Owners {
+    space: KeySpace,
     owners: Vec<u32>,
     instances: u32,
     sole: Option<u32>,
 }
 
 impl Owners {
-    fn new(owners: Vec<u32>) -> Owners {
+    fn new(space: KeySpace, owners: Vec<u32>) -> Owners {
         let sole = owners.first().copied().filter(|first| owners.iter().all(|owner| owner == first));
         let instances = owners.iter().max().map_or(0, |last| last + 1);
-        Owners { owners, instances, sole }
+        Owners { space, owners, instances, sole }
     }
 }
 
@@ -170,8 +180,13 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
 
     fn next(&self, table: &Owners, command: &Command) -> (Owners, Option<Ack>) {
         let mut owners = table.owners.clone();
+        let mut space = table.space.clone();
         command.moves.iter().for_each(|&(bin, to)| owners[bin.0 as usize] = to);
-        (Owners::new(owners), None)
+        for &bin in &command.splits {
+            space.split(bin);
+            owners.extend([owners[bin.0 as usize]; 2]);
+        }
+        (Owners::new(space, owners), None)
     }
 
     fn divide(&mut self, table: &Owners, batches: Vec<Vec<(K, V)>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
@@ -180,7 +195,7 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
             gauges.add(sole, batches.iter().map(|records| records.len() as u64).sum(), now);
             return batches.into_iter().for_each(|records| send(sole, records));
         }
-        let (bins, peers) = (table.owners.len() as u32, self.context.peers as usize);
+        let peers = self.context.peers as usize;
         let most = (SHARE_BYTES / size_of::<(K, V)>().max(1)).max(1);
         let records: usize = batches.iter().map(Vec::len).sum();
         let room = (records * 5 / (4 * peers) + 4).min(most);
@@ -190,7 +205,7 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
         let places: Vec<u32> = (0..table.instances).map(|owner| self.context.place(owner)).collect();
         let mut counts: Vec<u64> = vec![0; places.len()];
         for record in batches.into_iter().flatten() {
-            let owner = table.owners[bin_of(&record.0, bins).0 as usize] as usize;
+            let owner = table.owners[table.space.bin(hash_of(&record.0)).0 as usize] as usize;
             counts[owner] += 1;
             let place = places[owner];
             let share = &mut shares[place as usize];

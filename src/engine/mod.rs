@@ -18,6 +18,7 @@
 //! applies epochs in order, ships the state of a bin as soon as nothing older can arrive for it, and makes only records of
 //! bins *in flight* wait.
 
+mod alarm;
 mod analysis;
 mod batch;
 mod bin;
@@ -26,10 +27,15 @@ mod bins;
 pub mod chain;
 mod clock;
 mod closed_loop;
+pub mod cluster;
 mod context;
 mod control;
+mod crew;
 mod delay;
+pub mod fault;
 mod gauge;
+mod job;
+pub mod key_count;
 mod keyed;
 mod motion;
 mod pace;
@@ -42,6 +48,7 @@ mod serve;
 mod session;
 mod sink;
 mod source;
+mod space;
 mod state_machine;
 mod stateless;
 mod timers;
@@ -57,11 +64,13 @@ pub use binary::ElasticBinary;
 pub use clock::Clock;
 pub use context::{Context, OperatorSpec};
 pub use control::{Ack, Command, ControlStream, Progress, commands_of};
-pub use gauge::Gauges;
+pub use crew::WorkerPart;
+pub use gauge::{Board, Gauges};
+pub use job::Job;
 pub use queries::{MOST_WINDOWS, Part, QueryChange, QueryError, QuerySubject, Span, StandingQuery};
 pub use record::{AsEpoch, RecordError, Recorded, Recording, RecordingFile, RecordingSink, record};
 pub use recorder::{Dropped, Link, LogBatch, Recorder, link};
-pub use running::{RunError, Running, WorkerPart};
+pub use running::{RunError, Running};
 pub use session::Session;
 pub use sink::DrainToSink;
 pub use source::{OpenLoop, SourceConfig};

@@ -5,11 +5,14 @@
 //! stay in the buffer until the observer takes them, and there are no more of them than the program has.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::activity::Record;
 use crate::id::WorkerId;
@@ -23,7 +26,7 @@ const HAND_OVER: Duration = Duration::from_millis(5);
 const HAND_OVER_RECORDS: usize = 8192;
 
 /// Records of one worker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LogBatch {
     /// The worker.
     pub worker: WorkerId,
@@ -77,6 +80,57 @@ impl Link {
     /// The count of what is dropped on this link.
     pub fn dropped(&self) -> Dropped {
         Dropped(Arc::clone(&self.dropped))
+    }
+
+    /// Counts records that were dropped on the way to this link.
+    pub(super) fn lose(&self, records: u64) {
+        self.dropped.fetch_add(records, Ordering::SeqCst);
+    }
+
+    /// Passes a batch on. What does not fit is lost and counted, except for names, which come back, with the number of the lost.
+    fn pass(&self, batch: LogBatch) -> (Vec<Record>, u64) {
+        match self.sender.try_send(batch) {
+            Ok(()) => (Vec::new(), 0),
+            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
+                // How far a worker has come is no loss: the next batch says it again.
+                let whole = batch.records.iter().filter(|record| !matches!(record, Record::UpTo { .. })).count();
+                let names = |record: &Record| matches!(record, Record::Operator { .. } | Record::Channel { .. });
+                let names: Vec<Record> = batch.records.into_iter().filter(names).collect();
+                let lost = (whole - names.len()) as u64;
+                self.lose(lost);
+                (names, lost)
+            }
+        }
+    }
+}
+
+/// Passes batches of other processes' workers on to a link of this one.
+pub(super) struct Relay {
+    link: Link,
+    /// By worker: names that did not fit, and how many records were lost here.
+    left: BTreeMap<WorkerId, (Vec<Record>, u64)>,
+}
+
+impl Relay {
+    pub(super) fn new(link: Link) -> Relay {
+        Relay { link, left: BTreeMap::new() }
+    }
+
+    /// Passes a batch on; never blocks.
+    pub(super) fn pass(&mut self, mut batch: LogBatch) {
+        let (names, lost) = self.left.entry(batch.worker).or_default();
+        if !names.is_empty() {
+            names.append(&mut batch.records);
+            batch.records = std::mem::take(names);
+        }
+        batch.dropped += *lost;
+        let (left, lost_now) = self.link.pass(batch);
+        (*names, *lost) = (left, *lost + lost_now);
+    }
+
+    /// Counts records that were dropped before they came here.
+    pub(super) fn lose(&self, records: u64) {
+        self.link.lose(records);
     }
 }
 
@@ -143,7 +197,7 @@ impl Buffer {
     /// Counts a record that cannot be written down.
     pub(super) fn lose(&mut self, records: u64) {
         self.dropped += records;
-        self.link.dropped.fetch_add(records, Ordering::SeqCst);
+        self.link.lose(records);
     }
 
     /// Hands over if it is time.
@@ -161,15 +215,9 @@ impl Buffer {
         let mut records = std::mem::replace(&mut self.records, next);
         records.push(Record::UpTo { worker: self.worker, at: up_to - self.slack });
         let batch = LogBatch { worker: self.worker, up_to, records, dropped: self.dropped };
-        match self.link.sender.try_send(batch) {
-            Ok(()) => {}
-            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                let whole = batch.records.len() - 1;
-                let names = |record: &Record| matches!(record, Record::Operator { .. } | Record::Channel { .. });
-                self.records.extend(batch.records.into_iter().filter(names));
-                self.lose((whole - self.records.len()) as u64);
-            }
-        }
+        let (names, lost) = self.link.pass(batch);
+        self.records.extend(names);
+        self.dropped += lost;
     }
 }
 

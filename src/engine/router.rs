@@ -14,6 +14,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::batch::{Batch, BatchBuilder, BatchStream};
 use super::control::{Ack, Command, ControlStream, Versions};
 use super::delay::held_back;
+use super::fault::{Fault, seeded};
 use super::{Context, OperatorSpec, Time};
 use crate::activity::{Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, OperatorId, WorkerId};
@@ -83,7 +84,7 @@ where
                     break;
                 }
                 let (time, (cap, batches)) = entry.remove_entry();
-                let table = Rc::clone(tables.at(time));
+                let table = Rc::clone(tables.at(time - Time::from(seeded(Fault::OldTable) && time > 0)));
                 let now = context.clock.now();
                 let mut session = output.session_with_builder(&cap);
                 let mut batches = batches.into_iter().peekable();

@@ -1,50 +1,28 @@
-//! A job on its worker threads, from outside: steps go in, activity records and reports come out.
+//! A job on its workers, from outside: steps go in, activity records and reports come out.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use timely::dataflow::{InputHandleVec, ProbeHandle};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use timely::worker::Worker;
-use timely::{CommunicationConfig, Config, WorkerConfig};
 
-use super::{Ack, Clock, Command, Context, Dropped, LogBatch, Recorder, Time, commands_of, link};
-use crate::activity::Record;
-use crate::id::WorkerId;
+use super::alarm::{Alarm, StopOnDrop};
+use super::cluster::{Deployment, Hub, Network};
+use super::crew::{Crew, Ends, Site, WorkerPart};
+use super::{Ack, Board, Clock, Context, Dropped, Link, LogBatch, link};
 use crate::migration::Step;
-use crate::time::Epoch;
 
-/// Commands take effect this much after they are given, so that data never waits for routing.
-const HORIZON: Duration = Duration::from_millis(30);
-/// A worker with nothing to do looks around this often, so that the frontier of the log advances.
-const PARK: Duration = Duration::from_millis(10);
-
-/// One worker's part of a job, as its builder leaves it.
-pub struct WorkerPart<O> {
-    /// Emits what is due; false when it has ended.
-    pub source: Option<Box<dyn FnMut() -> bool>>,
-    /// Epochs the source emitted, oldest first; completed ones are taken off.
-    pub open_epochs: Rc<RefCell<VecDeque<Time>>>,
-    /// Where commands go in.
-    pub control: InputHandleVec<Time, Command>,
-    /// At the end of the dataflow.
-    pub probe: ProbeHandle<Time>,
-    /// What the worker found, once the dataflow is complete.
-    pub outcome: Box<dyn FnOnce() -> O>,
-}
-
-/// A job that is running.
+/// A job that is running, seen from process 0. Dropped before its end, it is stopped.
 pub struct Running<O: Send + 'static> {
     /// Activity records of all workers; ends when the job has.
     pub log: Receiver<LogBatch>,
     /// Reports on steps.
     pub acks: Receiver<Ack>,
     steps: Sender<Step>,
-    guards: timely::communication::WorkerGuards<O>,
+    stop: StopOnDrop,
+    crew: Crew<O>,
+    hub: Option<Hub<O>>,
     peers: u32,
     clock: Clock,
     dropped: Dropped,
@@ -59,45 +37,104 @@ pub enum RunError {
     /// A worker ended with a panic.
     #[error("a worker stopped: {0}")]
     Worker(String),
+    /// Something is wrong with another process.
+    #[error("process {process} {why}")]
+    Process {
+        /// Its number.
+        process: u32,
+        /// What is wrong with it, in words that follow its name.
+        why: String,
+    },
+    /// A process cannot take connections at its address.
+    #[error("expected an address of this machine with a free port, found {address}: {why}")]
+    Address {
+        /// The address.
+        address: String,
+        /// What the system says.
+        why: String,
+    },
+    /// Processes that were started by hand do not fit together.
+    #[error("{0}")]
+    Refused(String),
+    /// The processes do not come together.
+    #[error("the processes cannot be connected: {0}")]
+    Network(String),
+    /// Process 0 says that the job failed.
+    #[error("process 0 stopped the job: {0}")]
+    Stopped(String),
+    /// Nobody waited for the job.
+    #[error("the job was given up")]
+    Abandoned,
+}
+
+impl RunError {
+    pub(super) fn network(why: impl ToString) -> RunError {
+        RunError::Network(why.to_string())
+    }
+}
+
+/// A run's own ends of its channels, while it is being started.
+struct Channels {
+    link: Link,
+    log: Receiver<LogBatch>,
+    ack: Sender<Ack>,
+    acks: Receiver<Ack>,
+    alarm: Alarm,
+}
+
+impl Channels {
+    fn new() -> Channels {
+        let ((link, log), (ack, acks)) = (link(), channel());
+        Channels { link, log, ack, acks, alarm: Alarm::default() }
+    }
 }
 
 impl<O: Send + 'static> Running<O> {
-    /// Starts `peers` worker threads, each with the part that `build` makes.
+    /// Starts `workers` worker threads, each with the part that `build` makes.
     ///
     /// # Errors
     /// When threads cannot be started.
-    pub fn start<B>(peers: u32, build: B) -> Result<Running<O>, RunError>
+    pub fn start<B>(workers: u32, build: B) -> Result<Running<O>, RunError>
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
-        let clock = Clock::start();
-        let (link, log) = link();
-        let dropped = link.dropped();
-        let (ack, acks) = channel();
-        let (step, steps) = channel();
-        // Worker closures are shared, channel ends are not: each worker takes its own out of the lock once.
-        let ends = Mutex::new((link, ack, Some(steps)));
-        let alarm = Arc::new(AtomicBool::new(false));
-        let build = Arc::new(build);
-        let communication = if peers == 1 { CommunicationConfig::Thread } else { CommunicationConfig::Process(peers as usize) };
-        let config = Config { communication, worker: WorkerConfig::default().idle_spin(Duration::ZERO) };
-        let guards = timely::execute(config, move |worker| {
-            let alarm = Alarm::new(&alarm);
-            let id = WorkerId(worker.index() as u32);
-            let (recorder, acks, steps) = {
-                let mut ends = ends.lock().expect("no worker panics here");
-                let steps = if id.0 == 0 { ends.2.take() } else { None };
-                (Recorder::new(id, ends.0.clone()), ends.1.clone(), steps)
-            };
-            let context = Context::new(id, peers, clock, recorder, acks);
-            let part = build(worker, &context);
-            drive(worker, &context, part, steps, &alarm)
-        });
-        let guards = guards.map_err(|why| RunError::Start(peers, why))?;
-        Ok(Running { log, acks, steps: step, guards, peers, clock, dropped })
+        let site = Site { process: 0, workers, network: Network::default() };
+        Running::with(Channels::new(), site, workers, Clock::start(), None, build)
     }
 
-    /// Number of workers.
+    /// Starts the workers of `deployment`, of all its processes. Each builds the part of its worker; those of other processes from
+    /// `job`, which is all they are told: see [`Seat`](super::cluster::Seat). `board` has the queues of the job in this process.
+    ///
+    /// # Errors
+    /// When threads or processes cannot be started or do not come together.
+    pub fn on<J, B>(deployment: &Deployment, job: &J, board: &Board, build: B) -> Result<Running<O>, RunError>
+    where
+        J: Serialize,
+        O: DeserializeOwned,
+        B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
+    {
+        let workers = deployment.workers;
+        if deployment.processes == 1 {
+            return Running::start(workers, build);
+        }
+        let channels = Channels::new();
+        let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.alarm)?;
+        Running::with(channels, Site { process: 0, workers, network }, deployment.peers(), clock, Some(hub), build)
+    }
+
+    fn with<B>(channels: Channels, site: Site, peers: u32, clock: Clock, hub: Option<Hub<O>>, build: B) -> Result<Running<O>, RunError>
+    where
+        B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
+    {
+        let Channels { link, log, ack, acks, alarm } = channels;
+        let stop = StopOnDrop(alarm);
+        let dropped = link.dropped();
+        let (step, steps) = channel();
+        let crew = Crew::start(site, clock, Ends { link, acks: ack, steps: Some(steps) }, &stop.0, build)?;
+        Ok(Running { log, acks, steps: step, stop, crew, hub, peers, clock, dropped })
+    }
+
+    /// Number of workers of all processes.
     pub fn peers(&self) -> u32 {
         self.peers
     }
@@ -105,6 +142,22 @@ impl<O: Send + 'static> Running<O> {
     /// The run's clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Whether all workers are in this process.
+    pub fn in_one_process(&self) -> bool {
+        self.hub.is_none()
+    }
+
+    /// By how much the clock of another process may be wrong at most, as measured before the run began; zero in one process.
+    pub fn clock_error(&self) -> Duration {
+        self.hub.as_ref().map_or(Duration::ZERO, |hub| hub.clock_error)
+    }
+
+    /// Process ids, as the system has them, of the processes that were started for this run: 1 and on; none if they were started by
+    /// hand.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.hub.as_ref().map_or_else(Vec::new, Hub::process_ids)
     }
 
     /// Records all workers had to drop so far; complete once `log` has ended.
@@ -121,89 +174,37 @@ impl<O: Send + 'static> Running<O> {
     /// Waits for the end of the job; gives what each worker found.
     ///
     /// # Errors
-    /// When a worker panicked.
+    /// When a worker panicked, and when something happened to another process.
     pub fn join(self) -> Result<Vec<O>, RunError> {
         drop(self.steps);
-        self.guards.join().into_iter().map(|outcome| outcome.map_err(RunError::Worker)).collect()
-    }
-}
-
-/// Raised by a worker that panics. The others would wait for its progress for ever, so they stop too.
-pub(super) struct Alarm(Arc<AtomicBool>);
-
-impl Alarm {
-    /// An alarm that all workers share.
-    pub(super) fn new(raised: &Arc<AtomicBool>) -> Alarm {
-        Alarm(Arc::clone(raised))
-    }
-
-    pub(super) fn is_raised(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
-}
-
-/// The life of a worker: feed the source, pass commands on ahead of the data, step, hand records over.
-fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: Option<Receiver<Step>>, alarm: &Alarm) -> O {
-    let WorkerPart { mut source, open_epochs, control, probe, outcome } = part;
-    // Only the first worker gives commands; the others' inputs would hold the control frontier back.
-    let mut control = steps.map(|steps| (steps, control));
-    while worker.has_dataflows() {
-        // Timely would not let go of a worker whose dataflow is incomplete, so a panic is the only way out.
-        assert!(!alarm.is_raised(), "stopped because another worker did");
-        let now = context.clock.now();
-        let open = source.as_mut().map(|poll| poll());
-        if open == Some(false) {
-            source = None;
-        }
-        if let Some((steps, input)) = &mut control {
-            let ahead = (now + HORIZON).0 / 1_000_000;
-            while let Ok(step) = steps.try_recv() {
-                for command in commands_of(&step) {
-                    input.send(command);
-                }
-                input.advance_to(input.time() + 1);
+        let here = self.crew.join();
+        let elsewhere = self.hub.map_or_else(|| Some(Vec::new()), Hub::join);
+        match (here, elsewhere, self.stop.0.why()) {
+            (Some(mut here), Some(elsewhere), None) => {
+                here.extend(elsewhere);
+                Ok(here)
             }
-            if ahead > *input.time() {
-                input.advance_to(ahead);
-            }
+            (_, _, why) => Err(why.expect("what is missing was reported")),
         }
-        if source.is_none() && open.is_some() {
-            control = None;
-        }
-        worker.step_or_park(Some(PARK));
-        let done = context.clock.now();
-        open_epochs.borrow_mut().retain(|&epoch| {
-            let complete = !probe.less_equal(&epoch);
-            if complete {
-                context.recorder.log(Record::EpochCompleted { at: done, worker: context.worker, epoch: Epoch(epoch) });
-            }
-            !complete
-        });
-        context.recorder.hand_over(now);
     }
-    context.recorder.finish(context.clock.now());
-    outcome()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::rc::Rc;
     use std::sync::mpsc::RecvTimeoutError;
 
     use timely::dataflow::operators::vec::Broadcast;
     use timely::dataflow::operators::{Inspect, Probe};
+    use timely::dataflow::{InputHandleVec, ProbeHandle};
 
     use super::*;
-    use crate::id::OperatorId;
+    use crate::engine::Command;
+    use crate::id::{OperatorId, WorkerId};
     use crate::time::Timestamp;
+
+    const PARK: Duration = Duration::from_millis(10);
 
     #[test]
     fn a_job_whose_worker_panics_ends_with_an_error() {
@@ -218,11 +219,12 @@ mod tests {
             WorkerPart { source, open_epochs: Rc::default(), control, probe, outcome: Box::new(|| ()) }
         })
         .unwrap();
-        running.apply(Step { moves: Vec::new(), parallelism: BTreeMap::from([(OperatorId(1), 2)]) });
+        running.apply(Step { parallelism: BTreeMap::from([(OperatorId(1), 2)]), ..Step::default() });
         // Only a job that never ends takes this long.
         while !matches!(running.log.recv_timeout(PARK), Err(RecvTimeoutError::Disconnected)) {
             assert!(running.clock().now() < Timestamp::from_secs_f64(60.0), "the other worker waits for ever");
         }
-        assert!(matches!(running.join(), Err(RunError::Worker(_))));
+        let error = running.join().unwrap_err();
+        assert!(matches!(&error, RunError::Worker(why) if why.contains("on purpose")), "{error}");
     }
 }

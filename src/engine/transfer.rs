@@ -16,11 +16,10 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 
 use super::Time;
 use super::bin::Bin;
+use super::fault::{Fault, seeded};
 use super::timers::Timers;
 use crate::id::BinId;
 
-/// State of one part, in bytes, about.
-const PART_BYTES: usize = 256 << 10;
 /// Parts that are taken up in one go: more than are sent in one, so that they do not pile up.
 const PARTS_TAKEN_UP: usize = 2;
 
@@ -84,8 +83,15 @@ impl<K: ExchangeData + Hash + Eq, V: ExchangeData, S: ExchangeData> Outbox<K, V,
     }
 
     /// Begins to send a bin that leaves the process; `cap` gives the right to send.
-    pub(super) fn put(&mut self, (bin, at, to): (BinId, Time, u32), state: Bin<K, S>, works: Waiting<K, V>, cap: Capability<Time>) {
-        let (keys, keys_per_part) = (state.keys() as u64, (PART_BYTES / state.bytes_per_key()).max(1));
+    pub(super) fn put(
+        &mut self,
+        (bin, at, to): (BinId, Time, u32),
+        state: Bin<K, S>,
+        works: Waiting<K, V>,
+        cap: Capability<Time>,
+        part_bytes: usize,
+    ) {
+        let (keys, keys_per_part) = (state.keys() as u64, (part_bytes / state.bytes_per_key()).max(1));
         let (entries, timers) = state.into_parts();
         self.bins.push_back(Outgoing { bin, at, to, keys, keys_per_part, entries, timers, works, cap });
     }
@@ -94,7 +100,10 @@ impl<K: ExchangeData + Hash + Eq, V: ExchangeData, S: ExchangeData> Outbox<K, V,
     pub(super) fn send(&mut self, shipments: &mut Shipments<'_, K, V, S>) {
         let Some(first) = self.bins.front_mut() else { return };
         let (bin, at, to) = (first.bin, first.at, first.to);
-        let entries: Vec<(K, S)> = first.entries.by_ref().take(first.keys_per_part).collect();
+        let mut entries: Vec<(K, S)> = first.entries.by_ref().take(first.keys_per_part).collect();
+        if seeded(Fault::CutPart) {
+            entries.pop();
+        }
         let mut session = shipments.session(&first.cap);
         if !entries.is_empty() {
             session.give(Ship { bin, at, to, cargo: Cargo::Part(first.keys, entries) });
@@ -114,6 +123,8 @@ struct Incoming<K, S, T> {
     parts: VecDeque<Vec<(K, S)>>,
     /// What came with the last part.
     rest: Option<(Timers<K>, T)>,
+    /// While it is held the dataflow goes on, even if nothing else happens in it any more.
+    _held: Capability<Time>,
 }
 
 /// Bins that come in parts, by bin and time of the command; `T` is what comes along with a whole bin.
@@ -135,20 +146,20 @@ impl<K: Hash + Eq, S, T> Inbox<K, S, T> {
         self.order.is_empty()
     }
 
-    fn incoming(&mut self, from: (BinId, Time), keys: u64) -> &mut Incoming<K, S, T> {
-        let empty = || Incoming { bin: Bin::with_capacity(keys as usize), parts: VecDeque::new(), rest: None };
+    fn incoming(&mut self, from: (BinId, Time), keys: u64, held: Capability<Time>) -> &mut Incoming<K, S, T> {
+        let empty = || Incoming { bin: Bin::with_capacity(keys as usize), parts: VecDeque::new(), rest: None, _held: held };
         self.order.push_back(from);
         self.bins.entry(from).or_insert_with(empty)
     }
 
-    /// Takes a part of the bin that moves by the command of this time.
-    pub(super) fn part(&mut self, bin: BinId, at: Time, keys: u64, entries: Vec<(K, S)>) {
-        self.incoming((bin, at), keys).parts.push_back(entries);
+    /// Takes a part of the bin that moves by a command; `held` is kept until the bin is whole.
+    pub(super) fn part(&mut self, from: (BinId, Time), keys: u64, entries: Vec<(K, S)>, held: Capability<Time>) {
+        self.incoming(from, keys, held).parts.push_back(entries);
     }
 
     /// Takes the last part.
-    pub(super) fn last(&mut self, bin: BinId, at: Time, timers: Timers<K>, along: T) {
-        self.incoming((bin, at), 0).rest = Some((timers, along));
+    pub(super) fn last(&mut self, from: (BinId, Time), timers: Timers<K>, along: T, held: Capability<Time>) {
+        self.incoming(from, 0, held).rest = Some((timers, along));
     }
 
     /// Puts some parts together; `whole` gets each bin that is complete with it.
@@ -156,7 +167,8 @@ impl<K: Hash + Eq, S, T> Inbox<K, S, T> {
         for _ in 0..PARTS_TAKEN_UP {
             let Some(from) = self.order.pop_front() else { return };
             let incoming = self.bins.get_mut(&from).expect("a bin is there until its last part");
-            if let Some(entries) = incoming.parts.pop_front() {
+            let done = seeded(Fault::LastFirst) && incoming.rest.is_some();
+            if let Some(entries) = incoming.parts.pop_front().filter(|_| !done) {
                 incoming.bin.extend(entries);
             } else {
                 let Incoming { mut bin, rest, .. } = self.bins.remove(&from).expect("just seen");

@@ -14,12 +14,16 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Probe;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{InputHandleVec, ProbeHandle};
+use timely::worker::Worker;
 
-use super::running::{RunError, WorkerPart};
-use super::{Context, DrainToSink, ElasticKeyed, ElasticStateless, Gauges, OpenLoop, OperatorSpec, Running, SourceConfig};
+use super::cluster::{Deployment, Seat};
+use super::{
+    Board, Context, DrainToSink, ElasticKeyed, ElasticStateless, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig, WorkerPart,
+};
 use crate::dataflow::{Capacity, Configuration, QueueMarks, Role, Topology};
 use crate::id::OperatorId;
 use crate::migration::Assignment;
@@ -36,7 +40,7 @@ pub const COUNT: OperatorId = OperatorId(2);
 pub const SINK: OperatorId = OperatorId(3);
 
 /// One elastic operator of the job.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperatorConfig {
     /// Capacity of an instance.
     pub capacity: Capacity,
@@ -49,7 +53,7 @@ pub struct OperatorConfig {
 }
 
 /// A word count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WordCount {
     /// What is counted.
     pub text: Arc<Text>,
@@ -69,12 +73,12 @@ pub struct WordCount {
     pub flat_map: OperatorConfig,
     /// Count.
     pub count: OperatorConfig,
-    /// Worker threads.
-    pub workers: u32,
+    /// Where it runs.
+    pub deployment: Deployment,
 }
 
 /// What one worker found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Sentences its source emitted.
     pub emitted: u64,
@@ -107,7 +111,7 @@ impl WordCount {
             ("source", Role::Source, 1),
             ("flatmap", Role::Stateless, self.flat_map.max_parallelism),
             ("count", Role::Keyed { bins: self.bins }, self.count.max_parallelism),
-            ("sink", Role::Sink, self.workers),
+            ("sink", Role::Sink, self.deployment.peers()),
         ];
         Topology::new(&operators, &[(0, 1), (1, 2), (2, 3)]).expect("a word count is a dataflow")
     }
@@ -115,29 +119,44 @@ impl WordCount {
     /// The configuration at the start.
     pub fn configuration(&self) -> Configuration {
         let ones = Configuration::ones(&self.topology());
-        ones.with(FLAT_MAP, self.flat_map.instances).with(COUNT, self.count.instances).with(SINK, self.workers)
+        ones.with(FLAT_MAP, self.flat_map.instances).with(COUNT, self.count.instances).with(SINK, self.deployment.peers())
     }
 
-    /// Starts the job.
+    /// Starts the job, from process 0.
     ///
     /// # Errors
-    /// When threads cannot be started.
+    /// When threads or processes cannot be started or do not come together.
     pub fn start(&self) -> Result<Running<Tally>, RunError> {
-        let job = self.clone();
-        let pressing = Arc::new(AtomicUsize::new(0));
-        let gauges = |config: &OperatorConfig| Arc::new(Gauges::new(config.marks, config.max_parallelism, Arc::clone(&pressing)));
-        let spec = |id, name: &str, config: &OperatorConfig| {
-            let gauges = gauges(config);
+        let (board, [flat_map, count]) = self.operators();
+        let (job, pressing) = (self.clone(), board.pressing());
+        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &flat_map, &count, &pressing);
+        Running::on(&self.deployment, &Job::WordCount(self.clone()), &board, build)
+    }
+
+    /// Works for the job in another process until it is complete.
+    ///
+    /// # Errors
+    /// When a worker panicked here, and when the job failed elsewhere.
+    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+        let (board, [flat_map, count]) = self.operators();
+        let (job, pressing) = (self.clone(), board.pressing());
+        seat.serve(&board, move |worker, context| job.build(worker, context, &flat_map, &count, &pressing))
+    }
+
+    /// The queues in a process, and the operators they belong to.
+    fn operators(&self) -> (Board, [OperatorSpec; 2]) {
+        let mut board = Board::new();
+        let mut spec = |id, name: &str, config: &OperatorConfig| {
+            let gauges = board.operator(config.marks, config.max_parallelism);
             OperatorSpec::with_gauges(id, name, config.capacity, gauges)
         };
-        let flat_map = spec(FLAT_MAP, "FlatMap", &self.flat_map);
-        let count = spec(COUNT, "Count", &self.count);
-        Running::start(self.workers, move |worker, context| job.build(worker, context, &flat_map, &count, &pressing))
+        let specs = [spec(FLAT_MAP, "FlatMap", &self.flat_map), spec(COUNT, "Count", &self.count)];
+        (board, specs)
     }
 
     fn build(
         &self,
-        worker: &mut timely::worker::Worker,
+        worker: &mut Worker,
         context: &Context,
         flat_map: &OperatorSpec,
         count: &OperatorSpec,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::expectation::Expectation;
 use super::rows::PaperRow;
 use crate::dataflow::{Capacity, QueueMarks};
+use crate::engine::cluster::Deployment;
 use crate::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, WordCount};
 use crate::id::OperatorId;
 use crate::rate::Rate;
@@ -66,12 +67,19 @@ pub struct JobDefinition {
     pub catch_up: f64,
     /// Bins of Count.
     pub bins: u32,
-    /// Worker threads.
+    /// Processes, all on this machine unless the run says where they are.
+    #[serde(default = "one")]
+    pub processes: u32,
+    /// Worker threads of each.
     pub workers: u32,
     /// FlatMap.
     pub flatmap: OperatorDefinition,
     /// Count.
     pub count: OperatorDefinition,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// A limited operator.
@@ -133,7 +141,7 @@ impl JobDefinition {
             bins: self.bins,
             flat_map: self.flatmap.config(),
             count: self.count.config(),
-            workers: self.workers,
+            deployment: Deployment::processes(self.processes, self.workers),
         }
     }
 

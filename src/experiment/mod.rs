@@ -4,11 +4,13 @@
 //! alone, never from a running host, so that everything printed can be made again from what was recorded.
 
 pub mod analysed;
+mod carrying_out;
 pub mod definition;
 pub mod environment;
 pub mod expectation;
 pub mod figures;
 pub mod folder;
+pub mod migration;
 pub mod policies;
 pub mod ranking;
 pub mod record;

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::iter::Peekable;
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -14,14 +13,15 @@ use crate::activity::LogWriter;
 use crate::controller::{Controller, ControllerConfig, Event, EventKind};
 use crate::dataflow::{Configuration, Topology};
 use crate::engine::word_count::{Tally, Verdict, WordCount};
-use crate::engine::{Progress, Recorder, RunError, Running};
+use crate::engine::{Recorder, RunError};
 use crate::id::OperatorId;
-use crate::migration::Step;
+use crate::migration::{Latest, Strategy};
 use crate::observation::{LatencySummary, Observation, Observer};
 use crate::policy::Policy;
 use crate::stats::LatencyHistogram;
 use crate::time::Timestamp;
 
+use super::carrying_out::CarryingOut;
 use super::rows::{LatencyRow, TimelineRow};
 
 /// What is to be run.
@@ -81,7 +81,7 @@ pub struct Status<'a> {
 pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
     let RunSpec { job, controller: config, policy, row_window, needed } = spec;
     let topology = job.topology();
-    let interval = config.policy_interval;
+    let (interval, strategy) = (config.policy_interval, config.strategy);
     // Under another name until it is whole; a run that fails leaves what it had under that name.
     let partial = activity_log.map(|path| path.with_extension("log.partial"));
     let mut log = match &partial {
@@ -92,17 +92,23 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
     let mut rows = Rows::new(&topology, row_window);
     let mut observer = Observer::new(topology.clone(), Timestamp::ZERO, interval);
     let mut configurations = vec![(Timestamp::ZERO, controller.configuration().clone())];
-    let mut migration: Option<Migration> = None;
+    let mut migration: Option<CarryingOut> = None;
     let end = Timestamp::ZERO + job.duration;
 
     let running = job.start()?;
     let mut up_to = vec![Timestamp::ZERO; running.peers() as usize];
     loop {
+        let mut latest: Option<Latest> = None;
         match running.log.recv_timeout(Duration::from_millis(10)) {
             Ok(batch) => {
                 for record in &batch.records {
                     rows.observer.push(record);
                     observer.push(record);
+                    if let Some(latency) = rows.observer.latency(record)
+                        && latest.is_none_or(|latest| latency > latest.latency)
+                    {
+                        latest = Some(Latest { at: record.at(), latency });
+                    }
                 }
                 if let Some(log) = &mut log {
                     log.append(&batch.records)?;
@@ -112,9 +118,9 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if let Some(at) = migration.as_mut().and_then(|migration| migration.advance(&running)) {
-            migration = None;
-            controller.migrated(at);
+        if let Some(done) = migration.take_if(|migration| migration.advance(&running, latest)) {
+            let at = running.clock().now();
+            conclude(&mut controller, at, &done, strategy);
             configurations.push((at, controller.configuration().clone()));
             observer.restart(at, interval);
         }
@@ -128,9 +134,20 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
             let (observation, _) = observer.close(controller.configuration(), interval);
             // The controller does not look at windows that close during a migration: they mix two configurations.
             if let Some(schedule) = controller.window_closed(&observation) {
-                migration = Some(Migration::begin(schedule.steps));
+                let baseline = observation.latency.ns_max.map(Duration::from_nanos);
+                migration = Some(CarryingOut::begin(schedule, strategy, baseline, &running));
             }
         }
+    }
+    // The input ended while bins were moving: what the engine took up is complete, and all of that has been reported.
+    if let Some(mut interrupted) = migration {
+        let at = running.clock().now();
+        if interrupted.advance(&running, None) {
+            conclude(&mut controller, at, &interrupted, strategy);
+        } else {
+            controller.interrupted(at, interrupted.complete());
+        }
+        configurations.push((at, controller.configuration().clone()));
     }
     let dropped_records = running.dropped();
     let tallies: Vec<Tally> = running.join()?;
@@ -153,6 +170,14 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
         dropped_records,
         needed,
     })
+}
+
+/// Tells the controller that a plan is carried out, and how often the latency was expected to exceed the goal.
+fn conclude(controller: &mut Controller, at: Timestamp, done: &CarryingOut, strategy: Strategy) {
+    controller.migrated(at);
+    if let Strategy::Adaptive(goal) = strategy {
+        controller.paced(at, goal, done.choices());
+    }
 }
 
 /// Why a run has no result.
@@ -195,36 +220,6 @@ impl Rows {
     }
 }
 
-/// A schedule that is being carried out.
-///
-/// Steps are sent in order, each at a logical time of its own, without waiting for the one before: in a job that is behind, the
-/// frontier reaches a step only after the backlog, and one step at a time would wait for it with every bin. Records wait no
-/// longer for that: they wait for the frontier in any case.
-struct Migration {
-    steps: Peekable<std::vec::IntoIter<Step>>,
-    progress: Progress,
-}
-
-/// Steps are held back while more bins than this are under way.
-const MOST_BINS_UNDER_WAY: usize = 128;
-
-impl Migration {
-    fn begin(steps: Vec<Step>) -> Migration {
-        Migration { steps: steps.into_iter().peekable(), progress: Progress::default() }
-    }
-
-    /// Takes reports and sends what may be sent; gives the time when all is done.
-    fn advance<O: Send>(&mut self, running: &Running<O>) -> Option<Timestamp> {
-        running.acks.try_iter().for_each(|ack| self.progress.report(ack));
-        let room = |under_way: usize, step: &Step| under_way == 0 || under_way + step.moves.len() <= MOST_BINS_UNDER_WAY;
-        while let Some(step) = self.steps.next_if(|step| room(self.progress.bins(), step)) {
-            self.progress.send(&step, running.peers());
-            running.apply(step);
-        }
-        (self.steps.peek().is_none() && self.progress.is_complete()).then(|| running.clock().now())
-    }
-}
-
 impl RunResult {
     /// Plans carried out.
     pub fn actions(&self) -> usize {
@@ -233,7 +228,7 @@ impl RunResult {
 
     /// When the last plan was carried out; nothing if none was.
     pub fn settled_at(&self) -> Option<Timestamp> {
-        self.configurations[1..].last().map(|(at, _)| *at)
+        self.events.iter().rev().find(|event| matches!(event.kind, EventKind::Migrated { .. })).map(|event| event.at)
     }
 
     /// The configuration at the end.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::BinMove;
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::id::{BinId, OperatorId};
 
@@ -41,6 +42,17 @@ impl Assignment {
         keyed.collect()
     }
 
+    /// Splits `bin` in two: its halves have the next two numbers and the same owner, and the bin itself has no keys any more. Gives
+    /// the first of them.
+    ///
+    /// # Panics
+    /// If there is no such bin.
+    pub fn split(&mut self, bin: BinId) -> BinId {
+        let first = BinId(self.owners.len() as u32);
+        self.owners.extend([self.owner(bin); 2]);
+        first
+    }
+
     /// Owner of `bin`.
     pub fn owner(&self, bin: BinId) -> u32 {
         self.owners[bin.0 as usize]
@@ -49,6 +61,24 @@ impl Assignment {
     /// Owners by bin.
     pub fn owners(&self) -> &[u32] {
         &self.owners
+    }
+
+    /// One more than the highest instance that owns a bin.
+    pub fn instances(&self) -> u32 {
+        self.owners.iter().max().map_or(0, |owner| owner + 1)
+    }
+
+    /// The assignment once `moves` are carried out.
+    ///
+    /// # Panics
+    /// If a bin is not where its move begins.
+    pub fn after<'a>(&self, moves: impl IntoIterator<Item = &'a BinMove>) -> Assignment {
+        let mut owners = self.owners.clone();
+        for one in moves {
+            let owner = std::mem::replace(&mut owners[one.bin.0 as usize], one.to);
+            assert_eq!(owner, one.from, "{} moves from its owner", one.bin);
+        }
+        Assignment { owners }
     }
 
     /// Bins with another owner in `after`, as (bin, new owner), by bin.

@@ -1,11 +1,22 @@
-//! From a plan to bin moves: new assignments that move little and balance measured load, cut into steps by a strategy.
+//! From a plan to bin moves: new assignments that move little and balance measured load, cut into steps by a strategy, each sent
+//! when its time has come.
 
 mod assignment;
 mod balance;
+mod goal;
+mod hot;
+mod matching;
+mod measures;
+mod pacing;
 mod schedule;
+mod spread;
 mod strategy;
 
 pub use assignment::{Assignment, Assignments};
 pub use balance::rebalance;
+pub use goal::{Goal, GoalError};
+pub use hot::{HotBin, Remedy, hot_bins};
+pub use measures::{BinMeasure, Measures};
+pub use pacing::{Choice, Latest, Overlap, Pacer, Report};
 pub use schedule::{BinMove, Schedule, Step};
 pub use strategy::{Strategy, StrategyError};

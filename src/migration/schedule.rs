@@ -24,15 +24,21 @@ pub struct BinMove {
 pub struct Step {
     /// Bins that change their owner.
     pub moves: Vec<BinMove>,
+    /// Bins that are split in two, one after the other ([`Assignment::split`](super::Assignment::split)). None of the operator's bins
+    /// may be in motion then, so such a step goes when all before it are complete, and moves none of them.
+    #[serde(default)]
+    pub splits: Vec<(OperatorId, BinId)>,
     /// New parallelism of stateless operators.
     pub parallelism: BTreeMap<OperatorId, u32>,
 }
 
 /// Steps in order; each takes effect at a logical time of its own, not before that of the step before.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The steps.
     pub steps: Vec<Step>,
+    /// State that each step moves, in the unit of [`Measures::size`](super::Measures::size).
+    pub sizes: Vec<f64>,
 }
 
 impl Schedule {

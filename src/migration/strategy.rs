@@ -6,42 +6,71 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Assignments, BinMove, Schedule, Step};
-use crate::dataflow::{Configuration, Role, Topology};
+use super::matching::matchings;
+use super::spread::spread;
+use super::{Assignments, BinMove, Goal, Measures, Schedule, Step};
+use crate::dataflow::{Configuration, Operator, Role, Topology};
 
-/// How many bins move at a time.
+/// How many bins move at a time, and in which order. Written as on the command line: `fluid`, `batched:16`, `adaptive:50ms`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Strategy {
     /// Everything in one step.
     #[default]
     AllAtOnce,
     /// One bin a step.
     Fluid,
+    /// So many bins a step, at least 1; the last step has what is left.
+    Batched(u32),
+    /// In a step each instance gives at most one bin and receives at most one; as few steps as that allows.
+    Optimized,
+    /// One bin a step, the most used first: what is overloaded is relieved first.
+    HotFirst,
+    /// As many bins a step as the live latency allows, so that it stays below the goal (see [`Pacer`](super::Pacer)).
+    Adaptive(Goal),
 }
 
-/// A name that is no strategy.
+/// What is no strategy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a migration strategy, one of 'all-at-once' and 'fluid', found '{0}'")]
-pub struct StrategyError(pub String);
+pub enum StrategyError {
+    /// No strategy has that name.
+    #[error(
+        "expected a migration strategy, one of 'all-at-once', 'fluid', 'batched:N', 'optimized', 'hot-first' and 'adaptive', found '{0}'"
+    )]
+    Unknown(String),
+    /// Something else than a number of bins.
+    #[error("expected 'batched:N' with N bins a step, at least 1, found '{0}'")]
+    Batch(String),
+    /// Something else than a latency.
+    #[error("expected 'adaptive' or 'adaptive:GOAL' with a latency such as 50ms, found '{0}'")]
+    Goal(String),
+}
 
 impl Strategy {
-    /// Every strategy.
-    pub const ALL: [Strategy; 2] = [Strategy::AllAtOnce, Strategy::Fluid];
+    /// One of every kind; batches of 16 bins, and the usual goal.
+    pub fn all() -> [Strategy; 6] {
+        let [all_at_once, fluid, batched, optimized, hot_first] = Strategy::FIXED;
+        [all_at_once, fluid, batched, optimized, hot_first, Strategy::Adaptive(Goal::default())]
+    }
 
-    /// The steps from one configuration and its assignments to another.
+    /// The strategies whose steps are known beforehand; batches of 16 bins.
+    pub const FIXED: [Strategy; 5] = [Strategy::AllAtOnce, Strategy::Fluid, Strategy::Batched(16), Strategy::Optimized, Strategy::HotFirst];
+
+    /// The steps from one configuration and its assignments to another. A step may move bins of several operators.
     ///
-    /// Stateless operators change in the first step, whatever the strategy: they have nothing to move.
+    /// Stateless operators change in the first step, whatever the strategy: they have nothing to move. What `adaptive` gives has one
+    /// bin a step: how many of them go together is decided while they go.
     ///
     /// # Panics
-    /// If `before` and `after` do not belong to `topology`.
+    /// If `before` and `after` do not belong to `topology`, or for batches of no bin.
     pub fn schedule(
         self,
         topology: &Topology,
         (before, owned_before): (&Configuration, &Assignments),
         (after, owned_after): (&Configuration, &Assignments),
+        measures: &Measures,
     ) -> Schedule {
-        let changed = |operator: &&crate::dataflow::Operator| before.parallelism(operator.id) != after.parallelism(operator.id);
+        let changed = |operator: &&Operator| before.parallelism(operator.id) != after.parallelism(operator.id);
         let stateless = topology.operators().iter().filter(|operator| operator.role == Role::Stateless).filter(changed);
         let parallelism: BTreeMap<_, _> = stateless.map(|operator| (operator.id, after.parallelism(operator.id))).collect();
         let mut moves = Vec::new();
@@ -49,24 +78,63 @@ impl Strategy {
             let new = &owned_after[&operator];
             moves.extend(old.moves_to(new).map(|(bin, to)| BinMove { operator, bin, from: old.owner(bin), to }));
         }
-        let mut steps: Vec<Step> = match self {
-            Strategy::AllAtOnce => vec![Step { moves, ..Step::default() }],
-            Strategy::Fluid => moves.into_iter().map(|one| Step { moves: vec![one], ..Step::default() }).collect(),
-        };
+        let size = |one: &BinMove| measures.size(one.operator, one.bin);
+        let mut steps: Vec<Vec<BinMove>> = self.cut(moves, measures);
         if steps.is_empty() {
-            steps.push(Step::default());
+            steps.push(Vec::new());
         }
+        let sizes = steps.iter().map(|moves| moves.iter().map(size).sum()).collect();
+        let mut steps: Vec<Step> = steps.into_iter().map(|moves| Step { moves, ..Step::default() }).collect();
         steps[0].parallelism = parallelism;
-        Schedule { steps }
+        Schedule { steps, sizes }
+    }
+
+    fn cut(self, mut moves: Vec<BinMove>, measures: &Measures) -> Vec<Vec<BinMove>> {
+        let load = |one: &BinMove| measures.load(one.operator, one.bin);
+        let size = |one: &BinMove| measures.size(one.operator, one.bin);
+        let chunks = |moves: Vec<BinMove>, bins: usize| moves.chunks(bins).map(<[BinMove]>::to_vec).collect();
+        match self {
+            Strategy::AllAtOnce if moves.is_empty() => Vec::new(),
+            Strategy::AllAtOnce => vec![moves],
+            Strategy::Fluid => chunks(moves, 1),
+            Strategy::Batched(bins) => {
+                assert!(bins > 0, "a batch has at least one bin");
+                chunks(spread(moves, size), bins as usize)
+            }
+            Strategy::Optimized => matchings(moves),
+            Strategy::HotFirst => {
+                moves.sort_by(|a, b| load(b).total_cmp(&load(a)).then((a.operator, a.bin).cmp(&(b.operator, b.bin))));
+                chunks(moves, 1)
+            }
+            Strategy::Adaptive(_) => chunks(spread(moves, size), 1),
+        }
     }
 }
 
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Strategy::AllAtOnce => "all-at-once",
-            Strategy::Fluid => "fluid",
-        })
+        match self {
+            Strategy::AllAtOnce => f.write_str("all-at-once"),
+            Strategy::Fluid => f.write_str("fluid"),
+            Strategy::Batched(bins) => write!(f, "batched:{bins}"),
+            Strategy::Optimized => f.write_str("optimized"),
+            Strategy::HotFirst => f.write_str("hot-first"),
+            Strategy::Adaptive(goal) => write!(f, "adaptive:{goal}"),
+        }
+    }
+}
+
+impl From<Strategy> for String {
+    fn from(strategy: Strategy) -> String {
+        strategy.to_string()
+    }
+}
+
+impl TryFrom<String> for Strategy {
+    type Error = StrategyError;
+
+    fn try_from(text: String) -> Result<Strategy, StrategyError> {
+        text.parse()
     }
 }
 
@@ -74,7 +142,20 @@ impl FromStr for Strategy {
     type Err = StrategyError;
 
     fn from_str(text: &str) -> Result<Strategy, StrategyError> {
-        Strategy::ALL.into_iter().find(|strategy| strategy.to_string() == text).ok_or_else(|| StrategyError(text.to_owned()))
+        let (name, rest) = text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        Ok(match (name, rest) {
+            ("all-at-once", None) => Strategy::AllAtOnce,
+            ("fluid", None) => Strategy::Fluid,
+            ("optimized", None) => Strategy::Optimized,
+            ("hot-first", None) => Strategy::HotFirst,
+            ("adaptive", None) => Strategy::Adaptive(Goal::default()),
+            ("adaptive", Some(goal)) => Strategy::Adaptive(goal.parse().map_err(|_| StrategyError::Goal(text.to_owned()))?),
+            ("batched", bins) => match bins.and_then(|bins| bins.parse().ok()) {
+                Some(bins) if bins > 0 => Strategy::Batched(bins),
+                _ => return Err(StrategyError::Batch(text.to_owned())),
+            },
+            _ => return Err(StrategyError::Unknown(text.to_owned())),
+        })
     }
 }
 
@@ -82,33 +163,74 @@ impl FromStr for Strategy {
 mod tests {
     use super::*;
     use crate::dataflow::Plan;
-    use crate::id::OperatorId;
-    use crate::migration::{Assignment, rebalance};
+    use crate::id::{BinId, OperatorId};
+    use crate::migration::{Assignment, BinMeasure, rebalance};
+
+    const MAP: OperatorId = OperatorId(1);
+    const COUNT: OperatorId = OperatorId(2);
+    const JOIN: OperatorId = OperatorId(3);
+
+    /// The schedules of one plan, by strategy, with the load of each bin its number.
+    fn schedules() -> Vec<(Strategy, Schedule)> {
+        let keyed = |bins| Role::Keyed { bins };
+        let operators = [("source", Role::Source, 1), ("map", Role::Stateless, 8), ("count", keyed(16), 8), ("join", keyed(8), 8)];
+        let topology = Topology::new(&operators, &[(0, 1), (1, 2), (2, 3)]).unwrap();
+        let before = Configuration::ones(&topology);
+        let after = Plan::rescale(MAP, 3).and(COUNT, 4).and(JOIN, 2).apply(&topology, &before).unwrap();
+        let owned = Assignment::initial(&topology, &before);
+        let new: Assignments = [(COUNT, rebalance(&owned[&COUNT], &[], 4)), (JOIN, rebalance(&owned[&JOIN], &[], 2))].into();
+        let measure = |(operator, bin): (OperatorId, u32)| (operator, BinId(bin), BinMeasure { load: f64::from(bin), size: 1.0 });
+        let measures = Measures::of((0..16).map(|bin| (COUNT, bin)).chain((0..8).map(|bin| (JOIN, bin))).map(measure));
+        let schedule = |strategy: Strategy| strategy.schedule(&topology, (&before, &owned), (&after, &new), &measures);
+        let all = Strategy::all().map(|strategy| {
+            let schedule = schedule(strategy);
+            assert_eq!(schedule.steps[0].parallelism, BTreeMap::from([(MAP, 3)]), "{strategy}");
+            assert!(schedule.steps[1..].iter().all(|step| step.parallelism.is_empty()), "{strategy}");
+            let mut owners: Assignments = owned.clone();
+            for step in schedule.steps.iter().flat_map(|step| &step.moves) {
+                let mut all = owners[&step.operator].owners().to_vec();
+                assert_eq!(std::mem::replace(&mut all[step.bin.0 as usize], step.to), step.from);
+                owners.insert(step.operator, Assignment::of(all));
+            }
+            assert_eq!(owners, new, "{strategy}");
+            (strategy, schedule)
+        });
+        all.into()
+    }
 
     #[test]
-    fn a_schedule_moves_what_differs_and_nothing_else() {
-        let topology = Topology::new(
-            &[("source", Role::Source, 1), ("map", Role::Stateless, 8), ("count", Role::Keyed { bins: 16 }, 8)],
-            &[(0, 1), (1, 2)],
-        )
-        .unwrap();
-        let before = Configuration::ones(&topology);
-        let count = OperatorId(2);
-        let after = Plan::rescale(OperatorId(1), 3).and(count, 4).apply(&topology, &before).unwrap();
-        let owned = Assignment::initial(&topology, &before);
-        let new: Assignments = [(count, rebalance(&owned[&count], &[], 4))].into();
-        let at_once = Strategy::AllAtOnce.schedule(&topology, (&before, &owned), (&after, &new));
-        let fluid = Strategy::Fluid.schedule(&topology, (&before, &owned), (&after, &new));
-        assert_eq!((at_once.steps.len(), at_once.moves()), (1, 12));
-        assert_eq!((fluid.steps.len(), fluid.moves()), (12, 12));
-        for schedule in [at_once, fluid] {
-            assert_eq!(schedule.steps[0].parallelism, BTreeMap::from([(OperatorId(1), 3)]));
-            let mut owners = owned[&count].owners().to_vec();
-            for step in schedule.steps.iter().flat_map(|step| &step.moves) {
-                assert_eq!(owners[step.bin.0 as usize], step.from);
-                owners[step.bin.0 as usize] = step.to;
-            }
-            assert_eq!(Assignment::of(owners), new[&count]);
+    fn every_strategy_moves_what_differs_and_nothing_else() {
+        let counts = schedules().into_iter().map(|(strategy, schedule)| (strategy.to_string(), schedule.steps.len(), schedule.moves()));
+        let expected = [("all-at-once", 1), ("fluid", 16), ("batched:16", 1), ("optimized", 12), ("hot-first", 16), ("adaptive:100ms", 16)];
+        assert_eq!(counts.collect::<Vec<_>>(), expected.map(|(name, steps)| (name.to_owned(), steps, 16)));
+    }
+
+    #[test]
+    fn the_hottest_bin_goes_first() {
+        let (_, schedule) = schedules().into_iter().find(|(strategy, _)| *strategy == Strategy::HotFirst).unwrap();
+        let bins: Vec<u32> = schedule.steps.iter().map(|step| step.moves[0].bin.0).collect();
+        assert!(bins.windows(2).all(|pair| pair[0] >= pair[1]), "{bins:?}");
+    }
+
+    #[test]
+    fn a_step_of_optimized_may_use_an_instance_of_each_operator() {
+        let (_, schedule) = schedules().into_iter().find(|(strategy, _)| *strategy == Strategy::Optimized).unwrap();
+        assert!(schedule.steps.iter().any(|step| step.moves.len() == 2 && step.moves[0].operator != step.moves[1].operator));
+    }
+
+    #[test]
+    fn strategies_read_back_as_they_are_written() {
+        for strategy in Strategy::all().into_iter().chain([Strategy::Batched(1), Strategy::Adaptive("50ms".parse().unwrap())]) {
+            assert_eq!(strategy.to_string().parse(), Ok(strategy));
+            let json = serde_json::to_string(&strategy).unwrap();
+            assert_eq!(serde_json::from_str::<Strategy>(&json).unwrap(), strategy);
         }
+        let refused = |text: &str| text.parse::<Strategy>().unwrap_err();
+        assert!(refused("slow").to_string().ends_with("'hot-first' and 'adaptive', found 'slow'"));
+        for batch in ["batched", "batched:", "batched:0", "batched:-1", "batched:x"] {
+            assert_eq!(refused(batch), StrategyError::Batch(batch.to_owned()));
+        }
+        assert_eq!(refused("adaptive:0ms"), StrategyError::Goal("adaptive:0ms".to_owned()));
+        assert_eq!(refused("fluid:2"), StrategyError::Unknown("fluid:2".to_owned()));
     }
 }

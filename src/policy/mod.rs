@@ -18,7 +18,7 @@ pub use ds2::{Demand, Ds2, Ds2Config, demands, round_up, workers_needed};
 pub use heron::{Heron, HeronConfig};
 pub use hold::Hold;
 pub use reason::Reason;
-pub use scripted::Scripted;
+pub use scripted::{ScriptError, Scripted};
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::Plan;

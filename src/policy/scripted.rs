@@ -1,9 +1,17 @@
-//! A given list of plans at given times: for experiments on migration and for tests.
+//! A given list of plans at given times: for experiments on migration, for tests, and to rescale by hand.
+//!
+//! A script is written as plans with their times, `4s: count=8, flatmap=4; 8s: count=rebalance`:
+//!
+//! ```text
+//! script = plan { ";" plan }
+//! plan   = seconds "s" ":" change { "," change }
+//! change = operator "=" ( instances | "rebalance" )
+//! ```
 
 use std::collections::VecDeque;
 
 use super::{Decision, Policy, Reason};
-use crate::dataflow::Plan;
+use crate::dataflow::{Plan, Topology};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
@@ -20,6 +28,68 @@ impl Scripted {
         plans.sort_by_key(|(at, _)| *at);
         Scripted { plans: plans.into() }
     }
+
+    /// The plans of a script (see the module) for the operators of `topology`, by name. Whether a plan can be carried out is the
+    /// controller's business, when its time has come.
+    ///
+    /// # Errors
+    /// When the text is no script, or names an operator that may not be rescaled.
+    ///
+    /// ```
+    /// use thalweg::dataflow::{Role, Topology};
+    /// use thalweg::policy::Scripted;
+    ///
+    /// let operators = [("source", Role::Source, 1), ("count", Role::Keyed { bins: 16 }, 8)];
+    /// let topology = Topology::new(&operators, &[(0, 1)])?;
+    /// assert!(Scripted::read("4s: count=8; 8.5s: count=rebalance", &topology).is_ok());
+    /// assert!(Scripted::read("4s: counts=8", &topology).is_err());
+    /// # Ok::<(), thalweg::dataflow::TopologyError>(())
+    /// ```
+    pub fn read(script: &str, topology: &Topology) -> Result<Scripted, ScriptError> {
+        script.split(';').map(|plan| read_plan(plan.trim(), topology)).collect::<Result<Vec<_>, _>>().map(Scripted::new)
+    }
+}
+
+/// What could not be read as a script.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    /// A plan without its time.
+    #[error("expected plans such as '4s: count=8', separated by ';', found '{0}'")]
+    Plan(String),
+    /// Something else than a change.
+    #[error("expected changes such as 'count=8' or 'count=rebalance', separated by ',', found '{0}'")]
+    Change(String),
+    /// No operator that may be rescaled has that name.
+    #[error("expected an operator, one of {}, found '{found}'", .names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", "))]
+    Operator {
+        /// Operators that may be rescaled.
+        names: Vec<String>,
+        /// The name that was given.
+        found: String,
+    },
+}
+
+fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), ScriptError> {
+    let wrong = || ScriptError::Plan(text.to_owned());
+    let (time, changes) = text.split_once(':').ok_or_else(wrong)?;
+    let seconds: f64 = time.trim().strip_suffix('s').and_then(|seconds| seconds.trim_end().parse().ok()).ok_or_else(wrong)?;
+    if !seconds.is_finite() || seconds < 0.0 {
+        return Err(wrong());
+    }
+    let mut plan = Plan::default();
+    for change in changes.split(',').map(str::trim) {
+        let (name, to) = change.split_once('=').ok_or_else(|| ScriptError::Change(change.to_owned()))?;
+        let operator = topology.scalable().find(|operator| operator.name == name.trim_end()).ok_or_else(|| ScriptError::Operator {
+            names: topology.scalable().map(|operator| operator.name.clone()).collect(),
+            found: name.trim_end().to_owned(),
+        })?;
+        match (to.trim(), to.trim().parse()) {
+            ("rebalance", _) => _ = plan.rebalances.insert(operator.id),
+            (_, Ok(instances)) => _ = plan.rescales.insert(operator.id, instances),
+            _ => return Err(ScriptError::Change(change.to_owned())),
+        }
+    }
+    Ok((Timestamp::from_secs_f64(seconds), plan))
 }
 
 impl Policy for Scripted {
@@ -34,6 +104,35 @@ impl Policy for Scripted {
                 Decision::Rescale(plan, Reason::new("scripted"))
             }
             _ => Decision::Hold(Reason::new("scripted")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::OperatorId;
+    use crate::policy::fixture::word_count;
+
+    #[test]
+    fn a_script_is_read_and_what_is_none_is_refused_by_its_place() {
+        let (flatmap, count) = (OperatorId(1), OperatorId(2));
+        let script = Scripted::read("4s: count=8, flatmap = 4; 2.5s:count=rebalance", &word_count()).unwrap();
+        let rebalance = Plan { rebalances: [count].into(), ..Plan::default() };
+        let plans = [(Timestamp(2_500_000_000), rebalance), (Timestamp(4_000_000_000), Plan::rescale(count, 8).and(flatmap, 4))];
+        assert_eq!(script.plans, plans);
+        for (text, expected) in [
+            ("", "expected plans such as '4s: count=8', separated by ';', found ''"),
+            ("4s: count=8;", "separated by ';', found ''"),
+            ("soon: count=8", "found 'soon: count=8'"),
+            ("-1s: count=8", "found '-1s: count=8'"),
+            ("4s: count", "expected changes such as 'count=8' or 'count=rebalance', separated by ',', found 'count'"),
+            ("4s: count=many", "found 'count=many'"),
+            ("4s: counts=8", "expected an operator, one of 'flatmap', 'count', found 'counts'"),
+            ("4s: source=2", "one of 'flatmap', 'count', found 'source'"),
+        ] {
+            let error = Scripted::read(text, &word_count()).unwrap_err().to_string();
+            assert!(error.ends_with(expected), "{text}: {error}");
         }
     }
 }

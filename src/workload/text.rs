@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A sentence: words separated by one space.
 pub type Sentence = Arc<str>;
 
@@ -31,7 +33,7 @@ pub enum TextError {
 }
 
 /// A text cut into sentences.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Text {
     sentences: Vec<Sentence>,
 }

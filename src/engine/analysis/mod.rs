@@ -15,7 +15,7 @@ mod merge;
 mod parcel;
 mod source;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,9 +37,10 @@ pub use merge::merged;
 use self::collect::{Outlet, WindowFound, collect};
 use self::parcel::{ByAddress, Parcel};
 use self::source::{GraphSource, Shared, Task};
+use super::RunError;
 use super::Time;
+use super::alarm::{Alarm, RaiseOnPanic};
 use super::queries::{self, Fact, QueryChange, StandingQuery};
-use super::running::{Alarm, RunError};
 use crate::activity::{Names, Record};
 use crate::critical_path::{EpochOddities, EpochPath, WindowSummary};
 use crate::pag::{GraphConfig, Oddities};
@@ -125,6 +126,7 @@ pub enum AnalysisResult {
 /// use std::time::Duration;
 ///
 /// use thalweg::dataflow::{Capacity, QueueMarks};
+/// use thalweg::engine::cluster::Deployment;
 /// use thalweg::engine::word_count::{OperatorConfig, WordCount};
 /// use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult};
 /// use thalweg::rate::Rate;
@@ -141,7 +143,7 @@ pub enum AnalysisResult {
 ///     bins: 16,
 ///     flat_map: operator,
 ///     count: operator,
-///     workers: 1,
+///     deployment: Deployment::threads(1),
 /// };
 /// let config = AnalysisConfig {
 ///     awaited: 1,
@@ -210,14 +212,14 @@ impl Analysis {
         let settings = Config { communication, worker: WorkerConfig::default().idle_spin(Duration::ZERO) };
         // The first worker takes these out of the lock.
         let ends = Mutex::new(Some((inlet, sender, woken, Arc::clone(&dropped))));
-        let raised = Arc::new(AtomicBool::new(false));
+        let raised = Alarm::default();
         let guards = timely::execute(settings, move |worker| {
-            let alarm = Alarm::new(&raised);
+            let alarm = RaiseOnPanic(raised.clone());
             let ends = if worker.index() == 0 { ends.lock().expect("no worker panics here").take() } else { None };
             build(worker, ends);
             while worker.has_dataflows() {
                 // Timely would not let go of a worker whose dataflow is incomplete, so a panic is the only way out.
-                assert!(!alarm.is_raised(), "stopped because another worker did");
+                assert!(!alarm.0.is_raised(), "stopped because another worker did");
                 worker.step_or_park(Some(PARK));
             }
         });

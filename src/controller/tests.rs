@@ -1,0 +1,86 @@
+//! What the controller refuses, and what it says after a migration that was cut short.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::{prop, prop_assert_eq, proptest};
+
+use super::*;
+use crate::dataflow::{Configuration, Plan, Role, Topology};
+use crate::id::{BinId, OperatorId};
+use crate::migration::{Schedule, Strategy};
+use crate::policy::Hold;
+use crate::time::Timestamp;
+
+const MAP: OperatorId = OperatorId(1);
+const COUNT: OperatorId = OperatorId(2);
+
+fn controller(strategy: Strategy) -> Controller {
+    let operators = [("source", Role::Source, 1), ("map", Role::Stateless, 8), ("count", Role::Keyed { bins: 16 }, 8)];
+    let topology = Topology::new(&operators, &[(0, 1), (1, 2)]).unwrap();
+    let configuration = Configuration::ones(&topology).with(MAP, 2).with(COUNT, 2);
+    let config = ControllerConfig { policy_interval: Duration::from_secs(1), warm_up_windows: 0, activation_windows: 1, strategy };
+    Controller::new(topology, configuration, config, Box::new(Hold))
+}
+
+/// All that a refused plan must leave as it was.
+fn state(controller: &Controller) -> (String, Vec<u32>, bool) {
+    let owners = controller.assignments()[&COUNT].owners().to_vec();
+    (controller.configuration().to_string(), owners, controller.is_migrating())
+}
+
+fn refused(controller: &mut Controller, plan: Plan) -> String {
+    let (before, events) = (state(controller), controller.events().len());
+    let error = controller.request(Timestamp(7), plan.clone()).unwrap_err().to_string();
+    assert_eq!(state(controller), before);
+    assert_eq!(controller.events()[events..], [Event { at: Timestamp(7), kind: EventKind::Refused { plan, why: error.clone() } }]);
+    error
+}
+
+#[test]
+fn overlapping_and_invalid_plans_change_nothing() {
+    let mut controller = controller(Strategy::Fluid);
+    assert_eq!(refused(&mut controller, Plan::rescale(COUNT, 9)), "'count' cannot have 9 instances: expected 1 to 8");
+    assert_eq!(refused(&mut controller, Plan::rescale(COUNT, 2)), "the plan changes nothing");
+    let schedule = controller.request(Timestamp(1), Plan::rescale(COUNT, 4)).unwrap();
+    assert_eq!(schedule.moves(), 8);
+    assert_eq!(refused(&mut controller, Plan::rescale(MAP, 4)), "another plan is being carried out");
+    assert_eq!(refused(&mut controller, Plan::rescale(COUNT, 9)), "another plan is being carried out");
+    controller.migrated(Timestamp(9));
+    assert_eq!(controller.configuration().to_string(), "1/2/4");
+    controller.request(Timestamp(10), Plan::rescale(MAP, 4)).unwrap();
+}
+
+#[test]
+fn a_plan_that_spreads_bins_that_are_spread_moves_none() {
+    let mut controller = controller(Strategy::AllAtOnce);
+    let plan = Plan { rebalances: BTreeSet::from([COUNT]), ..Plan::default() };
+    let schedule: Schedule = controller.request(Timestamp(1), plan).unwrap();
+    assert_eq!((schedule.steps.len(), schedule.moves()), (1, 0));
+    controller.migrated(Timestamp(2));
+    assert_eq!(controller.configuration().to_string(), "1/2/2");
+}
+
+proptest! {
+    /// After so many complete steps each bin is where these left it, and no instance that the configuration lacks owns one.
+    #[test]
+    fn what_is_said_after_an_interruption_is_true(
+        strategy in prop::sample::select(&Strategy::FIXED), map in 1u32..9, count in 1u32..9, part in 0.0f64..1.0
+    ) {
+        let mut controller = controller(strategy);
+        let before = controller.assignments()[&COUNT].clone();
+        let Ok(schedule) = controller.request(Timestamp(1), Plan::rescale(MAP, map).and(COUNT, count)) else { return Ok(()) };
+        let complete = &schedule.steps[..(schedule.steps.len() as f64 * part) as usize];
+        controller.interrupted(Timestamp(2), complete);
+        let mut owners = before.owners().to_vec();
+        complete.iter().flat_map(|step| &step.moves).for_each(|one| owners[one.bin.0 as usize] = one.to);
+        prop_assert_eq!(controller.assignments()[&COUNT].owners(), &owners);
+        let configuration = controller.configuration().clone();
+        assert!((0..16).all(|bin| controller.assignments()[&COUNT].owner(BinId(bin)) < configuration.parallelism(COUNT)));
+        prop_assert_eq!(configuration.parallelism(MAP), if complete.is_empty() { 2 } else { map });
+        let moved = complete.iter().map(|step| step.moves.len()).sum();
+        let kind = EventKind::Interrupted { moved, of: schedule.moves(), configuration };
+        prop_assert_eq!(controller.events().last().unwrap(), &Event { at: Timestamp(2), kind });
+        assert!(!controller.is_migrating());
+    }
+}

@@ -1,0 +1,180 @@
+//! When each step of a schedule goes.
+//!
+//! A [`Pacer`] is told what the host reports and how slow the job is, and says which steps to send now. It reads no clock. Invariants:
+//! every step is sent exactly once and in order; a step is complete when everything that it changes has been reported.
+//!
+//! Steps that are known beforehand follow each other when the one before is complete, or overlap (see [`Overlap`]). The steps of
+//! [`Strategy::Adaptive`] are put together of one bin each while they go; `adaptive.rs` has the law.
+
+mod adaptive;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+pub use adaptive::Choice;
+
+use super::{Schedule, Step, Strategy};
+use crate::id::OperatorId;
+use crate::time::Timestamp;
+use adaptive::Adaptive;
+
+/// The host reports that part of a step is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// So many bins of the operator work at their new owners.
+    Installed(OperatorId, usize),
+    /// One router of the stateless operator routes to the new instances.
+    Rerouted(OperatorId),
+}
+
+/// The largest latency that was seen since the last call, from when a record was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// When the record reached the sink.
+    pub at: Timestamp,
+    /// How late it was.
+    pub latency: Duration,
+}
+
+/// Whether a step that is known beforehand waits for the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// It does.
+    // papers/megaphone-vldb19.md#strategies
+    None,
+    /// It does not while at most so many bins are under way.
+    ///
+    /// For hosts in which a move is a pointer: it costs next to nothing, what takes time is that a step waits for the job to come to
+    /// its logical time. In a job that is behind, that is after the backlog, and one step at a time would wait for it with every
+    /// bin. Records wait no longer for the overlap: they wait for the job in any case.
+    Bins(usize),
+}
+
+/// What is sent of a step and not yet reported.
+#[derive(Clone, Debug)]
+struct UnderWay {
+    step: Step,
+    bins: BTreeMap<OperatorId, usize>,
+    routers: BTreeMap<OperatorId, usize>,
+}
+
+/// A schedule that is being carried out.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    waiting: VecDeque<(Step, f64)>,
+    under_way: VecDeque<UnderWay>,
+    complete: Vec<Step>,
+    pace: Pace,
+    routers: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Pace {
+    Fixed(Overlap),
+    Adaptive(Adaptive),
+}
+
+impl Pacer {
+    /// Carries `schedule` out as `strategy`, which cut it, asks for.
+    ///
+    /// `routers` is the number of reports that follow a change of a stateless operator, one a worker. `baseline` is the largest
+    /// latency of late without any migration, as far as one was seen.
+    pub fn new(schedule: Schedule, strategy: Strategy, overlap: Overlap, routers: u32, baseline: Option<Duration>) -> Pacer {
+        let pace = match strategy {
+            Strategy::Adaptive(goal) => Pace::Adaptive(Adaptive::new(goal, baseline)),
+            _ => Pace::Fixed(overlap),
+        };
+        let waiting = schedule.steps.into_iter().zip(schedule.sizes).collect();
+        Pacer { waiting, under_way: VecDeque::new(), complete: Vec::new(), pace, routers: routers as usize }
+    }
+
+    /// Takes what happened up to `now` into account; gives the steps to be sent now, in order.
+    ///
+    /// # Panics
+    /// If more is reported than was asked for.
+    pub fn advance(&mut self, now: Timestamp, reports: impl IntoIterator<Item = Report>, latest: Option<Latest>) -> Vec<Step> {
+        reports.into_iter().for_each(|report| self.report(report));
+        if let (Pace::Adaptive(law), Some(latest)) = (&mut self.pace, latest) {
+            law.saw(latest);
+        }
+        while self.under_way.front().is_some_and(|first| first.bins.is_empty() && first.routers.is_empty()) {
+            self.complete.extend(self.under_way.pop_front().map(|first| first.step));
+            if let Pace::Adaptive(law) = &mut self.pace {
+                law.completed(now);
+            }
+        }
+        let mut steps = Vec::new();
+        while let Some(step) = self.next(now) {
+            let mut bins: BTreeMap<OperatorId, usize> = BTreeMap::new();
+            step.moves.iter().for_each(|one| *bins.entry(one.operator).or_default() += 1);
+            let routers = step.parallelism.keys().map(|&operator| (operator, self.routers)).collect();
+            self.under_way.push_back(UnderWay { step: step.clone(), bins, routers });
+            steps.push(step);
+        }
+        steps
+    }
+
+    /// Takes the next step off if it may go.
+    fn next(&mut self, now: Timestamp) -> Option<Step> {
+        let (first, _) = self.waiting.front()?;
+        match &mut self.pace {
+            Pace::Fixed(overlap) => {
+                let bins: usize = self.under_way.iter().flat_map(|step| step.bins.values()).sum();
+                let may_go = match *overlap {
+                    Overlap::None => self.under_way.is_empty(),
+                    Overlap::Bins(most) => bins == 0 || bins + first.moves.len() <= most,
+                };
+                if may_go { self.waiting.pop_front().map(|(step, _)| step) } else { None }
+            }
+            Pace::Adaptive(law) => {
+                let allowed = law.allowed(now)?;
+                let (mut step, mut size) = self.waiting.pop_front().expect("just seen");
+                while self.waiting.front().is_some_and(|(_, next)| size + next <= allowed) {
+                    let (more, added) = self.waiting.pop_front().expect("just seen");
+                    step.moves.extend(more.moves);
+                    size += added;
+                }
+                law.sent(now, step.moves.len(), size);
+                Some(step)
+            }
+        }
+    }
+
+    /// Counts a report towards the oldest step that still lacks it: the host takes steps in order.
+    fn report(&mut self, report: Report) {
+        let (operator, mut done) = match report {
+            Report::Installed(operator, bins) => (operator, bins),
+            Report::Rerouted(operator) => (operator, 1),
+        };
+        for step in &mut self.under_way {
+            let missing = if matches!(report, Report::Installed(..)) { &mut step.bins } else { &mut step.routers };
+            if let Some(left) = missing.get_mut(&operator) {
+                let taken = done.min(*left);
+                *left -= taken;
+                done -= taken;
+                missing.retain(|_, left| *left > 0);
+            }
+        }
+        assert_eq!(done, 0, "no more is carried out than was asked for: {report:?}");
+    }
+
+    /// Whether all steps are complete.
+    pub fn is_complete(&self) -> bool {
+        self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Steps that are complete, in order, as they were sent.
+    pub fn complete(&self) -> &[Step] {
+        &self.complete
+    }
+
+    /// How each step of `adaptive` was chosen, in order; empty for other strategies.
+    pub fn choices(&self) -> &[Choice] {
+        match &self.pace {
+            Pace::Fixed(_) => &[],
+            Pace::Adaptive(law) => law.choices(),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The suite of `tests/migration_oracle.rs` sees every fault of [`Fault`]: run with `--features seeded-faults`.
+//!
+//! One test, because a fault holds for the whole process.
+
+// What only the suite itself needs of it.
+#[allow(dead_code, unused_imports)]
+mod oracle;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use oracle::{Wire, case, elastic, sequential};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use thalweg::engine::fault::{Fault, choose};
+
+/// A job that hangs has been caught; healthy ones take a few hundredths of that.
+const FOR_EVER: Duration = Duration::from_secs(5);
+/// Cases that a fault may pass: a tenth of what the suite runs.
+const MOST_CASES: usize = 200;
+
+/// How many cases it takes until one goes wrong; nothing if none does.
+fn caught_after(most: usize) -> Option<usize> {
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    (1..=most).find(|index| {
+        let case = case().new_tree(&mut runner).unwrap().current();
+        let wire = if index % 2 == 0 { Wire::Parts } else { Wire::Memory };
+        let right = catch_unwind(AssertUnwindSafe(|| elastic(&case, &wire, FOR_EVER) == sequential(&case)));
+        !right.unwrap_or(false)
+    })
+}
+
+#[test]
+fn every_fault_is_caught() {
+    // What the panics of a faulty engine say is of no interest.
+    std::panic::set_hook(Box::new(|_| {}));
+    let caught: Vec<(Fault, Option<usize>)> = Fault::ALL
+        .into_iter()
+        .map(|fault| {
+            choose(Some(fault));
+            (fault, caught_after(MOST_CASES))
+        })
+        .collect();
+    choose(None);
+    let sound = caught_after(MOST_CASES);
+    let _ = std::panic::take_hook();
+    caught.iter().for_each(|(fault, cases)| println!("{fault:?}: caught by case {cases:?}"));
+    assert!(caught.iter().all(|(_, cases)| cases.is_some()), "{caught:?}");
+    assert_eq!(sound, None, "a case fails without any fault");
+}
