@@ -79,6 +79,15 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         self.table.find_mut(place_of(hash), |(other, _)| other == key).map(|(_, state)| state)
     }
 
+    /// Has the processor fetch where `key` most likely is. Says whether it is there, but this is no answer to rely on.
+    ///
+    /// The first entry with the right tag is the right one nineteen times out of twenty. A search would go on from the others, and
+    /// whoever waits to know whether it has to go on fetches nothing else meanwhile.
+    #[inline]
+    pub(super) fn fetch(&self, hash: u64, key: &K) -> bool {
+        self.table.find(place_of(hash), |_| true).is_some_and(|(other, _)| other == key)
+    }
+
     /// Adds a key that is not there.
     pub(super) fn insert(&mut self, hash: u64, key: K, state: S) {
         self.table.insert_unique(place_of(hash), (key, state), |(key, _)| place_of(hash_of(key)));

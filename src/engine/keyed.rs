@@ -149,17 +149,23 @@ where
 /// What came with a time, by that time, with the right to answer in it.
 type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
-/// Owners by bin, and the only one if there is only one.
+/// State of keys is looked up in the order of records, so shares may be large; but an allocation of 128 KiB and more, for them or for
+/// their results, comes fresh from the system each time.
+const SHARE_BYTES: usize = 32 << 10;
+
+/// Owners by bin, how many instances there may be, and the only owner if there is only one.
 struct Owners {
     space: KeySpace,
     owners: Vec<u32>,
+    instances: u32,
     sole: Option<u32>,
 }
 
 impl Owners {
     fn new(space: KeySpace, owners: Vec<u32>) -> Owners {
         let sole = owners.first().copied().filter(|first| owners.iter().all(|owner| owner == first));
-        Owners { space, owners, sole }
+        let instances = owners.iter().max().map_or(0, |last| last + 1);
+        Owners { space, owners, instances, sole }
     }
 }
 
@@ -183,29 +189,38 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
         (Owners::new(space, owners), None)
     }
 
-    fn divide(&mut self, table: &Owners, records: Vec<(K, V)>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
+    fn divide(&mut self, table: &Owners, batches: Vec<Vec<(K, V)>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
         let gauges = &self.spec.gauges;
         if let Some(sole) = table.sole {
-            gauges.add(sole, records.len() as u64, now);
-            return send(sole, records);
+            gauges.add(sole, batches.iter().map(|records| records.len() as u64).sum(), now);
+            return batches.into_iter().for_each(|records| send(sole, records));
         }
         let peers = self.context.peers as usize;
-        let mut counts: Vec<u64> = Vec::new();
-        let mut shares: Vec<Vec<(K, V)>> = (0..peers).map(|_| Vec::with_capacity(records.len() * 5 / (4 * peers) + 4)).collect();
-        for record in records {
+        let most = (SHARE_BYTES / size_of::<(K, V)>().max(1)).max(1);
+        let records: usize = batches.iter().map(Vec::len).sum();
+        let room = (records * 5 / (4 * peers) + 4).min(most);
+        let mut full: Vec<(u32, Vec<(K, V)>)> = Vec::new();
+        let mut shares: Vec<Vec<(K, V)>> = (0..peers).map(|_| Vec::with_capacity(room)).collect();
+        // Worked out once: a division a record would take longer than all the rest.
+        let places: Vec<u32> = (0..table.instances).map(|owner| self.context.place(owner)).collect();
+        let mut counts: Vec<u64> = vec![0; places.len()];
+        for record in batches.into_iter().flatten() {
             let owner = table.owners[table.space.bin(hash_of(&record.0)).0 as usize] as usize;
-            if counts.len() <= owner {
-                counts.resize(owner + 1, 0);
-            }
             counts[owner] += 1;
-            shares[owner % peers].push(record);
+            let place = places[owner];
+            let share = &mut shares[place as usize];
+            if share.len() == most {
+                full.push((place, std::mem::replace(share, Vec::with_capacity(room))));
+            }
+            share.push(record);
         }
+        // All are counted before any is sent: the instance counts down.
         for (instance, &count) in (0..).zip(&counts) {
             if count > 0 {
                 gauges.add(instance, count, now);
             }
         }
-        for (worker, share) in (0..).zip(shares) {
+        for (worker, share) in full.into_iter().chain((0..).zip(shares)) {
             if !share.is_empty() {
                 send(worker, share);
             }

@@ -28,8 +28,8 @@ pub(super) trait Partition<D>: 'static {
     /// The table after `command`, and whether this router reports that it took it.
     fn next(&self, table: &Self::Table, command: &Command) -> (Self::Table, Option<Ack>);
 
-    /// Divides `records`; calls `send` with the header's `to` and the records for it.
-    fn divide(&mut self, table: &Self::Table, records: Vec<D>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>));
+    /// Divides the records of `batches`, in their order; calls `send` with the header's `to` and the records for it.
+    fn divide(&mut self, table: &Self::Table, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>));
 }
 
 /// Puts the routing operator of `spec` behind `data`.
@@ -87,9 +87,12 @@ where
                 let table = Rc::clone(tables.at(time - Time::from(seeded(Fault::OldTable) && time > 0)));
                 let now = context.clock.now();
                 let mut session = output.session_with_builder(&cap);
-                for batch in batches {
-                    let from = batch.from;
-                    partition.divide(&table, batch.records, now, &mut |to, records| {
+                let mut batches = batches.into_iter().peekable();
+                // What came from one lane goes on together: fewer and larger batches than if each were divided by itself.
+                while let Some(Batch { from, records, .. }) = batches.next() {
+                    let mut together = vec![records];
+                    together.extend(std::iter::from_fn(|| batches.next_if(|batch| batch.from == from)).map(|batch| batch.records));
+                    partition.divide(&table, together, now, &mut |to, records| {
                         let count = records.len() as u64;
                         session.give_container(&mut Batch { from, to, sequence, records });
                         let message = Message {

@@ -135,11 +135,11 @@ impl<D> Stations<D> {
         self.stations.values().all(|station| station.queue.is_empty())
     }
 
-    /// Works off what is complete by now; `apply` turns one record, with its rights and its epoch, into results.
+    /// Works off what is complete by now; `apply` turns records, with their rights and their epoch, into results.
     pub(super) fn serve<R: 'static>(
         &mut self,
         output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
-        mut apply: impl FnMut(&Caps, Time, D, &mut Vec<R>),
+        mut apply: impl FnMut(&Caps, Time, IntoIter<D>, &mut Vec<R>),
     ) {
         let Stations { context, spec, stations, .. } = self;
         let mut now = context.clock.now();
@@ -154,9 +154,11 @@ impl<D> Stations<D> {
                     break;
                 }
                 let mut results = Vec::with_capacity(count);
-                for record in work.records.by_ref().take(count) {
-                    apply(&work.caps, epoch, record, &mut results);
-                }
+                let complete = match count == waiting {
+                    true => std::mem::take(&mut work.records),
+                    false => work.records.by_ref().take(count).collect::<Vec<D>>().into_iter(),
+                };
+                apply(&work.caps, epoch, complete, &mut results);
                 let (start, end) = match &mut station.pace {
                     None => (now, context.clock.now()),
                     Some(pace) => pace.serve(count as u64),

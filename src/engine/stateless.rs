@@ -86,7 +86,7 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
                     let records = std::mem::take(&mut batch.records);
                     stations.station(batch.to).arrive(Work::new(&caps, records), now);
                 });
-                stations.serve(&mut output.activate(), |_, _, record, results| apply(record, results));
+                stations.serve(&mut output.activate(), |_, _, records, results| records.for_each(|record| apply(record, results)));
                 stations.sample();
                 if !frontiers[0].is_empty() || !stations.is_empty() {
                     stations.arm(&activator);
@@ -109,19 +109,21 @@ impl<D: 'static> Partition<D> for LeastWaiting {
         (command.parallelism.unwrap_or(*table), Some(Ack::Rerouted(self.spec.id)))
     }
 
-    fn divide(&mut self, &instances: &u32, records: Vec<D>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
+    fn divide(&mut self, &instances: &u32, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
         let gauges = &self.spec.gauges;
-        let mut least: BinaryHeap<Reverse<(u64, u32)>> = (0..instances).map(|index| Reverse((gauges.waiting(index), index))).collect();
-        let mut shares: Vec<Vec<D>> = (0..instances).map(|_| Vec::new()).collect();
-        for record in records {
-            let mut first = least.peek_mut().expect("there is an instance");
-            shares[first.0.1 as usize].push(record);
-            first.0.0 += 1;
-        }
-        for (index, share) in (0..).zip(shares) {
-            if !share.is_empty() {
-                gauges.add(index, share.len() as u64, now);
-                send(index, share);
+        for records in batches {
+            let mut least: BinaryHeap<Reverse<(u64, u32)>> = (0..instances).map(|index| Reverse((gauges.waiting(index), index))).collect();
+            let mut shares: Vec<Vec<D>> = (0..instances).map(|_| Vec::new()).collect();
+            for record in records {
+                let mut first = least.peek_mut().expect("there is an instance");
+                shares[first.0.1 as usize].push(record);
+                first.0.0 += 1;
+            }
+            for (index, share) in (0..).zip(shares) {
+                if !share.is_empty() {
+                    gauges.add(index, share.len() as u64, now);
+                    send(index, share);
+                }
             }
         }
     }
