@@ -33,7 +33,8 @@ impl Network {
     /// Of the connections to each process.
     pub(super) fn new(streams: Vec<Option<TcpStream>>, alarm: &Alarm) -> Network {
         let workers = Arc::new(());
-        let wire = |process, stream| Wire { stream, process, alarm: alarm.clone(), workers: Arc::downgrade(&workers), zeros: 0, lost: false };
+        let wire =
+            |process, stream| Wire { stream, process, alarm: alarm.clone(), workers: Arc::downgrade(&workers), zeros: 0, lost: false };
         let wires = (0..).zip(streams).map(|(process, stream)| stream.map(|stream| wire(process, stream))).collect();
         Network { wires, workers }
     }
