@@ -144,6 +144,11 @@ impl<O: Send + 'static> Running<O> {
         self.clock
     }
 
+    /// Whether all workers are in this process.
+    pub fn in_one_process(&self) -> bool {
+        self.hub.is_none()
+    }
+
     /// By how much the clock of another process may be wrong at most, as measured before the run began; zero in one process.
     pub fn clock_error(&self) -> Duration {
         self.hub.as_ref().map_or(Duration::ZERO, |hub| hub.clock_error)
@@ -214,7 +219,7 @@ mod tests {
             WorkerPart { source, open_epochs: Rc::default(), control, probe, outcome: Box::new(|| ()) }
         })
         .unwrap();
-        running.apply(Step { moves: Vec::new(), parallelism: BTreeMap::from([(OperatorId(1), 2)]) });
+        running.apply(Step { parallelism: BTreeMap::from([(OperatorId(1), 2)]), ..Step::default() });
         // Only a job that never ends takes this long.
         while !matches!(running.log.recv_timeout(PARK), Err(RecvTimeoutError::Disconnected)) {
             assert!(running.clock().now() < Timestamp::from_secs_f64(60.0), "the other worker waits for ever");
