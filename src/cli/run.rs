@@ -35,7 +35,8 @@ use crate::workload::{SentenceLength, Text};
 #[command(
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
                         thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json\n  \
-                        thalweg run --policy dhalion --strategy adaptive --goal 50ms"
+                        thalweg run --policy dhalion --strategy adaptive --goal 50ms\n  \
+                        thalweg run --policy ds2 --processes 2 --workers 1"
 )]
 pub(super) struct Args {
     /// A UTF-8 text file; by default Cicero's Liber Primus.

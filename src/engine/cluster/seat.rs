@@ -105,7 +105,9 @@ impl Seat {
             Err(why) => Up::Failed(why.to_string()),
         };
         if let Some(mut sending) = sending {
-            let _ = frame::write(&mut sending, &last).and_then(|()| sending.flush());
+            // What is too long is not written at all, so there is room for the reason.
+            let said = frame::write(&mut sending, &last).or_else(|why| frame::write(&mut sending, &Up::Failed(why.to_string())));
+            let _ = said.and_then(|()| sending.flush());
         }
         let ended = down.join().unwrap_or(false);
         outcomes?;
