@@ -310,13 +310,13 @@ fn processes_of_a_host_file_are_started_by_hand_with_the_same_arguments() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("hosts");
     fs::write(&file, free_addresses(2).unwrap().join("\n")).unwrap();
-    let out = folder.path().join("run");
-    let start = |process: &str, seed: &str| {
+    let start = |process: &str, seed: &str, out: &str| {
+        let out = folder.path().join(out);
         let arguments = ["run", "--workers", "1", "--policy", "hold", "--duration", "1", "--json", "--seed", seed, "--process", process];
         let places = ["--hostfile", file.to_str().unwrap(), "--out", out.to_str().unwrap()];
         thalweg(&[&arguments[..], &places].concat()).spawn().unwrap()
     };
-    let (other, first) = (start("1", "0"), start("0", "0"));
+    let (other, first) = (start("1", "0", "same"), start("0", "0", "same"));
     let (first, other) = (first.wait_with_output().unwrap(), other.wait_with_output().unwrap());
     let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!((first.status.code(), other.status.code()), (Some(0), Some(0)), "{}{}", said(&first), said(&other));
@@ -324,7 +324,7 @@ fn processes_of_a_host_file_are_started_by_hand_with_the_same_arguments() {
     let json: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
     assert_eq!(json["summary"]["records_lost"], 0);
 
-    let (other, first) = (start("1", "1"), start("0", "0"));
+    let (other, first) = (start("1", "1", "other"), start("0", "0", "other"));
     for output in [first.wait_with_output().unwrap(), other.wait_with_output().unwrap()] {
         let said = said(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");

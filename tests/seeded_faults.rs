@@ -2,6 +2,8 @@
 //!
 //! One test, because a fault holds for the whole process.
 
+// What only the suite itself needs of it.
+#[allow(dead_code, unused_imports)]
 mod oracle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

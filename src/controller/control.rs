@@ -130,8 +130,9 @@ impl Controller {
     /// # Errors
     /// See [`RequestError`]; the reason is in the log too, and nothing has changed.
     pub fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, RequestError> {
+        let schedule = self.begin(at, plan, Reason::new("requested"))?;
         self.agreed = 0;
-        self.begin(at, plan, Reason::new("requested"))
+        Ok(schedule)
     }
 
     /// Begins to carry out `plan`, or refuses it with its reason in the log; a plan is taken whole or not at all.
@@ -222,10 +223,12 @@ impl Controller {
     }
 }
 
-/// What the window tells of bins: arrivals are their load, keys their size.
+/// What the window tells of bins: arrivals are their load; their size is in bytes, or in keys where no host says how large they are.
 fn measures(operators: &[OperatorMetrics]) -> Measures {
-    Measures::of(operators.iter().flat_map(|metrics| {
-        let measure = |load: &BinLoad| (metrics.operator, load.bin, BinMeasure { load: load.arrivals as f64, size: load.keys as f64 });
-        metrics.bins.iter().map(measure)
-    }))
+    let bins = || operators.iter().flat_map(|metrics| metrics.bins.iter().map(|load| (metrics.operator, load)));
+    let in_bytes = bins().any(|(_, load)| load.bytes > 0);
+    let size = |load: &BinLoad| if in_bytes { load.bytes as f64 } else { load.keys as f64 };
+    let measure =
+        |(operator, load): (OperatorId, &BinLoad)| (operator, load.bin, BinMeasure { load: load.arrivals as f64, size: size(load) });
+    Measures::of(bins().map(measure))
 }

@@ -72,7 +72,7 @@ pub trait ElasticBinary<'s, K, A> {
     /// });
     /// assert_eq!(pairs.iter().collect::<Vec<_>>(), [(3, vec![(7, "lamp".to_owned(), 100)])]);
     /// ```
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "what every elastic operator takes, and what this one does")]
     fn elastic_binary<B, S, R, F, G, C>(
         self,
         other: BatchStream<'s, (K, B)>,

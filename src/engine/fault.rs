@@ -15,8 +15,8 @@ pub enum Fault {
     LeaveOne,
     /// Records for a bin that has not arrived do not wait for it.
     DoNotWait,
-    /// What came along with a bin goes behind the records that are there, not before them.
-    ArriveLast,
+    /// The records that came along with a bin are queued in the reverse order.
+    ArriveReversed,
     /// The timers of a bin that leaves are lost.
     ForgetTimers,
     /// A bin's timers are called although older records wait for its instance.
@@ -35,6 +35,8 @@ pub enum Fault {
     CutPart,
     /// A bin is taken for complete as soon as its end has come, whether or not all parts have been taken up.
     LastFirst,
+    /// The halves of a split bin change places.
+    SwapHalves,
     /// Each arrival is reported twice.
     ReportTwice,
     /// Waiting records are counted at the instance that gave the bin away.
@@ -43,12 +45,12 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 17] = [
         Fault::DropBin,
         Fault::DropQueue,
         Fault::LeaveOne,
         Fault::DoNotWait,
-        Fault::ArriveLast,
+        Fault::ArriveReversed,
         Fault::ForgetTimers,
         Fault::CallEarly,
         Fault::CallLate,
@@ -58,6 +60,7 @@ impl Fault {
         Fault::OverlookMove,
         Fault::CutPart,
         Fault::LastFirst,
+        Fault::SwapHalves,
         Fault::ReportTwice,
         Fault::CountAtOld,
     ];

@@ -48,6 +48,7 @@ mod serve;
 mod session;
 mod sink;
 mod source;
+mod space;
 mod state_machine;
 mod stateless;
 mod timers;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use timely::ExchangeData;
 use timely::dataflow::operators::Capability;
 
-use super::bin::{Bin, bin_of};
+use super::bin::{Bin, hash_of};
 use super::bins::{Bins, Called};
 use super::fault::{Fault, seeded};
 use super::serve::{Caps, Work};
@@ -33,8 +33,10 @@ pub(super) enum Event<K, V> {
     Records { instance: u32, work: Work<(K, V)> },
 }
 
-/// A bin that has come, the records that came with it, and the right to answer its timers if it has any.
-pub(super) type Arrived<K, V, S> = (Bin<K, S>, Vec<Work<(K, V)>>, Option<Capability<Time>>);
+/// Records that come with a bin, and the right to answer its timers if it has any.
+pub(super) type Along<K, V> = (Vec<Work<(K, V)>>, Option<Capability<Time>>);
+/// A bin that has come.
+pub(super) type Arrived<K, V, S> = (Bin<K, S>, Along<K, V>);
 /// Bins that leave for workers of this process under one right to ship.
 type Leaving<K, V, S> = (Capability<Time>, Vec<Ship<K, V, S>>);
 
@@ -55,7 +57,7 @@ where
         match cargo {
             Cargo::Whole(state, waiting) => {
                 let right = right(state.next_timer());
-                self.arrived.insert((bin, at), (state, works(waiting), right));
+                self.arrived.insert((bin, at), (state, (works(waiting), right)));
             }
             Cargo::Part(keys, entries) => self.inbox.part((bin, at), keys, entries, cap(at)),
             Cargo::Last(timers, waiting) => {
@@ -78,8 +80,8 @@ where
         }
         let arrived = &mut self.arrived;
         let start = self.context.clock.now();
-        self.inbox.take_up(|from, bin, (works, right)| {
-            arrived.insert(from, (bin, works, right));
+        self.inbox.take_up(|from, bin, along| {
+            arrived.insert(from, (bin, along));
         });
         let between = self.context.clock.now();
         self.outbox.send(shipments);
@@ -125,14 +127,13 @@ where
                     None => return false,
                     Some(Event::Records { instance, work }) => self.stations.station(instance).arrive(work, now),
                     Some(Event::Arrive { at, to }) => match self.arrived.remove(&(bin, at)) {
-                        Some((state, works, right)) => {
+                        Some((state, (mut works, right))) => {
                             self.timers.come(bin, &state, right);
                             assert!(self.states[bin.0 as usize].replace(state).is_none(), "{bin} has one owner");
-                            if seeded(Fault::ArriveLast) {
-                                works.into_iter().for_each(|work| self.stations.station(to).arrive(work, now));
-                            } else {
-                                self.stations.station(to).overtake(works.into_iter(), now);
+                            if seeded(Fault::ArriveReversed) {
+                                works.reverse();
                             }
+                            self.stations.station(to).overtake(works.into_iter(), now);
                             installed += 1 + usize::from(seeded(Fault::ReportTwice));
                         }
                         None => {
@@ -152,7 +153,7 @@ where
         leaving
     }
 
-    fn report(&self, installed: usize) {
+    pub(super) fn report(&self, installed: usize) {
         if installed > 0 {
             // Nobody listens any more at the end of a run.
             let _ = self.context.acks.send(Ack::Installed(self.spec.id, installed));
@@ -161,9 +162,9 @@ where
 
     /// Bins with records in the queue that came along with their state: these cannot be shipped on, they must be applied first.
     fn carried(&mut self) -> BTreeSet<BinId> {
-        let bins = self.owners.len() as u32;
+        let space = &self.space;
         let works = self.stations.iter_mut().flat_map(|(_, station)| station.queue.iter()).filter(|work| work.caps.ship.is_none());
-        works.flat_map(|work| work.records.as_slice()).map(|(key, _)| bin_of(key, bins)).collect()
+        works.flat_map(|work| work.records.as_slice()).map(|(key, _)| space.bin(hash_of(key))).collect()
     }
 
     /// Hands the state of `leaving` bins to their next owners, with what waits for them in the queues.
@@ -245,8 +246,7 @@ where
     /// Takes the records of `leaving` bins out of the queues of the instances that give them, in order.
     fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp) -> BTreeMap<BinId, Vec<Work<(K, V)>>> {
         let mut taken: BTreeMap<BinId, Vec<Work<(K, V)>>> = BTreeMap::new();
-        let bins = self.owners.len() as u32;
-        let mut leaves = vec![false; bins as usize];
+        let mut leaves = vec![false; self.owners.len()];
         let mut givers: BTreeSet<u32> = BTreeSet::new();
         for bin in leaving {
             leaves[bin.0 as usize] = true;
@@ -260,7 +260,7 @@ where
                 let mut stay = Vec::with_capacity(work.records.len());
                 let mut go: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
                 for record in work.records {
-                    let bin = bin_of(&record.0, bins);
+                    let bin = self.space.bin(hash_of(&record.0));
                     let forgotten = seeded(Fault::LeaveOne) && stay.is_empty();
                     if leaves[bin.0 as usize] && !forgotten { go.entry(bin).or_default().push(record) } else { stay.push(record) }
                 }

@@ -219,7 +219,7 @@ mod tests {
             WorkerPart { source, open_epochs: Rc::default(), control, probe, outcome: Box::new(|| ()) }
         })
         .unwrap();
-        running.apply(Step { moves: Vec::new(), parallelism: BTreeMap::from([(OperatorId(1), 2)]) });
+        running.apply(Step { parallelism: BTreeMap::from([(OperatorId(1), 2)]), ..Step::default() });
         // Only a job that never ends takes this long.
         while !matches!(running.log.recv_timeout(PARK), Err(RecvTimeoutError::Disconnected)) {
             assert!(running.clock().now() < Timestamp::from_secs_f64(60.0), "the other worker waits for ever");

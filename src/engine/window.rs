@@ -129,7 +129,7 @@ pub trait ElasticWindow<'s, K, V> {
     /// let tibur = |window, count| vec![("tibur".to_owned(), window, count)];
     /// assert_eq!(counts.iter().collect::<Vec<_>>(), [(15, tibur(0..10, 3)), (25, tibur(10..20, 1))]);
     /// ```
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "what every elastic operator takes, and what this one does")]
     fn elastic_window<W: WindowFunction<K, V>>(
         self,
         control: ControlStream<'s>,

@@ -225,7 +225,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every bin has an owner in range and no instance exceeds the mean by more than the largest bin.
+        /// Every bin has an owner in range and no instance exceeds the mean by more than the largest bin, or the tolerance.
         #[test]
         fn the_fullest_instance_is_within_the_largest_bin_of_the_mean(
             loads in prop::collection::vec(0.0f64..100.0, 128), before in 1u32..9, after in 1u32..9
@@ -236,7 +236,8 @@ mod tests {
             let mean = loads.iter().sum::<f64>() / f64::from(after);
             let largest = loads.iter().copied().fold(0.0, f64::max);
             let fullest = sums.iter().copied().fold(0.0, f64::max);
-            prop_assert!(fullest <= mean + largest * 1.01 + 1.0, "fullest {fullest}, mean {mean}, largest bin {largest}");
+            let most = (mean + largest * 1.01 + 1.0).max(mean * (1.01 + TOLERANCE));
+            prop_assert!(fullest <= most, "fullest {fullest}, mean {mean}, largest bin {largest}");
         }
 
         /// With equal loads the old instances keep their whole shares, and bins go to new instances only.

@@ -27,9 +27,18 @@ pub(in crate::engine) struct Hub<O> {
     readers: Vec<JoinHandle<Option<Vec<O>>>>,
     /// Tells of queues and of the alarm until this end is dropped.
     teller: (Sender<()>, JoinHandle<()>),
-    shared: Arc<Shared>,
+    shared: Owner,
     /// By how much the clock of another process may be wrong at most.
     pub(in crate::engine) clock_error: Duration,
+}
+
+/// Ends the other processes when it is dropped, whoever of the threads is still there.
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.children.end();
+    }
 }
 
 /// What the threads of a hub share.
@@ -68,19 +77,20 @@ impl<O: DeserializeOwned + Send + 'static> Hub<O> {
         let (ended, end) = channel();
         let telling = Arc::clone(&shared);
         let teller = (ended, std::thread::spawn(move || telling.tell(&end)));
-        Ok((Hub { readers, teller, shared, clock_error }, Network::new(data, alarm), clock))
+        Ok((Hub { readers, teller, shared: Owner(shared), clock_error }, Network::new(data, alarm), clock))
     }
 }
 
 impl<O> Hub<O> {
     /// Process ids of the processes that were started.
     pub(in crate::engine) fn process_ids(&self) -> Vec<u32> {
-        self.shared.children.ids()
+        self.shared.0.children.ids()
     }
 
     /// Waits for the other processes; gives what their workers found, in order, if all went well.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
-        let Hub { readers, teller: (ended, teller), shared, .. } = self;
+        let Hub { readers, teller: (ended, teller), shared: owner, .. } = self;
+        let shared = &owner.0;
         let outcomes: Vec<Option<Vec<O>>> = readers.into_iter().map(|reader| reader.join().unwrap_or(None)).collect();
         drop(ended);
         // A thread that only writes what it is given has nothing to panic about.

@@ -12,10 +12,10 @@
 //!
 //! A larger cost is believed at once, a smaller one by half.
 //!
-//! *The next size.* `(m g - b) / c` for the goal `g` and a margin `m`, so that what is left of the goal after the baseline is used. With
-//! a cost of `f + c s` of which the law sees only the ratio to `s`, a step to `(m g - b) s / (f + c s)` approaches the largest allowed
-//! size from below: the ratio falls as `s` grows. The margin is for noise: estimates and outcomes that each deviate by 15 % stay
-//! below the goal. A step is never more than twice the one before (the first has one bin, nothing being known), at
+//! *The next size.* `h / c` for the headroom `h = m (g - b)`, the part `m` of what the baseline leaves of the goal `g`. With a cost of
+//! `f + c s` of which the law sees only the ratio to `s`, a step to `h s / (f + c s)` approaches the largest allowed size from
+//! below: the ratio falls as `s` grows. The rest is for noise: estimates and outcomes that each deviate by 15 % stay below the goal,
+//! as long as the baseline is not beyond half of it. A step is never more than twice the one before (the first has one bin, nothing being known), at
 //! most half of it if the latency came near the goal, and never less than one bin.
 //!
 //! *When.* After a step is complete, latency has to come back to near the baseline first: what a step adds must not pile up. If it does not
@@ -29,12 +29,12 @@ use super::Latest;
 use crate::migration::Goal;
 use crate::time::Timestamp;
 
-/// Part of the goal that a step is planned to use.
-const MARGIN: f64 = 0.7;
+/// Part of what the baseline leaves of the goal that a step is planned to use.
+const PLANNED: f64 = 0.6;
 /// Latency beyond this part of the goal halves the next step.
 const NEAR: f64 = 0.9;
 /// Latency is back when no more than this part of what there is between the baseline and the planned latency is left.
-const CALM: f64 = 0.25;
+const CALM: f64 = 0.5;
 /// So long is waited at most for latency to come back, or the goal if that is longer.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// A step is at most so many times the one before.
@@ -112,7 +112,7 @@ impl Adaptive {
 
     /// What latency may be added, in seconds; 0 or less if the goal cannot be held.
     fn headroom(&self) -> f64 {
-        MARGIN * self.goal - self.baseline.unwrap_or(0.0)
+        PLANNED * (self.goal - self.baseline.unwrap_or(0.0))
     }
 
     pub(super) fn saw(&mut self, seen: Latest) {

@@ -4,7 +4,7 @@
 //! every step is sent exactly once and in order; a step is complete when everything that it changes has been reported.
 //!
 //! Steps that are known beforehand follow each other when the one before is complete, or overlap (see [`Overlap`]). The steps of
-//! [`Strategy::Adaptive`] are put together of one bin each while they go; [`Choice`] tells the law.
+//! [`Strategy::Adaptive`] are put together of one bin each while they go; `adaptive.rs` has the law.
 
 mod adaptive;
 #[cfg(test)]
