@@ -59,7 +59,8 @@ fn rows_tables_and_figures_of_a_migration() {
         let moves = row.strategy != NO_MIGRATION;
         assert_eq!((row.moved_bins, row.moved_keys), if moves { (8, 10_000) } else { (0, 0) }, "{name}");
         assert_eq!((row.duration_ns.is_some(), row.steps > 0), (moves, moves), "{name}");
-        let windows: Vec<_> = timeline.iter().filter(|window| (&window.setting, &window.strategy) == (&row.setting, &row.strategy)).collect();
+        let windows: Vec<_> =
+            timeline.iter().filter(|window| (&window.setting, &window.strategy) == (&row.setting, &row.strategy)).collect();
         assert!(windows.len() >= 10, "{name}: half a second in windows of 50 ms");
         if cfg!(target_os = "linux") {
             assert!(row.memory_rise_bytes.is_some(), "{name}");
