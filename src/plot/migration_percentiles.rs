@@ -132,8 +132,9 @@ impl Drawing for Figure<'_> {
         for (_, _, _, paper) in PERCENTILES {
             self.draw_line(canvas, (palette::OFFERED, 3, MARK * 0.7), paper)?;
         }
-        for (_, color, ours, _) in PERCENTILES {
-            self.draw_line(canvas, (color, 4, MARK), ours)?;
+        // Of marks that lie upon each other the lower one is larger.
+        for ((_, color, ours, _), mark) in PERCENTILES.into_iter().zip([MARK * 1.6, MARK * 1.3, MARK, MARK * 0.7]) {
+            self.draw_line(canvas, (color, 4, mark), ours)?;
         }
         let mut middle = self.top() + PANEL_HEIGHT + TEXT_EM * 2.5 + TEXT_EM * LINE_HEIGHT * 0.5;
         for line in &self.footer {

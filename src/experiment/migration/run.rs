@@ -106,18 +106,19 @@ impl MigrationRun {
             memory.sample(now);
             let (Some(begin), None) = (latencies.first_due(), end) else { continue };
             show(now.since(begin));
-            match (&mut migration, &mut span) {
-                (Some(moving), Some(span)) => {
-                    if moving.advance(&running, latencies.take_latest()) {
-                        (span.end, span.steps) = (now, moving.complete().len());
-                        migration = None;
-                    }
+            if let (Some(moving), Some(span)) = (&mut migration, &mut span) {
+                if moving.advance(&running, latencies.take_latest()) {
+                    (span.end, span.steps) = (now, moving.complete().len());
+                    migration = None;
                 }
-                (_, None) if now.since(begin) >= self.before => {
+                continue;
+            }
+            match span {
+                None if now.since(begin) >= self.before => {
                     migration = self.begin(&mut latencies, begin, &running);
                     span = Some(MigrationSpan { start: now, end: now, steps: 0, bins: self.moves() });
                 }
-                (None, Some(span)) if now.since(span.end) >= self.after => {
+                Some(span) if now.since(span.end) >= self.after => {
                     stop.store(true, Ordering::SeqCst);
                     end = Some(now);
                 }
