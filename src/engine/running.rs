@@ -139,6 +139,11 @@ impl<O: Send + 'static> Running<O> {
         self.peers
     }
 
+    /// Whether bins may go to another process, where their state is copied.
+    pub fn spans_processes(&self) -> bool {
+        self.hub.is_some()
+    }
+
     /// The run's clock.
     pub fn clock(&self) -> Clock {
         self.clock
