@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::Topology;
 use crate::experiment::rows::configuration_text;
-use crate::experiment::run::Status;
+use crate::experiment::run::{RunFailure, RunResult, Status};
 
 /// Shows how a run stands.
 pub(super) struct Live {
@@ -41,10 +41,15 @@ impl Live {
             window.end.as_secs_f64(),
             configuration_text(&self.topology, &status.observation.configuration),
         ));
-        for event in &status.events[self.shown..] {
+        self.events(status.events);
+    }
+
+    /// Shows those of `events`, all there are so far, that are new.
+    fn events(&mut self, events: &[Event]) {
+        for event in &events[self.shown..] {
             self.event(event);
         }
-        self.shown = status.events.len();
+        self.shown = events.len();
     }
 
     fn event(&self, event: &Event) {
@@ -67,8 +72,11 @@ impl Live {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
 
-    /// Ends the line.
-    pub(super) fn finish(&self) {
+    /// Ends the line, after what happened since the last window.
+    pub(super) fn finish(&mut self, result: Result<&RunResult, &RunFailure>) {
+        if let Ok(result) = result {
+            self.events(&result.events);
+        }
         self.bar.finish_and_clear();
     }
 }

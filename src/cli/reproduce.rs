@@ -177,7 +177,7 @@ impl<'a> Experiment<'a> {
         let mut live = Live::new(name, topology, duration);
         let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed: self.needed.clone() };
         let result = run(spec, None, |status| live.show(status));
-        live.finish();
+        live.finish(result.as_ref());
         keep(record::row(&manifest, topology, result.as_ref()))?;
         let result = result.with_context(|| format!("the run of '{name}' failed"))?;
         let run_folder = out.join(name);

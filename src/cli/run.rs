@@ -135,7 +135,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
-    live.finish();
+    live.finish(result.as_ref());
     folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
     let result = result.map_err(|failure| match failure {
         RunFailure::Engine(why) => wrong_hosts(why),
