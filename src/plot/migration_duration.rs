@@ -141,7 +141,8 @@ impl Figure<'_> {
             let color = palette::strategy(strategy_rank(strategy));
             let of_strategy = || summaries.iter().filter(|summary| summary.strategy == strategy);
             let points: Vec<Point> = of_strategy().filter_map(|summary| place(summary)).collect();
-            canvas.line(&points, color, 2)?;
+            // Piece by piece: where a line turns back sharply, its corner would reach far beyond the point.
+            points.windows(2).try_for_each(|pair| canvas.line(pair, color, 2))?;
             for summary in of_strategy() {
                 let Some((x, y)) = place(summary) else { continue };
                 if let Some((least, most)) = summary.added_ns_range.filter(|_| summary.runs > 1) {
