@@ -109,8 +109,8 @@ mod tests {
     #[test]
     fn two_clocks_of_a_machine_agree_by_the_time_of_day() {
         let one = Clock::start();
-        let other = one.from(Timestamp(5_000_000_000));
-        let difference = other.wall() - one.wall();
+        let other = one.ahead(5_000_000_000);
+        let difference = one.wall() - other.wall();
         assert!(difference.abs_diff(5_000_000_000) < 50_000_000, "{difference}");
     }
 }
