@@ -150,9 +150,10 @@ impl<K: Hash + Eq, S> Bin<K, S> {
 }
 
 impl<K: Serialize, S: Serialize> Bin<K, S> {
-    /// What all entries take, in bytes, about.
+    /// What the bin takes in memory, in bytes: its table, and about what its entries own outside of it.
     pub(super) fn bytes(&self) -> u64 {
-        (self.table.len() * self.bytes_per_key()) as u64
+        let outside = self.bytes_per_key() - size_of::<(K, S)>();
+        (self.table.allocation_size() + self.table.len() * outside) as u64
     }
 
     /// What an entry takes, in bytes, judged by a few of them: at least its size in memory, more if it owns more.

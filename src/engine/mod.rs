@@ -17,6 +17,9 @@
 //! The router looks the owner of a record's bin up in the routing table that holds at the record's epoch. The operator
 //! applies epochs in order, ships the state of a bin as soon as nothing older can arrive for it, and makes only records of
 //! bins *in flight* wait.
+//!
+//! Four forms of operators with state by key share that: [`ElasticKeyed`] (a state machine), [`ElasticUnary`] (with timers),
+//! [`ElasticBinary`] (two inputs), [`ElasticWindow`] (windows by event time). Stateless ones are [`ElasticStateless`].
 
 mod alarm;
 mod analysis;
