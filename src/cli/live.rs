@@ -58,6 +58,10 @@ impl Live {
             EventKind::Rescaling { before, after, reason, bins, .. } => {
                 format!("rescales {} -> {} ({bins} bins move): {reason}", text(before), text(after))
             }
+            EventKind::Splitting { operator, bins } => format!("splits {} bins of operator {}", bins.len(), operator.0),
+            EventKind::HotKey { operator, bin, share } => {
+                format!("one key of operator {} ({bin}) is {share:.1} times what an instance is to carry", operator.0)
+            }
             EventKind::Refused { why, .. } => format!("plan refused: {why}"),
             EventKind::Migrated { configuration } => format!("runs as {}", text(configuration)),
             EventKind::Paced { goal_ms, steps, beyond_goal } => {

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::{ControllerConfig, Event, EventKind};
 use crate::activity::BinLoad;
 use crate::dataflow::{Configuration, Plan, PlanError, Topology};
-use crate::id::OperatorId;
+use crate::id::{BinId, OperatorId};
 use crate::metrics::OperatorMetrics;
-use crate::migration::{Assignment, Assignments, BinMeasure, BinMove, Choice, Goal, Measures, Schedule, Step, rebalance};
+use crate::migration::{
+    Assignment, Assignments, BinMeasure, BinMove, Choice, Goal, HotBin, Measures, Schedule, Step, rebalance, split_hot,
+};
 use crate::observation::Observation;
 use crate::policy::{Decision, Policy, Reason};
 use crate::time::Timestamp;
@@ -31,6 +33,8 @@ pub struct Controller {
 /// Where a migration leads.
 struct Target {
     configuration: Configuration,
+    /// Before the moves, when bins that the plan splits are split.
+    divided: Assignments,
     assignments: Assignments,
     /// Bins that move.
     bins: usize,
@@ -149,9 +153,14 @@ impl Controller {
                 return Err(error);
             }
         };
-        let assignments = self.assign(&plan, &after);
-        let before = (&self.configuration, &self.assignments);
-        let schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments), &self.measures);
+        let (divided, measures, splits) = self.split(at, &plan, &after);
+        let assignments = assign(&divided, &measures, &plan, &after);
+        let before = (&self.configuration, &divided);
+        let mut schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments), &measures);
+        if !splits.is_empty() {
+            schedule.steps.insert(0, Step { splits, ..Step::default() });
+            schedule.sizes.insert(0, 0.0);
+        }
         let kind = EventKind::Rescaling {
             plan,
             reason,
@@ -161,21 +170,25 @@ impl Controller {
             steps: schedule.steps.len(),
         };
         self.events.push(Event { at, kind });
-        self.target = Some(Target { configuration: after, assignments, bins: schedule.moves() });
+        self.target = Some(Target { configuration: after, divided, assignments, bins: schedule.moves() });
         Ok(schedule)
     }
 
-    /// New owners for the bins of every operator that the plan touches, balanced by the load measured in the window.
-    fn assign(&self, plan: &Plan, after: &Configuration) -> Assignments {
-        let touched = |operator: OperatorId| plan.rescales.contains_key(&operator) || plan.rebalances.contains(&operator);
-        let assign = |(&operator, current): (&OperatorId, &Assignment)| {
-            if !touched(operator) {
-                return (operator, current.clone());
+    /// The bins of today with those split that alone exceed what an instance is to carry after the plan, what is taken for measured of the
+    /// parts, and the bins to be split. A bin that a single key makes hot stays as it is and is told of.
+    fn split(&mut self, at: Timestamp, plan: &Plan, after: &Configuration) -> (Assignments, Measures, Vec<(OperatorId, BinId)>) {
+        let (mut assignments, mut measures, mut splits) = (self.assignments.clone(), self.measures.clone(), Vec::new());
+        for (&operator, assignment) in assignments.iter_mut().filter(|(operator, _)| touches(plan, **operator)) {
+            let (split, single) = split_hot(operator, assignment, &mut measures, after.parallelism(operator));
+            let hot = |hot: HotBin| Event { at, kind: EventKind::HotKey { operator, bin: hot.bin, share: hot.share } };
+            self.events.extend(single.into_iter().map(hot));
+            if !split.is_empty() {
+                let bins = split.iter().map(|(_, bin)| *bin).collect();
+                self.events.push(Event { at, kind: EventKind::Splitting { operator, bins } });
             }
-            let loads = self.measures.loads(operator, current.owners().len());
-            (operator, rebalance(current, &loads, after.parallelism(operator)))
-        };
-        self.assignments.iter().map(assign).collect()
+            splits.extend(split);
+        }
+        (assignments, measures, splits)
     }
 
     /// Told that the running migration is complete.
@@ -204,6 +217,9 @@ impl Controller {
     pub fn interrupted(&mut self, at: Timestamp, complete: &[Step]) {
         let target = self.target.take().expect("a migration is being carried out");
         let moves: Vec<BinMove> = complete.iter().flat_map(|step| step.moves.iter().copied()).collect();
+        if complete.iter().any(|step| !step.splits.is_empty()) {
+            self.assignments = target.divided;
+        }
         let rescaled: BTreeMap<OperatorId, u32> = complete.iter().flat_map(|step| step.parallelism.clone()).collect();
         for (&operator, assignment) in &mut self.assignments {
             *assignment = assignment.after(moves.iter().filter(|one| one.operator == operator));
@@ -223,12 +239,30 @@ impl Controller {
     }
 }
 
+/// Whether bins of `operator` may move.
+fn touches(plan: &Plan, operator: OperatorId) -> bool {
+    plan.rescales.contains_key(&operator) || plan.rebalances.contains(&operator)
+}
+
+/// New owners for the bins of every operator that the plan touches, balanced by the load measured in the window.
+fn assign(before: &Assignments, measures: &Measures, plan: &Plan, after: &Configuration) -> Assignments {
+    let assign = |(&operator, current): (&OperatorId, &Assignment)| {
+        if !touches(plan, operator) {
+            return (operator, current.clone());
+        }
+        let loads = measures.loads(operator, current.owners().len());
+        (operator, rebalance(current, &loads, after.parallelism(operator)))
+    };
+    before.iter().map(assign).collect()
+}
+
 /// What the window tells of bins: arrivals are their load; their size is in bytes, or in keys where no host says how large they are.
 fn measures(operators: &[OperatorMetrics]) -> Measures {
     let bins = || operators.iter().flat_map(|metrics| metrics.bins.iter().map(|load| (metrics.operator, load)));
     let in_bytes = bins().any(|(_, load)| load.bytes > 0);
     let size = |load: &BinLoad| if in_bytes { load.bytes as f64 } else { load.keys as f64 };
-    let measure =
-        |(operator, load): (OperatorId, &BinLoad)| (operator, load.bin, BinMeasure { load: load.arrivals as f64, size: size(load) });
+    let measure = |(operator, load): (OperatorId, &BinLoad)| {
+        (operator, load.bin, BinMeasure { load: load.arrivals as f64, size: size(load), keys: load.keys })
+    };
     Measures::of(bins().map(measure))
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Plan};
+use crate::id::{BinId, OperatorId};
 use crate::policy::Reason;
 use crate::time::Timestamp;
 
@@ -54,6 +55,22 @@ pub enum EventKind {
         /// Steps of the schedule; `adaptive` may take several together.
         steps: usize,
     },
+    /// The plan that follows begins with splitting bins, because each of them alone exceeds what an instance is to carry.
+    Splitting {
+        /// The operator.
+        operator: OperatorId,
+        /// Bins, in order; a half has the next number.
+        bins: Vec<BinId>,
+    },
+    /// A bin alone exceeds what an instance is to carry, and a single key makes it so: no number of instances helps.
+    HotKey {
+        /// The operator.
+        operator: OperatorId,
+        /// The bin.
+        bin: BinId,
+        /// Its load over what an instance is to carry.
+        share: f64,
+    },
     /// A plan was refused; nothing changed.
     Refused {
         /// The plan.
@@ -90,7 +107,6 @@ pub enum EventKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::OperatorId;
 
     #[test]
     fn a_line_of_the_decision_log_reads_back() {

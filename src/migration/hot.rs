@@ -1,8 +1,9 @@
-//! Bins that are too much for one instance: moving them helps nobody.
+//! Bins that are too much for one instance: moving them helps nobody. They are split, unless a single key makes them hot.
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::BinId;
+use super::{Assignment, Measures};
+use crate::id::{BinId, OperatorId};
 
 /// A bin that alone exceeds what one instance is to carry.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,26 +16,14 @@ pub struct HotBin {
     pub share: f64,
 }
 
-/// What can be done about a hot bin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Remedy {
-    /// To split it further, into at least so many parts.
-    Split(u32),
-    /// Nothing that is done with bins: one of its keys alone exceeds what an instance is to carry.
-    SingleHotKey,
-}
-
 /// Bins of which each alone exceeds `carries`, what one instance is to carry: its capacity, or the mean load of instances. The hottest
 /// first.
 ///
 /// ```
-/// use thalweg::migration::{Remedy, hot_bins};
+/// use thalweg::migration::hot_bins;
 ///
 /// let hot = hot_bins(&[3.0, 25.0, 1.0], 10.0);
 /// assert_eq!((hot.len(), hot[0].bin.0, hot[0].share), (1, 1, 2.5));
-/// assert_eq!(hot[0].remedy(4.0), Remedy::Split(3));
-/// assert_eq!(hot[0].remedy(20.0), Remedy::SingleHotKey);
 /// ```
 ///
 /// # Panics
@@ -47,17 +36,68 @@ pub fn hot_bins(loads: &[f64], carries: f64) -> Vec<HotBin> {
     hot
 }
 
-impl HotBin {
-    /// What can be done, if the most used of its keys has the load `heaviest_key`.
-    pub fn remedy(&self, heaviest_key: f64) -> Remedy {
-        let carries = self.load / self.share;
-        if heaviest_key > carries { Remedy::SingleHotKey } else { Remedy::Split(self.share.ceil() as u32) }
+/// Splits the hot bins of an operator that is to have `instances` instances, as far as their keys allow, into parts that one instance
+/// carries if their keys are used alike. Gives the bins to be split, in order, and the hot bins of a single key; `assignment` and
+/// `measures` then know the parts.
+///
+/// # Panics
+/// If there is no instance.
+pub fn split_hot(
+    operator: OperatorId,
+    assignment: &mut Assignment,
+    measures: &mut Measures,
+    instances: u32,
+) -> (Vec<(OperatorId, BinId)>, Vec<HotBin>) {
+    assert!(instances > 0, "bins need an owner");
+    let (mut splits, mut single) = (Vec::new(), Vec::new());
+    let loads = measures.loads(operator, assignment.owners().len());
+    let carries = loads.iter().sum::<f64>() / f64::from(instances);
+    if carries <= 0.0 {
+        return (splits, single);
     }
+    for hot in hot_bins(&loads, carries) {
+        match measures.bin(operator, hot.bin).map_or(0, |measure| measure.keys) {
+            // Nobody counted: what splitting would do is not known.
+            0 => continue,
+            1 => {
+                single.push(hot);
+                continue;
+            }
+            _ => {}
+        }
+        let mut parts = vec![hot.bin];
+        // Breadth first: as many halvings as make the parts small enough, and no more than there are keys.
+        while measures.load(operator, parts[0]) > carries && measures.bin(operator, parts[0]).is_some_and(|part| part.keys > 1) {
+            for bin in std::mem::take(&mut parts) {
+                let first = assignment.split(bin);
+                measures.halve(operator, bin, first);
+                splits.push((operator, bin));
+                parts.extend([first, BinId(first.0 + 1)]);
+            }
+        }
+    }
+    (splits, single)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::migration::BinMeasure;
+
+    #[test]
+    fn hot_bins_are_split_until_an_instance_carries_a_part_and_never_within_a_key() {
+        let (count, mut assignment) = (OperatorId(2), Assignment::even(4, 2));
+        let measured = [(0, 60.0, 1000), (1, 30.0, 1), (2, 5.0, 9), (3, 5.0, 9)];
+        let measure = |(bin, load, keys)| (count, BinId(bin), BinMeasure { load, size: 16.0 * keys as f64, keys });
+        let mut measures = Measures::of(measured.map(measure));
+        // Of five instances one is to carry 20: the first bin makes 4 parts of 15, the second is one key.
+        let (splits, single) = split_hot(count, &mut assignment, &mut measures, 5);
+        assert_eq!(splits.iter().map(|(_, bin)| bin.0).collect::<Vec<_>>(), [0, 4, 5]);
+        assert_eq!(single.iter().map(|hot| hot.bin.0).collect::<Vec<_>>(), [1]);
+        assert_eq!(measures.loads(count, 10), [0.0, 30.0, 5.0, 5.0, 0.0, 0.0, 15.0, 15.0, 15.0, 15.0]);
+        assert_eq!(assignment.owners(), [0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(split_hot(count, &mut assignment, &mut measures, 5).0, []);
+    }
 
     #[test]
     fn the_hottest_comes_first_and_what_an_instance_just_carries_is_not_hot() {

@@ -11,6 +11,8 @@ pub struct BinMeasure {
     pub load: f64,
     /// State it holds, in a unit that is the same for all bins: keys, or bytes where they are known.
     pub size: f64,
+    /// Keys it holds; 0 if nobody counted.
+    pub keys: u64,
 }
 
 /// Measures of the bins of a job, as far as there are any.
@@ -32,6 +34,19 @@ impl Measures {
         let sum: f64 = bins.values().map(|measure| measure.size).sum();
         let mean_size = (sum > 0.0).then(|| sum / bins.len() as f64);
         Measures { bins, mean_size }
+    }
+
+    /// What was measured of a bin, nothing if it was not.
+    pub fn bin(&self, operator: OperatorId, bin: BinId) -> Option<BinMeasure> {
+        self.bins.get(&(operator, bin)).copied()
+    }
+
+    /// Takes what was measured of a bin for the measure of the two bins from `first` on, a half for each, and of itself for none.
+    pub fn halve(&mut self, operator: OperatorId, bin: BinId, first: BinId) {
+        if let Some(whole) = self.bins.insert((operator, bin), BinMeasure::default()) {
+            let half = BinMeasure { load: whole.load / 2.0, size: whole.size / 2.0, keys: whole.keys.div_ceil(2) };
+            self.bins.extend([first.0, first.0 + 1].map(|bin| ((operator, BinId(bin)), half)));
+        }
     }
 
     /// Load of a bin; 0 if it was not measured.
@@ -60,7 +75,7 @@ mod tests {
         let count = OperatorId(2);
         assert_eq!(Measures::default().size(count, BinId(0)), 1.0);
         let measures = [(0, 10.0, 300.0), (1, 0.0, 100.0), (2, 5.0, 0.0)];
-        let measures = Measures::of(measures.map(|(bin, load, size)| (count, BinId(bin), BinMeasure { load, size })));
+        let measures = Measures::of(measures.map(|(bin, load, size)| (count, BinId(bin), BinMeasure { load, size, keys: 0 })));
         assert_eq!(measures.loads(count, 4), [10.0, 0.0, 5.0, 0.0]);
         let sizes = [0, 1, 2, 3].map(|bin| measures.size(count, BinId(bin)));
         assert_eq!(sizes[..2], [300.0, 100.0]);

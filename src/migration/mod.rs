@@ -15,7 +15,7 @@ mod strategy;
 pub use assignment::{Assignment, Assignments};
 pub use balance::rebalance;
 pub use goal::{Goal, GoalError};
-pub use hot::{HotBin, Remedy, hot_bins};
+pub use hot::{HotBin, hot_bins, split_hot};
 pub use measures::{BinMeasure, Measures};
 pub use pacing::{Choice, Latest, Overlap, Pacer, Report};
 pub use schedule::{BinMove, Schedule, Step};

@@ -179,7 +179,7 @@ mod tests {
         let after = Plan::rescale(MAP, 3).and(COUNT, 4).and(JOIN, 2).apply(&topology, &before).unwrap();
         let owned = Assignment::initial(&topology, &before);
         let new: Assignments = [(COUNT, rebalance(&owned[&COUNT], &[], 4)), (JOIN, rebalance(&owned[&JOIN], &[], 2))].into();
-        let measure = |(operator, bin): (OperatorId, u32)| (operator, BinId(bin), BinMeasure { load: f64::from(bin), size: 1.0 });
+        let measure = |(operator, bin): (OperatorId, u32)| (operator, BinId(bin), BinMeasure { load: f64::from(bin), size: 1.0, keys: 1 });
         let measures = Measures::of((0..16).map(|bin| (COUNT, bin)).chain((0..8).map(|bin| (JOIN, bin))).map(measure));
         let schedule = |strategy: Strategy| strategy.schedule(&topology, (&before, &owned), (&after, &new), &measures);
         let all = Strategy::all().map(|strategy| {

@@ -92,7 +92,7 @@ fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
                 let after = plan.apply(&topology, &configuration).unwrap();
                 let loads = &loads[..loads.len().min(assignments[&KEYED].owners().len())];
                 let new: Assignments = [(KEYED, rebalance(&assignments[&KEYED], loads, keyed))].into();
-                let measure = |(bin, &load): (usize, &f64)| (KEYED, BinId(bin as u32), BinMeasure { load, size: load });
+                let measure = |(bin, &load): (usize, &f64)| (KEYED, BinId(bin as u32), BinMeasure { load, size: load, keys: 0 });
                 let measures = Measures::of(loads.iter().enumerate().map(measure));
                 let schedule = pacing.schedule(&topology, (&configuration, &assignments), (&after, &new), &measures);
                 for (index, step) in schedule.steps.into_iter().enumerate() {

@@ -23,7 +23,7 @@ use adaptive::Adaptive;
 /// The host reports that part of a step is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// So many bins of the operator work at their new owners.
+    /// So many bins of the operator work at their new owners, or have been split.
     Installed(OperatorId, usize),
     /// One router of the stateless operator routes to the new instances.
     Rerouted(OperatorId),
@@ -100,15 +100,19 @@ impl Pacer {
             law.saw(latest);
         }
         while self.under_way.front().is_some_and(|first| first.bins.is_empty() && first.routers.is_empty()) {
-            self.complete.extend(self.under_way.pop_front().map(|first| first.step));
-            if let Pace::Adaptive(law) = &mut self.pace {
+            let UnderWay { step, .. } = self.under_way.pop_front().expect("just seen");
+            if let Pace::Adaptive(law) = &mut self.pace
+                && step.splits.is_empty()
+            {
                 law.completed(now);
             }
+            self.complete.push(step);
         }
         let mut steps = Vec::new();
         while let Some(step) = self.next(now) {
             let mut bins: BTreeMap<OperatorId, usize> = BTreeMap::new();
-            step.moves.iter().for_each(|one| *bins.entry(one.operator).or_default() += 1);
+            let changed = step.moves.iter().map(|one| one.operator).chain(step.splits.iter().map(|(operator, _)| *operator));
+            changed.for_each(|operator| *bins.entry(operator).or_default() += 1);
             let routers = step.parallelism.keys().map(|&operator| (operator, self.routers)).collect();
             self.under_way.push_back(UnderWay { step: step.clone(), bins, routers });
             steps.push(step);
@@ -119,6 +123,11 @@ impl Pacer {
     /// Takes the next step off if it may go.
     fn next(&mut self, now: Timestamp) -> Option<Step> {
         let (first, _) = self.waiting.front()?;
+        // Nothing is in motion where bins are split.
+        let splits = |step: &Step| !step.splits.is_empty();
+        if splits(first) || self.under_way.iter().any(|under_way| splits(&under_way.step)) {
+            return if self.under_way.is_empty() { self.waiting.pop_front().map(|(step, _)| step) } else { None };
+        }
         match &mut self.pace {
             Pace::Fixed(overlap) => {
                 let bins: usize = self.under_way.iter().flat_map(|step| step.bins.values()).sum();
