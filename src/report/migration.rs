@@ -3,8 +3,16 @@
 use super::table::{UNKNOWN, latency, pair, table};
 use crate::experiment::migration::{Chart, MigrationSummary, PaperPoint};
 
-const MOVES: [&str; 8] =
-    ["setting", "strategy", "keys moved", "steps", "duration", "max, usual / during", "added (least to most)", "memory before / rise"];
+const MOVES: [&str; 8] = [
+    "setting",
+    "strategy",
+    "keys moved",
+    "steps",
+    "duration",
+    "max, usual / during",
+    "added (least to most)",
+    "memory before / peak / after",
+];
 const PERCENTILES: [&str; 7] = ["setting", "runs", "p50", "p90", "p99", "p99.99", "max"];
 
 /// The table: a line a setting and strategy.
@@ -47,6 +55,15 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
+/// Of all processes together.
+fn memory(summary: &MigrationSummary) -> String {
+    let peak = summary.memory_before_bytes.zip(summary.memory_rise_bytes).map(|(before, rise)| before + rise);
+    match (summary.memory_before_bytes, peak, summary.memory_after_bytes) {
+        (Some(before), Some(peak), Some(after)) => format!("{} / {} / {}", megabytes(before), megabytes(peak), megabytes(after)),
+        _ => UNKNOWN.to_owned(),
+    }
+}
+
 fn moves(summary: &MigrationSummary) -> [String; 8] {
     let added = summary.added_ns.map_or(UNKNOWN.to_owned(), |added| match summary.added_ns_range {
         Some((least, most)) if summary.runs > 1 => format!("{} ({} to {})", signed(added), signed(least), signed(most)),
@@ -60,7 +77,7 @@ fn moves(summary: &MigrationSummary) -> [String; 8] {
         time(summary.duration_ns),
         pair(summary.usual_ns_max.map(latency), summary.migration_ns_max.map(latency)),
         added,
-        pair(summary.memory_before_bytes.map(megabytes), summary.memory_rise_bytes.map(megabytes)),
+        memory(summary),
     ]
 }
 

@@ -61,6 +61,8 @@ pub struct MigrationSummary {
     pub memory_before_bytes: Option<u64>,
     /// The most memory that the migration added to all processes together.
     pub memory_rise_bytes: Option<u64>,
+    /// Resident memory at the end: what the allocator keeps of state that has left is in it.
+    pub memory_after_bytes: Option<u64>,
     /// Results missing, too many, and groups miscounted, in all runs together.
     pub records_wrong: u64,
     /// Activity records dropped in all runs together.
@@ -135,6 +137,7 @@ impl MigrationSummary {
             overall_ns_max: middle(|row| row.overall_ns_max),
             memory_before_bytes: middle(|row| row.memory_before_bytes),
             memory_rise_bytes: middle(|row| row.memory_rise_bytes),
+            memory_after_bytes: middle(|row| row.memory_after_bytes),
             records_wrong: rows.iter().map(wrong).sum(),
             dropped_records: rows.iter().filter_map(|row| row.dropped_records).sum(),
             paper: paper.iter().filter(beside).cloned().collect(),
