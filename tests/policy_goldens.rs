@@ -58,6 +58,8 @@ fn line(event: &Event) -> String {
         EventKind::Refused { plan: wanted, why } => format!("refused   {}: {why}", plan(wanted)),
         EventKind::Migrated { configuration } => format!("migrated  {configuration}"),
         EventKind::Paced { goal_ms, steps, beyond_goal } => format!("paced     {steps} steps for {goal_ms} ms, {beyond_goal} beyond"),
+        EventKind::Splitting { operator, bins } => format!("split     {} bins of {operator}", bins.len()),
+        EventKind::HotKey { operator, bin, share } => format!("hot key   {bin} of {operator}: {share:.1}"),
         EventKind::Interrupted { moved, of, configuration } => format!("cut off   {moved} of {of} bins moved: {configuration}"),
     };
     format!("{:>9}  {kind}", event.at.to_string())

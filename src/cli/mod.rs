@@ -7,6 +7,7 @@ mod analyze;
 mod completions;
 mod hosts;
 mod live;
+mod memory;
 mod plot;
 mod process;
 mod report;
@@ -78,6 +79,9 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
+    if matches!(cli.command, Command::Run(_) | Command::Reproduce(_)) {
+        memory::give_back();
+    }
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Reproduce(args) => reproduce::reproduce(&args),

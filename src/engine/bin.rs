@@ -68,6 +68,11 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         Bin { table: HashTable::with_capacity(keys), ..Bin::default() }
     }
 
+    /// What the bin takes in memory, in bytes, if each entry owns `outside` bytes beside its place in the table. Looks at no entry.
+    pub(super) fn bytes(&self, outside: usize) -> u64 {
+        (self.table.allocation_size() + self.table.len() * outside) as u64
+    }
+
     /// Number of keys.
     pub(super) fn keys(&self) -> usize {
         self.table.len()
@@ -150,12 +155,6 @@ impl<K: Hash + Eq, S> Bin<K, S> {
 }
 
 impl<K: Serialize, S: Serialize> Bin<K, S> {
-    /// What the bin takes in memory, in bytes: its table, and about what its entries own outside of it.
-    pub(super) fn bytes(&self) -> u64 {
-        let outside = self.bytes_per_key() - size_of::<(K, S)>();
-        (self.table.allocation_size() + self.table.len() * outside) as u64
-    }
-
     /// What an entry takes, in bytes, judged by a few of them: at least its size in memory, more if it owns more.
     pub(super) fn bytes_per_key(&self) -> usize {
         let encoded = |entry: &(K, S)| postcard::serialize_with_flavor(entry, postcard::ser_flavors::Size::default()).unwrap_or(0);

@@ -345,6 +345,9 @@ where
             return;
         }
         let at = self.context.clock.now();
+        // One bin's entries stand for all: looking into each table would take milliseconds where there are thousands.
+        let used = self.arrivals.iter().zip(&self.states).find_map(|(&arrivals, state)| state.as_ref().filter(|_| arrivals > 0));
+        let outside = used.map_or(0, |bin| bin.bytes_per_key() - size_of::<(K, S)>());
         let mut loads: BTreeMap<u32, Vec<BinLoad>> = BTreeMap::new();
         for (bin, arrivals) in self.arrivals.iter_mut().enumerate().filter(|(_, arrivals)| **arrivals > 0) {
             // The instance of a bin that has left or is about to is sampled where it is; what the bin did here last is
@@ -353,7 +356,7 @@ where
                 *arrivals = 0;
                 continue;
             }
-            let (keys, bytes) = self.states[bin].as_ref().map_or((0, 0), |state| (state.keys() as u64, state.bytes()));
+            let (keys, bytes) = self.states[bin].as_ref().map_or((0, 0), |state| (state.keys() as u64, state.bytes(outside)));
             let arrivals = u64::from(std::mem::take(arrivals));
             let useful = std::time::Duration::ZERO;
             loads.entry(self.owners[bin]).or_default().push(BinLoad { bin: BinId(bin as u32), arrivals, useful, keys, bytes });
