@@ -12,6 +12,7 @@ mod process;
 mod report;
 mod reproduce;
 mod reproduce_latency;
+mod reproduce_migration;
 mod reproduce_ranking;
 mod run;
 

@@ -8,12 +8,14 @@ use super::{Failure, usage};
 use crate::controller::{Event, EventKind};
 use crate::experiment::definition::Definition;
 use crate::experiment::figures::Figure;
+use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow};
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
 use crate::experiment::rows::policy_rank;
 use crate::experiment::window_latency::{WindowLatencyRow, WindowLatencySummary};
 use crate::experiment::{folder, record};
-use crate::plot::{Column, Labels, ranking_figure, timeline_figure, window_latency_figure};
+use crate::plot::{Column, Labels, Upwards, ranking_figure, timeline_figure, window_latency_figure};
+use crate::plot::{migration_duration_figure, migration_percentiles_figure, migration_timeline_figure};
 
 /// Draw the figure of a run folder anew, from its recorded rows.
 #[derive(Debug, clap::Args)]
@@ -42,6 +44,9 @@ pub(super) fn plot(args: &Args) -> Result<(), Failure> {
 pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if folder.join(folder::RANKINGS).is_file() {
         return draw_rankings(folder);
+    }
+    if folder.join(folder::MIGRATIONS).is_file() {
+        return draw_migrations(folder);
     }
     if folder.join(folder::WINDOW_LATENCY).is_file() {
         return draw_window_latencies(folder);
@@ -89,6 +94,38 @@ fn draw_rankings(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         first.revision, first.seed, first.scale, first.machine, first.command
     );
     Ok(ranking_figure(&rows, &title, &footer, &folder.join(&first.experiment))?)
+}
+
+/// Draws the migrations recorded in `folder`.
+fn draw_migrations(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let rows: Vec<MigrationRow> = folder::read_csv(&folder.join(folder::MIGRATIONS))?;
+    let timeline: Vec<MigrationTimelineRow> = folder::read_csv(&folder.join(folder::MIGRATION_TIMELINE))?;
+    let Some(first) = rows.first() else {
+        return Err(usage(anyhow!("{}: expected rows in {}, found none", folder.display(), folder::MIGRATIONS)));
+    };
+    let definition: MigrationDefinition = record::read_toml(&folder.join(DEFINITION))?;
+    let mut seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    let footer = format!(
+        "{} records/s, {} workers, an instance of Count on each, as fast as the processor allows. Revision {}, {} seed(s) from {}, scale {}; {}; {}",
+        first.rate_per_s,
+        first.workers,
+        first.revision,
+        seeds.len(),
+        first.seed,
+        first.scale,
+        first.machine,
+        first.command
+    );
+    let (title, stem) = (&definition.title, folder.join(&first.experiment));
+    let summaries = MigrationSummary::of(&rows, &definition.paper);
+    Ok(match definition.chart {
+        Chart::Timeline => migration_timeline_figure(&rows, &timeline, Upwards::Latency, title, &footer, &stem)?,
+        Chart::Memory => migration_timeline_figure(&rows, &timeline, Upwards::Memory, title, &footer, &stem)?,
+        Chart::Duration => migration_duration_figure(&summaries, title, &footer, &stem)?,
+        Chart::Percentiles => migration_percentiles_figure(&summaries, title, &footer, &stem)?,
+    })
 }
 
 /// Draws the times of analysis recorded in `folder`.

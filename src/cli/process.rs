@@ -9,7 +9,12 @@ use crate::engine::{Job, RunError};
 pub(super) struct Args {}
 
 pub(super) fn process(_: &Args) -> Result<(), Failure> {
-    let served = Seat::taken().map(|seat| seat.map(|seat| seat.job::<Job>().and_then(|job| job.serve(seat))));
+    let served = Seat::taken().map(|seat| {
+        seat.map(|seat| {
+            eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
+            seat.job::<Job>().and_then(|job| job.serve(seat))
+        })
+    });
     match served {
         Ok(Some(Ok(()))) => Ok(()),
         // Process 0 says why, and its exit code is the job's.

@@ -7,15 +7,17 @@ use anyhow::anyhow;
 use super::{Failure, usage};
 use crate::experiment::figures::Figure;
 use crate::experiment::folder;
+use crate::experiment::migration::{MigrationDefinition, MigrationRow, MigrationSummary};
 use crate::experiment::ranking::RankingRow;
+use crate::experiment::record::{self, DEFINITION};
 use crate::experiment::rows::{PaperRow, RunRow};
 use crate::experiment::window_latency::WindowLatencyRow;
-use crate::report::{comparison, ranking_table, spread, window_latency_table};
+use crate::report::{comparison, migration_table, ranking_table, spread, window_latency_table};
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder with a rows.csv, rankings.csv or window_latency.csv, as `run` and `reproduce` write it.
+    /// A folder with a rows.csv, rankings.csv, window_latency.csv or migrations.csv, as `run` and `reproduce` write it.
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]
@@ -44,6 +46,17 @@ pub(super) fn report(args: &Args) -> Result<(), Failure> {
                 _ => Vec::new(),
             };
             print!("{}", window_latency_table(&rows, &reference));
+        }
+        return Ok(());
+    }
+    let migrations = args.folder.join(folder::MIGRATIONS);
+    if migrations.is_file() {
+        let rows: Vec<MigrationRow> = folder::read_csv(&migrations).map_err(usage)?;
+        if args.json {
+            println!("{}", serde_json::to_string(&rows)?);
+        } else {
+            let definition: MigrationDefinition = record::read_toml(&args.folder.join(DEFINITION)).map_err(usage)?;
+            print!("{}", migration_table(definition.chart, &MigrationSummary::of(&rows, &definition.paper)));
         }
         return Ok(());
     }

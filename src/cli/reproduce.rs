@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
-use super::{Failure, reproduce_latency, reproduce_ranking, usage};
+use super::{Failure, reproduce_latency, reproduce_migration, reproduce_ranking, usage};
 use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, PolicyRun, Scale};
 use crate::experiment::environment::Environment;
@@ -87,6 +87,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     let definition = match Figure::named(figure).map_err(usage)? {
         Figure::Policies(definition) => *definition,
         other if !args.policies.is_empty() => return Err(usage(anyhow!("--policies: {figure} has none ({})", other.title()))),
+        Figure::Migration(definition) => return reproduce_migration::reproduce(args, &definition),
         Figure::Ranking(definition) => return reproduce_ranking::reproduce(args, &definition),
         Figure::WindowLatency(definition) => return reproduce_latency::reproduce(args, &definition),
     };

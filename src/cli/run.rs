@@ -178,6 +178,7 @@ fn strategy(args: &Args) -> Result<Strategy, Failure> {
 fn serve(job: &WordCount) -> Result<(), Failure> {
     let description = Job::WordCount(job.clone());
     let seat = Seat::of(&job.deployment, &description).map_err(wrong_hosts)?.expect("process 0 has no seat");
+    eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
     job.serve(seat).map_err(wrong_hosts)
 }
 

@@ -8,7 +8,7 @@
 // papers/snailtrail-nsdi18.md#participation
 
 use super::scaled::Scaled;
-use crate::pag::{Point, WindowGraph};
+use crate::pag::{MessageEdge, Point, WindowGraph};
 
 /// How much of a window's paths lead where.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,18 +19,19 @@ pub struct Participation {
     pub messages: Vec<f64>,
     /// Logarithm to the base 2 of the number of paths; negative infinity if there is none.
     pub log2_paths: f64,
-    passes: Passes,
+    /// What the passes keep of the end of each segment: of the point there, or of the window's end.
+    ends: Vec<End>,
 }
 
-/// What the passes keep of each point.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Passes {
-    /// Paths from each point to the end.
-    onward: Vec<Scaled>,
+/// What the passes keep of a point.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct End {
+    /// Paths from it to the window's end.
+    onward: Scaled,
     /// Those of them that go on over messages.
-    over_messages: Vec<Scaled>,
-    /// Probability of being at each point.
-    at: Vec<f64>,
+    over_messages: Scaled,
+    /// Probability of being at it.
+    at: f64,
 }
 
 /// Makes `items` that many copies of `item`, in the memory that they have.
@@ -49,80 +50,78 @@ impl Participation {
 
     /// Both passes over `graph`, in the memory of those over the graph before.
     pub fn update(&mut self, graph: &WindowGraph) {
-        let Passes { mut onward, mut over_messages, mut at } = std::mem::take(&mut self.passes);
-        fill(&mut onward, graph.points.len(), Scaled::ZERO);
-        fill(&mut over_messages, graph.points.len(), Scaled::ZERO);
-        fill(&mut at, graph.points.len(), 0.0);
-        fill(&mut self.segments, graph.blocked.len(), 0.0);
-        fill(&mut self.messages, graph.messages.len(), 0.0);
+        let Participation { segments, messages, ends, .. } = self;
+        fill(ends, graph.blocked.len(), End { onward: Scaled::ZERO, over_messages: Scaled::ZERO, at: 0.0 });
+        fill(segments, graph.blocked.len(), 0.0);
+        fill(messages, graph.messages.len(), 0.0);
         let mut all = Scaled::ZERO;
+        let mut enter = |ends: &mut [End], edge: &MessageEdge, onward: Scaled| {
+            let paths = edge.from.map_or(&mut all, |from| &mut ends[(from + edge.from_lane) as usize].over_messages);
+            *paths = paths.plus(onward);
+        };
         for edge in graph.messages.iter().filter(|edge| edge.to.is_none() && !edge.blocked) {
-            match edge.from {
-                Some(from) => over_messages[from as usize] = over_messages[from as usize].plus(Scaled::ONE),
-                None => all = all.plus(Scaled::ONE),
-            }
+            enter(ends, edge, Scaled::ONE);
         }
-        let mut along: Vec<Scaled> = graph.ranges.iter().map(|range| open(graph, last_segment(range), Scaled::ONE)).collect();
-        for &point in graph.order.iter().rev() {
-            let lane = graph.point_lanes[point as usize] as usize;
-            let here = along[lane].plus(over_messages[point as usize]);
-            onward[point as usize] = here;
-            along[lane] = open(graph, graph.segment_before(point), here);
-            if let Point::Received { edge: Some(edge) } = graph.points[point as usize] {
-                let edge = &graph.messages[edge as usize];
-                match edge.from {
-                    _ if edge.blocked => {}
-                    Some(from) => over_messages[from as usize] = over_messages[from as usize].plus(here),
-                    None => all = all.plus(here),
+        let mut along = Vec::with_capacity(graph.ranges.len());
+        for range in &graph.ranges {
+            let last = (range.first_segment + (range.points.end - range.points.start)) as usize;
+            ends[last].onward = Scaled::ONE;
+            along.push(open(graph, last, Scaled::ONE));
+        }
+        for (lane, points) in graph.runs().iter().rev() {
+            let mut paths = along[*lane as usize];
+            for point in points.clone().rev() {
+                let segment = (point + lane) as usize;
+                let here = paths.plus(ends[segment].over_messages);
+                ends[segment].onward = here;
+                paths = open(graph, segment, here);
+                if let Some(edge) = arrival(graph, point).map(|edge| &graph.messages[edge]) {
+                    enter(ends, edge, here);
                 }
             }
+            along[*lane as usize] = paths;
         }
-        for &start in &along {
-            all = all.plus(start);
-        }
+        let all = along.iter().fold(all, |all, &start| all.plus(start));
 
         self.log2_paths = all.log2();
-        self.passes = Passes { onward, over_messages, at };
         if !all.is_zero() {
             self.spread(graph, &along, all);
         }
     }
 
     fn spread(&mut self, graph: &WindowGraph, starts: &[Scaled], all: Scaled) {
+        let Participation { segments, messages, ends, .. } = self;
         for (range, start) in graph.ranges.iter().zip(starts) {
-            self.segments[range.first_segment as usize] = start.of(all);
+            segments[range.first_segment as usize] = start.of(all);
         }
-        let Passes { onward, at, .. } = &mut self.passes;
-        for &point in &graph.order {
-            let here = onward[point as usize];
-            if here.is_zero() {
-                continue;
-            }
-            let mut probability = self.segments[graph.segment_before(point) as usize];
-            if let Point::Received { edge: Some(index) } = graph.points[point as usize] {
-                let edge = &graph.messages[index as usize];
-                if !edge.blocked {
-                    let share = match edge.from {
-                        Some(from) if onward[from as usize].is_zero() => 0.0,
-                        Some(from) => at[from as usize] * here.of(onward[from as usize]),
-                        None => here.of(all),
-                    };
-                    self.messages[index as usize] = share;
-                    probability += share;
+        // How much of all paths a message that goes on as `onward` takes.
+        let share = |ends: &[End], edge: &MessageEdge, onward: Scaled| match edge.from {
+            None => onward.of(all),
+            Some(from) => match ends[(from + edge.from_lane) as usize] {
+                from if from.onward.is_zero() => 0.0,
+                from => from.at * onward.of(from.onward),
+            },
+        };
+        for (lane, points) in graph.runs() {
+            let mut entering = segments[(points.start + lane) as usize];
+            for point in points.clone() {
+                let segment = (point + lane) as usize;
+                let here = ends[segment].onward;
+                if here.is_zero() {
+                    entering = 0.0;
+                    continue;
                 }
+                if let Some(edge) = arrival(graph, point) {
+                    messages[edge] = share(ends, &graph.messages[edge], here);
+                    entering += messages[edge];
+                }
+                ends[segment].at = entering;
+                entering *= open(graph, segment + 1, ends[segment + 1].onward).of(here);
+                segments[segment + 1] = entering;
             }
-            at[point as usize] = probability;
-            let range = &graph.ranges[graph.point_lanes[point as usize] as usize];
-            let next = if point + 1 < range.points.end { onward[point as usize + 1] } else { Scaled::ONE };
-            let after = graph.segment_before(point) + 1;
-            self.segments[after as usize] = probability * open(graph, after, next).of(here);
         }
-        for (index, edge) in graph.messages.iter().enumerate().filter(|(_, edge)| edge.to.is_none() && !edge.blocked) {
-            self.messages[index] = match edge.from {
-                Some(from) if onward[from as usize].is_zero() => 0.0,
-                Some(from) => at[from as usize] * Scaled::ONE.of(onward[from as usize]),
-                None => Scaled::ONE.of(all),
-            };
+        for (share_of, edge) in messages.iter_mut().zip(&graph.messages).filter(|(_, edge)| edge.to.is_none() && !edge.blocked) {
+            *share_of = share(ends, edge, Scaled::ONE);
         }
     }
 
@@ -136,12 +135,15 @@ impl Participation {
     }
 }
 
-fn last_segment(range: &crate::pag::LaneRange) -> u32 {
-    range.first_segment + (range.points.end - range.points.start)
-}
-
 /// Paths that enter a segment and go on as `onward` from its end.
 #[inline]
-fn open(graph: &WindowGraph, segment: u32, onward: Scaled) -> Scaled {
-    if graph.blocked[segment as usize] { Scaled::ZERO } else { onward }
+fn open(graph: &WindowGraph, segment: usize, onward: Scaled) -> Scaled {
+    if graph.blocked[segment] { Scaled::ZERO } else { onward }
+}
+
+/// The message that paths take to a point.
+#[inline]
+fn arrival(graph: &WindowGraph, point: u32) -> Option<usize> {
+    let Point::Received { edge: Some(edge) } = graph.points[point as usize] else { return None };
+    Some(edge as usize).filter(|&edge| !graph.messages[edge].blocked)
 }

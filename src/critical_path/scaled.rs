@@ -20,6 +20,7 @@ impl Scaled {
     pub(super) const ZERO: Scaled = Scaled { mantissa: 0.0, exponent: 0 };
     pub(super) const ONE: Scaled = Scaled { mantissa: 1.0, exponent: 0 };
 
+    #[inline]
     pub(super) fn is_zero(self) -> bool {
         self.mantissa == 0.0
     }
@@ -27,9 +28,12 @@ impl Scaled {
     /// The sum.
     #[inline]
     pub(super) fn plus(self, other: Scaled) -> Scaled {
+        // By far the most numbers that are added are zero: messages through which no path leads.
+        if other.is_zero() {
+            return self;
+        }
         let mut sum = match self.exponent - other.exponent {
             0 => Scaled { mantissa: self.mantissa + other.mantissa, ..self },
-            _ if other.is_zero() => self,
             _ if self.is_zero() => other,
             1 => Scaled { mantissa: self.mantissa + other.mantissa * STEP_DOWN, ..self },
             -1 => Scaled { mantissa: other.mantissa + self.mantissa * STEP_DOWN, ..other },

@@ -116,6 +116,18 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         (self.table.into_iter(), self.timers.map(|timers| *timers).unwrap_or_default())
     }
 
+    /// Gives each key with its state and its timers to that of `parts` which `part` says for its hash.
+    pub(super) fn divide(self, parts: &mut [Bin<K, S>], part: impl Fn(u64) -> usize) {
+        let (entries, mut timers) = self.into_parts();
+        for (key, state) in entries {
+            let hash = hash_of(&key);
+            parts[part(hash)].insert(hash, key, state);
+        }
+        while let Some((at, keys)) = timers.take_first() {
+            keys.into_iter().for_each(|key| parts[part(hash_of(&key))].set_timer(at, key));
+        }
+    }
+
     /// Adds entries that came in a part.
     pub(super) fn extend(&mut self, entries: Vec<(K, S)>) {
         entries.into_iter().for_each(|(key, state)| self.insert(hash_of(&key), key, state));

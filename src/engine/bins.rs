@@ -20,12 +20,13 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
 use super::batch::{Batch, BatchBuilder};
-use super::bin::{Bin, bin_of, bin_of_hash, hash_of};
+use super::bin::{Bin, hash_of};
 use super::fault::{Fault, seeded};
 use super::motion::{Along, Arrived, Event};
 use super::router::Origin;
 use super::serve::{Caps, Stations, Work};
 use super::session::{Logic, Session};
+use super::space::KeySpace;
 use super::transfer::{Inbox, Outbox};
 use super::{Command, Context, OperatorSpec, Time};
 use crate::activity::{Activity, BinLoad, Lane, Record};
@@ -38,6 +39,7 @@ use crate::time::{Epoch, Timestamp};
 pub(super) struct Bins<K: Hash + Eq, V, S> {
     pub(super) context: Context,
     pub(super) spec: OperatorSpec,
+    pub(super) space: KeySpace,
     pub(super) owners: Vec<u32>,
     /// State of the bins that are here.
     pub(super) states: Vec<Option<Bin<K, S>>>,
@@ -90,6 +92,7 @@ where
         let mut bins = Bins {
             context,
             spec,
+            space: KeySpace::new(owners.len() as u32),
             owners,
             states,
             events: BTreeMap::new(),
@@ -127,7 +130,34 @@ where
             };
             self.events.entry(bin).or_default().push_back(event);
         }
+        for &bin in &command.splits {
+            self.split(bin);
+        }
         self.find_sole();
+    }
+
+    /// Splits a bin in two where it is. Nothing of the operator is in motion, and what is queued finds its half when its turn comes.
+    fn split(&mut self, bin: BinId) {
+        assert!(self.events.is_empty(), "{bin} is split while bins are in motion");
+        let (first, owner) = (self.space.split(bin), self.owners[bin.0 as usize]);
+        self.owners.extend([owner; 2]);
+        self.arrivals.extend([0; 2]);
+        let whole = self.states[bin.0 as usize].as_mut().map(std::mem::take);
+        let Some(whole) = whole else {
+            self.states.extend([None, None]);
+            return;
+        };
+        self.timers.gone(bin, &whole);
+        let mut halves = [Bin::default(), Bin::default()];
+        whole.divide(&mut halves, |hash| (self.space.bin(hash).0 - first.0) as usize);
+        if seeded(Fault::SwapHalves) {
+            halves.swap(0, 1);
+        }
+        for (id, half) in (first.0..).map(BinId).zip(halves) {
+            self.timers.come(id, &half, None);
+            self.states.push(Some(half));
+        }
+        self.report(1);
     }
 
     /// Queues records of one epoch at their instances, or behind the events of their bin.
@@ -175,7 +205,7 @@ where
     }
 
     fn bin(&self, key: &K) -> BinId {
-        bin_of(key, self.owners.len() as u32)
+        self.space.bin(hash_of(key))
     }
 
     /// Whether no record waits, no timer is set and no bin is in motion.
@@ -193,11 +223,11 @@ where
 
     /// Applies what is complete by now. Results of timers that are called on the way go to `called`.
     pub(super) fn serve<R: 'static>(&mut self, output: &mut Output<'_, R>, logic: &mut impl Logic<K, V, S, R>, called: &mut Called<R>) {
-        let Bins { states, stations, arrivals, spec, timers, owners, .. } = self;
-        let (bins, counts) = (states.len() as u32, spec.capacity == Capacity::Cpu);
+        let Bins { states, stations, arrivals, spec, timers, owners, space, .. } = self;
+        let counts = spec.capacity == Capacity::Cpu;
         stations.serve(output, |caps, epoch, (key, value), results| {
             let hash = hash_of(&key);
-            let id = bin_of_hash(hash, bins);
+            let id = space.bin(hash);
             if counts {
                 arrivals[id.0 as usize] += 1;
             }
@@ -413,6 +443,11 @@ impl DueTimers {
         if let Some(last) = until.checked_sub(1) {
             self.call(bin, (id, owner), last, logic, called);
         }
+        self.gone(id, bin);
+    }
+
+    /// A bin is not here any more.
+    fn gone<K: Hash + Eq, S>(&mut self, id: BinId, bin: &Bin<K, S>) {
         self.moved(id, bin.next_timer(), Time::MAX);
     }
 

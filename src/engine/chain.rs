@@ -165,7 +165,7 @@ fn key_of(random: u64, skew: f64) -> u64 {
 }
 
 /// Spreads the bits of a number (the finalizer of SplitMix64, Steele et al., OOPSLA'14).
-fn mix(number: u64) -> u64 {
+pub(super) fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -18,12 +18,15 @@ pub struct Command {
     pub parallelism: Option<u32>,
     /// Bins of a keyed operator with their new owners.
     pub moves: Vec<(BinId, u32)>,
+    /// Bins of a keyed operator that are split in two, one after the other. None of the operator's bins may be in motion then, so
+    /// such a step is given when all before it are complete, and moves none of them.
+    pub splits: Vec<BinId>,
 }
 
 impl Command {
     /// A command that changes nothing about `operator` yet.
     pub fn new(operator: OperatorId) -> Command {
-        Command { operator, parallelism: None, moves: Vec::new() }
+        Command { operator, parallelism: None, moves: Vec::new(), splits: Vec::new() }
     }
 }
 
@@ -33,7 +36,7 @@ pub type ControlStream<'s> = StreamVec<'s, Time, Command>;
 /// Part of a step is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ack {
-    /// So many bins of the operator work at their new owners.
+    /// So many bins of the operator work at their new owners, or have been split.
     Installed(OperatorId, usize),
     /// One worker's router of the stateless operator routes to the new instances.
     Rerouted(OperatorId),
@@ -51,6 +54,12 @@ pub fn commands_of(step: &Step) -> Vec<Command> {
             None => commands.push(Command { moves: vec![(one.bin, one.to)], ..Command::new(one.operator) }),
         }
     }
+    for &(operator, bin) in &step.splits {
+        match commands.iter_mut().find(|command| command.operator == operator) {
+            Some(command) => command.splits.push(bin),
+            None => commands.push(Command { splits: vec![bin], ..Command::new(operator) }),
+        }
+    }
     commands
 }
 
@@ -64,7 +73,7 @@ pub struct Progress {
 impl Progress {
     /// Takes note of a step that is sent to `peers` workers.
     pub fn send(&mut self, step: &Step, peers: u32) {
-        self.bins += step.moves.len();
+        self.bins += step.moves.len() + step.splits.len();
         self.routers += step.parallelism.len() * peers as usize;
     }
 

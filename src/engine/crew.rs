@@ -17,7 +17,7 @@ use timely::worker::Worker;
 use timely::{CommunicationConfig, WorkerConfig};
 
 use super::alarm::Alarm;
-use super::cluster::Wire;
+use super::cluster::{Network, Wire};
 use super::{Ack, Clock, Command, Context, Link, Recorder, RunError, Time, commands_of};
 use crate::activity::Record;
 use crate::id::WorkerId;
@@ -49,8 +49,8 @@ pub(super) struct Site {
     pub(super) process: u32,
     /// Its worker threads.
     pub(super) workers: u32,
-    /// To each other process, none to this; empty if there is no other.
-    pub(super) wires: Vec<Option<Wire>>,
+    /// To other processes, if there are any.
+    pub(super) network: Network,
 }
 
 /// What workers report to, and where steps come from, for the one that gives commands.
@@ -72,16 +72,18 @@ impl<O: Send + 'static> Crew<O> {
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
-        let Site { process, workers, wires } = site;
-        let peers = workers * (wires.len() as u32).max(1);
+        let Site { process, workers, network } = site;
+        let peers = workers * (network.wires.len() as u32).max(1);
         let local = process * workers..(process + 1) * workers;
-        let builders = builders(process, workers as usize, wires).map_err(|why| RunError::Start(workers, why))?;
+        let builders = builders(process, workers as usize, network.wires).map_err(|why| RunError::Start(workers, why))?;
         // Worker closures are shared, channel ends are not: each worker takes its own out of the lock once.
         let ends = Mutex::new(ends);
         let build = Arc::new(build);
         let of_workers = alarm.clone();
+        // Goes with the last worker.
+        let presence = network.workers;
         let work = move |allocator| {
-            let alarm = &of_workers;
+            let (alarm, _) = (&of_workers, &presence);
             let config = WorkerConfig::default().idle_spin(Duration::ZERO);
             let mut worker = Worker::new(config, allocator, Some(clock.base()));
             let id = WorkerId(worker.index() as u32);

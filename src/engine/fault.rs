@@ -35,6 +35,8 @@ pub enum Fault {
     CutPart,
     /// A bin is taken for complete as soon as its end has come, whether or not all parts have been taken up.
     LastFirst,
+    /// The halves of a split bin change places.
+    SwapHalves,
     /// Each arrival is reported twice.
     ReportTwice,
     /// Waiting records are counted at the instance that gave the bin away.
@@ -43,7 +45,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 17] = [
         Fault::DropBin,
         Fault::DropQueue,
         Fault::LeaveOne,
@@ -58,6 +60,7 @@ impl Fault {
         Fault::OverlookMove,
         Fault::CutPart,
         Fault::LastFirst,
+        Fault::SwapHalves,
         Fault::ReportTwice,
         Fault::CountAtOld,
     ];

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use super::cluster::Seat;
+use super::key_count::KeyCount;
 use super::word_count::WordCount;
 
 /// A job with all that another process has to know to build its part.
@@ -11,6 +12,8 @@ use super::word_count::WordCount;
 pub enum Job {
     /// A word count.
     WordCount(WordCount),
+    /// A count of keys.
+    KeyCount(KeyCount),
 }
 
 impl Job {
@@ -21,6 +24,7 @@ impl Job {
     pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
         match self {
             Job::WordCount(job) => job.serve(seat),
+            Job::KeyCount(job) => job.serve(seat),
         }
     }
 }

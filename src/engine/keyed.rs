@@ -29,12 +29,13 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
 use super::batch::{BatchBuilder, BatchStream, ByHeader};
-use super::bin::bin_of;
+use super::bin::hash_of;
 use super::bins::{Bins, Called};
 use super::fault::{Fault, seeded};
 use super::router::{Origin, Partition, route};
 use super::serve::Caps;
 use super::session::Logic;
+use super::space::KeySpace;
 use super::transfer::Ship;
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
 use crate::migration::Assignment;
@@ -58,7 +59,14 @@ where
 {
     let scope = data.scope();
     let by_owner = ByOwner { context: context.clone(), spec: spec.clone() };
-    let routed = route(data, control.clone(), context, spec, Owners::new(first.owners().to_vec()), by_owner);
+    let routed = route(
+        data,
+        control.clone(),
+        context,
+        spec,
+        Owners::new(KeySpace::new(first.owners().len() as u32), first.owners().to_vec()),
+        by_owner,
+    );
     let (loop_end, loop_stream) = scope.feedback::<Vec<Ship<K, V, S>>>(Default::default());
 
     let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
@@ -143,14 +151,15 @@ type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
 /// Owners by bin, and the only one if there is only one.
 struct Owners {
+    space: KeySpace,
     owners: Vec<u32>,
     sole: Option<u32>,
 }
 
 impl Owners {
-    fn new(owners: Vec<u32>) -> Owners {
+    fn new(space: KeySpace, owners: Vec<u32>) -> Owners {
         let sole = owners.first().copied().filter(|first| owners.iter().all(|owner| owner == first));
-        Owners { owners, sole }
+        Owners { space, owners, sole }
     }
 }
 
@@ -165,8 +174,13 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
 
     fn next(&self, table: &Owners, command: &Command) -> (Owners, Option<Ack>) {
         let mut owners = table.owners.clone();
+        let mut space = table.space.clone();
         command.moves.iter().for_each(|&(bin, to)| owners[bin.0 as usize] = to);
-        (Owners::new(owners), None)
+        for &bin in &command.splits {
+            space.split(bin);
+            owners.extend([owners[bin.0 as usize]; 2]);
+        }
+        (Owners::new(space, owners), None)
     }
 
     fn divide(&mut self, table: &Owners, records: Vec<(K, V)>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
@@ -175,12 +189,11 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
             gauges.add(sole, records.len() as u64, now);
             return send(sole, records);
         }
-        let bins = table.owners.len() as u32;
         let peers = self.context.peers as usize;
         let mut counts: Vec<u64> = Vec::new();
         let mut shares: Vec<Vec<(K, V)>> = (0..peers).map(|_| Vec::with_capacity(records.len() * 5 / (4 * peers) + 4)).collect();
         for record in records {
-            let owner = table.owners[bin_of(&record.0, bins).0 as usize] as usize;
+            let owner = table.owners[table.space.bin(hash_of(&record.0)).0 as usize] as usize;
             if counts.len() <= owner {
                 counts.resize(owner + 1, 0);
             }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use timely::ExchangeData;
 use timely::dataflow::operators::Capability;
 
-use super::bin::{Bin, bin_of};
+use super::bin::{Bin, hash_of};
 use super::bins::{Bins, Called};
 use super::fault::{Fault, seeded};
 use super::serve::{Caps, Work};
@@ -153,7 +153,7 @@ where
         leaving
     }
 
-    fn report(&self, installed: usize) {
+    pub(super) fn report(&self, installed: usize) {
         if installed > 0 {
             // Nobody listens any more at the end of a run.
             let _ = self.context.acks.send(Ack::Installed(self.spec.id, installed));
@@ -162,9 +162,9 @@ where
 
     /// Bins with records in the queue that came along with their state: these cannot be shipped on, they must be applied first.
     fn carried(&mut self) -> BTreeSet<BinId> {
-        let bins = self.owners.len() as u32;
+        let space = &self.space;
         let works = self.stations.iter_mut().flat_map(|(_, station)| station.queue.iter()).filter(|work| work.caps.ship.is_none());
-        works.flat_map(|work| work.records.as_slice()).map(|(key, _)| bin_of(key, bins)).collect()
+        works.flat_map(|work| work.records.as_slice()).map(|(key, _)| space.bin(hash_of(key))).collect()
     }
 
     /// Hands the state of `leaving` bins to their next owners, with what waits for them in the queues.
@@ -246,8 +246,7 @@ where
     /// Takes the records of `leaving` bins out of the queues of the instances that give them, in order.
     fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp) -> BTreeMap<BinId, Vec<Work<(K, V)>>> {
         let mut taken: BTreeMap<BinId, Vec<Work<(K, V)>>> = BTreeMap::new();
-        let bins = self.owners.len() as u32;
-        let mut leaves = vec![false; bins as usize];
+        let mut leaves = vec![false; self.owners.len()];
         let mut givers: BTreeSet<u32> = BTreeSet::new();
         for bin in leaving {
             leaves[bin.0 as usize] = true;
@@ -261,7 +260,7 @@ where
                 let mut stay = Vec::with_capacity(work.records.len());
                 let mut go: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
                 for record in work.records {
-                    let bin = bin_of(&record.0, bins);
+                    let bin = self.space.bin(hash_of(&record.0));
                     let forgotten = seeded(Fault::LeaveOne) && stay.is_empty();
                     if leaves[bin.0 as usize] && !forgotten { go.entry(bin).or_default().push(record) } else { stay.push(record) }
                 }

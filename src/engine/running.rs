@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use timely::worker::Worker;
 
 use super::alarm::{Alarm, StopOnDrop};
-use super::cluster::{Deployment, Hub};
+use super::cluster::{Deployment, Hub, Network};
 use super::crew::{Crew, Ends, Site, WorkerPart};
 use super::{Ack, Board, Clock, Context, Dropped, Link, LogBatch, link};
 use crate::migration::Step;
@@ -98,7 +98,7 @@ impl<O: Send + 'static> Running<O> {
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
-        let site = Site { process: 0, workers, wires: Vec::new() };
+        let site = Site { process: 0, workers, network: Network::default() };
         Running::with(Channels::new(), site, workers, Clock::start(), None, build)
     }
 
@@ -118,8 +118,8 @@ impl<O: Send + 'static> Running<O> {
             return Running::start(workers, build);
         }
         let channels = Channels::new();
-        let (hub, wires, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.alarm)?;
-        Running::with(channels, Site { process: 0, workers, wires }, deployment.peers(), clock, Some(hub), build)
+        let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.alarm)?;
+        Running::with(channels, Site { process: 0, workers, network }, deployment.peers(), clock, Some(hub), build)
     }
 
     fn with<B>(channels: Channels, site: Site, peers: u32, clock: Clock, hub: Option<Hub<O>>, build: B) -> Result<Running<O>, RunError>
@@ -139,14 +139,14 @@ impl<O: Send + 'static> Running<O> {
         self.peers
     }
 
-    /// Whether bins may go to another process, where their state is copied.
-    pub fn spans_processes(&self) -> bool {
-        self.hub.is_some()
-    }
-
     /// The run's clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Whether all workers are in this process.
+    pub fn in_one_process(&self) -> bool {
+        self.hub.is_none()
     }
 
     /// By how much the clock of another process may be wrong at most, as measured before the run began; zero in one process.
@@ -219,7 +219,7 @@ mod tests {
             WorkerPart { source, open_epochs: Rc::default(), control, probe, outcome: Box::new(|| ()) }
         })
         .unwrap();
-        running.apply(Step { moves: Vec::new(), parallelism: BTreeMap::from([(OperatorId(1), 2)]) });
+        running.apply(Step { parallelism: BTreeMap::from([(OperatorId(1), 2)]), ..Step::default() });
         // Only a job that never ends takes this long.
         while !matches!(running.log.recv_timeout(PARK), Err(RecvTimeoutError::Disconnected)) {
             assert!(running.clock().now() < Timestamp::from_secs_f64(60.0), "the other worker waits for ever");

@@ -48,6 +48,8 @@ pub struct OpenLoop<D: ExchangeData + Clone> {
     pressing: Arc<AtomicUsize>,
     input: Option<Handle<Time, BatchBuilder<D>>>,
     record: Box<dyn FnMut(u64) -> D>,
+    /// From when on the schedule counts.
+    origin: Timestamp,
     emitted: u64,
     ticked: Time,
     polled: Timestamp,
@@ -65,6 +67,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
             pressing,
             input: Some(Handle::new_with_builder()),
             record: Box::new(record),
+            origin: Timestamp::ZERO,
             emitted: 0,
             ticked: 0,
             polled: Timestamp::ZERO,
@@ -87,6 +90,46 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     /// Records emitted so far.
     pub fn emitted(&self) -> u64 {
         self.emitted
+    }
+
+    /// Emits `records` as an epoch of their own, if a millisecond has passed since the last one; says whether it did.
+    ///
+    /// For what a job is to hold before its schedule [`begins`](OpenLoop::begin). These records were never due: nothing is logged
+    /// of them, so that no latency counts from them, and they are not among those [`emitted`](OpenLoop::emitted).
+    pub fn preload(&mut self, records: impl FnOnce() -> Vec<D>) -> bool {
+        let epoch = self.context.clock.now().0 / 1_000_000;
+        if epoch <= self.ticked {
+            return false;
+        }
+        self.ticked = epoch;
+        let input = self.input.as_mut().expect("an open source has its input");
+        input.advance_to(epoch);
+        self.open.borrow_mut().push_back(epoch);
+        input.send_batch(&mut Batch::new(Lane::Worker(self.context.worker), records()));
+        input.advance_to(epoch + 1);
+        true
+    }
+
+    /// The schedule, and the time until the source ends, count from now on.
+    pub fn begin(&mut self) {
+        let now = self.context.clock.now();
+        self.config.until = now + self.config.until.since(self.origin);
+        (self.origin, self.polled) = (now, now);
+    }
+
+    /// The source ends now, whatever its schedule says.
+    pub fn end(&mut self) {
+        self.config.until = self.config.until.min(self.context.clock.now());
+    }
+
+    /// Records due by `at`; the last one may be due in part.
+    fn due(&self, at: Timestamp) -> f64 {
+        self.config.schedule.due(Timestamp::ZERO + at.since(self.origin))
+    }
+
+    /// When the `n`-th record (counted from 1) is due; nothing if it never is.
+    fn time_of(&self, n: u64) -> Option<Timestamp> {
+        self.config.schedule.time_of(n).map(|at| self.origin + at.since(Timestamp::ZERO))
     }
 
     /// Emits what is due by now, if a tick has passed; says whether the source is still open.
@@ -114,15 +157,15 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     }
 
     fn emit(&mut self, epoch: Time, now: Timestamp, passed: Duration) {
+        let due = self.due(now) as u64;
+        // A record that is due only by the last bit of a sum is due now.
+        let earliest = self.time_of(self.emitted + 1).unwrap_or(now).min(now);
         let input = self.input.as_mut().expect("an open source has its input");
         input.advance_to(epoch);
-        let due = self.config.schedule.due(now) as u64;
         let fastest = self.config.schedule.phases().iter().map(|phase| phase.rate.as_per_second()).fold(0.0, f64::max);
         let at_most = (self.config.catch_up * fastest * passed.as_secs_f64()).ceil() as u64;
         let count = due.saturating_sub(self.emitted).min(at_most);
         if count > 0 && self.pressing.load(Ordering::SeqCst) == 0 {
-            // A record that is due only by the last bit of a sum is due now.
-            let earliest = self.config.schedule.time_of(self.emitted + 1).unwrap_or(now).min(now);
             let records: Vec<D> = (self.emitted..self.emitted + count).map(&mut self.record).collect();
             self.emitted += count;
             let lane = Lane::Worker(self.context.worker);
@@ -147,7 +190,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     }
 
     fn sample(&self, at: Timestamp) {
-        let (source, due) = (self.config.operator, self.config.schedule.due(at));
+        let (source, due) = (self.config.operator, self.due(at));
         self.context.recorder.log(Record::Source { source, at, due, emitted: self.emitted });
     }
 }

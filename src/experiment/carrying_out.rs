@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::engine::{Ack, Running};
 use crate::migration::{Choice, Latest, Overlap, Pacer, Report, Schedule, Step, Strategy};
 
-/// Inside one process a bin moves as a pointer, so steps overlap up to so many bins. Between processes a step waits for the one before.
-const INSIDE_A_PROCESS: Overlap = Overlap::Bins(128);
+/// Inside one process a bin moves as a pointer, so steps overlap up to so many bins. Between processes state is written and read, and
+/// steps that overlap would be one large step.
+const OVERLAP: Overlap = Overlap::Bins(128);
 
 /// A schedule that is being carried out on the engine.
 pub(super) struct CarryingOut {
@@ -16,7 +17,7 @@ pub(super) struct CarryingOut {
 impl CarryingOut {
     /// Begins with `schedule`, cut by `strategy`; `baseline` is the largest latency of late.
     pub(super) fn begin<O: Send>(schedule: Schedule, strategy: Strategy, baseline: Option<Duration>, running: &Running<O>) -> CarryingOut {
-        let overlap = if running.spans_processes() { Overlap::None } else { INSIDE_A_PROCESS };
+        let overlap = if running.in_one_process() { OVERLAP } else { Overlap::None };
         CarryingOut { pacer: Pacer::new(schedule, strategy, overlap, running.peers(), baseline) }
     }
 

@@ -1,6 +1,7 @@
 //! Every figure that can be reproduced, by name, with the definition of its experiment.
 
 use super::definition::Definition;
+use super::migration::MigrationDefinition;
 use super::ranking::RankingDefinition;
 use super::window_latency::WindowLatencyDefinition;
 
@@ -11,6 +12,8 @@ pub enum Figure {
     Policies(Box<Definition>),
     /// Whether a measure ranks a known bottleneck first.
     Ranking(Box<RankingDefinition>),
+    /// What a migration does to latency and memory.
+    Migration(Box<MigrationDefinition>),
     /// How long the analysis of a window takes.
     WindowLatency(Box<WindowLatencyDefinition>),
 }
@@ -19,8 +22,15 @@ pub enum Figure {
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 4] = [
+const FIGURES: [Entry; 11] = [
+    ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
+    ("megaphone-fig1", migration, include_str!("../../experiments/definitions/megaphone-fig1.toml")),
+    ("megaphone-fig13", migration, include_str!("../../experiments/definitions/megaphone-fig13.toml")),
+    ("megaphone-fig16", migration, include_str!("../../experiments/definitions/megaphone-fig16.toml")),
+    ("megaphone-fig17", migration, include_str!("../../experiments/definitions/megaphone-fig17.toml")),
+    ("megaphone-fig18", migration, include_str!("../../experiments/definitions/megaphone-fig18.toml")),
+    ("megaphone-fig20", migration, include_str!("../../experiments/definitions/megaphone-fig20.toml")),
     ("snailtrail-fig10", ranking, include_str!("../../experiments/definitions/snailtrail-fig10.toml")),
     ("snailtrail-fig11", ranking, include_str!("../../experiments/definitions/snailtrail-fig11.toml")),
     ("snailtrail-table2", window_latency, include_str!("../../experiments/definitions/snailtrail-table2.toml")),
@@ -28,6 +38,10 @@ const FIGURES: [Entry; 4] = [
 
 fn policies(text: &str) -> Figure {
     Figure::Policies(toml::from_str(text).expect("definitions are tested"))
+}
+
+fn migration(text: &str) -> Figure {
+    Figure::Migration(toml::from_str(text).expect("definitions are tested"))
 }
 
 fn ranking(text: &str) -> Figure {
@@ -66,6 +80,7 @@ impl Figure {
     pub fn title(&self) -> &str {
         match self {
             Figure::Policies(definition) => &definition.title,
+            Figure::Migration(definition) => &definition.title,
             Figure::Ranking(definition) => &definition.title,
             Figure::WindowLatency(definition) => &definition.title,
         }
@@ -75,6 +90,8 @@ impl Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::definition::Scale;
+    use crate::experiment::migration::NO_MIGRATION;
 
     #[test]
     fn every_figure_is_defined_under_its_name() {
@@ -90,11 +107,21 @@ mod tests {
                     );
                     definition.figure
                 }
+                Figure::Migration(definition) => {
+                    for (setting, strategy) in definition.runs() {
+                        let run = definition.run(setting, strategy, Scale::Quick, 0).unwrap();
+                        assert_eq!((run.strategy.is_none(), run.job.keys > 0), (strategy == NO_MIGRATION, true), "{name}");
+                    }
+                    definition.figure
+                }
                 Figure::WindowLatency(definition) => definition.figure,
             };
             assert_eq!(defined, name);
         }
         let error = Figure::named("fig0").unwrap_err().to_string();
-        assert!(error.starts_with("expected a figure, one of 'ds2-fig6', ") && error.ends_with(", found 'fig0'"), "{error}");
+        assert!(
+            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'ds2-fig6', ") && error.ends_with(", found 'fig0'"),
+            "{error}"
+        );
     }
 }

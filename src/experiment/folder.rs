@@ -30,6 +30,11 @@ pub const RANKINGS: &str = "rankings.csv";
 /// [`WindowLatencyRow`](super::window_latency::WindowLatencyRow)s.
 pub const WINDOW_LATENCY: &str = "window_latency.csv";
 
+/// [`MigrationRow`](super::migration::MigrationRow)s.
+pub const MIGRATIONS: &str = "migrations.csv";
+/// [`MigrationTimelineRow`](super::migration::MigrationTimelineRow)s.
+pub const MIGRATION_TIMELINE: &str = "migration_timeline.csv";
+
 /// Longest excerpt of a file that an error shows.
 const EXCERPT_CHARS: usize = 80;
 

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod expectation;
 pub mod figures;
 pub mod folder;
+pub mod migration;
 pub mod policies;
 pub mod ranking;
 pub mod record;

@@ -42,6 +42,17 @@ impl Assignment {
         keyed.collect()
     }
 
+    /// Splits `bin` in two: its halves have the next two numbers and the same owner, and the bin itself has no keys any more. Gives
+    /// the first of them.
+    ///
+    /// # Panics
+    /// If there is no such bin.
+    pub fn split(&mut self, bin: BinId) -> BinId {
+        let first = BinId(self.owners.len() as u32);
+        self.owners.extend([self.owner(bin); 2]);
+        first
+    }
+
     /// Owner of `bin`.
     pub fn owner(&self, bin: BinId) -> u32 {
         self.owners[bin.0 as usize]

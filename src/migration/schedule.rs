@@ -24,6 +24,10 @@ pub struct BinMove {
 pub struct Step {
     /// Bins that change their owner.
     pub moves: Vec<BinMove>,
+    /// Bins that are split in two, one after the other ([`Assignment::split`](super::Assignment::split)). None of the operator's bins
+    /// may be in motion then, so such a step goes when all before it are complete, and moves none of them.
+    #[serde(default)]
+    pub splits: Vec<(OperatorId, BinId)>,
     /// New parallelism of stateless operators.
     pub parallelism: BTreeMap<OperatorId, u32>,
 }

@@ -3,7 +3,7 @@
 // Numbers of lanes are looked up, never walked: the order of the table shows nowhere.
 #![allow(clippy::disallowed_types)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -20,9 +20,6 @@ use crate::time::{Timestamp, Window};
 
 /// Lanes at most; records of further ones are left out and counted.
 const MOST_LANES: usize = 1 << 16;
-
-/// Messages that are looked for beyond the window in which they were sent, at most.
-const MOST_CROSSING: usize = 1 << 20;
 
 /// Records of all lanes that are settled together: what they touch fits into a core's own cache.
 const RECORDS_PER_SLICE: usize = 4096;
@@ -94,8 +91,6 @@ pub struct GraphBuilder {
     last: Option<(Lane, u32)>,
     messages: Messages,
     clocks: Clocks,
-    /// Messages sent before the current window that some lane waits for in it or later, or that nobody has taken yet.
-    crossing: Vec<u32>,
     /// Start of the next window; nothing before the first record.
     start: Option<u64>,
     /// Up to when lanes are settled.
@@ -120,7 +115,6 @@ impl GraphBuilder {
             last: None,
             messages: Messages::default(),
             clocks: Clocks::default(),
-            crossing: Vec::new(),
             start: None,
             settled: 0,
             pending: 0,
@@ -237,8 +231,8 @@ impl GraphBuilder {
     ///
     /// # Panics
     /// If there is no such lane.
-    pub fn story(&self, lane: u32) -> &VecDeque<Step> {
-        &self.lanes[lane as usize].steps
+    pub fn story(&self, lane: u32) -> &[Step] {
+        self.lanes[lane as usize].steps()
     }
 
     /// How many steps of lane number `lane` came before those of its [`story`](Self::story) and have been forgotten.
@@ -275,7 +269,7 @@ impl GraphBuilder {
     pub fn close(&mut self, known: Timestamp) -> Option<WindowGraph> {
         let nanoseconds = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let (length, lookahead) = (nanoseconds(self.config.window), nanoseconds(self.config.lookahead));
-        let rules = Rules { least_wait: nanoseconds(self.config.least_wait) };
+        let rules = Rules { least_wait: nanoseconds(self.config.least_wait), window: length };
         loop {
             let start = match self.start {
                 Some(start) => start,
@@ -328,16 +322,15 @@ impl GraphBuilder {
     fn build(&mut self, window: Window) -> WindowGraph {
         let mut graph = std::mem::take(&mut self.spare);
         graph.clear(window, &self.names);
-        let mut sent = std::mem::take(&mut self.crossing);
-        // Of those that were given up the slots may have been taken by others.
-        sent.retain(|&index| std::mem::take(&mut self.messages.get_mut(index).carried));
         for (number, lane) in (0..).zip(&mut self.lanes) {
-            graph.add_lane(number, lane.cut(window.start.0, window.end.0), &mut self.messages, self.config.through_queues, &mut sent);
+            let (steps, first_point) = lane.cut(window.start.0, window.end.0);
+            let points = graph.add_lane(number, steps, first_point, &self.messages, self.config.through_queues);
+            lane.cut_points = lane.cut_points.wrapping_add(points);
         }
         let (unmatched, cycles) = graph.connect(&self.messages);
         self.oddities.unmatched_receipts += unmatched;
         self.oddities.cycles += cycles;
-        self.in_flight(&mut graph, sent);
+        self.in_flight(&mut graph);
         if !graph.has_open_end() {
             graph.open_silence();
         }
@@ -352,32 +345,36 @@ impl GraphBuilder {
         graph
     }
 
-    /// Adds messages that leave the window in flight, and notes which go on.
-    fn in_flight(&mut self, graph: &mut WindowGraph, mut sent: Vec<u32>) {
+    /// Adds messages that leave the window in flight; those that nobody waits for after it cross no further window.
+    fn in_flight(&mut self, graph: &mut WindowGraph) {
         let (start, end) = (graph.window.start, graph.window.end);
-        sent.retain(|&index| {
+        let mut crossing = std::mem::take(&mut self.messages.crossing);
+        crossing.retain(|&index| {
             let slot = self.messages.get_mut(index);
-            let from = std::mem::replace(&mut slot.point, NONE);
-            let goes_on = slot.last_waited >= end.0 && slot.taken;
-            if goes_on {
-                graph.messages.push(MessageEdge {
-                    from: (from != NONE).then_some(from),
-                    to: None,
-                    from_lane: slot.from_lane,
-                    to_lane: slot.from_lane,
-                    start: Timestamp(slot.sent_at).max(start),
-                    end,
-                    channel: slot.channel,
-                    kind: slot.kind,
-                    blocked: false,
-                });
-            }
-            goes_on || !slot.taken
+            slot.crosses = slot.last_waited >= end.0;
+            slot.crosses
         });
-        let too_many = sent.len().saturating_sub(MOST_CROSSING);
-        sent.drain(..too_many);
-        sent.iter().for_each(|&index| self.messages.get_mut(index).carried = true);
-        self.crossing = sent;
+        // The longest on their way first.
+        let (length, messages) = (end.0 - start.0, &self.messages);
+        let order = |&index: &u32| {
+            let slot = messages.get(index);
+            (slot.sent_at / length, slot.from_lane, slot.sent_at, slot.number)
+        };
+        crossing.sort_unstable_by_key(order);
+        for slot in crossing.iter().map(|&index| messages.get(index)).take_while(|slot| slot.sent_at < end.0) {
+            graph.messages.push(MessageEdge {
+                from: graph.sender(slot),
+                to: None,
+                from_lane: slot.from_lane,
+                to_lane: slot.from_lane,
+                start: Timestamp(slot.sent_at).max(start),
+                end,
+                channel: slot.channel,
+                kind: slot.kind,
+                blocked: false,
+            });
+        }
+        self.messages.crossing = crossing;
     }
 }
 

@@ -4,9 +4,8 @@
 //! where the one before ended. Work inside other work splits it (the inner one is what the lane did). What ended a gap is
 //! decided here, once: a gap ended by a message that was not there when the gap began is a wait for that message.
 
-use std::collections::VecDeque;
-
-use super::messages::{Messages, NONE};
+use super::messages::{Messages, NONE, Slot};
+use super::queue::Queue;
 use crate::activity::{Activity, ActivityKind};
 use crate::id::InstanceId;
 use crate::time::Epoch;
@@ -27,6 +26,14 @@ pub enum StepKind {
         /// The lane had been waiting for it.
         waited: bool,
     },
+}
+
+impl StepKind {
+    /// Whether a message leaves or arrives there.
+    #[inline]
+    pub(super) fn is_point(self) -> bool {
+        matches!(self, StepKind::Sent | StepKind::Received { .. })
+    }
 }
 
 /// A step of a lane's story; each begins where the one before ended.
@@ -82,13 +89,18 @@ pub(super) struct Lane {
     idle_since: u64,
     /// The wait that ended last, until the work that began with it is over: other messages may have ended it as well.
     waited: Option<(u64, u64)>,
+    /// Start of the window that holds the point before.
+    window: u64,
     /// Whether the lane has any record yet.
     begun: bool,
-    pub(super) steps: VecDeque<Step>,
+    steps: Queue<Step>,
     /// How many steps before these have been forgotten.
     pub(super) forgotten: u64,
     /// The first step that a window still to come may need.
-    pub(super) next: usize,
+    next: usize,
+    /// How many of its steps have been points, and how many of those windows no longer need; both start over after the last number.
+    points: u32,
+    pub(super) cut_points: u32,
     /// Records that came after their time had been settled.
     pub(super) late: u64,
 }
@@ -96,28 +108,29 @@ pub(super) struct Lane {
 /// Records that wait until everything before some instant is known; nearly always in order already.
 #[derive(Clone, Debug)]
 struct Pending<T> {
-    items: VecDeque<T>,
+    items: Queue<T>,
     sorted: bool,
     latest: u64,
 }
 
 impl<T> Default for Pending<T> {
     fn default() -> Self {
-        Pending { items: VecDeque::new(), sorted: true, latest: 0 }
+        Pending { items: Queue::default(), sorted: true, latest: 0 }
     }
 }
 
 impl<T> Pending<T> {
+    #[inline]
     fn push(&mut self, at: u64, item: T) {
         self.sorted &= at >= self.latest;
         self.latest = self.latest.max(at);
-        self.items.push_back(item);
+        self.items.push(item);
     }
 
     fn sort(&mut self, key: impl Fn(&T) -> u64) {
         if !self.sorted {
             // Stable: what happened at the same instant keeps the order of the log.
-            self.items.make_contiguous().sort_by_key(key);
+            self.items.as_mut_slice().sort_by_key(key);
             self.sorted = true;
         }
     }
@@ -128,6 +141,8 @@ impl<T> Pending<T> {
 pub(super) struct Rules {
     /// A gap at least this long that a message ends is a wait although the message was already on its way.
     pub(super) least_wait: u64,
+    /// Length of a window; windows begin at its multiples.
+    pub(super) window: u64,
 }
 
 impl Lane {
@@ -146,28 +161,36 @@ impl Lane {
         self.sides.push(at, Side { at, epoch, slot, sent });
     }
 
+    /// What the lane did, as far as it is settled and still kept.
+    pub(super) fn steps(&self) -> &[Step] {
+        self.steps.as_slice()
+    }
+
     /// When, from `start` on, the lane next does or takes or waits for something, as far as is known.
     pub(super) fn upcoming(&self, start: u64) -> Option<u64> {
-        let step = self.steps.range(self.next..).find(|step| step.kind != StepKind::Gap).map(|step| step.start.max(start));
+        let step = self.steps()[self.next..].iter().find(|step| step.kind != StepKind::Gap).map(|step| step.start.max(start));
         step.or_else(|| self.is_busy().then_some(self.now)).or_else(|| self.earliest())
     }
 
-    /// The steps that reach into `[start, end)`, which only moves forward; those before are not asked for again.
-    pub(super) fn cut(&mut self, start: u64, end: u64) -> impl Iterator<Item = &Step> {
-        while self.steps.get(self.next).is_some_and(|step| step.start < start && step.end <= start) {
-            self.next += 1;
-        }
-        let from = self.next;
-        while self.steps.get(self.next).is_some_and(|step| step.start < end && step.end <= end) {
-            self.next += 1;
-        }
-        self.steps.range(from..).take_while(move |step| step.start < end)
+    /// The steps that reach into `[start, end)`, which only moves forward, and the number of the first point among them; those before
+    /// are not asked for again. Whoever asks adds how many points are among them to `cut_points`; what crosses `end` is none.
+    pub(super) fn cut(&mut self, start: u64, end: u64) -> (&[Step], u32) {
+        let ahead = &self.steps.as_slice()[self.next..];
+        // Steps follow each other, so those that a window still needs are the last ones.
+        let first = ahead.partition_point(|step| step.start < start && step.end <= start);
+        let inside = ahead.partition_point(|step| step.start < end);
+        let over = ahead.partition_point(|step| step.start < end && step.end <= end);
+        self.cut_points = self.cut_points.wrapping_add(ahead[..first].iter().filter(|step| step.kind.is_point()).count() as u32);
+        let (from, to) = (self.next + first, self.next + inside);
+        self.next += over;
+        (&self.steps.as_slice()[from..to], self.cut_points)
     }
 
     /// The earliest record that is not settled.
     pub(super) fn earliest(&self) -> Option<u64> {
-        let works = if self.works.sorted { self.works.items.front() } else { self.works.items.iter().min_by_key(|work| work.start) };
-        let sides = if self.sides.sorted { self.sides.items.front() } else { self.sides.items.iter().min_by_key(|side| side.at) };
+        let (works, sides) = (self.works.items.as_slice(), self.sides.items.as_slice());
+        let works = if self.works.sorted { works.first() } else { works.iter().min_by_key(|work| work.start) };
+        let sides = if self.sides.sorted { sides.first() } else { sides.iter().min_by_key(|side| side.at) };
         works.map(|work| work.start).into_iter().chain(sides.map(|side| side.at)).min()
     }
 
@@ -178,7 +201,7 @@ impl Lane {
 
     /// Records that are not settled.
     pub(super) fn pending(&self) -> usize {
-        self.works.items.len() + self.sides.items.len()
+        self.works.items.as_slice().len() + self.sides.items.as_slice().len()
     }
 
     /// Turns everything before `until` into steps; nothing of before may still come. Work that goes on at `until` is told up to
@@ -188,32 +211,39 @@ impl Lane {
         self.sides.sort(|side| side.at);
         let correct = |at: u64| at.saturating_add_signed(offset);
         if !self.begun {
-            if self.works.items.is_empty() && self.sides.items.is_empty() {
+            if self.pending() == 0 {
                 return;
             }
             (self.begun, self.now, self.idle_since) = (true, first, first);
         }
-        loop {
-            let work = self.works.items.front().map(|work| correct(work.start)).filter(|&at| at < until);
-            let side = self.sides.items.front().map(|side| correct(side.at)).filter(|&at| at < until);
-            let open = self.open.last().map(|open| open.end);
-            let soonest = work.unwrap_or(u64::MAX).min(side.unwrap_or(u64::MAX));
-            if let Some(end) = open
-                && end <= soonest.min(until)
-            {
-                self.advance(end);
-                self.open.pop();
-                (self.idle_since, self.waited) = (self.now, None);
-            } else if side.is_some_and(|side| work.is_none_or(|work| side <= work)) {
-                let mut side = self.sides.items.pop_front().expect("just seen");
-                side.at = correct(side.at);
-                self.place(side, rules, messages);
-            } else if work.is_some() {
-                let mut work = self.works.items.pop_front().expect("just seen");
-                (work.start, work.end) = (correct(work.start), correct(work.end));
-                self.begin(work, correct, rules, messages);
-            } else {
-                break;
+        'works: loop {
+            // What is not before `until` is as good as none.
+            let next_work = self.works.items.as_slice().first().copied();
+            let work_at = next_work.map_or(u64::MAX, |work| correct(work.start));
+            loop {
+                let next_side = self.sides.items.as_slice().first().copied();
+                let side_at = next_side.map_or(u64::MAX, |side| correct(side.at));
+                let soonest = work_at.min(side_at).min(until);
+                if let Some(open) = self.open.last()
+                    && open.end <= soonest
+                {
+                    self.advance(open.end);
+                    self.open.pop();
+                    (self.idle_since, self.waited) = (self.now, None);
+                } else if soonest == until {
+                    break 'works;
+                } else if side_at <= work_at
+                    && let Some(side) = next_side
+                {
+                    self.sides.items.skip(1);
+                    self.place(Side { at: side_at, ..side }, rules, messages);
+                } else {
+                    break;
+                }
+            }
+            if let Some(work) = next_work {
+                self.works.items.skip(1);
+                self.begin(Work { start: work_at, end: correct(work.end), ..work }, correct, rules, messages);
             }
         }
         if all && self.is_busy() {
@@ -227,7 +257,7 @@ impl Lane {
         if at > self.now {
             let (kind, goes_on) = (StepKind::Work(work.kind), work.shown);
             work.shown = true;
-            self.steps.push_back(Step { start: self.now, end: at, epoch: work.epoch, instance: work.instance, slot: NONE, kind, goes_on });
+            self.steps.push(Step { start: self.now, end: at, epoch: work.epoch, instance: work.instance, slot: NONE, kind, goes_on });
             self.now = at;
         }
     }
@@ -242,10 +272,10 @@ impl Lane {
             self.advance(start);
         } else if start > self.now {
             // Work that begins by taking a message out of its channel began because of it.
-            let first = self.sides.items.front().filter(|side| !side.sent && correct(side.at) <= work.end);
-            let cause = first.copied().filter(|side| ends_wait(side.slot, start, self.idle_since, rules, messages));
+            let first = self.sides.items.as_slice().first().filter(|side| !side.sent && correct(side.at) <= work.end);
+            let cause = first.copied().filter(|side| ends_wait(messages.get(side.slot), start, self.idle_since, rules));
             if let Some(side) = cause {
-                self.sides.items.pop_front();
+                self.sides.items.skip(1);
                 self.place(Side { at: start, ..side }, rules, messages);
             } else {
                 self.gap(start, StepKind::Gap, NONE);
@@ -260,7 +290,7 @@ impl Lane {
             // Of no length, as at a sink: nothing to lead a path through, but an event of its epoch.
             let kind = StepKind::Work(work.kind);
             let (epoch, instance) = (work.epoch, work.instance);
-            self.steps.push_back(Step { start, end: start, epoch, instance, slot: NONE, kind, goes_on: false });
+            self.steps.push(Step { start, end: start, epoch, instance, slot: NONE, kind, goes_on: false });
             if !self.is_busy() {
                 self.idle_since = start;
             }
@@ -270,69 +300,75 @@ impl Lane {
     fn place(&mut self, side: Side, rules: Rules, messages: &mut Messages) {
         self.late += u64::from(side.at < self.now);
         let at = side.at.max(self.now);
+        let slot = messages.get_mut(side.slot);
         let mut waited = false;
         if self.is_busy() {
             self.advance(at);
             // It was there when the work began that took it out of its channel, and came while the lane was waiting.
-            let (from, sent_at) = (messages.get(side.slot).from_lane, messages.get(side.slot).sent_at);
-            waited = !side.sent && from != NONE && self.waited.is_some_and(|(since, until)| since < sent_at && sent_at <= until);
+            let sent = (!side.sent && slot.from_lane != NONE).then_some(slot.sent_at);
+            waited = sent.is_some_and(|sent| self.waited.is_some_and(|(since, until)| since < sent && sent <= until));
         } else {
-            let joins = self.waited.filter(|(_, until)| at - until < rules.least_wait && at - self.idle_since < rules.least_wait);
+            let mut kind = StepKind::Gap;
             if side.sent {
-                self.gap(at, StepKind::Gap, NONE);
                 self.waited = None;
-            } else if joins.is_some_and(|(since, _)| ends_wait(side.slot, at, since, rules, messages)) {
-                waited = true;
-                self.gap(at, StepKind::Gap, NONE);
-            } else if ends_wait(side.slot, at, self.idle_since, rules, messages) {
-                waited = true;
-                self.waited = Some((self.idle_since, at));
-                self.gap(at, StepKind::Wait, side.slot);
             } else {
-                self.gap(at, StepKind::Gap, NONE);
+                let joins = self.waited.filter(|(_, until)| at - until < rules.least_wait && at - self.idle_since < rules.least_wait);
+                if joins.is_some_and(|(since, _)| ends_wait(slot, at, since, rules)) {
+                    waited = true;
+                } else if ends_wait(slot, at, self.idle_since, rules) {
+                    (waited, kind) = (true, StepKind::Wait);
+                    self.waited = Some((self.idle_since, at));
+                }
             }
+            self.gap(at, kind, if kind == StepKind::Wait { side.slot } else { NONE });
             self.idle_since = at;
         }
-        let slot = messages.get_mut(side.slot);
-        let kind = if side.sent {
-            slot.sent_at = at;
-            slot.placed = true;
-            StepKind::Sent
+        if at - self.window >= rules.window {
+            self.window = at - at % rules.window;
+        }
+        let (kind, crosses);
+        if side.sent {
+            (slot.sent_at, slot.placed, slot.number) = (at, true, self.points);
+            (kind, crosses) = (StepKind::Sent, slot.last_waited.saturating_sub(self.window) >= rules.window);
         } else {
-            slot.taken = true;
             if waited {
                 slot.last_waited = slot.last_waited.max(at);
             }
-            StepKind::Received { waited }
-        };
+            (kind, crosses) = (StepKind::Received { waited }, waited && slot.placed && slot.sent_at < self.window);
+        }
+        if crosses {
+            messages.crosses(side.slot);
+        }
+        self.points = self.points.wrapping_add(1);
         let instance = InstanceId::default();
-        self.steps.push_back(Step { start: at, end: at, epoch: side.epoch, instance, slot: side.slot, kind, goes_on: false });
+        self.steps.push(Step { start: at, end: at, epoch: side.epoch, instance, slot: side.slot, kind, goes_on: false });
     }
 
     fn gap(&mut self, at: u64, kind: StepKind, slot: u32) {
         if at > self.now {
             let (epoch, instance) = (Epoch::UNKNOWN, InstanceId::default());
-            self.steps.push_back(Step { start: self.now, end: at, epoch, instance, slot, kind, goes_on: false });
+            self.steps.push(Step { start: self.now, end: at, epoch, instance, slot, kind, goes_on: false });
             self.now = at;
         }
     }
 
     /// Forgets steps that ended before `horizon` and that no window needs any more.
     pub(super) fn forget(&mut self, horizon: u64, messages: &mut Messages) {
-        while self.next > 0 && self.steps.front().is_some_and(|step| step.end < horizon) {
-            let step = self.steps.pop_front().expect("just seen");
-            self.next -= 1;
-            self.forgotten += 1;
-            if matches!(step.kind, StepKind::Sent | StepKind::Received { .. }) {
+        let mut count = 0;
+        for step in self.steps.as_slice()[..self.next].iter().take_while(|step| step.end < horizon) {
+            if step.kind.is_point() {
                 messages.release(step.slot);
             }
+            count += 1;
         }
+        self.steps.skip(count);
+        self.next -= count;
+        self.forgotten += count as u64;
     }
 }
 
 /// Whether the message in `slot`, received at `at`, is what a lane idle since `idle_since` had been waiting for.
-fn ends_wait(slot: u32, at: u64, idle_since: u64, rules: Rules, messages: &Messages) -> bool {
-    let slot = messages.get(slot);
+fn ends_wait(slot: &Slot, at: u64, idle_since: u64, rules: Rules) -> bool {
     let known = slot.from_lane != NONE && slot.sent_at <= at;
     known && at > idle_since && (slot.sent_at > idle_since || at - idle_since >= rules.least_wait)
 }

@@ -30,16 +30,14 @@ pub(super) struct Slot {
     pub(super) kind: MessageKind,
     /// A receiver's side has come.
     received: bool,
-    /// A receiver's side has become a step of its lane.
-    pub(super) taken: bool,
     /// Sides on lanes.
     references: u32,
-    /// The sending point in the window that is being built; `NONE` outside.
-    pub(super) point: u32,
+    /// Number of the sender's point among all of its lane, once it is placed; starts over after the last number.
+    pub(super) number: u32,
     /// It is in `in_flight`.
     lingers: bool,
-    /// It is among those that the builder carries from window to window; whoever takes the slot after it is not.
-    pub(super) carried: bool,
+    /// It is in `crossing`.
+    pub(super) crosses: bool,
 }
 
 /// The rest of what is known of a message: what its sides said.
@@ -63,6 +61,9 @@ pub(super) struct Messages {
     keys: Keys,
     /// Those of which one side is missing and the other no longer on a lane; oldest first. May hold slots that are whole since.
     in_flight: VecDeque<(u32, Key)>,
+    /// Those that some lane waits for in a later window than that in which they were sent, until that window has been built; their
+    /// receipts keep their slots.
+    pub(super) crossing: Vec<u32>,
     /// Keys that were sent twice.
     pub(super) reused: u64,
     /// Messages given up because too many were in flight.
@@ -85,10 +86,9 @@ impl Messages {
             channel: message.channel,
             kind: message.kind,
             received: false,
-            taken: false,
             references: 1,
-            point: NONE,
-            carried: false,
+            number: 0,
+            crosses: false,
             lingers: false,
         };
         let index = match self.vacancies.take(self.slots.len()) {
@@ -169,6 +169,13 @@ impl Messages {
         &mut self.slots[index as usize]
     }
 
+    /// A lane waits for the message in a slot in a later window than that in which it was sent.
+    pub(super) fn crosses(&mut self, index: u32) {
+        if !std::mem::replace(&mut self.slots[index as usize].crosses, true) {
+            self.crossing.push(index);
+        }
+    }
+
     /// A side left its lane's memory.
     pub(super) fn release(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
@@ -197,7 +204,7 @@ impl Messages {
     fn close(&mut self, index: u32) {
         self.keys.remove(self.sides[index as usize].key, index);
         let slot = &mut self.slots[index as usize];
-        (slot.carried, slot.lingers) = (false, false);
+        slot.lingers = false;
         self.vacancies.free(index);
     }
 }

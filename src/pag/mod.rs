@@ -19,6 +19,7 @@ mod completions;
 mod keys;
 mod lane;
 mod messages;
+mod queue;
 mod vacancies;
 mod window;
 

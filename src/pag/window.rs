@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::lane::{Step, StepKind};
-use super::messages::{Messages, NONE};
+use super::messages::{Messages, NONE, Slot};
 use crate::activity::{ActivityKind, Lane, MessageKind};
 use crate::id::{ChannelId, InstanceId};
 use crate::time::{Epoch, Timestamp, Window};
@@ -116,8 +116,12 @@ pub struct WindowGraph {
     pub messages: Vec<MessageEdge>,
     /// Points in an order in which every edge goes forward.
     pub order: Vec<u32>,
+    /// The same order, in runs along one lane: number of the lane, and its points.
+    runs: Vec<(u32, Range<u32>)>,
     /// What arrives at points, until it is known from where.
     arrivals: Vec<Arrival>,
+    /// Number of each lane's first point among all that the lane ever had.
+    first_points: Vec<u32>,
 }
 
 /// A message that a lane took, before it is joined to the lane that sent it.
@@ -142,24 +146,21 @@ impl WindowGraph {
         self.blocked.clear();
         self.messages.clear();
         self.order.clear();
+        self.runs.clear();
         self.arrivals.clear();
+        self.first_points.clear();
     }
 
-    /// Adds lane number `lane`, whose steps are `steps`; the slots of messages that it sends go to `sent`.
-    pub(super) fn add_lane<'a>(
-        &mut self,
-        lane: u32,
-        steps: impl Iterator<Item = &'a Step>,
-        messages: &mut Messages,
-        through_queues: bool,
-        sent: &mut Vec<u32>,
-    ) {
+    /// Adds lane number `lane`, whose steps are `steps`; the first point among them is number `number_of_first` of the lane. Gives
+    /// how many points they are.
+    pub(super) fn add_lane(&mut self, lane: u32, steps: &[Step], number_of_first: u32, messages: &Messages, through_queues: bool) -> u32 {
         let (start, end) = (self.window.start.0, self.window.end.0);
         let (first_piece, first_point, first_segment) = (self.pieces.len(), self.points.len(), self.blocked.len());
-        self.blocked.push(false);
+        // As many segments as there may be.
+        self.blocked.resize(first_segment + steps.len() + 1, false);
+        let mut segment = first_segment;
         let mut reached = start;
         for step in steps {
-            let segment = self.blocked.len() - 1;
             let piece =
                 |kind| Piece { start: Timestamp(step.start.max(start)), end: Timestamp(step.end.min(end)), kind, segment: segment as u32 };
             match step.kind {
@@ -175,32 +176,35 @@ impl WindowGraph {
                     self.blocked[segment] = true;
                 }
                 StepKind::Sent => {
-                    messages.get_mut(step.slot).point = self.points.len() as u32;
-                    sent.push(step.slot);
-                    self.point(lane, Point::Sent);
+                    self.points.push(Point::Sent);
+                    segment += 1;
                 }
                 StepKind::Received { waited } => {
-                    let arrival = Arrival { slot: step.slot, at: Timestamp(step.start), open: waited || through_queues };
-                    self.point(lane, Point::Received { edge: Some(self.arrivals.len() as u32) });
-                    self.arrivals.push(arrival);
+                    self.points.push(Point::Received { edge: Some(self.arrivals.len() as u32) });
+                    self.arrivals.push(Arrival { slot: step.slot, at: Timestamp(step.start), open: waited || through_queues });
+                    segment += 1;
                 }
             }
             reached = reached.max(step.end.min(end));
         }
         if reached < end {
-            let segment = (self.blocked.len() - 1) as u32;
-            self.pieces.push(Piece { start: Timestamp(reached), end: Timestamp(end), kind: PieceKind::Silence, segment });
-            self.blocked[segment as usize] = true;
+            self.pieces.push(Piece { start: Timestamp(reached), end: Timestamp(end), kind: PieceKind::Silence, segment: segment as u32 });
+            self.blocked[segment] = true;
         }
+        self.blocked.truncate(segment + 1);
+        self.point_lanes.resize(self.points.len(), lane);
         let pieces = first_piece as u32..self.pieces.len() as u32;
         let points = first_point as u32..self.points.len() as u32;
-        self.ranges.push(LaneRange { pieces, points, first_segment: first_segment as u32 });
+        self.ranges.push(LaneRange { pieces, points: points.clone(), first_segment: first_segment as u32 });
+        self.first_points.push(number_of_first);
+        points.end - points.start
     }
 
-    fn point(&mut self, lane: u32, point: Point) {
-        self.points.push(point);
-        self.point_lanes.push(lane);
-        self.blocked.push(false);
+    /// The point that sent the message in `slot`, if it lies in the window.
+    pub(super) fn sender(&self, slot: &Slot) -> Option<u32> {
+        let is_here = slot.placed && self.window.contains(Timestamp(slot.sent_at));
+        let from = slot.from_lane as usize;
+        is_here.then(|| self.ranges[from].points.start + slot.number.wrapping_sub(self.first_points[from]))
     }
 
     /// Joins arrivals to the points that sent them, and puts the points into an order in which every edge goes forward. Gives the
@@ -219,28 +223,28 @@ impl WindowGraph {
         for root in 0..self.ranges.len() as u32 {
             stack.push((root, self.ranges[root as usize].points.end));
             on_stack[root as usize] = true;
-            while let Some(&(lane, target)) = stack.last() {
-                let point = cursor[lane as usize];
-                if point >= target {
-                    on_stack[lane as usize] = false;
-                    stack.pop();
-                    continue;
-                }
-                if let Point::Received { edge: Some(arrival) } = self.points[point as usize] {
+            'lanes: while let Some(&(lane, target)) = stack.last() {
+                let first = cursor[lane as usize];
+                for point in first..target {
+                    let Point::Received { edge: Some(arrival) } = self.points[point as usize] else { continue };
                     let arrival = self.arrivals[arrival as usize];
                     let slot = messages.get(arrival.slot);
                     let sender = slot.from_lane;
                     let is_known = sender != NONE && slot.sent_at <= arrival.at.0;
-                    let is_here = is_known && slot.point != NONE;
-                    let mut is_cut = is_known && !is_here && slot.sent_at > self.window.start.0;
-                    if is_here && cursor[sender as usize] <= slot.point {
-                        if !on_stack[sender as usize] {
-                            stack.push((sender, slot.point + 1));
+                    let from = if is_known { self.sender(slot) } else { None };
+                    let mut is_cut = is_known && from.is_none() && slot.sent_at > self.window.start.0;
+                    if let Some(from) = from {
+                        // Points of this lane before this one are in order already, whatever its cursor says.
+                        let is_open = if sender == lane { from >= point } else { from >= cursor[sender as usize] };
+                        if is_open && !on_stack[sender as usize] {
+                            self.run(lane, first..point);
+                            cursor[lane as usize] = point;
+                            stack.push((sender, from + 1));
                             on_stack[sender as usize] = true;
-                            continue;
+                            continue 'lanes;
                         }
-                        cycles += 1;
-                        is_cut = true;
+                        cycles += u64::from(is_open);
+                        is_cut = is_open;
                     }
                     let edge = self.messages.len() as u32;
                     self.points[point as usize] = Point::Received { edge: (is_known && !is_cut).then_some(edge) };
@@ -252,7 +256,7 @@ impl WindowGraph {
                     unmatched += u64::from(!is_known);
                     if is_known {
                         self.messages.push(MessageEdge {
-                            from: is_here.then_some(slot.point),
+                            from,
                             to: Some(point),
                             from_lane: sender,
                             to_lane: lane,
@@ -264,11 +268,26 @@ impl WindowGraph {
                         });
                     }
                 }
-                self.order.push(point);
-                cursor[lane as usize] += 1;
+                if first < target {
+                    self.run(lane, first..target);
+                    cursor[lane as usize] = target;
+                }
+                on_stack[lane as usize] = false;
+                stack.pop();
             }
         }
         (unmatched, cycles)
+    }
+
+    /// Puts points of a lane next in order.
+    fn run(&mut self, lane: u32, points: Range<u32>) {
+        self.order.extend(points.clone());
+        self.runs.push((lane, points));
+    }
+
+    /// The points in their order, in runs along one lane: number of the lane, and its points.
+    pub fn runs(&self) -> &[(u32, Range<u32>)] {
+        &self.runs
     }
 
     /// The segment before a point: each lane before it has one segment more than points.

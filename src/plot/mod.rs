@@ -7,6 +7,9 @@ mod axis;
 mod canvas;
 mod lane_sheet;
 mod lanes;
+mod migration_duration;
+mod migration_percentiles;
+mod migration_timeline;
 mod palette;
 mod panel;
 mod ranking;
@@ -24,6 +27,9 @@ use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingA
 use canvas::{Canvas, Drawn, Medium};
 
 pub use lanes::{LaneFigure, LaneLabels};
+pub use migration_duration::migration_duration_figure;
+pub use migration_percentiles::migration_percentiles_figure;
+pub use migration_timeline::{Upwards, migration_timeline_figure};
 pub use ranking::ranking_figure;
 pub use timeline::{Column, Labels, timeline_figure};
 pub use window_latency::window_latency_figure;

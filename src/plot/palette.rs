@@ -36,6 +36,26 @@ const OPERATORS: [RGBColor; 7] = [
     P99,
 ];
 
+/// While bins move: behind the lines.
+pub const MIGRATING: RGBColor = RGBColor(0xFB, 0xEF, 0xD6);
+
+/// Migration strategies in their order; nothing moves under the first one.
+const STRATEGIES: [RGBColor; 8] = [
+    ACTION,
+    RGBColor(0xD5, 0x5E, 0x00),
+    RGBColor(0x00, 0x72, 0xB2),
+    RGBColor(0x00, 0x9E, 0x73),
+    RGBColor(0xCC, 0x79, 0xA7),
+    P99,
+    RGBColor(0x00, 0x00, 0x00),
+    P50,
+];
+
+/// The colour of the strategy at `position` in the order of strategies.
+pub fn strategy(position: usize) -> RGBColor {
+    STRATEGIES[position % STRATEGIES.len()]
+}
+
 /// The colour of the operator at `position`; colours repeat after the seventh.
 pub fn operator(position: usize) -> RGBColor {
     OPERATORS[position % OPERATORS.len()]

@@ -11,6 +11,8 @@ use super::sheet::{LINE_HEIGHT, TEXT_EM, THIN};
 const GAP_S: f64 = 1e-6;
 /// Width of a dotted line, so also the length of its dots.
 const LEVEL_WIDTH_PX: u32 = 4;
+/// Least width of a shaded stretch.
+const LEAST_SPAN_PX: f64 = 6.0;
 /// Room for labels left of a panel, beside the name of the axis.
 const LABEL_WIDTH_PX: f64 = 100.0;
 /// Length of the small line at a labelled value, in pixels.
@@ -82,6 +84,15 @@ impl Panel<'_> {
         }
         for &tick in &self.time.ticks {
             canvas.line(&[(self.x(tick), self.top), (self.x(tick), self.bottom)], palette::GRID, THIN)?;
+        }
+        Ok(())
+    }
+
+    /// Shades the stretches in which bins moved; however short one is, it can be seen.
+    pub fn draw_migrations<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, spans_s: &[(f64, f64)]) -> Drawn<DB> {
+        for &(from_s, to_s) in spans_s.iter().filter(|(from_s, _)| self.time.contains(*from_s)) {
+            let (left, right) = (self.x(from_s), self.x(to_s).max(self.x(from_s) + LEAST_SPAN_PX));
+            canvas.filled((left, self.top), (right, self.bottom), palette::MIGRATING)?;
         }
         Ok(())
     }

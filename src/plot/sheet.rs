@@ -38,6 +38,8 @@ pub struct Sheet {
     pub rows: Vec<Row>,
     /// When plans were carried out, by column.
     pub actions_s: Vec<Vec<f64>>,
+    /// When bins moved, by row and column, from second to second; of a sheet that does not show it, nothing.
+    pub migrations_s: Vec<Vec<Vec<(f64, f64)>>>,
 }
 
 /// A row of panels: what its columns share, and their lines.
@@ -73,6 +75,8 @@ pub enum Mark {
     Dotted,
     /// An upright line.
     Upright,
+    /// A filled stretch.
+    Stretch(RGBColor),
 }
 
 /// A sheet with everything placed.
@@ -140,6 +144,8 @@ impl Placed<'_> {
         for (column, series) in content.panels.iter().enumerate() {
             let left = LEFT + column as f64 * (PANEL_WIDTH + PANEL_GAP);
             let panel = Panel { left, right: left + PANEL_WIDTH, top, bottom, time: &self.time, axis: &content.axis };
+            let migrations = self.sheet.migrations_s.get(row).and_then(|columns| columns.get(column));
+            panel.draw_migrations(canvas, migrations.map_or(&[], Vec::as_slice))?;
             panel.draw_grid(canvas)?;
             panel.draw_actions(canvas, &self.sheet.actions_s[column])?;
             if series.iter().any(|series| !series.steps.is_empty()) {
@@ -227,6 +233,10 @@ pub fn draw_legend<DB: DrawingBackend>(canvas: &Canvas<'_, DB>, entries: &[&Entr
     for entry in entries {
         match entry.mark {
             Mark::Line(color, width_px) => canvas.line(&[(x, middle), (x + SWATCH, middle)], color, width_px)?,
+            Mark::Stretch(color) => {
+                let half = TEXT_EM * 0.5;
+                canvas.filled((x, middle - half), (x + SWATCH, middle + half), color)?;
+            }
             Mark::Dotted => canvas.dotted((x, middle), x + SWATCH, palette::MUTED, 4)?,
             Mark::Upright => {
                 let half = TEXT_EM * 0.5;

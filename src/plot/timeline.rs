@@ -70,6 +70,7 @@ pub fn timeline_figure(columns: &[Column], labels: &Labels, stem: &Path) -> Resu
         headers: columns.iter().map(|column| header(column)).collect(),
         rows: vec![rate_row(&columns, labels), parallelism_row(&columns, labels), latency_row(&columns)],
         actions_s: columns.iter().map(|column| column.actions_s.clone()).collect(),
+        migrations_s: Vec::new(),
     };
     write_figure(&sheet.place(), stem)
 }
@@ -173,7 +174,7 @@ fn source_steps(rows: &[TimelineRow], value: fn(&TimelineRow) -> Option<f64>) ->
 }
 
 /// A step, unless it has no length or is no number: a file may hold anything.
-fn step(from_s: f64, to_s: f64, value: f64) -> Option<Step> {
+pub(super) fn step(from_s: f64, to_s: f64, value: f64) -> Option<Step> {
     (from_s.is_finite() && to_s.is_finite() && from_s < to_s && value.is_finite()).then_some(Step { from_s, to_s, value })
 }
 
@@ -183,11 +184,11 @@ fn sorted(steps: impl Iterator<Item = Step>) -> Vec<Step> {
     steps
 }
 
-fn values(panels: &[Vec<Series>]) -> impl Iterator<Item = f64> + '_ {
+pub(super) fn values(panels: &[Vec<Series>]) -> impl Iterator<Item = f64> + '_ {
     panels.iter().flatten().flat_map(|series| &series.steps).map(|step| step.value)
 }
 
-fn entry(text: &str, mark: Mark) -> Entry {
+pub(super) fn entry(text: &str, mark: Mark) -> Entry {
     Entry { text: text.to_owned(), mark }
 }
 

@@ -4,9 +4,10 @@
 //! worker's in order of time, as a recorder hands over its batches. Invariants: a lane never does two things at once, nothing is
 //! received before it was sent, and after [`Record::UpTo`] a worker has nothing to add to what was before.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::random::Random;
+use super::random::{Durations, Random};
 use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
@@ -69,15 +70,13 @@ impl Meetings {
             source: OperatorId(self.phases),
             target: OperatorId(1.min(self.phases)),
         });
-        let mut rounds = Rounds::new(self);
-        let rounds = std::iter::from_fn(move || {
-            while rounds.next == rounds.records.len() {
+        let mut rounds = Rounds::new(self, names.chain(channel).collect());
+        std::iter::from_fn(move || {
+            while rounds.records.is_empty() {
                 rounds.play()?;
             }
-            rounds.next += 1;
-            Some(std::mem::replace(&mut rounds.records[rounds.next - 1], NOTHING))
-        });
-        names.chain(channel).chain(rounds)
+            rounds.records.pop_front()
+        })
     }
 
     fn partners(&self) -> u32 {
@@ -85,18 +84,17 @@ impl Meetings {
     }
 }
 
-/// Takes the place of a record that was given out.
-const NOTHING: Record = Record::UpTo { worker: WorkerId(0), at: Timestamp::ZERO };
-
 /// The rounds of a log, one after the other.
 struct Rounds {
     meetings: Meetings,
     random: Random,
     /// Rounds played.
     round: u64,
-    /// The round's records, and how many of them have been given out.
-    records: Vec<Record>,
-    next: usize,
+    /// Records that have not been given out.
+    records: VecDeque<Record>,
+    /// Lengths of phases, delays of messages.
+    lengths: Durations,
+    delays: Durations,
     /// Until when each worker is busy.
     now: Vec<Timestamp>,
     /// When each phase of each worker ends, and when each message arrives: of the first worker, the second, ...
@@ -107,13 +105,15 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(meetings: Meetings) -> Rounds {
+    /// Before the rounds come `records`.
+    fn new(meetings: Meetings, records: VecDeque<Record>) -> Rounds {
         Rounds {
             meetings,
             random: Random::new(meetings.seed),
             round: 0,
-            records: Vec::new(),
-            next: 0,
+            records,
+            lengths: Durations::between(SHORTEST_PHASE, LONGEST_PHASE),
+            delays: Durations::between(LEAST_DELAY, MOST_DELAY),
             now: vec![Timestamp::ZERO; meetings.workers as usize],
             phases: Vec::new(),
             arrivals: Vec::new(),
@@ -133,27 +133,25 @@ impl Rounds {
         for worker in 0..workers {
             let mut now = self.now[worker as usize].max(due);
             for _ in 0..phases {
-                now += self.random.duration(SHORTEST_PHASE, LONGEST_PHASE);
+                now += self.lengths.draw(&mut self.random);
                 self.phases.push(now);
             }
             for _ in 0..self.meetings.partners() {
-                self.arrivals.push(now + self.random.duration(LEAST_DELAY, MOST_DELAY));
+                self.arrivals.push(now + self.delays.draw(&mut self.random));
             }
         }
-        self.records.clear();
-        self.next = 0;
         let (source, epoch) = (SOURCE, Epoch(self.round));
         // Worker 0 is the source's host; it begins the round when it has ended the one before.
         let at = self.now[0].max(due);
-        self.records.push(Record::EpochOpened { at, source, epoch, due, records: u64::from(workers) });
+        self.records.push_back(Record::EpochOpened { at, source, epoch, due, records: u64::from(workers) });
         for worker in 0..workers {
             self.work(worker, due, epoch);
             let done = self.now[worker as usize];
             self.send(worker, done, epoch);
             let end = self.receive(worker, done, epoch);
             self.now[worker as usize] = end;
-            self.records.push(Record::EpochCompleted { at: end, worker: WorkerId(worker), epoch });
-            self.records.push(Record::UpTo { worker: WorkerId(worker), at: end });
+            self.records.push_back(Record::EpochCompleted { at: end, worker: WorkerId(worker), epoch });
+            self.records.push_back(Record::UpTo { worker: WorkerId(worker), at: end });
         }
         self.round += 1;
         Some(())
@@ -165,7 +163,16 @@ impl Rounds {
         let (mut now, count) = (self.now[worker as usize], self.meetings.phases as usize);
         let mut add = |kind, operator, end| {
             let instance = InstanceId::new(operator, worker);
-            self.records.push(Record::Activity(Activity { lane, kind, instance, epoch, start: now, end, records_in: 1, records_out: 1 }));
+            self.records.push_back(Record::Activity(Activity {
+                lane,
+                kind,
+                instance,
+                epoch,
+                start: now,
+                end,
+                records_in: 1,
+                records_out: 1,
+            }));
             now = end;
         };
         if self.now[worker as usize] < due {
@@ -181,7 +188,9 @@ impl Rounds {
     /// The message that goes from a worker to the one so far ahead of it.
     fn message(&self, from: u32, ahead: u32, at: Timestamp, epoch: Epoch) -> Message {
         let Meetings { workers, .. } = self.meetings;
-        let to = (u64::from(from) + u64::from(ahead)) % u64::from(workers);
+        // Quicker than a remainder: nobody is a whole round ahead.
+        let to = u64::from(from) + u64::from(ahead);
+        let to = if to < u64::from(workers) { to } else { to - u64::from(workers) };
         Message {
             at,
             kind: MessageKind::Data,
@@ -198,7 +207,7 @@ impl Rounds {
     fn send(&mut self, worker: u32, done: Timestamp, epoch: Epoch) {
         for ahead in 1..=self.meetings.partners() {
             let message = self.message(worker, ahead, done, epoch);
-            self.records.push(Record::Sent(message));
+            self.records.push_back(Record::Sent(message));
         }
     }
 
@@ -216,7 +225,7 @@ impl Rounds {
             let (arrival, from, ahead) = self.inbox[index];
             now = now.max(arrival);
             let message = self.message(from, ahead, now, epoch);
-            self.records.push(Record::Received(message));
+            self.records.push_back(Record::Received(message));
         }
         now
     }

@@ -44,7 +44,26 @@ impl Random {
 
     /// A duration whose logarithm is uniform.
     pub fn duration(&mut self, low: Duration, high: Duration) -> Duration {
-        Duration::from_nanos(self.log_uniform(low.as_nanos() as f64, high.as_nanos() as f64) as u64)
+        Durations::between(low, high).draw(self)
+    }
+}
+
+/// Durations whose logarithms are uniform: what [`Random::duration`] draws, many times between the same ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Durations {
+    /// Logarithms of the ends, in ns.
+    low: f64,
+    high: f64,
+}
+
+impl Durations {
+    /// Those in `[low, high)`.
+    pub(super) fn between(low: Duration, high: Duration) -> Durations {
+        Durations { low: (low.as_nanos() as f64).ln(), high: (high.as_nanos() as f64).ln() }
+    }
+
+    pub(super) fn draw(self, random: &mut Random) -> Duration {
+        Duration::from_nanos(random.between(self.low, self.high).exp() as u64)
     }
 }
 

@@ -63,6 +63,8 @@ impl Case {
 enum Change {
     /// A plan with random loads, paced by its strategy.
     Plan { map: u32, keyed: u32, pacing: Pacing, loads: Vec<f64> },
+    /// One bin after the other is split.
+    Split { bins: Vec<u32> },
     /// One bin goes from owner to owner, so many epochs apart.
     Tour { bin: u32, apart: Time, owners: Vec<u32> },
 }
@@ -78,6 +80,7 @@ fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
     let mut configuration = Configuration::ones(&topology);
     let mut assignments = Assignment::initial(&topology, &configuration);
     let mut steps: BTreeMap<Time, Vec<Step>> = BTreeMap::new();
+    let mut split: Vec<BinId> = Vec::new();
     // Steps keep the order of their changes, so a change begins where the one before it ends, at the earliest.
     let mut earliest = 0;
     for (at, change) in changes {
@@ -87,7 +90,7 @@ fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
                 let plan = Plan::rescale(MAP, map).and(KEYED, keyed);
                 let plan = Plan { rebalances: [KEYED].into(), ..plan };
                 let after = plan.apply(&topology, &configuration).unwrap();
-                let loads = &loads[..loads.len().min(bins as usize)];
+                let loads = &loads[..loads.len().min(assignments[&KEYED].owners().len())];
                 let new: Assignments = [(KEYED, rebalance(&assignments[&KEYED], loads, keyed))].into();
                 let measure = |(bin, &load): (usize, &f64)| (KEYED, BinId(bin as u32), BinMeasure { load, size: load });
                 let measures = Measures::of(loads.iter().enumerate().map(measure));
@@ -98,9 +101,26 @@ fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
                 }
                 (configuration, assignments) = (after, new);
             }
+            Change::Split { bins } => {
+                let mut assignment = assignments[&KEYED].clone();
+                let mut splits = Vec::new();
+                for bin in bins {
+                    let bin = BinId(bin % assignment.owners().len() as u32);
+                    if !split.contains(&bin) {
+                        split.push(bin);
+                        assignment.split(bin);
+                        splits.push((KEYED, bin));
+                    }
+                }
+                // At a time of its own: nothing may be in motion then.
+                earliest = earliest.max(steps.keys().next_back().map_or(0, |&last| last + 1));
+                steps.insert(earliest, vec![Step { splits, ..Step::default() }]);
+                earliest += 1;
+                assignments = [(KEYED, assignment)].into();
+            }
             Change::Tour { bin, apart, owners } => {
-                let bin = BinId(bin % bins);
                 let mut all = assignments[&KEYED].owners().to_vec();
+                let bin = BinId(bin % all.len() as u32);
                 for to in owners {
                     let from = std::mem::replace(&mut all[bin.0 as usize], to);
                     let moves = vec![BinMove { operator: KEYED, bin, from, to }];
@@ -127,7 +147,8 @@ pub fn case() -> impl Strategy<Value = Case> {
         (1..=INSTANCES, 1..=INSTANCES, pacing, loads).prop_map(|(map, keyed, pacing, loads)| Change::Plan { map, keyed, pacing, loads });
     let tour =
         (0u32..64, 0u64..3, prop::collection::vec(0..INSTANCES, 1..6)).prop_map(|(bin, apart, owners)| Change::Tour { bin, apart, owners });
-    let changes = prop::collection::vec((0u64..16, prop_oneof![plan, tour]), 0..6);
+    let split = prop::collection::vec(any::<u32>(), 1..5).prop_map(|bins| Change::Split { bins });
+    let changes = prop::collection::vec((0u64..16, prop_oneof![2 => plan, 2 => tour, 1 => split]), 0..6);
     let marks = prop_oneof![Just(QueueMarks::default()), Just(QueueMarks { high_records: 20, low_records: 10 })];
     let bins = prop_oneof![Just(1u32), Just(4), Just(16), Just(64)];
     let forms = [Form::StateMachine, Form::Unary, Form::Binary, Form::Tumbling, Form::Sliding, Form::Session];

@@ -93,7 +93,7 @@ fn windows(size: u64, slide: u64, values: &[Value], mut give: impl FnMut(Time, [
 fn sessions(gap: u64, values: &[Value], mut give: impl FnMut(Time, [u64; 4])) {
     // Beginning, last event, number, sum.
     let mut open: Vec<[u64; 4]> = Vec::new();
-    let mut end = |open: &mut Vec<[u64; 4]>, epoch: Time, give: &mut dyn FnMut(Time, [u64; 4])| {
+    let end = |open: &mut Vec<[u64; 4]>, epoch: Time, give: &mut dyn FnMut(Time, [u64; 4])| {
         let over = |session: &[u64; 4]| session[1] + gap + LATENESS <= epoch;
         for [first, last, count, sum] in open.iter().copied().filter(over) {
             give(last + gap + LATENESS, [first, last + gap, count, sum]);

@@ -100,16 +100,23 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
         });
         let mut control = (id.0 == 0).then_some(control);
         let mut sent = 0;
-        for (epoch, records) in (0..).zip(case.all_epochs()) {
-            if let Some(control) = &mut control {
-                while sent <= epoch + case.horizon {
-                    control.advance_to(sent);
-                    for command in case.steps.get(&sent).into_iter().flatten().flat_map(commands_of) {
-                        control.send(command);
-                    }
-                    sent += 1;
+        // Gives the commands up to a time; where bins are split, not before all that is older is complete.
+        let mut give = |control: &mut InputHandleVec<Time, Command>, until: Time| {
+            while sent <= until {
+                let steps = case.steps.get(&sent).map(Vec::as_slice).unwrap_or_default();
+                if steps.iter().any(|step| !step.splits.is_empty()) && probe.less_than(&sent) {
+                    break;
                 }
                 control.advance_to(sent);
+                steps.iter().flat_map(commands_of).for_each(|command| control.send(command));
+                sent += 1;
+            }
+            control.advance_to(sent);
+            sent > until
+        };
+        for (epoch, records) in (0..).zip(case.all_epochs()) {
+            if let Some(control) = &mut control {
+                give(control, epoch + case.horizon);
             }
             input.advance_to(epoch);
             other.advance_to(epoch);
@@ -122,14 +129,12 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
                 worker.step();
             }
         }
-        if let Some(control) = &mut control {
-            for (&at, steps) in case.steps.range(sent..) {
-                control.advance_to(at);
-                steps.iter().flat_map(commands_of).for_each(|command| control.send(command));
-            }
-        }
-        drop((input, other, control));
+        drop((input, other));
+        let last = case.steps.keys().next_back().copied().unwrap_or(0);
         while worker.has_dataflows() {
+            if control.as_mut().is_some_and(|control| give(control, last)) {
+                control = None;
+            }
             assert!(!alarm.load(Ordering::SeqCst), "another worker panicked");
             assert!(clock.now() < end, "the job does not end");
             worker.step_or_park(Some(Duration::from_millis(20)));
@@ -155,6 +160,7 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
 fn check_reports(case: &Case, acked: Vec<Ack>) {
     let all = case.steps.values().flatten().fold(Step::default(), |mut all, step| {
         all.moves.extend(&step.moves);
+        all.splits.extend(&step.splits);
         all
     });
     let mut progress = Progress::default();

@@ -112,7 +112,7 @@ impl Index {
         for (lane, cursor) in (0..).zip(&mut self.cursors) {
             let (story, forgotten) = (graph.story(lane), graph.forgotten(lane));
             let first = usize::try_from((*cursor).saturating_sub(forgotten)).unwrap_or(usize::MAX).min(story.len());
-            for (step, at) in story.range(first..).zip(forgotten + first as u64..) {
+            for (step, at) in story[first..].iter().zip(forgotten + first as u64..) {
                 let work = match step.kind {
                     // The epoch of a migration is that of its command.
                     StepKind::Work(ActivityKind::Migration) => continue,

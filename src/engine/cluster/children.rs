@@ -79,7 +79,7 @@ impl Children {
     }
 
     /// Ends those that are still there, and waits for them.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         for mut child in self.lock().drain(..) {
             // It may have ended by itself.
             let _ = child.kill();

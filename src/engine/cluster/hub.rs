@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::children::Children;
 use super::frame::{self, Down, Up};
 use super::meeting::{Together, gather};
-use super::{Deployment, Wire};
+use super::{Deployment, Network};
 use crate::engine::alarm::Alarm;
 use crate::engine::gauge::Heard;
 use crate::engine::recorder::Relay;
@@ -27,9 +27,18 @@ pub(in crate::engine) struct Hub<O> {
     readers: Vec<JoinHandle<Option<Vec<O>>>>,
     /// Tells of queues and of the alarm until this end is dropped.
     teller: (Sender<()>, JoinHandle<()>),
-    shared: Arc<Shared>,
+    shared: Owner,
     /// By how much the clock of another process may be wrong at most.
     pub(in crate::engine) clock_error: Duration,
+}
+
+/// Ends the other processes when it is dropped, whoever of the threads is still there.
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.children.end();
+    }
 }
 
 /// What the threads of a hub share.
@@ -53,7 +62,7 @@ impl<O: DeserializeOwned + Send + 'static> Hub<O> {
         board: &Board,
         (link, acks): (&Link, &Sender<Ack>),
         alarm: &Alarm,
-    ) -> Result<(Hub<O>, Vec<Option<Wire>>, Clock), RunError> {
+    ) -> Result<(Hub<O>, Network, Clock), RunError> {
         let job = serde_json::to_vec(job).expect("a job can be described");
         let Together { children, controls, data, clock, clock_error } = gather(deployment, job)?;
         let clones = || controls.iter().map(TcpStream::try_clone).collect::<Result<Vec<_>, _>>().map_err(RunError::network);
@@ -68,20 +77,20 @@ impl<O: DeserializeOwned + Send + 'static> Hub<O> {
         let (ended, end) = channel();
         let telling = Arc::clone(&shared);
         let teller = (ended, std::thread::spawn(move || telling.tell(&end)));
-        let wires = (0..).zip(data).map(|(process, stream)| stream.map(|stream| Wire::new(stream, process, alarm))).collect();
-        Ok((Hub { readers, teller, shared, clock_error }, wires, clock))
+        Ok((Hub { readers, teller, shared: Owner(shared), clock_error }, Network::new(data, alarm), clock))
     }
 }
 
 impl<O> Hub<O> {
     /// Process ids of the processes that were started.
     pub(in crate::engine) fn process_ids(&self) -> Vec<u32> {
-        self.shared.children.ids()
+        self.shared.0.children.ids()
     }
 
     /// Waits for the other processes; gives what their workers found, in order, if all went well.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
-        let Hub { readers, teller: (ended, teller), shared, .. } = self;
+        let Hub { readers, teller: (ended, teller), shared: owner, .. } = self;
+        let shared = &owner.0;
         let outcomes: Vec<Option<Vec<O>>> = readers.into_iter().map(|reader| reader.join().unwrap_or(None)).collect();
         drop(ended);
         // A thread that only writes what it is given has nothing to panic about.

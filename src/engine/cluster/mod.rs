@@ -29,6 +29,7 @@ mod meeting;
 mod seat;
 mod wire;
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -37,7 +38,7 @@ use serde::{Deserialize, Serialize};
 pub use hosts::{HostsError, read_hosts};
 pub(in crate::engine) use hub::Hub;
 pub use seat::Seat;
-pub(in crate::engine) use wire::Wire;
+pub(in crate::engine) use wire::{Network, Wire};
 
 /// Where a process finds which one it is and whom to ask, if another one has started it.
 const SEAT: &str = "THALWEG_SEAT";
@@ -108,6 +109,16 @@ impl Deployment {
             Members::Hosts { process, .. } => *process,
         }
     }
+}
+
+/// `processes` addresses on loopback with ports that were free a moment ago, for a host file on one machine.
+///
+/// # Errors
+/// When the system has no free port.
+pub fn free_addresses(processes: u32) -> std::io::Result<Vec<String>> {
+    // All at once, so that no port is given twice.
+    let listeners = (0..processes).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
+    listeners.iter().map(|listener| listener.local_addr().map(|address| address.to_string())).collect()
 }
 
 impl Default for Members {

@@ -12,7 +12,7 @@ use timely::worker::Worker;
 use super::frame::{self, Down, Up};
 use super::hub::TELL;
 use super::meeting::{Joined, join_hosts, join_started};
-use super::{Deployment, Members, SEAT, Wire};
+use super::{Deployment, Members, Network, SEAT};
 use crate::engine::alarm::Alarm;
 use crate::engine::crew::{Crew, Ends, Site};
 use crate::engine::gauge::Heard;
@@ -92,9 +92,9 @@ impl Seat {
             let reporter = Reporter { log, acks, dropped, board: board.clone() };
             std::thread::spawn(move || reporter.report(BufWriter::new(sending), clock))
         };
-        let wires = (0..).zip(data).map(|(process, stream)| stream.map(|stream| Wire::new(stream, process, &alarm))).collect();
+        let network = Network::new(data, &alarm);
         let ends = Ends { link, acks: ack, steps: None };
-        let outcomes = Crew::start(Site { process, workers, wires }, clock, ends, &alarm, build).map(Crew::join);
+        let outcomes = Crew::start(Site { process, workers, network }, clock, ends, &alarm, build).map(Crew::join);
         // The reports end with the workers; a connection that is lost is seen by whoever listens.
         let sending = up.join().unwrap_or(None);
         let last = match &outcomes {

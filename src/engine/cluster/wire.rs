@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use timely::communication::allocator::zero_copy::stream::Stream;
@@ -16,6 +17,28 @@ use crate::engine::alarm::Alarm;
 const LAST_WORDS: usize = 48;
 /// The control connection may be whole although this one is lost; it is given so long to tell why.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a thread that has nothing more to read looks whether the workers have gone.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The connections of this process.
+#[derive(Default)]
+pub(in crate::engine) struct Network {
+    /// By the process at the other end; none to this one.
+    pub(in crate::engine) wires: Vec<Option<Wire>>,
+    /// To be held by the workers of this process while they are there.
+    pub(in crate::engine) workers: Arc<()>,
+}
+
+impl Network {
+    /// Of the connections to each process.
+    pub(super) fn new(streams: Vec<Option<TcpStream>>, alarm: &Alarm) -> Network {
+        let workers = Arc::new(());
+        let wire =
+            |process, stream| Wire { stream, process, alarm: alarm.clone(), workers: Arc::downgrade(&workers), zeros: 0, lost: false };
+        let wires = (0..).zip(streams).map(|(process, stream)| stream.map(|stream| wire(process, stream))).collect();
+        Network { wires, workers }
+    }
+}
 
 /// One end of a connection.
 pub(in crate::engine) struct Wire {
@@ -23,15 +46,11 @@ pub(in crate::engine) struct Wire {
     /// The process at the other end.
     process: u32,
     alarm: Alarm,
+    /// Held by the workers of this process while they are there.
+    workers: Weak<()>,
     /// How many bytes of 0 were the last to be read.
     zeros: usize,
     lost: bool,
-}
-
-impl Wire {
-    pub(super) fn new(stream: TcpStream, process: u32, alarm: &Alarm) -> Wire {
-        Wire { stream, process, alarm: alarm.clone(), zeros: 0, lost: false }
-    }
 }
 
 impl Read for Wire {
@@ -44,7 +63,11 @@ impl Read for Wire {
             if !self.alarm.wait(PATIENCE) {
                 self.alarm.raise(RunError::Process { process: self.process, why: "is no longer connected".to_owned() });
             }
-            // Ends timely's thread without a word on standard error: the run's error says it.
+            // Workers that are still there would panic with this thread, on standard error. They stop for the alarm.
+            while self.workers.strong_count() > 0 {
+                std::thread::park_timeout(LOOK);
+            }
+            // Ends timely's thread without a word: the run's error says it.
             std::panic::resume_unwind(Box::new("connection lost"));
         }
         let trailing = buffer[..read].iter().rev().take_while(|&&byte| byte == 0).count();
@@ -72,7 +95,8 @@ impl Write for Wire {
 
 impl Stream for Wire {
     fn try_clone(&self) -> io::Result<Wire> {
-        Ok(Wire::new(self.stream.try_clone()?, self.process, &self.alarm))
+        let Wire { process, zeros, lost, .. } = *self;
+        Ok(Wire { stream: self.stream.try_clone()?, process, alarm: self.alarm.clone(), workers: self.workers.clone(), zeros, lost })
     }
 
     fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {

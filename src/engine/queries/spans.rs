@@ -92,7 +92,7 @@ impl LongSpans {
             for lane in 0..builder.lanes().len() as u32 {
                 let story = builder.story(lane);
                 let first = story.partition_point(|step| step.start < window.start.0);
-                for step in story.range(first..).take_while(|step| step.start < window.end.0) {
+                for step in story[first..].iter().take_while(|step| step.start < window.end.0) {
                     if matches!(step.kind, StepKind::Received { .. })
                         && let Some(sent) = builder.message(step)
                     {

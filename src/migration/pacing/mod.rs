@@ -23,7 +23,7 @@ use adaptive::Adaptive;
 /// The host reports that part of a step is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// So many bins of the operator work at their new owners.
+    /// So many bins of the operator work at their new owners, or are split.
     Installed(OperatorId, usize),
     /// One router of the stateless operator routes to the new instances.
     Rerouted(OperatorId),
@@ -108,7 +108,8 @@ impl Pacer {
         let mut steps = Vec::new();
         while let Some(step) = self.next(now) {
             let mut bins: BTreeMap<OperatorId, usize> = BTreeMap::new();
-            step.moves.iter().for_each(|one| *bins.entry(one.operator).or_default() += 1);
+            let changed = step.moves.iter().map(|one| one.operator).chain(step.splits.iter().map(|(operator, _)| *operator));
+            changed.for_each(|operator| *bins.entry(operator).or_default() += 1);
             let routers = step.parallelism.keys().map(|&operator| (operator, self.routers)).collect();
             self.under_way.push_back(UnderWay { step: step.clone(), bins, routers });
             steps.push(step);
@@ -119,6 +120,11 @@ impl Pacer {
     /// Takes the next step off if it may go.
     fn next(&mut self, now: Timestamp) -> Option<Step> {
         let (first, _) = self.waiting.front()?;
+        // A step that splits bins goes alone: none of them may be in motion.
+        let alone = !first.splits.is_empty() || self.under_way.iter().any(|step| !step.step.splits.is_empty());
+        if alone && !self.under_way.is_empty() {
+            return None;
+        }
         match &mut self.pace {
             Pace::Fixed(overlap) => {
                 let bins: usize = self.under_way.iter().flat_map(|step| step.bins.values()).sum();
@@ -131,7 +137,8 @@ impl Pacer {
             Pace::Adaptive(law) => {
                 let allowed = law.allowed(now)?;
                 let (mut step, mut size) = self.waiting.pop_front().expect("just seen");
-                while self.waiting.front().is_some_and(|(_, next)| size + next <= allowed) {
+                let joins = |next: &Step| !alone && next.splits.is_empty() && next.parallelism.is_empty();
+                while self.waiting.front().is_some_and(|(next, added)| joins(next) && size + added <= allowed) {
                     let (more, added) = self.waiting.pop_front().expect("just seen");
                     step.moves.extend(more.moves);
                     size += added;

@@ -1,0 +1,242 @@
+//! One run of a key count whose bins move by plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use super::latency::Latencies;
+use super::memory::Memory;
+use super::rows::{MigrationRow, MigrationTimelineRow};
+use crate::dataflow::Configuration;
+use crate::engine::key_count::{COUNT, Counting, KeyCount, KeyTally, KeyVerdict};
+use crate::engine::{RunError, Running};
+use crate::experiment::carrying_out::CarryingOut;
+use crate::experiment::environment::Environment;
+use crate::migration::{Assignment, Measures, Schedule, Strategy};
+use crate::time::{Timestamp, Window};
+
+/// How long after its last bin arrived a migration still counts: what waited for it arrives.
+const SETTLE: Duration = Duration::from_millis(250);
+/// While bins move, reports are looked for this often.
+const LOOK: Duration = Duration::from_millis(1);
+/// What the largest latency is without a migration is taken from stretches of this length before it.
+const BASELINE: Duration = Duration::from_millis(100);
+/// Otherwise whenever records are handed over, or this often.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// What is to be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MigrationRun {
+    /// The job. It is stopped before its schedule ends when there is nothing more to see.
+    pub job: KeyCount,
+    /// How bins move; not at all when missing.
+    pub strategy: Option<Strategy>,
+    /// How they lie afterwards; no migration is planned when missing.
+    pub to: Option<Assignment>,
+    /// What is not judged at the start.
+    pub warm_up: Duration,
+    /// From when records become due until the migration.
+    pub before: Duration,
+    /// From the end of the migration until the end of the run.
+    pub after: Duration,
+    /// Length of a row of the timeline.
+    pub window: Duration,
+}
+
+/// A migration that was carried out; or, without a strategy, the moment it would have begun.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MigrationSpan {
+    /// When its first step was sent.
+    pub start: Timestamp,
+    /// When its last bin had arrived.
+    pub end: Timestamp,
+    /// Steps.
+    pub steps: usize,
+    /// Bins that moved.
+    pub bins: usize,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Migrated {
+    /// When records became due.
+    pub begin: Timestamp,
+    /// When the job was told to stop.
+    pub end: Timestamp,
+    /// Latency.
+    pub latencies: Latencies,
+    /// Memory.
+    pub memory: Memory,
+    /// The migration, where one was planned.
+    pub span: Option<MigrationSpan>,
+    /// What reached the sinks against a sequential count.
+    pub verdict: KeyVerdict,
+    /// Activity records that did not fit and were dropped.
+    pub dropped_records: u64,
+}
+
+/// Bytes that a bin of so many keys takes: its table has a power of two of places, at most seven of eight taken, each of them a key, its
+/// count and a byte beside them.
+fn table_bytes(keys: u64) -> u64 {
+    (keys * 8).div_ceil(7).next_power_of_two() * 17
+}
+
+impl MigrationRun {
+    /// Runs it; `show` is called now and then with the time since records became due.
+    ///
+    /// # Errors
+    /// When the engine fails, or the migration is not complete when the job ends.
+    pub fn run(&self, mut show: impl FnMut(Duration)) -> Result<Migrated, RunError> {
+        let mut latencies = Latencies::default();
+        let mut span: Option<MigrationSpan> = None;
+        let mut migration: Option<CarryingOut> = None;
+        let mut end: Option<Timestamp> = None;
+        let stop = Arc::new(AtomicBool::new(false));
+        let running = self.job.start(&stop)?;
+        let mut memory = Memory::of(&running.process_ids());
+        loop {
+            match running.log.recv_timeout(if migration.is_some() { LOOK } else { IDLE }) {
+                Ok(batch) => batch.records.iter().for_each(|record| latencies.push(record)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = running.clock().now();
+            memory.sample(now);
+            let (Some(begin), None) = (latencies.first_due(), end) else { continue };
+            show(now.since(begin));
+            match (&mut migration, &mut span) {
+                (Some(moving), Some(span)) => {
+                    if moving.advance(&running, latencies.take_latest()) {
+                        (span.end, span.steps) = (now, moving.complete().len());
+                        migration = None;
+                    }
+                }
+                (_, None) if now.since(begin) >= self.before => {
+                    migration = self.begin(&mut latencies, begin, &running);
+                    span = Some(MigrationSpan { start: now, end: now, steps: 0, bins: self.moves() });
+                }
+                (None, Some(span)) if now.since(span.end) >= self.after => {
+                    stop.store(true, Ordering::SeqCst);
+                    end = Some(now);
+                }
+                _ => {}
+            }
+        }
+        let dropped_records = running.dropped();
+        let verdict = self.job.verify(&running.join()?);
+        let begin = latencies.first_due().unwrap_or_default();
+        let Some(end) = end else {
+            let most = self.job.duration;
+            return Err(RunError::Worker(format!("the job ended after {most:?} without a complete migration")));
+        };
+        let span = span.filter(|_| self.to.is_some());
+        Ok(Migrated { begin, end, latencies, memory, span, verdict, dropped_records })
+    }
+
+    /// Bins that move.
+    fn moves(&self) -> usize {
+        let planned = self.to.as_ref().filter(|_| self.strategy.is_some());
+        planned.map_or(0, |to| self.job.first.moves_to(to).count())
+    }
+
+    /// Begins to carry the plan out.
+    fn begin(&self, latencies: &mut Latencies, begin: Timestamp, running: &Running<KeyTally>) -> Option<CarryingOut> {
+        let (strategy, to) = (self.strategy?, self.to.as_ref()?);
+        let now = running.clock().now();
+        let calm = Window { start: (begin + self.warm_up).min(now), end: now };
+        let baseline = latencies.usual_max(calm, BASELINE).map(Duration::from_nanos);
+        // What was seen before the first step says nothing about it.
+        latencies.take_latest();
+        Some(CarryingOut::begin(self.schedule(strategy, to), strategy, baseline, running))
+    }
+
+    fn schedule(&self, strategy: Strategy, to: &Assignment) -> Schedule {
+        let topology = self.job.topology();
+        let configuration = Configuration::ones(&topology).with(COUNT, self.job.instances);
+        let assignments = |owners: &Assignment| BTreeMap::from([(COUNT, owners.clone())]);
+        let (before, after) = (assignments(&self.job.first), assignments(to));
+        // Keys are drawn evenly, so that all bins are equal: nothing needs to be measured.
+        strategy.schedule(&topology, (&configuration, &before), (&configuration, &after), &Measures::default())
+    }
+
+    /// The row of the run, as far as it says what was asked.
+    pub fn row(&self, environment: &Environment) -> MigrationRow {
+        let Environment { revision, machine, command, started_utc } = environment.clone();
+        let bins = if self.job.counting == Counting::Native { 0 } else { self.job.first.owners().len() as u32 };
+        MigrationRow {
+            host: "engine".to_owned(),
+            seed: self.job.seed,
+            processes: self.job.deployment.processes,
+            workers: self.job.deployment.peers(),
+            keys: self.job.keys,
+            bins,
+            rate_per_s: self.job.rate.as_per_second(),
+            revision,
+            machine,
+            command,
+            started_utc,
+            ..MigrationRow::default()
+        }
+    }
+
+    /// Adds to the row of the run what came of it.
+    pub fn complete(&self, row: &mut MigrationRow, migrated: &Migrated) {
+        let Migrated { begin, end, latencies, memory, span, verdict, dropped_records } = migrated;
+        let judged = Window { start: *begin + self.warm_up, end: *end };
+        let overall = latencies.over(judged);
+        (row.overall_ns_p50, row.overall_ns_p90, row.overall_ns_p99) = (overall.ns_p50, overall.ns_p90, overall.ns_p99);
+        (row.overall_ns_p9999, row.overall_ns_max) = (overall.ns_p9999, overall.ns_max);
+        (row.records, row.records_lost, row.records_duplicated) = (Some(verdict.records), Some(verdict.lost), Some(verdict.duplicated));
+        (row.groups_miscounted, row.dropped_records) = (Some(verdict.miscounted), Some(*dropped_records));
+        let sum = |bytes: &[u64]| bytes.iter().sum::<u64>();
+        row.memory_before_bytes = memory.before(span.map_or(judged.start, |span| span.start)).map(sum);
+        row.memory_after_bytes = memory.before(*end).map(sum);
+        let Some(span) = span else { return };
+        let during = Window { start: span.start, end: span.end + SETTLE };
+        let calm = Window { start: judged.start.min(span.start), end: span.start };
+        let (usual, worst) = (latencies.over(calm), latencies.over(during));
+        let (bins, keys) = (self.job.first.owners().len() as u64, self.job.keys);
+        row.moved_bins = span.bins as u64;
+        row.moved_keys = keys * row.moved_bins / bins;
+        row.moved_bytes = row.moved_bins * table_bytes(keys / bins);
+        row.steps = span.steps as u64;
+        row.migration_start_s = Some(span.start.since(*begin).as_secs_f64());
+        row.migration_end_s = Some(span.end.since(*begin).as_secs_f64());
+        row.duration_ns = self.strategy.map(|_| span.end.since(span.start).as_nanos() as u64);
+        (row.usual_ns_p50, row.usual_ns_p99) = (usual.ns_p50, usual.ns_p99);
+        row.usual_ns_max = latencies.usual_max(calm, during.length());
+        (row.migration_ns_p50, row.migration_ns_p99, row.migration_ns_max) = (worst.ns_p50, worst.ns_p99, worst.ns_max);
+        row.added_ns = row.migration_ns_max.zip(row.usual_ns_max).map(|(worst, usual)| worst as i64 - usual as i64);
+        row.memory_peak_bytes = memory.most_together(during);
+        row.memory_rise_bytes = row.memory_peak_bytes.zip(row.memory_before_bytes).map(|(peak, before)| peak.saturating_sub(before));
+        if let (Some(before), Some(peak)) = (memory.before(span.start), memory.most(during)) {
+            row.memory_rise_process_bytes = peak.iter().zip(before).map(|(peak, before)| peak.saturating_sub(*before)).max();
+        }
+    }
+
+    /// The timeline of the run.
+    pub fn timeline(&self, row: &MigrationRow, migrated: &Migrated) -> Vec<MigrationTimelineRow> {
+        let windows = migrated.end.since(migrated.begin).as_nanos() / self.window.as_nanos().max(1);
+        let starts = (0..windows as u32).map(|n| migrated.begin + self.window * n);
+        let of_window = |start: Timestamp| {
+            let window = Window::starting(start, self.window);
+            let (latency, memory) = (migrated.latencies.over(window), migrated.memory.most(window));
+            MigrationTimelineRow {
+                setting: row.setting.clone(),
+                strategy: row.strategy.clone(),
+                seed: row.seed,
+                window_start_s: window.start.since(migrated.begin).as_secs_f64(),
+                window_end_s: window.end.since(migrated.begin).as_secs_f64(),
+                records: latency.records,
+                latency_ns_p50: latency.ns_p50,
+                latency_ns_p99: latency.ns_p99,
+                latency_ns_max: latency.ns_max,
+                memory_bytes: memory.as_ref().map(|bytes| bytes[0]),
+                memory_others_bytes: memory.filter(|bytes| bytes.len() > 1).map(|bytes| bytes[1..].iter().sum()),
+            }
+        };
+        starts.map(of_window).collect()
+    }
+}

@@ -1,0 +1,82 @@
+//! What comes in at one end and is done with at the other, in one piece of memory.
+//!
+//! A ring would have to be walked in two pieces, and each access would ask in which of them it falls; here what is kept is a slice.
+//! Memory is at most twice what was kept together, as with a ring: what lies done with at the front is overwritten before more is taken.
+
+/// A queue whose items lie side by side.
+#[derive(Clone, Debug)]
+pub(super) struct Queue<T> {
+    items: Vec<T>,
+    /// How many of the items are done with.
+    first: usize,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Queue { items: Vec::new(), first: 0 }
+    }
+}
+
+impl<T> Queue<T> {
+    /// What is kept, the oldest first.
+    #[inline]
+    pub(super) fn as_slice(&self) -> &[T] {
+        &self.items[self.first..]
+    }
+
+    #[inline]
+    pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.items[self.first..]
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, item: T) {
+        if self.items.len() == self.items.capacity() {
+            self.make_room();
+        }
+        self.items.push(item);
+    }
+
+    /// Moves what is kept to the front where that is at most half of all: each item is moved for one that is done with.
+    #[cold]
+    fn make_room(&mut self) {
+        if self.first * 2 >= self.items.len() {
+            self.items.drain(..self.first);
+            self.first = 0;
+        }
+    }
+
+    /// The oldest `count` are done with.
+    #[inline]
+    pub(super) fn skip(&mut self, count: usize) {
+        self.first += count;
+        if self.first >= self.items.len() {
+            self.items.clear();
+            self.first = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_keeps_what_is_not_done_with_and_no_more_memory_than_a_few_times_that() {
+        let (mut queue, mut model) = (Queue::default(), VecDeque::new());
+        for round in 0..10_000usize {
+            let (comes, goes) = (round % 7, round % 11);
+            for item in 0..comes {
+                queue.push((round, item));
+                model.push_back((round, item));
+            }
+            let goes = goes.min(model.len());
+            queue.skip(goes);
+            model.drain(..goes);
+            assert_eq!(queue.as_slice(), model.make_contiguous());
+            assert!(queue.items.capacity() <= 64, "{} for {}", queue.items.capacity(), model.len());
+        }
+    }
+}
