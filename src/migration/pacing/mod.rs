@@ -140,7 +140,8 @@ impl Pacer {
             Pace::Adaptive(law) => {
                 let allowed = law.allowed(now)?;
                 let (mut step, mut size) = self.waiting.pop_front().expect("just seen");
-                while self.waiting.front().is_some_and(|(_, next)| size + next <= allowed) {
+                let joins = |next: &Step| next.splits.is_empty() && next.parallelism.is_empty();
+                while self.waiting.front().is_some_and(|(next, added)| joins(next) && size + added <= allowed) {
                     let (more, added) = self.waiting.pop_front().expect("just seen");
                     step.moves.extend(more.moves);
                     size += added;

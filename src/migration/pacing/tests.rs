@@ -52,7 +52,8 @@ fn schedule(sizes: &[f64]) -> Schedule {
 
 fn reports(step: &Step) -> Vec<Report> {
     let rerouted = step.parallelism.keys().flat_map(|&operator| [Report::Rerouted(operator); 2]);
-    rerouted.chain((!step.moves.is_empty()).then_some(Report::Installed(COUNT, step.moves.len()))).collect()
+    let bins = step.moves.len() + step.splits.len();
+    rerouted.chain((bins > 0).then_some(Report::Installed(COUNT, bins))).collect()
 }
 
 impl Host {
@@ -180,6 +181,26 @@ fn steps_follow_each_other_or_overlap() {
     assert_eq!(sent(Overlap::Bins(2)), [2, 1, 1, 1, 0, 0]);
     // A step that is larger than that goes alone.
     assert_eq!(sent(Overlap::Bins(0)), [1, 1, 1, 1, 1, 0]);
+}
+
+#[test]
+fn a_step_that_splits_a_bin_goes_alone() {
+    for strategy in [Strategy::Fluid, Strategy::Adaptive(Goal::default())] {
+        let mut steps = schedule(&[1.0; 4]);
+        steps.steps[2] = Step { splits: vec![(COUNT, BinId(9))], ..Step::default() };
+        let mut pacer = Pacer::new(steps, strategy, Overlap::Bins(128), 2, Some(Duration::ZERO));
+        let (mut now, mut sent) = (Timestamp::ZERO, Vec::new());
+        let mut under_way: Vec<Step> = Vec::new();
+        while !pacer.is_complete() {
+            now += TICK;
+            let reported: Vec<Report> = under_way.iter().flat_map(reports).collect();
+            under_way = pacer.advance(now, reported, Some(Latest { at: now, latency: Duration::ZERO }));
+            let moves_and_splits = |step: &Step| (step.moves.len(), step.splits.len());
+            sent.extend((!under_way.is_empty()).then(|| under_way.iter().map(moves_and_splits).collect::<Vec<_>>()));
+        }
+        let before = if strategy == Strategy::Fluid { vec![vec![(1, 0), (1, 0)]] } else { vec![vec![(1, 0)], vec![(1, 0)]] };
+        assert_eq!(sent, [before, vec![vec![(0, 1)], vec![(1, 0)]]].concat());
+    }
 }
 
 #[test]
