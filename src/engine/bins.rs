@@ -230,9 +230,9 @@ where
 
     /// Applies what is complete by now. Results of timers that are called on the way go to `called`.
     ///
-    /// Where states do not fit in the processor's cache, what records wait for is their key's place in memory. A processor fetches many
-    /// places at once, but not across a write whose own place is not known yet, and each change of a state is one. So a few
-    /// records are looked up ahead, without changing anything, and find everything near when they are applied.
+    /// Where states do not fit in the processor's cache, most of the time goes into waiting for the places of keys in memory. A processor
+    /// fetches several at once, the more the less there is to do between them. So a few records are looked up ahead, without
+    /// changing anything, and find everything near when they are applied.
     pub(super) fn serve<R: 'static>(&mut self, output: &mut Output<'_, R>, logic: &mut impl Logic<K, V, S, R>, called: &mut Called<R>) {
         let Bins { states, stations, arrivals, spec, timers, owners, context, space, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
