@@ -4,14 +4,14 @@
 //! miscounted, that the job ends in the configurations that were asked for, that each operator takes in exactly what the one
 //! before it gave out, and that the rows of the timeline leave out nothing that happened before they end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg::activity::{ActivityKind, LogReader, Record};
-use thalweg::controller::ControllerConfig;
+use thalweg::controller::{ControllerConfig, EventKind};
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
 use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, SINK, SOURCE, WordCount};
@@ -134,4 +134,21 @@ fn rescaled_all_at_once_the_job_counts_every_word_once() {
 fn rescaled_bin_by_bin_the_job_counts_every_word_once() {
     let (result, log) = scripted(16, Duration::from_secs(4), Strategy::Fluid);
     check(&result, &log);
+}
+
+#[test]
+fn a_job_of_one_bin_is_split_to_be_rescaled() {
+    let (result, log) = scripted(1, Duration::from_secs(4), Strategy::AllAtOnce);
+    check(&result, &log);
+    let split = result.events.iter().find_map(|event| match &event.kind {
+        EventKind::Splitting { operator, bins } => Some((*operator, bins.len())),
+        _ => None,
+    });
+    // Five instances are to carry a fifth of one bin each: eight parts, which seven splits make.
+    assert_eq!(split, Some((COUNT, 7)));
+    let instances = |record: &Record| match record {
+        Record::Activity(activity) if activity.instance.operator == COUNT && activity.records_in > 0 => Some(activity.instance.index),
+        _ => None,
+    };
+    assert_eq!(log.iter().filter_map(instances).collect::<BTreeSet<u32>>(), (0..5).collect());
 }

@@ -1,6 +1,6 @@
 //! Faults that are put in on purpose, to see that the tests of migration would find them.
 //!
-//! Without the feature `seeded-faults` there are none: [`seeded`] is false, and what depends on it is not compiled in. With it, one
+//! Without the feature `seeded-faults` there are none, and what depends on it is not compiled in. With it, one
 //! fault at a time can be chosen for the whole process; `tests/seeded_faults.rs` does, and must see each of them.
 
 /// Something that a migration could get wrong.
