@@ -212,12 +212,12 @@ fn damaged_activity_logs() {
 #[test]
 fn whole_blocks_of_small_records_stay_in_bounds() {
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    // A record of 790,000 bins of five bytes each, and 1,300,000 records of three bytes each.
+    // A record of 490,000 bins of six bytes each, and 990,000 records of three bytes each.
     let number = |number: u32| postcard::to_stdvec(&number).unwrap();
-    let bins = [[1, 7, 2, 3, 4].as_slice(), &number(790_000), &[0; 790_000 * 5]].concat();
-    let up_to = [number(1_300_000), [11, 0, 0].repeat(1_300_000)].concat();
+    let bins = [[1, 7, 2, 3, 4].as_slice(), &number(490_000), &[0; 490_000 * 6]].concat();
+    let up_to = [number(990_000), [11, 0, 0].repeat(990_000)].concat();
     for (what, payload) in [("bins", bins), ("reports", up_to)] {
-        let mut bytes = b"THALWEGA\x02\0\0\0".to_vec();
+        let mut bytes = b"THALWEGA\x03\0\0\0".to_vec();
         bytes.extend((payload.len() as u32).to_le_bytes());
         bytes.extend(crc32fast::hash(&payload).to_le_bytes());
         bytes.extend(payload);

@@ -16,7 +16,7 @@ const MAGIC: &[u8; 8] = b"THALWEGA";
 /// Version of the format. Readers refuse others.
 pub(crate) const VERSION: u32 = 3;
 /// No block is larger; a larger length is damage, not data. Small, because decoded records take up to eight times the room.
-const MAX_BLOCK_BYTES: usize = 4_000_000;
+const MAX_BLOCK_BYTES: usize = 3_000_000;
 /// The writer begins a new block after so many records, and the reader gives out no more at once.
 const MAX_RECORDS: usize = 4096;
 /// The reader gives out what it has decoded after so many bytes of a block.
@@ -290,7 +290,7 @@ mod tests {
         let back: Vec<Record> = LogReader::new(&bytes[..]).unwrap().flat_map(Result::unwrap).collect();
         assert_eq!(back, all);
         let error = LogWriter::new(Vec::new()).unwrap().append(&[bins(200_000)]).unwrap_err();
-        assert!(error.to_string().starts_with("expected a record of at most 4000000 bytes"), "{error}");
+        assert!(error.to_string().starts_with("expected a record of at most 3000000 bytes"), "{error}");
     }
 
     proptest! {
