@@ -46,7 +46,7 @@ pub trait ElasticKeyed<'s, K, V> {
     ///     words.send(("amor".to_owned(), ()));
     ///     control.advance_to(1);
     ///     // From time 1 on the bin belongs to instance 1.
-    ///     control.send(Command { operator: OperatorId(1), parallelism: None, moves: vec![(bin_of(&"amor", 16), 1)] });
+    ///     control.send(Command { moves: vec![(bin_of(&"amor", 16), 1)], ..Command::new(OperatorId(1)) });
     ///     words.advance_to(1);
     ///     words.send(("amor".to_owned(), ()));
     /// });
