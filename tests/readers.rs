@@ -438,7 +438,7 @@ fn what_is_no_trace_is_named() {
     let missing = readers::open(&[folder.path().join("nothing")]).unwrap_err();
     assert!(matches!(&missing, ReadError::Io { file, .. } if file.ends_with("nothing")), "{missing}");
     let version = drain(readers::open(&[&paths[6]]).unwrap()).errors.remove(0).to_string();
-    assert!(version.ends_with("magic, byte 8: expected version 2 of the activity log, found version 9"), "{version}");
+    assert!(version.ends_with("magic, byte 8: expected version 3 of the activity log, found version 9"), "{version}");
     let forced = drain(readers::open_as(&[&paths[1]], Format::Spark).unwrap()).errors.remove(0).to_string();
     assert!(forced.contains("letter, line 1: expected a JSON object with an Event, found \"Dear reader,\""), "{forced}");
 }
