@@ -51,7 +51,7 @@ pub(super) struct Joined {
     pub(super) control: TcpStream,
     pub(super) data: Vec<Option<TcpStream>>,
     pub(super) job: Vec<u8>,
-    /// Not set yet: see [`synchronise`].
+    /// Not set yet: `synchronise` does that.
     clock: Clock,
     wall: i64,
 }
