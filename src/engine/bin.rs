@@ -1,16 +1,18 @@
 //! Bins: which bin a key is in, and the state of the keys of one bin.
 //!
-//! A key is hashed once. The high bits of the hash are the bin, the rest finds the key inside the bin's table. Moving a bin moves
+//! A key is hashed once. The high bits of the hash are the bin, all of it finds the key inside the bin's table. Moving a bin moves
 //! its table's header, so its cost does not depend on how many keys the bin holds. Between processes its entries are moved.
 
 use std::hash::{Hash, Hasher};
 
-use hashbrown::{HashTable, hash_table};
+use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 use serde::de::DeserializeOwned;
+use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Time;
+use super::table::{IntoEntries, Table};
 use super::timers::Timers;
 use crate::id::BinId;
 
@@ -28,10 +30,8 @@ pub(super) fn hash_of<K: Hash>(key: &K) -> u64 {
 /// By how many bits `FxHasher::finish` rotates to the left.
 const FX_ROTATION: u32 = 26;
 
-/// Where a table of one bin looks for a hash.
-///
-/// The highest bits are the same for all keys of a bin. A table takes its position from the lowest bits and a tag from the
-/// highest: those from below the bin's bits go there.
+/// Where a general hash table looks for a hash: it takes its position from the lowest bits and a tag from the highest. The highest
+/// bits are the same for all keys of a bin: those from below the bin's bits go there.
 #[inline]
 pub(super) fn place_of(hash: u64) -> u64 {
     hash.rotate_left(FX_ROTATION)
@@ -50,22 +50,21 @@ pub fn bin_of<K: Hash>(key: &K, bins: u32) -> BinId {
 
 /// State by key, and the timers of the keys.
 pub(super) struct Bin<K, S> {
-    table: HashTable<(K, S)>,
+    table: Table<(K, S)>,
     /// In a box of their own: most bins have none, and what is looked at for each record should be small.
     timers: Option<Box<Timers<K>>>,
-    next_timer: Time,
 }
 
 impl<K, S> Default for Bin<K, S> {
     fn default() -> Self {
-        Bin { table: HashTable::new(), timers: None, next_timer: Time::MAX }
+        Bin { table: Table::new(), timers: None }
     }
 }
 
 impl<K: Hash + Eq, S> Bin<K, S> {
     /// An empty bin with room for `keys` keys.
     pub(super) fn with_capacity(keys: usize) -> Self {
-        Bin { table: HashTable::with_capacity(keys), ..Bin::default() }
+        Bin { table: Table::with_capacity(keys), ..Bin::default() }
     }
 
     /// What the bin takes in memory, in bytes, if each entry owns `outside` bytes beside its place in the table. Looks at no entry.
@@ -81,53 +80,44 @@ impl<K: Hash + Eq, S> Bin<K, S> {
     /// The state of `key`, whose hash is `hash`.
     #[inline]
     pub(super) fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut S> {
-        self.table.find_mut(place_of(hash), |(other, _)| other == key).map(|(_, state)| state)
+        self.table.find_mut(hash, |(other, _)| other == key).map(|(_, state)| state)
     }
 
-    /// Has the processor fetch where `key` most likely is. Says whether it is there, but this is no answer to rely on.
-    ///
-    /// The first entry with the right tag is the right one nineteen times out of twenty. A search would go on from the others, and
-    /// whoever waits to know whether it has to go on fetches nothing else meanwhile.
+    /// Has the processor fetch where the key of `hash` most likely is; see [`Table::fetch`].
     #[inline]
-    pub(super) fn fetch(&self, hash: u64, key: &K) -> bool {
-        self.table.find(place_of(hash), |_| true).is_some_and(|(other, _)| other == key)
+    pub(super) fn fetch(&self, hash: u64) -> u8 {
+        self.table.fetch(hash)
     }
 
     /// Adds a key that is not there.
     pub(super) fn insert(&mut self, hash: u64, key: K, state: S) {
-        self.table.insert_unique(place_of(hash), (key, state), |(key, _)| place_of(hash_of(key)));
+        self.table.insert_unique(hash, (key, state), |(key, _)| hash_of(key));
     }
 
     /// Forgets the state of `key`, if there is any.
     pub(super) fn remove(&mut self, hash: u64, key: &K) {
-        if let Ok(entry) = self.table.find_entry(place_of(hash), |(other, _)| other == key) {
-            entry.remove();
-        }
+        self.table.remove(hash, |(other, _)| other == key);
     }
 
     /// When the next timer is due; far beyond all times if there is none.
     #[inline]
     pub(super) fn next_timer(&self) -> Time {
-        self.next_timer
+        self.timers.as_ref().map_or(Time::MAX, |timers| timers.next())
     }
 
     /// Calls `key` at `at`.
     pub(super) fn set_timer(&mut self, at: Time, key: K) {
         self.timers.get_or_insert_default().set(at, key);
-        self.next_timer = self.next_timer.min(at);
     }
 
     /// Takes the keys of the earliest timer.
     pub(super) fn take_timer(&mut self) -> Option<(Time, HashTable<K>)> {
-        let timers = self.timers.as_mut()?;
-        let first = timers.take_first();
-        self.next_timer = timers.next();
-        first
+        self.timers.as_mut()?.take_first()
     }
 
     /// Takes the bin apart, to be sent in parts.
-    pub(super) fn into_parts(self) -> (hash_table::IntoIter<(K, S)>, Timers<K>) {
-        (self.table.into_iter(), self.timers.map(|timers| *timers).unwrap_or_default())
+    pub(super) fn into_parts(self) -> (IntoEntries<(K, S)>, Timers<K>) {
+        (self.table.into_entries(), self.timers.map(|timers| *timers).unwrap_or_default())
     }
 
     /// Gives each key with its state and its timers to that of `parts` which `part` says for its hash.
@@ -149,8 +139,7 @@ impl<K: Hash + Eq, S> Bin<K, S> {
 
     /// Adds the timers that came with the last part.
     pub(super) fn put_timers(&mut self, timers: Timers<K>) {
-        self.next_timer = timers.next();
-        self.timers = (self.next_timer < Time::MAX).then(|| Box::new(timers));
+        self.timers = (timers.next() < Time::MAX).then(|| Box::new(timers));
     }
 }
 
@@ -173,11 +162,13 @@ impl<K: Hash + Eq + Serialize, S: Serialize> Serialize for Bin<K, S> {
     }
 }
 
-struct Entries<'a, T>(&'a HashTable<T>);
+struct Entries<'a, T>(&'a Table<T>);
 
 impl<T: Serialize> Serialize for Entries<'_, T> {
     fn serialize<Ser: Serializer>(&self, serializer: Ser) -> Result<Ser::Ok, Ser::Error> {
-        serializer.collect_seq(self.0.iter())
+        let mut entries = serializer.serialize_seq(Some(self.0.len()))?;
+        self.0.iter().try_for_each(|entry| entries.serialize_element(entry))?;
+        entries.end()
     }
 }
 

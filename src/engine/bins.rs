@@ -38,9 +38,7 @@ use crate::time::{Epoch, Timestamp};
 
 /// Records that are looked up before the first of them is applied: more than a processor has fetches under way, few enough that what
 /// they find is still in its nearest cache.
-const LOOKED_UP_AHEAD: usize = 256;
-/// States of all bins that take less than this, in bytes, are in a cache anyway.
-const NEAR_BYTES: usize = 512 << 10;
+const LOOKED_UP_AHEAD: usize = 64;
 
 /// One worker's part of the operator.
 pub(super) struct Bins<K: Hash + Eq, V, S> {
@@ -233,17 +231,13 @@ where
     /// Where states do not fit in the processor's cache, most of the time goes into waiting for the places of keys in memory. A processor
     /// fetches several at once, the more the less there is to do between them. So a few records are looked up ahead, without
     /// changing anything, and find everything near when they are applied.
-    pub(super) fn serve<R: 'static>(&mut self, output: &mut Output<'_, R>, logic: &mut impl Logic<K, V, S, R>, called: &mut Called<R>) {
+    pub(super) fn serve<R: 'static, L: Logic<K, V, S, R>>(&mut self, output: &mut Output<'_, R>, logic: &mut L, called: &mut Called<R>) {
         let Bins { states, stations, arrivals, spec, timers, owners, context, space, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
         stations.serve(output, |caps, epoch, mut records, results| {
             let mut places = [(0, BinId(0)); LOOKED_UP_AHEAD];
-            let ahead = records.as_slice().first().is_some_and(|(key, _)| {
-                let keys = states[space.bin(hash_of(key)).0 as usize].as_ref().map_or(0, Bin::keys);
-                keys * states.len() * size_of::<(K, S)>() > NEAR_BYTES
-            });
             while !records.as_slice().is_empty() {
-                let mut found = 0;
+                let mut fetched = 0;
                 for (place, (key, _)) in places.iter_mut().zip(records.as_slice()) {
                     let hash = hash_of(key);
                     let id = space.bin(hash);
@@ -251,25 +245,25 @@ where
                     if counts {
                         arrivals[id.0 as usize] += 1;
                     }
-                    if ahead && let Some(bin) = &states[id.0 as usize] {
-                        found += u32::from(bin.fetch(hash, key));
-                    }
+                    fetched |= states[id.0 as usize].as_ref().map_or(0, |bin| bin.fetch(hash));
                 }
                 // Nobody asks, which the compiler must not notice.
-                black_box(found);
+                black_box(fetched);
                 for (&(hash, id), (key, value)) in places.iter().zip(records.by_ref()) {
                     let bin = states[id.0 as usize].as_mut().expect("records are queued where their bin is");
-                    if bin.next_timer() <= epoch && !seeded(Fault::CallLate) {
+                    if !L::PLAIN && bin.next_timer() <= epoch && !seeded(Fault::CallLate) {
                         timers.call(bin, (id, owners[id.0 as usize]), epoch, logic, called);
                     }
                     let mut session = Session::new(epoch, results, &mut timers.asked);
                     match bin.get_mut(hash, &key) {
                         Some(state) => {
                             logic.apply(&key, value, state, &mut session);
-                            if session.forgets() {
-                                bin.remove(hash, &key);
+                            if !L::PLAIN {
+                                if session.forgets() {
+                                    bin.remove(hash, &key);
+                                }
+                                timers.set(bin, id, &key, &caps.results);
                             }
-                            timers.set(bin, id, &key, &caps.results);
                         }
                         None => {
                             let mut fresh = S::default();

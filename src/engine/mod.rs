@@ -54,6 +54,7 @@ mod source;
 mod space;
 mod state_machine;
 mod stateless;
+mod table;
 mod timers;
 mod transfer;
 mod unary;

@@ -58,6 +58,9 @@ impl<'a, R> Session<'a, R> {
 ///
 /// Must be a deterministic function of what it is given.
 pub(super) trait Logic<K, V, S, R>: 'static {
+    /// Whether it never sets timers nor forgets keys: where little is done for a record, not to ask after each is worth it.
+    const PLAIN: bool = false;
+
     /// A record.
     fn apply(&mut self, key: &K, value: V, state: &mut S, session: &mut Session<'_, R>);
 

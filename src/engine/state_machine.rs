@@ -97,6 +97,8 @@ where
     S: 'static,
     F: FnMut(&K, V, &mut S, &mut Vec<R>) + 'static,
 {
+    const PLAIN: bool = true;
+
     #[inline]
     fn apply(&mut self, key: &K, value: V, state: &mut S, session: &mut Session<'_, R>) {
         (self.0)(key, value, state, session.results());

@@ -13,29 +13,35 @@ use super::bin::{hash_of, place_of};
 /// Timers by time; a key has at most one for each.
 pub(super) struct Timers<K> {
     by_time: BTreeMap<Time, HashTable<K>>,
+    /// The earliest time, which is asked for before each record.
+    next: Time,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Timers { by_time: BTreeMap::new() }
+        Timers { by_time: BTreeMap::new(), next: Time::MAX }
     }
 }
 
 impl<K: Hash + Eq> Timers<K> {
     /// The earliest time; far beyond all times if there is no timer.
+    #[inline]
     pub(super) fn next(&self) -> Time {
-        self.by_time.keys().next().copied().unwrap_or(Time::MAX)
+        self.next
     }
 
     /// Calls `key` at `at`.
     pub(super) fn set(&mut self, at: Time, key: K) {
         let place = |key: &K| place_of(hash_of(key));
         self.by_time.entry(at).or_default().entry(place(&key), |other| *other == key, place).or_insert(key);
+        self.next = self.next.min(at);
     }
 
     /// Takes the keys of the earliest time.
     pub(super) fn take_first(&mut self) -> Option<(Time, HashTable<K>)> {
-        self.by_time.pop_first()
+        let first = self.by_time.pop_first();
+        self.next = self.by_time.keys().next().copied().unwrap_or(Time::MAX);
+        first
     }
 }
 

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
-use hashbrown::hash_table;
 use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
@@ -17,6 +16,7 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use super::Time;
 use super::bin::Bin;
 use super::fault::{Fault, seeded};
+use super::table::IntoEntries;
 use super::timers::Timers;
 use crate::id::BinId;
 
@@ -60,7 +60,7 @@ struct Outgoing<K: Hash + Eq, V, S> {
     to: u32,
     keys: u64,
     keys_per_part: usize,
-    entries: hash_table::IntoIter<(K, S)>,
+    entries: IntoEntries<(K, S)>,
     timers: Timers<K>,
     works: Waiting<K, V>,
     cap: Capability<Time>,

@@ -1,0 +1,297 @@
+//! The entries of one bin, found by a hash.
+//!
+//! An operator with a million keys spends most of its time waiting for memory, and it has many tables, one a bin, instead of one. So this
+//! table asks for as little as it can: what tells entries apart lies beside them, in a [`Group`] of one or two neighbouring
+//! lines of memory, so that a search waits once, on one page; and groups are rather full, so that there are few pages. A general hash map
+//! keeps its tags apart, waits twice, and doubles when it is full. Measured by `benches/elastic_vs_native.rs`.
+//!
+//! A hash says in which group an entry is at home. If the group is full, the entry is in the next one that was not, and all
+//! groups on the way are marked as passed by: a search goes on where the mark is. Groups are in the order of hashes, so a table grows in one
+//! pass from its first entry to its last.
+
+use std::{fmt, iter, vec};
+
+use arrayvec::ArrayVec;
+
+/// Entries of a group: with what tells them apart they fill two lines of memory if an entry takes 16 bytes.
+const SLOTS: usize = 7;
+/// A table grows when its groups have more entries than this on average, out of [`SLOTS`], as a ratio.
+const MOST_PER_GROUP: (usize, usize) = (21, 4);
+/// In a word of eight bytes, one in each.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+/// The highest bit of each byte that is a tag.
+const TAGS: u64 = u64::from_le_bytes([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0]);
+
+/// Neighbours in the table.
+#[repr(C, align(64))]
+struct Group<T> {
+    /// Some bits of the hash of each entry; the last byte is not 0 once an entry whose home is here or before has gone further.
+    tags: [u8; SLOTS + 1],
+    entries: ArrayVec<T, SLOTS>,
+}
+
+impl<T> Group<T> {
+    fn was_passed_by(&self) -> bool {
+        self.tags[SLOTS] > 0
+    }
+
+    /// The first entry with this tag that `is` accepts.
+    #[inline]
+    fn position(&self, tag: u8, is: impl Fn(&T) -> bool) -> Option<usize> {
+        let different = u64::from_le_bytes(self.tags) ^ (ONES * u64::from(tag));
+        // The bytes that are 0; one that follows such a byte may be taken for it, which `is` will see.
+        let mut equal = different.wrapping_sub(ONES) & !different & TAGS;
+        while equal != 0 {
+            let slot = (equal.trailing_zeros() / 8) as usize;
+            if self.entries.get(slot).is_some_and(&is) {
+                return Some(slot);
+            }
+            equal &= equal - 1;
+        }
+        None
+    }
+}
+
+/// Entries by hash. Hashes are given by the caller, who knows best how to make them; all bits of them count.
+///
+/// Small: an operator has thousands of tables, and the processor's nearest caches are to hold them all.
+pub(super) struct Table<T> {
+    groups: Box<[Group<T>]>,
+    entries: u32,
+    /// How many groups entries have passed by since the groups were laid out.
+    passed: u32,
+}
+
+/// Gives out the entries of a table.
+pub(super) struct IntoEntries<T> {
+    entries: iter::FlatMap<vec::IntoIter<Group<T>>, ArrayVec<T, SLOTS>, fn(Group<T>) -> ArrayVec<T, SLOTS>>,
+    left: usize,
+}
+
+impl<T> Table<T> {
+    pub(super) fn new() -> Self {
+        Table { groups: Box::default(), entries: 0, passed: 0 }
+    }
+
+    /// A table with room for `entries` entries.
+    pub(super) fn with_capacity(entries: usize) -> Self {
+        let mut table = Table::new();
+        if entries > 0 {
+            table.groups = empty(groups_for(entries));
+        }
+        table
+    }
+
+    /// Number of entries.
+    pub(super) fn len(&self) -> usize {
+        self.entries as usize
+    }
+
+    /// Bytes that the table has taken from the system, entries' own aside.
+    pub(super) fn allocation_size(&self) -> usize {
+        self.groups.len() * size_of::<Group<T>>()
+    }
+
+    /// The group in which a hash is at home, and the tag of its entries.
+    ///
+    /// Hashes in one table may have their first bits in common, so that they are stirred first. The product's high word is the group; what
+    /// comes after the point tells apart those that are at home in the same one.
+    #[inline]
+    fn home(&self, hash: u64) -> (usize, u8) {
+        let stirred = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let place = u128::from(stirred) * self.groups.len() as u128;
+        ((place >> 64) as usize, (place >> 56) as u8)
+    }
+
+    /// Has the processor fetch where an entry is most likely to be; gives something to be added up, lest nobody wait for it.
+    #[inline]
+    pub(super) fn fetch(&self, hash: u64) -> u8 {
+        self.groups.get(self.home(hash).0).map_or(0, |group| group.tags[SLOTS])
+    }
+
+    /// The entry of `hash` that `is` accepts.
+    #[inline]
+    pub(super) fn find_mut(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let (home, tag) = self.home(hash);
+        let group = self.groups.get(home)?;
+        if let Some(slot) = group.position(tag, &is) {
+            return self.groups[home].entries.get_mut(slot);
+        }
+        if !group.was_passed_by() {
+            return None;
+        }
+        let (group, slot) = self.find_further(home, tag, is)?;
+        self.groups[group].entries.get_mut(slot)
+    }
+
+    /// Goes on where the group at home was passed by.
+    #[cold]
+    fn find_further(&self, home: usize, tag: u8, is: impl Fn(&T) -> bool) -> Option<(usize, usize)> {
+        for group in (home + 1..self.groups.len()).chain(0..home) {
+            if let Some(slot) = self.groups[group].position(tag, &is) {
+                return Some((group, slot));
+            }
+            if !self.groups[group].was_passed_by() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Adds an entry that is not there; `hash_of` gives the hash of any entry.
+    pub(super) fn insert_unique(&mut self, hash: u64, entry: T, hash_of: impl Fn(&T) -> u64) {
+        let (most, groups) = MOST_PER_GROUP;
+        if (self.len() + 1) * groups > self.groups.len() * most {
+            self.lay_out(self.groups.len() + self.groups.len() / 4 + 1, &hash_of);
+        } else if self.passed > self.entries / 2 + SLOTS as u32 {
+            // Much was removed and put in again, and the marks are still there.
+            self.lay_out(self.groups.len(), &hash_of);
+        }
+        self.put(hash, entry);
+    }
+
+    fn put(&mut self, hash: u64, entry: T) {
+        let (mut at, tag) = self.home(hash);
+        while self.groups[at].entries.is_full() {
+            self.groups[at].tags[SLOTS] = 1;
+            self.passed += 1;
+            at = if at + 1 == self.groups.len() { 0 } else { at + 1 };
+        }
+        let group = &mut self.groups[at];
+        group.tags[group.entries.len()] = tag;
+        group.entries.push(entry);
+        self.entries += 1;
+    }
+
+    fn lay_out(&mut self, groups: usize, hash_of: impl Fn(&T) -> u64) {
+        let before = std::mem::replace(self, Table { groups: empty(groups), entries: 0, passed: 0 });
+        before.into_entries().for_each(|entry| self.put(hash_of(&entry), entry));
+    }
+
+    /// Takes out the entry of `hash` that `is` accepts.
+    pub(super) fn remove(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<T> {
+        let (home, tag) = self.home(hash);
+        let here = self.groups.get(home)?.position(tag, &is).map(|slot| (home, slot));
+        let (group, slot) = match here {
+            None if self.groups[home].was_passed_by() => self.find_further(home, tag, is)?,
+            here => here?,
+        };
+        let group = &mut self.groups[group];
+        let last = group.entries.len() - 1;
+        group.tags[slot] = group.tags[last];
+        self.entries -= 1;
+        group.entries.swap_remove(slot).into()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.groups.iter().flat_map(|group| &group.entries)
+    }
+
+    pub(super) fn into_entries(self) -> IntoEntries<T> {
+        IntoEntries { left: self.len(), entries: self.groups.into_vec().into_iter().flat_map(|group| group.entries) }
+    }
+}
+
+fn groups_for(entries: usize) -> usize {
+    let (most, groups) = MOST_PER_GROUP;
+    (entries * groups).div_ceil(most)
+}
+
+fn empty<T>(groups: usize) -> Box<[Group<T>]> {
+    iter::repeat_with(|| Group { tags: [0; SLOTS + 1], entries: ArrayVec::new() }).take(groups).collect()
+}
+
+impl<T> Iterator for IntoEntries<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        let next = self.entries.next();
+        self.left -= usize::from(next.is_some());
+        next
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<T> ExactSizeIterator for IntoEntries<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Hashes of which many are equal, or equal in most of their bits.
+    fn hash(kind: u8, key: u16) -> u64 {
+        let key = u64::from(key);
+        match kind {
+            0 => key.wrapping_mul(0xD134_2543_DE82_EF95),
+            1 => key % 3,
+            2 => key << 48,
+            _ => key,
+        }
+    }
+
+    proptest! {
+        /// The table says the same as a map, whatever is put in and taken out, also where hashes collide.
+        #[test]
+        fn says_the_same_as_a_map(kind in 0u8..4, room in 0usize..40, keys in 1u16..300, changes in prop::collection::vec(any::<(u16, u8)>(), 1..800)) {
+            let (mut table, mut map) = (Table::with_capacity(room), BTreeMap::new());
+            for (key, change) in changes {
+                let key = key % keys;
+                let hash_of = |entry: &(u16, u32)| hash(kind, entry.0);
+                let found = table.find_mut(hash(kind, key), |entry: &(u16, u32)| entry.0 == key).map(|entry| &mut entry.1);
+                prop_assert_eq!(found.as_deref(), map.get(&key));
+                match (found, change % 3) {
+                    (Some(_), 0) => {
+                        let removed = table.remove(hash(kind, key), |entry| entry.0 == key);
+                        prop_assert_eq!(removed.map(|entry| entry.1), map.remove(&key));
+                    }
+                    (Some(value), _) => {
+                        *value += 1;
+                        map.entry(key).and_modify(|value| *value += 1);
+                    }
+                    (None, _) => {
+                        table.insert_unique(hash(kind, key), (key, u32::from(change)), hash_of);
+                        map.insert(key, u32::from(change));
+                    }
+                }
+                prop_assert_eq!(table.len(), map.len());
+            }
+            prop_assert_eq!(table.iter().copied().collect::<BTreeMap<_, _>>(), map.clone());
+            let entries = table.into_entries();
+            prop_assert_eq!(entries.len(), map.len());
+            prop_assert_eq!(entries.collect::<BTreeMap<_, _>>(), map);
+        }
+    }
+
+    #[test]
+    fn keys_that_come_and_go_do_not_slow_it_down() {
+        let mut table = Table::new();
+        let hash_of = |key: &u64| key.wrapping_mul(0xD134_2543_DE82_EF95);
+        for key in 0..100_000u64 {
+            table.insert_unique(hash_of(&key), key, hash_of);
+            if key >= 100 {
+                assert_eq!(table.remove(hash_of(&(key - 100)), |&other| other == key - 100), Some(key - 100));
+            }
+        }
+        assert_eq!(table.len(), 100);
+        assert!(table.groups.len() < 30 && table.passed <= 60, "{} groups, {} passed", table.groups.len(), table.passed);
+    }
+
+    #[test]
+    fn a_group_of_small_entries_is_two_lines_of_memory() {
+        assert_eq!(size_of::<Group<(u64, u64)>>(), 128);
+        assert_eq!(Table::<u64>::new().allocation_size(), 0);
+    }
+}
