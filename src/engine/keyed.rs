@@ -64,7 +64,7 @@ where
         control.clone(),
         context,
         spec,
-        Owners::new(KeySpace::new(first.owners().len() as u32), first.owners().to_vec()),
+        Owners::new(context, KeySpace::new(first.owners().len() as u32), first.owners().to_vec()),
         by_owner,
     );
     let (loop_end, loop_stream) = scope.feedback::<Vec<Ship<K, V, S>>>(Default::default());
@@ -151,21 +151,32 @@ type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
 /// State of keys is looked up in the order of records, so shares may be large; but an allocation of 128 KiB and more, for them or for
 /// their results, comes fresh from the system each time.
-const SHARE_BYTES: usize = 32 << 10;
+const SHARE_BYTES: usize = 8 << 10;
 
-/// Owners by bin, how many instances there may be, and the only owner if there is only one.
+/// Owners by bin, and what is worked out of them once, not for each record.
 struct Owners {
     space: KeySpace,
     owners: Vec<u32>,
+    /// The workers that host them.
+    places: Vec<u32>,
+    /// How many instances there may be.
     instances: u32,
+    /// The only owner, if there is only one.
     sole: Option<u32>,
+    /// Each worker's only instance, if none has more.
+    alone: Option<Vec<u32>>,
 }
 
 impl Owners {
-    fn new(space: KeySpace, owners: Vec<u32>) -> Owners {
+    fn new(context: &Context, space: KeySpace, owners: Vec<u32>) -> Owners {
         let sole = owners.first().copied().filter(|first| owners.iter().all(|owner| owner == first));
         let instances = owners.iter().max().map_or(0, |last| last + 1);
-        Owners { space, owners, instances, sole }
+        let places = owners.iter().map(|&owner| context.place(owner)).collect();
+        let mut hosted = vec![Vec::new(); context.peers as usize];
+        (0..instances).for_each(|instance| hosted[context.place(instance) as usize].push(instance));
+        let alone = hosted.iter().all(|instances| instances.len() <= 1);
+        let alone = alone.then(|| hosted.iter().map(|instances| instances.first().copied().unwrap_or_default()).collect());
+        Owners { space, owners, places, instances, sole, alone }
     }
 }
 
@@ -186,7 +197,7 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
             space.split(bin);
             owners.extend([owners[bin.0 as usize]; 2]);
         }
-        (Owners::new(space, owners), None)
+        (Owners::new(&self.context, space, owners), None)
     }
 
     fn divide(&mut self, table: &Owners, batches: Vec<Vec<(K, V)>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
@@ -201,18 +212,24 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
         let room = (records * 5 / (4 * peers) + 4).min(most);
         let mut full: Vec<(u32, Vec<(K, V)>)> = Vec::new();
         let mut shares: Vec<Vec<(K, V)>> = (0..peers).map(|_| Vec::with_capacity(room)).collect();
-        // Worked out once: a division a record would take longer than all the rest.
-        let places: Vec<u32> = (0..table.instances).map(|owner| self.context.place(owner)).collect();
-        let mut counts: Vec<u64> = vec![0; places.len()];
-        for record in batches.into_iter().flatten() {
-            let owner = table.owners[table.space.bin(hash_of(&record.0)).0 as usize] as usize;
-            counts[owner] += 1;
-            let place = places[owner];
-            let share = &mut shares[place as usize];
-            if share.len() == most {
-                full.push((place, std::mem::replace(share, Vec::with_capacity(room))));
+        let mut counts: Vec<u64> = vec![0; table.instances as usize];
+        for batch in batches {
+            for record in batch {
+                let bin = table.space.bin(hash_of(&record.0)).0 as usize;
+                if table.alone.is_none() {
+                    counts[table.owners[bin] as usize] += 1;
+                }
+                let place = table.places[bin];
+                let share = &mut shares[place as usize];
+                if share.len() == most {
+                    full.push((place, std::mem::replace(share, Vec::with_capacity(room))));
+                }
+                share.push(record);
             }
-            share.push(record);
+        }
+        if let Some(alone) = &table.alone {
+            let sent = full.iter().map(|(place, share)| (*place as usize, share)).chain(shares.iter().enumerate());
+            sent.filter(|(_, share)| !share.is_empty()).for_each(|(place, share)| counts[alone[place] as usize] += share.len() as u64);
         }
         // All are counted before any is sent: the instance counts down.
         for (instance, &count) in (0..).zip(&counts) {
