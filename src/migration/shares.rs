@@ -18,7 +18,7 @@ pub(super) struct Shares<'a> {
     owners: Vec<u32>,
     load: Vec<f64>,
     bins: Vec<BTreeSet<(Weight, usize)>>,
-    /// Bins whose instance is to go.
+    /// Bins without an instance.
     orphans: Vec<usize>,
 }
 
@@ -68,33 +68,34 @@ impl<'a> Shares<'a> {
         self.owners
     }
 
-    /// Bins that have lost their instance go, the heaviest first, each to the instance with the least load.
+    /// Instances that have more than `fair` let go of what they have beyond it: of heavy and of light bins the same part. So every instance
+    /// has some of each in the end, and what a window told wrongly of the light ones, of which it has seen little, evens out.
+    pub(super) fn release(&mut self, fair: f64) {
+        for instance in 0..self.load.len() {
+            let keeps = fair / self.load[instance];
+            if keeps >= 1.0 - NEGLIGIBLE {
+                continue;
+            }
+            let (mut kept, mut seen) = (0.0, 0.0);
+            let bins: Vec<(Weight, usize)> = self.bins[instance].iter().rev().copied().collect();
+            for (Weight(weight), bin) in bins {
+                seen += weight;
+                if kept < keeps * seen * (1.0 - NEGLIGIBLE) {
+                    kept += weight;
+                } else {
+                    self.take(bin);
+                    self.orphans.push(bin);
+                }
+            }
+        }
+    }
+
+    /// Bins that have no instance go, the heaviest first, each to the instance with the least load.
     pub(super) fn deal_out(&mut self) {
         let mut orphans = std::mem::take(&mut self.orphans);
         orphans.sort_by_key(|&bin| (Reverse(Weight(self.weights[bin])), bin));
         for bin in orphans {
             self.give(bin, self.emptiest());
-        }
-    }
-
-    /// The fullest instance gives to the emptiest, as long as it has a bin that fits into what the one has too much and into what the
-    /// other has too little: the heaviest such bin, so that few bins move and no load moves twice.
-    pub(super) fn give_away(&mut self) {
-        let fair = self.load.iter().sum::<f64>() / self.load.len() as f64;
-        let mut givers: BTreeSet<usize> = (0..self.load.len()).collect();
-        while let Some(&from) = givers.iter().max_by(|&&a, &&b| self.load[a].total_cmp(&self.load[b]).then(b.cmp(&a))) {
-            let to = self.emptiest();
-            let (surplus, room) = (self.load[from] - fair, fair - self.load[to]);
-            match self.heaviest(from, surplus.min(room) + NEGLIGIBLE * fair).filter(|_| surplus > 0.0) {
-                Some(bin) => {
-                    self.take(bin);
-                    self.give(bin, to);
-                }
-                // Surpluses and rooms only become smaller: it will not have one later either.
-                None => {
-                    givers.remove(&from);
-                }
-            }
         }
     }
 
