@@ -139,8 +139,10 @@ impl Placed<'_> {
         }
         let top = top + self.legend_height(row);
         let bottom = top + content.height_px;
-        let label_em = fitting_em(&content.label, TEXT_EM, content.height_px);
-        canvas.text((PADDING + TEXT_EM * 0.5, (top + bottom) / 2.0), &content.label, Anchor::Upward, palette::INK, label_em)?;
+        for (line, text) in wrap(&content.label, TEXT_EM, content.height_px).iter().enumerate() {
+            let at = (PADDING + TEXT_EM * (0.5 + 1.2 * line as f64), (top + bottom) / 2.0);
+            canvas.text(at, text, Anchor::Upward, palette::INK, fitting_em(text, TEXT_EM, content.height_px))?;
+        }
         for (column, series) in content.panels.iter().enumerate() {
             let left = LEFT + column as f64 * (PANEL_WIDTH + PANEL_GAP);
             let panel = Panel { left, right: left + PANEL_WIDTH, top, bottom, time: &self.time, axis: &content.axis };
