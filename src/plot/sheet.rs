@@ -141,10 +141,11 @@ impl Placed<'_> {
         }
         let top = top + self.legend_height(row);
         let bottom = top + content.height_px;
-        let em = fitting_em(&content.label, TEXT_EM, content.height_px).max(TEXT_EM * SMALLEST);
-        for (line, text) in wrap(&content.label, em, content.height_px * 1.01).iter().enumerate() {
+        let one_line = fitting_em(&content.label, TEXT_EM, content.height_px) >= TEXT_EM * SMALLEST;
+        let lines = if one_line { vec![content.label.clone()] } else { wrap(&content.label, TEXT_EM, content.height_px) };
+        for (line, text) in lines.iter().enumerate() {
             let at = (PADDING + TEXT_EM * (0.5 + 1.2 * line as f64), (top + bottom) / 2.0);
-            canvas.text(at, text, Anchor::Upward, palette::INK, fitting_em(text, em, content.height_px))?;
+            canvas.text(at, text, Anchor::Upward, palette::INK, fitting_em(text, TEXT_EM, content.height_px))?;
         }
         for (column, series) in content.panels.iter().enumerate() {
             let left = LEFT + column as f64 * (PANEL_WIDTH + PANEL_GAP);
