@@ -15,6 +15,7 @@ mod reproduce;
 mod reproduce_latency;
 mod reproduce_migration;
 mod reproduce_ranking;
+mod reproduced;
 mod run;
 
 use std::process::ExitCode;

@@ -11,8 +11,12 @@ pub(super) struct Args {}
 pub(super) fn process(_: &Args) -> Result<(), Failure> {
     let served = Seat::taken().map(|seat| {
         seat.map(|seat| {
-            eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
-            seat.job::<Job>().and_then(|job| job.serve(seat))
+            let job = seat.job::<Job>()?;
+            // 'run' tells its user which processes work for it; experiments have many short runs and only say what goes wrong.
+            if let Job::WordCount(_) = job {
+                super::run::tell_connected(&seat);
+            }
+            job.serve(seat)
         })
     });
     match served {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
+use super::reproduced::Reproduced;
 use super::{Failure, reproduce_latency, reproduce_migration, reproduce_ranking, usage};
 use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, PolicyRun, Scale};
@@ -53,20 +54,6 @@ pub(super) struct Args {
     /// Fail when a run does not show what the experiment's definition expects.
     #[arg(long)]
     pub(super) check: bool,
-}
-
-/// What `reproduce --json` prints.
-#[derive(serde::Serialize)]
-struct Reproduced {
-    figure: String,
-    host: &'static str,
-    scale: String,
-    time_factor: f64,
-    environment: Environment,
-    runs: Vec<Summary>,
-    violations: Vec<String>,
-    rows_file: PathBuf,
-    figure_files: Vec<PathBuf>,
 }
 
 /// An experiment that is being run.
@@ -116,22 +103,18 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         figure_files.extend(draw(&out)?);
     }
     let violations: Vec<String> = runs.iter().flat_map(|summary| experiment.violations(summary)).collect();
-    if args.json {
-        let (figure, scale, time_factor) = (figure.to_owned(), args.scale.to_string(), definition.time_factor);
-        let (host, violations) = ("engine", violations.clone());
-        let reproduced = Reproduced { figure, host, scale, time_factor, environment, runs, violations, rows_file, figure_files };
-        println!("{}", serde_json::to_string(&reproduced)?);
-    } else {
-        println!("{}\n", definition.title);
-        print!("{}", tables(&rows, &definition.paper, definition.time_factor));
-        println!("\nrows    {}", rows_file.display());
-        figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
-        violations.iter().for_each(|violation| println!("not as expected: {violation}"));
-    }
-    if args.check && !violations.is_empty() {
-        return Err(Failure::Run(anyhow!("not as expected: {}", violations.join("; "))));
-    }
-    Ok(())
+    let reproduced = Reproduced {
+        figure,
+        host: "engine",
+        scale: args.scale.to_string(),
+        time_factor: Some(definition.time_factor),
+        environment,
+        runs,
+        violations,
+        rows_file,
+        figure_files,
+    };
+    reproduced.tell(args, &definition.title, || tables(&rows, &definition.paper, definition.time_factor))
 }
 
 impl<'a> Experiment<'a> {

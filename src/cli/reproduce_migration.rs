@@ -1,31 +1,16 @@
 //! `thalweg reproduce` for experiments on migration.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
+use super::reproduced::{Reproduced, bar};
 use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::migration::{MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow, Setting};
 use crate::experiment::record::DEFINITION;
 use crate::report::migration_table;
-
-/// What `reproduce --json` prints.
-#[derive(serde::Serialize)]
-struct Reproduced<'a> {
-    figure: &'a str,
-    host: &'static str,
-    scale: String,
-    environment: Environment,
-    runs: Vec<MigrationSummary>,
-    violations: Vec<String>,
-    rows_file: PathBuf,
-    figure_files: Vec<PathBuf>,
-}
 
 pub(super) fn reproduce(args: &Args, definition: &MigrationDefinition) -> Result<(), Failure> {
     let environment = Environment::here();
@@ -49,22 +34,19 @@ pub(super) fn reproduce(args: &Args, definition: &MigrationDefinition) -> Result
     let figure_files = draw(&out)?;
     let runs = MigrationSummary::of(&rows, &definition.paper);
     let violations = definition.violations(&runs);
-    if args.json {
-        let (figure, scale) = (definition.figure.as_str(), args.scale.to_string());
-        let violations = violations.clone();
-        let reproduced = Reproduced { figure, host: "engine", scale, environment, runs, violations, rows_file, figure_files };
-        println!("{}", serde_json::to_string(&reproduced)?);
-    } else {
-        println!("{}\n", definition.title);
-        print!("{}", migration_table(definition.chart, &runs));
-        println!("\nrows    {}", rows_file.display());
-        figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
-        violations.iter().for_each(|violation| println!("not as expected: {violation}"));
-    }
-    if args.check && !violations.is_empty() {
-        return Err(Failure::Run(anyhow!("not as expected: {}", violations.join("; "))));
-    }
-    Ok(())
+    let table = migration_table(definition.chart, &runs);
+    let reproduced = Reproduced {
+        figure: &definition.figure,
+        host: "engine",
+        scale: args.scale.to_string(),
+        time_factor: None,
+        environment,
+        runs,
+        violations,
+        rows_file,
+        figure_files,
+    };
+    reproduced.tell(args, &definition.title, || table)
 }
 
 /// One run: its row, with the error if it failed, and its timeline.
@@ -79,9 +61,7 @@ fn run(
     let (experiment, scale) = (definition.figure.clone(), args.scale.to_string());
     let (label, strategy) = (setting.label.clone(), strategy.to_owned());
     let mut row = MigrationRow { experiment, setting: label, strategy, scale, ..run.row(environment) };
-    let bar = ProgressBar::new((run.before + run.after).as_millis() as u64);
-    bar.set_style(ProgressStyle::with_template("{prefix} {bar:30} {msg}").expect("the template is fixed").progress_chars("=> "));
-    bar.set_prefix(format!("{}, {}", row.setting, row.strategy));
+    let bar = bar((run.before + run.after).as_millis() as u64, &format!("{}, {}", row.setting, row.strategy));
     bar.set_message("every key is counted once");
     let migrated = run.run(|elapsed| {
         bar.set_position(elapsed.as_millis() as u64);

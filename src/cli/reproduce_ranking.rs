@@ -1,32 +1,17 @@
 //! `thalweg reproduce` for experiments that ask whether a measure ranks a known bottleneck first.
 
-use std::path::PathBuf;
-
-use anyhow::{Context as _, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::Context as _;
 
 use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
+use super::reproduced::{Reproduced, bar};
 use crate::experiment::analysed::run_analysed;
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::ranking::{RankingDefinition, RankingRow, RankingSummary};
 use crate::experiment::record::DEFINITION;
 use crate::report::ranking_table;
-
-/// What `reproduce --json` prints.
-#[derive(serde::Serialize)]
-struct Reproduced<'a> {
-    figure: &'a str,
-    host: &'static str,
-    scale: String,
-    environment: Environment,
-    runs: Vec<RankingSummary>,
-    violations: Vec<String>,
-    rows_file: PathBuf,
-    figure_files: Vec<PathBuf>,
-}
 
 pub(super) fn reproduce(args: &Args, definition: &RankingDefinition) -> Result<(), Failure> {
     let environment = Environment::here();
@@ -36,9 +21,7 @@ pub(super) fn reproduce(args: &Args, definition: &RankingDefinition) -> Result<(
     for seed in (args.seed..).take(args.repeat as usize) {
         for run in &definition.runs {
             let chain = definition.chain(run, args.scale, seed);
-            let bar = ProgressBar::new(chain.duration.as_millis() as u64);
-            bar.set_style(ProgressStyle::with_template("{prefix:>8} {bar:30} {msg}").expect("the template is fixed").progress_chars("=> "));
-            bar.set_prefix(run.label.clone());
+            let bar = bar(chain.duration.as_millis() as u64, &run.label);
             let analysed = run_analysed(&chain, definition.window(), seed, |summary| {
                 bar.set_position(summary.window.end.0 / 1_000_000);
                 let paths = summary.log2_paths.map_or("no path".to_owned(), |log2| format!("2^{log2:.0} paths"));
@@ -55,20 +38,16 @@ pub(super) fn reproduce(args: &Args, definition: &RankingDefinition) -> Result<(
     folder::write_text(&out.join(DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
     let figure_files = draw(&out)?;
     let violations: Vec<String> = runs.iter().flat_map(|summary| definition.violations(summary)).collect();
-    if args.json {
-        let (figure, scale) = (definition.figure.as_str(), args.scale.to_string());
-        let violations = violations.clone();
-        let reproduced = Reproduced { figure, host: "engine", scale, environment, runs, violations, rows_file, figure_files };
-        println!("{}", serde_json::to_string(&reproduced)?);
-    } else {
-        println!("{}\n", definition.title);
-        print!("{}", ranking_table(&rows));
-        println!("\nrows    {}", rows_file.display());
-        figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
-        violations.iter().for_each(|violation| println!("not as expected: {violation}"));
-    }
-    if args.check && !violations.is_empty() {
-        return Err(Failure::Run(anyhow!("not as expected: {}", violations.join("; "))));
-    }
-    Ok(())
+    let reproduced = Reproduced {
+        figure: &definition.figure,
+        host: "engine",
+        scale: args.scale.to_string(),
+        time_factor: None,
+        environment,
+        runs,
+        violations,
+        rows_file,
+        figure_files,
+    };
+    reproduced.tell(args, &definition.title, || ranking_table(&rows))
 }

@@ -179,8 +179,13 @@ fn strategy(args: &Args) -> Result<Strategy, Failure> {
 fn serve(job: &WordCount) -> Result<(), Failure> {
     let description = Job::WordCount(job.clone());
     let seat = Seat::of(&job.deployment, &description).map_err(wrong_hosts)?.expect("process 0 has no seat");
-    eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
+    tell_connected(&seat);
     job.serve(seat).map_err(wrong_hosts)
+}
+
+/// Tells that another process than 0 has joined, and which it is: whoever looks after the run may have to find it.
+pub(super) fn tell_connected(seat: &Seat) {
+    eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
 }
 
 /// What the host file or the other processes' flags are to blame for is an error of what was asked.

@@ -9,6 +9,7 @@ mod matching;
 mod measures;
 mod pacing;
 mod schedule;
+mod shares;
 mod spread;
 mod strategy;
 

@@ -21,6 +21,8 @@ const TITLE_EM: f64 = 40.0;
 pub const LINE_HEIGHT: f64 = 1.4;
 const PADDING: f64 = 24.0;
 const SWATCH: f64 = 48.0;
+/// The name of a row is written smaller to fit, but not below this part; then it has two lines.
+const SMALLEST: f64 = 0.75;
 /// Size of all text but titles and headers.
 pub const TEXT_EM: f64 = 30.0;
 /// Width of frames and of lines to read by.
@@ -139,8 +141,12 @@ impl Placed<'_> {
         }
         let top = top + self.legend_height(row);
         let bottom = top + content.height_px;
-        let label_em = fitting_em(&content.label, TEXT_EM, content.height_px);
-        canvas.text((PADDING + TEXT_EM * 0.5, (top + bottom) / 2.0), &content.label, Anchor::Upward, palette::INK, label_em)?;
+        let one_line = fitting_em(&content.label, TEXT_EM, content.height_px) >= TEXT_EM * SMALLEST;
+        let lines = if one_line { vec![content.label.clone()] } else { wrap(&content.label, TEXT_EM, content.height_px) };
+        for (line, text) in lines.iter().enumerate() {
+            let at = (PADDING + TEXT_EM * (0.5 + 1.2 * line as f64), (top + bottom) / 2.0);
+            canvas.text(at, text, Anchor::Upward, palette::INK, fitting_em(text, TEXT_EM, content.height_px))?;
+        }
         for (column, series) in content.panels.iter().enumerate() {
             let left = LEFT + column as f64 * (PANEL_WIDTH + PANEL_GAP);
             let panel = Panel { left, right: left + PANEL_WIDTH, top, bottom, time: &self.time, axis: &content.axis };

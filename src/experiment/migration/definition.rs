@@ -185,6 +185,8 @@ pub struct MigrationExpectation {
     pub most_added_ms: Option<f64>,
     /// Most milliseconds of latency during the migration.
     pub most_max_ms: Option<f64>,
+    /// Least milliseconds of it: what other strategies are there to avoid.
+    pub least_max_ms: Option<f64>,
     /// The largest latency is at least so many times that of the strategy `than` in the same setting.
     pub least_times: Option<f64>,
     /// See `least_times`.

@@ -198,6 +198,10 @@ impl MigrationExpectation {
             let found = ms(summary.migration_ns_max);
             keep(found <= most, format!("at most {most} ms of latency during the migration, found {found:.1} ms"));
         }
+        if let Some(least) = self.least_max_ms {
+            let found = ms(summary.migration_ns_max);
+            keep(found >= least, format!("at least {least} ms of latency during the migration, found {found:.1} ms"));
+        }
         let other = |strategy: Option<&String>, setting: &str| {
             all.iter().find(|other| Some(&other.strategy) == strategy && other.setting == setting)
         };
@@ -301,6 +305,8 @@ mod tests {
             ("most_added_ms = 3.5", 1),
             ("most_max_ms = 10", 0),
             ("most_max_ms = 5", 1),
+            ("least_max_ms = 4", 0),
+            ("least_max_ms = 5", 1),
             ("setting = 'a'\nmost_max_ms = 3", 1),
             ("setting = 'a'\nleast_times = 1.2\nthan = 'none'", 0),
             ("setting = 'a'\nleast_times = 5\nthan = 'none'", 1),

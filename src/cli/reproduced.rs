@@ -1,0 +1,62 @@
+//! What every `thalweg reproduce` prints at its end, whatever kind of experiment it was.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Failure;
+use super::reproduce::Args;
+use crate::experiment::environment::Environment;
+
+/// An experiment that was run, recorded and drawn: what `reproduce --json` prints. `S` sums up a run, or all runs of a setting.
+#[derive(serde::Serialize)]
+pub(super) struct Reproduced<'a, S> {
+    /// Name of the figure.
+    pub(super) figure: &'a str,
+    /// Where the job ran.
+    pub(super) host: &'static str,
+    /// Size of the runs.
+    pub(super) scale: String,
+    /// How many times faster control time runs than in the paper, where there is any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) time_factor: Option<f64>,
+    /// Revision, machine and command.
+    pub(super) environment: Environment,
+    /// What came of the runs.
+    pub(super) runs: Vec<S>,
+    /// What was expected and is not so.
+    pub(super) violations: Vec<String>,
+    /// Where the rows are.
+    pub(super) rows_file: PathBuf,
+    /// Where the figure is.
+    pub(super) figure_files: Vec<PathBuf>,
+}
+
+impl<S: serde::Serialize> Reproduced<'_, S> {
+    /// Prints it as JSON, or `title` and `table` and where the files are.
+    ///
+    /// # Errors
+    /// With `--check`, when something is not as expected.
+    pub(super) fn tell(self, args: &Args, title: &str, table: impl FnOnce() -> String) -> Result<(), Failure> {
+        if args.json {
+            println!("{}", serde_json::to_string(&self)?);
+        } else {
+            println!("{title}\n");
+            print!("{}", table());
+            println!("\nrows    {}", self.rows_file.display());
+            self.figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
+            self.violations.iter().for_each(|violation| println!("not as expected: {violation}"));
+        }
+        if args.check && !self.violations.is_empty() {
+            return Err(Failure::Run(anyhow!("not as expected: {}", self.violations.join("; "))));
+        }
+        Ok(())
+    }
+}
+
+/// A bar that shows on standard error how far something with this name is.
+pub(super) fn bar(length: u64, name: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:>8} {bar:30} {msg}").expect("the template is fixed").progress_chars("=> ");
+    ProgressBar::new(length).with_style(style).with_prefix(name.to_owned())
+}

@@ -1,0 +1,242 @@
+//! Who has which bins while they are balanced, and the ways to make it more even.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
+
+/// Differences below this part are those of rounding.
+const NEGLIGIBLE: f64 = 1e-9;
+/// An exchange that takes less than this part of what the fullest instance has too much is not worth it.
+const LEAST_GAIN: f64 = 0.01;
+/// An exchange that moves at most so many times what the fullest instance has too much need not be compared with others.
+const CHEAP: f64 = 4.0;
+
+/// Bins by instance, heaviest last, and the load of each instance.
+pub(super) struct Shares<'a> {
+    weights: &'a [f64],
+    /// The owners before anything moved.
+    homes: &'a [u32],
+    owners: Vec<u32>,
+    load: Vec<f64>,
+    bins: Vec<BTreeSet<(Weight, usize)>>,
+    /// Bins without an instance.
+    orphans: Vec<usize>,
+}
+
+/// A bin that goes to another instance, and what comes back for it, if anything.
+struct Exchange {
+    give: usize,
+    to: usize,
+    take: Vec<usize>,
+    /// The load of the fuller of the two instances afterwards.
+    most: f64,
+    /// The load that has to move for it, beyond what is to move anyway.
+    moved: f64,
+}
+
+impl Exchange {
+    /// Once neither instance has more than `most` the one that moves less is better, and else the one that leaves them more equal.
+    fn is_better_than(&self, other: &Exchange, most: f64) -> bool {
+        (self.most.max(most), self.moved) < (other.most.max(most), other.moved)
+    }
+}
+
+/// What an instance may give for a bin, given the weight that it should have together.
+type Returns<'a> = fn(&Shares<'a>, usize, f64) -> Vec<Vec<usize>>;
+
+impl<'a> Shares<'a> {
+    /// Bins with these owners and weights, some of which may have owners that are to go.
+    pub(super) fn new(homes: &'a [u32], weights: &'a [f64], instances: u32) -> Shares<'a> {
+        let (load, bins) = (vec![0.0; instances as usize], vec![BTreeSet::new(); instances as usize]);
+        let mut shares = Shares { weights, homes, owners: homes.to_vec(), load, bins, orphans: Vec::new() };
+        for (bin, &owner) in homes.iter().enumerate() {
+            if owner < instances { shares.give(bin, owner as usize) } else { shares.orphans.push(bin) }
+        }
+        shares
+    }
+
+    /// Whether every bin has one of the instances.
+    pub(super) fn is_whole(&self) -> bool {
+        self.orphans.is_empty()
+    }
+
+    /// The load of the fullest instance.
+    pub(super) fn most(&self) -> f64 {
+        self.load[self.fullest()]
+    }
+
+    pub(super) fn into_owners(self) -> Vec<u32> {
+        self.owners
+    }
+
+    /// Instances that have more than `fair` let go of what they have beyond it: of heavy and of light bins the same part. So every instance
+    /// has some of each in the end, and what a window told wrongly of the light ones, of which it has seen little, evens out.
+    pub(super) fn release(&mut self, fair: f64) {
+        for instance in 0..self.load.len() {
+            let keeps = fair / self.load[instance];
+            if keeps >= 1.0 - NEGLIGIBLE {
+                continue;
+            }
+            let (mut kept, mut seen) = (0.0, 0.0);
+            let bins: Vec<(Weight, usize)> = self.bins[instance].iter().rev().copied().collect();
+            for (Weight(weight), bin) in bins {
+                seen += weight;
+                if kept < keeps * seen * (1.0 - NEGLIGIBLE) {
+                    kept += weight;
+                } else {
+                    self.take(bin);
+                    self.orphans.push(bin);
+                }
+            }
+        }
+    }
+
+    /// Bins that have no instance go, the heaviest first, each to the instance with the least load.
+    pub(super) fn deal_out(&mut self) {
+        let mut orphans = std::mem::take(&mut self.orphans);
+        orphans.sort_by_key(|&bin| (Reverse(Weight(self.weights[bin])), bin));
+        for bin in orphans {
+            self.give(bin, self.emptiest());
+        }
+    }
+
+    /// The fullest instance gives a bin to another one, or swaps one for lighter ones, until it has at most `most` or nothing lowers
+    /// its load any more without making the other one as full. Whether it has at most `most`.
+    ///
+    /// Every exchange makes two instances more equal, so the sum of squared loads falls with each and this ends.
+    pub(super) fn exchange(&mut self, most: f64) -> bool {
+        loop {
+            let from = self.fullest();
+            if self.load[from] <= most {
+                return true;
+            }
+            let one_for_one = self.best_exchange(from, most, Shares::at_most_one);
+            let best = one_for_one.or_else(|| self.best_exchange(from, most, Shares::several));
+            let Some(Exchange { give, to, take, .. }) = best else { return false };
+            let there = take.into_iter().map(|bin| (bin, from));
+            for (bin, to) in there.chain([(give, to)]) {
+                self.take(bin);
+                self.give(bin, to);
+            }
+        }
+    }
+
+    /// The best exchange of `from`, the emptiest instances first; the first cheap one will do.
+    fn best_exchange(&self, from: usize, most: f64, returns: Returns<'a>) -> Option<Exchange> {
+        let mut others: Vec<usize> = (0..self.load.len()).filter(|&other| other != from).collect();
+        others.sort_by(|&a, &b| self.load[a].total_cmp(&self.load[b]).then(a.cmp(&b)));
+        let surplus = self.load[from] - most;
+        let mut best: Option<Exchange> = None;
+        for to in others {
+            let exchange = self.exchange_with(from, to, most, returns);
+            let Some(exchange) = exchange.filter(|exchange| exchange.most <= self.load[from] - LEAST_GAIN * surplus) else { continue };
+            if best.as_ref().is_none_or(|best| exchange.is_better_than(best, most)) {
+                let cheap = exchange.most <= most && exchange.moved <= CHEAP * surplus;
+                best = Some(exchange);
+                if cheap {
+                    break;
+                }
+            }
+        }
+        best
+    }
+
+    /// The exchange that leaves neither with more than `most` and moves the least load; if there is none, the one that comes closest to
+    /// making them equal.
+    fn exchange_with(&self, from: usize, to: usize, most: f64, returns: Returns<'a>) -> Option<Exchange> {
+        let half = (self.load[from] - self.load[to]) / 2.0;
+        let mut best: Option<Exchange> = None;
+        for &(Weight(weight), give) in &self.bins[from] {
+            for take in returns(self, to, weight - half) {
+                let difference: f64 = weight - take.iter().map(|&bin| self.weights[bin]).sum::<f64>();
+                let fuller = (self.load[from] - difference).max(self.load[to] + difference);
+                let moved = self.moved(give, to) + take.iter().map(|&bin| self.moved(bin, from)).sum::<f64>();
+                let exchange = Exchange { give, to, take, most: fuller, moved };
+                if best.as_ref().is_none_or(|best| exchange.is_better_than(best, most)) {
+                    best = Some(exchange);
+                }
+            }
+        }
+        best
+    }
+
+    /// Nothing, or the bin of an instance that comes closest to a weight.
+    fn at_most_one(&self, instance: usize, weight: f64) -> Vec<Vec<usize>> {
+        let lighter = self.heaviest(instance, weight);
+        let heavier = self.lightest(instance, weight);
+        [vec![]].into_iter().chain(lighter.into_iter().chain(heavier).map(|bin| vec![bin])).collect()
+    }
+
+    /// Bins of an instance that come close to a weight together, the heaviest that fit first.
+    fn several(&self, instance: usize, weight: f64) -> Vec<Vec<usize>> {
+        let (mut bins, mut left) = (Vec::new(), weight);
+        for &(Weight(fits), bin) in self.bins[instance].range(..=(Weight(weight), usize::MAX)).rev() {
+            if fits <= left {
+                bins.push(bin);
+                left -= fits;
+            }
+        }
+        vec![bins]
+    }
+
+    /// The load that moves in addition if a bin goes to an instance; negative if it comes home.
+    fn moved(&self, bin: usize, to: usize) -> f64 {
+        let (home, weight) = (self.homes[bin], self.weights[bin]);
+        if self.owners[bin] == home {
+            weight
+        } else if to as u32 == home {
+            -weight
+        } else {
+            0.0
+        }
+    }
+
+    fn give(&mut self, bin: usize, to: usize) {
+        self.owners[bin] = to as u32;
+        self.load[to] += self.weights[bin];
+        self.bins[to].insert((Weight(self.weights[bin]), bin));
+    }
+
+    fn take(&mut self, bin: usize) {
+        let from = self.owners[bin] as usize;
+        self.load[from] -= self.weights[bin];
+        self.bins[from].remove(&(Weight(self.weights[bin]), bin));
+    }
+
+    /// The instance with the least load, the first of several.
+    fn emptiest(&self) -> usize {
+        (0..self.load.len()).min_by(|&a, &b| self.load[a].total_cmp(&self.load[b])).expect("there is an instance")
+    }
+
+    /// The instance with the most load, the first of several.
+    fn fullest(&self) -> usize {
+        (0..self.load.len()).max_by(|&a, &b| self.load[a].total_cmp(&self.load[b]).then(b.cmp(&a))).expect("there is an instance")
+    }
+
+    /// The heaviest bin of an instance that weighs at most `most`.
+    fn heaviest(&self, instance: usize, most: f64) -> Option<usize> {
+        self.bins[instance].range(..=(Weight(most), usize::MAX)).next_back().map(|&(_, bin)| bin)
+    }
+
+    /// The lightest bin of an instance that weighs at least `least`.
+    fn lightest(&self, instance: usize, least: f64) -> Option<usize> {
+        self.bins[instance].range((Weight(least), 0)..).next().map(|&(_, bin)| bin)
+    }
+}
+
+/// A weight in order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Weight(pub(super) f64);
+
+impl Eq for Weight {}
+
+impl PartialOrd for Weight {
+    fn partial_cmp(&self, other: &Weight) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Weight {
+    fn cmp(&self, other: &Weight) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
