@@ -242,13 +242,13 @@ where
                     let hash = hash_of(key);
                     let id = space.bin(hash);
                     *place = (hash, id);
-                    if counts {
-                        arrivals[id.0 as usize] += 1;
-                    }
                     fetched |= states[id.0 as usize].as_ref().map_or(0, |bin| bin.fetch(hash));
                 }
                 // Nobody asks, which the compiler must not notice.
                 black_box(fetched);
+                if counts {
+                    places.iter().take(records.len()).for_each(|(_, id)| arrivals[id.0 as usize] += 1);
+                }
                 for (&(hash, id), (key, value)) in places.iter().zip(records.by_ref()) {
                     let bin = states[id.0 as usize].as_mut().expect("records are queued where their bin is");
                     if !L::PLAIN && bin.next_timer() <= epoch && !seeded(Fault::CallLate) {

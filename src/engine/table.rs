@@ -104,9 +104,11 @@ impl<T> Table<T> {
     }
 
     /// Has the processor fetch where an entry is most likely to be; gives something to be added up, lest nobody wait for it.
+    ///
+    /// Tags are at a group's beginning and the number of entries is at its end, so both of its lines are asked for.
     #[inline]
     pub(super) fn fetch(&self, hash: u64) -> u8 {
-        self.groups.get(self.home(hash).0).map_or(0, |group| group.tags[SLOTS])
+        self.groups.get(self.home(hash).0).map_or(0, |group| group.tags[SLOTS] | group.entries.len() as u8)
     }
 
     /// The entry of `hash` that `is` accepts.
