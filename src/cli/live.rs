@@ -70,6 +70,10 @@ impl Live {
             EventKind::Interrupted { moved, of, configuration } => {
                 format!("the input ended while bins moved, {moved} of {of} had: {}", text(configuration))
             }
+            // The policy is a program that was given up: its reason is in the program's stead.
+            EventKind::Held { reason } if reason.rule.starts_with("external-") && !reason.detail.is_empty() => {
+                format!("gives up its policy, {}: {}", reason.rule, reason.detail)
+            }
             EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => return,
         };
         let line = format!("{:>8} {:>6.1} s  {line}", self.policy, event.at.as_secs_f64());

@@ -5,6 +5,7 @@
 
 mod analyze;
 mod completions;
+mod decide;
 mod hosts;
 mod live;
 mod memory;
@@ -46,6 +47,8 @@ enum Command {
     Report(report::Args),
     /// Find out what holds a job back, from the activity it recorded.
     Analyze(analyze::Args),
+    /// Decide offline, from a dataflow and rates that were measured of it (the released DS2 program's own files).
+    Decide(decide::Args),
     /// Print completions for your shell.
     Completions(completions::Args),
     /// Work for a job that another process runs ('run --processes' starts it).
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
         Command::Analyze(args) => analyze::analyze(&args),
+        Command::Decide(args) => decide::decide(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Process(args) => process::process(&args),
     };

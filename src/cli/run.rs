@@ -1,5 +1,6 @@
 //! `thalweg run`: a word count under a policy.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +12,22 @@ use super::live::Live;
 use super::plot::draw;
 use super::reproduce::out_folder;
 use super::{Failure, usage};
-use crate::dataflow::Topology;
+use crate::dataflow::{Configuration, Topology};
 use crate::engine::cluster::{Deployment, Seat};
 use crate::engine::word_count::WordCount;
 use crate::engine::{Job, RunError};
 use crate::experiment::definition::{JobDefinition, OperatorDefinition};
 use crate::experiment::environment::Environment;
+use crate::experiment::external::{self, External};
+use crate::experiment::folder;
+use crate::experiment::policies::{self, Given, PolicyError, Setting};
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::run::{RunFailure, RunSpec, run as run_job};
-use crate::experiment::{folder, policies};
+use crate::id::OperatorId;
 use crate::migration::Strategy;
-use crate::policy::{Policy, Scripted};
+use crate::policy::{Hold, Policy, Scripted};
 use crate::rate::Rate;
+use crate::time::Timestamp;
 use crate::workload::{SentenceLength, Text};
 
 /// Run a word count on your text under a policy and watch it rescale itself.
@@ -36,7 +41,9 @@ use crate::workload::{SentenceLength, Text};
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
                         thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json\n  \
                         thalweg run --policy dhalion --strategy adaptive --goal 50ms\n  \
-                        thalweg run --policy ds2 --processes 2 --workers 1"
+                        thalweg run --policy ds2 --processes 2 --workers 1\n  \
+                        thalweg run --policy threshold --set target_utilisation=0.6 --duration 60\n  \
+                        thalweg run --policy external --external-command 'python3 examples/external_policy.py'"
 )]
 pub(super) struct Args {
     /// A UTF-8 text file; by default Cicero's Liber Primus.
@@ -45,12 +52,23 @@ pub(super) struct Args {
     /// Cut sentences to exactly so many words; as the text has them by default.
     #[arg(long, value_name = "N")]
     words: Option<usize>,
-    /// The policy: hold, dhalion, heron, ds2, or scripted, which follows --plan.
+    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler; scripted, which follows --plan; or external, a
+    /// program of yours that --external-command names.
     #[arg(long, default_value = "ds2")]
     policy: String,
     /// Plans for --policy scripted, each taken up at the first decision after its time: '4s: count=8, flatmap=4; 8s: count=rebalance'.
     #[arg(long, value_name = "SCRIPT")]
     plan: Option<String>,
+    /// Set a parameter of the policy, such as target_utilisation=0.7; times in seconds as published, whatever the time factor. May be
+    /// given several times; a wrong name lists the right ones.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// The program of --policy external, with its arguments: it reads an observation a line and answers with a decision a line.
+    #[arg(long, value_name = "COMMAND")]
+    external_command: Option<String>,
+    /// Seconds that the program of --policy external has for an answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = external::DEFAULT_TIMEOUT.as_secs_f64(), allow_hyphen_values = true)]
+    external_timeout: f64,
     /// Sentences offered: per second, or with a unit such as 1000000/min or 2.5k/s.
     #[arg(long, default_value = "300000/min", allow_hyphen_values = true)]
     rate: String,
@@ -106,14 +124,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let duration = Duration::from_secs_f64(args.duration);
     let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
     let topology = job.topology();
-    let policy = policy(args, &topology)?;
+    let needed = definition.needed(&text);
+    let policy = policy(args, &topology, &needed, job.deployment.process())?;
     let controller = policies::pacing(args.time_factor, strategy);
     if job.deployment.process() > 0 {
         return serve(&job);
     }
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("run-{}", args.policy), &environment)?;
-    let needed = definition.needed(&text);
     let (operators, scalable) = Manifest::names(&topology);
     let manifest = Manifest {
         experiment: "run".to_owned(),
@@ -154,13 +172,48 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The policy, with the script if it follows one.
-fn policy(args: &Args, topology: &Topology) -> Result<Box<dyn Policy>, Failure> {
-    match (args.policy.as_str(), &args.plan) {
-        ("scripted", Some(script)) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
-        ("scripted", None) => Err(usage(anyhow!("--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"))),
-        (name, Some(_)) => Err(usage(anyhow!("--plan: expected '--policy scripted', which alone follows it, found '{name}'"))),
-        (name, None) => policies::policy(name, topology, args.time_factor).map_err(|why| usage(anyhow!("--policy: {why}"))),
+/// The policy, with what it follows: a script, a program, or what the job needs by its limits.
+fn policy(args: &Args, topology: &Topology, needed: &BTreeMap<OperatorId, u32>, process: u32) -> Result<Box<dyn Policy>, Failure> {
+    let name = args.policy.as_str();
+    let only = |flag: &str, of: &str| usage(anyhow!("{flag}: expected '--policy {of}', which alone follows it, found '{name}'"));
+    let parse = |text: &String| text.parse().map_err(|why| usage(anyhow!("--set: {why}")));
+    let settings = args.settings.iter().map(parse).collect::<Result<Vec<Setting>, Failure>>()?;
+    if args.plan.is_some() && name != "scripted" {
+        return Err(only("--plan", "scripted"));
+    }
+    if args.external_command.is_some() && name != "external" {
+        return Err(only("--external-command", "external"));
+    }
+    if let ("scripted" | "external", Some(setting)) = (name, settings.first()) {
+        return Err(usage(anyhow!("--set {setting}: expected no parameter: '{name}' has none")));
+    }
+    match (name, &args.plan, &args.external_command) {
+        ("scripted", Some(script), _) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
+        ("scripted", None, _) => Err(usage(anyhow!("--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"))),
+        ("external", _, Some(command)) => {
+            let seconds = args.external_timeout;
+            if !(0.001..=3600.0).contains(&seconds) {
+                return Err(usage(anyhow!("--external-timeout: expected seconds, from 0.001 to 3600, found {seconds}")));
+            }
+            if process > 0 {
+                // Process 0 alone decides.
+                return Ok(Box::new(Hold));
+            }
+            let started = External::start(command, topology.clone(), Duration::from_secs_f64(seconds));
+            Ok(Box::new(started.map_err(|why| usage(anyhow!("--external-command: {why}")))?))
+        }
+        ("external", _, None) => {
+            Err(usage(anyhow!("--policy external: expected '--external-command COMMAND' with the program that decides, found none")))
+        }
+        (name, ..) => {
+            let best = needed.iter().fold(Configuration::ones(topology), |best, (&id, &instances)| best.with(id, instances));
+            let best = if needed.is_empty() { Vec::new() } else { vec![(Timestamp::ZERO, best)] };
+            policies::policy_with(name, topology, args.time_factor, &Given { settings, best }).map_err(|why| {
+                let flag = if matches!(why, PolicyError::Setting { .. }) { "--set" } else { "--policy" };
+                let known = if matches!(why, PolicyError::Unknown { .. }) { ", also 'scripted' and 'external'" } else { "" };
+                usage(anyhow!("{flag}: {why}{known}"))
+            })
+        }
     }
 }
 

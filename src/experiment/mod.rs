@@ -8,6 +8,7 @@ mod carrying_out;
 pub mod definition;
 pub mod environment;
 pub mod expectation;
+pub mod external;
 pub mod figures;
 pub mod folder;
 pub mod migration;

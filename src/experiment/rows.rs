@@ -9,7 +9,7 @@ use crate::dataflow::{Configuration, Topology};
 use crate::observation::Observation;
 
 /// Policies in the order in which every figure and table shows them; others come after these.
-pub const POLICY_ORDER: [&str; 4] = ["hold", "dhalion", "heron", "ds2"];
+pub const POLICY_ORDER: [&str; 9] = ["hold", "oracle", "scripted", "threshold", "dhalion", "heron", "ds2", "flink-autoscaler", "external"];
 
 /// Place of `policy` in figures and tables: sort by it with a stable sort, so that other policies keep their order.
 pub fn policy_rank(policy: &str) -> usize {

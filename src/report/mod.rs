@@ -2,6 +2,7 @@
 
 mod bottleneck;
 mod comparison;
+mod decisions;
 mod epochs;
 mod explanation;
 mod migration;
@@ -12,6 +13,7 @@ mod window_latency;
 
 pub use bottleneck::{ranking, waits};
 pub use comparison::comparison;
+pub use decisions::{DecisionLine, decisions};
 pub use epochs::{epochs, part_label};
 pub use explanation::explanation;
 pub use migration::migration_table;
