@@ -17,6 +17,7 @@ mod reproduce_latency;
 mod reproduce_migration;
 mod reproduce_ranking;
 mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -28,7 +29,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
     after_help = "Start here:\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
-                        thalweg run --policy ds2          one policy, live\n  thalweg analyze activity.log        what holds a job back\n  thalweg help run                  all about a command"
+                        thalweg run --policy ds2          one policy, live\n  thalweg simulate heron-wordcount    the same in virtual time\n  thalweg analyze activity.log        what holds a job back\n  thalweg help run                  all about a command"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -39,6 +40,8 @@ struct Cli {
 enum Command {
     /// Run a word count on your text under a policy and watch it rescale itself.
     Run(run::Args),
+    /// Run a scenario under a policy in virtual time.
+    Simulate(simulate::Args),
     /// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
     Reproduce(reproduce::Args),
     /// Draw the figure of a run folder anew, from its recorded rows.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
     }
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),

@@ -67,16 +67,23 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let title = if definition.is_file() {
         record::read_toml::<Definition>(&definition)?.title
     } else {
-        format!("Word count under '{}'", first.policy)
+        match &first.scenario {
+            Some(scenario) => format!("{} under '{}'", scenario.title, first.policy),
+            None => format!("Word count under '{}'", first.policy),
+        }
     };
     let environment = &first.environment;
-    let limited =
-        if first.job.flatmap.limit.is_some() { "instances limited, not processor speed" } else { "instances limited by the processor" };
+    let limited = match &first.job {
+        None => "simulated in virtual time",
+        Some(job) if job.flatmap.limit.is_some() => "instances limited, not processor speed",
+        Some(_) => "instances limited by the processor",
+    };
+    let rate_unit = if first.job.is_some() { "sentences/s" } else { "records/s" }.to_owned();
     let footer = format!(
         "revision {}, seed {}, scale {}, control time x {}, {limited}; {}; {}",
         environment.revision, first.seed, first.scale, first.time_factor, environment.machine, environment.command
     );
-    let labels = Labels { title, rate_unit: "sentences/s".to_owned(), footer, needed: first.needed.clone() };
+    let labels = Labels { title, rate_unit, footer, needed: first.needed.clone() };
     let stem = folder.join(&first.experiment);
     let columns: Vec<Column> = read.into_iter().map(|(column, _)| column).collect();
     Ok(timeline_figure(&columns, &labels, &stem)?)

@@ -171,7 +171,8 @@ impl<'a> Experiment<'a> {
             operators,
             scalable,
             needed: self.needed_by_name.clone(),
-            job: definition.job.clone(),
+            job: Some(definition.job.clone()),
+            scenario: None,
         };
         let job = definition.job.word_count(Arc::clone(&self.text), seed, duration);
         let mut live = Live::new(name, topology, duration);

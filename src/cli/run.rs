@@ -147,7 +147,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         operators,
         scalable,
         needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        job: definition,
+        job: Some(definition),
+        scenario: None,
     };
     let mut live = Live::new(&args.policy, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
