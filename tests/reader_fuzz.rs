@@ -374,14 +374,14 @@ fn ds2_case(random: &mut Random) -> [Vec<u8>; 4] {
     let node = |place: usize| format!("o{place},name {place},{}", instances[place]);
     let mut topology = String::from("# id,name,instances,id,name,instances\n");
     let mut rates = String::new();
-    for place in 0..operators {
+    for (place, &count) in instances.iter().enumerate() {
         if place > 0 {
             topology += &format!("{},{}\n", node(random.below(place)), node(place));
         }
-        for instance in 0..instances[place] {
+        for instance in 0..count {
             for time in 0..3 {
                 let rate = random.below(1_000_000) as f64 / 7.0;
-                rates += &format!("o{place},{instance},{},{time},{rate},{},{rate},1e3\n", instances[place], rate * 2.0);
+                rates += &format!("o{place},{instance},{count},{time},{rate},{},{rate},1e3\n", rate * 2.0);
             }
         }
     }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
+use super::policy::settings;
 use super::{Failure, usage};
 use crate::dataflow::{Configuration, Role, Topology};
-use crate::experiment::policies::{self, Given, Setting};
+use crate::experiment::policies::{self, Given};
 use crate::id::{InstanceId, OperatorId};
 use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use crate::observation::{LatencySummary, Observation};
@@ -212,9 +213,7 @@ fn by_equations(args: &Args, measured: &Measured) -> Vec<DecidedEpoch> {
 
 /// Any other policy, asked about one window an epoch; what it decides changes nothing about the next one, which was measured already.
 fn by_policy(args: &Args, measured: &Measured) -> Result<Vec<DecidedEpoch>, Failure> {
-    let parse = |text: &String| text.parse().map_err(|why| usage(anyhow!("--set: {why}")));
-    let settings = args.settings.iter().map(parse).collect::<Result<Vec<Setting>, Failure>>()?;
-    let given = Given { settings, best: Vec::new() };
+    let given = Given { settings: settings(&args.settings)?, best: Vec::new() };
     let topology = &measured.topology;
     let made = policies::policy_with(&args.policy, topology, 1.0, &given);
     let mut policy = made.map_err(|why| usage(anyhow!("--policy {}: {why}", args.policy)))?;

@@ -10,12 +10,14 @@ mod hosts;
 mod live;
 mod memory;
 mod plot;
+mod policy;
 mod process;
 mod report;
 mod reproduce;
 mod reproduce_latency;
 mod reproduce_migration;
 mod reproduce_ranking;
+mod reproduce_simulated;
 mod run;
 mod simulate;
 

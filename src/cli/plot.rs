@@ -6,7 +6,6 @@ use anyhow::anyhow;
 
 use super::{Failure, usage};
 use crate::controller::{Event, EventKind};
-use crate::experiment::definition::Definition;
 use crate::experiment::figures::Figure;
 use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow};
 use crate::experiment::ranking::RankingRow;
@@ -40,6 +39,12 @@ pub(super) fn plot(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a figure takes of the definition of an experiment, of whatever kind it is.
+#[derive(serde::Deserialize)]
+struct Titled {
+    title: String,
+}
+
 /// Draws what is recorded in `folder`: one run, or one run a policy in folders of its own.
 pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if folder.join(folder::RANKINGS).is_file() {
@@ -50,6 +55,11 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     if folder.join(folder::WINDOW_LATENCY).is_file() {
         return draw_window_latencies(folder);
+    }
+    if folder.join(folder::SIMULATED).is_file()
+        && !folder.read_dir().is_ok_and(|mut all| all.any(|one| one.is_ok_and(|one| one.path().is_dir())))
+    {
+        return Err(usage(anyhow!("{}: expected runs to draw, found a table alone: 'thalweg report' prints it", folder.display())));
     }
     let mut runs: Vec<PathBuf> = Vec::new();
     if folder.join(folder::RUN).is_file() {
@@ -65,7 +75,7 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let definition = folder.join(DEFINITION);
     let title = if definition.is_file() {
-        record::read_toml::<Definition>(&definition)?.title
+        record::read_toml::<Titled>(&definition)?.title
     } else {
         match &first.scenario {
             Some(scenario) => format!("{} under '{}'", scenario.title, first.policy),

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
-use super::{Failure, reproduce_latency, reproduce_migration, reproduce_ranking, usage};
+use super::{Failure, reproduce_latency, reproduce_migration, reproduce_ranking, reproduce_simulated, usage};
 use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, PolicyRun, Scale};
 use crate::experiment::environment::Environment;
@@ -86,6 +86,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     let figure = args.figure.as_deref().expect("clap asks for a figure");
     let definition = match Figure::named(figure).map_err(usage)? {
         Figure::Policies(definition) => *definition,
+        Figure::Simulated(definition) => return reproduce_simulated::reproduce(args, &definition),
         other if !args.policies.is_empty() => return Err(usage(anyhow!("--policies: {figure} has none ({})", other.title()))),
         Figure::Migration(definition) => return reproduce_migration::reproduce(args, &definition),
         Figure::Ranking(definition) => return reproduce_ranking::reproduce(args, &definition),

@@ -1,6 +1,5 @@
 //! `thalweg run`: a word count under a policy.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +9,19 @@ use anyhow::anyhow;
 use super::hosts::Hosts;
 use super::live::Live;
 use super::plot::draw;
+use super::policy::PolicyArgs;
 use super::reproduce::out_folder;
 use super::{Failure, usage};
-use crate::dataflow::{Configuration, Topology};
+use crate::dataflow::Configuration;
 use crate::engine::cluster::{Deployment, Seat};
 use crate::engine::word_count::WordCount;
 use crate::engine::{Job, RunError};
 use crate::experiment::definition::{JobDefinition, OperatorDefinition};
 use crate::experiment::environment::Environment;
-use crate::experiment::external::{self, External};
-use crate::experiment::folder;
-use crate::experiment::policies::{self, Given, PolicyError, Setting};
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::run::{RunFailure, RunSpec, run as run_job};
-use crate::id::OperatorId;
+use crate::experiment::{folder, policies};
 use crate::migration::Strategy;
-use crate::policy::{Hold, Policy, Scripted};
 use crate::rate::Rate;
 use crate::time::Timestamp;
 use crate::workload::{SentenceLength, Text};
@@ -56,19 +52,8 @@ pub(super) struct Args {
     /// program of yours that --external-command names.
     #[arg(long, default_value = "ds2")]
     policy: String,
-    /// Plans for --policy scripted, each taken up at the first decision after its time: '4s: count=8, flatmap=4; 8s: count=rebalance'.
-    #[arg(long, value_name = "SCRIPT")]
-    plan: Option<String>,
-    /// Set a parameter of the policy, such as target_utilisation=0.7; times in seconds as published, whatever the time factor. May be
-    /// given several times; a wrong name lists the right ones.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    settings: Vec<String>,
-    /// The program of --policy external, with its arguments: it reads an observation a line and answers with a decision a line.
-    #[arg(long, value_name = "COMMAND")]
-    external_command: Option<String>,
-    /// Seconds that the program of --policy external has for an answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = external::DEFAULT_TIMEOUT.as_secs_f64(), allow_hyphen_values = true)]
-    external_timeout: f64,
+    #[command(flatten)]
+    chosen: PolicyArgs,
     /// Sentences offered: per second, or with a unit such as 1000000/min or 2.5k/s.
     #[arg(long, default_value = "300000/min", allow_hyphen_values = true)]
     rate: String,
@@ -125,7 +110,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
     let topology = job.topology();
     let needed = definition.needed(&text);
-    let policy = policy(args, &topology, &needed, job.deployment.process())?;
+    let best = needed.iter().fold(Configuration::ones(&topology), |best, (&id, &instances)| best.with(id, instances));
+    let best = if needed.is_empty() { Vec::new() } else { vec![(Timestamp::ZERO, best)] };
+    // Process 0 alone decides.
+    let decides = job.deployment.process() == 0;
+    let policy = args.chosen.policy(&args.policy, &topology, args.time_factor, best, decides)?;
     let controller = policies::pacing(args.time_factor, strategy);
     if job.deployment.process() > 0 {
         return serve(&job);
@@ -171,51 +160,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
     }
     Ok(())
-}
-
-/// The policy, with what it follows: a script, a program, or what the job needs by its limits.
-fn policy(args: &Args, topology: &Topology, needed: &BTreeMap<OperatorId, u32>, process: u32) -> Result<Box<dyn Policy>, Failure> {
-    let name = args.policy.as_str();
-    let only = |flag: &str, of: &str| usage(anyhow!("{flag}: expected '--policy {of}', which alone follows it, found '{name}'"));
-    let parse = |text: &String| text.parse().map_err(|why| usage(anyhow!("--set: {why}")));
-    let settings = args.settings.iter().map(parse).collect::<Result<Vec<Setting>, Failure>>()?;
-    if args.plan.is_some() && name != "scripted" {
-        return Err(only("--plan", "scripted"));
-    }
-    if args.external_command.is_some() && name != "external" {
-        return Err(only("--external-command", "external"));
-    }
-    if let ("scripted" | "external", Some(setting)) = (name, settings.first()) {
-        return Err(usage(anyhow!("--set {setting}: expected no parameter: '{name}' has none")));
-    }
-    match (name, &args.plan, &args.external_command) {
-        ("scripted", Some(script), _) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
-        ("scripted", None, _) => Err(usage(anyhow!("--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"))),
-        ("external", _, Some(command)) => {
-            let seconds = args.external_timeout;
-            if !(0.001..=3600.0).contains(&seconds) {
-                return Err(usage(anyhow!("--external-timeout: expected seconds, from 0.001 to 3600, found {seconds}")));
-            }
-            if process > 0 {
-                // Process 0 alone decides.
-                return Ok(Box::new(Hold));
-            }
-            let started = External::start(command, topology.clone(), Duration::from_secs_f64(seconds));
-            Ok(Box::new(started.map_err(|why| usage(anyhow!("--external-command: {why}")))?))
-        }
-        ("external", _, None) => {
-            Err(usage(anyhow!("--policy external: expected '--external-command COMMAND' with the program that decides, found none")))
-        }
-        (name, ..) => {
-            let best = needed.iter().fold(Configuration::ones(topology), |best, (&id, &instances)| best.with(id, instances));
-            let best = if needed.is_empty() { Vec::new() } else { vec![(Timestamp::ZERO, best)] };
-            policies::policy_with(name, topology, args.time_factor, &Given { settings, best }).map_err(|why| {
-                let flag = if matches!(why, PolicyError::Setting { .. }) { "--set" } else { "--policy" };
-                let known = if matches!(why, PolicyError::Unknown { .. }) { ", also 'scripted' and 'external'" } else { "" };
-                usage(anyhow!("{flag}: {why}{known}"))
-            })
-        }
-    }
 }
 
 /// How bins move, with the goal if there is one.

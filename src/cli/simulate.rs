@@ -7,15 +7,14 @@ use anyhow::anyhow;
 
 use super::live::Live;
 use super::plot::draw;
+use super::policy::PolicyArgs;
 use super::reproduce::out_folder;
 use super::{Failure, usage};
-use crate::dataflow::Topology;
 use crate::experiment::environment::Environment;
+use crate::experiment::folder;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::scenario::Scenario;
-use crate::experiment::simulated::{SimulatedSpec, needs, simulate as run_scenario};
-use crate::experiment::{folder, policies};
-use crate::policy::{Policy, Scripted};
+use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
 
 /// Run a scenario under a policy in virtual time: minutes of a job of any size in a second.
 ///
@@ -36,9 +35,8 @@ pub(super) struct Args {
     /// The policy; the scenario's own by default.
     #[arg(long)]
     policy: Option<String>,
-    /// Plans for --policy scripted: '4s: count=8, flatmap=4; 8s: count=rebalance'.
-    #[arg(long, value_name = "SCRIPT")]
-    plan: Option<String>,
+    #[command(flatten)]
+    chosen: PolicyArgs,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -73,7 +71,8 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     }
     let job = scenario.job();
     let topology = job.topology.clone();
-    let policy = policy(args, &scenario, &topology)?;
+    let best = best(&topology, &needs(&job));
+    let policy = args.chosen.policy(&scenario.control.policy, &topology, scenario.control.time_factor, best, true)?;
     let environment = Environment::here();
     let stem = Path::new(asked).file_stem().map_or("scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let name = scenario.control.policy.clone();
@@ -128,16 +127,6 @@ pub(super) fn read(asked: &str) -> Result<Scenario, Failure> {
         })?,
     };
     Scenario::read(&text).map_err(|error| usage(anyhow!("{asked}, {error}")))
-}
-
-/// The policy, with the script if it follows one.
-fn policy(args: &Args, scenario: &Scenario, topology: &Topology) -> Result<Box<dyn Policy>, Failure> {
-    match (scenario.control.policy.as_str(), &args.plan) {
-        ("scripted", Some(script)) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
-        ("scripted", None) => Err(usage(anyhow!("--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"))),
-        (name, Some(_)) => Err(usage(anyhow!("--plan: expected '--policy scripted', which alone follows it, found '{name}'"))),
-        (name, None) => policies::policy(name, topology, scenario.control.time_factor).map_err(|why| usage(anyhow!("--policy: {why}"))),
-    }
 }
 
 fn list(args: &Args) -> Result<(), Failure> {

@@ -21,5 +21,6 @@ pub mod rows;
 pub mod run;
 pub mod scenario;
 pub mod simulated;
+pub mod simulated_figure;
 mod supervision;
 pub mod window_latency;

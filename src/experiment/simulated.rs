@@ -1,5 +1,6 @@
 //! One run in virtual time: a simulated job, observed and controlled by what observes and controls a real one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use super::result::{Needs, RunResult};
 use super::run::RunFailure;
 use super::supervision::{Status, Supervision};
 use crate::controller::ControllerConfig;
-use crate::dataflow::Role;
+use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::word_count::Verdict;
+use crate::id::OperatorId;
 use crate::policy::Policy;
 use crate::sim::{Job, Simulation};
+use crate::time::Timestamp;
 
 /// What is to be simulated.
 pub struct SimulatedSpec {
@@ -66,6 +69,14 @@ pub fn needs(job: &Job) -> Needs {
         }
     }
     needs
+}
+
+/// The best configurations by these needs, with the time from which each is best: what the oracle goes by.
+pub fn best(topology: &Topology, needs: &Needs) -> Vec<(Timestamp, Configuration)> {
+    let best = |needed: &BTreeMap<OperatorId, u32>| {
+        needed.iter().fold(Configuration::ones(topology), |best, (&operator, &instances)| best.with(operator, instances))
+    };
+    needs.iter().map(|(from, needed)| (*from, best(needed))).collect()
 }
 
 /// Whether every record is where it should be: worked off once, or waiting. `words` are those that reached a sink.
