@@ -8,7 +8,7 @@
 mod graph;
 mod rates;
 mod table;
-mod timely;
+mod worker_log;
 
 use std::path::Path;
 
@@ -89,7 +89,7 @@ pub struct Measured {
 pub fn read(system: System, files: &Files<'_>) -> Result<Measured, ReadError> {
     let (graph, rows) = match system {
         System::Flink | System::Heron => (table::topology(&files.topology)?, table::rates(&files.rates)?),
-        System::Timely => (timely::topology(&files.topology)?, timely::rates(&files.rates)?),
+        System::Timely => (worker_log::topology(&files.topology)?, worker_log::rates(&files.rates)?),
     };
     measured(&graph, rows, files)
 }
