@@ -3,6 +3,7 @@
 //! [`WindowMetrics`] takes records in any order and gives per-instance sums; the formulas of DS2 are methods on them, so
 //! that a reader finds each equation in one place.
 
+mod grid;
 mod instance;
 mod operator;
 mod source;
