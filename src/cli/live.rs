@@ -70,6 +70,10 @@ impl Live {
             EventKind::Interrupted { moved, of, configuration } => {
                 format!("the plan was cut short, {moved} of {of} bins had moved: {}", text(configuration))
             }
+            EventKind::Doubted { doubts } => {
+                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                format!("does not rely on this window: {}", doubts.join(", "))
+            }
             EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => return,
         };
         let line = format!("{:>8} {:>6.1} s  {line}", self.policy, event.at.as_secs_f64());

@@ -3,13 +3,13 @@
 //! A record belongs to the window that contains [`Record::at`]; backpressure alone is clipped to the window, because its
 //! share of the window is what policies reason about. Nothing here depends on the order of records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::grid::Grid;
-use super::{InstanceMetrics, OperatorMetrics, SourceMetrics, SourceSample};
+use super::{Doubt, InstanceMetrics, OperatorMetrics, SourceMetrics, SourceSample};
 use crate::activity::{ActivityKind, BinLoad, Record};
-use crate::dataflow::{Configuration, Topology};
+use crate::dataflow::{Configuration, Role, Topology};
 use crate::id::{InstanceId, OperatorId};
 use crate::stats::{LatencyHistogram, slope};
 use crate::time::{Epoch, Timestamp, Window};
@@ -21,6 +21,13 @@ struct Seen {
     queue: Vec<(f64, f64)>,
 }
 
+impl Seen {
+    /// Whether the queue was looked at just then.
+    fn has(&self, at: Timestamp) -> bool {
+        self.queue.iter().rev().any(|(known, _)| *known == at.as_secs_f64())
+    }
+}
+
 /// A window that is being filled.
 #[derive(Clone, Debug)]
 pub struct WindowMetrics {
@@ -29,6 +36,7 @@ pub struct WindowMetrics {
     bins: Grid<BinLoad>,
     sources: BTreeMap<OperatorId, SourceSample>,
     latency: LatencyHistogram,
+    doubts: BTreeSet<Doubt>,
 }
 
 impl WindowMetrics {
@@ -40,6 +48,7 @@ impl WindowMetrics {
             bins: Grid::default(),
             sources: BTreeMap::new(),
             latency: LatencyHistogram::default(),
+            doubts: BTreeSet::new(),
         }
     }
 
@@ -74,6 +83,10 @@ impl WindowMetrics {
             }
             Record::Queue { instance, at, length, arrivals } => {
                 let seen = self.seen(*instance);
+                if seen.has(*at) {
+                    self.doubts.insert(Doubt::SeenTwice(instance.operator));
+                    return;
+                }
                 seen.queue.push((at.as_secs_f64(), *length as f64));
                 seen.metrics.arrivals += arrivals;
                 seen.metrics.queue_max_records = seen.metrics.queue_max_records.max(*length);
@@ -86,6 +99,9 @@ impl WindowMetrics {
                     sum.useful += load.useful;
                     (sum.keys, sum.bytes) = (load.keys, load.bytes);
                 }
+            }
+            Record::Source { source, due, .. } if !due.is_finite() || *due < 0.0 => {
+                self.doubts.insert(Doubt::SourceImpossible(*source));
             }
             Record::Source { source, at, due, emitted } => {
                 let sample = SourceSample { at: *at, due: *due, emitted: *emitted };
@@ -151,6 +167,28 @@ impl WindowMetrics {
                 OperatorMetrics { operator: operator.id, instances: present.chain(gone).map(metrics).collect(), bins: bins.collect() }
             })
             .collect()
+    }
+
+    /// What makes the window no ground for a decision, given the samples of sources before it.
+    pub fn doubts(&self, topology: &Topology, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<Doubt> {
+        let mut doubts = self.doubts.clone();
+        for operator in topology.operators() {
+            if operator.role == Role::Source {
+                match (before.get(&operator.id), self.sources.get(&operator.id)) {
+                    (_, None) => drop(doubts.insert(Doubt::SourceUnseen(operator.id))),
+                    (Some(before), Some(after)) if after.due < before.due || after.emitted < before.emitted => {
+                        doubts.insert(Doubt::SourceImpossible(operator.id));
+                    }
+                    _ => {}
+                }
+            }
+            for (_, Seen { metrics, .. }) in self.instances.of(operator.id, 0) {
+                if metrics.useful > metrics.window * 2 {
+                    doubts.insert(Doubt::TooBusy(metrics.instance));
+                }
+            }
+        }
+        doubts.into_iter().collect()
     }
 
     /// Latency of the records that reached a sink in the window, from their due time.
