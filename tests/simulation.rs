@@ -20,10 +20,9 @@ use thalweg::sim::{Job, OperatorModel, ServiceTimes, Simulation};
 use thalweg::time::Timestamp;
 use thalweg::workload::RateSchedule;
 
-const INTERVAL: Duration = Duration::from_secs(2);
-
-fn run(job: &Job, seed: u64, policy: Box<dyn Policy>, warm_up_windows: u32) -> RunResult {
-    let controller = ControllerConfig { policy_interval: INTERVAL, warm_up_windows, activation_windows: 1, strategy: Strategy::AllAtOnce };
+fn run(job: &Job, seed: u64, policy: Box<dyn Policy>, interval_s: u64, warm_up_windows: u32) -> RunResult {
+    let policy_interval = Duration::from_secs(interval_s);
+    let controller = ControllerConfig { policy_interval, warm_up_windows, activation_windows: 1, strategy: Strategy::AllAtOnce };
     let spec = SimulatedSpec { job: job.clone(), seed, controller, policy, row_window: Duration::from_millis(500) };
     simulate(spec, None, |_| {}).expect("nothing is written")
 }
@@ -40,8 +39,12 @@ fn theorem() -> Ds2Config {
 
 /// DS2 on one random graph with linear capacity: actions, what it settles at, and what is needed.
 fn settles(seed: u64) -> (usize, Vec<u32>, Vec<u32>, Vec<Event>) {
-    let job = random_job(seed, Kind::Linear);
-    let result = run(&job, seed, Box::new(Ds2::new(job.topology.clone(), theorem())), 1);
+    let mut job = random_job(seed, Kind::Linear);
+    // Sources may be paused for seconds at a time when an operator has a twentieth of what it needs, far from them; in a window every
+    // operator has to be seen at work. In the one after an action, instances that are no more work off what they have left: a few
+    // records, of which the part that is given out is rounded.
+    job.duration = Duration::from_secs(23);
+    let result = run(&job, seed, Box::new(Ds2::new(job.topology.clone(), theorem())), 5, 1);
     let needed = job.needed(Timestamp::ZERO);
     let last = needed.iter().map(|(operator, _)| result.last_configuration().parallelism(*operator)).collect();
     (result.actions(), last, needed.into_iter().map(|(_, instances)| instances).collect(), result.events)
@@ -51,7 +54,7 @@ fn settles(seed: u64) -> (usize, Vec<u32>, Vec<u32>, Vec<Event>) {
 // papers/ds2-osdi18.md#properties
 #[test]
 fn on_linear_graphs_ds2_settles_at_the_exact_minimum_in_one_action() {
-    let graphs = std::env::var("THALWEG_GRAPHS").map_or(500, |graphs| graphs.parse().expect("a number of graphs"));
+    let graphs = std::env::var("THALWEG_GRAPHS").map_or(200, |graphs| graphs.parse().expect("a number of graphs"));
     let mut failed = Vec::new();
     let first = std::env::var("THALWEG_FIRST_GRAPH").map_or(0, |first| first.parse().expect("a number"));
     for seed in first..first + graphs {
@@ -70,7 +73,7 @@ fn a_seed_gives_the_same_rows_and_decisions_and_another_seed_others() {
         let mut job = random_job(seed, Kind::Any);
         job.duration = Duration::from_secs(6);
         let name = ["ds2", "dhalion", "heron", "hold"][seed as usize % 4];
-        let go = |seed| bytes(&run(&job, seed, policy(name, &job.topology, 300.0).unwrap(), 0));
+        let go = |seed| bytes(&run(&job, seed, policy(name, &job.topology, 300.0).unwrap(), 1, 0));
         let first = go(seed);
         assert_eq!(first, go(seed), "seed {seed}");
         differ += u32::from(first != go(seed + 1));
@@ -197,7 +200,7 @@ fn scenarios_of_the_program_keep_their_promises() {
     let mut job = read("heron-wordcount").job();
     job.disturbance.failed = 1.0;
     job.duration = Duration::from_secs(10);
-    let failing = run(&job, 1, policy("ds2", &job.topology, 30.0).unwrap(), 0);
+    let failing = run(&job, 1, policy("ds2", &job.topology, 30.0).unwrap(), 2, 0);
     assert!(failing.events.iter().any(|event| matches!(event.kind, EventKind::Interrupted { .. })));
     assert_eq!(failing.actions(), 0);
 }
