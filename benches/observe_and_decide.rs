@@ -89,6 +89,7 @@ fn large(topology: &Topology, configuration: &Configuration) -> Observation {
         sources: vec![SourceMetrics { operator: OperatorId(0), offered, achieved, lag_records: 0.0 }],
         operators: configuration.iter().map(metrics).collect(),
         latency: LatencySummary::default(),
+        doubts: Vec::new(),
     }
 }
 

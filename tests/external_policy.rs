@@ -25,7 +25,8 @@ fn observation() -> Observation {
         bins: Vec::new(),
     };
     let configuration = Configuration::ones(&topology());
-    Observation { window, configuration, sources: Vec::new(), operators: vec![metrics(0), metrics(1)], latency: LatencySummary::default() }
+    let (operators, latency) = (vec![metrics(0), metrics(1)], LatencySummary::default());
+    Observation { window, configuration, sources: Vec::new(), operators, latency, doubts: Vec::new() }
 }
 
 fn start(script: &str, timeout: Duration) -> External {

@@ -54,6 +54,7 @@ fn plan(plan: &Plan) -> String {
 fn line(event: &Event) -> String {
     let kind = match &event.kind {
         EventKind::WarmingUp { left } => format!("warming up, {left} left"),
+        EventKind::Doubted { doubts } => format!("doubt     {doubts:?}"),
         EventKind::Held { reason } => format!("hold      {reason}"),
         EventKind::Activating { plan: wanted, reason, .. } => format!("activate  {} ({reason})", plan(wanted)),
         EventKind::Rescaling { plan: wanted, reason, before, after, .. } => {

@@ -74,6 +74,10 @@ impl Live {
             EventKind::Held { reason } if reason.rule.starts_with("external-") && !reason.detail.is_empty() => {
                 format!("gives up its policy, {}: {}", reason.rule, reason.detail)
             }
+            EventKind::Doubted { doubts } => {
+                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                format!("does not rely on this window: {}", doubts.join(", "))
+            }
             EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => return,
         };
         let line = format!("{:>8} {:>6.1} s  {line}", self.policy, event.at.as_secs_f64());

@@ -196,18 +196,19 @@ impl Simulation {
                     if station.work_ns == 0.0 {
                         station.serve(&mut around);
                     }
-                    if moving {
-                        if !station.motions.is_empty() {
-                            station.settle(reached[index], &job.moves, &mut around, reports);
-                        }
-                        let oldest = station.oldest().min(reached[index]);
-                        spread(&mut reached, &edges[index], oldest);
+                    if moving && !station.motions.is_empty() {
+                        station.settle(reached[index], &job.moves, &mut around, reports);
                     }
                     if !station.outbox.is_empty() {
                         let mut outbox = std::mem::take(&mut station.outbox);
                         pass_on(&mut edges[index], &outbox, index, after, *now, job.delay);
                         outbox.clear();
                         station.outbox = outbox;
+                    }
+                    if moving {
+                        // What has just been passed on may be under way.
+                        let oldest = station.oldest().min(reached[index]);
+                        spread(&mut reached, &edges[index], oldest);
                     }
                 }
                 Node::Sink { id, inbox, arrived } => {

@@ -219,16 +219,17 @@ impl Station {
             self.put(index, epoch, count, around);
         }
         // Each of those that are owed a part of a record gets one, from where the last turn ended. Rounding of shares may ask for a
-        // second turn.
+        // second turn, and for more than one where there are more records than a sum can tell apart.
         let (count, mut index) = (self.instances.len(), self.cursor as usize % self.instances.len());
         let mut fruitless = 0;
         while left > 0 {
             let instance = &mut self.instances[index];
             let owed = instance.share > 0.0 && (instance.debt > 0.0 || fruitless >= count) || fruitless >= 2 * count;
             if owed {
-                instance.debt -= 1.0;
-                left -= 1;
-                self.put(index, epoch, 1, around);
+                let some = (left / count as u64).max(1);
+                instance.debt -= some as f64;
+                left -= some;
+                self.put(index, epoch, some, around);
                 fruitless = 0;
             } else {
                 fruitless += 1;

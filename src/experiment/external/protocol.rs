@@ -201,6 +201,7 @@ mod tests {
             sources: vec![SourceMetrics { operator: OperatorId(0), offered, achieved: Rate::ZERO, lag_records: 200.0 }],
             operators: (0..3).map(|id| metrics(OperatorId(id))).collect(),
             latency: LatencySummary::default(),
+            doubts: Vec::new(),
         };
         (topology, observation)
     }

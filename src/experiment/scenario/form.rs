@@ -208,6 +208,33 @@ pub struct OperatorForm {
     pub stragglers: Vec<StragglerForm>,
 }
 
+impl OperatorForm {
+    /// An operator of which nothing but its name and role is said.
+    pub fn new(name: &str, role: RoleForm, inputs: &[&str]) -> OperatorForm {
+        OperatorForm {
+            name: name.to_owned(),
+            role,
+            inputs: inputs.iter().map(|&input| Input::All(input.to_owned())).collect(),
+            rate: None,
+            load: None,
+            limit: None,
+            capacity: CapacityCurve::Linear,
+            service: ServiceTimes::Deterministic,
+            selectivity: one_f64(),
+            instances: one(),
+            max_parallelism: most(),
+            queue_high_s: queue_high_s(),
+            queue_low_s: queue_low_s(),
+            bins: bins(),
+            keys: keys(),
+            bytes_per_key: bytes_per_key(),
+            skew: Skew::Uniform,
+            external_wait_ms: 0.0,
+            stragglers: Vec::new(),
+        }
+    }
+}
+
 /// An instance that is slow for a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
