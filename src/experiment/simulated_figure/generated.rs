@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::scenario::{Control, Disturb, Input, Moves, OperatorForm, Place, RoleForm, Scenario};
+use crate::experiment::scenario::{Control, Disturb, Input, Moves, OperatorForm, RoleForm, Scenario};
 use crate::rate::Rate;
 use crate::sim::{CapacityCurve, ServiceTimes, Skew};
 
@@ -36,7 +36,8 @@ pub struct Layers {
     pub instances: u32,
 }
 
-const POLICY_INTERVAL_S: f64 = 2.0;
+/// Long enough that every operator, also one behind nineteen others that hold it up, has work to be measured by.
+const POLICY_INTERVAL_S: f64 = 10.0;
 
 /// An operator without anything special.
 fn operator(name: String, role: RoleForm, inputs: Vec<Input>) -> OperatorForm {
@@ -126,11 +127,12 @@ impl Layers {
     pub(super) fn scenario(&self) -> Scenario {
         let rows = (self.operators / self.depth).max(1);
         let rate = 1000.0;
-        let source = operator("source".to_owned(), RoleForm::Source, Vec::new());
-        let mut operators = vec![OperatorForm { rate: Some(Rate::per_second(rate * f64::from(rows))), ..source }];
-        let mut ends = Vec::new();
+        let (mut operators, mut ends) = (Vec::new(), Vec::new());
         for row in 0..rows {
-            let mut input = Input::Part(Place { from: "source".to_owned(), share: 1.0 / f64::from(rows) });
+            // A source a row: DS2 knows one output rate an operator, not one an edge.
+            let source = operator(format!("source{row}"), RoleForm::Source, Vec::new());
+            let mut input = Input::All(source.name.clone());
+            operators.push(OperatorForm { rate: Some(Rate::per_second(rate)), ..source });
             for layer in 0..self.depth {
                 let form = operator(format!("op{row}-{layer}"), RoleForm::Stateless, vec![input]);
                 input = Input::All(form.name.clone());

@@ -79,13 +79,18 @@ pub fn demands(topology: &Topology, observation: &Observation) -> Vec<Demand> {
         offered[source.operator.0 as usize] = Some(source.offered);
     }
     let measurement = |operator: &Operator| {
-        let metrics = observation.operator(operator.id);
-        Measurement {
-            offered: offered[operator.id.0 as usize],
-            true_processing_rate: metrics.true_processing_rate(),
-            true_output_rate: metrics.true_output_rate(),
-            instances: metrics.measured_instances() as u32,
+        // All sums in one pass: of a large job the instances come from memory, not from a cache.
+        let mut sums = Measurement { offered: offered[operator.id.0 as usize], ..Measurement::default() };
+        let add =
+            |sum: Option<Rate>, rate: Rate| Some(sum.map_or(rate, |sum| Rate::per_second(sum.as_per_second() + rate.as_per_second())));
+        for instance in &observation.operator(operator.id).instances {
+            if let (Some(processing), Some(output)) = (instance.true_processing_rate(), instance.true_output_rate()) {
+                sums.true_processing_rate = add(sums.true_processing_rate, processing);
+                sums.true_output_rate = add(sums.true_output_rate, output);
+                sums.instances += 1;
+            }
         }
+        sums
     };
     let measured: Vec<Measurement> = topology.operators().iter().map(measurement).collect();
     demands_of(topology, &measured)
