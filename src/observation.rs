@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::activity::{ActivityKind, Record};
 use crate::dataflow::{Configuration, Topology};
 use crate::id::OperatorId;
-use crate::metrics::{OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
+use crate::metrics::{Doubt, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
 use crate::stats::LatencyHistogram;
 use crate::time::{Epoch, Timestamp, Window};
 
@@ -28,6 +28,9 @@ pub struct Observation {
     pub operators: Vec<OperatorMetrics>,
     /// Latency of records that reached a sink, from their due time.
     pub latency: LatencySummary,
+    /// What makes it no ground for a decision; empty as a rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
 }
 
 /// Percentiles of latency over a window, in nanoseconds.
@@ -129,7 +132,10 @@ impl Observer {
     fn claim(&mut self, record: &Record) {
         if record.at() < self.open_from {
             // Too late for the window it belongs to. A source's sample still says where the next window begins.
-            if let Record::Source { source, at, due, emitted } = record {
+            if let Record::Source { source, at, due, emitted } = record
+                && due.is_finite()
+                && *due >= 0.0
+            {
                 let sample = SourceSample { at: *at, due: *due, emitted: *emitted };
                 let last = self.sources.entry(*source).or_insert(sample);
                 if last.at <= sample.at {
@@ -152,6 +158,7 @@ impl Observer {
             sources: closed.sources(&self.sources),
             operators: closed.operators(&self.topology, configuration),
             latency: LatencySummary::of(closed.latency()),
+            doubts: closed.doubts(&self.topology, &self.sources),
         };
         self.sources.extend(closed.source_samples());
         (observation, closed.latency().clone())

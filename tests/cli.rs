@@ -32,7 +32,35 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--text", "empty.txt"], "--text empty.txt: expected text with at least one word, found none"),
         (&["run", "--text", "signs.txt"], "--text signs.txt: expected text with at least one word, found none"),
         (&["run", "--text", "latin1.txt"], "--text latin1.txt: expected UTF-8, found the byte 0xe9 at position 3"),
-        (&["run", "--policy", "magic"], "--policy: expected one of 'hold', 'dhalion', 'heron', 'ds2', found 'magic'"),
+        (
+            &["run", "--policy", "magic"],
+            "--policy: expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', found 'magic', also 'scripted' \
+             and 'external'",
+        ),
+        (&["run", "--policy", "oracle", "--limits", "none"], "--policy: expected a job of which is known what it needs"),
+        (
+            &["run", "--policy", "threshold", "--set", "target=1"],
+            "--set: target=1: expected a parameter, one of scale_down_stabilisation_s",
+        ),
+        (&["run", "--set", "x"], "--set: expected 'name=value', found 'x'"),
+        (&["run", "--policy", "external"], "--policy external: expected '--external-command COMMAND' with the program that decides"),
+        (&["run", "--external-command", "true"], "--external-command: expected '--policy external', which alone follows it, found 'ds2'"),
+        (
+            &["run", "--policy", "external", "--external-command", "./none"],
+            "--external-command: expected a program that starts, found './none'",
+        ),
+        (
+            &["run", "--policy", "external", "--external-command", "'x"],
+            "--external-command: expected a program and its arguments, found ''x'",
+        ),
+        (
+            &["run", "--policy", "external", "--external-command", "true", "--external-timeout", "-1"],
+            "--external-timeout: expected seconds, from 0.001 to 3600, found -1",
+        ),
+        (
+            &["run", "--policy", "external", "--external-command", "true", "--set", "x=1"],
+            "--set x=1: expected no parameter: 'external' has none",
+        ),
         (&["run", "--rate", "fast"], "--rate: expected a rate such as"),
         (&["run", "--rate", "-5"], "--rate: expected a rate such as"),
         (&["run", "--rate", "0"], "--rate: expected more than 0 and at most 5000000 sentences/s (one source thread), found '0'"),
@@ -62,8 +90,9 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--out", "signs.txt"], "--out signs.txt: expected a new or empty folder, found something there"),
         (
             &["reproduce", "fig0"],
-            "expected a figure, one of 'beyondmr-fig2', 'ds2-fig6', 'megaphone-fig1', 'megaphone-fig13', 'megaphone-fig16', 'megaphone-fig17', \
-             'megaphone-fig18', 'megaphone-fig20', 'snailtrail-fig10', 'snailtrail-fig11', 'snailtrail-table2', found 'fig0'",
+            "expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig6', 'ds2-fig7', 'ds2-skew', 'ds2-table4', 'loop-scale', \
+             'megaphone-fig1', 'megaphone-fig13', 'megaphone-fig16', 'megaphone-fig17', 'megaphone-fig18', 'megaphone-fig20', 'snailtrail-fig10', \
+             'snailtrail-fig11', 'snailtrail-table2', 'stability', found 'fig0'",
         ),
         (&["reproduce", "snailtrail-fig10", "--policies", "ds2"], "--policies: snailtrail-fig10 has none"),
         (&["reproduce", "ds2-fig6", "--policies", "x"], "--policies: expected policies of ds2-fig6"),

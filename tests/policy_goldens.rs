@@ -12,7 +12,11 @@ use thalweg::controller::{Controller, ControllerConfig, Event, EventKind};
 use thalweg::dataflow::{Configuration, Plan};
 use thalweg::id::OperatorId;
 use thalweg::migration::Strategy;
-use thalweg::policy::{Dhalion, DhalionConfig, Ds2, Ds2Config, Heron, HeronConfig, Hold, Policy};
+use thalweg::policy::{
+    Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig, Hold, Oracle, Policy, Threshold,
+    ThresholdConfig,
+};
+use thalweg::time::Timestamp;
 
 const COMPRESSION: f64 = 30.0;
 const WINDOW: Duration = Duration::from_secs(2);
@@ -50,6 +54,7 @@ fn plan(plan: &Plan) -> String {
 fn line(event: &Event) -> String {
     let kind = match &event.kind {
         EventKind::WarmingUp { left } => format!("warming up, {left} left"),
+        EventKind::Doubted { doubts } => format!("doubt     {doubts:?}"),
         EventKind::Held { reason } => format!("hold      {reason}"),
         EventKind::Activating { plan: wanted, reason, .. } => format!("activate  {} ({reason})", plan(wanted)),
         EventKind::Rescaling { plan: wanted, reason, before, after, .. } => {
@@ -96,6 +101,35 @@ fn ds2_takes_one_step_and_rests() {
     let controller = run(Box::new(Ds2::new(word_count(), Ds2Config::default())), 20, USUAL);
     assert_eq!(rescales(&controller).len(), 1);
     assert_eq!(controller.configuration().to_string(), "1/10/20/1");
+    insta::assert_snapshot!(log(&controller));
+}
+
+#[test]
+fn the_oracle_goes_there_at_once() {
+    let needed = Configuration::ones(&word_count()).with(OperatorId(1), 10).with(OperatorId(2), 20);
+    let controller = run(Box::new(Oracle::new(word_count(), [(Timestamp::ZERO, needed)])), 4, USUAL);
+    assert_eq!((rescales(&controller).len(), controller.configuration().to_string()), (1, "1/10/20/1".into()));
+    insta::assert_snapshot!(log(&controller));
+}
+
+/// Utilisation is at most 1, so an operator grows by a quarter a decision; what it held back reaches the next one only then.
+#[test]
+fn threshold_climbs_in_small_steps_and_settles_with_headroom() {
+    let controller = run(Box::new(Threshold::new(word_count(), ThresholdConfig::published().compressed(COMPRESSION))), 45, USUAL);
+    let instances = |operator: u32| controller.configuration().parallelism(OperatorId(operator));
+    assert!(rescales(&controller).len() >= 8, "{}", log(&controller));
+    assert!((11..=14).contains(&instances(1)) && (22..=28).contains(&instances(2)), "{}", controller.configuration());
+    insta::assert_snapshot!(log(&controller));
+}
+
+/// Twenty minutes, 40 s here, pass before each decision: it stabilises, then fills its window.
+#[test]
+fn flink_autoscaler_takes_few_steps_with_long_waits() {
+    let policy = FlinkAutoscaler::new(word_count(), FlinkAutoscalerConfig::published().compressed(COMPRESSION));
+    // A source that may catch up: with a lag that stays nothing would ever be scaled down.
+    let controller = run(Box::new(policy), 90, (1.0, 1.5, 0.0));
+    let instances = |operator: u32| controller.configuration().parallelism(OperatorId(operator));
+    assert!(rescales(&controller).len() <= 3 && instances(1) >= 10 && instances(2) >= 20, "{}", log(&controller));
     insta::assert_snapshot!(log(&controller));
 }
 

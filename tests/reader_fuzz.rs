@@ -10,6 +10,7 @@ use peak_alloc::PeakAlloc;
 use thalweg::activity::{BinLoad, LogWriter, Record};
 use thalweg::id::{BinId, InstanceId, OperatorId, WorkerId};
 use thalweg::readers::Format;
+use thalweg::readers::ds2::{self, Content, Files, System};
 use thalweg::time::{Epoch, Timestamp};
 use traces::*;
 
@@ -364,4 +365,79 @@ fn damaged_spark_logs() {
         }
         (kept.join(&b'\n'), Expected::Anything)
     });
+}
+
+/// The files of a case: a dataflow and rates that fit it, and rates that were given by hand.
+fn ds2_case(random: &mut Random) -> [Vec<u8>; 4] {
+    let operators = 2 + random.below(5);
+    let instances: Vec<usize> = (0..operators).map(|_| 1 + random.below(3)).collect();
+    let node = |place: usize| format!("o{place},name {place},{}", instances[place]);
+    let mut topology = String::from("# id,name,instances,id,name,instances\n");
+    let mut rates = String::new();
+    for (place, &count) in instances.iter().enumerate() {
+        if place > 0 {
+            topology += &format!("{},{}\n", node(random.below(place)), node(place));
+        }
+        for instance in 0..count {
+            for time in 0..3 {
+                let rate = random.below(1_000_000) as f64 / 7.0;
+                rates += &format!("o{place},{instance},{count},{time},{rate},{},{rate},1e3\n", rate * 2.0);
+            }
+        }
+    }
+    [topology, rates, "o0,1000\n".to_owned(), "o1,-1\n".to_owned()].map(String::into_bytes)
+}
+
+#[test]
+fn damaged_files_of_ds2() {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let (first, cases) = (number("THALWEG_FUZZ_SEED").unwrap_or(0), number("THALWEG_FUZZ_CASES").unwrap_or(200_000));
+    let timely = [
+        "Operates(OperatesEvent { id: 0, addr: [0, 0, 1], name: \"In\" }))\nOperates(OperatesEvent { id: 2, addr: [0, 0, 2], name: \"Map\" }))\n\
+         Channels(ChannelsEvent { id: 1, scope_addr: [0, 0], source: (1, 0), target: (2, 0) }))\n",
+        "replayed converted: 9 (Rates(Op(0, 0)), (0.0, 10.0, 0.0, 5.0))\nreplayed converted: 9 (Rates(Op(0, 2)), (4.5, 1.0, 2.0, 1.0))\n",
+        "0,100\n",
+        "2,50\n",
+    ];
+    let mut refused = 0;
+    for seed in first..first + cases {
+        let mut random = Random(seed);
+        let system = [System::Flink, System::Heron, System::Timely][random.below(3)];
+        let mut texts = if system == System::Timely { timely.map(|text| text.as_bytes().to_vec()) } else { ds2_case(&mut random) };
+        if seed % 16 > 0 {
+            let (damaged, other) = (random.below(4), random.below(4));
+            let other = texts[other].clone();
+            mutate(&mut texts[damaged], &other, &mut random);
+        }
+        let before = ALLOCATED.current_usage();
+        ALLOCATED.reset_peak_usage();
+        let content = |place: usize| Content { path: std::path::Path::new("file"), bytes: &texts[place] };
+        let files = Files { topology: content(0), rates: content(1), source_rates: Some(content(2)), operator_rates: Some(content(3)) };
+        let outcome = std::panic::catch_unwind(|| ds2::read(system, &files)).unwrap_or_else(|_| panic!("THALWEG_FUZZ_SEED={seed}"));
+        let peak = ALLOCATED.peak_usage().saturating_sub(before);
+        assert!(peak < MOST_BYTES, "seed {seed}: {peak} bytes at once");
+        assert!(seed % 16 > 0 || outcome.is_ok(), "seed {seed}: a sound case is read: {outcome:?}");
+        match outcome {
+            Ok(measured) => {
+                let rates = measured.epochs.iter().flatten();
+                let fields = |rates: &ds2::OperatorRates| {
+                    [rates.true_processing, rates.true_output, rates.observed_processing, rates.observed_output]
+                };
+                assert!(rates.flat_map(fields).all(|rate| rate.is_finite() && rate >= 0.0), "seed {seed}");
+                assert!(measured.epochs.iter().all(|epoch| epoch.len() == measured.topology.operators().len()), "seed {seed}");
+            }
+            Err(error) => {
+                let error = error.to_string();
+                assert!(
+                    error.starts_with("file, line ") && error.contains(": expected ") && error.contains(", found "),
+                    "seed {seed}: {error}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    println!("files of DS2: {cases} cases, {refused} refused");
+    assert!(cases < 1000 || (refused > cases / 10 && refused < cases * 15 / 16), "{refused} of {cases} refused");
+    drop(alone);
 }

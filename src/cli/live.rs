@@ -37,7 +37,7 @@ impl Live {
         let lag = source.map_or(0.0, |source| source.lag_records);
         let latency = status.observation.latency.ns_p99.map_or("-".to_owned(), |ns| format!("{:.0} ms", ns as f64 / 1e6));
         self.bar.set_message(format!(
-            "{:.1} s  {}  {achieved:.0} of {offered:.0} sentences/s  lag {lag:.0}  p99 {latency}",
+            "{:.1} s  {}  {achieved:.0} of {offered:.0}/s  lag {lag:.0}  p99 {latency}",
             window.end.as_secs_f64(),
             configuration_text(&self.topology, &status.observation.configuration),
         ));
@@ -68,7 +68,15 @@ impl Live {
                 format!("moved in {steps} steps for a latency of {goal_ms} ms; {beyond_goal} were expected to exceed it")
             }
             EventKind::Interrupted { moved, of, configuration } => {
-                format!("the input ended while bins moved, {moved} of {of} had: {}", text(configuration))
+                format!("the plan was cut short, {moved} of {of} bins had moved: {}", text(configuration))
+            }
+            // The policy is a program that was given up: its reason is in the program's stead.
+            EventKind::Held { reason } if reason.rule.starts_with("external-") && !reason.detail.is_empty() => {
+                format!("gives up its policy, {}: {}", reason.rule, reason.detail)
+            }
+            EventKind::Doubted { doubts } => {
+                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                format!("does not rely on this window: {}", doubts.join(", "))
             }
             EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => return,
         };

@@ -5,18 +5,22 @@
 
 mod analyze;
 mod completions;
+mod decide;
 mod hosts;
 mod live;
 mod memory;
 mod plot;
+mod policy;
 mod process;
 mod report;
 mod reproduce;
 mod reproduce_latency;
 mod reproduce_migration;
 mod reproduce_ranking;
+mod reproduce_simulated;
 mod reproduced;
 mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -28,7 +32,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
     after_help = "Start here:\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
-                        thalweg run --policy ds2          one policy, live\n  thalweg analyze activity.log        what holds a job back\n  thalweg help run                  all about a command"
+                        thalweg run --policy ds2          one policy, live\n  thalweg simulate heron-wordcount    the same in virtual time\n  thalweg analyze activity.log        what holds a job back\n  thalweg help run                  all about a command"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -39,6 +43,8 @@ struct Cli {
 enum Command {
     /// Run a word count on your text under a policy and watch it rescale itself.
     Run(run::Args),
+    /// Run a scenario under a policy in virtual time.
+    Simulate(simulate::Args),
     /// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
     Reproduce(reproduce::Args),
     /// Draw the figure of a run folder anew, from its recorded rows.
@@ -47,6 +53,8 @@ enum Command {
     Report(report::Args),
     /// Find out what holds a job back, from the activity it recorded.
     Analyze(analyze::Args),
+    /// Decide offline, from a dataflow and rates that were measured of it (the released DS2 program's own files).
+    Decide(decide::Args),
     /// Print completions for your shell.
     Completions(completions::Args),
     /// Work for a job that another process runs ('run --processes' starts it).
@@ -85,10 +93,12 @@ pub fn main() -> ExitCode {
     }
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
         Command::Analyze(args) => analyze::analyze(&args),
+        Command::Decide(args) => decide::decide(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Process(args) => process::process(&args),
     };

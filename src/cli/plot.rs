@@ -6,7 +6,6 @@ use anyhow::anyhow;
 
 use super::{Failure, usage};
 use crate::controller::{Event, EventKind};
-use crate::experiment::definition::Definition;
 use crate::experiment::figures::Figure;
 use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow};
 use crate::experiment::ranking::RankingRow;
@@ -40,6 +39,12 @@ pub(super) fn plot(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a figure takes of the definition of an experiment, of whatever kind it is.
+#[derive(serde::Deserialize)]
+struct Titled {
+    title: String,
+}
+
 /// Draws what is recorded in `folder`: one run, or one run a policy in folders of its own.
 pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if folder.join(folder::RANKINGS).is_file() {
@@ -50,6 +55,11 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     if folder.join(folder::WINDOW_LATENCY).is_file() {
         return draw_window_latencies(folder);
+    }
+    if folder.join(folder::SIMULATED).is_file()
+        && !folder.read_dir().is_ok_and(|mut all| all.any(|one| one.is_ok_and(|one| one.path().is_dir())))
+    {
+        return Err(usage(anyhow!("{}: expected runs to draw, found a table alone: 'thalweg report' prints it", folder.display())));
     }
     let mut runs: Vec<PathBuf> = Vec::new();
     if folder.join(folder::RUN).is_file() {
@@ -65,18 +75,25 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let definition = folder.join(DEFINITION);
     let title = if definition.is_file() {
-        record::read_toml::<Definition>(&definition)?.title
+        record::read_toml::<Titled>(&definition)?.title
     } else {
-        format!("Word count under '{}'", first.policy)
+        match &first.scenario {
+            Some(scenario) => format!("{} under '{}'", scenario.title, first.policy),
+            None => format!("Word count under '{}'", first.policy),
+        }
     };
     let environment = &first.environment;
-    let limited =
-        if first.job.flatmap.limit.is_some() { "instances limited, not processor speed" } else { "instances limited by the processor" };
+    let limited = match &first.job {
+        None => "simulated in virtual time",
+        Some(job) if job.flatmap.limit.is_some() => "instances limited, not processor speed",
+        Some(_) => "instances limited by the processor",
+    };
+    let rate_unit = if first.job.is_some() { "sentences/s" } else { "records/s" }.to_owned();
     let footer = format!(
         "revision {}, seed {}, scale {}, control time x {}, {limited}; {}; {}",
         environment.revision, first.seed, first.scale, first.time_factor, environment.machine, environment.command
     );
-    let labels = Labels { title, rate_unit: "sentences/s".to_owned(), footer, needed: first.needed.clone() };
+    let labels = Labels { title, rate_unit, footer, needed: first.needed.clone() };
     let stem = folder.join(&first.experiment);
     let columns: Vec<Column> = read.into_iter().map(|(column, _)| column).collect();
     Ok(timeline_figure(&columns, &labels, &stem)?)

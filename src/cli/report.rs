@@ -11,13 +11,14 @@ use crate::experiment::migration::{MigrationDefinition, MigrationRow, MigrationS
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{self, DEFINITION};
 use crate::experiment::rows::{PaperRow, RunRow};
+use crate::experiment::simulated_figure::SimulatedRow;
 use crate::experiment::window_latency::WindowLatencyRow;
-use crate::report::{comparison, migration_table, ranking_table, spread, window_latency_table};
+use crate::report::{comparison, migration_table, ranking_table, simulated_table, spread, window_latency_table};
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder with a rows.csv, rankings.csv, window_latency.csv or migrations.csv, as `run` and `reproduce` write it.
+    /// A folder with a rows.csv, rankings.csv, window_latency.csv, simulated.csv or migrations.csv, as `run` and `reproduce` write it.
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]
@@ -46,6 +47,16 @@ pub(super) fn report(args: &Args) -> Result<(), Failure> {
                 _ => Vec::new(),
             };
             print!("{}", window_latency_table(&rows, &reference));
+        }
+        return Ok(());
+    }
+    let simulated = args.folder.join(folder::SIMULATED);
+    if simulated.is_file() {
+        let rows: Vec<SimulatedRow> = folder::read_csv(&simulated).map_err(usage)?;
+        if args.json {
+            println!("{}", serde_json::to_string(&rows)?);
+        } else {
+            print!("{}", simulated_table(&rows));
         }
         return Ok(());
     }

@@ -11,7 +11,7 @@ use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
 use super::reproduced::Reproduced;
-use super::{Failure, reproduce_latency, reproduce_migration, reproduce_ranking, usage};
+use super::{Failure, reproduce_latency, reproduce_migration, reproduce_ranking, reproduce_simulated, usage};
 use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, PolicyRun, Scale};
 use crate::experiment::environment::Environment;
@@ -19,6 +19,7 @@ use crate::experiment::figures::Figure;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::rows::RunRow;
 use crate::experiment::run::{RunSpec, run};
+use crate::experiment::simulated::{SimulatedSpec, simulate};
 use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// How long to run: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
+    /// Where jobs run: engine, or sim for virtual time (figures of policies only).
+    #[arg(long, default_value = "engine", value_parser = ["engine", "sim"])]
+    pub(super) host: String,
     /// Run only these policies (comma-separated); all of the figure by default.
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
     pub(super) policies: Vec<String>,
@@ -73,7 +77,9 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     let figure = args.figure.as_deref().expect("clap asks for a figure");
     let definition = match Figure::named(figure).map_err(usage)? {
         Figure::Policies(definition) => *definition,
+        Figure::Simulated(definition) => return reproduce_simulated::reproduce(args, &definition),
         other if !args.policies.is_empty() => return Err(usage(anyhow!("--policies: {figure} has none ({})", other.title()))),
+        other if args.host == "sim" => return Err(usage(anyhow!("--host sim: {figure} runs on the engine alone ({})", other.title()))),
         Figure::Migration(definition) => return reproduce_migration::reproduce(args, &definition),
         Figure::Ranking(definition) => return reproduce_ranking::reproduce(args, &definition),
         Figure::WindowLatency(definition) => return reproduce_latency::reproduce(args, &definition),
@@ -105,7 +111,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     let violations: Vec<String> = runs.iter().flat_map(|summary| experiment.violations(summary)).collect();
     let reproduced = Reproduced {
         figure,
-        host: "engine",
+        host: &args.host,
         scale: args.scale.to_string(),
         time_factor: Some(definition.time_factor),
         environment,
@@ -143,7 +149,7 @@ impl<'a> Experiment<'a> {
         let manifest = Manifest {
             experiment: definition.figure.clone(),
             policy: name.clone(),
-            host: "engine".to_owned(),
+            host: args.host.clone(),
             scale: args.scale.to_string(),
             seed,
             seconds: duration.as_secs_f64(),
@@ -154,12 +160,19 @@ impl<'a> Experiment<'a> {
             operators,
             scalable,
             needed: self.needed_by_name.clone(),
-            job: definition.job.clone(),
+            job: Some(definition.job.clone()),
+            scenario: None,
         };
-        let job = definition.job.word_count(Arc::clone(&self.text), seed, duration);
         let mut live = Live::new(name, topology, duration);
-        let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed: self.needed.clone() };
-        let result = run(spec, None, |status| live.show(status));
+        let row_window = record::ROW_WINDOW;
+        let result = if args.host == "sim" {
+            let job = definition.job.scenario(&definition.title, self.text.words_per_sentence(), duration).job();
+            simulate(SimulatedSpec { job, seed, controller, policy, row_window }, None, |status| live.show(status))
+        } else {
+            let job = definition.job.word_count(Arc::clone(&self.text), seed, duration);
+            let spec = RunSpec { job, controller, policy, row_window, needed: self.needed.clone() };
+            run(spec, None, |status| live.show(status))
+        };
         live.finish(result.as_ref());
         keep(record::row(&manifest, topology, result.as_ref()))?;
         let result = result.with_context(|| format!("the run of '{name}' failed"))?;

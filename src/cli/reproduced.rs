@@ -15,7 +15,7 @@ pub(super) struct Reproduced<'a, S> {
     /// Name of the figure.
     pub(super) figure: &'a str,
     /// Where the job ran.
-    pub(super) host: &'static str,
+    pub(super) host: &'a str,
     /// Size of the runs.
     pub(super) scale: String,
     /// How many times faster control time runs than in the paper, where there is any.

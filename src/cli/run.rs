@@ -9,9 +9,10 @@ use anyhow::anyhow;
 use super::hosts::Hosts;
 use super::live::Live;
 use super::plot::draw;
+use super::policy::PolicyArgs;
 use super::reproduce::out_folder;
 use super::{Failure, usage};
-use crate::dataflow::Topology;
+use crate::dataflow::Configuration;
 use crate::engine::cluster::{Deployment, Seat};
 use crate::engine::word_count::WordCount;
 use crate::engine::{Job, RunError};
@@ -21,8 +22,8 @@ use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::run::{RunFailure, RunSpec, run as run_job};
 use crate::experiment::{folder, policies};
 use crate::migration::Strategy;
-use crate::policy::{Policy, Scripted};
 use crate::rate::Rate;
+use crate::time::Timestamp;
 use crate::workload::{SentenceLength, Text};
 
 /// Run a word count on your text under a policy and watch it rescale itself.
@@ -36,7 +37,9 @@ use crate::workload::{SentenceLength, Text};
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
                         thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json\n  \
                         thalweg run --policy dhalion --strategy adaptive --goal 50ms\n  \
-                        thalweg run --policy ds2 --processes 2 --workers 1"
+                        thalweg run --policy ds2 --processes 2 --workers 1\n  \
+                        thalweg run --policy threshold --set target_utilisation=0.6 --duration 60\n  \
+                        thalweg run --policy external --external-command 'python3 examples/external_policy.py'"
 )]
 pub(super) struct Args {
     /// A UTF-8 text file; by default Cicero's Liber Primus.
@@ -45,12 +48,12 @@ pub(super) struct Args {
     /// Cut sentences to exactly so many words; as the text has them by default.
     #[arg(long, value_name = "N")]
     words: Option<usize>,
-    /// The policy: hold, dhalion, heron, ds2, or scripted, which follows --plan.
+    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler; scripted, which follows --plan; or external, a
+    /// program of yours that --external-command names.
     #[arg(long, default_value = "ds2")]
     policy: String,
-    /// Plans for --policy scripted, each taken up at the first decision after its time: '4s: count=8, flatmap=4; 8s: count=rebalance'.
-    #[arg(long, value_name = "SCRIPT")]
-    plan: Option<String>,
+    #[command(flatten)]
+    chosen: PolicyArgs,
     /// Sentences offered: per second, or with a unit such as 1000000/min or 2.5k/s.
     #[arg(long, default_value = "300000/min", allow_hyphen_values = true)]
     rate: String,
@@ -106,14 +109,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let duration = Duration::from_secs_f64(args.duration);
     let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
     let topology = job.topology();
-    let policy = policy(args, &topology)?;
+    let needed = definition.needed(&text);
+    let best = needed.iter().fold(Configuration::ones(&topology), |best, (&id, &instances)| best.with(id, instances));
+    let best = if needed.is_empty() { Vec::new() } else { vec![(Timestamp::ZERO, best)] };
+    // Process 0 alone decides.
+    let decides = job.deployment.process() == 0;
+    let policy = args.chosen.policy(&args.policy, &topology, args.time_factor, best, decides)?;
     let controller = policies::pacing(args.time_factor, strategy);
     if job.deployment.process() > 0 {
         return serve(&job);
     }
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("run-{}", args.policy), &environment)?;
-    let needed = definition.needed(&text);
     let (operators, scalable) = Manifest::names(&topology);
     let manifest = Manifest {
         experiment: "run".to_owned(),
@@ -129,7 +136,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         operators,
         scalable,
         needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        job: definition,
+        job: Some(definition),
+        scenario: None,
     };
     let mut live = Live::new(&args.policy, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
@@ -152,16 +160,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
     }
     Ok(())
-}
-
-/// The policy, with the script if it follows one.
-fn policy(args: &Args, topology: &Topology) -> Result<Box<dyn Policy>, Failure> {
-    match (args.policy.as_str(), &args.plan) {
-        ("scripted", Some(script)) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
-        ("scripted", None) => Err(usage(anyhow!("--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"))),
-        (name, Some(_)) => Err(usage(anyhow!("--plan: expected '--policy scripted', which alone follows it, found '{name}'"))),
-        (name, None) => policies::policy(name, topology, args.time_factor).map_err(|why| usage(anyhow!("--policy: {why}"))),
-    }
 }
 
 /// How bins move, with the goal if there is one.

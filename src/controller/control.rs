@@ -92,13 +92,18 @@ impl Controller {
 
     /// Takes the observation of a window that saw one configuration throughout; gives the schedule to carry out, if any.
     ///
-    /// Windows that close during a migration are ignored.
+    /// Windows that close during a migration are ignored. Of one that is not to be relied on there is no more than an event.
     pub fn window_closed(&mut self, observation: &Observation) -> Option<Schedule> {
         if self.is_migrating() {
             return None;
         }
-        self.measures = measures(&observation.operators);
         let at = observation.window.end;
+        if !observation.doubts.is_empty() {
+            self.agreed = 0;
+            self.events.push(Event { at, kind: EventKind::Doubted { doubts: observation.doubts.clone() } });
+            return None;
+        }
+        self.measures = measures(&observation.operators);
         if self.warm_up_left > 0 {
             self.warm_up_left -= 1;
             self.events.push(Event { at, kind: EventKind::WarmingUp { left: self.warm_up_left } });
@@ -209,7 +214,7 @@ impl Controller {
         self.events.push(Event { at, kind });
     }
 
-    /// Told that the input ended before the running migration was complete; `complete` are the steps that were carried out. The
+    /// Told that the input ended, or the host gave up, before the running migration was complete; `complete` are the steps that were carried out. The
     /// others have changed nothing, so what holds from now on is what these steps made of what held before.
     ///
     /// # Panics

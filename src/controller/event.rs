@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Plan};
 use crate::id::{BinId, OperatorId};
+use crate::metrics::Doubt;
 use crate::policy::Reason;
 use crate::time::Timestamp;
 
@@ -25,6 +26,11 @@ pub enum EventKind {
     WarmingUp {
         /// Windows still to be ignored after this one.
         left: u32,
+    },
+    /// What was seen in the window cannot be relied on; the policy was not asked.
+    Doubted {
+        /// Why.
+        doubts: Vec<Doubt>,
     },
     /// The policy wants nothing to change.
     Held {
@@ -93,7 +99,7 @@ pub enum EventKind {
         /// already.
         beyond_goal: usize,
     },
-    /// The input ended before the plan was carried out; what was not complete has not begun.
+    /// The input ended or the host gave up before the plan was carried out; what was not complete has not begun.
     Interrupted {
         /// Bins that moved.
         moved: usize,

@@ -3,6 +3,8 @@
 //! Invariant: operators are numbered in topological order from 0, every edge goes from a smaller to a larger number, and
 //! sources have no input. So every pass over `operators()` in order sees producers before consumers.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::OperatorId;
@@ -51,6 +53,11 @@ pub struct Edge {
 pub struct Topology {
     operators: Vec<Operator>,
     edges: Vec<Edge>,
+    /// Producers and consumers of each operator: passes over a large graph ask for them again and again.
+    #[serde(skip)]
+    inputs: Vec<Vec<OperatorId>>,
+    #[serde(skip)]
+    outputs: Vec<Vec<OperatorId>>,
 }
 
 /// Why operators and edges do not form a job.
@@ -86,6 +93,8 @@ impl Topology {
     pub fn new(operators: &[(&str, Role, u32)], edges: &[(u32, u32)]) -> Result<Topology, TopologyError> {
         let last = operators.len().saturating_sub(1) as u32;
         let mut seen: Vec<Edge> = Vec::new();
+        let mut known: BTreeSet<Edge> = BTreeSet::new();
+        let (mut inputs, mut outputs) = (vec![Vec::new(); operators.len()], vec![Vec::new(); operators.len()]);
         for &(from, to) in edges {
             let edge = Edge { from: OperatorId(from), to: OperatorId(to) };
             if from.max(to) > last {
@@ -94,18 +103,20 @@ impl Topology {
             if from >= to {
                 return Err(TopologyError::Backward(edge));
             }
-            if seen.contains(&edge) {
+            if !known.insert(edge) {
                 return Err(TopologyError::Twice(edge));
             }
             seen.push(edge);
+            inputs[to as usize].push(edge.from);
+            outputs[from as usize].push(edge.to);
         }
-        for (position, &(name, role, _)) in operators.iter().enumerate() {
-            if operators[..position].iter().any(|other| other.0 == name) {
+        let mut names: BTreeSet<&str> = BTreeSet::new();
+        for (&(name, role, _), inputs) in operators.iter().zip(&inputs) {
+            if !names.insert(name) {
                 return Err(TopologyError::SameName(name.to_owned()));
             }
-            let inputs = seen.iter().filter(|edge| edge.to.0 as usize == position).count();
-            if (role == Role::Source) != (inputs == 0) {
-                return Err(TopologyError::Inputs(name.to_owned(), role, inputs));
+            if (role == Role::Source) != inputs.is_empty() {
+                return Err(TopologyError::Inputs(name.to_owned(), role, inputs.len()));
             }
             if let Role::Keyed { bins } = role
                 && !bins.is_power_of_two()
@@ -123,7 +134,7 @@ impl Topology {
                 max_parallelism,
             })
             .collect();
-        Ok(Topology { operators, edges: seen })
+        Ok(Topology { operators, edges: seen, inputs, outputs })
     }
 
     /// All operators in topological order.
@@ -151,7 +162,12 @@ impl Topology {
 
     /// Operators whose records reach `id` directly.
     pub fn inputs(&self, id: OperatorId) -> impl Iterator<Item = OperatorId> + '_ {
-        self.edges.iter().filter(move |edge| edge.to == id).map(|edge| edge.from)
+        self.inputs[id.0 as usize].iter().copied()
+    }
+
+    /// Operators that get records from `id` directly.
+    pub fn outputs(&self, id: OperatorId) -> impl Iterator<Item = OperatorId> + '_ {
+        self.outputs[id.0 as usize].iter().copied()
     }
 
     /// Operators that a policy may rescale: neither sources nor sinks.

@@ -162,7 +162,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         let earliest = self.time_of(self.emitted + 1).unwrap_or(now).min(now);
         let input = self.input.as_mut().expect("an open source has its input");
         input.advance_to(epoch);
-        let fastest = self.config.schedule.phases().iter().map(|phase| phase.rate.as_per_second()).fold(0.0, f64::max);
+        let fastest = self.config.schedule.highest().as_per_second();
         let at_most = (self.config.catch_up * fastest * passed.as_secs_f64()).ceil() as u64;
         let count = due.saturating_sub(self.emitted).min(at_most);
         if count > 0 && self.pressing.load(Ordering::SeqCst) == 0 {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expectation::Expectation;
 use super::rows::PaperRow;
+use super::scenario::{Control, Disturb, Moves, OperatorForm, RoleForm, Scenario};
 use crate::dataflow::{Capacity, QueueMarks};
 use crate::engine::cluster::Deployment;
 use crate::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, WordCount};
@@ -142,6 +143,35 @@ impl JobDefinition {
             flat_map: self.flatmap.config(),
             count: self.count.config(),
             deployment: Deployment::processes(self.processes, self.workers),
+        }
+    }
+
+    /// The same job as a scenario, over sentences of `words` words.
+    pub fn scenario(&self, title: &str, words: f64, duration: Duration) -> Scenario {
+        let elastic = |name: &str, role, input: &str, operator: &OperatorDefinition| OperatorForm {
+            limit: operator.limit,
+            instances: operator.instances,
+            max_parallelism: operator.max_parallelism,
+            queue_high_s: operator.queue_high_s,
+            queue_low_s: operator.queue_low_s,
+            bins: self.bins,
+            ..OperatorForm::new(name, role, &[input])
+        };
+        Scenario {
+            title: title.to_owned(),
+            seconds: duration.as_secs_f64(),
+            tick_ms: self.tick_ms,
+            catch_up: self.catch_up,
+            delay_ms: 0.0,
+            control: Control::default(),
+            moves: Moves::default(),
+            disturb: Disturb::default(),
+            operators: vec![
+                OperatorForm { rate: Some(self.source_rate), ..OperatorForm::new("source", RoleForm::Source, &[]) },
+                OperatorForm { selectivity: words, ..elastic("flatmap", RoleForm::Stateless, "source", &self.flatmap) },
+                elastic("count", RoleForm::Keyed, "flatmap", &self.count),
+                OperatorForm::new("sink", RoleForm::Sink, &["count"]),
+            ],
         }
     }
 

@@ -3,6 +3,7 @@
 use super::definition::Definition;
 use super::migration::MigrationDefinition;
 use super::ranking::RankingDefinition;
+use super::simulated_figure::SimulatedDefinition;
 use super::window_latency::WindowLatencyDefinition;
 
 /// The definition of an experiment of any kind.
@@ -16,15 +17,22 @@ pub enum Figure {
     Migration(Box<MigrationDefinition>),
     /// How long the analysis of a window takes.
     WindowLatency(Box<WindowLatencyDefinition>),
+    /// Policies on scenarios in virtual time.
+    Simulated(Box<SimulatedDefinition>),
 }
 
 /// A definition's kind and text.
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 11] = [
+const FIGURES: [Entry; 17] = [
     ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
+    ("contune-curve", simulated, include_str!("../../experiments/definitions/contune-curve.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
+    ("ds2-fig7", simulated, include_str!("../../experiments/definitions/ds2-fig7.toml")),
+    ("ds2-skew", simulated, include_str!("../../experiments/definitions/ds2-skew.toml")),
+    ("ds2-table4", simulated, include_str!("../../experiments/definitions/ds2-table4.toml")),
+    ("loop-scale", simulated, include_str!("../../experiments/definitions/loop-scale.toml")),
     ("megaphone-fig1", migration, include_str!("../../experiments/definitions/megaphone-fig1.toml")),
     ("megaphone-fig13", migration, include_str!("../../experiments/definitions/megaphone-fig13.toml")),
     ("megaphone-fig16", migration, include_str!("../../experiments/definitions/megaphone-fig16.toml")),
@@ -34,6 +42,7 @@ const FIGURES: [Entry; 11] = [
     ("snailtrail-fig10", ranking, include_str!("../../experiments/definitions/snailtrail-fig10.toml")),
     ("snailtrail-fig11", ranking, include_str!("../../experiments/definitions/snailtrail-fig11.toml")),
     ("snailtrail-table2", window_latency, include_str!("../../experiments/definitions/snailtrail-table2.toml")),
+    ("stability", simulated, include_str!("../../experiments/definitions/stability.toml")),
 ];
 
 fn policies(text: &str) -> Figure {
@@ -42,6 +51,10 @@ fn policies(text: &str) -> Figure {
 
 fn migration(text: &str) -> Figure {
     Figure::Migration(toml::from_str(text).expect("definitions are tested"))
+}
+
+fn simulated(text: &str) -> Figure {
+    Figure::Simulated(toml::from_str(text).expect("definitions are tested"))
 }
 
 fn ranking(text: &str) -> Figure {
@@ -83,6 +96,7 @@ impl Figure {
             Figure::Migration(definition) => &definition.title,
             Figure::Ranking(definition) => &definition.title,
             Figure::WindowLatency(definition) => &definition.title,
+            Figure::Simulated(definition) => &definition.title,
         }
     }
 }
@@ -92,6 +106,8 @@ mod tests {
     use super::*;
     use crate::experiment::definition::Scale;
     use crate::experiment::migration::NO_MIGRATION;
+    use crate::experiment::policies::Setting;
+    use crate::experiment::scenario::Scenario;
 
     #[test]
     fn every_figure_is_defined_under_its_name() {
@@ -115,12 +131,32 @@ mod tests {
                     definition.figure
                 }
                 Figure::WindowLatency(definition) => definition.figure,
+                Figure::Simulated(definition) => {
+                    for run in definition.runs(Scale::Full, 0, &[]).iter().filter(|run| run.seed == 0) {
+                        let scenario = run.case.scenario(run.start, run.seed);
+                        // A large one takes its time, and is of the same make as the small ones.
+                        if scenario.operators.len() < 2000 {
+                            let text = toml::to_string(&scenario).unwrap();
+                            assert!(Scenario::read(&text).is_ok(), "{name}: {}", Scenario::read(&text).unwrap_err());
+                        }
+                        assert!(run.case.paper.is_empty() || run.start < run.case.paper.len(), "{name}: a paper's row a start");
+                        assert!(run.policy.set.iter().all(|text| text.parse::<Setting>().is_ok()), "{name}");
+                    }
+                    let policies: Vec<&str> = definition.policies.iter().map(|policy| policy.name.as_str()).collect();
+                    let cases: Vec<&str> = definition.cases.iter().map(|case| case.label.as_str()).collect();
+                    for expected in &definition.expect {
+                        assert!(policies.contains(&expected.policy.as_str()), "{name}: {expected:?}");
+                        assert!(cases.iter().any(|case| case.starts_with(&expected.case)), "{name}: {expected:?}");
+                    }
+                    definition.figure
+                }
             };
             assert_eq!(defined, name);
         }
         let error = Figure::named("fig0").unwrap_err().to_string();
         assert!(
-            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'ds2-fig6', ") && error.ends_with(", found 'fig0'"),
+            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig6', ")
+                && error.ends_with(", found 'fig0'"),
             "{error}"
         );
     }

@@ -29,6 +29,8 @@ pub const ROWS: &str = "rows.csv";
 pub const RANKINGS: &str = "rankings.csv";
 /// [`WindowLatencyRow`](super::window_latency::WindowLatencyRow)s.
 pub const WINDOW_LATENCY: &str = "window_latency.csv";
+/// Rows of simulated runs.
+pub const SIMULATED: &str = "simulated.csv";
 
 /// [`MigrationRow`](super::migration::MigrationRow)s.
 pub const MIGRATIONS: &str = "migrations.csv";

@@ -64,8 +64,10 @@ pub struct Manifest {
     pub scalable: Vec<String>,
     /// Instances each of them needs, where known.
     pub needed: BTreeMap<String, u32>,
-    /// The job.
-    pub job: super::definition::JobDefinition,
+    /// The job, on the engine.
+    pub job: Option<super::definition::JobDefinition>,
+    /// The scenario, on the simulator.
+    pub scenario: Option<super::scenario::Scenario>,
 }
 
 impl Manifest {
@@ -157,11 +159,11 @@ impl fmt::Display for Summary {
         writeln!(f, "actions             {}{settled}", self.actions)?;
         writeln!(f, "instances           {} at the end, at most {}", list(&self.last), list(&self.peak))?;
         let achieved = self.achieved_over_offered.map_or("-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
-        writeln!(f, "achieved / offered  {achieved} after the last action; {:.0} sentences behind at the end", self.lag_records)?;
+        writeln!(f, "achieved / offered  {achieved} after the last action; {:.0} records behind at the end", self.lag_records)?;
         let (p50, p99) = (milliseconds(self.latency_ns_p50), milliseconds(self.latency_ns_p99));
         writeln!(f, "latency             p50 {p50}, p99 {p99}, from the due time")?;
         let (words, lost, twice, wrong) = (self.records, self.records_lost, self.records_duplicated, self.words_miscounted);
-        writeln!(f, "words               {words}: {lost} lost, {twice} duplicated, {wrong} miscounted")
+        writeln!(f, "records             {words} at the sink: {lost} lost, {twice} duplicated, {wrong} miscounted")
     }
 }
 

@@ -9,7 +9,7 @@ use crate::dataflow::{Configuration, Topology};
 use crate::observation::Observation;
 
 /// Policies in the order in which every figure and table shows them; others come after these.
-pub const POLICY_ORDER: [&str; 4] = ["hold", "dhalion", "heron", "ds2"];
+pub const POLICY_ORDER: [&str; 9] = ["hold", "oracle", "scripted", "threshold", "dhalion", "heron", "ds2", "flink-autoscaler", "external"];
 
 /// Place of `policy` in figures and tables: sort by it with a stable sort, so that other policies keep their order.
 pub fn policy_rank(policy: &str) -> usize {
@@ -233,6 +233,7 @@ mod tests {
                 operator(2, vec![instance(2, 0)]),
             ],
             latency: LatencySummary { records: 9, ns_p50: Some(1), ns_p99: Some(2), ns_max: Some(3) },
+            doubts: Vec::new(),
         };
         let rows = TimelineRow::of(&topology, &observation);
         assert_eq!(rows.len(), 3);

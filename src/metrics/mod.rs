@@ -3,11 +3,14 @@
 //! [`WindowMetrics`] takes records in any order and gives per-instance sums; the formulas of DS2 are methods on them, so
 //! that a reader finds each equation in one place.
 
+mod doubt;
+mod grid;
 mod instance;
 mod operator;
 mod source;
 mod window;
 
+pub use doubt::Doubt;
 pub use instance::InstanceMetrics;
 pub use operator::OperatorMetrics;
 pub use source::{SourceMetrics, SourceSample};

@@ -3,25 +3,40 @@
 //! A record belongs to the window that contains [`Record::at`]; backpressure alone is clipped to the window, because its
 //! share of the window is what policies reason about. Nothing here depends on the order of records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{InstanceMetrics, OperatorMetrics, SourceMetrics, SourceSample};
+use super::grid::Grid;
+use super::{Doubt, InstanceMetrics, OperatorMetrics, SourceMetrics, SourceSample};
 use crate::activity::{ActivityKind, BinLoad, Record};
-use crate::dataflow::{Configuration, Topology};
-use crate::id::{BinId, InstanceId, OperatorId};
+use crate::dataflow::{Configuration, Role, Topology};
+use crate::id::{InstanceId, OperatorId};
 use crate::stats::{LatencyHistogram, slope};
 use crate::time::{Epoch, Timestamp, Window};
+
+/// What was seen of an instance: its sums, and its queue as (seconds, records).
+#[derive(Clone, Debug)]
+struct Seen {
+    metrics: InstanceMetrics,
+    queue: Vec<(f64, f64)>,
+}
+
+impl Seen {
+    /// Whether the queue was looked at just then.
+    fn has(&self, at: Timestamp) -> bool {
+        self.queue.iter().rev().any(|(known, _)| *known == at.as_secs_f64())
+    }
+}
 
 /// A window that is being filled.
 #[derive(Clone, Debug)]
 pub struct WindowMetrics {
     window: Window,
-    instances: BTreeMap<InstanceId, InstanceMetrics>,
-    queues: BTreeMap<InstanceId, Vec<(f64, f64)>>,
-    bins: BTreeMap<(OperatorId, BinId), BinLoad>,
+    instances: Grid<Seen>,
+    bins: Grid<BinLoad>,
     sources: BTreeMap<OperatorId, SourceSample>,
     latency: LatencyHistogram,
+    doubts: BTreeSet<Doubt>,
 }
 
 impl WindowMetrics {
@@ -29,11 +44,11 @@ impl WindowMetrics {
     pub fn new(window: Window) -> WindowMetrics {
         WindowMetrics {
             window,
-            instances: BTreeMap::new(),
-            queues: BTreeMap::new(),
-            bins: BTreeMap::new(),
+            instances: Grid::default(),
+            bins: Grid::default(),
             sources: BTreeMap::new(),
             latency: LatencyHistogram::default(),
+            doubts: BTreeSet::new(),
         }
     }
 
@@ -67,24 +82,26 @@ impl WindowMetrics {
                 self.instance(*instance).backpressure += inside;
             }
             Record::Queue { instance, at, length, arrivals } => {
-                self.queues.entry(*instance).or_default().push((at.as_secs_f64(), *length as f64));
-                let metrics = self.instance(*instance);
-                metrics.arrivals += arrivals;
-                metrics.queue_max_records = metrics.queue_max_records.max(*length);
+                let seen = self.seen(*instance);
+                if seen.has(*at) {
+                    self.doubts.insert(Doubt::SeenTwice(instance.operator));
+                    return;
+                }
+                seen.queue.push((at.as_secs_f64(), *length as f64));
+                seen.metrics.arrivals += arrivals;
+                seen.metrics.queue_max_records = seen.metrics.queue_max_records.max(*length);
             }
             Record::Bins { instance, loads, .. } => {
                 for load in loads {
-                    let sum = self.bins.entry((instance.operator, load.bin)).or_insert(BinLoad {
-                        bin: load.bin,
-                        arrivals: 0,
-                        useful: Duration::ZERO,
-                        keys: 0,
-                        bytes: 0,
-                    });
+                    let none = || BinLoad { bin: load.bin, arrivals: 0, useful: Duration::ZERO, keys: 0, bytes: 0 };
+                    let sum = self.bins.entry(instance.operator, load.bin.0, none);
                     sum.arrivals += load.arrivals;
                     sum.useful += load.useful;
                     (sum.keys, sum.bytes) = (load.keys, load.bytes);
                 }
+            }
+            Record::Source { source, due, .. } if !due.is_finite() || *due < 0.0 => {
+                self.doubts.insert(Doubt::SourceImpossible(*source));
             }
             Record::Source { source, at, due, emitted } => {
                 let sample = SourceSample { at: *at, due: *due, emitted: *emitted };
@@ -105,8 +122,13 @@ impl WindowMetrics {
     }
 
     fn instance(&mut self, instance: InstanceId) -> &mut InstanceMetrics {
+        &mut self.seen(instance).metrics
+    }
+
+    fn seen(&mut self, instance: InstanceId) -> &mut Seen {
         let length = self.window.length();
-        self.instances.entry(instance).or_insert_with(|| InstanceMetrics::idle(instance, length))
+        let none = || Seen { metrics: InstanceMetrics::idle(instance, length), queue: Vec::new() };
+        self.instances.entry(instance.operator, instance.index, none)
     }
 
     /// The last sample of each source in the window.
@@ -125,14 +147,13 @@ impl WindowMetrics {
     ///
     /// Instances that the configuration no longer has but that still worked in the window come after those it has.
     pub fn operators(&self, topology: &Topology, configuration: &Configuration) -> Vec<OperatorMetrics> {
-        let metrics = |id: InstanceId| {
-            let mut metrics = self.instances.get(&id).cloned().unwrap_or(InstanceMetrics::idle(id, self.window.length()));
-            if let Some(points) = self.queues.get(&id) {
-                let latest = points.iter().copied().reduce(|a, b| if b.0 >= a.0 { b } else { a });
-                metrics.queue_records = latest.map_or(0, |point| point.1 as u64);
-                metrics.queue_slope = slope(points);
+        let metrics = |id: InstanceId| match self.instances.get(id.operator, id.index) {
+            None => InstanceMetrics::idle(id, self.window.length()),
+            Some(Seen { metrics, queue }) => {
+                let latest = queue.iter().copied().reduce(|a, b| if b.0 >= a.0 { b } else { a });
+                let queue_records = latest.map_or(0, |point| point.1 as u64);
+                InstanceMetrics { queue_records, queue_slope: slope(queue), ..metrics.clone() }
             }
-            metrics
         };
         topology
             .operators()
@@ -140,12 +161,34 @@ impl WindowMetrics {
             .map(|operator| {
                 let parallelism = configuration.parallelism(operator.id);
                 let present = (0..parallelism).map(|index| InstanceId::new(operator.id, index));
-                let gone = self.instances.range(InstanceId::new(operator.id, parallelism)..=InstanceId::new(operator.id, u32::MAX));
-                let gone = gone.filter(|(_, metrics)| metrics.processed > 0).map(|(&id, _)| id);
-                let bins = self.bins.range((operator.id, BinId(0))..=(operator.id, BinId(u32::MAX))).map(|(_, &load)| load);
+                let gone = self.instances.of(operator.id, parallelism).filter(|(_, seen)| seen.metrics.processed > 0);
+                let gone = gone.map(|(index, _)| InstanceId::new(operator.id, index));
+                let bins = self.bins.of(operator.id, 0).map(|(_, &load)| load);
                 OperatorMetrics { operator: operator.id, instances: present.chain(gone).map(metrics).collect(), bins: bins.collect() }
             })
             .collect()
+    }
+
+    /// What makes the window no ground for a decision, given the samples of sources before it.
+    pub fn doubts(&self, topology: &Topology, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<Doubt> {
+        let mut doubts = self.doubts.clone();
+        for operator in topology.operators() {
+            if operator.role == Role::Source {
+                match (before.get(&operator.id), self.sources.get(&operator.id)) {
+                    (_, None) => drop(doubts.insert(Doubt::SourceUnseen(operator.id))),
+                    (Some(before), Some(after)) if after.due < before.due || after.emitted < before.emitted => {
+                        doubts.insert(Doubt::SourceImpossible(operator.id));
+                    }
+                    _ => {}
+                }
+            }
+            for (_, Seen { metrics, .. }) in self.instances.of(operator.id, 0) {
+                if metrics.useful > metrics.window * 2 {
+                    doubts.insert(Doubt::TooBusy(metrics.instance));
+                }
+            }
+        }
+        doubts.into_iter().collect()
     }
 
     /// Latency of the records that reached a sink in the window, from their due time.

@@ -43,7 +43,14 @@ pub fn idle(topology: &Topology, configuration: &Configuration, end_seconds: f64
             bins: Vec::new(),
         })
         .collect();
-    Observation { window, configuration: configuration.clone(), sources: Vec::new(), operators, latency: LatencySummary::default() }
+    Observation {
+        window,
+        configuration: configuration.clone(),
+        sources: Vec::new(),
+        operators,
+        latency: LatencySummary::default(),
+        doubts: Vec::new(),
+    }
 }
 
 /// Gives `source` an offered and an achieved rate.

@@ -8,18 +8,24 @@ pub mod dhalion;
 mod ds2;
 #[cfg(test)]
 mod fixture;
+pub mod flink_autoscaler;
 pub mod heron;
 mod hold;
+mod oracle;
 mod reason;
 mod scripted;
+mod threshold;
 
 pub use dhalion::{Dhalion, DhalionConfig};
-pub use ds2::{Demand, Ds2, Ds2Config, demands, round_up, workers_needed};
+pub use ds2::{Demand, Ds2, Ds2Config, Measurement, demands, demands_of, round_up, workers_needed};
+pub use flink_autoscaler::{FlinkAutoscaler, FlinkAutoscalerConfig};
 pub use heron::{Heron, HeronConfig};
 pub use hold::Hold;
+pub use oracle::Oracle;
 pub use reason::Reason;
 pub use scripted::{ScriptError, Scripted};
 use serde::{Deserialize, Serialize};
+pub use threshold::{Threshold, ThresholdConfig, desired};
 
 use crate::dataflow::Plan;
 use crate::observation::Observation;

@@ -16,17 +16,26 @@ pub struct Reason {
     /// What it looked at: name (with unit where it has one) to value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, f64>,
+    /// What a program outside of this one said of it in its own words, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
 impl Reason {
     /// The rule `rule`, about nothing in particular.
     pub fn new(rule: &str) -> Reason {
-        Reason { rule: rule.to_owned(), operator: String::new(), values: BTreeMap::new() }
+        Reason { rule: rule.to_owned(), operator: String::new(), values: BTreeMap::new(), detail: String::new() }
     }
 
     /// The same, about `operator`.
     pub fn about(mut self, operator: impl fmt::Display) -> Reason {
         self.operator = operator.to_string();
+        self
+    }
+
+    /// The same, with what a program outside said of it.
+    pub fn saying(mut self, detail: impl Into<String>) -> Reason {
+        self.detail = detail.into();
         self
     }
 
@@ -46,6 +55,9 @@ impl fmt::Display for Reason {
         for (index, (name, value)) in self.values.iter().enumerate() {
             let lead = if index == 0 { ": " } else { ", " };
             write!(f, "{lead}{name} {}", (value * 1000.0).round() / 1000.0)?;
+        }
+        if !self.detail.is_empty() {
+            write!(f, " ({})", self.detail)?;
         }
         Ok(())
     }

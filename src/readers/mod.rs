@@ -18,6 +18,7 @@
 //! ```
 
 mod activity_log;
+pub mod ds2;
 mod error;
 mod lanes;
 mod lines;

@@ -2,19 +2,23 @@
 
 mod bottleneck;
 mod comparison;
+mod decisions;
 mod epochs;
 mod explanation;
 mod migration;
 mod ranking;
+mod simulated;
 mod spread;
 mod table;
 mod window_latency;
 
 pub use bottleneck::{ranking, waits};
 pub use comparison::comparison;
+pub use decisions::{DecisionLine, decisions};
 pub use epochs::{epochs, part_label};
 pub use explanation::explanation;
 pub use migration::migration_table;
 pub use ranking::ranking_table;
+pub use simulated::simulated_table;
 pub use spread::spread;
 pub use window_latency::window_latency_table;

@@ -1,7 +1,9 @@
 //! What a job is fed with: when records are due, and what is in them. Deterministic; seeds and times are passed in.
 
 mod schedule;
+mod shape;
 mod text;
 
 pub use schedule::{Phase, RateSchedule, ScheduleError};
+pub use shape::{Shape, ShapeError, Step};
 pub use text::{Sentence, SentenceLength, Text, TextError};

@@ -25,6 +25,8 @@ pub struct Phase {
 #[serde(try_from = "Vec<Phase>", into = "Vec<Phase>")]
 pub struct RateSchedule {
     phases: Vec<Phase>,
+    /// Records due before each phase begins: a schedule of many phases is asked for often.
+    before: Vec<f64>,
 }
 
 /// Why phases are no schedule.
@@ -41,7 +43,7 @@ pub enum ScheduleError {
 impl RateSchedule {
     /// The same rate for ever.
     pub fn constant(rate: Rate) -> RateSchedule {
-        RateSchedule { phases: vec![Phase { start: Duration::ZERO, rate }] }
+        RateSchedule { phases: vec![Phase { start: Duration::ZERO, rate }], before: vec![0.0] }
     }
 
     /// Phases in order, the first at 0.
@@ -58,7 +60,13 @@ impl RateSchedule {
                 return Err(ScheduleError::Order(pair[1].start, pair[0].start));
             }
         }
-        Ok(RateSchedule { phases })
+        let mut due = 0.0;
+        let mut before = vec![due];
+        for pair in phases.windows(2) {
+            due += pair[0].rate.as_per_second() * (pair[1].start.as_secs_f64() - pair[0].start.as_secs_f64());
+            before.push(due);
+        }
+        Ok(RateSchedule { phases, before })
     }
 
     /// The phases.
@@ -66,32 +74,42 @@ impl RateSchedule {
         &self.phases
     }
 
+    /// Rate at `at`.
+    pub fn rate(&self, at: Timestamp) -> Rate {
+        self.phases[self.phase(at)].rate
+    }
+
+    /// The highest rate of all phases.
+    pub fn highest(&self) -> Rate {
+        let rates = self.phases.iter().map(|phase| phase.rate.as_per_second());
+        Rate::per_second(rates.fold(0.0, f64::max))
+    }
+
+    /// Position of the phase that holds at `at`.
+    fn phase(&self, at: Timestamp) -> usize {
+        let at = at.as_secs_f64();
+        self.phases.partition_point(|phase| phase.start.as_secs_f64() <= at).saturating_sub(1)
+    }
+
     /// Records due by `at`; the last one may be due in part.
     pub fn due(&self, at: Timestamp) -> f64 {
-        let at = at.as_secs_f64();
-        let ends = self.phases[1..].iter().map(|phase| phase.start.as_secs_f64()).chain([f64::INFINITY]);
-        let due = |(phase, end): (&Phase, f64)| {
-            let lasts = at.min(end) - phase.start.as_secs_f64();
-            lasts.max(0.0) * phase.rate.as_per_second()
-        };
-        self.phases.iter().zip(ends).map(due).sum()
+        let phase = self.phase(at);
+        let Phase { start, rate } = self.phases[phase];
+        self.before[phase] + (at.as_secs_f64() - start.as_secs_f64()) * rate.as_per_second()
     }
 
     /// When the `n`-th record (counted from 1) is due; nothing if it never is.
     pub fn time_of(&self, n: u64) -> Option<Timestamp> {
         let n = n as f64;
-        // Summed as in `due`, so that the two agree to the last bit where a phase ends.
-        let mut before = 0.0;
-        let ends = self.phases[1..].iter().map(|phase| phase.start.as_secs_f64()).chain([f64::INFINITY]);
-        for (phase, end) in self.phases.iter().zip(ends) {
-            let (start, rate) = (phase.start.as_secs_f64(), phase.rate.as_per_second());
-            let in_phase = if rate == 0.0 { 0.0 } else { rate * (end - start) };
-            if n <= before + in_phase {
-                return Some(Timestamp::from_secs_f64(start + (n - before) / rate));
-            }
-            before += in_phase;
+        // The last phase before whose end so many are due: where the next begins, `before` has what `due` gives.
+        let phase = self.before.partition_point(|&before| before < n).saturating_sub(1);
+        let Phase { start, rate } = self.phases[phase];
+        let more = n - self.before[phase];
+        if more > 0.0 && rate == Rate::ZERO {
+            return None;
         }
-        None
+        let after = if more > 0.0 { more / rate.as_per_second() } else { 0.0 };
+        Some(Timestamp::from_secs_f64(start.as_secs_f64() + after))
     }
 }
 

@@ -94,7 +94,7 @@ impl MigrationRun {
         let mut migration: Option<CarryingOut> = None;
         let mut end: Option<Timestamp> = None;
         let stop = Arc::new(AtomicBool::new(false));
-        let running = self.job.start(&stop)?;
+        let mut running = self.job.start(&stop)?;
         let mut memory = Memory::of(&running.process_ids());
         loop {
             match running.log.recv_timeout(if migration.is_some() { LOOK } else { IDLE }) {
@@ -107,7 +107,7 @@ impl MigrationRun {
             let (Some(begin), None) = (latencies.first_due(), end) else { continue };
             show(now.since(begin));
             if let (Some(moving), Some(span)) = (&mut migration, &mut span) {
-                if moving.advance(&running, latencies.take_latest()) {
+                if moving.advance(&mut running, latencies.take_latest()) {
                     (span.end, span.steps) = (now, moving.complete().len());
                     migration = None;
                 }
@@ -115,7 +115,7 @@ impl MigrationRun {
             }
             match span {
                 None if now.since(begin) >= self.before => {
-                    migration = self.begin(&mut latencies, begin, &running);
+                    migration = self.begin(&mut latencies, begin, &mut running);
                     span = Some(MigrationSpan { start: now, end: now, steps: 0, bins: self.moves() });
                 }
                 Some(span) if now.since(span.end) >= self.after => {
@@ -143,7 +143,7 @@ impl MigrationRun {
     }
 
     /// Begins to carry the plan out.
-    fn begin(&self, latencies: &mut Latencies, begin: Timestamp, running: &Running<KeyTally>) -> Option<CarryingOut> {
+    fn begin(&self, latencies: &mut Latencies, begin: Timestamp, running: &mut Running<KeyTally>) -> Option<CarryingOut> {
         let (strategy, to) = (self.strategy?, self.to.as_ref()?);
         let now = running.clock().now();
         let calm = Window { start: (begin + self.warm_up).min(now), end: now };

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataflow::{Role, Topology};
+use crate::dataflow::{Operator, Role, Topology};
 use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::rate::Rate;
@@ -53,6 +53,19 @@ impl Demand {
     }
 }
 
+/// What the equations take of one operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Measurement {
+    /// The rate set from outside, of a source; nothing where it is not known.
+    pub offered: Option<Rate>,
+    /// Aggregated true processing rate (equation 5).
+    pub true_processing_rate: Option<Rate>,
+    /// Aggregated true output rate (equation 6).
+    pub true_output_rate: Option<Rate>,
+    /// Instances of which the aggregated rates are sums.
+    pub instances: u32,
+}
+
 /// The demand of every operator of `topology`, sources and sinks included, in topological order.
 ///
 /// An operator whose selectivity is not known leaves the operators after it without a target, unless nothing is offered
@@ -60,25 +73,50 @@ impl Demand {
 ///
 /// # Panics
 /// If the observation is not of this topology.
-// papers/ds2-osdi18.md#eq8
 pub fn demands(topology: &Topology, observation: &Observation) -> Vec<Demand> {
-    let mut demands: Vec<Demand> = Vec::with_capacity(topology.operators().len());
-    for operator in topology.operators() {
-        let metrics = observation.operator(operator.id);
-        let measured_instances = metrics.measured_instances() as u32;
+    let mut offered = vec![None; topology.operators().len()];
+    for source in &observation.sources {
+        offered[source.operator.0 as usize] = Some(source.offered);
+    }
+    let measurement = |operator: &Operator| {
+        // All sums in one pass: of a large job the instances come from memory, not from a cache.
+        let mut sums = Measurement { offered: offered[operator.id.0 as usize], ..Measurement::default() };
+        let add =
+            |sum: Option<Rate>, rate: Rate| Some(sum.map_or(rate, |sum| Rate::per_second(sum.as_per_second() + rate.as_per_second())));
+        for instance in &observation.operator(operator.id).instances {
+            if let (Some(processing), Some(output)) = (instance.true_processing_rate(), instance.true_output_rate()) {
+                sums.true_processing_rate = add(sums.true_processing_rate, processing);
+                sums.true_output_rate = add(sums.true_output_rate, output);
+                sums.instances += 1;
+            }
+        }
+        sums
+    };
+    let measured: Vec<Measurement> = topology.operators().iter().map(measurement).collect();
+    demands_of(topology, &measured)
+}
+
+/// The same from what was measured by whatever means, by operator.
+///
+/// # Panics
+/// If there is not one measurement an operator.
+// papers/ds2-osdi18.md#eq8
+pub fn demands_of(topology: &Topology, measured: &[Measurement]) -> Vec<Demand> {
+    assert_eq!(measured.len(), topology.operators().len(), "one measurement an operator");
+    let mut demands: Vec<Demand> = Vec::with_capacity(measured.len());
+    for (operator, measurement) in topology.operators().iter().zip(measured) {
         let mut demand = Demand {
             operator: operator.id,
             target: None,
             output: None,
             // A rate of 0 over some useful time is a batch that has not ended yet, not a speed to divide by.
-            true_processing_rate: metrics.true_processing_rate().filter(|rate| *rate > Rate::ZERO),
-            true_output_rate: metrics.true_output_rate(),
-            measured_instances,
+            true_processing_rate: measurement.true_processing_rate.filter(|rate| *rate > Rate::ZERO),
+            true_output_rate: measurement.true_output_rate,
+            measured_instances: measurement.instances,
         };
         if operator.role == Role::Source {
             // Equation 8, first case: the rate set from outside, whatever the source achieved.
-            let offered = observation.sources.iter().find(|source| source.operator == operator.id).map(|source| source.offered);
-            demand.output = offered;
+            demand.output = measurement.offered;
         } else {
             let from = |input: OperatorId| demands[input.0 as usize].output.map(Rate::as_per_second);
             demand.target = topology.inputs(operator.id).map(from).sum::<Option<f64>>().map(finite);

@@ -9,7 +9,7 @@ mod demand;
 
 use std::collections::BTreeMap;
 
-pub use demand::{Demand, demands, round_up, workers_needed};
+pub use demand::{Demand, Measurement, demands, demands_of, round_up, workers_needed};
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Policy, Reason};

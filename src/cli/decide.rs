@@ -1,0 +1,331 @@
+//! `thalweg decide`: what a policy would do about rates that were measured somewhere else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use serde::Serialize;
+
+use super::policy::settings;
+use super::{Failure, usage};
+use crate::dataflow::{Configuration, Role, Topology};
+use crate::experiment::policies::{self, Given};
+use crate::id::{InstanceId, OperatorId};
+use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
+use crate::observation::{LatencySummary, Observation};
+use crate::policy::{Decision, Demand, Measurement, Reason, demands_of, round_up, workers_needed};
+use crate::rate::Rate;
+use crate::readers::ds2::{self, Content, Files, Measured, OperatorRates, System};
+use crate::report::{DecisionLine, decisions};
+use crate::time::{Timestamp, Window};
+
+/// Decide offline, from a dataflow and rates that were measured of it.
+///
+/// Reads the files of the released DS2 program: edges as 'id,name,instances,id,name,instances', rates as
+/// 'operator,instance,instances,time,true processing,true output,observed processing,observed output', one line an instance and time,
+/// given rates as 'operator,rate of an instance' (-1 for the observed one). For timely both are lines of its log. The rows of an instance
+/// are epochs 0, 1, 2... by their time, and every epoch is decided on by itself. A source's target is its true output rate unless
+/// --source-rates says otherwise.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  thalweg decide --topology topology.csv --rates rates.log\n  \
+                        thalweg decide --topology topology.csv --rates rates.log --source-rates sources.csv --json\n  \
+                        thalweg decide --system heron --topology t.csv --rates r.csv --source-rates s.csv --operator-rates o.csv")]
+pub(super) struct Args {
+    /// Operators and edges.
+    #[arg(long, value_name = "FILE")]
+    topology: PathBuf,
+    /// Measured rates.
+    #[arg(long, value_name = "FILE")]
+    rates: PathBuf,
+    /// Rates that sources are to emit at, an instance each.
+    #[arg(long, value_name = "FILE")]
+    source_rates: Option<PathBuf>,
+    /// Rates that operators do not exceed whatever was measured, an instance each.
+    #[arg(long, value_name = "FILE")]
+    operator_rates: Option<PathBuf>,
+    /// Whose files they are: flink, heron or timely.
+    #[arg(long, default_value = "flink")]
+    system: String,
+    /// The policy: ds2, or one of threshold, dhalion, heron, flink-autoscaler, hold, which see each epoch as a window.
+    #[arg(long, default_value = "ds2")]
+    policy: String,
+    /// Offered over observed rate of the sources above which ds2 adds instances in that ratio when its equations ask for none; never by
+    /// default.
+    #[arg(long, value_name = "RATIO", allow_hyphen_values = true)]
+    target_rate_ratio: Option<f64>,
+    /// Share that ds2 adds to every demand before rounding.
+    #[arg(long, default_value_t = 0.0, allow_hyphen_values = true)]
+    scaling_factor: f64,
+    /// Seconds of an epoch, for policies other than ds2, which look at time.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS", allow_hyphen_values = true)]
+    window: f64,
+    /// Set a parameter of a policy other than ds2; see 'thalweg help run'.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `decide --json` prints.
+#[derive(Serialize)]
+struct Decided {
+    policy: String,
+    /// Epochs at the end that lack an instance's rates and were left out.
+    incomplete_epochs: usize,
+    epochs: Vec<DecidedEpoch>,
+}
+
+/// One epoch.
+#[derive(Serialize)]
+struct DecidedEpoch {
+    epoch: usize,
+    operators: BTreeMap<String, DecidedOperator>,
+    /// Workers where operators share them: the sum of demands, rounded up.
+    workers: u32,
+    /// The sum of demands.
+    workers_demand: f64,
+    /// The largest ratio of offered to observed rate among the sources; nothing if a source emitted nothing.
+    target_rate_ratio: Option<f64>,
+    /// Why, of a policy other than ds2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+/// One operator. Rates are records per second over all instances.
+#[derive(Serialize)]
+struct DecidedOperator {
+    name: String,
+    role: &'static str,
+    instances: u32,
+    parallelism: u32,
+    demand: Option<f64>,
+    target_rate: Option<f64>,
+    true_processing_rate: f64,
+    true_output_rate: f64,
+}
+
+pub(super) fn decide(args: &Args) -> Result<(), Failure> {
+    check(args)?;
+    let measured = read(args)?;
+    if measured.incomplete_epochs > 0 {
+        eprintln!("thalweg: {} epochs lack the rates of an instance and are left out", measured.incomplete_epochs);
+    }
+    let epochs = if args.policy == "ds2" { by_equations(args, &measured) } else { by_policy(args, &measured)? };
+    if args.json {
+        let decided = Decided { policy: args.policy.clone(), incomplete_epochs: measured.incomplete_epochs, epochs };
+        println!("{}", serde_json::to_string(&decided)?);
+    } else {
+        print!("{}", text(&measured.topology, &epochs));
+    }
+    Ok(())
+}
+
+fn check(args: &Args) -> Result<(), Failure> {
+    let wrong = |flag: &str, expected: &str, found: String| Err(usage(anyhow!("--{flag}: expected {expected}, found {found}")));
+    if let Some(ratio) = args.target_rate_ratio.filter(|ratio| !(1.0..=1e9).contains(ratio)) {
+        return wrong("target-rate-ratio", "a ratio of at least 1", ratio.to_string());
+    }
+    if !(0.0..=1000.0).contains(&args.scaling_factor) {
+        return wrong("scaling-factor", "a share from 0 to 1000", args.scaling_factor.to_string());
+    }
+    if !(0.001..=86_400.0).contains(&args.window) {
+        return wrong("window", "seconds from 0.001 to 86400", args.window.to_string());
+    }
+    if args.policy == "ds2" && !args.settings.is_empty() {
+        return wrong("set", "'--target-rate-ratio' and '--scaling-factor' with '--policy ds2'", args.settings.join(" "));
+    }
+    if args.policy != "ds2" && (args.target_rate_ratio.is_some() || args.scaling_factor != 0.0) {
+        return wrong("policy", "'ds2', which alone has a target rate ratio and a scaling factor", format!("'{}'", args.policy));
+    }
+    Ok(())
+}
+
+/// Reads the files that the flags name.
+fn read(args: &Args) -> Result<Measured, Failure> {
+    let system = match args.system.as_str() {
+        "flink" => System::Flink,
+        "heron" => System::Heron,
+        "timely" => System::Timely,
+        other => return Err(usage(anyhow!("--system: expected 'flink', 'heron' or 'timely', found '{other}'"))),
+    };
+    let bytes = |flag: &str, path: &Path| {
+        std::fs::read(path).map_err(|why| usage(anyhow!("--{flag} {}: expected a readable file: {why}", path.display())))
+    };
+    let optional = |flag: &str, path: &Option<PathBuf>| path.as_deref().map(|path| bytes(flag, path)).transpose();
+    let (topology, rates) = (bytes("topology", &args.topology)?, bytes("rates", &args.rates)?);
+    let (sources, operators) = (optional("source-rates", &args.source_rates)?, optional("operator-rates", &args.operator_rates)?);
+    fn content<'f>(path: &'f Option<PathBuf>, bytes: &'f Option<Vec<u8>>) -> Option<Content<'f>> {
+        Some(Content { path: path.as_deref()?, bytes: bytes.as_deref()? })
+    }
+    let files = Files {
+        topology: Content { path: &args.topology, bytes: &topology },
+        rates: Content { path: &args.rates, bytes: &rates },
+        source_rates: content(&args.source_rates, &sources),
+        operator_rates: content(&args.operator_rates, &operators),
+    };
+    ds2::read(system, &files).map_err(usage)
+}
+
+/// The demand of every operator in an epoch. As in the released program every instance counts, also one that did nothing.
+fn demands(measured: &Measured, epoch: &[OperatorRates]) -> Vec<Demand> {
+    let measurement = |(place, rates): (usize, &OperatorRates)| Measurement {
+        offered: Some(Rate::per_second(rates.true_output)),
+        true_processing_rate: Some(Rate::per_second(rates.true_processing)),
+        true_output_rate: Some(Rate::per_second(rates.true_output)),
+        instances: measured.instances[place],
+    };
+    let measurements: Vec<Measurement> = epoch.iter().enumerate().map(measurement).collect();
+    demands_of(&measured.topology, &measurements)
+}
+
+/// The largest ratio of offered to observed rate among the sources.
+fn ratio(topology: &Topology, epoch: &[OperatorRates]) -> f64 {
+    let sources = topology.operators().iter().zip(epoch).filter(|(operator, _)| operator.role == Role::Source);
+    let ratio = |rates: &OperatorRates| if rates.true_output > 0.0 { rates.true_output / rates.observed_output } else { 0.0 };
+    sources.map(|(_, rates)| ratio(rates)).fold(0.0, f64::max)
+}
+
+/// Equations 7 and 8, rounded up exactly, and the correction by the target rate ratio where it was asked for.
+// papers/ds2-osdi18.md#target-rate-ratio
+fn by_equations(args: &Args, measured: &Measured) -> Vec<DecidedEpoch> {
+    let decided = |(number, epoch): (usize, &Vec<OperatorRates>)| {
+        let demands = demands(measured, epoch);
+        let needed = |demand: &Demand| demand.instances().map(|fraction| round_up(fraction * (1.0 + args.scaling_factor), 0.0));
+        let scaled = measured.topology.operators().iter().zip(&demands).map(|(operator, demand)| {
+            let present = measured.instances[operator.id.0 as usize];
+            if operator.role == Role::Source { present } else { needed(demand).unwrap_or(present) }
+        });
+        let mut parallelism: Vec<u32> = scaled.collect();
+        let ratio = ratio(&measured.topology, epoch);
+        let increases = parallelism.iter().zip(&measured.instances).any(|(wanted, present)| wanted > present);
+        if !increases && ratio.is_finite() && args.target_rate_ratio.is_some_and(|least| ratio > least) {
+            for operator in measured.topology.scalable() {
+                let wanted = &mut parallelism[operator.id.0 as usize];
+                *wanted = round_up(f64::from(*wanted) * ratio, 0.0);
+            }
+        }
+        DecidedEpoch::new(measured, number, epoch, &demands, &parallelism, None)
+    };
+    measured.epochs.iter().enumerate().map(decided).collect()
+}
+
+/// Any other policy, asked about one window an epoch; what it decides changes nothing about the next one, which was measured already.
+fn by_policy(args: &Args, measured: &Measured) -> Result<Vec<DecidedEpoch>, Failure> {
+    let given = Given { settings: settings(&args.settings)?, best: Vec::new() };
+    let topology = &measured.topology;
+    let made = policies::policy_with(&args.policy, topology, 1.0, &given);
+    let mut policy = made.map_err(|why| usage(anyhow!("--policy {}: {why}", args.policy)))?;
+    let decided = |(number, epoch): (usize, &Vec<OperatorRates>)| {
+        let observation = observation(measured, number, epoch, Duration::from_secs_f64(args.window));
+        let (after, reason) = match policy.decide(observation.window.end, &observation) {
+            Decision::Hold(reason) => (observation.configuration, reason),
+            Decision::Rescale(plan, reason) => match plan.apply(topology, &observation.configuration) {
+                Ok(after) => (after, reason),
+                Err(why) => (observation.configuration, reason.saying(why.to_string())),
+            },
+        };
+        let parallelism: Vec<u32> = after.iter().map(|(_, instances)| instances).collect();
+        DecidedEpoch::new(measured, number, epoch, &demands(measured, epoch), &parallelism, Some(reason))
+    };
+    Ok(measured.epochs.iter().enumerate().map(decided).collect())
+}
+
+/// An epoch as a window: an instance is taken to have been busy for as long as its observed work takes at its true rate.
+fn observation(measured: &Measured, number: usize, epoch: &[OperatorRates], length: Duration) -> Observation {
+    let window = Window::starting(Timestamp::ZERO + length * number as u32, length);
+    let topology = &measured.topology;
+    let mut configuration = Configuration::ones(topology);
+    let (mut operators, mut sources) = (Vec::new(), Vec::new());
+    for ((operator, rates), &instances) in topology.operators().iter().zip(epoch).zip(&measured.instances) {
+        configuration = configuration.with(operator.id, instances);
+        operators.push(OperatorMetrics {
+            operator: operator.id,
+            instances: (0..instances).map(|index| instance(operator.id, index, rates, instances, length)).collect(),
+            bins: Vec::new(),
+        });
+        if operator.role == Role::Source {
+            sources.push(SourceMetrics {
+                operator: operator.id,
+                offered: Rate::per_second(rates.true_output),
+                achieved: Rate::per_second(rates.observed_output),
+                lag_records: 0.0,
+            });
+        }
+    }
+    Observation { window, configuration, sources, operators, latency: LatencySummary::default(), doubts: Vec::new() }
+}
+
+/// One of so many instances that share an operator's rates evenly: the files' sums are all that policies of operators look at.
+fn instance(operator: OperatorId, index: u32, rates: &OperatorRates, instances: u32, length: Duration) -> InstanceMetrics {
+    let seconds = length.as_secs_f64();
+    let records = |rate: f64| (rate / f64::from(instances) * seconds).round() as u64;
+    let busy = if rates.true_processing > 0.0 { (rates.observed_processing / rates.true_processing).min(1.0) } else { 0.0 };
+    InstanceMetrics {
+        useful: length.mul_f64(busy),
+        processed: records(rates.observed_processing),
+        produced: records(rates.observed_output),
+        arrivals: records(rates.observed_processing),
+        ..InstanceMetrics::idle(InstanceId::new(operator, index), length)
+    }
+}
+
+impl DecidedEpoch {
+    fn new(
+        measured: &Measured,
+        epoch: usize,
+        rates: &[OperatorRates],
+        demands: &[Demand],
+        parallelism: &[u32],
+        reason: Option<Reason>,
+    ) -> DecidedEpoch {
+        let operators = measured.topology.operators().iter().map(|operator| {
+            let place = operator.id.0 as usize;
+            let decided = DecidedOperator {
+                name: measured.names[place].clone(),
+                role: if operator.role == Role::Source { "source" } else { "operator" },
+                instances: measured.instances[place],
+                parallelism: parallelism[place],
+                demand: demands[place].instances(),
+                target_rate: demands[place].target.map(Rate::as_per_second),
+                true_processing_rate: rates[place].true_processing,
+                true_output_rate: rates[place].true_output,
+            };
+            (operator.name.clone(), decided)
+        });
+        let ratio = ratio(&measured.topology, rates);
+        DecidedEpoch {
+            epoch,
+            operators: operators.collect(),
+            workers: workers_needed(demands, 0.0),
+            workers_demand: demands.iter().filter_map(Demand::instances).sum(),
+            target_rate_ratio: ratio.is_finite().then_some(ratio),
+            reason,
+        }
+    }
+}
+
+/// The table, and below it the workers of every epoch.
+fn text(topology: &Topology, epochs: &[DecidedEpoch]) -> String {
+    let mut lines = Vec::new();
+    let mut below = String::new();
+    for epoch in epochs {
+        for operator in topology.operators() {
+            let decided = &epoch.operators[&operator.name];
+            let name = if decided.name == operator.name { operator.name.clone() } else { format!("{} {}", operator.name, decided.name) };
+            lines.push(DecisionLine {
+                epoch: epoch.epoch,
+                operator: name,
+                present: decided.instances,
+                parallelism: decided.parallelism,
+                demand: decided.demand,
+                target_rate: decided.target_rate,
+                true_processing_rate: (operator.role != Role::Source).then_some(decided.true_processing_rate),
+            });
+        }
+        let reason = epoch.reason.as_ref().map_or(String::new(), |reason| format!("; {reason}"));
+        below += &format!("epoch {}: {} workers if operators share them{reason}\n", epoch.epoch, epoch.workers);
+    }
+    format!("{}\n{below}", decisions(&lines))
+}

@@ -1,0 +1,141 @@
+//! `thalweg simulate`: a scenario under a policy, in virtual time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use super::live::Live;
+use super::plot::draw;
+use super::policy::PolicyArgs;
+use super::reproduce::out_folder;
+use super::{Failure, usage};
+use crate::experiment::environment::Environment;
+use crate::experiment::folder;
+use crate::experiment::record::{self, Manifest, Summary};
+use crate::experiment::scenario::Scenario;
+use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
+
+/// Run a scenario under a policy in virtual time: minutes of a job of any size in a second.
+///
+/// A scenario says how fast operators are, what they give out, and what goes wrong. The same controller, policies and migrations that
+/// run jobs on the engine run it. The same scenario, policy and seed give the same rows and decisions, byte for byte.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  thalweg simulate heron-wordcount --policy dhalion\n  thalweg simulate my-scenario.toml --seed 7 --json\n  \
+                        thalweg simulate --list"
+)]
+pub(super) struct Args {
+    /// A scenario file, or the name of one that is part of the program; see --list.
+    #[arg(required_unless_present = "list")]
+    scenario: Option<String>,
+    /// List the scenarios that are part of the program.
+    #[arg(long)]
+    list: bool,
+    /// The policy; the scenario's own by default.
+    #[arg(long)]
+    policy: Option<String>,
+    #[command(flatten)]
+    chosen: PolicyArgs,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Seconds of virtual time; as the scenario says by default.
+    #[arg(long, allow_hyphen_values = true)]
+    seconds: Option<f64>,
+    /// Folder for rows and figure; a new one below runs/ by default.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Keep the activity log itself too.
+    #[arg(long)]
+    record: bool,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
+    if args.list {
+        return list(args);
+    }
+    let asked = args.scenario.as_deref().expect("clap asks for a scenario");
+    let mut scenario = read(asked)?;
+    if let Some(seconds) = args.seconds {
+        scenario.seconds = seconds;
+        // What fits one length may not fit another.
+        let text = toml::to_string(&scenario).map_err(|why| usage(anyhow!("--seconds: {why}")))?;
+        scenario = Scenario::read(&text).map_err(|why| usage(anyhow!("--seconds: {}", why.what)))?;
+    }
+    if let Some(policy) = &args.policy {
+        scenario.control.policy.clone_from(policy);
+    }
+    let job = scenario.job();
+    let topology = job.topology.clone();
+    let best = best(&topology, &needs(&job));
+    let policy = args.chosen.policy(&scenario.control.policy, &topology, scenario.control.time_factor, best, true)?;
+    let environment = Environment::here();
+    let stem = Path::new(asked).file_stem().map_or("scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let name = scenario.control.policy.clone();
+    let out = out_folder(args.out.as_deref(), &format!("simulate-{stem}-{name}"), &environment)?;
+    let (operators, scalable) = Manifest::names(&topology);
+    let first = needs(&job).into_iter().next().map_or(BTreeMap::new(), |(_, needed)| needed);
+    let manifest = Manifest {
+        experiment: stem,
+        policy: name.clone(),
+        host: "sim".to_owned(),
+        scale: "-".to_owned(),
+        seed: args.seed,
+        seconds: scenario.seconds,
+        time_factor: scenario.control.time_factor,
+        strategy: scenario.control.strategy.to_string(),
+        environment,
+        text: "-".to_owned(),
+        operators,
+        scalable,
+        needed: first.into_iter().map(|(id, instances)| (topology.operator(id).name.clone(), instances)).collect(),
+        job: None,
+        scenario: Some(scenario.clone()),
+    };
+    let mut live = Live::new(&name, &topology, job.duration);
+    let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
+    let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    let result = run_scenario(spec, activity.as_deref(), |status| live.show(status));
+    live.finish(result.as_ref());
+    folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
+    let result = result?;
+    record::write(&out, &manifest, &result)?;
+    let figure_files = draw(&out)?;
+    let summary = Summary::of(&manifest, &result);
+    if args.json {
+        println!("{}", serde_json::json!({ "run": out, "summary": summary, "figure_files": figure_files }));
+    } else {
+        print!("{summary}");
+        println!("folder              {}", out.display());
+        figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
+    }
+    Ok(())
+}
+
+/// The scenario of that name, or of that file.
+pub(super) fn read(asked: &str) -> Result<Scenario, Failure> {
+    let path = Path::new(asked);
+    let text = match Scenario::text(asked) {
+        Some(text) if !path.is_file() => text.to_owned(),
+        _ => std::fs::read_to_string(path).map_err(|why| {
+            let known: Vec<String> = Scenario::names().map(|name| format!("'{name}'")).collect();
+            usage(anyhow!("{asked}: expected a scenario file or one of {}: {why}", known.join(", ")))
+        })?,
+    };
+    Scenario::read(&text).map_err(|error| usage(anyhow!("{asked}, {error}")))
+}
+
+fn list(args: &Args) -> Result<(), Failure> {
+    let title = |name| Scenario::text(name).and_then(|text| Scenario::read(text).ok()).map_or(String::new(), |scenario| scenario.title);
+    let titles: BTreeMap<&str, String> = Scenario::names().map(|name| (name, title(name))).collect();
+    if args.json {
+        println!("{}", serde_json::to_string(&titles)?);
+    } else {
+        titles.iter().for_each(|(name, title)| println!("{name:<16} {title}"));
+    }
+    Ok(())
+}

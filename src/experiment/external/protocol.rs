@@ -1,0 +1,250 @@
+//! The two lines of a decision: an observation as JSON, and the decision it is answered with.
+//!
+//! Operators have their names here, not numbers. The fields are described in `docs/external-policy.md`; what is not known is `null`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataflow::{Configuration, Plan, Role, Topology};
+use crate::observation::{LatencySummary, Observation};
+use crate::policy::{Decision, Reason};
+use crate::rate::Rate;
+
+#[derive(Serialize)]
+struct Seen<'a> {
+    window: SeenWindow,
+    sources: Vec<SeenSource<'a>>,
+    operators: Vec<SeenOperator<'a>>,
+    latency: LatencySummary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SeenWindow {
+    start_s: f64,
+    end_s: f64,
+}
+
+#[derive(Serialize)]
+struct SeenSource<'a> {
+    name: &'a str,
+    offered_per_s: f64,
+    achieved_per_s: f64,
+    lag_records: f64,
+}
+
+#[derive(Serialize)]
+struct SeenOperator<'a> {
+    name: &'a str,
+    role: &'static str,
+    scalable: bool,
+    inputs: Vec<&'a str>,
+    parallelism: u32,
+    max_parallelism: u32,
+    processed_per_s: f64,
+    produced_per_s: f64,
+    true_processing_per_s: Option<f64>,
+    true_output_per_s: Option<f64>,
+    selectivity: Option<f64>,
+    utilisation: f64,
+    queue_records: u64,
+    backpressure_sum: f64,
+    extrapolated: bool,
+    instances: Vec<SeenInstance>,
+}
+
+#[derive(Serialize)]
+struct SeenInstance {
+    utilisation: f64,
+    true_processing_per_s: Option<f64>,
+    processed_per_s: f64,
+    arrived_per_s: f64,
+    queue_records: u64,
+    queue_slope_per_s: Option<f64>,
+    backpressure_share: f64,
+}
+
+/// The line that tells a program of a window; without its end.
+pub(super) fn line(topology: &Topology, observation: &Observation, refused: Option<String>) -> String {
+    let seconds = observation.window.length().as_secs_f64();
+    let per_second = |records: u64| if seconds > 0.0 { records as f64 / seconds } else { 0.0 };
+    let rate = |rate: Option<Rate>| rate.map(Rate::as_per_second);
+    let name = |operator| topology.operator(operator).name.as_str();
+    let sources = observation.sources.iter().map(|source| SeenSource {
+        name: name(source.operator),
+        offered_per_s: source.offered.as_per_second(),
+        achieved_per_s: source.achieved.as_per_second(),
+        lag_records: source.lag_records,
+    });
+    let operators = topology.operators().iter().zip(&observation.operators).map(|(operator, metrics)| SeenOperator {
+        name: &operator.name,
+        role: match operator.role {
+            Role::Source => "source",
+            Role::Stateless => "stateless",
+            Role::Keyed { .. } => "keyed",
+            Role::Sink => "sink",
+        },
+        scalable: operator.is_scalable(),
+        inputs: topology.inputs(operator.id).map(name).collect(),
+        parallelism: observation.configuration.parallelism(operator.id),
+        max_parallelism: operator.max_parallelism,
+        processed_per_s: per_second(metrics.processed()),
+        produced_per_s: per_second(metrics.produced()),
+        true_processing_per_s: rate(metrics.true_processing_rate()),
+        true_output_per_s: rate(metrics.true_output_rate()),
+        selectivity: metrics.selectivity(),
+        utilisation: metrics.utilisation(),
+        queue_records: metrics.queue_records(),
+        backpressure_sum: metrics.backpressure_sum(),
+        extrapolated: metrics.is_extrapolated(),
+        instances: metrics
+            .instances
+            .iter()
+            .map(|instance| SeenInstance {
+                utilisation: instance.utilisation(),
+                true_processing_per_s: rate(instance.true_processing_rate()),
+                processed_per_s: per_second(instance.processed),
+                arrived_per_s: per_second(instance.arrivals),
+                queue_records: instance.queue_records,
+                queue_slope_per_s: instance.queue_slope,
+                backpressure_share: instance.backpressure_share(),
+            })
+            .collect(),
+    });
+    let seen = Seen {
+        window: SeenWindow { start_s: observation.window.start.as_secs_f64(), end_s: observation.window.end.as_secs_f64() },
+        sources: sources.collect(),
+        operators: operators.collect(),
+        latency: observation.latency,
+        refused,
+    };
+    serde_json::to_string(&seen).expect("names and numbers are JSON")
+}
+
+/// What a program answers. Without rescales and rebalances it wants nothing to change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Answer {
+    rescale: BTreeMap<String, u32>,
+    rebalance: Vec<String>,
+    reason: String,
+    values: BTreeMap<String, f64>,
+}
+
+/// An answer that is no decision.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Nonsense {
+    #[error("expected a decision such as {{\"rescale\": {{\"{example}\": 2}}}} or {{}}, found {found}: {why}")]
+    Json { example: String, found: String, why: serde_json::Error },
+    #[error("expected an operator that may be rescaled, one of {names}, found '{found}'")]
+    Operator { names: String, found: String },
+}
+
+/// The decision that a line stands for.
+pub(super) fn decision(line: &[u8], topology: &Topology, present: &Configuration) -> Result<Decision, Nonsense> {
+    let example = topology.scalable().next().map_or("map", |operator| &operator.name);
+    let answer: Answer =
+        serde_json::from_slice(line).map_err(|why| Nonsense::Json { example: example.to_owned(), found: excerpt(line), why })?;
+    let operator = |name: &str| {
+        topology.scalable().find(|operator| operator.name == *name).map(|operator| operator.id).ok_or_else(|| Nonsense::Operator {
+            names: topology.scalable().map(|operator| format!("'{}'", operator.name)).collect::<Vec<_>>().join(", "),
+            found: excerpt(name.as_bytes()).trim_matches('"').to_owned(),
+        })
+    };
+    let mut plan = Plan::default();
+    for (name, &instances) in &answer.rescale {
+        let operator = operator(name)?;
+        // What is as it should be needs no plan.
+        if present.parallelism(operator) != instances {
+            plan.rescales.insert(operator, instances);
+        }
+    }
+    for name in &answer.rebalance {
+        plan.rebalances.insert(operator(name)?);
+    }
+    let mut reason = Reason::new("external").saying(answer.reason);
+    reason.values = answer.values;
+    let holds = plan == Plan::default();
+    Ok(if holds { Decision::Hold(reason) } else { Decision::Rescale(plan, reason) })
+}
+
+/// The beginning of what was found, as a person can read it.
+fn excerpt(bytes: &[u8]) -> String {
+    const MOST: usize = 60;
+    let text = String::from_utf8_lossy(bytes);
+    let short: String = text.chars().take(MOST).collect();
+    if short.len() < text.len() { format!("{short:?}…") } else { format!("{short:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{InstanceId, OperatorId};
+    use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
+    use crate::time::{Timestamp, Window};
+
+    fn job() -> (Topology, Observation) {
+        let listed = [("source", Role::Source, 1), ("map", Role::Stateless, 8), ("count", Role::Keyed { bins: 16 }, 8)];
+        let topology = Topology::new(&listed, &[(0, 1), (1, 2)]).unwrap();
+        let window = Window { start: Timestamp(0), end: Timestamp(2_000_000_000) };
+        let metrics = |operator| OperatorMetrics {
+            operator,
+            instances: vec![InstanceMetrics::idle(InstanceId::new(operator, 0), window.length())],
+            bins: Vec::new(),
+        };
+        let offered = Rate::per_second(100.0);
+        let observation = Observation {
+            window,
+            configuration: Configuration::ones(&topology),
+            sources: vec![SourceMetrics { operator: OperatorId(0), offered, achieved: Rate::ZERO, lag_records: 200.0 }],
+            operators: (0..3).map(|id| metrics(OperatorId(id))).collect(),
+            latency: LatencySummary::default(),
+            doubts: Vec::new(),
+        };
+        (topology, observation)
+    }
+
+    #[test]
+    fn the_line_has_names_and_units_and_no_line_feed() {
+        let (topology, observation) = job();
+        let line = line(&topology, &observation, Some("because\nof that".into()));
+        assert!(!line.contains('\n'));
+        let seen: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(seen["window"]["end_s"], 2.0);
+        assert_eq!(seen["sources"][0]["lag_records"], 200.0);
+        assert_eq!(seen["operators"][2]["inputs"][0], "map");
+        assert!(seen["operators"][2]["true_processing_per_s"].is_null());
+        assert_eq!(seen["refused"], "because\nof that");
+    }
+
+    #[test]
+    fn an_answer_is_a_plan_or_none_and_what_is_neither_is_refused() {
+        let (topology, observation) = job();
+        let decide = |line: &str| decision(line.as_bytes(), &topology, &observation.configuration);
+        let Ok(Decision::Rescale(plan, reason)) = decide(r#"{"rescale":{"map":4},"rebalance":["count"],"reason":"busy","values":{"x":1}}"#)
+        else {
+            panic!("a plan")
+        };
+        assert_eq!(plan, Plan { rescales: [(OperatorId(1), 4)].into(), rebalances: [OperatorId(2)].into() });
+        assert_eq!(reason.to_string(), "external: x 1 (busy)");
+        for line in ["{}", r#"{"reason":"fine"}"#, r#"{"rescale":{"map":1}}"#, "{}\r"] {
+            assert!(matches!(decide(line), Ok(Decision::Hold(_))), "{line}");
+        }
+        for (line, expected) in [
+            ("", "found \"\": EOF"),
+            ("hello", "expected a decision such as {\"rescale\": {\"map\": 2}} or {}, found \"hello\": expected value"),
+            (r#"{"rescale":{"map":-1}}"#, "invalid value: integer `-1`, expected u32"),
+            (r#"{"rescale":{"map":1.5}}"#, "invalid type: floating point"),
+            (r#"{"scale":{"map":1}}"#, "unknown field `scale`"),
+            (r#"{"rescale":{"maps":2}}"#, "expected an operator that may be rescaled, one of 'map', 'count', found 'maps'"),
+            (r#"{"rescale":{"source":2}}"#, "found 'source'"),
+            ("{} {}", "trailing characters"),
+        ] {
+            let error = decide(line).unwrap_err().to_string();
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+        assert!(decision(&[0xff, 0xfe], &topology, &observation.configuration).is_err());
+    }
+}

@@ -1,0 +1,239 @@
+//! From a scenario's text to a job, or to an error that names its line.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::form::{Input, OperatorForm, RoleForm, Scenario};
+use crate::dataflow::{Configuration, QueueMarks, Role, Topology};
+use crate::rate::Rate;
+use crate::sim::{Disturbance, Job, MoveModel, OperatorModel, Straggler};
+use crate::time::Timestamp;
+use crate::workload::Shape;
+
+/// A line of a scenario is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct ScenarioError {
+    /// The line, from 1; where an operator is wrong as a whole, the one that names it.
+    pub line: usize,
+    /// What was expected and what was found.
+    pub what: String,
+}
+
+/// A year.
+const MOST_SECONDS: f64 = 366.0 * 86_400.0;
+/// Instances of an operator, bins.
+const MOST: u32 = 1 << 16;
+
+/// What is wrong, and the position of the operator it is about.
+struct Wrong {
+    operator: Option<usize>,
+    what: String,
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// When it is not one; nothing that a run could stumble over is accepted.
+    pub fn read(text: &str) -> Result<Scenario, ScenarioError> {
+        let scenario: Scenario = toml::from_str(text).map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            ScenarioError { line, what: error.message().to_owned() }
+        })?;
+        scenario.checked().map_err(|Wrong { operator, what }| {
+            let Some(position) = operator else { return ScenarioError { line: 1, what } };
+            let mut lines = (1..).zip(text.lines().map(str::trim_start));
+            // The table of that operator, if it is written as one, and the line with its name.
+            let table = lines.by_ref().filter(|(_, line)| line.starts_with("[[operators]]")).nth(position).map_or(1, |(line, _)| line);
+            let name = lines.take_while(|(_, line)| !line.starts_with('[')).find(|(_, line)| line.starts_with("name"));
+            let what = format!("operator '{}': {what}", scenario.operators[position].name);
+            ScenarioError { line: name.map_or(table, |(line, _)| line), what }
+        })?;
+        Ok(scenario)
+    }
+
+    /// The job it describes.
+    ///
+    /// # Panics
+    /// If the scenario was not [read](Scenario::read) but put together, and is none.
+    pub fn job(&self) -> Job {
+        self.checked().unwrap_or_else(|wrong| panic!("{}", wrong.what))
+    }
+
+    fn checked(&self) -> Result<Job, Wrong> {
+        let general = |what: String| Wrong { operator: None, what };
+        let (mut names, mut edges, mut shares): (BTreeMap<&str, u32>, _, _) = (BTreeMap::new(), Vec::new(), Vec::new());
+        within("seconds", self.seconds, 1e-3..=MOST_SECONDS).map_err(general)?;
+        within("tick_ms", self.tick_ms as f64, 1.0..=60_000.0).map_err(general)?;
+        within("catch_up", self.catch_up, 1.0..=100.0).map_err(general)?;
+        within("delay_ms", self.delay_ms, 0.0..=60_000.0).map_err(general)?;
+        let control = &self.control;
+        within("policy_interval_s", control.policy_interval_s, 0.01..=MOST_SECONDS).map_err(general)?;
+        within("time_factor", control.time_factor, 1.0..=600.0).map_err(general)?;
+        let mut models = Vec::with_capacity(self.operators.len());
+        for (id, form) in (0..).zip(&self.operators) {
+            let wrong = |what: String| Wrong { operator: Some(id as usize), what };
+            if form.name.is_empty() || names.contains_key(form.name.as_str()) {
+                return Err(wrong("expected a name that no other operator has".to_owned()));
+            }
+            for input in &form.inputs {
+                let (from, share) = match input {
+                    Input::All(from) => (from, 1.0),
+                    Input::Part(place) => (&place.from, place.share),
+                };
+                let known = names.get(from.as_str()).copied();
+                let known = known.ok_or_else(|| wrong(format!("expected inputs among the operators before it, found '{from}'")))?;
+                within("share", share, 0.0..=1.0).map_err(wrong)?;
+                edges.push((known, id));
+                shares.push(share);
+            }
+            models.push(self.model(form).map_err(wrong)?);
+            names.insert(&form.name, id);
+        }
+        let operators: Vec<(&str, Role, u32)> = self.operators.iter().map(|form| (form.name.as_str(), form.role(), form.most())).collect();
+        let topology = Topology::new(&operators, &edges).map_err(|error| general(error.to_string()))?;
+        if !self.operators.iter().any(|form| form.role == RoleForm::Source) {
+            return Err(general("expected an operator with role = \"source\", found none".to_owned()));
+        }
+        let instances = topology.operators().iter().zip(&self.operators);
+        let configuration = instances.fold(Configuration::ones(&topology), |all, (operator, form)| {
+            if operator.is_scalable() { all.with(operator.id, form.instances) } else { all }
+        });
+        Ok(Job {
+            topology,
+            configuration,
+            models,
+            shares,
+            tick: Duration::from_millis(self.tick_ms),
+            catch_up: self.catch_up,
+            duration: self.duration(),
+            delay: milliseconds(self.delay_ms),
+            moves: self.moves().map_err(general)?,
+            disturbance: self.disturbance().map_err(general)?,
+        })
+    }
+
+    fn moves(&self) -> Result<MoveModel, String> {
+        let moves = &self.moves;
+        within("horizon_ms", moves.horizon_ms, 0.0..=3.6e6)?;
+        within("fixed_ms", moves.fixed_ms, 0.0..=3.6e6)?;
+        within("start_s", moves.start_s, 0.0..=86_400.0)?;
+        moves.bytes_per_s.map_or(Ok(()), |rate| within("bytes_per_s", rate, 1.0..=1e15))?;
+        Ok(MoveModel {
+            horizon: milliseconds(moves.horizon_ms),
+            fixed: milliseconds(moves.fixed_ms),
+            bytes_per_s: moves.bytes_per_s,
+            start: Duration::from_secs_f64(moves.start_s),
+        })
+    }
+
+    fn disturbance(&self) -> Result<Disturbance, String> {
+        let disturb = &self.disturb;
+        within("noise", disturb.noise, 0.0..=10.0)?;
+        within("period_s", disturb.period_s, 1e-3..=MOST_SECONDS)?;
+        within("lost, late and duplicated together", disturb.lost + disturb.late + disturb.duplicated, 0.0..=1.0)?;
+        let shares = [("lost", disturb.lost), ("late", disturb.late), ("duplicated", disturb.duplicated)];
+        let actions = [("failed_actions", disturb.failed_actions), ("slow_actions", disturb.slow_actions)];
+        shares.into_iter().chain(actions).try_for_each(|(name, share)| within(name, share, 0.0..=1.0))?;
+        within("slowdown", disturb.slowdown, 1.0..=1e6)?;
+        Ok(Disturbance {
+            noise: disturb.noise,
+            period: Duration::from_secs_f64(disturb.period_s),
+            lost: disturb.lost,
+            late: disturb.late,
+            duplicated: disturb.duplicated,
+            failed: disturb.failed_actions,
+            slow: disturb.slow_actions,
+            slowdown: disturb.slowdown,
+        })
+    }
+
+    fn model(&self, form: &OperatorForm) -> Result<OperatorModel, String> {
+        let schedule = match (form.role, form.rate, &form.load) {
+            (RoleForm::Source, Some(rate), None) => Some(Shape::Constant { rate }),
+            (RoleForm::Source, None, Some(load)) => Some(load.clone()),
+            (RoleForm::Source, ..) => return Err("expected either 'rate' or 'load', as every source has one of them".to_owned()),
+            (_, None, None) => None,
+            _ => return Err("expected no 'rate' and no 'load', which only sources have; an instance's capacity is its 'limit'".to_owned()),
+        };
+        let schedule = schedule.map(|shape| shape.schedule(self.duration())).transpose().map_err(|error| error.to_string())?;
+        if let Some(schedule) = &schedule {
+            within("rate", schedule.highest().as_per_second(), 0.0..=1e12)?;
+        }
+        form.limit.map_or(Ok(()), |limit| within("limit", limit.as_per_second(), 1e-6..=1e12))?;
+        form.capacity.check().map_err(|error| format!("capacity: {error}"))?;
+        within("selectivity", form.selectivity, 0.0..=1e6)?;
+        within("max_parallelism", f64::from(form.max_parallelism), 1.0..=f64::from(MOST))?;
+        within("instances", f64::from(form.instances), 1.0..=f64::from(form.max_parallelism))?;
+        within("queue_high_s", form.queue_high_s, 1e-6..=86_400.0)?;
+        within("queue_low_s", form.queue_low_s, 0.0..=form.queue_high_s)?;
+        within("bins", f64::from(form.bins), 1.0..=f64::from(MOST))?;
+        within("keys", form.keys as f64, 1.0..=1e15)?;
+        within("bytes_per_key", form.bytes_per_key as f64, 0.0..=1e9)?;
+        within("external_wait_ms", form.external_wait_ms, 0.0..=3.6e6)?;
+        match form.skew {
+            crate::sim::Skew::Uniform => {}
+            crate::sim::Skew::Zipf { exponent } => within("exponent", exponent, 0.0..=10.0)?,
+            crate::sim::Skew::HotKey { share } => within("share", share, 0.0..=1.0)?,
+        }
+        if let crate::sim::ServiceTimes::LogNormal { variation } = form.service {
+            within("variation", variation, 1e-6..=100.0)?;
+        }
+        let mut stragglers = Vec::new();
+        for slow in &form.stragglers {
+            within("speed", slow.speed, 1e-6..=1.0)?;
+            within("from_s", slow.from_s, 0.0..=MOST_SECONDS)?;
+            let until = slow.until_s.unwrap_or(MOST_SECONDS);
+            within("until_s", until, slow.from_s..=MOST_SECONDS)?;
+            let at = Timestamp::from_secs_f64;
+            stragglers.push(Straggler { instance: slow.instance, speed: slow.speed, from: at(slow.from_s), until: at(until) });
+        }
+        let mut model = OperatorModel {
+            schedule,
+            rate: form.limit,
+            curve: form.capacity.clone(),
+            service: form.service,
+            selectivity: form.selectivity,
+            marks: QueueMarks::default(),
+            skew: form.skew,
+            keys: form.keys,
+            bytes_per_key: form.bytes_per_key,
+            stragglers,
+            wait: milliseconds(form.external_wait_ms),
+        };
+        if let Some(rate) = model.instance_rate(1) {
+            let records = |seconds: f64| ((Rate::per_second(rate).as_per_second() * seconds) as u64).max(1);
+            model.marks = QueueMarks { high_records: records(form.queue_high_s), low_records: records(form.queue_low_s) };
+        }
+        Ok(model)
+    }
+}
+
+impl OperatorForm {
+    fn role(&self) -> Role {
+        match self.role {
+            RoleForm::Source => Role::Source,
+            RoleForm::Stateless => Role::Stateless,
+            RoleForm::Keyed => Role::Keyed { bins: self.bins },
+            RoleForm::Sink => Role::Sink,
+        }
+    }
+
+    fn most(&self) -> u32 {
+        if matches!(self.role, RoleForm::Source | RoleForm::Sink) { 1 } else { self.max_parallelism }
+    }
+}
+
+fn milliseconds(ms: f64) -> Duration {
+    Duration::from_secs_f64(ms / 1e3)
+}
+
+/// Whether a number is in its range; NaN is in none.
+fn within(name: &str, value: f64, range: RangeInclusive<f64>) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(format!("expected {name} from {} to {}, found {value}", range.start(), range.end()))
+}

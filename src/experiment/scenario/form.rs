@@ -1,0 +1,290 @@
+//! The keys of a scenario file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::migration::Strategy;
+use crate::rate::Rate;
+use crate::sim::{CapacityCurve, ServiceTimes, Skew};
+use crate::workload::Shape;
+
+/// A scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What it is.
+    pub title: String,
+    /// Seconds of virtual time.
+    pub seconds: f64,
+    /// Milliseconds between epochs; everything happens on this grid.
+    #[serde(default = "ten")]
+    pub tick_ms: u64,
+    /// How many times the highest rate of its load a source may emit when it has fallen behind.
+    #[serde(default = "catch_up")]
+    pub catch_up: f64,
+    /// Milliseconds a batch travels from one operator to the next.
+    #[serde(default)]
+    pub delay_ms: f64,
+    /// The policy and its pacing.
+    #[serde(default)]
+    pub control: Control,
+    /// What moving bins costs.
+    #[serde(default)]
+    pub moves: Moves,
+    /// What goes wrong.
+    #[serde(default)]
+    pub disturb: Disturb,
+    /// Operators in topological order.
+    pub operators: Vec<OperatorForm>,
+}
+
+/// The policy and its pacing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// The policy, unless the command names another.
+    pub policy: String,
+    /// Length of the windows on which it decides.
+    pub policy_interval_s: f64,
+    /// Windows ignored at the start and after every action.
+    pub warm_up_windows: u32,
+    /// Windows in a row in which it must ask for a rescale.
+    pub activation_windows: u32,
+    /// How bins move.
+    pub strategy: Strategy,
+    /// How many times faster control time runs than published, for policies with waits of their own.
+    pub time_factor: f64,
+}
+
+impl Default for Control {
+    fn default() -> Control {
+        Control {
+            policy: "ds2".to_owned(),
+            policy_interval_s: 2.0,
+            warm_up_windows: 0,
+            activation_windows: 1,
+            strategy: Strategy::AllAtOnce,
+            time_factor: 30.0,
+        }
+    }
+}
+
+/// What moving bins costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Moves {
+    /// By how much commands run ahead of the data.
+    pub horizon_ms: f64,
+    /// What each step takes.
+    pub fixed_ms: f64,
+    /// Bytes of state a second; state moves as a pointer without it.
+    pub bytes_per_s: Option<f64>,
+    /// How long a new instance takes until it works.
+    pub start_s: f64,
+}
+
+impl Default for Moves {
+    fn default() -> Moves {
+        Moves { horizon_ms: 30.0, fixed_ms: 0.0, bytes_per_s: None, start_s: 0.0 }
+    }
+}
+
+/// What goes wrong; shares are probabilities.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disturb {
+    /// Standard deviation of the logarithm of recorded useful times.
+    pub noise: f64,
+    /// Records are lost, late or doubled for so long at a time.
+    pub period_s: f64,
+    /// Share of periods whose records are lost.
+    pub lost: f64,
+    /// Share of periods whose records come a period late.
+    pub late: f64,
+    /// Share of periods whose records come twice.
+    pub duplicated: f64,
+    /// Share of actions that end after a part of their steps.
+    pub failed_actions: f64,
+    /// Share of actions whose moves take `slowdown` times as long.
+    pub slow_actions: f64,
+    /// See `slow_actions`.
+    pub slowdown: f64,
+}
+
+impl Default for Disturb {
+    fn default() -> Disturb {
+        Disturb { noise: 0.0, period_s: 2.0, lost: 0.0, late: 0.0, duplicated: 0.0, failed_actions: 0.0, slow_actions: 0.0, slowdown: 10.0 }
+    }
+}
+
+/// What an operator is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoleForm {
+    /// Emits records.
+    Source,
+    /// Any instance may take any record.
+    Stateless,
+    /// An instance takes the records of its bins.
+    Keyed,
+    /// Where records leave.
+    Sink,
+}
+
+/// Where records come from: an operator's name, or a part of its records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Input {
+    /// All records the operator gives out.
+    All(String),
+    /// A part of them.
+    Part(Place),
+}
+
+/// A part of an operator's records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The operator.
+    pub from: String,
+    /// The part of its records that come this way, 0 to 1.
+    pub share: f64,
+}
+
+/// An operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorForm {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub role: RoleForm,
+    /// Where its records come from.
+    #[serde(default)]
+    pub inputs: Vec<Input>,
+    /// Sources: records due per second.
+    pub rate: Option<Rate>,
+    /// Sources: a rate that changes.
+    pub load: Option<Shape>,
+    /// Records per second of one instance that is alone; without it an instance takes no time.
+    pub limit: Option<Rate>,
+    /// How that changes with the number of instances.
+    #[serde(default)]
+    pub capacity: CapacityCurve,
+    /// How service times vary.
+    #[serde(default)]
+    pub service: ServiceTimes,
+    /// Records given out per record taken in.
+    #[serde(default = "one_f64")]
+    pub selectivity: f64,
+    /// Instances at the start.
+    #[serde(default = "one")]
+    pub instances: u32,
+    /// Most instances.
+    #[serde(default = "most")]
+    pub max_parallelism: u32,
+    /// Sources pause when more than this time's work waits for an instance.
+    #[serde(default = "queue_high_s")]
+    pub queue_high_s: f64,
+    /// Sources go on when less than this time's work waits.
+    #[serde(default = "queue_low_s")]
+    pub queue_low_s: f64,
+    /// Bins of a keyed operator, a power of two.
+    #[serde(default = "bins")]
+    pub bins: u32,
+    /// Keys of all its bins together.
+    #[serde(default = "keys")]
+    pub keys: u64,
+    /// Bytes of state a key has.
+    #[serde(default = "bytes_per_key")]
+    pub bytes_per_key: u64,
+    /// How its records are spread over its bins.
+    #[serde(default)]
+    pub skew: Skew,
+    /// Milliseconds an instance waits for something outside with each record.
+    #[serde(default)]
+    pub external_wait_ms: f64,
+    /// Instances that are slow for a time.
+    #[serde(default)]
+    pub stragglers: Vec<StragglerForm>,
+}
+
+impl OperatorForm {
+    /// An operator of which nothing but its name and role is said.
+    pub fn new(name: &str, role: RoleForm, inputs: &[&str]) -> OperatorForm {
+        OperatorForm {
+            name: name.to_owned(),
+            role,
+            inputs: inputs.iter().map(|&input| Input::All(input.to_owned())).collect(),
+            rate: None,
+            load: None,
+            limit: None,
+            capacity: CapacityCurve::Linear,
+            service: ServiceTimes::Deterministic,
+            selectivity: one_f64(),
+            instances: one(),
+            max_parallelism: most(),
+            queue_high_s: queue_high_s(),
+            queue_low_s: queue_low_s(),
+            bins: bins(),
+            keys: keys(),
+            bytes_per_key: bytes_per_key(),
+            skew: Skew::Uniform,
+            external_wait_ms: 0.0,
+            stragglers: Vec::new(),
+        }
+    }
+}
+
+/// An instance that is slow for a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StragglerForm {
+    /// The instance, from 0.
+    pub instance: u32,
+    /// Its speed as a part of what it should be.
+    pub speed: f64,
+    /// From when on, in seconds.
+    pub from_s: f64,
+    /// Until when; the end of the run when missing.
+    pub until_s: Option<f64>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn one_f64() -> f64 {
+    1.0
+}
+
+fn ten() -> u64 {
+    10
+}
+
+fn catch_up() -> f64 {
+    1.1
+}
+
+fn most() -> u32 {
+    128
+}
+
+fn queue_high_s() -> f64 {
+    0.5
+}
+
+fn queue_low_s() -> f64 {
+    0.48
+}
+
+fn bins() -> u32 {
+    256
+}
+
+fn keys() -> u64 {
+    1 << 16
+}
+
+fn bytes_per_key() -> u64 {
+    64
+}

@@ -1,0 +1,55 @@
+//! Scenarios: what is simulated, as a file that people write.
+//!
+//! The files in `experiments/scenarios/` are part of the program, so that they can be asked for by name; any other file is as good.
+//! Unknown keys are errors, and every error names its line.
+
+mod check;
+mod form;
+
+use std::time::Duration;
+
+pub use check::ScenarioError;
+pub use form::{Control, Disturb, Input, Moves, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
+
+use crate::controller::ControllerConfig;
+
+/// Names and texts of the scenarios that are part of the program.
+const SCENARIOS: [(&str, &str); 7] = [
+    ("diamond", include_str!("../../../experiments/scenarios/diamond.toml")),
+    ("dynamic", include_str!("../../../experiments/scenarios/dynamic.toml")),
+    ("external-wait", include_str!("../../../experiments/scenarios/external-wait.toml")),
+    ("heron-wordcount", include_str!("../../../experiments/scenarios/heron-wordcount.toml")),
+    ("skewed", include_str!("../../../experiments/scenarios/skewed.toml")),
+    ("straggler", include_str!("../../../experiments/scenarios/straggler.toml")),
+    ("sublinear", include_str!("../../../experiments/scenarios/sublinear.toml")),
+];
+
+impl Scenario {
+    /// Text of the scenario of that name, if there is one.
+    pub fn text(name: &str) -> Option<&'static str> {
+        SCENARIOS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
+
+    /// Names of the scenarios that are part of the program.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        SCENARIOS.iter().map(|(name, _)| *name)
+    }
+
+    /// How long it runs.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// How its policy is paced.
+    pub fn controller(&self) -> ControllerConfig {
+        ControllerConfig {
+            policy_interval: Duration::from_secs_f64(self.control.policy_interval_s),
+            warm_up_windows: self.control.warm_up_windows,
+            activation_windows: self.control.activation_windows,
+            strategy: self.control.strategy,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

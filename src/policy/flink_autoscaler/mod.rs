@@ -1,0 +1,189 @@
+//! The autoscaler of Flink's Kubernetes operator: the descendant of DS2 that runs in production.
+//!
+//! Takes an observation a decision and averages over its metrics window; gives one plan with every operator whose parallelism is to change,
+//! once one of them is outside of its utilisation band. Demand follows the graph as in DS2; added are room for catching up after the
+//! restart that a rescale is, a band instead of a point, and a scale-down that waits. Invariants: nothing is decided before the window is
+//! full; nothing is scaled down while a backlog is worked off; sources and sinks are never touched. The rules are in
+//! `papers/flink-autoscaler.md`, with what is left out.
+
+mod config;
+mod samples;
+mod scaler;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use config::{Alignment, BusyAggregator, FlinkAutoscalerConfig};
+use samples::Samples;
+pub use scaler::{
+    Backlog, Bounds, Limit, Load, Recommendation, Restart, Scaling, aligned, capacity, recommend, scalability, scale, thresholds,
+};
+
+use super::{Decision, Policy, Reason};
+use crate::dataflow::{Configuration, Operator, Plan, Role, Topology};
+use crate::id::OperatorId;
+use crate::observation::Observation;
+use crate::time::Timestamp;
+
+/// A scale-down that waits.
+#[derive(Clone, Copy, Debug)]
+struct Delayed {
+    since: Timestamp,
+    /// The most that was recommended since.
+    most: u32,
+}
+
+/// What was asked for and has not been seen yet.
+#[derive(Clone, Debug)]
+struct Asked {
+    before: Configuration,
+    scalings: BTreeMap<OperatorId, Scaling>,
+}
+
+/// The Flink autoscaler as a policy.
+#[derive(Clone, Debug)]
+pub struct FlinkAutoscaler {
+    topology: Topology,
+    config: FlinkAutoscalerConfig,
+    samples: Samples,
+    delayed: BTreeMap<OperatorId, Delayed>,
+    history: BTreeMap<OperatorId, Vec<(Timestamp, Scaling)>>,
+    asked: Option<Asked>,
+}
+
+/// What one operator was found to be.
+struct Found<'a> {
+    operator: &'a Operator,
+    load: Load,
+    true_rate: f64,
+    /// Instances it is to have, the delay of scale-downs included.
+    instances: u32,
+    recommendation: Recommendation,
+    outside: bool,
+}
+
+impl FlinkAutoscaler {
+    /// The autoscaler of the job `topology`.
+    ///
+    /// # Panics
+    /// If the configuration makes no sense; [`FlinkAutoscalerConfig::check`] tells.
+    pub fn new(topology: Topology, config: FlinkAutoscalerConfig) -> FlinkAutoscaler {
+        config.check().expect("a configuration that makes sense");
+        FlinkAutoscaler { topology, config, samples: Samples::default(), delayed: BTreeMap::new(), history: BTreeMap::new(), asked: None }
+    }
+
+    /// Another configuration holds: what was asked for is history if it is what came, and no scale-down waits any more.
+    // papers/flink-autoscaler.md#delay
+    fn rescaled(&mut self, now: Timestamp, configuration: &Configuration) {
+        self.delayed.clear();
+        let Some(asked) = self.asked.take().filter(|asked| asked.before != *configuration) else { return };
+        for (operator, scaling) in asked.scalings {
+            if configuration.parallelism(operator) == scaling.after {
+                let history = self.history.entry(operator).or_default();
+                history.push((now, scaling));
+                let excess = history.len().saturating_sub(self.config.history_most);
+                history.drain(..excess);
+            }
+        }
+    }
+
+    fn history(&self, now: Timestamp, operator: OperatorId) -> Vec<Scaling> {
+        let from = now - Duration::from_secs_f64(self.config.history_age_s);
+        let kept = self.history.get(&operator).into_iter().flatten().filter(|(at, _)| *at >= from);
+        kept.map(|(_, scaling)| *scaling).collect()
+    }
+
+    /// What is to become of an operator that is recommended `wanted` instances: fewer only after the wait, and then the most of it.
+    // papers/flink-autoscaler.md#delay
+    fn after_delay(&mut self, now: Timestamp, operator: OperatorId, present: u32, wanted: u32) -> u32 {
+        if wanted >= present {
+            self.delayed.remove(&operator);
+            return wanted;
+        }
+        let delayed = self.delayed.entry(operator).or_insert(Delayed { since: now, most: wanted });
+        delayed.most = delayed.most.max(wanted);
+        let waited = now.since(delayed.since).as_secs_f64() >= self.config.scale_down_interval_s * (1.0 - 1e-6);
+        if waited { delayed.most } else { present }
+    }
+
+    fn evaluate(&mut self, now: Timestamp, observation: &Observation) -> Decision {
+        let topology = self.topology.clone();
+        let loads = self.samples.loads(&topology, &self.config);
+        let lag_s = self.samples.lag_s(&topology);
+        let backlog = if lag_s > self.config.backlog_lag_s { Backlog::Yes } else { Backlog::No };
+        let mut found = Vec::new();
+        for operator in topology.scalable() {
+            let present = observation.configuration.parallelism(operator.id);
+            let load = loads[operator.id.0 as usize];
+            let true_rate = self.samples.true_rate(operator.id, &self.config);
+            let (up_below, down_above) = thresholds(load, backlog, &self.config);
+            let bins = match operator.role {
+                Role::Keyed { bins } => Some(bins),
+                _ => None,
+            };
+            let bounds = Bounds { most: operator.max_parallelism, bins };
+            let history = self.history(now, operator.id);
+            let recommendation = recommend(present, load, true_rate, bounds, &history, &self.config);
+            let wanted = match backlog {
+                Backlog::Yes => recommendation.instances.max(present),
+                Backlog::No => recommendation.instances,
+            };
+            let instances = self.after_delay(now, operator.id, present, wanted);
+            // Within the band an operator changes only along with another that is outside.
+            let outside = (true_rate < up_below && instances > present) || (true_rate > down_above && instances < present);
+            found.push(Found { operator, load, true_rate, instances, recommendation, outside });
+        }
+        let present = |operator: OperatorId| observation.configuration.parallelism(operator);
+        let changed: Vec<&Found> = found.iter().filter(|found| found.instances != present(found.operator.id)).collect();
+        let acts = changed.iter().any(|found| found.outside);
+        let mut reason = Reason::new(match (acts, backlog) {
+            (true, _) => "outside-band",
+            (false, _) if found.iter().any(|found| found.recommendation.limit == Limit::Ineffective) => "ineffective",
+            (false, Backlog::Yes) => "backlog",
+            (false, Backlog::No) if !self.delayed.is_empty() => "scale-down-delayed",
+            (false, Backlog::No) => "within-band",
+        });
+        reason = reason.with("lag s", lag_s.min(f64::MAX));
+        for found in &found {
+            reason = reason.with(&format!("{} target", found.operator.name), found.load.target);
+            if found.true_rate.is_finite() {
+                reason = reason.with(&format!("{} true rate", found.operator.name), found.true_rate);
+            }
+        }
+        if !acts {
+            return Decision::Hold(reason);
+        }
+        let scaling = |found: &&Found| {
+            let (before, after) = (present(found.operator.id), found.instances);
+            let scaling = Scaling { before, after, true_rate: found.true_rate, expected: found.recommendation.expected };
+            (found.operator.id, scaling)
+        };
+        let scalings: BTreeMap<OperatorId, Scaling> = changed.iter().map(scaling).collect();
+        let rescales = scalings.iter().map(|(&operator, scaling)| (operator, scaling.after)).collect();
+        self.asked = Some(Asked { before: observation.configuration.clone(), scalings });
+        Decision::Rescale(Plan { rescales, ..Plan::default() }, reason)
+    }
+}
+
+impl Policy for FlinkAutoscaler {
+    fn name(&self) -> &'static str {
+        "flink-autoscaler"
+    }
+
+    fn decide(&mut self, now: Timestamp, observation: &Observation) -> Decision {
+        if self.samples.push(observation, &self.config) {
+            self.rescaled(now, &observation.configuration);
+        }
+        if !self.samples.is_full(&self.config) {
+            return Decision::Hold(Reason::new("collecting-metrics"));
+        }
+        self.evaluate(now, observation)
+    }
+
+    fn refused(&mut self, _why: &str) {
+        self.asked = None;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! The host in virtual time: sources, queues, servers, backpressure and moving bins, counted and not carried out.
+//!
+//! Time goes on tick by tick. In a tick the operators are visited in topological order, and within an operator its instances by number:
+//! an instance first completes what is complete by now, then what has arrived is shared out, then bins move. So what an operator gives
+//! out in a tick arrives at the next in the same tick, and its service begins then; completions have their exact times, only what
+//! follows from them waits for the tick. There is no other order, and what is random comes from one seed in that order: the same job and
+//! seed give the same records.
+//!
+//! Records are counted: the work is for each instance and tick, whatever the rate.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::Random;
+use super::disturbed::Disturbed;
+use super::job::Job;
+use super::source::Source;
+use super::station::{Flow, Station, Surroundings, add};
+use crate::activity::{Activity, ActivityKind, Lane, Record};
+use crate::dataflow::Role;
+use crate::id::{InstanceId, OperatorId, WorkerId};
+use crate::migration::{Report, Step};
+use crate::time::{Epoch, Timestamp};
+
+/// Queues and sources are looked at this often, as on the engine.
+const SAMPLE: Duration = Duration::from_millis(100);
+/// Bins are looked at this often.
+const SAMPLE_BINS: Duration = Duration::from_millis(500);
+/// The noise of an instance is drawn anew this often.
+const NOISE: Duration = Duration::from_secs(1);
+
+/// A simulated job.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    nodes: Vec<Node>,
+    /// Edges out of each operator.
+    edges: Vec<Vec<Edge>>,
+    job: Job,
+    now: u64,
+    /// Instances above their mark.
+    pressing: usize,
+    random: Random,
+    disturbed: Disturbed,
+    /// Steps whose time has not come, with the epoch from which they hold, in order.
+    steps: Vec<(u64, Step)>,
+    reports: Vec<Report>,
+    slowdown: f64,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Source(Source),
+    Station(Box<Station>),
+    Sink { id: OperatorId, inbox: Flow, arrived: u64 },
+}
+
+#[derive(Clone, Debug)]
+struct Edge {
+    to: usize,
+    share: f64,
+    /// Part of a record that is still to be passed on.
+    carry: f64,
+    /// What is under way: when it arrives in ns, its epoch and how many records.
+    under_way: VecDeque<(u64, u64, u64)>,
+}
+
+/// What becomes of an action.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fate {
+    /// It is carried out.
+    Whole,
+    /// It ends after that part of its steps.
+    Fails(f64),
+}
+
+/// One operator since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Records that arrived; of a source, that it emitted.
+    pub arrived: u64,
+    /// Records worked off.
+    pub processed: u64,
+    /// Records given out.
+    pub produced: u64,
+    /// Records that wait.
+    pub waiting: u64,
+}
+
+impl Simulation {
+    /// The job at its start.
+    ///
+    /// # Panics
+    /// If the tick is no whole number of milliseconds or the job lacks a model of an operator, a share of an edge, or the schedule of a
+    /// source.
+    pub fn new(job: &Job, seed: u64) -> Simulation {
+        let topology = &job.topology;
+        let whole = !job.tick.is_zero() && job.tick.as_nanos().is_multiple_of(1_000_000);
+        assert!(whole, "a tick is a whole number of milliseconds, not {:?}", job.tick);
+        assert_eq!((job.models.len(), job.shares.len()), (topology.operators().len(), topology.edges().len()));
+        let mut random = Random::new(seed);
+        let node = |operator: &crate::dataflow::Operator| {
+            let model = &job.models[operator.id.0 as usize];
+            match operator.role {
+                Role::Source => {
+                    let schedule = model.schedule.as_ref().expect("a source has a schedule");
+                    Node::Source(Source::new(operator.id, schedule, job.catch_up, job.tick.as_secs_f64()))
+                }
+                Role::Sink => Node::Sink { id: operator.id, inbox: Flow::new(), arrived: 0 },
+                _ => {
+                    let instances = job.configuration.parallelism(operator.id);
+                    Node::Station(Box::new(Station::new(operator, model, instances, &mut random)))
+                }
+            }
+        };
+        let nodes = topology.operators().iter().map(node).collect();
+        let mut edges: Vec<Vec<Edge>> = vec![Vec::new(); topology.operators().len()];
+        for (edge, &share) in topology.edges().iter().zip(&job.shares) {
+            let out = Edge { to: edge.to.0 as usize, share, carry: 0.0, under_way: Default::default() };
+            edges[edge.from.0 as usize].push(out);
+        }
+        Simulation {
+            nodes,
+            edges,
+            job: job.clone(),
+            now: 0,
+            pressing: 0,
+            random,
+            disturbed: Disturbed::new(job.disturbance, seed),
+            steps: Vec::new(),
+            reports: Vec::new(),
+            slowdown: 1.0,
+        }
+    }
+
+    /// Virtual time. No record of before it is still to come, except for those that are late on purpose.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.now)
+    }
+
+    /// Goes on by a tick and adds what is recorded to `records`; says whether the job's time is not yet over.
+    pub fn advance(&mut self, records: &mut Vec<Record>) -> bool {
+        let first = records.len();
+        let tick = self.job.tick.as_nanos() as u64;
+        let before = self.now;
+        self.now += tick;
+        let (now, epoch) = (Timestamp(self.now), self.now / 1_000_000);
+        let until = self.now;
+        let passes = |period: Duration| before / (period.as_nanos() as u64) != until / (period.as_nanos() as u64);
+        if self.job.disturbance.noise > 0.0 && (passes(NOISE) || before == 0) {
+            self.draw_noise();
+        }
+        self.take_up(epoch);
+        self.deliver();
+        self.visit(epoch, records);
+        if passes(SAMPLE) {
+            let bins = passes(SAMPLE_BINS);
+            for node in &mut self.nodes {
+                match node {
+                    Node::Source(source) => records.push(source.sample(now)),
+                    Node::Station(station) => {
+                        station.sample(now, records);
+                        if bins {
+                            station.sample_bins(now, records);
+                        }
+                    }
+                    Node::Sink { .. } => {}
+                }
+            }
+        }
+        self.disturbed.disturb(before, self.now, first, records);
+        now < Timestamp::ZERO + self.job.duration
+    }
+
+    /// Visits every operator once.
+    fn visit(&mut self, epoch: u64, records: &mut Vec<Record>) {
+        let Simulation { nodes, edges, job, pressing, random, reports, now, .. } = self;
+        let moving = nodes.iter().any(|node| matches!(node, Node::Station(station) if !station.motions.is_empty()));
+        // While bins move: by operator, the oldest epoch of which something may still arrive.
+        let mut reached = if moving { vec![u64::MAX; nodes.len()] } else { Vec::new() };
+        for index in 0..nodes.len() {
+            let (here, after) = nodes[index..].split_first_mut().expect("the operator itself");
+            let mut around = Surroundings { now: *now, pressing, random, records };
+            match here {
+                Node::Source(source) => {
+                    let count = source.emit(epoch, Timestamp(*now), *around.pressing > 0, around.records);
+                    if count > 0 {
+                        pass_on(&mut edges[index], &[(epoch, count)], index, after, *now, job.delay);
+                    }
+                    if moving {
+                        spread(&mut reached, &edges[index], epoch + 1);
+                    }
+                }
+                Node::Station(station) => {
+                    station.serve(&mut around);
+                    station.take_in(&mut around);
+                    if station.work_ns == 0.0 {
+                        station.serve(&mut around);
+                    }
+                    if moving && !station.motions.is_empty() {
+                        station.settle(reached[index], &job.moves, &mut around, reports);
+                    }
+                    if !station.outbox.is_empty() {
+                        let mut outbox = std::mem::take(&mut station.outbox);
+                        pass_on(&mut edges[index], &outbox, index, after, *now, job.delay);
+                        outbox.clear();
+                        station.outbox = outbox;
+                    }
+                    if moving {
+                        // What has just been passed on may be under way.
+                        let oldest = station.oldest().min(reached[index]);
+                        spread(&mut reached, &edges[index], oldest);
+                    }
+                }
+                Node::Sink { id, inbox, arrived } => {
+                    inbox.sort_unstable();
+                    for (epoch, count) in inbox.drain(..) {
+                        *arrived += count;
+                        around.records.push(Record::Activity(Activity {
+                            lane: Lane::Worker(WorkerId(0)),
+                            kind: ActivityKind::Sink,
+                            instance: InstanceId::new(*id, 0),
+                            epoch: Epoch(epoch),
+                            start: Timestamp(*now),
+                            end: Timestamp(*now),
+                            records_in: count,
+                            records_out: 0,
+                        }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings what has travelled long enough to where it goes.
+    fn deliver(&mut self) {
+        if self.job.delay.is_zero() {
+            return;
+        }
+        for edge in self.edges.iter_mut().flatten() {
+            while edge.under_way.front().is_some_and(|(arrives, ..)| *arrives <= self.now) {
+                let (_, epoch, count) = edge.under_way.pop_front().expect("just seen");
+                arrive(&mut self.nodes[edge.to], epoch, count);
+            }
+        }
+    }
+
+    /// Takes up steps whose logical time comes with `epoch`.
+    fn take_up(&mut self, epoch: u64) {
+        while self.steps.first().is_some_and(|(at, _)| *at <= epoch) {
+            let (at, step) = self.steps.remove(0);
+            let from = (self.now + self.job.moves.start.as_nanos() as u64) as f64;
+            for (operator, bin) in step.splits {
+                let Node::Station(station) = &mut self.nodes[operator.0 as usize] else { unreachable!("{operator} has no bins") };
+                self.reports.push(station.split(bin));
+            }
+            for (operator, parallelism) in step.parallelism {
+                let Node::Station(station) = &mut self.nodes[operator.0 as usize] else { unreachable!("{operator} is not rescaled") };
+                station.reroute(at, parallelism, from);
+                self.reports.push(Report::Rerouted(operator));
+            }
+            let mut operators: Vec<OperatorId> = step.moves.iter().map(|one| one.operator).collect();
+            operators.sort_unstable();
+            operators.dedup();
+            for operator in operators {
+                let Node::Station(station) = &mut self.nodes[operator.0 as usize] else { unreachable!("{operator} has no bins") };
+                let moves: Vec<_> = step.moves.iter().filter(|one| one.operator == operator).collect();
+                station.begin(at, &moves, self.slowdown, from);
+            }
+        }
+    }
+
+    fn draw_noise(&mut self) {
+        let (random, noise) = (&mut self.random, self.job.disturbance.noise);
+        for node in &mut self.nodes {
+            if let Node::Station(station) = node {
+                station.instances.iter_mut().for_each(|instance| instance.noise = (noise * random.normal()).exp());
+            }
+        }
+    }
+
+    /// Whether state moves as a pointer, whatever its size.
+    pub fn moves_pointers(&self) -> bool {
+        self.job.moves.bytes_per_s.is_none()
+    }
+
+    /// Tells that an action begins; gives what becomes of it.
+    pub fn action(&mut self) -> Fate {
+        let disturbance = self.job.disturbance;
+        self.slowdown = if self.random.uniform() < disturbance.slow { disturbance.slowdown } else { 1.0 };
+        if self.random.uniform() < disturbance.failed { Fate::Fails(self.random.uniform()) } else { Fate::Whole }
+    }
+
+    /// Carries out a step at a logical time ahead of now; [`reports`](Simulation::reports) tell when it is done.
+    ///
+    /// # Panics
+    /// When the step does not fit the job.
+    pub fn apply(&mut self, step: Step) {
+        let tick = self.job.tick.as_nanos() as u64;
+        let at = (self.now + self.job.moves.horizon.as_nanos() as u64).next_multiple_of(tick).max(self.now + tick);
+        self.steps.push((at / 1_000_000, step));
+    }
+
+    /// What has been carried out since the last call.
+    pub fn reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// Records dropped on purpose.
+    pub fn dropped(&self) -> u64 {
+        self.disturbed.dropped()
+    }
+
+    /// What each operator did since the start, by number.
+    pub fn accounts(&self) -> Vec<Account> {
+        let account = |node: &Node| match node {
+            Node::Source(source) => Account { arrived: source.emitted, processed: source.emitted, produced: source.emitted, waiting: 0 },
+            Node::Station(station) => Account {
+                arrived: station.arrived,
+                processed: station.instances.iter().map(|instance| instance.processed).sum(),
+                produced: station.instances.iter().map(|instance| instance.produced).sum(),
+                waiting: station.waiting(),
+            },
+            Node::Sink { arrived, .. } => Account { arrived: *arrived, processed: *arrived, produced: 0, waiting: 0 },
+        };
+        self.nodes.iter().map(account).collect()
+    }
+}
+
+/// Passes what an operator gives out on to all that follow it; `after` are the operators after `index`.
+fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [Node], now: u64, delay: Duration) {
+    for edge in edges {
+        for &(epoch, count) in out {
+            let mut passed = count;
+            if edge.share != 1.0 {
+                edge.carry += count as f64 * edge.share;
+                passed = (edge.carry + 1e-9).max(0.0) as u64;
+                edge.carry -= passed as f64;
+            }
+            if passed == 0 {
+                continue;
+            }
+            if delay.is_zero() {
+                arrive(&mut after[edge.to - index - 1], epoch, passed);
+            } else {
+                edge.under_way.push_back((now + delay.as_nanos() as u64, epoch, passed));
+            }
+        }
+    }
+}
+
+fn arrive(node: &mut Node, epoch: u64, count: u64) {
+    match node {
+        Node::Station(station) => add(&mut station.inbox, epoch, count),
+        Node::Sink { inbox, .. } => add(inbox, epoch, count),
+        Node::Source(_) => unreachable!("a source has no inputs"),
+    }
+}
+
+/// What an operator still may give out, its followers may still get.
+fn spread(reached: &mut [u64], edges: &[Edge], oldest: u64) {
+    for edge in edges {
+        let under_way = edge.under_way.iter().map(|(_, epoch, _)| *epoch).min().unwrap_or(u64::MAX);
+        reached[edge.to] = reached[edge.to].min(oldest).min(under_way);
+    }
+}

@@ -1,0 +1,210 @@
+//! What is simulated: a topology, and for each operator how fast it is, what it gives out and what disturbs it.
+
+use std::time::Duration;
+
+use super::{CapacityCurve, ServiceTimes, Skew};
+use crate::dataflow::{Configuration, QueueMarks, Role, Topology};
+use crate::id::OperatorId;
+use crate::rate::Rate;
+use crate::time::Timestamp;
+use crate::workload::RateSchedule;
+
+/// A job with the truth about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Operators and edges.
+    pub topology: Topology,
+    /// Instances at the start.
+    pub configuration: Configuration,
+    /// One for each operator, by number.
+    pub models: Vec<OperatorModel>,
+    /// By edge, in the order of the topology: the part of the producer's records that go that way. 1 is all of them; parts of an
+    /// operator's edges need not sum to 1, because each edge has its own copy.
+    pub shares: Vec<f64>,
+    /// From one epoch to the next; also the grid on which everything happens.
+    pub tick: Duration,
+    /// How many times the highest rate of its schedule a source may emit when it has fallen behind; at least 1.
+    pub catch_up: f64,
+    /// How long the job runs.
+    pub duration: Duration,
+    /// How long a batch travels from one operator to the next, on top of waiting for the next tick.
+    pub delay: Duration,
+    /// What moving bins costs.
+    pub moves: MoveModel,
+    /// What goes wrong with what is recorded, and with actions.
+    pub disturbance: Disturbance,
+}
+
+/// The truth about one operator. What does not apply to its role is not looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperatorModel {
+    /// When records are due; sources only.
+    pub schedule: Option<RateSchedule>,
+    /// Records per second of one instance that is alone; without it instances take no time at all.
+    pub rate: Option<Rate>,
+    /// How that changes with their number.
+    pub curve: CapacityCurve,
+    /// How service times vary.
+    pub service: ServiceTimes,
+    /// Records given out per record taken in.
+    pub selectivity: f64,
+    /// When sources pause.
+    pub marks: QueueMarks,
+    /// How arrivals are spread over bins; keyed operators only.
+    pub skew: Skew,
+    /// Keys of all bins together; keyed operators only.
+    pub keys: u64,
+    /// Bytes of state a key has; keyed operators only.
+    pub bytes_per_key: u64,
+    /// Instances that are slow for a time.
+    pub stragglers: Vec<Straggler>,
+    /// How long an instance waits for something outside with each record, doing nothing else meanwhile. It is no useful time.
+    pub wait: Duration,
+}
+
+impl Default for OperatorModel {
+    /// An operator that takes no time and gives out what it takes in.
+    fn default() -> OperatorModel {
+        OperatorModel {
+            schedule: None,
+            rate: None,
+            curve: CapacityCurve::Linear,
+            service: ServiceTimes::Deterministic,
+            selectivity: 1.0,
+            marks: QueueMarks::default(),
+            skew: Skew::Uniform,
+            keys: 1 << 16,
+            bytes_per_key: 64,
+            stragglers: Vec::new(),
+            wait: Duration::ZERO,
+        }
+    }
+}
+
+/// An instance that is slow for a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Straggler {
+    /// The instance.
+    pub instance: u32,
+    /// Its speed as a part of what it should be; more than 0.
+    pub speed: f64,
+    /// From when on.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// What moving bins costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MoveModel {
+    /// From when a step is sent until its logical time: commands run so far ahead of the data.
+    pub horizon: Duration,
+    /// What each step takes, whatever it moves.
+    pub fixed: Duration,
+    /// Bytes of state per second; nothing if state moves as a pointer.
+    pub bytes_per_s: Option<f64>,
+    /// How long a new instance takes until it works.
+    pub start: Duration,
+}
+
+impl Default for MoveModel {
+    /// What was measured of the engine within one process.
+    fn default() -> MoveModel {
+        MoveModel { horizon: Duration::from_millis(30), fixed: Duration::ZERO, bytes_per_s: None, start: Duration::ZERO }
+    }
+}
+
+/// What goes wrong. Shares are probabilities, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Disturbance {
+    /// Standard deviation of the logarithm of useful times as they are recorded, drawn anew for each instance every second.
+    pub noise: f64,
+    /// Records are lost, late or doubled for so long at a time.
+    pub period: Duration,
+    /// Share of periods whose records are lost.
+    pub lost: f64,
+    /// Share of periods whose records come a period late.
+    pub late: f64,
+    /// Share of periods whose records come twice.
+    pub duplicated: f64,
+    /// Share of actions that end after a part of their steps.
+    pub failed: f64,
+    /// Share of actions whose moves take `slowdown` times as long.
+    pub slow: f64,
+    /// See `slow`.
+    pub slowdown: f64,
+}
+
+impl Default for Disturbance {
+    /// Nothing goes wrong.
+    fn default() -> Disturbance {
+        let period = Duration::from_secs(2);
+        Disturbance { noise: 0.0, period, lost: 0.0, late: 0.0, duplicated: 0.0, failed: 0.0, slow: 0.0, slowdown: 10.0 }
+    }
+}
+
+/// An excess over a whole number of instances that is rounding and not demand.
+const TOLERANCE: f64 = 1e-6;
+
+impl Job {
+    /// Records per second that arrive at each operator when sources emit what is due at `at` and everybody keeps up; for a source what
+    /// it emits.
+    pub fn demands(&self, at: Timestamp) -> Vec<f64> {
+        let mut demands: Vec<f64> = self.models.iter().map(|model| self.offered(model, at)).collect();
+        // By producer: its own inputs come from smaller numbers, so its demand is complete.
+        let mut order: Vec<usize> = (0..self.shares.len()).collect();
+        order.sort_by_key(|&edge| self.topology.edges()[edge]);
+        for edge in order {
+            let (from, to) = (self.topology.edges()[edge].from, self.topology.edges()[edge].to);
+            let factor = if self.topology.operator(from).role == Role::Source { 1.0 } else { self.models[from.0 as usize].selectivity };
+            demands[to.0 as usize] += demands[from.0 as usize] * factor * self.shares[edge];
+        }
+        demands
+    }
+
+    fn offered(&self, model: &OperatorModel, at: Timestamp) -> f64 {
+        model.schedule.as_ref().map_or(0.0, |schedule| schedule.rate(at).as_per_second())
+    }
+
+    /// The fewest instances of each scalable operator that keep up at `at` if its arrivals are spread evenly, by the true parameters.
+    /// As many as there may be where none suffices.
+    pub fn needed(&self, at: Timestamp) -> Vec<(OperatorId, u32)> {
+        let demands = self.demands(at);
+        let need = |operator: &crate::dataflow::Operator| {
+            let (model, demand) = (&self.models[operator.id.0 as usize], demands[operator.id.0 as usize]);
+            let enough = |p: &u32| model.instance_rate(*p).is_none_or(|rate| rate * f64::from(*p) >= demand * (1.0 - TOLERANCE));
+            (operator.id, (1..=operator.max_parallelism).find(enough).unwrap_or(operator.max_parallelism))
+        };
+        self.topology.scalable().map(need).collect()
+    }
+
+    /// When the needs may change: where a source's rate does.
+    pub fn changes(&self) -> Vec<Timestamp> {
+        let schedules = self.models.iter().filter_map(|model| model.schedule.as_ref());
+        let mut starts: Vec<Timestamp> = schedules.flat_map(RateSchedule::phases).map(|phase| Timestamp::ZERO + phase.start).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts.retain(|at| *at < Timestamp::ZERO + self.duration);
+        starts
+    }
+}
+
+impl OperatorModel {
+    /// Seconds of work in a record for one of `p` instances; 0 without a limit.
+    pub fn service_s(&self, p: u32) -> f64 {
+        let alone = match self.curve {
+            CapacityCurve::Table { .. } => 1.0,
+            _ => match self.rate {
+                Some(rate) => rate.as_per_second(),
+                None => return 0.0,
+            },
+        };
+        1.0 / (alone * self.curve.of_one(p))
+    }
+
+    /// Records per second that one of `p` instances completes, waits included; nothing if nothing bounds it.
+    pub fn instance_rate(&self, p: u32) -> Option<f64> {
+        let seconds = self.service_s(p) + self.wait.as_secs_f64();
+        (seconds > 0.0).then(|| 1.0 / seconds)
+    }
+}

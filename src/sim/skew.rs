@@ -1,0 +1,100 @@
+//! How an operator's arrivals are spread over its bins.
+
+use serde::{Deserialize, Serialize};
+
+use super::Random;
+
+/// Shares of bins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Skew {
+    /// All bins alike.
+    #[default]
+    Uniform,
+    /// The n-th most used bin has a share in proportion to `n^-exponent`; which bin that is, the seed decides.
+    Zipf {
+        /// At least 0, at most 10.
+        exponent: f64,
+    },
+    /// One key has a share of all records by itself, the rest is spread evenly: the skew of the experiments of Dhalion and DS2.
+    // papers/ds2-osdi18.md#known-limits
+    HotKey {
+        /// Its share, 0 to 1.
+        share: f64,
+    },
+}
+
+/// Bins of an operator as the simulation knows them.
+#[derive(Clone, Debug)]
+pub(super) struct Bins {
+    /// Share of the operator's arrivals, by bin; they sum to 1.
+    pub(super) shares: Vec<f64>,
+    /// Keys, by bin.
+    pub(super) keys: Vec<u64>,
+    /// Owner, by bin.
+    pub(super) owners: Vec<u32>,
+    /// The bin of the hot key, and its share.
+    hot: Option<(usize, f64)>,
+}
+
+impl Skew {
+    /// `bins` bins with `keys` keys together, and these owners.
+    pub(super) fn bins(self, keys: u64, owners: Vec<u32>, random: &mut Random) -> Bins {
+        let bins = owners.len();
+        let even = 1.0 / bins as f64;
+        let (shares, hot) = match self {
+            Skew::Uniform => (vec![even; bins], None),
+            Skew::Zipf { exponent } => {
+                let mut ranks: Vec<usize> = (0..bins).collect();
+                // Fisher and Yates.
+                (1..bins).rev().for_each(|last| ranks.swap(last, random.below(last as u64 + 1) as usize));
+                let weights: Vec<f64> = ranks.iter().map(|&rank| (rank as f64 + 1.0).powf(-exponent)).collect();
+                let sum: f64 = weights.iter().sum();
+                (weights.into_iter().map(|weight| weight / sum).collect(), None)
+            }
+            Skew::HotKey { share } => {
+                let mut shares = vec![even * (1.0 - share); bins];
+                shares[0] += share;
+                (shares, Some((0, share)))
+            }
+        };
+        let (each, more) = (keys / bins as u64, keys % bins as u64);
+        let keys = (0..bins as u64).map(|bin| each + u64::from(bin < more)).collect();
+        Bins { shares, keys, owners, hot }
+    }
+}
+
+impl Bins {
+    /// Splits a bin in two with the next two numbers. The keys are spread evenly, a hot one is in the first half.
+    pub(super) fn split(&mut self, bin: usize) {
+        let (share, keys) = (std::mem::take(&mut self.shares[bin]), std::mem::take(&mut self.keys[bin]));
+        let hot = self.hot.filter(|(hot, _)| *hot == bin).map_or(0.0, |(_, share)| share);
+        if hot > 0.0 {
+            self.hot = Some((self.shares.len(), hot));
+        }
+        let rest = (share - hot).max(0.0) / 2.0;
+        self.shares.extend([hot + rest, rest]);
+        self.keys.extend([keys.div_ceil(2), keys / 2]);
+        self.owners.extend([self.owners[bin]; 2]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_sum_to_one_and_a_hot_key_is_not_split() {
+        for skew in [Skew::Uniform, Skew::Zipf { exponent: 1.2 }, Skew::HotKey { share: 0.5 }] {
+            let mut bins = skew.bins(1000, vec![0; 64], &mut Random::new(1));
+            assert!((bins.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{skew:?}");
+            bins.split(0);
+            bins.split(64);
+            assert!((bins.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{skew:?}");
+            assert_eq!((bins.keys.iter().sum::<u64>(), bins.shares[0], bins.shares[64]), (1000, 0.0, 0.0));
+            if let Skew::HotKey { .. } = skew {
+                assert!(bins.shares[66] > 0.5 && bins.shares[67] < 0.01);
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! One operator at work: its instances, and how arrivals are shared out among them.
+//!
+//! Shares are exact in the long run: what an instance had too little or too much of, by less than a record, is made up for later. The
+//! order of everything is that of instance numbers, and within an instance that of epochs.
+
+use std::time::Duration;
+
+use super::instance::{Batch, Instance};
+use super::job::OperatorModel;
+use super::motion::Motion;
+use super::skew::Bins;
+use super::{Random, ServiceTimes};
+use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
+use crate::dataflow::{Operator, Role};
+use crate::id::{BinId, InstanceId, OperatorId};
+use crate::migration::Assignment;
+use crate::time::{Epoch, Timestamp};
+
+/// Records of epochs, the oldest first.
+pub(super) type Flow = Vec<(u64, u64)>;
+
+/// Adds records of an epoch to a flow.
+pub(super) fn add(flow: &mut Flow, epoch: u64, records: u64) {
+    match flow.iter_mut().rev().find(|(known, _)| *known == epoch) {
+        Some((_, sum)) => *sum += records,
+        None => flow.push((epoch, records)),
+    }
+}
+
+/// What is the same for all operators.
+pub(super) struct Surroundings<'a> {
+    pub(super) now: u64,
+    /// Instances of the job above their mark.
+    pub(super) pressing: &'a mut usize,
+    pub(super) random: &'a mut Random,
+    pub(super) records: &'a mut Vec<Record>,
+}
+
+/// An operator that is neither source nor sink.
+#[derive(Clone, Debug)]
+pub(super) struct Station {
+    pub(super) id: OperatorId,
+    pub(super) model: OperatorModel,
+    pub(super) parallelism: u32,
+    /// There were so many instances for the records of epochs before that one.
+    before: Option<(u64, u32)>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) bins: Option<Bins>,
+    /// What came in this tick.
+    pub(super) inbox: Flow,
+    /// What goes out this tick.
+    pub(super) outbox: Flow,
+    /// Bins under way.
+    pub(super) motions: Vec<Motion>,
+    /// Records that came since the start.
+    pub(super) arrived: u64,
+    /// Since the last sample of bins.
+    arrived_sampled: u64,
+    /// By bin, by how much the arrivals that were told fall short of its share.
+    bin_debts: Vec<f64>,
+    /// The next stateless instance to get a record more than others.
+    cursor: u32,
+    pub(super) work_ns: f64,
+    wait_ns: f64,
+}
+
+impl Station {
+    pub(super) fn new(operator: &Operator, model: &OperatorModel, instances: u32, random: &mut Random) -> Station {
+        let bins = match operator.role {
+            Role::Keyed { bins } => Some(model.skew.bins(model.keys, Assignment::even(bins, instances).owners().to_vec(), random)),
+            _ => None,
+        };
+        let bin_debts = vec![0.0; bins.as_ref().map_or(0, |bins| bins.owners.len())];
+        let mut station = Station {
+            id: operator.id,
+            model: model.clone(),
+            parallelism: instances,
+            before: None,
+            instances: (0..instances).map(|_| Instance::starting(0.0)).collect(),
+            bins,
+            inbox: Flow::new(),
+            outbox: Flow::new(),
+            motions: Vec::new(),
+            arrived: 0,
+            arrived_sampled: 0,
+            bin_debts,
+            cursor: 0,
+            work_ns: 0.0,
+            wait_ns: model.wait.as_secs_f64() * 1e9,
+        };
+        station.resize(instances, 0.0);
+        station.find_shares();
+        station
+    }
+
+    /// There are `parallelism` instances from now on; those that are new work from `from` (ns) on. Others work off what they have.
+    pub(super) fn resize(&mut self, parallelism: u32, from: f64) {
+        self.parallelism = parallelism;
+        self.work_ns = self.model.service_s(parallelism) * 1e9;
+        while self.instances.len() < parallelism as usize {
+            self.instances.push(Instance::starting(from));
+        }
+    }
+
+    /// Records of `epoch` and later go to `parallelism` instances, those of before to as many as there were.
+    pub(super) fn reroute(&mut self, epoch: u64, parallelism: u32, from: f64) {
+        self.before = Some((epoch, self.parallelism));
+        self.resize(parallelism, from);
+        self.cursor = 0;
+    }
+
+    /// Sums the shares of bins up by owner.
+    pub(super) fn find_shares(&mut self) {
+        let Some(bins) = &self.bins else { return };
+        self.instances.iter_mut().for_each(|instance| instance.share = 0.0);
+        for (&owner, &share) in bins.owners.iter().zip(&bins.shares) {
+            self.instances[owner as usize].share += share;
+        }
+    }
+
+    /// Works off what is complete by now.
+    pub(super) fn serve(&mut self, around: &mut Surroundings<'_>) {
+        let (selectivity, marks) = (self.model.selectivity, self.model.marks);
+        for (index, instance) in (0..).zip(&mut self.instances).filter(|(_, instance)| !instance.queue.is_empty()) {
+            let mut work_ns = self.work_ns;
+            for slow in self.model.stragglers.iter().filter(|slow| slow.instance == index) {
+                if (slow.from.0..slow.until.0).contains(&around.now) {
+                    work_ns /= slow.speed;
+                }
+            }
+            let id = InstanceId::new(self.id, index);
+            while let Some(served) = instance.serve(around.now, work_ns, self.wait_ns) {
+                let given = instance.give(served.records, selectivity);
+                let useful = (served.worked - served.start) * instance.noise;
+                instance.useful += useful;
+                let activity = |kind, start: f64, end: f64, records_in, records_out| {
+                    let (start, end) = (Timestamp(start.max(0.0).round() as u64), Timestamp(end.round() as u64));
+                    Record::Activity(Activity {
+                        lane: Lane::Instance(id),
+                        kind,
+                        instance: id,
+                        epoch: Epoch(served.epoch),
+                        start,
+                        end,
+                        records_in,
+                        records_out,
+                    })
+                };
+                around.records.push(activity(ActivityKind::Processing, served.worked - useful, served.worked, served.records, given));
+                if self.wait_ns > 0.0 {
+                    around.records.push(activity(ActivityKind::ExternalWait, served.worked, served.end, 0, 0));
+                }
+                if given > 0 {
+                    add(&mut self.outbox, served.epoch, given);
+                }
+            }
+            if let Some((start, end)) = instance.relieve(marks, around.now) {
+                *around.pressing -= 1;
+                around.records.push(Record::Backpressure { instance: id, start, end });
+            }
+        }
+    }
+
+    /// Shares out what came in.
+    pub(super) fn take_in(&mut self, around: &mut Surroundings<'_>) {
+        if self.inbox.is_empty() {
+            return;
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        inbox.sort_unstable();
+        for &(epoch, records) in &inbox {
+            self.arrived += records;
+            if self.bins.is_some() { self.by_key(epoch, records, around) } else { self.in_turn(epoch, records, around) }
+        }
+        // The space is used again.
+        inbox.clear();
+        self.inbox = inbox;
+    }
+
+    /// Any instance may take any record: they take turns.
+    fn in_turn(&mut self, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
+        let all = self.before.filter(|(since, _)| epoch < *since).map_or(self.parallelism, |(_, before)| before);
+        let (each, more) = (records / u64::from(all), (records % u64::from(all)) as u32);
+        let first = self.cursor % all;
+        for index in 0..all {
+            let place = (index + all - first) % all;
+            self.put(index as usize, epoch, each + u64::from(place < more), around);
+        }
+        self.cursor = (first + more) % all;
+    }
+
+    /// An instance takes the records of its bins, what is under way to it waits.
+    fn by_key(&mut self, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
+        let n = records as f64;
+        let mut left = records;
+        for instance in &mut self.instances {
+            instance.debt += n * instance.share;
+        }
+        for motion in self.motions.iter_mut().filter(|motion| motion.at <= epoch) {
+            for flow in &mut motion.flows {
+                if !motion.settled {
+                    self.instances[flow.from as usize].debt -= n * flow.share;
+                }
+                flow.debt += n * flow.share;
+                let whole = (flow.debt.max(0.0) as u64).min(left);
+                flow.debt -= whole as f64;
+                left -= whole;
+                flow.hold(epoch, whole);
+            }
+        }
+        let whole = |debt: &mut f64, left: &mut u64| {
+            let whole = (debt.max(0.0) as u64).min(*left);
+            *debt -= whole as f64;
+            *left -= whole;
+            whole
+        };
+        for index in 0..self.instances.len() {
+            let count = whole(&mut self.instances[index].debt, &mut left);
+            self.put(index, epoch, count, around);
+        }
+        // Each of those that are owed a part of a record gets one, from where the last turn ended. Rounding of shares may ask for a
+        // second turn, and for more than one where there are more records than a sum can tell apart.
+        let (count, mut index) = (self.instances.len(), self.cursor as usize % self.instances.len());
+        let mut fruitless = 0;
+        while left > 0 {
+            let instance = &mut self.instances[index];
+            let owed = instance.share > 0.0 && (instance.debt > 0.0 || fruitless >= count) || fruitless >= 2 * count;
+            if owed {
+                let some = (left / count as u64).max(1);
+                instance.debt -= some as f64;
+                left -= some;
+                self.put(index, epoch, some, around);
+                fruitless = 0;
+            } else {
+                fruitless += 1;
+            }
+            index = (index + 1) % count;
+        }
+        self.cursor = index as u32;
+    }
+
+    /// Puts records into the queue of an instance.
+    pub(super) fn put(&mut self, index: usize, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
+        if records == 0 {
+            return;
+        }
+        let factor = match self.model.service {
+            ServiceTimes::Deterministic => 1.0,
+            times => times.factor(records, around.random),
+        };
+        let instance = &mut self.instances[index];
+        instance.enqueue(Batch { epoch, records, factor }, around.now);
+        *around.pressing += usize::from(instance.press(self.model.marks, around.now));
+    }
+
+    /// Looks at the queues.
+    pub(super) fn sample(&mut self, now: Timestamp, records: &mut Vec<Record>) {
+        for (index, instance) in (0..).zip(&mut self.instances) {
+            let id = InstanceId::new(self.id, index);
+            if let Some(start) = instance.pressed.replace(now.0).map(Timestamp) {
+                if start < now {
+                    records.push(Record::Backpressure { instance: id, start, end: now });
+                }
+            } else {
+                instance.pressed = None;
+            }
+            let arrivals = std::mem::take(&mut instance.arrivals);
+            records.push(Record::Queue { instance: id, at: now, length: instance.waiting, arrivals });
+        }
+    }
+
+    /// Looks at the bins.
+    pub(super) fn sample_bins(&mut self, at: Timestamp, records: &mut Vec<Record>) {
+        let Some(bins) = &self.bins else { return };
+        let arrived = (self.arrived - std::mem::replace(&mut self.arrived_sampled, self.arrived)) as f64;
+        self.bin_debts.resize(bins.owners.len(), 0.0);
+        let mut loads: Vec<Vec<BinLoad>> = vec![Vec::new(); self.instances.len()];
+        for (bin, debt) in self.bin_debts.iter_mut().enumerate() {
+            let owner = bins.owners[bin] as usize;
+            *debt += arrived * bins.shares[bin];
+            let arrivals = debt.max(0.0) as u64;
+            *debt -= arrivals as f64;
+            if arrivals == 0 {
+                continue;
+            }
+            let share = if self.instances[owner].share > 0.0 { bins.shares[bin] / self.instances[owner].share } else { 0.0 };
+            let useful = Duration::from_nanos((self.instances[owner].useful * share) as u64);
+            let (keys, bytes) = (bins.keys[bin], bins.keys[bin] * self.model.bytes_per_key);
+            loads[owner].push(BinLoad { bin: BinId(bin as u32), arrivals, useful, keys, bytes });
+        }
+        for ((index, loads), instance) in (0..).zip(loads).zip(&mut self.instances) {
+            instance.useful = 0.0;
+            if !loads.is_empty() {
+                records.push(Record::Bins { instance: InstanceId::new(self.id, index), at, loads });
+            }
+        }
+    }
+
+    /// The oldest epoch that waits here, whatever for.
+    pub(super) fn oldest(&self) -> u64 {
+        let queued = self.instances.iter().filter_map(Instance::oldest);
+        let held = self.motions.iter().filter_map(Motion::oldest);
+        queued.chain(held).min().unwrap_or(u64::MAX)
+    }
+
+    /// Records that wait here, whatever for.
+    pub(super) fn waiting(&self) -> u64 {
+        self.instances.iter().map(|instance| instance.waiting).sum::<u64>() + self.motions.iter().map(Motion::waiting).sum::<u64>()
+    }
+}
