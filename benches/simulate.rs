@@ -41,7 +41,7 @@ fn bench(name: &str, job: &Job, with: &str) -> f64 {
 fn pipeline(operators: usize, instances: u32, seconds: f64) -> Job {
     let mut scenario = Scenario::read(Scenario::text("heron-wordcount").expect("a scenario")).expect("a scenario");
     let elastic = |index: usize| {
-        let role = if index % 2 == 0 { RoleForm::Stateless } else { RoleForm::Keyed };
+        let role = if index.is_multiple_of(2) { RoleForm::Stateless } else { RoleForm::Keyed };
         let limit = Some(Rate::per_second(1000.0));
         let before = format!("op{index}");
         OperatorForm { limit, instances, ..OperatorForm::new(&format!("op{}", index + 1), role, &[before.as_str()]) }
