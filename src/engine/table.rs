@@ -64,7 +64,8 @@ pub(super) struct Table<T> {
 
 /// Gives out the entries of a table.
 pub(super) struct IntoEntries<T> {
-    entries: iter::FlatMap<vec::IntoIter<Group<T>>, ArrayVec<T, SLOTS>, fn(Group<T>) -> ArrayVec<T, SLOTS>>,
+    group: arrayvec::IntoIter<T, SLOTS>,
+    groups: vec::IntoIter<Group<T>>,
     left: usize,
 }
 
@@ -190,7 +191,7 @@ impl<T> Table<T> {
     }
 
     pub(super) fn into_entries(self) -> IntoEntries<T> {
-        IntoEntries { left: self.len(), entries: self.groups.into_vec().into_iter().flat_map(|group| group.entries) }
+        IntoEntries { left: self.len(), group: ArrayVec::new().into_iter(), groups: self.groups.into_vec().into_iter() }
     }
 }
 
@@ -207,9 +208,13 @@ impl<T> Iterator for IntoEntries<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        let next = self.entries.next();
-        self.left -= usize::from(next.is_some());
-        next
+        loop {
+            if let Some(entry) = self.group.next() {
+                self.left -= 1;
+                return Some(entry);
+            }
+            self.group = self.groups.next()?.entries.into_iter();
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
