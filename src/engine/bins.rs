@@ -39,7 +39,7 @@ use crate::time::{Epoch, Timestamp};
 
 /// Records that are looked up before the first of them is applied: more than a processor has fetches under way, few enough that what
 /// they find is still in its nearest cache.
-const LOOKED_UP_AHEAD: usize = 64;
+const LOOKED_UP_AHEAD: usize = 32;
 
 /// One worker's part of the operator.
 pub(super) struct Bins<K: Hash + Eq, V, S> {
