@@ -52,13 +52,13 @@ fn is_sound(analysis: &Value) {
     let (epochs, mean) = (latency["epochs"].as_f64().unwrap(), latency["mean_ns"].as_f64().unwrap());
     let parts = analysis["epochs"].as_array().unwrap().iter();
     let sum: f64 = parts.map(|part| part["mean_ns"].as_f64().unwrap()).sum();
-    assert!(epochs > 100.0 && (sum / mean - 1.0).abs() < 1e-9, "{sum} of {mean} ns");
+    assert!(epochs > 50.0 && (sum / mean - 1.0).abs() < 1e-9, "{sum} of {mean} ns");
 }
 
 #[test]
 fn the_limiting_operator_is_ranked_first() {
     // With one instance each, Count does with 833 sentences a second and FlatMap with 1667.
-    let analysis = analysed("heron-wordcount", "10", &[]);
+    let analysis = analysed("heron-wordcount", "20", &[]);
     is_sound(&analysis);
     assert_eq!(analysis["ranking"][0]["name"], "count");
     assert!(analysis["ranking"][0]["participation"].as_f64().unwrap() > 0.5, "{}", analysis["ranking"]);
@@ -100,7 +100,7 @@ fn every_epoch_of_every_scenario_is_explained_to_the_nanosecond() {
         }
         close(&mut graph, &mut epochs, Timestamp(u64::MAX));
         assert_eq!((graph.oddities(), epochs.oddities()), (Oddities::default(), EpochOddities::default()), "{name}");
-        assert!(paths.len() > 100 && paths.len() <= opened, "{name}: {} of {opened}", paths.len());
+        assert!(paths.len() > 50 && paths.len() <= opened, "{name}: {} of {opened}", paths.len());
         for path in &paths {
             assert_eq!(path.latency(), path.pieces.iter().map(|piece| piece.length()).sum(), "{name}");
             let unknown = path.pieces.iter().filter(|piece| piece.kind == EpochPieceKind::Unknown);
