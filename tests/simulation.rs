@@ -119,6 +119,33 @@ fn what_an_operator_gives_out_arrives_where_it_goes_and_nowhere_else() {
     }
 }
 
+#[test]
+fn noise_is_on_what_is_measured_and_not_on_what_happens() {
+    let seconds = |noise: f64| {
+        let mut job = Scenario::read(Scenario::text("heron-wordcount").unwrap()).unwrap().job();
+        (job.disturbance.noise, job.duration) = (noise, Duration::from_secs(20));
+        let mut simulation = Simulation::new(&job, 3);
+        // Useful time of Count in each second.
+        let (mut records, mut useful) = (Vec::new(), vec![0.0; 21]);
+        while simulation.advance(&mut records) {
+            for record in records.drain(..) {
+                if let Record::Activity(activity) = record
+                    && activity.instance.operator == OperatorId(2)
+                {
+                    useful[(activity.end.as_secs_f64()) as usize] += activity.end.since(activity.start).as_secs_f64();
+                }
+            }
+        }
+        (useful, simulation.accounts())
+    };
+    let ((truth, happened), (measured, as_well)) = (seconds(0.0), seconds(0.1));
+    assert_eq!(happened, as_well);
+    // The first second is not full, the last one is only an instant.
+    let errors: Vec<f64> = (1..20).map(|second| (measured[second] / truth[second]).ln()).collect();
+    let deviation = (errors.iter().map(|error| error * error).sum::<f64>() / errors.len() as f64).sqrt();
+    assert!((0.05..0.2).contains(&deviation), "{deviation}: {errors:?}");
+}
+
 /// A source and one operator of one instance, used to the part `load`.
 fn queue(load: f64, service: ServiceTimes) -> Job {
     let operators = [("source", Role::Source, 1), ("server", Role::Stateless, 1), ("sink", Role::Sink, 1)];

@@ -42,7 +42,7 @@ pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result
     let rows_file = out.join(folder::SIMULATED);
     // Seeds that follow each other are a repetition here: the definition says how many make a result.
     let runs: Vec<Run> = (0..args.repeat)
-        .flat_map(|repeat| definition.runs(args.scale, args.seed + repeat * definition.seeds.at(args.scale), &args.policies))
+        .flat_map(|repeat| definition.runs(args.scale, args.seed + repeat * definition.most_seeds(args.scale), &args.policies))
         .collect();
     let bar = ProgressBar::new(runs.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}").expect("the template is fixed").progress_chars("=> "));

@@ -42,6 +42,9 @@ pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, mut show: impl
     let mut log = KeptLog::create(activity_log)?;
     let mut supervision = Supervision::new(&job.topology, job.configuration.clone(), controller, policy, row_window, job.duration);
     let mut simulation = Simulation::new(&job, seed);
+    if activity_log.is_some() {
+        simulation = simulation.recording_graph();
+    }
     let mut records = Vec::new();
     loop {
         let goes_on = simulation.advance(&mut records);

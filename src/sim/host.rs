@@ -1,10 +1,11 @@
 //! The host in virtual time: sources, queues, servers, backpressure and moving bins, counted and not carried out.
 //!
-//! Time goes on tick by tick. In a tick the operators are visited in topological order, and within an operator its instances by number:
-//! an instance first completes what is complete by now, then what has arrived is shared out, then bins move. So what an operator gives
-//! out in a tick arrives at the next in the same tick, and its service begins then; completions have their exact times, only what
-//! follows from them waits for the tick. There is no other order, and what is random comes from one seed in that order: the same job and
-//! seed give the same records.
+//! Time goes on tick by tick. In a tick all operators are visited twice in topological order, and within an operator its instances by
+//! number. First an instance completes what is complete by now, and what has arrived is shared out. Then, when every queue is as it is
+//! at that instant, sources emit, what they emitted is shared out, bins move, and sinks take what arrived. So what an operator gives out
+//! in a tick arrives at the next in the same tick, and its service begins then; completions have their exact times, only what follows
+//! from them waits for the tick. There is no other order, and what is random comes from one seed in that order: the same job and seed
+//! give the same records.
 //!
 //! Records are counted: the work is for each instance and tick, whatever the rate.
 
@@ -13,12 +14,13 @@ use std::time::Duration;
 
 use super::Random;
 use super::disturbed::Disturbed;
+use super::graph::{Graph, WORKER, Way};
 use super::job::Job;
 use super::source::Source;
 use super::station::{Flow, Station, Surroundings, add};
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::dataflow::Role;
-use crate::id::{InstanceId, OperatorId, WorkerId};
+use crate::id::{InstanceId, OperatorId};
 use crate::migration::{Report, Step};
 use crate::time::{Epoch, Timestamp};
 
@@ -45,6 +47,8 @@ pub struct Simulation {
     steps: Vec<(u64, Step)>,
     reports: Vec<Report>,
     slowdown: f64,
+    /// Where what the activity graph needs is recorded.
+    graph: Option<Graph>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +60,9 @@ enum Node {
 
 #[derive(Clone, Debug)]
 struct Edge {
+    number: u32,
     to: usize,
+    to_sink: bool,
     share: f64,
     /// Part of a record that is still to be passed on.
     carry: f64,
@@ -114,8 +120,9 @@ impl Simulation {
         };
         let nodes = topology.operators().iter().map(node).collect();
         let mut edges: Vec<Vec<Edge>> = vec![Vec::new(); topology.operators().len()];
-        for (edge, &share) in topology.edges().iter().zip(&job.shares) {
-            let out = Edge { to: edge.to.0 as usize, share, carry: 0.0, under_way: Default::default() };
+        for ((number, edge), &share) in (0..).zip(topology.edges()).zip(&job.shares) {
+            let (to, to_sink) = (edge.to.0 as usize, topology.operator(edge.to).role == Role::Sink);
+            let out = Edge { number, to, to_sink, share, carry: 0.0, under_way: Default::default() };
             edges[edge.from.0 as usize].push(out);
         }
         Simulation {
@@ -129,7 +136,14 @@ impl Simulation {
             steps: Vec::new(),
             reports: Vec::new(),
             slowdown: 1.0,
+            graph: None,
         }
+    }
+
+    /// Records what the activity graph needs as well: messages, completed epochs, names. Nothing that happens is different.
+    pub fn recording_graph(mut self) -> Simulation {
+        self.graph = Some(Graph::new(&self.job.topology));
+        self
     }
 
     /// Virtual time. No record of before it is still to come, except for those that are late on purpose.
@@ -149,9 +163,14 @@ impl Simulation {
         if self.job.disturbance.noise > 0.0 && (passes(NOISE) || before == 0) {
             self.draw_noise();
         }
+        if let Some(graph) = &mut self.graph {
+            graph.describe(records);
+        }
         self.take_up(epoch);
         self.deliver();
-        self.visit(epoch, records);
+        self.work(records);
+        self.emit(epoch, records);
+        self.complete(records);
         if passes(SAMPLE) {
             let bins = passes(SAMPLE_BINS);
             for node in &mut self.nodes {
@@ -171,40 +190,50 @@ impl Simulation {
         now < Timestamp::ZERO + self.job.duration
     }
 
-    /// Visits every operator once.
-    fn visit(&mut self, epoch: u64, records: &mut Vec<Record>) {
-        let Simulation { nodes, edges, job, pressing, random, reports, now, .. } = self;
+    /// Visits every instance: it completes what is complete by now, and takes in what follows from that.
+    fn work(&mut self, records: &mut Vec<Record>) {
+        let Simulation { nodes, edges, job, pressing, random, now, graph, .. } = self;
+        for index in 0..nodes.len() {
+            let (here, after) = nodes[index..].split_first_mut().expect("the operator itself");
+            if let Node::Station(station) = here {
+                let mut around = Surroundings { now: *now, pressing, random, records, graph: graph.as_mut() };
+                station.serve(&mut around);
+                station.take_in(&mut around);
+                give_out(station, &mut edges[index], index, after, job.delay, &mut around);
+            }
+        }
+    }
+
+    /// Sources emit, knowing of every queue how long it is now; what comes of it is taken in, bins move, and sinks take what arrived.
+    fn emit(&mut self, epoch: u64, records: &mut Vec<Record>) {
+        let Simulation { nodes, edges, job, pressing, random, reports, now, graph, .. } = self;
         let moving = nodes.iter().any(|node| matches!(node, Node::Station(station) if !station.motions.is_empty()));
         // While bins move: by operator, the oldest epoch of which something may still arrive.
         let mut reached = if moving { vec![u64::MAX; nodes.len()] } else { Vec::new() };
+        let paused = *pressing > 0;
         for index in 0..nodes.len() {
             let (here, after) = nodes[index..].split_first_mut().expect("the operator itself");
-            let mut around = Surroundings { now: *now, pressing, random, records };
+            let mut around = Surroundings { now: *now, pressing, random, records, graph: graph.as_mut() };
             match here {
                 Node::Source(source) => {
-                    let count = source.emit(epoch, Timestamp(*now), *around.pressing > 0, around.records);
+                    let count = source.emit(epoch, Timestamp(*now), paused, around.records);
                     if count > 0 {
-                        pass_on(&mut edges[index], &[(epoch, count)], index, after, *now, job.delay);
+                        if let Some(graph) = &mut around.graph {
+                            graph.opened(epoch);
+                            graph.gave(Lane::Worker(WORKER), epoch, count);
+                        }
+                        pass_on(&mut edges[index], &[(epoch, count)], index, after, job.delay, &mut around);
                     }
                     if moving {
                         spread(&mut reached, &edges[index], epoch + 1);
                     }
                 }
                 Node::Station(station) => {
-                    station.serve(&mut around);
                     station.take_in(&mut around);
-                    if station.work_ns == 0.0 {
-                        station.serve(&mut around);
-                    }
                     if moving && !station.motions.is_empty() {
                         station.settle(reached[index], &job.moves, &mut around, reports);
                     }
-                    if !station.outbox.is_empty() {
-                        let mut outbox = std::mem::take(&mut station.outbox);
-                        pass_on(&mut edges[index], &outbox, index, after, *now, job.delay);
-                        outbox.clear();
-                        station.outbox = outbox;
-                    }
+                    give_out(station, &mut edges[index], index, after, job.delay, &mut around);
                     if moving {
                         // What has just been passed on may be under way.
                         let oldest = station.oldest().min(reached[index]);
@@ -215,8 +244,9 @@ impl Simulation {
                     inbox.sort_unstable();
                     for (epoch, count) in inbox.drain(..) {
                         *arrived += count;
+                        around.reached(*id, Lane::Worker(WORKER), epoch, count);
                         around.records.push(Record::Activity(Activity {
-                            lane: Lane::Worker(WorkerId(0)),
+                            lane: Lane::Worker(WORKER),
                             kind: ActivityKind::Sink,
                             instance: InstanceId::new(*id, 0),
                             epoch: Epoch(epoch),
@@ -226,9 +256,22 @@ impl Simulation {
                             records_out: 0,
                         }));
                     }
+                    if let Some(graph) = &mut around.graph {
+                        graph.all_taken(*id);
+                    }
                 }
             }
         }
+    }
+
+    /// Records which epochs have left the job, if anybody wants to know.
+    fn complete(&mut self, records: &mut Vec<Record>) {
+        let Some(graph) = &mut self.graph else { return };
+        let stations = || self.nodes.iter().filter_map(|node| if let Node::Station(station) = node { Some(station) } else { None });
+        let under_way = self.edges.iter().flatten().flat_map(|edge| &edge.under_way).map(|(_, epoch, _)| *epoch);
+        let oldest = stations().map(|station| station.oldest()).chain(under_way).min().unwrap_or(u64::MAX);
+        let up_to = stations().map(|station| station.next_begins()).min().unwrap_or(u64::MAX).min(self.now);
+        graph.reached_epoch(oldest, self.now, up_to, records);
     }
 
     /// Brings what has travelled long enough to where it goes.
@@ -326,8 +369,23 @@ impl Simulation {
     }
 }
 
+/// Passes on what a station has to give out; one that takes no time works off first what it has just taken in.
+fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut [Node], delay: Duration, around: &mut Surroundings<'_>) {
+    if station.work_ns == 0.0 {
+        station.serve(around);
+    }
+    if !station.outbox.is_empty() {
+        let mut outbox = std::mem::take(&mut station.outbox);
+        pass_on(edges, &outbox, index, after, delay, around);
+        // The space is used again.
+        outbox.clear();
+        station.outbox = outbox;
+    }
+}
+
 /// Passes what an operator gives out on to all that follow it; `after` are the operators after `index`.
-fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [Node], now: u64, delay: Duration) {
+fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [Node], delay: Duration, around: &mut Surroundings<'_>) {
+    let now = around.now;
     for edge in edges {
         for &(epoch, count) in out {
             let mut passed = count;
@@ -339,12 +397,19 @@ fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [No
             if passed == 0 {
                 continue;
             }
+            if let Some(graph) = &mut around.graph {
+                let way = Way { edge: edge.number, to: edge.to, to_sink: edge.to_sink, now, delay };
+                graph.send(way, epoch, count, passed, around.records);
+            }
             if delay.is_zero() {
                 arrive(&mut after[edge.to - index - 1], epoch, passed);
             } else {
                 edge.under_way.push_back((now + delay.as_nanos() as u64, epoch, passed));
             }
         }
+    }
+    if let Some(graph) = &mut around.graph {
+        graph.all_sent();
     }
 }
 

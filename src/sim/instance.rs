@@ -158,6 +158,11 @@ impl Instance {
         Some((Timestamp(since), Timestamp(now)))
     }
 
+    /// When the work begins that is next, in ns; nothing if nothing waits.
+    pub(super) fn next_begins(&self) -> Option<u64> {
+        (!self.queue.is_empty()).then_some(self.free_at as u64)
+    }
+
     /// The oldest epoch that waits.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.queue.iter().map(|batch| batch.epoch).min()

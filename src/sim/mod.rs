@@ -10,6 +10,7 @@
 mod curve;
 mod disturbed;
 mod flow;
+mod graph;
 mod host;
 mod instance;
 mod job;

@@ -38,7 +38,7 @@ pub(super) struct Motion {
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
     pub(super) from: u32,
-    to: u32,
+    pub(super) to: u32,
     /// Their share of the operator's arrivals.
     pub(super) share: f64,
     /// By how much they have had less than their share.

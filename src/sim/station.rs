@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::graph::Graph;
 use super::instance::{Batch, Instance};
 use super::job::OperatorModel;
 use super::motion::Motion;
@@ -34,6 +35,24 @@ pub(super) struct Surroundings<'a> {
     pub(super) pressing: &'a mut usize,
     pub(super) random: &'a mut Random,
     pub(super) records: &'a mut Vec<Record>,
+    /// Where messages are recorded.
+    pub(super) graph: Option<&'a mut Graph>,
+}
+
+impl Surroundings<'_> {
+    /// `lane` gave out records of `epoch`.
+    pub(super) fn gave(&mut self, lane: Lane, epoch: u64, count: u64) {
+        if let Some(graph) = &mut self.graph {
+            graph.gave(lane, epoch, count);
+        }
+    }
+
+    /// `lane` of operator `at` takes records of `epoch` that have arrived.
+    pub(super) fn reached(&mut self, at: OperatorId, lane: Lane, epoch: u64, count: u64) {
+        if let Some(graph) = &mut self.graph {
+            graph.reached(at, lane, epoch, count, self.now, self.records);
+        }
+    }
 }
 
 /// An operator that is neither source nor sink.
@@ -152,6 +171,7 @@ impl Station {
                 }
                 if given > 0 {
                     add(&mut self.outbox, served.epoch, given);
+                    around.gave(Lane::Instance(id), served.epoch, given);
                 }
             }
             if let Some((start, end)) = instance.relieve(marks, around.now) {
@@ -172,6 +192,9 @@ impl Station {
             self.arrived += records;
             if self.bins.is_some() { self.by_key(epoch, records, around) } else { self.in_turn(epoch, records, around) }
         }
+        if let Some(graph) = &mut around.graph {
+            graph.all_taken(self.id);
+        }
         // The space is used again.
         inbox.clear();
         self.inbox = inbox;
@@ -184,7 +207,7 @@ impl Station {
         let first = self.cursor % all;
         for index in 0..all {
             let place = (index + all - first) % all;
-            self.put(index as usize, epoch, each + u64::from(place < more), around);
+            self.take(index as usize, epoch, each + u64::from(place < more), around);
         }
         self.cursor = (first + more) % all;
     }
@@ -206,6 +229,7 @@ impl Station {
                 flow.debt -= whole as f64;
                 left -= whole;
                 flow.hold(epoch, whole);
+                around.reached(self.id, Lane::Instance(InstanceId::new(self.id, flow.to)), epoch, whole);
             }
         }
         let whole = |debt: &mut f64, left: &mut u64| {
@@ -216,7 +240,7 @@ impl Station {
         };
         for index in 0..self.instances.len() {
             let count = whole(&mut self.instances[index].debt, &mut left);
-            self.put(index, epoch, count, around);
+            self.take(index, epoch, count, around);
         }
         // Each of those that are owed a part of a record gets one, from where the last turn ended. Rounding of shares may ask for a
         // second turn, and for more than one where there are more records than a sum can tell apart.
@@ -229,7 +253,7 @@ impl Station {
                 let some = (left / count as u64).max(1);
                 instance.debt -= some as f64;
                 left -= some;
-                self.put(index, epoch, some, around);
+                self.take(index, epoch, some, around);
                 fruitless = 0;
             } else {
                 fruitless += 1;
@@ -237,6 +261,12 @@ impl Station {
             index = (index + 1) % count;
         }
         self.cursor = index as u32;
+    }
+
+    /// An instance takes records out of what has arrived.
+    fn take(&mut self, index: usize, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
+        around.reached(self.id, Lane::Instance(InstanceId::new(self.id, index as u32)), epoch, records);
+        self.put(index, epoch, records, around);
     }
 
     /// Puts records into the queue of an instance.
@@ -301,6 +331,11 @@ impl Station {
         let queued = self.instances.iter().filter_map(Instance::oldest);
         let held = self.motions.iter().filter_map(Motion::oldest);
         queued.chain(held).min().unwrap_or(u64::MAX)
+    }
+
+    /// The earliest instant, in ns, at which work begins that is not recorded yet; far ahead when nothing waits.
+    pub(super) fn next_begins(&self) -> u64 {
+        self.instances.iter().filter_map(Instance::next_begins).min().unwrap_or(u64::MAX)
     }
 
     /// Records that wait here, whatever for.

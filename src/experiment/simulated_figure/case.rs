@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::generated::{Layers, RandomGraph};
 use super::row::Outcome;
 use super::timed::{Slowest, Timed};
-use super::{PolicyChoice, SimulatedRow};
+use super::{PolicyChoice, Seeds, SimulatedRow};
 use crate::experiment::definition::Scale;
 use crate::experiment::policies::{Given, PolicyError, Setting, policy_with};
 use crate::experiment::record::ROW_WINDOW;
@@ -25,6 +25,9 @@ pub struct Case {
     /// The smallest scale at which it runs.
     #[serde(default)]
     pub from_scale: Scale,
+    /// With how many seeds it runs; as the definition says by default.
+    #[serde(default)]
+    pub seeds: Option<Seeds>,
     /// Instances at the start, by operator; where none are given, one start as the scenario has it.
     #[serde(default)]
     pub starts: Vec<BTreeMap<String, u32>>,

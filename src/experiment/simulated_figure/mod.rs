@@ -90,13 +90,18 @@ pub struct PolicyChoice {
 }
 
 impl SimulatedDefinition {
+    /// The most seeds that any case runs with at a scale.
+    pub fn most_seeds(&self, scale: Scale) -> u64 {
+        self.cases.iter().map(|case| case.seeds.unwrap_or(self.seeds).at(scale)).max().unwrap_or(0)
+    }
+
     /// All runs at a scale, in the order of the table: by case, start, policy and seed, seeds counted from `first_seed`.
     pub fn runs<'d>(&'d self, scale: Scale, first_seed: u64, policies: &'d [String]) -> Vec<Run<'d>> {
         let mut runs = Vec::new();
         for case in self.cases.iter().filter(|case| case.runs_at(scale)) {
             for start in 0..case.starts.len().max(1) {
                 for policy in self.policies.iter().filter(|policy| policies.is_empty() || policies.contains(&policy.name)) {
-                    let seeds = first_seed..first_seed + self.seeds.at(scale);
+                    let seeds = first_seed..first_seed + case.seeds.unwrap_or(self.seeds).at(scale);
                     runs.extend(seeds.map(|seed| Run { figure: &self.figure, case, start, policy, seed }));
                 }
             }
