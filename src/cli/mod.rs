@@ -4,6 +4,7 @@
 //! flag, a file, a name), 1 that it was right and failed.
 
 mod analyze;
+mod calibrate;
 mod completions;
 mod decide;
 mod hosts;
@@ -14,6 +15,7 @@ mod policy;
 mod process;
 mod report;
 mod reproduce;
+mod reproduce_fidelity;
 mod reproduce_latency;
 mod reproduce_migration;
 mod reproduce_ranking;

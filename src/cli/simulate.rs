@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
+use super::calibrate::calibrate;
 use super::live::Live;
 use super::plot::draw;
 use super::policy::PolicyArgs;
@@ -23,12 +24,17 @@ use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_s
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy dhalion\n  thalweg simulate my-scenario.toml --seed 7 --json\n  \
-                        thalweg simulate --list"
+                        thalweg simulate --list\n  \
+                        thalweg simulate --calibrate runs/my-run && thalweg simulate runs/my-run/calibrated.toml"
 )]
 pub(super) struct Args {
     /// A scenario file, or the name of one that is part of the program; see --list.
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "calibrate"])]
     scenario: Option<String>,
+    /// Make a scenario of a run that was recorded ('run --record'): fit it to the activity log in that folder. It is written there as
+    /// calibrated.toml, or into --out.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["scenario", "list", "policy", "seed", "seconds", "record"])]
+    calibrate: Option<PathBuf>,
     /// List the scenarios that are part of the program.
     #[arg(long)]
     list: bool,
@@ -57,6 +63,9 @@ pub(super) struct Args {
 pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     if args.list {
         return list(args);
+    }
+    if let Some(run) = &args.calibrate {
+        return calibrate(run, args.out.as_deref(), args.json);
     }
     let asked = args.scenario.as_deref().expect("clap asks for a scenario");
     let mut scenario = read(asked)?;

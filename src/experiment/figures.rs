@@ -1,6 +1,7 @@
 //! Every figure that can be reproduced, by name, with the definition of its experiment.
 
 use super::definition::Definition;
+use super::fidelity::FidelityDefinition;
 use super::migration::MigrationDefinition;
 use super::ranking::RankingDefinition;
 use super::simulated_figure::SimulatedDefinition;
@@ -19,13 +20,15 @@ pub enum Figure {
     WindowLatency(Box<WindowLatencyDefinition>),
     /// Policies on scenarios in virtual time.
     Simulated(Box<SimulatedDefinition>),
+    /// One run on both hosts.
+    Fidelity(Box<FidelityDefinition>),
 }
 
 /// A definition's kind and text.
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 17] = [
+const FIGURES: [Entry; 18] = [
     ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
     ("contune-curve", simulated, include_str!("../../experiments/definitions/contune-curve.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
@@ -39,6 +42,7 @@ const FIGURES: [Entry; 17] = [
     ("megaphone-fig17", migration, include_str!("../../experiments/definitions/megaphone-fig17.toml")),
     ("megaphone-fig18", migration, include_str!("../../experiments/definitions/megaphone-fig18.toml")),
     ("megaphone-fig20", migration, include_str!("../../experiments/definitions/megaphone-fig20.toml")),
+    ("sim-fidelity", fidelity, include_str!("../../experiments/definitions/sim-fidelity.toml")),
     ("snailtrail-fig10", ranking, include_str!("../../experiments/definitions/snailtrail-fig10.toml")),
     ("snailtrail-fig11", ranking, include_str!("../../experiments/definitions/snailtrail-fig11.toml")),
     ("snailtrail-table2", window_latency, include_str!("../../experiments/definitions/snailtrail-table2.toml")),
@@ -55,6 +59,10 @@ fn migration(text: &str) -> Figure {
 
 fn simulated(text: &str) -> Figure {
     Figure::Simulated(toml::from_str(text).expect("definitions are tested"))
+}
+
+fn fidelity(text: &str) -> Figure {
+    Figure::Fidelity(toml::from_str(text).expect("definitions are tested"))
 }
 
 fn ranking(text: &str) -> Figure {
@@ -97,6 +105,7 @@ impl Figure {
             Figure::Ranking(definition) => &definition.title,
             Figure::WindowLatency(definition) => &definition.title,
             Figure::Simulated(definition) => &definition.title,
+            Figure::Fidelity(definition) => &definition.title,
         }
     }
 }
@@ -131,6 +140,7 @@ mod tests {
                     definition.figure
                 }
                 Figure::WindowLatency(definition) => definition.figure,
+                Figure::Fidelity(definition) => definition.figure,
                 Figure::Simulated(definition) => {
                     for run in definition.runs(Scale::Full, 0, &[]).iter().filter(|run| run.seed == 0) {
                         let scenario = run.case.scenario(run.start, run.seed);

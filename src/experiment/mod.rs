@@ -4,11 +4,13 @@
 //! alone, never from a running host, so that everything printed can be made again from what was recorded.
 
 pub mod analysed;
+pub mod calibration;
 mod carrying_out;
 pub mod definition;
 pub mod environment;
 pub mod expectation;
 pub mod external;
+pub mod fidelity;
 pub mod figures;
 pub mod folder;
 mod kept_log;

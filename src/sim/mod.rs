@@ -4,9 +4,11 @@
 //!   and obeys the same migration steps, so that everything from the observer to the pacer works on it unchanged.
 //! - [`Meetings`]: workers that work and then exchange messages, round after round, for as long as one likes. For speed and memory.
 //! - [`Flow`]: random dataflows with one [`Cause`] of slowness that is known. For precision.
+//! - [`calibrate`]: from the log of a run to the numbers of a model of it.
 //!
 //! The same parameters give the same records on every machine and in every version of this crate's dependencies.
 
+pub mod calibrate;
 mod curve;
 mod disturbed;
 mod flow;
