@@ -5,14 +5,13 @@
 
 use std::hash::{Hash, Hasher};
 
-use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Time;
-use super::table::{IntoEntries, Table};
+use super::table::{Home, IntoEntries, Table};
 use super::timers::Timers;
 use crate::id::BinId;
 
@@ -29,13 +28,6 @@ pub(super) fn hash_of<K: Hash>(key: &K) -> u64 {
 
 /// By how many bits `FxHasher::finish` rotates to the left.
 const FX_ROTATION: u32 = 26;
-
-/// Where a general hash table looks for a hash: it takes its position from the lowest bits and a tag from the highest. The highest
-/// bits are the same for all keys of a bin: those from below the bin's bits go there.
-#[inline]
-pub(super) fn place_of(hash: u64) -> u64 {
-    hash.rotate_left(FX_ROTATION)
-}
 
 /// The bin of a hash among `bins` bins: its high bits.
 #[inline]
@@ -78,15 +70,26 @@ impl<K: Hash + Eq, S> Bin<K, S> {
     }
 
     /// The state of `key`, whose hash is `hash`.
-    #[inline]
     pub(super) fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut S> {
-        self.table.find_mut(hash, |(other, _)| other == key).map(|(_, state)| state)
+        self.find(self.home(hash), key)
     }
 
-    /// Has the processor fetch where the key of `hash` most likely is; see [`Table::fetch`].
+    /// Where to look for a hash, until a key is added.
     #[inline]
-    pub(super) fn fetch(&self, hash: u64) -> u8 {
-        self.table.fetch(hash)
+    pub(super) fn home(&self, hash: u64) -> Home {
+        self.table.home(hash)
+    }
+
+    /// The state of `key`, whose hash is at `home`.
+    #[inline]
+    pub(super) fn find(&mut self, home: Home, key: &K) -> Option<&mut S> {
+        self.table.find_mut(home, |(other, _)| other == key).map(|(_, state)| state)
+    }
+
+    /// Has the processor fetch what is at `home`; see [`Table::fetch`].
+    #[inline]
+    pub(super) fn fetch(&self, home: Home) -> u8 {
+        self.table.fetch(home)
     }
 
     /// Adds a key that is not there.
@@ -111,7 +114,7 @@ impl<K: Hash + Eq, S> Bin<K, S> {
     }
 
     /// Takes the keys of the earliest timer.
-    pub(super) fn take_timer(&mut self) -> Option<(Time, HashTable<K>)> {
+    pub(super) fn take_timer(&mut self) -> Option<(Time, Table<K>)> {
         self.timers.as_mut()?.take_first()
     }
 
@@ -128,7 +131,7 @@ impl<K: Hash + Eq, S> Bin<K, S> {
             parts[part(hash)].insert(hash, key, state);
         }
         while let Some((at, keys)) = timers.take_first() {
-            keys.into_iter().for_each(|key| parts[part(hash_of(&key))].set_timer(at, key));
+            keys.into_entries().for_each(|key| parts[part(hash_of(&key))].set_timer(at, key));
         }
     }
 

@@ -28,6 +28,7 @@ use super::router::Origin;
 use super::serve::{Caps, Stations, Work};
 use super::session::{Logic, Session};
 use super::space::KeySpace;
+use super::table::Home;
 use super::transfer::{Inbox, Outbox};
 use super::{Command, Context, OperatorSpec, Time};
 use crate::activity::{Activity, BinLoad, Lane, Record};
@@ -38,7 +39,7 @@ use crate::time::{Epoch, Timestamp};
 
 /// Records that are looked up before the first of them is applied: more than a processor has fetches under way, few enough that what
 /// they find is still in its nearest cache.
-const LOOKED_UP_AHEAD: usize = 64;
+const LOOKED_UP_AHEAD: usize = 32;
 
 /// One worker's part of the operator.
 pub(super) struct Bins<K: Hash + Eq, V, S> {
@@ -235,32 +236,38 @@ where
         let Bins { states, stations, arrivals, spec, timers, owners, context, space, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
         stations.serve(output, |caps, epoch, mut records, results| {
-            let mut places = [(0, BinId(0)); LOOKED_UP_AHEAD];
+            let mut places = [(BinId(0), Home::default()); LOOKED_UP_AHEAD];
             while !records.as_slice().is_empty() {
                 let mut fetched = 0;
                 for (place, (key, _)) in places.iter_mut().zip(records.as_slice()) {
                     let hash = hash_of(key);
                     let id = space.bin(hash);
-                    *place = (hash, id);
-                    fetched |= states[id.0 as usize].as_ref().map_or(0, |bin| bin.fetch(hash));
+                    let bin = states[id.0 as usize].as_ref().expect("records are queued where their bin is");
+                    *place = (id, bin.home(hash));
+                    fetched |= bin.fetch(place.1);
                 }
                 // Nobody asks, which the compiler must not notice.
                 black_box(fetched);
                 if counts {
-                    places.iter().take(records.len()).for_each(|(_, id)| arrivals[id.0 as usize] += 1);
+                    places.iter().take(records.len()).for_each(|(id, _)| arrivals[id.0 as usize] += 1);
                 }
-                for (&(hash, id), (key, value)) in places.iter().zip(records.by_ref()) {
-                    let bin = states[id.0 as usize].as_mut().expect("records are queued where their bin is");
+                let mut added = false;
+                for (&(id, mut home), (key, value)) in places.iter().zip(records.by_ref()) {
+                    let bin = states[id.0 as usize].as_mut().expect("just seen");
                     if !L::PLAIN && bin.next_timer() <= epoch && !seeded(Fault::CallLate) {
+                        added = true;
                         timers.call(bin, (id, owners[id.0 as usize]), epoch, logic, called);
                     }
+                    if added {
+                        home = bin.home(hash_of(&key));
+                    }
                     let mut session = Session::new(epoch, results, &mut timers.asked);
-                    match bin.get_mut(hash, &key) {
+                    match bin.find(home, &key) {
                         Some(state) => {
                             logic.apply(&key, value, state, &mut session);
                             if !L::PLAIN {
                                 if session.forgets() {
-                                    bin.remove(hash, &key);
+                                    bin.remove(hash_of(&key), &key);
                                 }
                                 timers.set(bin, id, &key, &caps.results);
                             }
@@ -271,7 +278,8 @@ where
                             let keeps = !session.forgets();
                             timers.set(bin, id, &key, &caps.results);
                             if keeps {
-                                bin.insert(hash, key, fresh);
+                                added = true;
+                                bin.insert(hash_of(&key), key, fresh);
                             }
                         }
                     }
@@ -408,7 +416,7 @@ impl DueTimers {
             let (at, keys) = bin.take_timer().expect("there is a timer");
             self.moved(id, before, bin.next_timer());
             let results = called.entry((at, owner)).or_default();
-            for key in keys {
+            for key in keys.into_entries() {
                 let hash = hash_of(&key);
                 let mut session = Session::new(at, results, &mut self.asked);
                 match bin.get_mut(hash, &key) {

@@ -62,6 +62,13 @@ pub(super) struct Table<T> {
     passed: u32,
 }
 
+/// Where a table looks for a hash, until it grows.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Home {
+    group: u32,
+    tag: u8,
+}
+
 /// Gives out the entries of a table.
 pub(super) struct IntoEntries<T> {
     group: arrayvec::IntoIter<T, SLOTS>,
@@ -93,29 +100,29 @@ impl<T> Table<T> {
         self.groups.len() * size_of::<Group<T>>()
     }
 
-    /// The group in which a hash is at home, and the tag of its entries.
+    /// The group in which a hash is at home, and the tag of its entries; good for as long as nothing is inserted.
     ///
     /// Hashes in one table may have their first bits in common, so that they are stirred first. The product's high word is the group; what
     /// comes after the point tells apart those that are at home in the same one.
     #[inline]
-    fn home(&self, hash: u64) -> (usize, u8) {
+    pub(super) fn home(&self, hash: u64) -> Home {
         let stirred = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let place = u128::from(stirred) * self.groups.len() as u128;
-        ((place >> 64) as usize, (place >> 56) as u8)
+        Home { group: (place >> 64) as u32, tag: (place >> 56) as u8 }
     }
 
     /// Has the processor fetch where an entry is most likely to be; gives something to be added up, lest nobody wait for it.
     ///
-    /// Tags are at a group's beginning and the number of entries is at its end, so both of its lines are asked for.
+    /// Only the first of a group's two lines is asked for: the processor fetches the other by itself, and asking took longer.
     #[inline]
-    pub(super) fn fetch(&self, hash: u64) -> u8 {
-        self.groups.get(self.home(hash).0).map_or(0, |group| group.tags[SLOTS] | group.entries.len() as u8)
+    pub(super) fn fetch(&self, home: Home) -> u8 {
+        self.groups.get(home.group as usize).map_or(0, |group| group.tags[SLOTS])
     }
 
-    /// The entry of `hash` that `is` accepts.
+    /// The entry at `home` that `is` accepts.
     #[inline]
-    pub(super) fn find_mut(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&mut T> {
-        let (home, tag) = self.home(hash);
+    pub(super) fn find_mut(&mut self, home: Home, is: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let (home, tag) = (home.group as usize, home.tag);
         let group = self.groups.get(home)?;
         if let Some(slot) = group.position(tag, &is) {
             return self.groups[home].entries.get_mut(slot);
@@ -154,7 +161,8 @@ impl<T> Table<T> {
     }
 
     fn put(&mut self, hash: u64, entry: T) {
-        let (mut at, tag) = self.home(hash);
+        let Home { group, tag } = self.home(hash);
+        let mut at = group as usize;
         while self.groups[at].entries.is_full() {
             self.groups[at].tags[SLOTS] = 1;
             self.passed += 1;
@@ -173,7 +181,8 @@ impl<T> Table<T> {
 
     /// Takes out the entry of `hash` that `is` accepts.
     pub(super) fn remove(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<T> {
-        let (home, tag) = self.home(hash);
+        let Home { group, tag } = self.home(hash);
+        let home = group as usize;
         let here = self.groups.get(home)?.position(tag, &is).map(|slot| (home, slot));
         let (group, slot) = match here {
             None if self.groups[home].was_passed_by() => self.find_further(home, tag, is)?,
@@ -257,7 +266,7 @@ mod tests {
             for (key, change) in changes {
                 let key = key % keys;
                 let hash_of = |entry: &(u16, u32)| hash(kind, entry.0);
-                let found = table.find_mut(hash(kind, key), |entry: &(u16, u32)| entry.0 == key).map(|entry| &mut entry.1);
+                let found = table.find_mut(table.home(hash(kind, key)), |entry: &(u16, u32)| entry.0 == key).map(|entry| &mut entry.1);
                 prop_assert_eq!(found.as_deref(), map.get(&key));
                 match (found, change % 3) {
                     (Some(_), 0) => {

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::hash::Hash;
 
-use hashbrown::HashTable;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Time;
-use super::bin::{hash_of, place_of};
+use super::bin::hash_of;
+use super::table::Table;
 
 /// Timers by time; a key has at most one for each.
 pub(super) struct Timers<K> {
-    by_time: BTreeMap<Time, HashTable<K>>,
+    by_time: BTreeMap<Time, Table<K>>,
     /// The earliest time, which is asked for before each record.
     next: Time,
 }
@@ -32,13 +32,15 @@ impl<K: Hash + Eq> Timers<K> {
 
     /// Calls `key` at `at`.
     pub(super) fn set(&mut self, at: Time, key: K) {
-        let place = |key: &K| place_of(hash_of(key));
-        self.by_time.entry(at).or_default().entry(place(&key), |other| *other == key, place).or_insert(key);
+        let (hash, keys) = (hash_of(&key), self.by_time.entry(at).or_insert_with(Table::new));
+        if keys.find_mut(keys.home(hash), |other| *other == key).is_none() {
+            keys.insert_unique(hash, key, hash_of);
+        }
         self.next = self.next.min(at);
     }
 
     /// Takes the keys of the earliest time.
-    pub(super) fn take_first(&mut self) -> Option<(Time, HashTable<K>)> {
+    pub(super) fn take_first(&mut self) -> Option<(Time, Table<K>)> {
         let first = self.by_time.pop_first();
         self.next = self.by_time.keys().next().copied().unwrap_or(Time::MAX);
         first
