@@ -80,7 +80,7 @@ fn the_straggling_instance_is_named() {
 #[test]
 fn every_epoch_of_every_scenario_is_explained_to_the_nanosecond() {
     for name in Scenario::names() {
-        let mut scenario = scenario(name, 8.0);
+        let mut scenario = scenario(name, 20.0);
         scenario.delay_ms = 3.0;
         let records = records(&scenario, true);
         let config = GraphConfig { history: Duration::from_secs(10), ..GraphConfig::new(Duration::from_secs(1)) };
