@@ -24,6 +24,8 @@ use crate::workload::{Phase, Shape, Step};
 
 /// Service times that vary less do not vary: it is the rounding of clocks.
 const NO_VARIATION: f64 = 0.01;
+/// An instance that takes so many times as long as the mean is said to.
+const SLOW: f64 = 1.1;
 /// A part of this much or more is all.
 const ALL: f64 = 0.999;
 
@@ -237,6 +239,11 @@ impl Fitting {
                     spread = "deterministic";
                 } else {
                     form.service = ServiceTimes::LogNormal { variation };
+                }
+                if service.slowest.1 > SLOW {
+                    let (instance, times) = service.slowest;
+                    let line = format!("{name}: stragglers: instance {instance} took {times:.2} times as long as the mean, as variation");
+                    self.assumed.push(line);
                 }
                 self.add(format!("{name}: variation of a record"), variation, "", spread.to_owned(), (service.batches, "batches"));
             }

@@ -28,6 +28,8 @@ pub struct ServiceFit {
     pub records: u64,
     /// Batches.
     pub batches: u64,
+    /// The instance that took longest for a record on average, and how many times the mean of all that is.
+    pub slowest: (u32, f64),
 }
 
 /// How long an operator waits for something outside.
@@ -49,6 +51,8 @@ pub(super) struct Worked {
     waits: u64,
     /// By instance, the batch that may still go on: its epoch, records and useful time.
     open: BTreeMap<InstanceId, (Epoch, u64, f64)>,
+    /// Records and useful time of each instance.
+    instances: BTreeMap<InstanceId, (u64, f64)>,
     /// Records and useful time of batches.
     batches: Vec<(u64, f64)>,
     all_batches: u64,
@@ -58,8 +62,8 @@ pub(super) struct Worked {
 
 impl Default for Worked {
     fn default() -> Worked {
-        let (open, batches) = (BTreeMap::new(), Vec::new());
-        Worked { taken: 0, given: 0, useful_ns: 0.0, waited_ns: 0.0, waits: 0, open, batches, all_batches: 0, stride: 1 }
+        let (open, instances, batches) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Worked { taken: 0, given: 0, useful_ns: 0.0, waited_ns: 0.0, waits: 0, open, instances, batches, all_batches: 0, stride: 1 }
     }
 }
 
@@ -78,6 +82,8 @@ impl Worked {
             return;
         }
         self.useful_ns += ns;
+        let (all, sum) = self.instances.entry(instance).or_default();
+        (*all, *sum) = (all.saturating_add(records_in), *sum + ns);
         match self.open.get_mut(&instance) {
             Some((of, records, sum)) if *of == epoch => {
                 *records = records.saturating_add(records_in);
@@ -131,6 +137,8 @@ impl Worked {
             squares += square;
             weighted += records as f64 * square;
         }
+        let of_instance = |(id, &(records, ns)): (&InstanceId, &(u64, f64))| (id.index, ns / records.max(1) as f64 / mean);
+        let slowest = self.instances.iter().map(of_instance).max_by(|one, other| one.1.total_cmp(&other.1))?;
         let free = each.len().saturating_sub(1).max(1) as f64;
         Some(ServiceFit {
             mean_s: mean / 1e9,
@@ -139,6 +147,7 @@ impl Worked {
             variation: (weighted / free).sqrt(),
             records: self.taken,
             batches: self.all_batches,
+            slowest,
         })
     }
 }

@@ -46,6 +46,7 @@ fn service_times_have_their_mean_and_the_variation_of_single_records() {
     let service = found.service.unwrap();
     near(service.mean_s, 1e-4, 0.02);
     near(service.variation, 0.8, 0.05);
+    assert_eq!(service.slowest, (0, 1.0));
     assert_eq!((service.batches, found.selectivity(), found.wait), (40_000, Some(2.0), None));
 }
 
