@@ -96,6 +96,11 @@ impl CapacityModel {
         Some(enough_at)
     }
 
+    /// What that many instances were seen to process together, if they were.
+    pub fn measured(&self, instances: u32) -> Option<f64> {
+        self.seen.get(&instances).map(|seen| seen.log_rate.exp() * f64::from(instances))
+    }
+
     /// Standard error of the logarithm of what is said about the present number of instances.
     pub fn error(&self) -> f64 {
         self.last.and_then(|last| self.seen.get(&last)).map_or(0.0, Seen::error)
