@@ -230,7 +230,7 @@ mod tests {
         else {
             panic!("a plan")
         };
-        assert_eq!(plan, Plan { rescales: [(OperatorId(1), 4)].into(), rebalances: [OperatorId(2)].into() });
+        assert_eq!(plan, Plan { rescales: [(OperatorId(1), 4)].into(), rebalances: [OperatorId(2)].into(), ..Plan::default() });
         assert_eq!(reason.to_string(), "external: x 1 (busy)");
         for line in ["{}", r#"{"reason":"fine"}"#, r#"{"rescale":{"map":1}}"#, "{}\r"] {
             assert!(matches!(decide(line), Ok(Decision::Hold(_))), "{line}");
