@@ -158,11 +158,19 @@ impl Quiet {
     /// Adds a window.
     fn add(&mut self, span: Span, course: Course) {
         self.span.until_s = span.until_s;
-        let key = |course: &Course| (course.what, course.reason.as_ref().map(|reason| (reason.rule.clone(), reason.operator.clone())));
-        match self.courses.iter_mut().find(|known| key(known) == key(&course)) {
+        match self.courses.iter_mut().find(|known| known.is_like(&course)) {
             Some(known) => *known = Course { windows: known.windows + 1, ..course },
             None => self.courses.push(course),
         }
+    }
+}
+
+impl Course {
+    /// Whether another window went the same way: for the same rule, about the same operator, with the same cause found first.
+    fn is_like(&self, other: &Course) -> bool {
+        let first = |reason: &Reason| reason.findings.first().map(|finding| (finding.operator.clone(), finding.cause));
+        let key = |reason: &Reason| (reason.rule.clone(), reason.operator.clone(), first(reason));
+        self.what == other.what && self.reason.as_ref().map(key) == other.reason.as_ref().map(key)
     }
 }
 
@@ -211,7 +219,7 @@ impl Recorded<'_> {
                 self.name(*operator)
             ),
             EventKind::Paced { goal_ms, steps, beyond_goal } => format!(
-                "It went in {} for a latency of {goal_ms} ms; {beyond_goal} of them were expected to exceed it.",
+                "It went in {} for a latency of {goal_ms} ms; expected to exceed that: {beyond_goal}.",
                 words::count(*steps, "step", "steps")
             ),
             other => unreachable!("{other:?} adds nothing to a plan"),

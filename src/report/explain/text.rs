@@ -2,7 +2,7 @@
 
 use super::chapter::{Chapter, Course, Outcome, Quiet, Told};
 use super::span::{OperatorSeen, Seen, Span};
-use super::words::{amount, bytes, count, list, looked_at, percent, value, why};
+use super::words::{amount, bytes, count, list, percent, reasons, value};
 use crate::report::table::{latency, seconds};
 
 /// So many operators are told of one by one.
@@ -31,19 +31,13 @@ impl Quiet {
 
 impl Course {
     fn sentence(&self) -> String {
-        let reason = self.reason.as_ref();
-        let last = reason.map(looked_at).filter(|values| !values.is_empty()).map_or(String::new(), |values| {
-            let when = if self.windows == 1 { "It" } else { "In the last it" };
-            format!(" {when} looked at {}.", list(&values))
-        });
-        let said =
-            reason.filter(|reason| !reason.detail.is_empty()).map_or(String::new(), |reason| format!(" It said: {}.", reason.detail));
-        let why = reason.map(why).unwrap_or_default();
+        let looked = if self.windows == 1 { "It looked at" } else { "In the last it looked at" };
+        let why = self.reason.as_ref().map(|reason| reasons(reason, looked)).unwrap_or_default();
         match self.what {
             "warming-up" => "the job warmed up, so the policy was not asked.".to_owned(),
             "doubted" => format!("what was measured cannot be relied on, so the policy was not asked: {}.", self.remark),
-            "activating" => format!("the policy wanted {}, but not for enough windows in a row yet: {why}.{last}{said}", self.remark),
-            _ => format!("{why}.{last}{said}"),
+            "activating" => format!("the policy wanted {}, but not for enough windows in a row yet: {why}", self.remark),
+            _ => why,
         }
     }
 }
@@ -61,7 +55,7 @@ impl Told {
         }
         add("Why", self.why());
         if !self.predicted.is_empty() {
-            add("Predicted", format!("{}.", list(&self.predicted.iter().map(value).collect::<Vec<_>>())));
+            add("Predicted", format!("It expected {}.", list(&self.predicted.iter().map(value).collect::<Vec<_>>())));
         }
         add("Done", self.done());
         add("Came of it", self.came_of_it());
@@ -94,11 +88,7 @@ impl Told {
     }
 
     fn why(&self) -> String {
-        let Some(reason) = &self.reason else { return String::new() };
-        let values = looked_at(reason);
-        let looked = if values.is_empty() { String::new() } else { format!(" It looked at {}.", list(&values)) };
-        let said = if reason.detail.is_empty() { String::new() } else { format!(" It said: {}.", reason.detail) };
-        format!("{}.{looked}{said}", why(reason))
+        self.reason.as_ref().map(|reason| reasons(reason, "It looked at")).unwrap_or_default()
     }
 
     fn done(&self) -> String {

@@ -1,6 +1,6 @@
 //! Rules of policies in plain words, and numbers as people read them.
 
-use crate::policy::Reason;
+use crate::policy::{Cause, Finding, Reason};
 
 /// What a rule means, as the end of a sentence that begins with who the rule was about; nothing for a rule that is not known here, whose
 /// name has to do.
@@ -42,7 +42,7 @@ pub(super) fn meaning(rule: &str) -> Option<&'static str> {
 }
 
 /// Why, in a sentence without its end: whom it is about, what the rule means and its name.
-pub(super) fn why(reason: &Reason) -> String {
+fn why(reason: &Reason) -> String {
     let about = if reason.operator.is_empty() { String::new() } else { format!("about {}: ", reason.operator) };
     match meaning(&reason.rule) {
         Some(meaning) => format!("{about}{meaning} (rule '{}')", reason.rule),
@@ -50,11 +50,43 @@ pub(super) fn why(reason: &Reason) -> String {
     }
 }
 
+/// What was found out about an operator, in a sentence.
+pub(super) fn finding(finding: &Finding) -> String {
+    let values: Vec<String> = finding.values.iter().map(value).collect();
+    let rests_on = if values.is_empty() { String::new() } else { format!(" ({})", values.join(", ")) };
+    let (is, so) = match finding.cause {
+        Cause::UnderProvisioned => ("has more to do than its instances can", ": more of them help"),
+        Cause::Skewed => ("has an instance with more to do than its part", ": spreading the bins helps, more instances do not"),
+        Cause::Straggling => ("has an instance that is slower than the others", ": giving it less to do helps, more instances do not"),
+        Cause::ExternalWait => ("waits for something outside of the job", ": nothing that is done inside helps"),
+        Cause::AtLimit => ("has as many instances as it may have, and they are not enough", ""),
+        Cause::Slow => ("has the largest part in a latency that is beyond the goal", ""),
+        Cause::Starved => ("waits for records that operators before it do not deliver", ": nothing is to be done about itself"),
+        Cause::OverProvisioned => ("has more instances than it needs", ""),
+    };
+    format!("{} {is}{rests_on}{so}.", finding.operator)
+}
+
+/// Why, in sentences: the rule, what was found out about operators, what was looked at, and what a program outside said.
+/// `looked` is how the sentence on the values begins.
+pub(super) fn reasons(reason: &Reason, looked: &str) -> String {
+    let mut sentences = vec![format!("{}.", why(reason))];
+    sentences.extend(reason.findings.iter().map(finding));
+    let values = looked_at(reason);
+    if !values.is_empty() {
+        sentences.push(format!("{looked} {}.", list(&values)));
+    }
+    if !reason.detail.is_empty() {
+        sentences.push(format!("It said: {}.", reason.detail));
+    }
+    sentences.join(" ")
+}
+
 /// What a policy expects begins with that.
 const PREDICTED: &str = "predicted ";
 
 /// What the policy looked at.
-pub(super) fn looked_at(reason: &Reason) -> Vec<String> {
+fn looked_at(reason: &Reason) -> Vec<String> {
     reason.values.iter().filter(|(name, _)| !name.starts_with(PREDICTED)).map(value).collect()
 }
 
@@ -99,7 +131,7 @@ pub(super) fn bytes(bytes: u64) -> String {
         _ if size >= 1e9 => format!("{:.2} GB", size / 1e9),
         _ if size >= 1e6 => format!("{:.1} MB", size / 1e6),
         _ if size >= 1e3 => format!("{:.1} kB", size / 1e3),
-        _ => format!("{bytes} bytes"),
+        _ => count(bytes as usize, "byte", "bytes"),
     }
 }
 
