@@ -16,7 +16,8 @@ pub struct Span {
 /// What the rows of a span say. Rates and shares are means over the span.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Seen {
-    /// The span asked for; rows count to it that lie in it for the greater part.
+    /// The span asked for. Rows that lie in it tell of it, or where none does those that do for the greater part: a row in which the number of
+    /// instances changed tells of both.
     #[serde(flatten)]
     pub span: Span,
     /// Records per second that were due, all sources together.
@@ -49,7 +50,11 @@ pub struct OperatorSeen {
 impl Seen {
     /// What rows say of `span`; nothing if there is none in it.
     pub(super) fn of(span: Span, scalable: &[String], timeline: &[TimelineRow], latency: &[LatencyRow]) -> Option<Seen> {
-        let inside = |start: f64, end: f64| (span.from_s..span.until_s).contains(&((start + end) / 2.0));
+        const ROUNDING_S: f64 = 1e-6;
+        let whole = |start: f64, end: f64| start >= span.from_s - ROUNDING_S && end <= span.until_s + ROUNDING_S;
+        let mostly = |start: f64, end: f64| (span.from_s..span.until_s).contains(&((start + end) / 2.0));
+        let any_whole = timeline.iter().any(|row| whole(row.window_start_s, row.window_end_s));
+        let inside = |start: f64, end: f64| if any_whole { whole(start, end) } else { mostly(start, end) };
         let rows: Vec<&TimelineRow> = timeline.iter().filter(|row| inside(row.window_start_s, row.window_end_s)).collect();
         let last_end = rows.iter().map(|row| row.window_end_s).reduce(f64::max)?;
         // Rows of one operator follow each other, so that their lengths together are the length of what they cover.
