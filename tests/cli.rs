@@ -34,7 +34,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--text", "latin1.txt"], "--text latin1.txt: expected UTF-8, found the byte 0xe9 at position 3"),
         (
             &["run", "--policy", "magic"],
-            "--policy: expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', found 'magic', also 'scripted' \
+            "--policy: expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', 'critical-path', found 'magic', also 'scripted' \
              and 'external'",
         ),
         (&["run", "--policy", "oracle", "--limits", "none"], "--policy: expected a job of which is known what it needs"),
@@ -101,6 +101,9 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["plot", "nowhere"], "nowhere: expected a run folder"),
         (&["plot", "."], ".: expected a run folder with a run.toml, or folders with one, found none"),
         (&["report", "nowhere"], "nowhere/rows.csv: cannot be read"),
+        (&["explain", "nowhere"], "nowhere: expected a run folder: No such file or directory"),
+        (&["explain", "."], ".: expected the folder of one run, with a run.toml, found none"),
+        (&["explain", ".", "--decision", "x"], "invalid value 'x' for '--decision <N>'"),
         (&["fly"], "unrecognized subcommand 'fly'"),
     ] {
         let line = refused(args);
@@ -156,4 +159,43 @@ fn figures_are_listed_and_shells_completed() {
     let help = text(&["run", "--help"]);
     assert!(help.contains("Examples:") && help.contains("--policy"), "{help}");
     assert!(text(&["--version"]).starts_with("thalweg 0.1.0 ("));
+}
+
+#[test]
+fn a_run_is_explained_from_its_folder_and_what_is_wrong_with_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |args: &[&str]| thalweg(folder.path(), args);
+    let simulated = at(&["simulate", "heron-wordcount", "--policy", "ds2", "--seconds", "10", "--out", "out"]);
+    assert!(simulated.status.success(), "{simulated:?}");
+
+    let told = at(&["explain", "out"]);
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert!(
+        text.starts_with("heron-wordcount under ds2 (host sim, seed 0), 10 s: one plan.\n\n1. At 2.0 s: flatmap 1 → 10, count 1 → 20\n"),
+        "{text}"
+    );
+    for heading in ["   Seen ", "   Why ", "   Done ", "   Came of it ", "nothing was begun.\n"] {
+        assert!(text.contains(heading), "{heading}: {text}");
+    }
+    let one: Value = serde_json::from_slice(&at(&["explain", "out", "--decision", "1", "--json"]).stdout).unwrap();
+    assert_eq!(one["chapters"].as_array().unwrap().len(), 1);
+    assert_eq!((&one["chapters"][0]["decision"], &one["chapters"][0]["rescaled"][1]["after"]), (&Value::from(1), &Value::from(20)));
+    assert!(text.contains(one["chapters"][0]["text"].as_str().unwrap()));
+
+    let refused = |args: &[&str], expected: &str| {
+        let output = at(args);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty() && error.contains(expected), "{args:?}: {error}");
+    };
+    refused(&["explain", "out", "--decision", "2"], "--decision: expected 1 to 1, found 2");
+    refused(&["explain", "out", "--decision", "0"], "--decision: expected 1 to 1, found 0");
+    refused(&["explain", "."], "expected the folder of one run, with a run.toml, found folders that have one: out");
+    let decisions = folder.path().join("out/decisions.jsonl");
+    let log = std::fs::read_to_string(&decisions).unwrap();
+    std::fs::write(&decisions, &log[..log.len() - 5]).unwrap();
+    refused(&["explain", "out"], &format!("out/decisions.jsonl, line {}: expected one JSON Event", log.lines().count()));
+    std::fs::remove_file(&decisions).unwrap();
+    refused(&["explain", "out"], "out/decisions.jsonl: cannot be read: No such file");
+    std::fs::write(folder.path().join("out/run.toml"), "policy = 3\n").unwrap();
+    refused(&["explain", "out"], "out/run.toml, line 1: expected");
 }

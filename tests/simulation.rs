@@ -7,14 +7,16 @@ use std::time::Duration;
 use random_job::{Kind, random_job};
 use thalweg::activity::{ActivityKind, Record};
 use thalweg::controller::{ControllerConfig, Event, EventKind};
-use thalweg::dataflow::{Configuration, QueueMarks, Role, Topology};
+use thalweg::dataflow::{Configuration, Plan, QueueMarks, Role, Topology};
 use thalweg::experiment::policies::policy;
+use thalweg::experiment::rows::TimelineRow;
 use thalweg::experiment::run::RunResult;
 use thalweg::experiment::scenario::Scenario;
 use thalweg::experiment::simulated::{SimulatedSpec, simulate};
 use thalweg::id::OperatorId;
 use thalweg::migration::Strategy;
-use thalweg::policy::{Ds2, Ds2Config, Policy};
+use thalweg::observation::Observation;
+use thalweg::policy::{Decision, Ds2, Ds2Config, Policy, Reason};
 use thalweg::rate::Rate;
 use thalweg::sim::{Job, OperatorModel, ServiceTimes, Simulation};
 use thalweg::time::Timestamp;
@@ -271,4 +273,52 @@ fn an_external_limit_is_what_all_instances_do_together_however_many_they_are() {
     // Where their own work is the narrower bound nobody waits.
     let (rate, work, wait) = with_external_limit(2, 500.0);
     assert!((rate / 400.0 - 1.0).abs() < 0.01 && work > 0.99 && wait == 0.0, "{rate}, {work}, {wait}");
+}
+
+/// A policy that asks for one plan, at the first decision from a time on.
+struct Once(Timestamp, Option<Plan>);
+
+impl Policy for Once {
+    fn name(&self) -> &'static str {
+        "once"
+    }
+
+    fn decide(&mut self, now: Timestamp, _: &Observation) -> Decision {
+        match self.1.take_if(|_| now >= self.0) {
+            Some(plan) => Decision::Rescale(plan, Reason::new("once")),
+            None => Decision::Hold(Reason::new("once")),
+        }
+    }
+}
+
+/// Emitted over due records between two times of a scenario under one plan, and bytes of state that it moved.
+fn under_one_plan(name: &str, plan: Plan, at_s: f64, seconds: std::ops::Range<f64>) -> (f64, u64) {
+    let scenario = Scenario::read(Scenario::text(name).unwrap()).unwrap();
+    let policy = Box::new(Once(Timestamp::from_secs_f64(at_s), Some(plan)));
+    let result = run(&scenario.job(), 0, policy, 2, 0);
+    let rows = result.timeline.iter().filter(|row| seconds.contains(&row.window_start_s));
+    let sum = |sum: (f64, f64), row: &TimelineRow| (sum.0 + row.achieved_per_s.unwrap_or(0.0), sum.1 + row.offered_per_s.unwrap_or(0.0));
+    let (achieved, offered) = rows.fold((0.0, 0.0), sum);
+    let bytes = result.events.iter().find_map(|event| match event.kind {
+        EventKind::Rescaling { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    (achieved / offered, bytes.unwrap_or(0))
+}
+
+#[test]
+fn bins_spread_by_load_and_speed_let_a_job_keep_up_where_it_could_not() {
+    let count = OperatorId(2);
+    let rebalance = || Plan { rebalances: [count].into(), ..Plan::default() };
+    // Half of all records are an instance's of twenty; afterwards the backlog is worked off.
+    let (before, _) = under_one_plan("hot-bins", rebalance(), 50.0, 10.0..50.0);
+    let (after, bytes) = under_one_plan("hot-bins", rebalance(), 4.0, 10.0..50.0);
+    assert!(before < 0.15 && after >= 1.0, "{before}, then {after}");
+    // It has 65,536 keys of 64 bytes, of which less than half move.
+    assert!((100_000..2_000_000).contains(&bytes), "{bytes}");
+    // One of ten instances works at a third of its speed: even bins are of no use to it, in proportion to its speed they are.
+    let slow = Plan { speeds: [(count, vec![1.0, 1.0, 1.0, 0.33])].into(), ..rebalance() };
+    let (even, _) = under_one_plan("straggler", rebalance(), 40.0, 50.0..90.0);
+    let (by_speed, _) = under_one_plan("straggler", slow, 40.0, 50.0..90.0);
+    assert!(even < 0.5 && by_speed >= 1.0, "even {even}, by speed {by_speed}");
 }

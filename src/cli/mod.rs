@@ -7,6 +7,7 @@ mod analyze;
 mod calibrate;
 mod completions;
 mod decide;
+mod explain;
 mod hosts;
 mod live;
 mod memory;
@@ -53,6 +54,8 @@ enum Command {
     Plot(plot::Args),
     /// Print the tables of recorded runs.
     Report(report::Args),
+    /// Tell what a policy did in a recorded run and why.
+    Explain(explain::Args),
     /// Find out what holds a job back, from the activity it recorded.
     Analyze(analyze::Args),
     /// Decide offline, from a dataflow and rates that were measured of it (the released DS2 program's own files).
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::reproduce(&args),
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
         Command::Completions(args) => completions::completions(&args),

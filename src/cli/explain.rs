@@ -1,0 +1,95 @@
+//! `thalweg explain`: what a policy did in a recorded run and why, in sentences.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use super::{Failure, usage};
+use crate::controller::Event;
+use crate::experiment::folder;
+use crate::experiment::record::{self, Manifest};
+use crate::experiment::rows::{LatencyRow, TimelineRow};
+use crate::report::{Chapter, Recorded, explain as chapters};
+
+/// Tell what a policy did in a recorded run and why: what was seen, what was predicted, what was done, what came of it.
+///
+/// Plans are numbered; the times between them in which nothing was begun are summed up.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  thalweg simulate heron-wordcount --policy ds2 --out it && thalweg explain it\n  thalweg explain it --decision 1"
+)]
+pub(super) struct Args {
+    /// The folder of one run, as `run` and `simulate` write it; of a figure's folder, one of the folders in it.
+    run: PathBuf,
+    /// Tell of the plan with that number only, from 1.
+    #[arg(long, value_name = "N")]
+    decision: Option<usize>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn explain(args: &Args) -> Result<(), Failure> {
+    let manifest = manifest(&args.run)?;
+    let timeline: Vec<TimelineRow> = folder::read_csv(&args.run.join(folder::TIMELINE)).map_err(usage)?;
+    let latency: Vec<LatencyRow> = folder::read_csv(&args.run.join(folder::LATENCY)).map_err(usage)?;
+    let events: Vec<Event> = folder::read_jsonl(&args.run.join(folder::DECISIONS)).map_err(usage)?;
+    let recorded =
+        Recorded { operators: &manifest.operators, scalable: &manifest.scalable, timeline: &timeline, latency: &latency, events: &events };
+    let mut chapters = chapters(&recorded);
+    let number = |chapter: &Chapter| match chapter {
+        Chapter::Quiet(_) => None,
+        Chapter::Decision(told) => Some(told.decision),
+    };
+    let decisions = chapters.iter().filter_map(number).count();
+    if let Some(asked) = args.decision {
+        chapters.retain(|chapter| number(chapter) == Some(asked));
+        if chapters.is_empty() {
+            let expected =
+                if decisions == 0 { "no --decision, since no plan was begun in this run".to_owned() } else { format!("1 to {decisions}") };
+            return Err(usage(anyhow!("--decision: expected {expected}, found {asked}")));
+        }
+    }
+    if args.json {
+        let head = serde_json::json!({
+            "run": args.run, "experiment": manifest.experiment, "policy": manifest.policy, "host": manifest.host, "seed": manifest.seed,
+            "seconds": manifest.seconds,
+        });
+        let told: Vec<serde_json::Value> = chapters.iter().map(told).collect::<Result<_, _>>()?;
+        println!("{}", serde_json::json!({ "run": head, "chapters": told }));
+        return Ok(());
+    }
+    let plans = match decisions {
+        0 => "no plan".to_owned(),
+        1 => "one plan".to_owned(),
+        several => format!("{several} plans"),
+    };
+    let Manifest { experiment, policy, host, seed, seconds, .. } = &manifest;
+    println!("{experiment} under {policy} (host {host}, seed {seed}), {seconds} s: {plans}.");
+    chapters.iter().for_each(|chapter| print!("\n{}", chapter.text()));
+    Ok(())
+}
+
+/// A chapter as data, with its text.
+fn told(chapter: &Chapter) -> Result<serde_json::Value, serde_json::Error> {
+    let mut value = serde_json::to_value(chapter)?;
+    value["text"] = chapter.text().into();
+    Ok(value)
+}
+
+/// What was asked of the run in a folder.
+fn manifest(run: &Path) -> Result<Manifest, Failure> {
+    let path = run.join(folder::RUN);
+    if path.is_file() {
+        return record::read_toml(&path).map_err(usage);
+    }
+    let entries = run.read_dir().map_err(|why| usage(anyhow!("{}: expected a run folder: {why}", run.display())))?;
+    let mut below: Vec<String> = entries
+        .flatten()
+        .filter(|entry| entry.path().join(folder::RUN).is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    below.sort();
+    let found = if below.is_empty() { "none".to_owned() } else { format!("folders that have one: {}", below.join(", ")) };
+    Err(usage(anyhow!("{}: expected the folder of one run, with a {}, found {found}", run.display(), folder::RUN)))
+}

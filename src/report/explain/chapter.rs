@@ -1,0 +1,308 @@
+//! From a decision log and rows to chapters.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::span::{Seen, Span};
+use super::{Recorded, words};
+use crate::controller::{Event, EventKind};
+use crate::dataflow::{Configuration, Plan};
+use crate::id::OperatorId;
+use crate::policy::Reason;
+
+/// A part of what happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Chapter {
+    /// A stretch of time in which no plan was begun.
+    Quiet(Quiet),
+    /// A plan that was begun or refused.
+    Decision(Box<Told>),
+}
+
+/// A stretch of time in which no plan was begun.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Quiet {
+    /// From the start of its first window to the end of its last one.
+    #[serde(flatten)]
+    pub span: Span,
+    /// What the windows in it were, in the order in which each first came up.
+    pub courses: Vec<Course>,
+}
+
+/// Windows that went the same way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Course {
+    /// `held`, `activating`, `warming-up` or `doubted`.
+    pub what: &'static str,
+    /// So many windows.
+    pub windows: usize,
+    /// When the last of them ended.
+    pub until_s: f64,
+    /// Why, in the last of them; nothing if the policy was not asked.
+    pub reason: Option<Reason>,
+    /// What is to be added: why windows were doubted, what was asked for.
+    pub remark: String,
+}
+
+/// A plan, from what was seen to what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Told {
+    /// Its number, from 1, among those that were begun or refused.
+    pub decision: usize,
+    /// When, in seconds of the run.
+    pub at_s: f64,
+    /// What the rows say of the window it was decided on.
+    pub seen: Option<Seen>,
+    /// Why; nothing for a plan that was refused, of which the log keeps why it was.
+    pub reason: Option<Reason>,
+    /// What the policy expected of it: name (with unit where it has one) to value.
+    pub predicted: BTreeMap<String, f64>,
+    /// Operators whose number of instances it changes.
+    pub rescaled: Vec<Rescaled>,
+    /// Operators whose bins were spread anew over the instances they have.
+    pub rebalanced: Vec<String>,
+    /// Instances that counted as slower or faster than others.
+    pub speeds: Vec<Speed>,
+    /// Bins that moved, or were to.
+    pub bins: usize,
+    /// State that they held, in bytes; 0 where that was not known.
+    pub bytes: u64,
+    /// What else is in the log of it, in sentences.
+    pub remarks: Vec<String>,
+    /// How it was carried out.
+    pub outcome: Outcome,
+    /// What the rows say right after it, over as long as the window before.
+    pub after: Option<Seen>,
+    /// And before the next plan, or at the end; nothing if that is the same time.
+    pub later: Option<Seen>,
+}
+
+/// A change of an operator's number of instances.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rescaled {
+    /// The operator.
+    pub operator: String,
+    /// Instances before; nothing where the log does not say.
+    pub before: Option<u32>,
+    /// Instances after.
+    pub after: u32,
+}
+
+/// The speed at which a plan counts an instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Speed {
+    /// The operator.
+    pub operator: String,
+    /// Index of the instance.
+    pub instance: usize,
+    /// Its speed as a part of what it should be.
+    pub speed: f64,
+}
+
+/// How a plan was carried out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// As a whole.
+    CarriedOut {
+        /// Seconds from the decision until then.
+        took_s: f64,
+    },
+    /// In part.
+    Interrupted {
+        /// Bins that moved.
+        moved: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// Not at all.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// The log ends before it was.
+    Unfinished,
+}
+
+/// What happened, in order.
+pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
+    let mut chapters = Vec::new();
+    let mut decisions = 0;
+    // What the log says of a plan right before it says that it begins.
+    let mut remarks = Vec::new();
+    for (place, event) in recorded.events.iter().enumerate() {
+        match &event.kind {
+            EventKind::WarmingUp { .. } | EventKind::Doubted { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => {
+                let span = Span { from_s: recorded.window_start(place), until_s: event.at.as_secs_f64() };
+                let course = recorded.course(event);
+                match chapters.last_mut() {
+                    Some(Chapter::Quiet(quiet)) => quiet.add(span, course),
+                    _ => chapters.push(Chapter::Quiet(Quiet { span, courses: vec![course] })),
+                }
+            }
+            EventKind::Splitting { .. } | EventKind::HotKey { .. } => remarks.push(recorded.remark(event)),
+            EventKind::Rescaling { .. } | EventKind::Refused { .. } => {
+                decisions += 1;
+                chapters.push(Chapter::Decision(Box::new(recorded.told(decisions, place, std::mem::take(&mut remarks)))));
+            }
+            // They are told with the plan that they are about.
+            EventKind::Migrated { .. } | EventKind::Paced { .. } | EventKind::Interrupted { .. } => {}
+        }
+    }
+    chapters
+}
+
+impl Quiet {
+    /// Adds a window.
+    fn add(&mut self, span: Span, course: Course) {
+        self.span.until_s = span.until_s;
+        match self.courses.iter_mut().find(|known| known.is_like(&course)) {
+            Some(known) => *known = Course { windows: known.windows + 1, ..course },
+            None => self.courses.push(course),
+        }
+    }
+}
+
+impl Course {
+    /// Whether another window went the same way: for the same rule, about the same operator, with the same cause found first.
+    fn is_like(&self, other: &Course) -> bool {
+        let first = |reason: &Reason| reason.findings.first().map(|finding| (finding.operator.clone(), finding.cause));
+        let key = |reason: &Reason| (reason.rule.clone(), reason.operator.clone(), first(reason));
+        self.what == other.what && self.reason.as_ref().map(key) == other.reason.as_ref().map(key)
+    }
+}
+
+impl Recorded<'_> {
+    pub(super) fn name(&self, operator: OperatorId) -> String {
+        self.operators.get(operator.0 as usize).cloned().unwrap_or_else(|| operator.to_string())
+    }
+
+    /// When the window began that ended with an event: where the last one before it ended, or a migration.
+    fn window_start(&self, place: usize) -> f64 {
+        let at = self.events[place].at;
+        self.events[..place].iter().rev().map(|event| event.at).find(|before| *before < at).map_or(0.0, |before| before.as_secs_f64())
+    }
+
+    fn course(&self, event: &Event) -> Course {
+        let (what, reason, remark) = match &event.kind {
+            EventKind::WarmingUp { .. } => ("warming-up", None, String::new()),
+            EventKind::Doubted { doubts } => {
+                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                ("doubted", None, words::list(&doubts))
+            }
+            EventKind::Activating { plan, reason, .. } => ("activating", Some(reason.clone()), self.asked(plan)),
+            EventKind::Held { reason } => ("held", Some(reason.clone()), String::new()),
+            other => unreachable!("{other:?} ends no quiet window"),
+        };
+        Course { what, windows: 1, until_s: event.at.as_secs_f64(), reason, remark }
+    }
+
+    /// What a plan asks for, without what was before.
+    fn asked(&self, plan: &Plan) -> String {
+        let rescales = plan.rescales.iter().map(|(&id, instances)| format!("{} to {instances}", self.name(id)));
+        let rebalances = plan.rebalances.iter().map(|&id| format!("the bins of {} spread anew", self.name(id)));
+        words::list(&rescales.chain(rebalances).collect::<Vec<_>>())
+    }
+
+    /// What an event adds to a plan.
+    fn remark(&self, event: &Event) -> String {
+        match &event.kind {
+            EventKind::Splitting { operator, bins } => format!(
+                "{} of {} alone exceeded what an instance was to carry and were split first.",
+                words::count(bins.len(), "bin", "bins"),
+                self.name(*operator)
+            ),
+            EventKind::HotKey { operator, bin, share } => format!(
+                "One key of {} ({bin}) alone was {share:.1} times what an instance was to carry: no number of instances helps.",
+                self.name(*operator)
+            ),
+            EventKind::Paced { goal_ms, steps, beyond_goal } => format!(
+                "It went in {} for a latency of {goal_ms} ms; expected to exceed that: {beyond_goal}.",
+                words::count(*steps, "step", "steps")
+            ),
+            other => unreachable!("{other:?} adds nothing to a plan"),
+        }
+    }
+
+    /// The plan that the event at `place` begins or refuses.
+    fn told(&self, decision: usize, place: usize, mut remarks: Vec<String>) -> Told {
+        let event = &self.events[place];
+        let at_s = event.at.as_secs_f64();
+        let window = Span { from_s: self.window_start(place), until_s: at_s };
+        let see = |span: Span| Seen::of(span, self.scalable, self.timeline, self.latency);
+        // What follows up to the next plan that is begun is about this one.
+        let begins = |event: &Event| matches!(event.kind, EventKind::Rescaling { .. });
+        let next = self.events[place + 1..].iter().position(begins).map_or(self.events.len(), |next| place + 1 + next);
+        let following = &self.events[place + 1..next];
+        let (plan, reason, refused) = match &event.kind {
+            EventKind::Rescaling { plan, reason, .. } => (plan, Some(reason.clone()), None),
+            EventKind::Refused { plan, why } => (plan, None, Some(why.clone())),
+            other => unreachable!("{other:?} is no plan"),
+        };
+        let (bins, bytes) = match event.kind {
+            EventKind::Rescaling { bins, bytes, .. } => (bins, bytes),
+            _ => (0, 0),
+        };
+        let following = if refused.is_some() { &[] } else { following };
+        remarks.extend(following.iter().filter(|event| matches!(event.kind, EventKind::Paced { .. })).map(|event| self.remark(event)));
+        let end = following.iter().find_map(|event| match event.kind {
+            EventKind::Migrated { .. } => Some((event.at, Outcome::CarriedOut { took_s: event.at.as_secs_f64() - at_s })),
+            EventKind::Interrupted { moved, of, .. } => Some((event.at, Outcome::Interrupted { moved, of })),
+            _ => None,
+        });
+        let (done_s, outcome) = match (refused, end) {
+            (Some(why), _) => (at_s, Outcome::Refused { why }),
+            (None, Some((at, outcome))) => (at.as_secs_f64(), outcome),
+            (None, None) => (f64::INFINITY, Outcome::Unfinished),
+        };
+        let length = window.until_s - window.from_s;
+        let last_s = match self.events.get(next) {
+            Some(event) => event.at.as_secs_f64(),
+            None => self.timeline.iter().map(|row| row.window_end_s).fold(0.0, f64::max),
+        };
+        let is_done = !matches!(outcome, Outcome::Refused { .. } | Outcome::Unfinished);
+        let after = is_done.then(|| see(Span { from_s: done_s, until_s: (done_s + length).min(last_s) })).flatten();
+        let later = (is_done && last_s - length >= done_s + length).then(|| see(Span { from_s: last_s - length, until_s: last_s }));
+        let held = self.held(place);
+        let rescaled = |(&id, &after): (&OperatorId, &u32)| {
+            let before = held.and_then(|held| held.iter().find(|(known, _)| *known == id));
+            Rescaled { operator: self.name(id), before: before.map(|(_, instances)| instances), after }
+        };
+        Told {
+            decision,
+            at_s,
+            seen: see(window),
+            predicted: reason.as_ref().map(words::predicted).unwrap_or_default().into_iter().collect(),
+            reason,
+            rescaled: plan.rescales.iter().map(rescaled).collect(),
+            rebalanced: plan.rebalances.iter().map(|&id| self.name(id)).collect(),
+            speeds: self.speeds(plan),
+            bins,
+            bytes,
+            remarks,
+            outcome,
+            after,
+            later: later.flatten(),
+        }
+    }
+
+    /// The configuration that held before the event at `place`, as far as the log says.
+    fn held(&self, place: usize) -> Option<&Configuration> {
+        if let EventKind::Rescaling { before, .. } = &self.events[place].kind {
+            return Some(before);
+        }
+        self.events[..place].iter().rev().find_map(|event| match &event.kind {
+            EventKind::Migrated { configuration } | EventKind::Interrupted { configuration, .. } => Some(configuration),
+            _ => None,
+        })
+    }
+
+    fn speeds(&self, plan: &Plan) -> Vec<Speed> {
+        let named =
+            plan.speeds.iter().flat_map(|(&id, speeds)| speeds.iter().enumerate().map(move |(instance, &speed)| (id, instance, speed)));
+        let unlike = named.filter(|(.., speed)| *speed != 1.0);
+        unlike.map(|(id, instance, speed)| Speed { operator: self.name(id), instance, speed }).collect()
+    }
+}

@@ -1,0 +1,256 @@
+//! A short run, told.
+
+use super::*;
+use crate::controller::EventKind;
+use crate::dataflow::{Configuration, Plan, Role, Topology};
+use crate::id::{BinId, InstanceId, OperatorId};
+use crate::metrics::Doubt;
+use crate::policy::{Cause, Finding, Reason};
+use crate::time::Timestamp;
+
+const MAP: OperatorId = OperatorId(1);
+const COUNT: OperatorId = OperatorId(2);
+
+/// What there is of a run, owned.
+struct Run {
+    operators: Vec<String>,
+    timeline: Vec<TimelineRow>,
+    latency: Vec<LatencyRow>,
+    events: Vec<Event>,
+}
+
+impl Run {
+    /// A run of `seconds` seconds with rows of a second: 100 records/s are due, and from second `from` on all are emitted, before it half.
+    fn new(seconds: u32, from: u32) -> Run {
+        let names = ["source", "map", "count", "sink"].map(str::to_owned);
+        let (mut timeline, mut latency) = (Vec::new(), Vec::new());
+        for second in 0..seconds {
+            let (window_start_s, window_end_s) = (f64::from(second), f64::from(second + 1));
+            let is_late = second < from;
+            for name in &names {
+                let source = |value: f64| (name == "source").then_some(value);
+                timeline.push(TimelineRow {
+                    window_start_s,
+                    window_end_s,
+                    operator: name.clone(),
+                    parallelism: if is_late { 1 } else { 2 },
+                    offered_per_s: source(100.0),
+                    achieved_per_s: source(if is_late { 50.0 } else { 100.0 }),
+                    lag_records: source(50.0 * f64::from(second.min(from.saturating_sub(1)) + 1)),
+                    utilisation: if is_late { 1.0 } else { 0.5 },
+                    queue_records: if is_late && name == "count" { 70 } else { 0 },
+                    backpressure_sum: if is_late && name == "count" { 0.5 } else { 0.0 },
+                    ..TimelineRow::default()
+                });
+            }
+            let latency_ns_p99 = Some(if is_late { 2_000_000_000 } else { 30_000_000 } + u64::from(second));
+            latency.push(LatencyRow { window_start_s, window_end_s, latency_ns_p99, records: 100, ..LatencyRow::default() });
+        }
+        Run { operators: names.to_vec(), timeline, latency, events: Vec::new() }
+    }
+
+    fn with(mut self, at_s: f64, kind: EventKind) -> Run {
+        self.events.push(Event { at: Timestamp::from_secs_f64(at_s), kind });
+        self
+    }
+
+    fn chapters(&self) -> Vec<Chapter> {
+        explain(&Recorded {
+            operators: &self.operators,
+            scalable: &self.operators[1..3],
+            timeline: &self.timeline,
+            latency: &self.latency,
+            events: &self.events,
+        })
+    }
+
+    /// The text, but for where its lines are broken.
+    fn text(&self) -> String {
+        let text = self.chapters().iter().map(Chapter::text).collect::<Vec<_>>().join("\n");
+        assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        text.replace("\n              ", " ")
+    }
+}
+
+fn configuration(map: u32, count: u32) -> Configuration {
+    let roles = [("source", Role::Source, 1), ("map", Role::Stateless, 9), ("count", Role::Keyed { bins: 8 }, 9), ("sink", Role::Sink, 1)];
+    let topology = Topology::new(&roles, &[(0, 1), (1, 2), (2, 3)]).unwrap();
+    Configuration::ones(&topology).with(MAP, map).with(COUNT, count)
+}
+
+fn held(rule: &str) -> EventKind {
+    EventKind::Held { reason: Reason::new(rule) }
+}
+
+fn rescaling(plan: Plan, reason: Reason, bins: usize, bytes: u64) -> EventKind {
+    EventKind::Rescaling { plan, reason, before: configuration(1, 1), after: configuration(2, 2), bins, bytes, steps: 1 }
+}
+
+#[test]
+fn a_decision_is_told_from_what_was_seen_to_what_came_of_it() {
+    let reason = Reason::new("under-provisioned")
+        .about("count")
+        .with("demand per s", 20_000.0)
+        .with("busy", 0.98765)
+        .with("suspended ms", 1720.25)
+        .with("predicted p99 ms", 80.0)
+        .saying("a person said so");
+    let run = Run::new(20, 5)
+        .with(2.0, EventKind::WarmingUp { left: 0 })
+        .with(4.0, rescaling(Plan::rescale(COUNT, 2).and(MAP, 2), reason, 3, 4096))
+        .with(4.5, EventKind::Migrated { configuration: configuration(2, 2) })
+        .with(4.5, EventKind::Paced { goal_ms: 50.0, steps: 2, beyond_goal: 1 });
+    assert_eq!(
+        run.text(),
+        "\
+From 0.0 s to 2.0 s: nothing was begun.
+   1 window   The job warmed up, so the policy was not asked.
+
+1. At 4.0 s: map 1 → 2, count 1 → 2
+   Seen       From 2.0 s to 4.0 s, 50 of 100 records/s were emitted (50 %), 200 records behind at the end; p99 latency up \
+              to 2.00 s. map (1 instance): 100 % busy, nothing waiting. count (1 instance): 100 % busy, 70 records \
+              waiting, sources paused for it 50 % of the time.
+   Why        About count: it has fewer instances than it needs to keep up (rule 'under-provisioned'). It looked at busy \
+              0.988, demand 20.0k/s and suspended 1720 ms. It said: a person said so.
+   Predicted  It expected p99 80 ms.
+   Done       3 bins moved with 4.1 kB of state; it took 500.0 ms. It went in 2 steps for a latency of 50 ms; expected to exceed that: 1.
+   Came of it From 4.5 s to 6.5 s, 75 of 100 records/s were emitted (75 %), 250 records behind at the end; p99 latency up \
+              to 2.00 s; map 75 % busy and count 75 % busy. From 18.0 s to 20.0 s, 100 of 100 records/s were emitted \
+              (100 %), 250 records behind at the end; p99 latency up to 30.0 ms; map 50 % busy and count 50 % busy.
+"
+    );
+}
+
+#[test]
+fn times_without_a_plan_are_summed_up_by_what_their_windows_were() {
+    let doubt = Doubt::TooBusy(InstanceId::new(COUNT, 3));
+    let plan = Plan { rebalances: [COUNT].into(), ..Plan::rescale(MAP, 3) };
+    let run = Run::new(20, 0)
+        .with(2.0, held("healthy"))
+        .with(4.0, EventKind::Held { reason: Reason::new("between-runs").with("seconds left", 2.0) })
+        .with(6.0, EventKind::Held { reason: Reason::new("between-runs").with("seconds left", 0.0) })
+        .with(8.0, held("healthy"))
+        .with(10.0, EventKind::Doubted { doubts: vec![doubt] })
+        .with(12.0, EventKind::Activating { plan, reason: Reason::new("a-rule-of-its-own"), left: 1 });
+    assert_eq!(
+        run.text(),
+        "\
+From 0.0 s to 12.0 s: nothing was begun.
+   2 windows  Nothing is to be done (rule 'healthy').
+   2 windows  It is not yet time for its next look (rule 'between-runs'). In the last it looked at seconds left 0.
+   1 window   What was measured cannot be relied on, so the policy was not asked: op2[3] was busy for more than twice the \
+              window.
+   1 window   The policy wanted map to 3 and the bins of count spread anew, but not for enough windows in a row yet: rule \
+              'a-rule-of-its-own'.
+"
+    );
+}
+
+#[test]
+fn what_was_found_out_about_operators_is_told_with_what_it_rests_on() {
+    let waits = Finding::new("map", Cause::ExternalWait).with("waiting share", 0.75);
+    let slow = Finding::new("count", Cause::Straggling).with("instance", 3.0).with("speed", 0.33);
+    let hold = |findings: Vec<Finding>| EventKind::Held { reason: Reason::new("hold").finding(findings) };
+    let run = Run::new(20, 0)
+        .with(2.0, hold(vec![waits.clone()]))
+        .with(4.0, hold(vec![waits, slow.clone()]))
+        .with(6.0, hold(vec![slow.clone()]))
+        .with(8.0, rescaling(Plan { rebalances: [COUNT].into(), ..Plan::default() }, Reason::new("uneven").finding([slow]), 0, 0));
+    let text = run.text();
+    let held = "   2 windows  Nothing is to be done (rule 'hold'). map waits for something outside of the job (waiting share 0.75): nothing \
+                that is done inside helps. count has an instance that is slower than the others (instance 3, speed 0.33): giving it less to \
+                do helps, more instances do not.\n   1 window   Nothing is to be done (rule 'hold'). count has";
+    assert!(text.contains(held), "{text}");
+    assert!(text.contains("as its instances can take it (rule 'uneven'). count has an instance that is slower"), "{text}");
+}
+
+#[test]
+fn what_went_wrong_with_a_plan_is_told() {
+    let rebalance = Plan { rebalances: [COUNT].into(), speeds: [(COUNT, vec![1.0, 0.33])].into(), ..Plan::default() };
+    let run = Run::new(20, 0)
+        .with(4.0, EventKind::Refused { plan: Plan::rescale(MAP, 99), why: "'map' cannot have 99 instances: expected 1 to 9".into() })
+        .with(6.0, EventKind::Splitting { operator: COUNT, bins: vec![BinId(1), BinId(5)] })
+        .with(6.0, EventKind::HotKey { operator: COUNT, bin: BinId(7), share: 1.5 })
+        .with(6.0, rescaling(rebalance, Reason::new("uneven"), 4, 0))
+        // Of a plan that comes in between nothing follows.
+        .with(6.5, EventKind::Refused { plan: Plan::rescale(MAP, 2), why: "another plan is being carried out".into() })
+        .with(7.0, EventKind::Interrupted { moved: 1, of: 4, configuration: configuration(1, 1) })
+        .with(9.0, rescaling(Plan::rescale(OperatorId(8), 2), Reason::new("requested"), 0, 0));
+    let chapters = run.chapters();
+    let text = |decision: usize| chapters[decision - 1].text().replace("\n              ", " ");
+    assert!(text(1).starts_with("1. At 4.0 s: map → 99\n"), "{}", text(1));
+    assert!(
+        text(1).ends_with("   Done       Nothing: the plan was refused, 'map' cannot have 99 instances: expected 1 to 9.\n"),
+        "{}",
+        text(1)
+    );
+    assert!(text(2).starts_with("2. At 6.0 s: bins of count spread anew\n"), "{}", text(2));
+    let done = "   Done       4 bins were to move; it was cut short when 1 of 4 had. Counted as of another speed: instance 1 of count at 0.33. \
+                2 bins of count alone exceeded what an instance was to carry and were split first. One key of count (bin7) alone \
+                was 1.5 times what an instance was to carry: no number of instances helps.\n";
+    assert!(text(2).contains(done), "{}", text(2));
+    assert!(text(3).contains("another plan is being carried out"), "{}", text(3));
+    // An operator that has no name has its number.
+    assert!(text(4).starts_with("4. At 9.0 s: op8 → 2\n"), "{}", text(4));
+    assert!(
+        text(4).contains("No bin had to move; the run ended before it was complete.") && !text(4).contains("Came of it"),
+        "{}",
+        text(4)
+    );
+}
+
+#[test]
+fn a_run_without_rows_or_events_has_nothing_to_tell_and_is_no_error() {
+    assert!(Run::new(5, 0).chapters().is_empty());
+    let run = Run::new(0, 0)
+        .with(2.0, rescaling(Plan::rescale(COUNT, 2), Reason::new("scripted"), 1, 1))
+        .with(3.0, EventKind::Migrated { configuration: configuration(1, 2) });
+    let text = run.text();
+    assert!(!text.contains("Seen") && text.contains("1 bin moved with 1 byte of state"), "{text}");
+}
+
+#[test]
+fn many_operators_are_told_of_by_what_matters() {
+    let mut run = Run::new(4, 0).with(4.0, rescaling(Plan::rescale(COUNT, 2), Reason::new("scripted"), 0, 0));
+    run.operators = [vec!["source".to_owned()], (1..20).map(|number| format!("op{number}")).collect()].concat();
+    let rows = (1..20).map(|number| TimelineRow {
+        window_start_s: 3.0,
+        window_end_s: 4.0,
+        operator: format!("op{number}"),
+        parallelism: 1,
+        utilisation: f64::from(number) / 20.0,
+        ..TimelineRow::default()
+    });
+    run.timeline.extend(rows);
+    let recorded = Recorded {
+        operators: &run.operators,
+        scalable: &run.operators[1..],
+        timeline: &run.timeline,
+        latency: &run.latency,
+        events: &run.events,
+    };
+    let text = explain(&recorded)[0].text().replace("\n              ", " ");
+    let seen = text.lines().find(|line| line.contains("Seen")).unwrap();
+    let told: Vec<&str> = seen.split(' ').filter(|word| word.starts_with("op") && word.len() < 5).collect();
+    assert_eq!(told, ["op2", "op15", "op16", "op17", "op18", "op19"]);
+    assert!(seen.ends_with("13 other operators were busy less."), "{seen}");
+}
+
+#[test]
+fn numbers_are_as_people_read_them() {
+    for (value, text) in
+        [(0.04, "0"), (2.5, "2.5"), (9.96, "10"), (1234.0, "1234"), (16_666.7, "16.7k"), (999_999.0, "1.00M"), (2.5e9, "2.50G")]
+    {
+        assert_eq!(words::amount(value), text);
+    }
+    for (name, value, text) in [
+        ("suspended ms", 1720.25, "suspended 1720 ms"),
+        ("offered per s", 16_666.6, "offered 16.7k/s"),
+        ("backpressure ms/s", 1.0, "backpressure 1 ms/s"),
+        ("lag s", 0.25, "lag 0.25 s"),
+        ("seconds left", 2.0, "seconds left 2"),
+        ("instances", 3.0, "instances 3"),
+    ] {
+        assert_eq!(words::value((&name.to_owned(), &value)), text);
+    }
+}

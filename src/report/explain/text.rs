@@ -1,0 +1,193 @@
+//! Chapters as text.
+
+use super::chapter::{Chapter, Course, Outcome, Quiet, Told};
+use super::span::{OperatorSeen, Seen, Span};
+use super::words::{amount, bytes, count, list, percent, reasons, value};
+use crate::report::table::{latency, seconds};
+
+/// So many operators are told of one by one.
+const MOST_OPERATORS: usize = 6;
+/// Columns of a line.
+const WIDTH: usize = 120;
+/// Columns before what a heading is about.
+const INDENT: usize = 14;
+
+impl Chapter {
+    /// The chapter in sentences; ends with a line feed.
+    pub fn text(&self) -> String {
+        match self {
+            Chapter::Quiet(quiet) => quiet.text(),
+            Chapter::Decision(told) => told.text(),
+        }
+    }
+}
+
+impl Quiet {
+    fn text(&self) -> String {
+        let courses = self.courses.iter().map(|course| lines(&count(course.windows, "window", "windows"), &course.sentence()));
+        format!("{}: nothing was begun.\n{}", capital(&from_to(self.span)), courses.collect::<String>())
+    }
+}
+
+impl Course {
+    fn sentence(&self) -> String {
+        let looked = if self.windows == 1 { "It looked at" } else { "In the last it looked at" };
+        let why = self.reason.as_ref().map(|reason| reasons(reason, looked)).unwrap_or_default();
+        match self.what {
+            "warming-up" => "the job warmed up, so the policy was not asked.".to_owned(),
+            "doubted" => format!("what was measured cannot be relied on, so the policy was not asked: {}.", self.remark),
+            "activating" => format!("the policy wanted {}, but not for enough windows in a row yet: {why}", self.remark),
+            _ => why,
+        }
+    }
+}
+
+impl Told {
+    fn text(&self) -> String {
+        let mut text = format!("{}. At {}: {}\n", self.decision, seconds(self.at_s), self.plan());
+        let mut add = |heading: &str, sentences: String| {
+            if !sentences.is_empty() {
+                text.push_str(&lines(heading, &sentences));
+            }
+        };
+        if let Some(seen) = &self.seen {
+            add("Seen", format!("{}, {}", from_to(seen.span), self.sight(seen)));
+        }
+        add("Why", self.why());
+        if !self.predicted.is_empty() {
+            add("Predicted", format!("It expected {}.", list(&self.predicted.iter().map(value).collect::<Vec<_>>())));
+        }
+        add("Done", self.done());
+        add("Came of it", self.came_of_it());
+        text
+    }
+
+    fn plan(&self) -> String {
+        let rescaled = self.rescaled.iter().map(|one| match one.before {
+            Some(before) => format!("{} {before} → {}", one.operator, one.after),
+            None => format!("{} → {}", one.operator, one.after),
+        });
+        let rebalanced = self.rebalanced.iter().map(|operator| format!("bins of {operator} spread anew"));
+        rescaled.chain(rebalanced).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Rates, then the operators that the plan is about, then the busiest.
+    fn sight(&self, seen: &Seen) -> String {
+        let named = |name: &String| self.rebalanced.contains(name) || self.rescaled.iter().any(|one| one.operator == *name);
+        let mut operators: Vec<&OperatorSeen> = seen.operators.iter().collect();
+        operators.sort_by(|a, b| named(&b.operator).cmp(&named(&a.operator)).then(b.utilisation.total_cmp(&a.utilisation)));
+        let left = operators.len().saturating_sub(MOST_OPERATORS);
+        operators.truncate(MOST_OPERATORS);
+        // In the order of the topology again.
+        let told = seen.operators.iter().filter(|operator| operators.iter().any(|other| other.operator == operator.operator));
+        let mut sentences: Vec<String> = told.map(sight_of).collect();
+        if left > 0 {
+            sentences.push(format!("{} less.", count(left, "other operator was busy", "other operators were busy")));
+        }
+        format!("{}. {}", rates(seen), sentences.join(" "))
+    }
+
+    fn why(&self) -> String {
+        self.reason.as_ref().map(|reason| reasons(reason, "It looked at")).unwrap_or_default()
+    }
+
+    fn done(&self) -> String {
+        let speeds: Vec<String> =
+            self.speeds.iter().map(|one| format!("instance {} of {} at {:.2}", one.instance, one.operator, one.speed)).collect();
+        let counted = if speeds.is_empty() { String::new() } else { format!(" Counted as of another speed: {}.", list(&speeds)) };
+        let remarks: String = self.remarks.iter().map(|remark| format!(" {remark}")).collect();
+        let state = if self.bytes > 0 { format!(" with {} of state", bytes(self.bytes)) } else { String::new() };
+        let moved = match &self.outcome {
+            Outcome::Refused { why } => return format!("nothing: the plan was refused, {why}."),
+            _ if self.bins == 0 => "no bin had to move".to_owned(),
+            Outcome::CarriedOut { .. } => format!("{} moved{state}", count(self.bins, "bin", "bins")),
+            _ => format!("{} were to move{state}", count(self.bins, "bin", "bins")),
+        };
+        let took = match &self.outcome {
+            Outcome::CarriedOut { took_s } => format!("; it took {}", latency((took_s.max(0.0) * 1e9) as u64)),
+            Outcome::Interrupted { moved, of } => format!("; it was cut short when {moved} of {of} had"),
+            _ => "; the run ended before it was complete".to_owned(),
+        };
+        format!("{moved}{took}.{counted}{remarks}")
+    }
+
+    fn came_of_it(&self) -> String {
+        let effect = |seen: &Seen| {
+            let about = |operator: &&OperatorSeen| {
+                self.rebalanced.contains(&operator.operator) || self.rescaled.iter().any(|one| one.operator == operator.operator)
+            };
+            let busy = |operator: &OperatorSeen| format!("{} {} busy", operator.operator, percent(operator.utilisation));
+            let busy: Vec<String> = seen.operators.iter().filter(about).map(busy).collect();
+            format!("{}, {}; {}.", from_to(seen.span), rates(seen), list(&busy))
+        };
+        let effects = [&self.after, &self.later].into_iter().flatten().map(effect);
+        effects.map(|effect| capital(&effect)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What was due, what was emitted of it, and how late.
+fn rates(seen: &Seen) -> String {
+    let (due, emitted) = (amount(seen.offered_per_s), amount(seen.achieved_per_s));
+    let part = if seen.offered_per_s > 0.0 { format!(" ({})", percent(seen.achieved_per_s / seen.offered_per_s)) } else { String::new() };
+    let behind = if seen.lag_records >= 0.5 { format!(", {} records behind at the end", amount(seen.lag_records)) } else { String::new() };
+    let late = seen.latency_ns_p99.map_or("nothing arrived".to_owned(), |ns| format!("p99 latency up to {}", latency(ns)));
+    format!("{emitted} of {due} records/s were emitted{part}{behind}; {late}")
+}
+
+fn sight_of(operator: &OperatorSeen) -> String {
+    let waiting = if operator.queue_records == 0 {
+        "nothing waiting".to_owned()
+    } else {
+        format!("{} records waiting", amount(operator.queue_records as f64))
+    };
+    let paused = if operator.backpressure_share >= 0.005 {
+        let each = if operator.instances == 1 { "" } else { " by each on average" };
+        format!(", sources paused for it {} of the time{each}", percent(operator.backpressure_share))
+    } else {
+        String::new()
+    };
+    let instances = count(operator.instances as usize, "instance", "instances");
+    format!("{} ({instances}): {} busy, {waiting}{paused}.", operator.operator, percent(operator.utilisation))
+}
+
+fn from_to(span: Span) -> String {
+    format!("from {} to {}", seconds(span.from_s), seconds(span.until_s))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
+}
+
+/// What stands behind a number is on its line.
+fn is_unit(word: &str) -> bool {
+    matches!(word.trim_end_matches([',', '.', ';', ')', ':']), "%" | "s" | "ms" | "ms/s" | "µs" | "MB" | "kB" | "GB" | "bytes")
+}
+
+/// A heading and what it is about, in lines.
+fn lines(heading: &str, sentences: &str) -> String {
+    let mut text = format!("   {heading:<width$}", width = INDENT - 3);
+    let mut column = INDENT;
+    let sentences = capital(sentences);
+    let mut words: Vec<String> = Vec::new();
+    for word in sentences.split(' ') {
+        match words.last_mut() {
+            Some(number) if is_unit(word) => number.extend([" ", word]),
+            _ => words.push(word.to_owned()),
+        }
+    }
+    for (index, word) in words.iter().enumerate() {
+        let length = word.chars().count();
+        if index > 0 && column + 1 + length > WIDTH {
+            text.push_str(&format!("\n{:INDENT$}", ""));
+            column = INDENT;
+        } else if index > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text.push('\n');
+    text
+}
