@@ -11,6 +11,7 @@ pub mod export;
 pub mod id;
 pub mod metrics;
 pub mod migration;
+pub mod model;
 pub mod observation;
 pub mod pag;
 pub mod plot;

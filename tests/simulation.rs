@@ -7,7 +7,7 @@ use std::time::Duration;
 use random_job::{Kind, random_job};
 use thalweg::activity::{ActivityKind, Record};
 use thalweg::controller::{ControllerConfig, Event, EventKind};
-use thalweg::dataflow::{Configuration, Role, Topology};
+use thalweg::dataflow::{Configuration, QueueMarks, Role, Topology};
 use thalweg::experiment::policies::policy;
 use thalweg::experiment::run::RunResult;
 use thalweg::experiment::scenario::Scenario;
@@ -230,4 +230,45 @@ fn scenarios_of_the_program_keep_their_promises() {
     let failing = run(&job, 1, policy("ds2", &job.topology, 30.0).unwrap(), 2, 0);
     assert!(failing.events.iter().any(|event| matches!(event.kind, EventKind::Interrupted { .. })));
     assert_eq!(failing.actions(), 0);
+}
+
+/// Records per second that the second of three operators does, and the parts of its instances' time that were work and waiting.
+fn with_external_limit(instances: u32, limit: f64) -> (f64, f64, f64) {
+    const SECONDS: u64 = 20;
+    let mut job = queue(10.0, ServiceTimes::Deterministic);
+    job.topology =
+        Topology::new(&[("source", Role::Source, 1), ("server", Role::Stateless, 64), ("sink", Role::Sink, 1)], &[(0, 1), (1, 2)]).unwrap();
+    job.configuration = Configuration::ones(&job.topology).with(OperatorId(1), instances);
+    job.models[1].external_limit = Some(Rate::per_second(limit));
+    job.models[1].marks = QueueMarks { high_records: 200, low_records: 190 };
+    job.duration = Duration::from_secs(SECONDS);
+    let mut simulation = Simulation::new(&job, 1);
+    let (mut records, mut work, mut wait) = (Vec::new(), 0.0, 0.0);
+    while simulation.advance(&mut records) {
+        for record in records.drain(..) {
+            let Record::Activity(activity) = record else { continue };
+            let seconds = activity.end.since(activity.start).as_secs_f64();
+            match activity.kind {
+                ActivityKind::Processing if activity.instance.operator == OperatorId(1) => work += seconds,
+                ActivityKind::ExternalWait => wait += seconds,
+                _ => {}
+            }
+        }
+    }
+    let all = SECONDS as f64 * f64::from(instances);
+    (simulation.accounts()[1].processed as f64 / SECONDS as f64, work / all, wait / all)
+}
+
+#[test]
+fn an_external_limit_is_what_all_instances_do_together_however_many_they_are() {
+    // One instance does 200 records a second.
+    for (instances, limit) in [(1, 100.0), (3, 100.0), (5, 500.0), (10, 500.0), (40, 500.0)] {
+        let (rate, work, wait) = with_external_limit(instances, limit);
+        assert!((rate / limit - 1.0).abs() < 0.01, "{instances} instances: {rate} of {limit}");
+        assert!((work - rate / 200.0 / f64::from(instances)).abs() < 0.01, "{instances} instances work for {work}");
+        assert!((work + wait - 1.0).abs() < 0.02, "{instances} instances work for {work} and wait for {wait}");
+    }
+    // Where their own work is the narrower bound nobody waits.
+    let (rate, work, wait) = with_external_limit(2, 500.0);
+    assert!((rate / 400.0 - 1.0).abs() < 0.01 && work > 0.99 && wait == 0.0, "{rate}, {work}, {wait}");
 }

@@ -8,7 +8,7 @@ use crate::dataflow::{Configuration, Plan, PlanError, Topology};
 use crate::id::{BinId, OperatorId};
 use crate::metrics::OperatorMetrics;
 use crate::migration::{
-    Assignment, Assignments, BinMeasure, BinMove, Choice, Goal, HotBin, Measures, Schedule, Step, rebalance, split_hot,
+    Assignment, Assignments, BinMeasure, BinMove, Choice, Goal, HotBin, Measures, Schedule, Step, rebalance_by_speed, split_hot,
 };
 use crate::observation::Observation;
 use crate::policy::{Decision, Policy, Reason};
@@ -25,6 +25,8 @@ pub struct Controller {
     target: Option<Target>,
     /// What the last window told of bins.
     measures: Measures,
+    /// Whether these give sizes in bytes.
+    sizes_in_bytes: bool,
     warm_up_left: u32,
     agreed: u32,
     events: Vec<Event>,
@@ -41,7 +43,7 @@ struct Target {
 }
 
 /// Why a plan from outside is refused. Nothing has changed when it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RequestError {
     /// Another plan is being carried out.
     #[error("another plan is being carried out")]
@@ -64,6 +66,7 @@ impl Controller {
             assignments,
             target: None,
             measures: Measures::default(),
+            sizes_in_bytes: false,
             warm_up_left,
             agreed: 0,
             events: Vec::new(),
@@ -103,7 +106,7 @@ impl Controller {
             self.events.push(Event { at, kind: EventKind::Doubted { doubts: observation.doubts.clone() } });
             return None;
         }
-        self.measures = measures(&observation.operators);
+        (self.measures, self.sizes_in_bytes) = measures(&observation.operators);
         if self.warm_up_left > 0 {
             self.warm_up_left -= 1;
             self.events.push(Event { at, kind: EventKind::WarmingUp { left: self.warm_up_left } });
@@ -172,6 +175,7 @@ impl Controller {
             before: self.configuration.clone(),
             after: after.clone(),
             bins: schedule.moves(),
+            bytes: if self.sizes_in_bytes { schedule.sizes.iter().sum::<f64>() as u64 } else { 0 },
             steps: schedule.steps.len(),
         };
         self.events.push(Event { at, kind });
@@ -249,25 +253,27 @@ fn touches(plan: &Plan, operator: OperatorId) -> bool {
     plan.rescales.contains_key(&operator) || plan.rebalances.contains(&operator)
 }
 
-/// New owners for the bins of every operator that the plan touches, balanced by the load measured in the window.
+/// New owners for the bins of every operator that the plan touches, balanced by the load measured in the window and the
+/// speeds that the plan tells of.
 fn assign(before: &Assignments, measures: &Measures, plan: &Plan, after: &Configuration) -> Assignments {
     let assign = |(&operator, current): (&OperatorId, &Assignment)| {
         if !touches(plan, operator) {
             return (operator, current.clone());
         }
         let loads = measures.loads(operator, current.owners().len());
-        (operator, rebalance(current, &loads, after.parallelism(operator)))
+        (operator, rebalance_by_speed(current, &loads, &plan.speeds_of(operator, after.parallelism(operator))))
     };
     before.iter().map(assign).collect()
 }
 
 /// What the window tells of bins: arrivals are their load; their size is in bytes, or in keys where no host says how large they are.
-fn measures(operators: &[OperatorMetrics]) -> Measures {
+/// Whether it is in bytes.
+fn measures(operators: &[OperatorMetrics]) -> (Measures, bool) {
     let bins = || operators.iter().flat_map(|metrics| metrics.bins.iter().map(|load| (metrics.operator, load)));
     let in_bytes = bins().any(|(_, load)| load.bytes > 0);
     let size = |load: &BinLoad| if in_bytes { load.bytes as f64 } else { load.keys as f64 };
     let measure = |(operator, load): (OperatorId, &BinLoad)| {
         (operator, load.bin, BinMeasure { load: load.arrivals as f64, size: size(load), keys: load.keys })
     };
-    Measures::of(bins().map(measure))
+    (Measures::of(bins().map(measure)), in_bytes)
 }

@@ -58,6 +58,9 @@ pub enum EventKind {
         after: Configuration,
         /// Bins that move.
         bins: usize,
+        /// State that they hold, in bytes, as far as the last window told; 0 where no host says how large bins are.
+        #[serde(default)]
+        bytes: u64,
         /// Steps of the schedule; `adaptive` may take several together.
         steps: usize,
     },

@@ -8,16 +8,22 @@ use super::{Configuration, Role, Topology};
 use crate::id::OperatorId;
 
 /// What is to change. Operators not named stay as they are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// New parallelism by operator.
     pub rescales: BTreeMap<OperatorId, u32>,
     /// Keyed operators whose bins are to be spread anew over the instances they have.
     pub rebalances: BTreeSet<OperatorId>,
+    /// What was found out about instances of keyed operators that are slower than others, by index: their speed as a part of what
+    /// it should be, more than 0. Where the plan moves an operator's bins, an instance gets load in proportion to its speed. Instances that
+    /// are not listed, and all instances of operators that are not, have 1; entries for instances that the operator is not to have say
+    /// nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub speeds: BTreeMap<OperatorId, Vec<f64>>,
 }
 
 /// Why a plan is refused. Nothing has changed when it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlanError {
     /// The plan names nothing that would change.
     #[error("the plan changes nothing")]
@@ -41,18 +47,35 @@ pub enum PlanError {
     /// Only keyed operators have bins.
     #[error("'{0}' has no bins to rebalance")]
     NoBins(String),
+    /// The speed of an instance is no part of another one's.
+    #[error("expected a speed of more than 0 for instance {instance} of '{name}', found {found}")]
+    Speed {
+        /// Operator.
+        name: String,
+        /// Index of the instance.
+        instance: usize,
+        /// What the plan says.
+        found: f64,
+    },
 }
 
 impl Plan {
     /// The plan that gives `operator` `instances` instances.
     pub fn rescale(operator: OperatorId, instances: u32) -> Plan {
-        Plan { rescales: BTreeMap::from([(operator, instances)]), rebalances: BTreeSet::new() }
+        Plan { rescales: BTreeMap::from([(operator, instances)]), ..Plan::default() }
     }
 
     /// Adds another rescale.
     pub fn and(mut self, operator: OperatorId, instances: u32) -> Plan {
         self.rescales.insert(operator, instances);
         self
+    }
+
+    /// Speeds of the first `instances` instances of `operator`.
+    pub fn speeds_of(&self, operator: OperatorId, instances: u32) -> Vec<f64> {
+        let mut speeds = self.speeds.get(&operator).cloned().unwrap_or_default();
+        speeds.resize(instances as usize, 1.0);
+        speeds
     }
 
     /// The configuration after the plan, or why it cannot be applied to `before`.
@@ -72,10 +95,15 @@ impl Plan {
             }
             after = after.with(id, instances);
         }
-        for &id in &self.rebalances {
+        for &id in self.rebalances.iter().chain(self.speeds.keys()) {
             let operator = known(id)?;
             if !matches!(operator.role, Role::Keyed { .. }) {
                 return Err(PlanError::NoBins(operator.name.clone()));
+            }
+        }
+        for (&id, speeds) in &self.speeds {
+            if let Some((instance, &found)) = speeds.iter().enumerate().find(|(_, speed)| !speed.is_finite() || **speed <= 0.0) {
+                return Err(PlanError::Speed { name: known(id)?.name.clone(), instance, found });
             }
         }
         if after == *before && self.rebalances.is_empty() {
@@ -107,5 +135,20 @@ mod tests {
         assert_eq!(refused(Plan::rescale(OperatorId(9), 2)), PlanError::UnknownOperator(OperatorId(9)));
         assert_eq!(refused(Plan::rescale(map, 1)), PlanError::Nothing);
         assert_eq!(refused(Plan { rebalances: BTreeSet::from([map]), ..Plan::default() }), PlanError::NoBins("map".into()));
+        let with_speeds = |operator, speeds: &[f64]| Plan {
+            rebalances: BTreeSet::from([count]),
+            speeds: BTreeMap::from([(operator, speeds.to_vec())]),
+            ..Plan::default()
+        };
+        assert_eq!(refused(with_speeds(map, &[0.5])), PlanError::NoBins("map".into()));
+        for speed in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+            let expected = format!("expected a speed of more than 0 for instance 1 of 'count', found {speed}");
+            assert_eq!(refused(with_speeds(count, &[1.0, speed])).to_string(), expected);
+        }
+        assert_eq!(with_speeds(count, &[0.5]).apply(&topology, &before), Ok(before.clone()));
+        assert_eq!(with_speeds(count, &[0.5]).speeds_of(count, 3), [0.5, 1.0, 1.0]);
+        assert_eq!(with_speeds(count, &[0.5, 0.25]).speeds_of(count, 1), [0.5]);
+        // Speeds alone change nothing.
+        assert_eq!(refused(Plan { rebalances: BTreeSet::new(), ..with_speeds(count, &[0.5]) }), PlanError::Nothing);
     }
 }

@@ -11,13 +11,13 @@ use crate::controller::ControllerConfig;
 use crate::dataflow::{Configuration, Topology};
 use crate::migration::Strategy;
 use crate::policy::{
-    Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig, Hold, Oracle, Policy, Threshold,
-    ThresholdConfig,
+    CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig,
+    Hold, Oracle, Policy, Threshold, ThresholdConfig,
 };
 use crate::time::Timestamp;
 
 /// Names of the policies that can be asked for.
-pub const POLICIES: [&str; 7] = ["hold", "oracle", "threshold", "dhalion", "heron", "ds2", "flink-autoscaler"];
+pub const POLICIES: [&str; 8] = ["hold", "oracle", "threshold", "dhalion", "heron", "ds2", "flink-autoscaler", "critical-path"];
 
 /// Metrics are taken, and DS2 decides, over 60 s of the paper's time on Heron.
 // papers/ds2-osdi18.md#fig1-fig6
@@ -105,6 +105,10 @@ pub fn policy_with(name: &str, topology: &Topology, time_factor: f64, given: &Gi
         "flink-autoscaler" => {
             let config = set(FlinkAutoscalerConfig::published(), settings, FlinkAutoscalerConfig::check)?;
             Box::new(FlinkAutoscaler::new(topology, config.compressed(time_factor)))
+        }
+        "critical-path" => {
+            let config = set(CriticalPathConfig::standard(), settings, CriticalPathConfig::check)?;
+            Box::new(CriticalPath::new(topology, config.compressed(time_factor)))
         }
         other => return Err(PolicyError::Unknown { found: other.to_owned() }),
     })
@@ -201,6 +205,7 @@ mod tests {
         make("threshold", &["target_utilisation=0.6", "tolerance=0"]).unwrap();
         make("dhalion", &["settle_wait=60", "noise_share=0.05"]).unwrap();
         make("heron", &["given_up_runs=3"]).unwrap();
+        make("critical-path", &["goal_ms=100", "budget=40"]).unwrap();
         make("ds2", &["target_rate_ratio=inf"]).unwrap();
         make("flink-autoscaler", &["alignment=off", "metrics_window_s=180", "max_parallelism=64"]).unwrap();
         assert!(policy("oracle", &Topology::new(&[], &[]).unwrap(), 1.0).is_err_and(|why| why == PolicyError::NothingKnown));
@@ -217,7 +222,11 @@ mod tests {
             ("heron", &["given_up_runs=1.5"], "given_up_runs=1.5: expected a whole number"),
             ("flink-autoscaler", &["alignment=some"], "alignment=some: expected another value: unknown variant `some`"),
             ("hold", &["x=1"], "x=1: expected no parameter"),
-            ("ds3", &[], "expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', found 'ds3'"),
+            (
+                "ds3",
+                &[],
+                "expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', 'critical-path', found 'ds3'",
+            ),
         ] {
             let error = make(name, settings).unwrap_err();
             assert!(error.contains(expected), "{error}\n{expected}");

@@ -20,6 +20,10 @@ pub struct InstanceMetrics {
     /// Time spent on deserialisation, processing and serialisation; waiting excluded. An activity belongs to the window in
     /// which it ends, so this may exceed the window by one batch.
     pub useful: Duration,
+    /// Time spent waiting for something outside, during which the instance could do nothing else; no part of `useful`. As for useful
+    /// time, a wait belongs to the window in which it ends.
+    #[serde(default)]
+    pub external_wait: Duration,
     /// Records processed.
     pub processed: u64,
     /// Records given out.
@@ -43,6 +47,7 @@ impl InstanceMetrics {
             instance,
             window,
             useful: Duration::ZERO,
+            external_wait: Duration::ZERO,
             processed: 0,
             produced: 0,
             arrivals: 0,
@@ -80,6 +85,11 @@ impl InstanceMetrics {
     /// Useful share of the window, 0 to 1.
     pub fn utilisation(&self) -> f64 {
         share(self.useful, self.window)
+    }
+
+    /// Share of the window spent waiting for something outside, 0 to 1.
+    pub fn wait_share(&self) -> f64 {
+        share(self.external_wait, self.window)
     }
 
     /// Share of the window in which sources were paused for this instance, 0 to 1.

@@ -75,7 +75,8 @@ impl WindowMetrics {
                         self.latency.record(activity.end.since(due), activity.records_in);
                     }
                 }
-                ActivityKind::Scheduling | ActivityKind::ExternalWait | ActivityKind::Migration => {}
+                ActivityKind::ExternalWait => self.instance(activity.instance).external_wait += activity.end.since(activity.start),
+                ActivityKind::Scheduling | ActivityKind::Migration => {}
             },
             Record::Backpressure { instance, start, end } => {
                 let inside = self.window.overlap(*start, *end);
@@ -194,5 +195,46 @@ impl WindowMetrics {
     /// Latency of the records that reached a sink in the window, from their due time.
     pub fn latency(&self) -> &LatencyHistogram {
         &self.latency
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::{Activity, Lane};
+
+    #[test]
+    fn time_spent_waiting_outside_is_summed_and_is_no_useful_time() {
+        let id = InstanceId::new(OperatorId(1), 0);
+        let activity = |kind, start_ms: u64, end_ms: u64, records_in| {
+            let (start, end) = (Timestamp(start_ms * 1_000_000), Timestamp(end_ms * 1_000_000));
+            Record::Activity(Activity {
+                lane: Lane::Instance(id),
+                kind,
+                instance: id,
+                epoch: Epoch(0),
+                start,
+                end,
+                records_in,
+                records_out: 0,
+            })
+        };
+        let mut window = WindowMetrics::new(Window::starting(Timestamp::ZERO, Duration::from_secs(1)));
+        for record in [
+            activity(ActivityKind::Processing, 0, 100, 10),
+            activity(ActivityKind::ExternalWait, 100, 400, 0),
+            activity(ActivityKind::Scheduling, 400, 500, 0),
+            activity(ActivityKind::ExternalWait, 500, 600, 0),
+        ] {
+            window.add(&record, |_| None);
+        }
+        let topology = Topology::new(&[("source", Role::Source, 1), ("map", Role::Stateless, 1)], &[(0, 1)]).unwrap();
+        let operators = window.operators(&topology, &Configuration::ones(&topology));
+        let map = &operators[1].instances[0];
+        assert_eq!((map.utilisation(), map.wait_share(), map.processed), (0.1, 0.4, 10));
+        // What was written before waits were summed reads back as a window without any.
+        let mut older = serde_json::to_value(map).unwrap();
+        older.as_object_mut().unwrap().remove("external_wait").unwrap();
+        assert_eq!(serde_json::from_value::<InstanceMetrics>(older).unwrap().external_wait, Duration::ZERO);
     }
 }

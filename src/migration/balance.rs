@@ -5,14 +5,14 @@
 //! out anew. Where exchanges do not lead there, or move more, which only happens with a few bins an instance, bins are dealt out anew:
 //! balance comes first, since the policy has planned as many instances as the load needs and not one more.
 //!
+//! An instance that is slower than others is as full with less: what is balanced is load over speed, and an instance's fair share is in
+//! proportion to its speed.
+//!
 //! Bins in which nothing arrived say nothing of load. They are spread by their number when the number of instances changes, so that
 //! whatever arrives in them later is spread, and stay where they are otherwise.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::Assignment;
-use super::shares::{Shares, Weight};
+use super::shares::{Shares, soonest};
 
 /// The fullest instance has at most this part more than if all bins were dealt out anew. Loads are arrivals of one window: even a
 /// million of them is by as much more or less in the next (a standard deviation of 1000).
@@ -26,8 +26,24 @@ const WORTHWHILE: f64 = 0.005;
 /// # Panics
 /// If there is no instance, or more loads than bins.
 pub fn rebalance(current: &Assignment, loads: &[f64], instances: u32) -> Assignment {
-    let bins = current.owners().len();
+    rebalance_by_speed(current, loads, &vec![1.0; instances as usize])
+}
+
+/// The same with as many instances as `speeds`, of which each gets load in proportion to its speed (any unit).
+///
+/// ```
+/// use thalweg::migration::{Assignment, rebalance_by_speed};
+///
+/// let after = rebalance_by_speed(&Assignment::even(64, 2), &[1.0; 64], &[1.0 / 3.0, 1.0]);
+/// assert_eq!(after.owners().iter().filter(|owner| **owner == 0).count(), 16);
+/// ```
+///
+/// # Panics
+/// If there is no instance, a speed that is not more than 0, or more loads than bins.
+pub fn rebalance_by_speed(current: &Assignment, loads: &[f64], speeds: &[f64]) -> Assignment {
+    let (bins, instances) = (current.owners().len(), speeds.len() as u32);
     assert!(instances > 0 && loads.len() <= bins, "{instances} instances, {} loads for {bins} bins", loads.len());
+    assert!(speeds.iter().all(|speed| speed.is_finite() && *speed > 0.0), "an instance is of some speed, among {speeds:?}");
     let load = |bin: usize| loads.get(bin).copied().unwrap_or(0.0);
     let (seen, unseen): (Vec<usize>, Vec<usize>) = (0..bins).partition(|&bin| load(bin) > 0.0);
     let is_rescaled = current.instances() != instances;
@@ -36,7 +52,7 @@ pub fn rebalance(current: &Assignment, loads: &[f64], instances: u32) -> Assignm
     let mut spread = |bins: Vec<usize>, weight: &dyn Fn(usize) -> f64| {
         let weights: Vec<f64> = bins.iter().map(|&bin| weight(bin)).collect();
         let before: Vec<u32> = bins.iter().map(|&bin| owners[bin]).collect();
-        for (bin, owner) in bins.into_iter().zip(balanced(&before, &weights, instances, least_gain)) {
+        for (bin, owner) in bins.into_iter().zip(balanced(&before, &weights, speeds, least_gain)) {
             owners[bin] = owner;
         }
     };
@@ -48,13 +64,11 @@ pub fn rebalance(current: &Assignment, loads: &[f64], instances: u32) -> Assignm
 }
 
 /// The new owners of bins with these owners and weights; the same if the fullest instance would lose less than a part `least_gain`.
-fn balanced(owners: &[u32], weights: &[f64], instances: u32, least_gain: f64) -> Vec<u32> {
-    // A bin that alone exceeds the fair share fills its instance whatever it weighs; the others share what is left.
-    let fair = fair_share(weights, instances);
-    let weights: Vec<f64> = weights.iter().map(|weight| weight.min(fair)).collect();
-    let anew = dealt_anew(owners, &weights, instances, fair);
-    let most = Shares::new(&anew, &weights, instances).most() * (1.0 + TOLERANCE);
-    let mut shares = Shares::new(owners, &weights, instances);
+fn balanced(owners: &[u32], weights: &[f64], speeds: &[f64], least_gain: f64) -> Vec<u32> {
+    let (weights, fair) = fair_share(weights, speeds);
+    let anew = dealt_anew(owners, &weights, speeds, fair);
+    let most = Shares::new(&anew, &weights, speeds).most() * (1.0 + TOLERANCE);
+    let mut shares = Shares::new(owners, &weights, speeds);
     if shares.is_whole() && shares.most() <= most * (1.0 + least_gain) {
         return owners.to_vec();
     }
@@ -77,53 +91,48 @@ fn moved_shares(before: &[u32], after: &[u32], weights: &[f64]) -> f64 {
     load / weights.iter().sum::<f64>() + bins.len() as f64 / weights.len() as f64
 }
 
-/// What each instance has if all have the same, but for those that one bin alone fills beyond that.
-fn fair_share(weights: &[f64], instances: u32) -> f64 {
-    let mut heaviest = weights.to_vec();
-    heaviest.sort_by(|a, b| b.total_cmp(a));
-    let (mut left, mut sharing) = (heaviest.iter().sum::<f64>(), f64::from(instances));
-    for weight in heaviest {
-        if sharing <= 1.0 || weight <= left / sharing {
-            break;
-        }
-        (left, sharing) = (left - weight, sharing - 1.0);
+/// What an instance of speed 1 has if all have the same for their speeds, but for those that one bin alone fills beyond that; and the
+/// weights of bins, that of one that fills its instance cut to what makes it as full as the others, which share what is left.
+fn fair_share(weights: &[f64], speeds: &[f64]) -> (Vec<f64>, f64) {
+    let mut heaviest: Vec<usize> = (0..weights.len()).collect();
+    heaviest.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]));
+    // The heaviest bins are best where they are done soonest.
+    let mut fastest = speeds.to_vec();
+    fastest.sort_by(|a, b| b.total_cmp(a));
+    // Speed of an instance and of all slower ones together.
+    let mut sharing = fastest.clone();
+    (1..sharing.len()).rev().for_each(|next| sharing[next - 1] += sharing[next]);
+    let (mut left, mut filling) = (heaviest.iter().map(|&bin| weights[bin]).sum::<f64>(), 0);
+    while filling + 1 < speeds.len() && filling < weights.len() && weights[heaviest[filling]] > fastest[filling] * left / sharing[filling] {
+        left -= weights[heaviest[filling]];
+        filling += 1;
     }
     // With fewer bins than instances each has an instance of its own.
-    (left / sharing).max(weights.iter().copied().fold(f64::INFINITY, f64::min))
+    let fair = (left / sharing[filling]).max(weights.iter().copied().fold(f64::INFINITY, f64::min) / fastest[0]);
+    let mut weights = weights.to_vec();
+    for (&bin, speed) in heaviest[..filling].iter().zip(fastest) {
+        weights[bin] = weights[bin].min(fair * speed);
+    }
+    (weights, fair)
 }
 
 /// All bins dealt out, the largest first (longest processing time, Graham 1969): a bin stays with its owner while that one has room
-/// below its fair share, else it goes to the least loaded instance. Large bins are placed while there is room everywhere, the many small
-/// ones even out what is left. That balances finely and moves little load, but in many bins: those that move are the small ones.
-fn dealt_anew(owners: &[u32], weights: &[f64], instances: u32, fair: f64) -> Vec<u32> {
+/// below its fair share, else it goes to the instance that is least full with it. Large bins are placed while there is room everywhere, the
+/// many small ones even out what is left. That balances finely and moves little load, but in many bins: those that move are the small ones.
+fn dealt_anew(owners: &[u32], weights: &[f64], speeds: &[f64], fair: f64) -> Vec<u32> {
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
 
     let mut owners = owners.to_vec();
-    let mut load = vec![0.0; instances as usize];
-    // Least loaded first; entries go stale when an instance keeps a bin of its own and are refreshed when they surface.
-    let mut least: BinaryHeap<Reverse<(Weight, usize)>> = (0..instances as usize).map(|i| Reverse((Weight(0.0), i))).collect();
+    let mut load = vec![0.0; speeds.len()];
     for bin in order {
         let owner = owners[bin] as usize;
-        let stays = load.get(owner).is_some_and(|load| load + weights[bin] <= fair * (1.0 + 1e-9));
-        let target = if stays { owner } else { pop_least(&mut least, &load) };
+        let stays = load.get(owner).is_some_and(|load| load + weights[bin] <= fair * speeds[owner] * (1.0 + 1e-9));
+        let target = if stays { owner } else { soonest(&load, speeds, weights[bin]) };
         owners[bin] = target as u32;
         load[target] += weights[bin];
-        if !stays {
-            least.push(Reverse((Weight(load[target]), target)));
-        }
     }
     owners
-}
-
-fn pop_least(least: &mut BinaryHeap<Reverse<(Weight, usize)>>, load: &[f64]) -> usize {
-    loop {
-        let Reverse((known, instance)) = least.pop().expect("every instance has an entry");
-        if known.0 == load[instance] {
-            return instance;
-        }
-        least.push(Reverse((Weight(load[instance]), instance)));
-    }
 }
 
 #[cfg(test)]
@@ -150,19 +159,35 @@ mod tests {
         (bins.len(), bins.iter().map(|(bin, _)| loads[bin.0 as usize]).sum())
     }
 
-    /// The load that has to move so that no instance has more than the mean: what those had that go, and what others have beyond it.
-    fn least_moved(before: &Assignment, loads: &[f64], instances: u32) -> f64 {
-        let held = sums(before.owners(), loads, before.instances().max(instances));
-        let mean = loads.iter().sum::<f64>() / f64::from(instances);
-        let must = |(owner, &load): (usize, &f64)| if owner < instances as usize { (load - mean).max(0.0) } else { load };
+    /// How full the fullest instance is.
+    fn fullest(assignment: &[u32], loads: &[f64], speeds: &[f64]) -> f64 {
+        most(&sums(assignment, loads, speeds.len() as u32).iter().zip(speeds).map(|(load, speed)| load / speed).collect::<Vec<_>>())
+    }
+
+    /// How full instances are if all are as full.
+    fn mean(loads: &[f64], speeds: &[f64]) -> f64 {
+        loads.iter().sum::<f64>() / speeds.iter().sum::<f64>()
+    }
+
+    /// The load that has to move so that no instance is fuller than the mean: what those had that go, and what others have beyond it.
+    fn least_moved(before: &Assignment, loads: &[f64], speeds: &[f64]) -> f64 {
+        let held = sums(before.owners(), loads, before.instances().max(speeds.len() as u32));
+        let mean = mean(loads, speeds);
+        let must = |(owner, &load): (usize, &f64)| speeds.get(owner).map_or(load, |speed| (load - mean * speed).max(0.0));
         held.iter().enumerate().map(must).sum()
     }
 
     /// The number of bins that `owner` has to give if of heavy and light ones it gives the same part.
-    fn least_bins(before: &Assignment, loads: &[f64], owner: u32, instances: u32) -> f64 {
+    fn least_bins(before: &Assignment, loads: &[f64], owner: u32, speeds: &[f64]) -> f64 {
         let held: Vec<f64> = loads.iter().zip(before.owners()).filter(|(_, of)| **of == owner).map(|(load, _)| *load).collect();
-        let (load, mean) = (held.iter().sum::<f64>(), loads.iter().sum::<f64>() / f64::from(instances));
-        held.len() as f64 * if owner < instances { (1.0 - mean / load).max(0.0) } else { 1.0 }
+        let (load, mean) = (held.iter().sum::<f64>(), mean(loads, speeds));
+        held.len() as f64 * speeds.get(owner as usize).map_or(1.0, |speed| (1.0 - mean * speed / load).max(0.0))
+    }
+
+    /// Speeds of up to so many instances: all the same, or some that are slower or faster.
+    fn speeds(most: usize) -> impl Strategy<Value = Vec<f64>> {
+        let slow = prop_oneof![3 => Just(1.0), 1 => 0.2f64..1.5];
+        prop_oneof![(1..most).prop_map(|instances| vec![1.0; instances]), prop::collection::vec(slow, 1..most)]
     }
 
     #[test]
@@ -200,56 +225,94 @@ mod tests {
         assert_eq!(moved(&current, &after, &[1.0; 4]).0, 2);
     }
 
+    #[test]
+    fn an_instance_at_a_third_of_the_speed_gets_a_third_of_the_load() {
+        let current = Assignment::even(280, 10);
+        let speeds = [vec![1.0 / 3.0], vec![1.0; 9]].concat();
+        let after = rebalance_by_speed(&current, &[3.0; 280], &speeds);
+        assert_eq!(sums(after.owners(), &[3.0; 280], 10), [vec![30.0], vec![90.0; 9]].concat());
+        // Nothing leaves those that are not slow.
+        assert!(current.moves_to(&after).all(|(bin, _)| current.owner(bin) == 0));
+        assert_eq!(moved(&current, &after, &[1.0; 280]).0, 18);
+        assert_eq!(rebalance_by_speed(&after, &[3.0; 280], &speeds), after);
+        // As fast as the others again, it gets its bins back, and nothing else moves.
+        assert_eq!(moved(&after, &rebalance(&after, &[3.0; 280], 10), &[1.0; 280]).0, 18);
+    }
+
+    #[test]
+    fn a_heavy_bin_goes_to_a_fast_instance() {
+        // 25, 100 and 25 would be as full; in tens, and with one bin of 50, this is the best.
+        let loads = [vec![50.0], vec![10.0; 10]].concat();
+        let after = rebalance_by_speed(&Assignment::of(vec![0; 11]), &loads, &[0.5, 2.0, 0.5]);
+        assert_eq!((after.owners()[0], sums(after.owners(), &loads, 3)), (1, vec![20.0, 110.0, 20.0]));
+    }
+
     proptest! {
         /// Balance is as fine as that of the largest bins first, for any owners and loads, with bins heavier than the fair share too.
         #[test]
         fn the_fullest_instance_has_no_more_than_if_all_bins_were_dealt_out_anew(
-            loads in prop::collection::vec(prop_oneof![3 => 0u32..100, 1 => 0u32..2000], 1..300), before in 1u32..12, after in 1u32..40
+            loads in prop::collection::vec(prop_oneof![3 => 0u32..100, 1 => 0u32..2000], 1..300), before in 1u32..12, speeds in speeds(40)
         ) {
             let loads: Vec<f64> = loads.into_iter().map(f64::from).collect();
             let current = Assignment::even(loads.len() as u32, before);
-            let balanced = rebalance(&current, &loads, after);
+            let balanced = rebalance_by_speed(&current, &loads, &speeds);
+            let after = speeds.len() as u32;
             prop_assert!(balanced.owners().iter().all(|&owner| owner < after));
             let (seen, owners): (Vec<f64>, Vec<u32>) = loads.iter().zip(current.owners()).filter(|(load, _)| **load > 0.0).unzip();
             // A bin above the fair share counts as that: it fills its instance, and what is beside it counts.
-            let fair = fair_share(&seen, after);
-            let [loads, seen] = [loads, seen].map(|loads| loads.iter().map(|load| load.min(fair)).collect::<Vec<f64>>());
-            let anew = dealt_anew(&owners, &seen, after, fair);
-            let (found, expected) = (most(&sums(balanced.owners(), &loads, after)), most(&sums(&anew, &seen, after)));
+            let (seen, fair) = fair_share(&seen, &speeds);
+            let mut cut = seen.iter();
+            let loads: Vec<f64> = loads.iter().map(|&load| if load > 0.0 { *cut.next().unwrap() } else { 0.0 }).collect();
+            let anew = dealt_anew(&owners, &seen, &speeds, fair);
+            let (found, expected) = (fullest(balanced.owners(), &loads, &speeds), fullest(&anew, &seen, &speeds));
             let tolerance = if current.instances() == after { TOLERANCE + 1.01 * WORTHWHILE } else { TOLERANCE };
             prop_assert!(found <= expected * (1.0 + tolerance) + 1e-6, "fullest {found}, dealt out anew {expected}");
         }
 
         /// With many bins an instance, no order of dealing out is finer by more than the lightest bins.
         #[test]
-        fn the_fullest_instance_is_close_to_the_mean(loads in prop::collection::vec(1u32..100, 400), before in 1u32..9, after in 1u32..9) {
+        fn the_fullest_instance_is_close_to_the_mean(loads in prop::collection::vec(1u32..100, 400), before in 1u32..9, speeds in speeds(9)) {
             let loads: Vec<f64> = loads.into_iter().map(f64::from).collect();
-            let balanced = rebalance(&Assignment::even(400, before), &loads, after);
-            let (found, mean) = (most(&sums(balanced.owners(), &loads, after)), loads.iter().sum::<f64>() / f64::from(after));
-            let tolerance = if before == after { TOLERANCE + 1.01 * WORTHWHILE } else { TOLERANCE };
-            prop_assert!(found <= mean * (1.0 + tolerance) + 2.0, "fullest {found}, mean {mean}");
+            let balanced = rebalance_by_speed(&Assignment::even(400, before), &loads, &speeds);
+            let (found, mean) = (fullest(balanced.owners(), &loads, &speeds), mean(&loads, &speeds));
+            let tolerance = if before as usize == speeds.len() { TOLERANCE + 1.01 * WORTHWHILE } else { TOLERANCE };
+            // What 2 records are to an instance of speed 1 are more to a slower one.
+            let slack = 2.0 / speeds.iter().copied().fold(1.0, f64::min);
+            prop_assert!(found <= mean * (1.0 + tolerance) + slack, "fullest {found}, mean {mean}");
+        }
+
+        /// Nobody is fuller than the mean, which is the best possible, by more than the heaviest bin.
+        #[test]
+        fn the_fullest_instance_is_within_a_bin_of_the_best_possible(
+            loads in prop::collection::vec(1u32..1000, 40..400), owners in prop::collection::vec(0u32..6, 400), speeds in speeds(9)
+        ) {
+            let loads: Vec<f64> = loads.into_iter().map(f64::from).collect();
+            let balanced = rebalance_by_speed(&Assignment::of(owners[..loads.len()].to_vec()), &loads, &speeds);
+            let (found, mean) = (fullest(balanced.owners(), &loads, &speeds), mean(&loads, &speeds));
+            let bin = most(&loads) * speeds.len() as f64 / speeds.iter().sum::<f64>();
+            prop_assert!(found <= mean * (1.0 + TOLERANCE + 1.01 * WORTHWHILE) + bin, "fullest {found}, mean {mean}, a bin {bin}");
         }
 
         #[test]
-        fn what_has_been_balanced_does_not_move(loads in prop::collection::vec(1u32..100, 400), before in 1u32..9, after in 1u32..9) {
+        fn what_has_been_balanced_does_not_move(loads in prop::collection::vec(1u32..100, 400), before in 1u32..9, speeds in speeds(9)) {
             let loads: Vec<f64> = loads.into_iter().map(f64::from).collect();
-            let balanced = rebalance(&Assignment::even(400, before), &loads, after);
-            prop_assert_eq!(rebalance(&balanced, &loads, after), balanced);
+            let balanced = rebalance_by_speed(&Assignment::even(400, before), &loads, &speeds);
+            prop_assert_eq!(rebalance_by_speed(&balanced, &loads, &speeds), balanced);
         }
 
         /// What moves is little more than the load that has to, in little more bins than their part of all.
         #[test]
         fn little_more_moves_than_has_to(
-            loads in prop::collection::vec(1u32..100, 400), owners in prop::collection::vec(0u32..6, 400), after in 1u32..9
+            loads in prop::collection::vec(1u32..100, 400), owners in prop::collection::vec(0u32..6, 400), speeds in speeds(9)
         ) {
             let loads: Vec<f64> = loads.into_iter().map(f64::from).collect();
             let before = Assignment::of(owners);
-            let balanced = rebalance(&before, &loads, after);
+            let balanced = rebalance_by_speed(&before, &loads, &speeds);
             let (bins, load) = moved(&before, &balanced, &loads);
-            let (least, slack) = (least_moved(&before, &loads, after), 50.0 * f64::from(after));
+            let (least, slack) = (least_moved(&before, &loads, &speeds), 50.0 * speeds.len() as f64);
             prop_assert!(load <= least + slack, "moves {load}, {least} have to");
-            let fewest: f64 = (0..6).map(|owner| least_bins(&before, &loads, owner, after)).sum();
-            prop_assert!(bins as f64 <= fewest + 4.0 * f64::from(after), "moves {bins} bins, {fewest} have to");
+            let fewest: f64 = (0..6).map(|owner| least_bins(&before, &loads, owner, &speeds)).sum();
+            prop_assert!(bins as f64 <= fewest + 4.0 * speeds.len() as f64, "moves {bins} bins, {fewest} have to");
         }
 
         /// With equal loads the old instances keep their whole shares, and bins go to new instances only.

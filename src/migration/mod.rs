@@ -14,7 +14,7 @@ mod spread;
 mod strategy;
 
 pub use assignment::{Assignment, Assignments};
-pub use balance::rebalance;
+pub use balance::{rebalance, rebalance_by_speed};
 pub use goal::{Goal, GoalError};
 pub use hot::{HotBin, hot_bins, split_hot};
 pub use measures::{BinMeasure, Measures};

@@ -11,8 +11,11 @@ const LEAST_GAIN: f64 = 0.01;
 const CHEAP: f64 = 4.0;
 
 /// Bins by instance, heaviest last, and the load of each instance.
+///
+/// How *full* an instance is, is its load over its speed.
 pub(super) struct Shares<'a> {
     weights: &'a [f64],
+    speeds: &'a [f64],
     /// The owners before anything moved.
     homes: &'a [u32],
     owners: Vec<u32>,
@@ -27,14 +30,14 @@ struct Exchange {
     give: usize,
     to: usize,
     take: Vec<usize>,
-    /// The load of the fuller of the two instances afterwards.
+    /// How full the fuller of the two instances is afterwards.
     most: f64,
     /// The load that has to move for it, beyond what is to move anyway.
     moved: f64,
 }
 
 impl Exchange {
-    /// Once neither instance has more than `most` the one that moves less is better, and else the one that leaves them more equal.
+    /// Once neither instance is fuller than `most` the one that moves less is better, and else the one that leaves them more equal.
     fn is_better_than(&self, other: &Exchange, most: f64) -> bool {
         (self.most.max(most), self.moved) < (other.most.max(most), other.moved)
     }
@@ -45,11 +48,11 @@ type Returns<'a> = fn(&Shares<'a>, usize, f64) -> Vec<Vec<usize>>;
 
 impl<'a> Shares<'a> {
     /// Bins with these owners and weights, some of which may have owners that are to go.
-    pub(super) fn new(homes: &'a [u32], weights: &'a [f64], instances: u32) -> Shares<'a> {
-        let (load, bins) = (vec![0.0; instances as usize], vec![BTreeSet::new(); instances as usize]);
-        let mut shares = Shares { weights, homes, owners: homes.to_vec(), load, bins, orphans: Vec::new() };
+    pub(super) fn new(homes: &'a [u32], weights: &'a [f64], speeds: &'a [f64]) -> Shares<'a> {
+        let (load, bins) = (vec![0.0; speeds.len()], vec![BTreeSet::new(); speeds.len()]);
+        let mut shares = Shares { weights, speeds, homes, owners: homes.to_vec(), load, bins, orphans: Vec::new() };
         for (bin, &owner) in homes.iter().enumerate() {
-            if owner < instances { shares.give(bin, owner as usize) } else { shares.orphans.push(bin) }
+            if (owner as usize) < speeds.len() { shares.give(bin, owner as usize) } else { shares.orphans.push(bin) }
         }
         shares
     }
@@ -59,20 +62,24 @@ impl<'a> Shares<'a> {
         self.orphans.is_empty()
     }
 
-    /// The load of the fullest instance.
+    /// How full the fullest instance is.
     pub(super) fn most(&self) -> f64 {
-        self.load[self.fullest()]
+        self.full(self.fullest())
+    }
+
+    fn full(&self, instance: usize) -> f64 {
+        self.load[instance] / self.speeds[instance]
     }
 
     pub(super) fn into_owners(self) -> Vec<u32> {
         self.owners
     }
 
-    /// Instances that have more than `fair` let go of what they have beyond it: of heavy and of light bins the same part. So every instance
+    /// Instances that are fuller than `fair` let go of what they have beyond it: of heavy and of light bins the same part. So every instance
     /// has some of each in the end, and what a window told wrongly of the light ones, of which it has seen little, evens out.
     pub(super) fn release(&mut self, fair: f64) {
         for instance in 0..self.load.len() {
-            let keeps = fair / self.load[instance];
+            let keeps = fair / self.full(instance);
             if keeps >= 1.0 - NEGLIGIBLE {
                 continue;
             }
@@ -90,23 +97,24 @@ impl<'a> Shares<'a> {
         }
     }
 
-    /// Bins that have no instance go, the heaviest first, each to the instance with the least load.
+    /// Bins that have no instance go, the heaviest first, each to the instance that is least full with it.
     pub(super) fn deal_out(&mut self) {
         let mut orphans = std::mem::take(&mut self.orphans);
         orphans.sort_by_key(|&bin| (Reverse(Weight(self.weights[bin])), bin));
         for bin in orphans {
-            self.give(bin, self.emptiest());
+            self.give(bin, soonest(&self.load, self.speeds, self.weights[bin]));
         }
     }
 
-    /// The fullest instance gives a bin to another one, or swaps one for lighter ones, until it has at most `most` or nothing lowers
-    /// its load any more without making the other one as full. Whether it has at most `most`.
+    /// The fullest instance gives a bin to another one, or swaps one for lighter ones, until it is no fuller than `most` or nothing lowers
+    /// that any more without making the other one as full. Whether it is no fuller than `most`.
     ///
-    /// Every exchange makes two instances more equal, so the sum of squared loads falls with each and this ends.
+    /// An exchange leaves the fullest instance and another one less full than the first of them was, so how full instances are, in falling
+    /// order, comes earlier in the order of such lists with each, and as there are only so many this ends.
     pub(super) fn exchange(&mut self, most: f64) -> bool {
         loop {
             let from = self.fullest();
-            if self.load[from] <= most {
+            if self.full(from) <= most {
                 return true;
             }
             let one_for_one = self.best_exchange(from, most, Shares::at_most_one);
@@ -123,14 +131,14 @@ impl<'a> Shares<'a> {
     /// The best exchange of `from`, the emptiest instances first; the first cheap one will do.
     fn best_exchange(&self, from: usize, most: f64, returns: Returns<'a>) -> Option<Exchange> {
         let mut others: Vec<usize> = (0..self.load.len()).filter(|&other| other != from).collect();
-        others.sort_by(|&a, &b| self.load[a].total_cmp(&self.load[b]).then(a.cmp(&b)));
-        let surplus = self.load[from] - most;
+        others.sort_by(|&a, &b| self.full(a).total_cmp(&self.full(b)).then(a.cmp(&b)));
+        let surplus = self.full(from) - most;
         let mut best: Option<Exchange> = None;
         for to in others {
             let exchange = self.exchange_with(from, to, most, returns);
-            let Some(exchange) = exchange.filter(|exchange| exchange.most <= self.load[from] - LEAST_GAIN * surplus) else { continue };
+            let Some(exchange) = exchange.filter(|exchange| exchange.most <= self.full(from) - LEAST_GAIN * surplus) else { continue };
             if best.as_ref().is_none_or(|best| exchange.is_better_than(best, most)) {
-                let cheap = exchange.most <= most && exchange.moved <= CHEAP * surplus;
+                let cheap = exchange.most <= most && exchange.moved <= CHEAP * surplus * self.speeds[from];
                 best = Some(exchange);
                 if cheap {
                     break;
@@ -140,15 +148,17 @@ impl<'a> Shares<'a> {
         best
     }
 
-    /// The exchange that leaves neither with more than `most` and moves the least load; if there is none, the one that comes closest to
-    /// making them equal.
+    /// The exchange that leaves neither fuller than `most` and moves the least load; if there is none, the one that comes closest to
+    /// making them equally full.
     fn exchange_with(&self, from: usize, to: usize, most: f64, returns: Returns<'a>) -> Option<Exchange> {
-        let half = (self.load[from] - self.load[to]) / 2.0;
+        // What would make them equally full.
+        let (speed, other) = (self.speeds[from], self.speeds[to]);
+        let ideal = (self.load[from] * other - self.load[to] * speed) / (speed + other);
         let mut best: Option<Exchange> = None;
         for &(Weight(weight), give) in &self.bins[from] {
-            for take in returns(self, to, weight - half) {
+            for take in returns(self, to, weight - ideal) {
                 let difference: f64 = weight - take.iter().map(|&bin| self.weights[bin]).sum::<f64>();
-                let fuller = (self.load[from] - difference).max(self.load[to] + difference);
+                let fuller = ((self.load[from] - difference) / speed).max((self.load[to] + difference) / other);
                 let moved = self.moved(give, to) + take.iter().map(|&bin| self.moved(bin, from)).sum::<f64>();
                 let exchange = Exchange { give, to, take, most: fuller, moved };
                 if best.as_ref().is_none_or(|best| exchange.is_better_than(best, most)) {
@@ -202,14 +212,9 @@ impl<'a> Shares<'a> {
         self.bins[from].remove(&(Weight(self.weights[bin]), bin));
     }
 
-    /// The instance with the least load, the first of several.
-    fn emptiest(&self) -> usize {
-        (0..self.load.len()).min_by(|&a, &b| self.load[a].total_cmp(&self.load[b])).expect("there is an instance")
-    }
-
-    /// The instance with the most load, the first of several.
+    /// The fullest instance, the first of several.
     fn fullest(&self) -> usize {
-        (0..self.load.len()).max_by(|&a, &b| self.load[a].total_cmp(&self.load[b]).then(b.cmp(&a))).expect("there is an instance")
+        (0..self.load.len()).max_by(|&a, &b| self.full(a).total_cmp(&self.full(b)).then(b.cmp(&a))).expect("there is an instance")
     }
 
     /// The heaviest bin of an instance that weighs at most `most`.
@@ -223,9 +228,17 @@ impl<'a> Shares<'a> {
     }
 }
 
+/// The instance that is least full once it has another bin of `weight`: on instances of different speeds that is where it is done
+/// soonest. Of several the least full before, and of these the first.
+pub(super) fn soonest(load: &[f64], speeds: &[f64], weight: f64) -> usize {
+    let full = |instance: usize| ((load[instance] + weight) / speeds[instance], load[instance] / speeds[instance]);
+    let order = |a: (f64, f64), b: (f64, f64)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1));
+    (0..load.len()).min_by(|&a, &b| order(full(a), full(b))).expect("there is an instance")
+}
+
 /// A weight in order.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Weight(pub(super) f64);
+struct Weight(f64);
 
 impl Eq for Weight {}
 

@@ -4,6 +4,7 @@
 //! come in through [`Policy::decide`]; what it wants and why goes out as a [`Decision`]. The controller calls it once a
 //! window, never during a migration, and validates the plan.
 
+mod critical_path;
 pub mod dhalion;
 mod ds2;
 #[cfg(test)]
@@ -16,13 +17,14 @@ mod reason;
 mod scripted;
 mod threshold;
 
+pub use critical_path::{CriticalPath, CriticalPathConfig};
 pub use dhalion::{Dhalion, DhalionConfig};
 pub use ds2::{Demand, Ds2, Ds2Config, Measurement, demands, demands_of, round_up, workers_needed};
 pub use flink_autoscaler::{FlinkAutoscaler, FlinkAutoscalerConfig};
 pub use heron::{Heron, HeronConfig};
 pub use hold::Hold;
 pub use oracle::Oracle;
-pub use reason::Reason;
+pub use reason::{Cause, Finding, Reason};
 pub use scripted::{ScriptError, Scripted};
 use serde::{Deserialize, Serialize};
 pub use threshold::{Threshold, ThresholdConfig, desired};

@@ -19,12 +19,91 @@ pub struct Reason {
     /// What a program outside of this one said of it in its own words, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// What was found out about operators, the most important first; not every policy looks for causes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+/// What is the matter with one operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Its name.
+    pub operator: String,
+    /// What is the matter.
+    pub cause: Cause,
+    /// What that rests on: name (with unit where it has one) to value.
+    pub values: BTreeMap<String, f64>,
+}
+
+/// What may be the matter with an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// It has more to do than its instances can: more instances help.
+    UnderProvisioned,
+    /// An instance has more to do than its part: spreading the keys helps, instances do not.
+    Skewed,
+    /// An instance is slower than the others: giving it less to do helps.
+    Straggling,
+    /// It waits for something outside of the job: nothing that is done inside helps.
+    ExternalWait,
+    /// It has as many instances as it may have, and they are not enough.
+    AtLimit,
+    /// Latency is beyond the goal, and it has the largest part in that.
+    Slow,
+    /// It waits for records that an operator before it does not deliver: nothing is to be done about itself.
+    Starved,
+    /// It has more instances than it needs.
+    OverProvisioned,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::UnderProvisioned => "under-provisioned",
+            Cause::Skewed => "skewed",
+            Cause::Straggling => "straggling",
+            Cause::ExternalWait => "external-wait",
+            Cause::AtLimit => "at-limit",
+            Cause::Slow => "slow",
+            Cause::Starved => "starved",
+            Cause::OverProvisioned => "over-provisioned",
+        })
+    }
+}
+
+impl Finding {
+    /// The cause `cause` at `operator`.
+    pub fn new(operator: impl fmt::Display, cause: Cause) -> Finding {
+        Finding { operator: operator.to_string(), cause, values: BTreeMap::new() }
+    }
+
+    /// The same, with a value that it rests on.
+    pub fn with(mut self, name: &str, value: f64) -> Finding {
+        self.values.insert(name.to_owned(), value);
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}", self.operator, self.cause)?;
+        values(f, &self.values)
+    }
+}
+
+fn values(f: &mut fmt::Formatter<'_>, values: &BTreeMap<String, f64>) -> fmt::Result {
+    for (index, (name, value)) in values.iter().enumerate() {
+        let lead = if index == 0 { ": " } else { ", " };
+        write!(f, "{lead}{name} {}", (value * 1000.0).round() / 1000.0)?;
+    }
+    Ok(())
 }
 
 impl Reason {
     /// The rule `rule`, about nothing in particular.
     pub fn new(rule: &str) -> Reason {
-        Reason { rule: rule.to_owned(), operator: String::new(), values: BTreeMap::new(), detail: String::new() }
+        Reason { rule: rule.to_owned(), operator: String::new(), values: BTreeMap::new(), detail: String::new(), findings: Vec::new() }
     }
 
     /// The same, about `operator`.
@@ -36,6 +115,12 @@ impl Reason {
     /// The same, with what a program outside said of it.
     pub fn saying(mut self, detail: impl Into<String>) -> Reason {
         self.detail = detail.into();
+        self
+    }
+
+    /// The same, with what was found out about operators.
+    pub fn finding(mut self, findings: impl IntoIterator<Item = Finding>) -> Reason {
+        self.findings.extend(findings);
         self
     }
 
@@ -52,9 +137,9 @@ impl fmt::Display for Reason {
         if !self.operator.is_empty() {
             write!(f, " at {}", self.operator)?;
         }
-        for (index, (name, value)) in self.values.iter().enumerate() {
-            let lead = if index == 0 { ": " } else { ", " };
-            write!(f, "{lead}{name} {}", (value * 1000.0).round() / 1000.0)?;
+        values(f, &self.values)?;
+        for finding in &self.findings {
+            write!(f, "; {finding}")?;
         }
         if !self.detail.is_empty() {
             write!(f, " ({})", self.detail)?;

@@ -60,6 +60,9 @@ pub struct OperatorModel {
     pub stragglers: Vec<Straggler>,
     /// How long an instance waits for something outside with each record, doing nothing else meanwhile. It is no useful time.
     pub wait: Duration,
+    /// Records per second that something outside does for all instances together, however many they are: it gives each of them the
+    /// same part, and an instance waits for what that part takes longer than its own work and wait.
+    pub external_limit: Option<Rate>,
 }
 
 impl Default for OperatorModel {
@@ -77,6 +80,7 @@ impl Default for OperatorModel {
             bytes_per_key: 64,
             stragglers: Vec::new(),
             wait: Duration::ZERO,
+            external_limit: None,
         }
     }
 }
@@ -167,7 +171,8 @@ impl Job {
     }
 
     /// The fewest instances of each scalable operator that keep up at `at` if its arrivals are spread evenly, by the true parameters.
-    /// As many as there may be where none suffices.
+    /// As many as there may be where none suffices. An [external limit](OperatorModel::external_limit) is left out: no number of instances
+    /// changes it, so what counts is their own work.
     pub fn needed(&self, at: Timestamp) -> Vec<(OperatorId, u32)> {
         let demands = self.demands(at);
         let need = |operator: &crate::dataflow::Operator| {
@@ -202,7 +207,13 @@ impl OperatorModel {
         1.0 / (alone * self.curve.of_one(p))
     }
 
-    /// Records per second that one of `p` instances completes, waits included; nothing if nothing bounds it.
+    /// Seconds that what is outside takes for a record of one of `p` instances; 0 without an external limit.
+    pub fn outside_s(&self, p: u32) -> f64 {
+        self.external_limit.map_or(0.0, |limit| f64::from(p) / limit.as_per_second())
+    }
+
+    /// Records per second that one of `p` instances completes, waits included but for those of an external limit; nothing if nothing
+    /// else bounds it.
     pub fn instance_rate(&self, p: u32) -> Option<f64> {
         let seconds = self.service_s(p) + self.wait.as_secs_f64();
         (seconds > 0.0).then(|| 1.0 / seconds)

@@ -22,6 +22,22 @@ pub enum Skew {
         /// Its share, 0 to 1.
         share: f64,
     },
+    /// Some bins have a share of all records between them evenly, the others have the rest: skew that spreading bins anew can answer,
+    /// because no single key makes it.
+    HotBins {
+        /// How many; more than 0 and fewer than all.
+        bins: u32,
+        /// Their share together, 0 to 1.
+        share: f64,
+        /// Numbers from one of them to the next, from bin 0 on. Bins are dealt out to instances in turn, so with a step of the number of
+        /// instances all of them belong to instance 0 at first, and with a step of 1 to the first instances.
+        #[serde(default = "one")]
+        step: u32,
+    },
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Bins of an operator as the simulation knows them.
@@ -57,6 +73,11 @@ impl Skew {
                 shares[0] += share;
                 (shares, Some((0, share)))
             }
+            Skew::HotBins { bins: hot, share, step } => {
+                let mut shares = vec![(1.0 - share) / (bins - hot as usize) as f64; bins];
+                (0..hot).for_each(|bin| shares[(bin * step) as usize] = share / f64::from(hot));
+                (shares, None)
+            }
         };
         let (each, more) = (keys / bins as u64, keys % bins as u64);
         let keys = (0..bins as u64).map(|bin| each + u64::from(bin < more)).collect();
@@ -85,7 +106,9 @@ mod tests {
 
     #[test]
     fn shares_sum_to_one_and_a_hot_key_is_not_split() {
-        for skew in [Skew::Uniform, Skew::Zipf { exponent: 1.2 }, Skew::HotKey { share: 0.5 }] {
+        for skew in
+            [Skew::Uniform, Skew::Zipf { exponent: 1.2 }, Skew::HotKey { share: 0.5 }, Skew::HotBins { bins: 3, share: 0.5, step: 2 }]
+        {
             let mut bins = skew.bins(1000, vec![0; 64], &mut Random::new(1));
             assert!((bins.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{skew:?}");
             bins.split(0);
@@ -96,5 +119,15 @@ mod tests {
                 assert!(bins.shares[66] > 0.5 && bins.shares[67] < 0.01);
             }
         }
+    }
+
+    #[test]
+    fn hot_bins_have_their_share_evenly_and_so_have_the_others_the_rest() {
+        let mut bins = Skew::HotBins { bins: 4, share: 0.6, step: 5 }.bins(64, vec![0; 16], &mut Random::new(1));
+        let expected = |bin: usize| if bin % 5 == 0 { 0.15 } else { 0.4 / 12.0 };
+        assert!(bins.shares.iter().enumerate().all(|(bin, share)| (share - expected(bin)).abs() < 1e-12), "{:?}", bins.shares);
+        // No single key makes a bin hot, so each half has half of it.
+        bins.split(0);
+        assert!((bins.shares[16] - 0.075).abs() < 1e-12 && (bins.shares[17] - 0.075).abs() < 1e-12);
     }
 }

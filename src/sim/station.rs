@@ -81,6 +81,8 @@ pub(super) struct Station {
     cursor: u32,
     pub(super) work_ns: f64,
     wait_ns: f64,
+    /// What the outside takes for a record of one instance.
+    outside_ns: f64,
 }
 
 impl Station {
@@ -106,6 +108,7 @@ impl Station {
             cursor: 0,
             work_ns: 0.0,
             wait_ns: model.wait.as_secs_f64() * 1e9,
+            outside_ns: 0.0,
         };
         station.resize(instances, 0.0);
         station.find_shares();
@@ -116,6 +119,7 @@ impl Station {
     pub(super) fn resize(&mut self, parallelism: u32, from: f64) {
         self.parallelism = parallelism;
         self.work_ns = self.model.service_s(parallelism) * 1e9;
+        self.outside_ns = self.model.outside_s(parallelism) * 1e9;
         while self.instances.len() < parallelism as usize {
             self.instances.push(Instance::starting(from));
         }
@@ -147,8 +151,10 @@ impl Station {
                     work_ns /= slow.speed;
                 }
             }
+            // The outside goes on while an instance works.
+            let wait_ns = self.wait_ns.max(self.outside_ns - work_ns);
             let id = InstanceId::new(self.id, index);
-            while let Some(served) = instance.serve(around.now, work_ns, self.wait_ns) {
+            while let Some(served) = instance.serve(around.now, work_ns, wait_ns) {
                 let given = instance.give(served.records, selectivity);
                 let useful = (served.worked - served.start) * instance.noise;
                 instance.useful += useful;
@@ -166,7 +172,7 @@ impl Station {
                     })
                 };
                 around.records.push(activity(ActivityKind::Processing, served.worked - useful, served.worked, served.records, given));
-                if self.wait_ns > 0.0 {
+                if wait_ns > 0.0 {
                     around.records.push(activity(ActivityKind::ExternalWait, served.worked, served.end, 0, 0));
                 }
                 if given > 0 {

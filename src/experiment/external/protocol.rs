@@ -58,6 +58,7 @@ struct SeenOperator<'a> {
 #[derive(Serialize)]
 struct SeenInstance {
     utilisation: f64,
+    wait_share: f64,
     true_processing_per_s: Option<f64>,
     processed_per_s: f64,
     arrived_per_s: f64,
@@ -104,6 +105,7 @@ pub(super) fn line(topology: &Topology, observation: &Observation, refused: Opti
             .iter()
             .map(|instance| SeenInstance {
                 utilisation: instance.utilisation(),
+                wait_share: instance.wait_share(),
                 true_processing_per_s: rate(instance.true_processing_rate()),
                 processed_per_s: per_second(instance.processed),
                 arrived_per_s: per_second(instance.arrivals),
@@ -216,6 +218,7 @@ mod tests {
         assert_eq!(seen["sources"][0]["lag_records"], 200.0);
         assert_eq!(seen["operators"][2]["inputs"][0], "map");
         assert!(seen["operators"][2]["true_processing_per_s"].is_null());
+        assert_eq!(seen["operators"][2]["instances"][0]["wait_share"], 0.0);
         assert_eq!(seen["refused"], "because\nof that");
     }
 
@@ -227,7 +230,7 @@ mod tests {
         else {
             panic!("a plan")
         };
-        assert_eq!(plan, Plan { rescales: [(OperatorId(1), 4)].into(), rebalances: [OperatorId(2)].into() });
+        assert_eq!(plan, Plan { rescales: [(OperatorId(1), 4)].into(), rebalances: [OperatorId(2)].into(), ..Plan::default() });
         assert_eq!(reason.to_string(), "external: x 1 (busy)");
         for line in ["{}", r#"{"reason":"fine"}"#, r#"{"rescale":{"map":1}}"#, "{}\r"] {
             assert!(matches!(decide(line), Ok(Decision::Hold(_))), "{line}");

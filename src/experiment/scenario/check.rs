@@ -173,10 +173,17 @@ impl Scenario {
         within("keys", form.keys as f64, 1.0..=1e15)?;
         within("bytes_per_key", form.bytes_per_key as f64, 0.0..=1e9)?;
         within("external_wait_ms", form.external_wait_ms, 0.0..=3.6e6)?;
+        form.external_limit.map_or(Ok(()), |limit| within("external_limit", limit.as_per_second(), 1e-6..=1e12))?;
         match form.skew {
             crate::sim::Skew::Uniform => {}
             crate::sim::Skew::Zipf { exponent } => within("exponent", exponent, 0.0..=10.0)?,
             crate::sim::Skew::HotKey { share } => within("share", share, 0.0..=1.0)?,
+            crate::sim::Skew::HotBins { bins, share, step } => {
+                // The others have the rest, so there must be others.
+                within("hot bins", f64::from(bins), 1.0..=f64::from(form.bins) - 1.0)?;
+                within("step", f64::from(step), 1.0..=f64::from((form.bins - 1) / (bins - 1).max(1)))?;
+                within("share", share, 0.0..=1.0)?;
+            }
         }
         if let crate::sim::ServiceTimes::LogNormal { variation } = form.service {
             within("variation", variation, 1e-6..=100.0)?;
@@ -202,8 +209,10 @@ impl Scenario {
             bytes_per_key: form.bytes_per_key,
             stragglers,
             wait: milliseconds(form.external_wait_ms),
+            external_limit: form.external_limit,
         };
-        if let Some(rate) = model.instance_rate(1) {
+        let outside = model.external_limit.map(Rate::as_per_second);
+        if let Some(rate) = model.instance_rate(1).into_iter().chain(outside).reduce(f64::min) {
             let records = |seconds: f64| ((Rate::per_second(rate).as_per_second() * seconds) as u64).max(1);
             model.marks = QueueMarks { high_records: records(form.queue_high_s), low_records: records(form.queue_low_s) };
         }

@@ -203,6 +203,8 @@ pub struct OperatorForm {
     /// Milliseconds an instance waits for something outside with each record.
     #[serde(default)]
     pub external_wait_ms: f64,
+    /// Records per second that something outside does for all instances together, however many they are.
+    pub external_limit: Option<Rate>,
     /// Instances that are slow for a time.
     #[serde(default)]
     pub stragglers: Vec<StragglerForm>,
@@ -230,6 +232,7 @@ impl OperatorForm {
             bytes_per_key: bytes_per_key(),
             skew: Skew::Uniform,
             external_wait_ms: 0.0,
+            external_limit: None,
             stragglers: Vec::new(),
         }
     }

@@ -14,11 +14,13 @@ pub use form::{Control, Disturb, Input, Moves, OperatorForm, Place, RoleForm, Sc
 use crate::controller::ControllerConfig;
 
 /// Names and texts of the scenarios that are part of the program.
-const SCENARIOS: [(&str, &str); 7] = [
+const SCENARIOS: [(&str, &str); 9] = [
     ("diamond", include_str!("../../../experiments/scenarios/diamond.toml")),
     ("dynamic", include_str!("../../../experiments/scenarios/dynamic.toml")),
+    ("external-limit", include_str!("../../../experiments/scenarios/external-limit.toml")),
     ("external-wait", include_str!("../../../experiments/scenarios/external-wait.toml")),
     ("heron-wordcount", include_str!("../../../experiments/scenarios/heron-wordcount.toml")),
+    ("hot-bins", include_str!("../../../experiments/scenarios/hot-bins.toml")),
     ("skewed", include_str!("../../../experiments/scenarios/skewed.toml")),
     ("straggler", include_str!("../../../experiments/scenarios/straggler.toml")),
     ("sublinear", include_str!("../../../experiments/scenarios/sublinear.toml")),

@@ -44,6 +44,34 @@ fn what_is_wrong_is_named_with_its_line() {
         ("limit = '10/s'", "selectivity = inf", "line 10: operator 'map': expected selectivity from 0 to 1000000, found inf"),
         ("limit = '10/s'", "capacity = { curve = 'power', exponent = 9 }", "line 10: operator 'map': capacity: expected an exponent"),
         ("limit = '10/s'", "instances = 0", "line 10: operator 'map': expected instances from 1 to 128, found 0"),
+        ("limit = '10/s'", "external_limit = 0", "line 10: operator 'map': expected external_limit from 0.000001 to"),
+        ("limit = '10/s'", "external_limit = '1/fortnight'", "line 13: expected a rate such as"),
+        (
+            "limit = '10/s'",
+            "skew = { kind = 'hot-bins', bins = 256, share = 0.5 }",
+            "line 10: operator 'map': expected hot bins from 1 to 255, found 256",
+        ),
+        (
+            "limit = '10/s'",
+            "skew = { kind = 'hot-bins', bins = 0, share = 0.5 }",
+            "line 10: operator 'map': expected hot bins from 1 to 255, found 0",
+        ),
+        (
+            "limit = '10/s'",
+            "bins = 1\nskew = { kind = 'hot-bins', bins = 1, share = 0.5 }",
+            "line 10: operator 'map': expected hot bins from 1 to 0, found 1",
+        ),
+        (
+            "limit = '10/s'",
+            "skew = { kind = 'hot-bins', bins = 2, share = 1.5 }",
+            "line 10: operator 'map': expected share from 0 to 1, found 1.5",
+        ),
+        (
+            "limit = '10/s'",
+            "skew = { kind = 'hot-bins', bins = 6, share = 0.5, step = 52 }",
+            "line 10: operator 'map': expected step from 1 to 51, found 52",
+        ),
+        ("limit = '10/s'", "skew = { kind = 'hot-bins', share = 0.5 }", "line 13: missing field `bins`"),
         ("title", "tite", "line 1: unknown field `tite`"),
     ] {
         let found = error(from, to);

@@ -60,6 +60,7 @@ fn operator(name: String, role: RoleForm, inputs: Vec<Input>) -> OperatorForm {
         bytes_per_key: 64,
         skew: Skew::Uniform,
         external_wait_ms: 0.0,
+        external_limit: None,
         stragglers: Vec::new(),
     }
 }

@@ -1,0 +1,236 @@
+//! How much the instances of one operator can do together, by their number: learned from the numbers it has had.
+//!
+//! In the logarithms of both, a straight line between two numbers that were seen, and beyond them a line of the nearest slope, at most
+//! in proportion. From a single number there is no telling, so everything is in proportion then, which is what DS2 takes for granted.
+//! A line in the logarithms is exact for a power law and close to the universal scalability law (Gunther 1993) over the few times that a
+//! job grows by in one step; unlike that law it passes through what is measured now, so a prediction never contradicts the present.
+
+use std::collections::BTreeMap;
+
+/// Windows of which the mean is taken: what is older fades.
+const MEMORY: f64 = 10.0;
+/// An operator whose rate at one number of instances changes by so much, as a logarithm, does other work than before.
+const OTHER_WORK: f64 = 0.35;
+/// How steep a curve may be for all we know before it was seen: its mean and standard deviation, as an exponent.
+const PRIOR: (f64, f64) = (1.0, 0.5);
+/// No curve is taken to fall, however noisy what was seen of it.
+const LEAST_SLOPE: f64 = 0.1;
+/// Error of a measurement of which nothing tells the error.
+const LEAST_ERROR: f64 = 1e-4;
+
+/// What was seen at one number of instances.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Seen {
+    /// Logarithm of the rate of one instance.
+    log_rate: f64,
+    /// Windows it is the mean of, at most [`MEMORY`].
+    windows: f64,
+    /// Mean square of what windows differ by from the mean.
+    spread: f64,
+    /// Square of the error that instances told of in one window, the last.
+    told: f64,
+}
+
+impl Seen {
+    /// Standard error of the mean.
+    fn error(&self) -> f64 {
+        (self.told.max(self.spread) / self.windows).sqrt().max(LEAST_ERROR)
+    }
+}
+
+/// The learned curve of one operator.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CapacityModel {
+    seen: BTreeMap<u32, Seen>,
+    /// The number of instances that was seen last: what it says is the present.
+    last: Option<u32>,
+}
+
+impl CapacityModel {
+    /// Learns that one of `instances` instances, all alike, processed `rate` records per useful second in a window; `error` is the
+    /// standard error of its logarithm as far as the window tells.
+    pub fn observe(&mut self, instances: u32, rate: f64, error: f64) {
+        if !(rate.is_finite() && rate > 0.0) {
+            return;
+        }
+        let log_rate = rate.ln();
+        let old = self.seen.get(&instances).copied();
+        let new = match old {
+            Some(old) if (log_rate - old.log_rate).abs() > OTHER_WORK + 3.0 * error => {
+                // It does other work than before: nothing that was seen is about that.
+                self.seen.clear();
+                Seen { log_rate, windows: 1.0, spread: 0.0, told: error * error }
+            }
+            Some(old) => {
+                let windows = (old.windows + 1.0).min(MEMORY);
+                let off = log_rate - old.log_rate;
+                let mean = old.log_rate + off / windows;
+                let spread = old.spread + (off * (log_rate - mean) - old.spread) / windows;
+                Seen { log_rate: mean, windows, spread, told: error * error }
+            }
+            None => Seen { log_rate, windows: 1.0, spread: 0.0, told: error * error },
+        };
+        self.seen.insert(instances, new);
+        self.last = Some(instances);
+    }
+
+    /// Records per second that `instances` instances process together when they are busy all the time; nothing before anything was seen.
+    pub fn total(&self, instances: u32) -> Option<f64> {
+        let p = f64::from(instances.max(1));
+        let log = self.log_total(p)?;
+        Some(log.exp().min(f64::MAX))
+    }
+
+    /// The fewest instances that process `demand` records per second together at the utilisation `utilisation`, at most `most`; those
+    /// as well where more would be needed.
+    pub fn instances_for(&self, demand: f64, utilisation: f64, most: u32) -> Option<u32> {
+        self.last?;
+        // What misses a whole number by the last bits of a sum has it.
+        let enough = |instances: u32| self.total(instances).is_some_and(|total| total * utilisation * (1.0 + 1e-6) >= demand);
+        let (mut least, mut enough_at) = (1, most.max(1));
+        // The curve does not fall, so half of what is left can be ruled out by one look.
+        while least < enough_at {
+            let middle = least + (enough_at - least) / 2;
+            if enough(middle) { enough_at = middle } else { least = middle + 1 }
+        }
+        Some(enough_at)
+    }
+
+    /// What that many instances were seen to process together, if they were.
+    pub fn measured(&self, instances: u32) -> Option<f64> {
+        self.seen.get(&instances).map(|seen| seen.log_rate.exp() * f64::from(instances))
+    }
+
+    /// Standard error of the logarithm of what is said about the present number of instances.
+    pub fn error(&self) -> f64 {
+        self.last.and_then(|last| self.seen.get(&last)).map_or(0.0, Seen::error)
+    }
+
+    /// The slope in the logarithms at the present number of instances: 1 is in proportion.
+    pub fn exponent(&self) -> f64 {
+        let Some(last) = self.last else { return PRIOR.0 };
+        let below = self.seen.range(..last).next_back();
+        let above = self.seen.range(last + 1..).next();
+        let now = (&last, &self.seen[&last]);
+        match (below, above) {
+            (Some(below), _) => slope(below, now),
+            (None, Some(above)) => slope(now, above),
+            (None, None) => PRIOR.0,
+        }
+    }
+
+    fn log_total(&self, p: f64) -> Option<f64> {
+        let last = self.last?;
+        let x = p.ln();
+        // From the present on, from one number that was seen to the next.
+        let (mut at, up) = ((&last, &self.seen[&last]), p >= f64::from(last));
+        let mut log_total = f64::from(last).ln() + at.1.log_rate;
+        loop {
+            let next = if up { self.seen.range(at.0 + 1..).next() } else { self.seen.range(..*at.0).next_back() };
+            let beyond = next.is_some_and(|(&next, _)| if up { f64::from(next) < p } else { f64::from(next) > p });
+            let slope = match next {
+                Some(next) => {
+                    if up {
+                        slope(at, next)
+                    } else {
+                        slope(next, at)
+                    }
+                }
+                // Beyond all that was seen: as before.
+                None if up => self.seen.range(..*at.0).next_back().map_or(PRIOR.0, |before| slope(before, at)),
+                None => self.seen.range(at.0 + 1..).next().map_or(PRIOR.0, |before| slope(at, before)),
+            };
+            let from = f64::from(*at.0).ln();
+            match next.filter(|_| beyond) {
+                Some(next) => {
+                    log_total += slope * (f64::from(*next.0).ln() - from);
+                    at = next;
+                }
+                None => return Some(log_total + slope * (x - from)),
+            }
+        }
+    }
+}
+
+/// The slope from one number of instances to a larger one: what was seen, drawn towards proportion by as much as its error asks for.
+fn slope(smaller: (&u32, &Seen), larger: (&u32, &Seen)) -> f64 {
+    let run = (f64::from(*larger.0) / f64::from(*smaller.0)).ln();
+    let rise = run + larger.1.log_rate - smaller.1.log_rate;
+    let variance = (smaller.1.error().powi(2) + larger.1.error().powi(2)) / (run * run);
+    let (prior, deviation) = PRIOR;
+    let trust = deviation * deviation / (deviation * deviation + variance);
+    (prior + trust * (rise / run - prior)).clamp(LEAST_SLOPE, PRIOR.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn seen(points: &[(u32, f64)]) -> CapacityModel {
+        let mut model = CapacityModel::default();
+        points.iter().for_each(|&(instances, total)| model.observe(instances, total / f64::from(instances), 0.0));
+        model
+    }
+
+    #[test]
+    fn one_number_says_in_proportion() {
+        let model = seen(&[(4, 400.0)]);
+        assert_eq!((model.total(1).unwrap().round(), model.total(12).unwrap().round(), model.exponent()), (100.0, 1200.0, 1.0));
+        assert_eq!(model.instances_for(1000.0, 1.0, 64), Some(10));
+        assert_eq!(model.instances_for(1000.0, 0.95, 64), Some(11));
+        assert_eq!(model.instances_for(1000.0, 0.95, 8), Some(8), "as many as there may be");
+        assert_eq!((CapacityModel::default().total(3), CapacityModel::default().instances_for(1.0, 1.0, 9)), (None, None));
+    }
+
+    #[test]
+    fn a_power_law_is_known_from_two_numbers() {
+        let law = |p: u32| 100.0 * f64::from(p).powf(0.7);
+        let model = seen(&[(3, law(3)), (8, law(8))]);
+        for p in [1, 2, 3, 5, 8, 20, 60] {
+            assert!((model.total(p).unwrap() / law(p) - 1.0).abs() < 1e-3, "{p}: {:?}", model.total(p));
+        }
+        assert!((model.exponent() - 0.7).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_measured_curve_of_a_mapper_is_met_within_two_steps() {
+        // papers/ds2-osdi18.md#curve: what 7 M/s need are 25.
+        let curve = |p: u32| match p {
+            1 => 529_600.0,
+            14 => 4_625_000.0,
+            other => panic!("{other} was not asked for"),
+        };
+        let mut model = seen(&[(1, curve(1))]);
+        assert_eq!(model.instances_for(7e6, 0.95, 64), Some(14));
+        model.observe(14, curve(14) / 14.0, 0.0);
+        assert_eq!(model.instances_for(7e6, 0.95, 64), Some(25));
+    }
+
+    #[test]
+    fn noise_makes_no_slope() {
+        let mut model = seen(&[(10, 1000.0)]);
+        model.observe(11, 80.0, 0.2);
+        assert!(model.exponent() > 0.85, "{}", model.exponent());
+        // Other work is no noise.
+        model.observe(11, 20.0, 0.01);
+        assert_eq!((model.exponent(), model.total(1).unwrap().round()), (1.0, 20.0));
+    }
+
+    proptest! {
+        /// Whatever was seen, more instances never do less, and the fewest that are enough are enough.
+        #[test]
+        fn the_curve_does_not_fall(points in prop::collection::vec((1u32..60, 1.0f64..1e6, 0.0f64..0.3), 1..8), demand in 1.0f64..1e7) {
+            let mut model = CapacityModel::default();
+            for &(instances, rate, error) in &points {
+                model.observe(instances, rate, error);
+            }
+            let totals: Vec<f64> = (1..=100).map(|p| model.total(p).unwrap()).collect();
+            prop_assert!(totals.windows(2).all(|pair| pair[1] >= pair[0] * (1.0 - 1e-9)), "{totals:?}");
+            let needed = model.instances_for(demand, 0.9, 100).unwrap();
+            prop_assert!(needed == 100 || totals[needed as usize - 1] * 0.9 * (1.0 + 1e-6) >= demand);
+            prop_assert!(needed == 1 || totals[needed as usize - 2] * 0.9 * (1.0 + 1e-6) < demand);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the load of the sources asks of each operator, for the whole graph at once.
+//!
+//! Two numbers an operator: what it gives out per record taken in, and what part of its inputs' records reaches it. Both are ratios of sums
+//! over recent windows, because a ratio of one window is off by what was under way at its ends. DS2 takes the second for 1
+//! (`papers/ds2-osdi18.md#eq8`), which counts records twice where an operator's output is divided among those after it.
+
+use crate::dataflow::{Role, Topology};
+use crate::observation::Observation;
+
+/// Of what was summed before, so much stays after another window.
+const KEPT: f64 = 0.8;
+/// From this part on, all records are taken to arrive: the rest is what was under way.
+const NEARLY_ALL: f64 = 0.9;
+
+/// Sums of one operator over recent windows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    taken: f64,
+    given: f64,
+    /// Records that its inputs gave out, and those of them that arrived.
+    sent: f64,
+    arrived: f64,
+}
+
+/// How records multiply and divide on their way.
+#[derive(Clone, Debug)]
+pub struct FlowModel {
+    sums: Vec<Sums>,
+}
+
+impl FlowModel {
+    /// Of a job of which nothing is known.
+    pub fn new(topology: &Topology) -> FlowModel {
+        FlowModel { sums: vec![Sums::default(); topology.operators().len()] }
+    }
+
+    /// Learns from a window.
+    ///
+    /// # Panics
+    /// If the observation is of another job.
+    pub fn observe(&mut self, topology: &Topology, observation: &Observation) {
+        let given = |id| {
+            let emitted = observation.sources.iter().find(|source| source.operator == id);
+            let emitted = emitted.map(|source| source.achieved.as_per_second() * observation.window.length().as_secs_f64());
+            emitted.unwrap_or_else(|| observation.operator(id).produced() as f64)
+        };
+        for operator in topology.operators() {
+            let metrics = observation.operator(operator.id);
+            let arrived: u64 = metrics.instances.iter().map(|instance| instance.arrivals).sum();
+            let sent: f64 = topology.inputs(operator.id).map(given).sum();
+            let sums = &mut self.sums[operator.id.0 as usize];
+            for (sum, more) in [
+                (&mut sums.taken, metrics.processed() as f64),
+                (&mut sums.given, metrics.produced() as f64),
+                (&mut sums.sent, sent),
+                (&mut sums.arrived, arrived as f64),
+            ] {
+                *sum = *sum * KEPT + more;
+            }
+        }
+    }
+
+    /// Records that each operator must process for what its sources `offer` (by operator, records per second); nothing where it is not
+    /// known what an operator on the way gives out.
+    ///
+    /// # Panics
+    /// If there is not one offered rate an operator.
+    // papers/ds2-osdi18.md#eq8
+    pub fn demands(&self, topology: &Topology, offered: &[f64]) -> Vec<Option<f64>> {
+        assert_eq!(offered.len(), topology.operators().len(), "one offered rate an operator");
+        let mut demands: Vec<Option<f64>> = Vec::with_capacity(offered.len());
+        let mut outputs: Vec<Option<f64>> = Vec::with_capacity(offered.len());
+        for operator in topology.operators() {
+            let sums = &self.sums[operator.id.0 as usize];
+            let (demand, output) = if operator.role == Role::Source {
+                (None, Some(offered[operator.id.0 as usize]))
+            } else {
+                let sent: Option<f64> = topology.inputs(operator.id).map(|input| outputs[input.0 as usize]).sum();
+                let demand = sent.map(|sent| (sent * sums.part()).min(f64::MAX));
+                let output = match (demand, sums.selectivity()) {
+                    (Some(0.0), _) => Some(0.0),
+                    (Some(demand), Some(selectivity)) => Some((demand * selectivity).min(f64::MAX)),
+                    _ => None,
+                };
+                (demand, output)
+            };
+            demands.push(demand);
+            outputs.push(output);
+        }
+        demands
+    }
+}
+
+impl Sums {
+    fn selectivity(&self) -> Option<f64> {
+        (self.taken > 0.0).then(|| self.given / self.taken)
+    }
+
+    /// The part of what the inputs give out that arrives.
+    fn part(&self) -> f64 {
+        let part = if self.sent > 0.0 { self.arrived / self.sent } else { 1.0 };
+        // What nobody counts arrivals of gets everything.
+        if part == 0.0 || part >= NEARLY_ALL { 1.0 } else { part }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::Configuration;
+    use crate::id::{InstanceId, OperatorId};
+    use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
+    use crate::observation::LatencySummary;
+    use crate::rate::Rate;
+    use crate::time::Window;
+
+    /// A window of a second: by operator, records that arrived, were processed and were given out.
+    fn seen(topology: &Topology, achieved: f64, counts: &[(u64, u64, u64)]) -> Observation {
+        let window = Window::starting(crate::time::Timestamp::ZERO, std::time::Duration::from_secs(1));
+        let operators = (0..).zip(counts).map(|(number, &(arrivals, processed, produced))| {
+            let operator = OperatorId(number);
+            let idle = InstanceMetrics::idle(InstanceId::new(operator, 0), window.length());
+            OperatorMetrics { operator, instances: vec![InstanceMetrics { arrivals, processed, produced, ..idle }], bins: Vec::new() }
+        });
+        let (achieved, offered) = (Rate::per_second(achieved), Rate::per_second(1000.0));
+        Observation {
+            window,
+            configuration: Configuration::ones(topology),
+            sources: vec![SourceMetrics { operator: OperatorId(0), offered, achieved, lag_records: 0.0 }],
+            operators: operators.collect(),
+            latency: LatencySummary::default(),
+            doubts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn records_that_are_divided_are_not_counted_twice() {
+        let role = Role::Stateless;
+        let operators = [("source", Role::Source, 1), ("parse", role, 8), ("left", role, 8), ("right", role, 8), ("sink", Role::Sink, 1)];
+        let topology = Topology::new(&operators, &[(0, 1), (1, 2), (1, 3), (2, 4), (3, 4)]).unwrap();
+        let mut model = FlowModel::new(&topology);
+        let offered = [1000.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), None, None, None]);
+        // Parse gives out 2 for each; 0.7 of that goes left and 0.3 right, which gives out half.
+        model.observe(&topology, &seen(&topology, 100.0, &[(0, 100, 100), (95, 100, 200), (140, 140, 140), (60, 60, 30), (0, 170, 0)]));
+        assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), Some(1400.0), Some(600.0), Some(1700.0)]);
+    }
+
+    #[test]
+    fn what_gave_out_nothing_yet_is_not_guessed() {
+        let topology =
+            Topology::new(&[("source", Role::Source, 1), ("a", Role::Stateless, 8), ("b", Role::Stateless, 8)], &[(0, 1), (1, 2)]).unwrap();
+        let mut model = FlowModel::new(&topology);
+        model.observe(&topology, &seen(&topology, 100.0, &[(0, 100, 100), (100, 0, 0), (0, 0, 0)]));
+        assert_eq!(model.demands(&topology, &[10.0, 0.0, 0.0]), [None, Some(10.0), None]);
+        assert_eq!(model.demands(&topology, &[0.0; 3]), [None, Some(0.0), Some(0.0)]);
+    }
+}

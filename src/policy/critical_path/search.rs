@@ -1,0 +1,176 @@
+//! The smallest configuration that does what is asked, as far as bounds and a budget allow.
+//!
+//! One operator that cannot do more bounds all: what the others would need beyond that would stand idle. So the part of the offered load
+//! that the job can do at most comes first, then the instances for that part. Where a latency goal is not met by them, the
+//! instance is added that shortens the predicted critical path most, again and again.
+
+use super::CriticalPathConfig;
+use super::sight::Sight;
+use crate::dataflow::{Operator, Role, Topology};
+use crate::model::{CapacityModel, Hop, LatencyModel, longest};
+
+/// A latency is aimed at below its goal by so much: what is predicted is not exact.
+const GOAL_MARGIN: f64 = 0.85;
+/// An instance that shortens the longest way by less than this part does not matter.
+const LEAST_GAIN: f64 = 1e-3;
+/// With a lower exponent than this, more instances bring little...
+pub(super) const FLAT: f64 = 0.5;
+/// ... and so many times as many are the most that is tried at once.
+const FAR: f64 = 1.5;
+/// Halvings by which the part of the load is found that a budget allows.
+const HALVINGS: u32 = 30;
+
+/// What a search goes by; everything is by operator.
+pub(super) struct Search<'a> {
+    pub(super) topology: &'a Topology,
+    pub(super) config: &'a CriticalPathConfig,
+    pub(super) curves: &'a [CapacityModel],
+    pub(super) sights: &'a [Sight],
+    /// Most instances.
+    pub(super) most: &'a [u32],
+    /// Whether a single key bounds it, which no spreading of keys helps.
+    pub(super) in_vain: &'a [bool],
+    /// Records per second that each must process.
+    pub(super) demands: &'a [Option<f64>],
+    /// The same while a lag is worked off.
+    pub(super) catching_up: &'a [Option<f64>],
+    pub(super) latency: &'a LatencyModel,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Found {
+    /// Instances.
+    pub(super) instances: Vec<u32>,
+    /// The part of the offered load that they do, at most 1.
+    pub(super) part: f64,
+    /// Predicted latency, where it can be predicted.
+    pub(super) p99_s: Option<f64>,
+}
+
+impl Search<'_> {
+    /// Records per second that `instances` of the operator process together, slow ones among them.
+    pub(super) fn capacity(&self, operator: usize, instances: u32) -> Option<f64> {
+        let (sight, total) = (&self.sights[operator], self.curves[operator].total(instances)?);
+        let p = f64::from(instances);
+        let stateless = matches!(self.topology.operators()[operator].role, Role::Stateless);
+        if stateless {
+            // They take turns, so that all go as fast as the slowest.
+            return Some(total / if sight.has_slow() { sight.imbalance } else { 1.0 } * (1.0 - sight.missing() / p).max(0.01));
+        }
+        Some(total * (1.0 - sight.missing() / p).max(0.01))
+    }
+
+    /// Whether its number of instances is not ours to change: what bounds it lies elsewhere.
+    pub(super) fn is_fixed(&self, operator: usize) -> bool {
+        let sight = &self.sights[operator];
+        let turns = matches!(self.topology.operators()[operator].role, Role::Stateless) && sight.has_slow();
+        sight.waits || turns
+    }
+
+    /// The part of its demand that the operator can do at most; nothing where it is not known.
+    pub(super) fn part_of(&self, operator: usize) -> Option<f64> {
+        let demand = self.demands[operator].filter(|demand| *demand > 0.0)?;
+        let sight = &self.sights[operator];
+        if self.in_vain[operator] {
+            return Some(self.capacity(operator, sight.instances)? / sight.imbalance / demand);
+        }
+        let most = if self.is_fixed(operator) { sight.instances } else { self.most[operator] };
+        Some(self.capacity(operator, most)? / demand)
+    }
+
+    fn scalable(&self) -> impl Iterator<Item = &Operator> {
+        self.topology.scalable()
+    }
+
+    /// The part of the offered load that the job can do at most.
+    fn bound(&self) -> f64 {
+        self.scalable().filter_map(|operator| self.part_of(operator.id.0 as usize)).fold(1.0, f64::min)
+    }
+
+    /// Instances for the part `part` of the load, with `margin` standard errors to spare.
+    fn wanted(&self, part: f64, margin: f64) -> Vec<u32> {
+        let mut wanted: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
+        for operator in self.scalable() {
+            let index = operator.id.0 as usize;
+            let (curve, now) = (&self.curves[index], self.sights[index].instances);
+            let Some(demand) = self.demands[index].filter(|_| !self.is_fixed(index)) else { continue };
+            // Where more instances bring little, a far jump is a bet on a curve that was not seen.
+            let flat = curve.exponent() < FLAT;
+            let most = if flat { self.most[index].min((f64::from(now) * FAR).ceil() as u32) } else { self.most[index] };
+            let spare = part * (curve.error() * margin).exp();
+            // A part of the load leaves nothing to catch up with.
+            let catching_up = if part < 1.0 || flat { 0.0 } else { self.catching_up[index].unwrap_or(demand) };
+            let (Some(steady), Some(fast)) =
+                (curve.instances_for(demand * spare, self.config.utilisation, most), curve.instances_for(catching_up * spare, 1.0, most))
+            else {
+                continue;
+            };
+            let mut instances = steady.max(fast);
+            while instances < most
+                && self.capacity(index, instances).is_some_and(|total| total * self.config.utilisation * (1.0 + 1e-6) < demand * spare)
+            {
+                instances += 1;
+            }
+            wanted[index] = instances;
+        }
+        wanted
+    }
+
+    /// The smallest configuration with `margin` standard errors to spare.
+    pub(super) fn find(&self, margin: f64) -> Found {
+        let bound = self.bound();
+        let (mut part, mut instances) = (bound, self.wanted(bound, margin));
+        let sum = |instances: &[u32]| self.scalable().map(|operator| u64::from(instances[operator.id.0 as usize])).sum::<u64>();
+        let budget = if self.config.budget == 0 { u64::MAX } else { u64::from(self.config.budget) };
+        if sum(&instances) > budget {
+            let (mut within, mut beyond) = (0.0, part);
+            for _ in 0..HALVINGS {
+                let middle = (within + beyond) / 2.0;
+                if sum(&self.wanted(middle, margin)) <= budget { within = middle } else { beyond = middle }
+            }
+            (part, instances) = (within, self.wanted(within, margin));
+        }
+        let mut p99_s = self.p99_s(&instances, part);
+        let goal_s = self.config.goal_ms / 1e3;
+        while goal_s > 0.0 && sum(&instances) < budget && p99_s.is_some_and(|p99| p99 > goal_s * GOAL_MARGIN) {
+            let Some(slowest) = self.shortens_most(&instances, part) else { break };
+            instances[slowest] += 1;
+            p99_s = self.p99_s(&instances, part);
+        }
+        Found { instances, part, p99_s }
+    }
+
+    /// What each operator adds to the way of a record.
+    fn hop(&self, operator: usize, instances: u32, part: f64) -> Hop {
+        let (Some(total), Some(demand)) = (self.capacity(operator, instances), self.demands[operator]) else { return Hop::default() };
+        let skew = if instances == self.sights[operator].instances { self.sights[operator].imbalance } else { 1.0 };
+        Hop { service_s: f64::from(instances) / total, utilisation: demand * part * skew / total }
+    }
+
+    /// Queueing on the longest way through `instances`, by the formula, and who is on it.
+    pub(super) fn longest(&self, instances: &[u32], part: f64) -> (f64, Vec<bool>) {
+        let hops: Vec<Hop> = (0..instances.len()).map(|operator| self.hop(operator, instances[operator], part)).collect();
+        let seconds: Vec<f64> = hops.iter().map(|hop| hop.service_s + hop.queueing_s()).collect();
+        let (_, on_it) = longest(self.topology, &seconds);
+        (hops.iter().zip(&on_it).filter(|(_, on_it)| **on_it).map(|(hop, _)| hop.queueing_s()).sum(), on_it)
+    }
+
+    /// Predicted latency.
+    pub(super) fn p99_s(&self, instances: &[u32], part: f64) -> Option<f64> {
+        self.latency.p99_s(self.longest(instances, part).0)
+    }
+
+    /// The operator of the longest way which one more instance shortens most; nothing where none matters.
+    fn shortens_most(&self, instances: &[u32], part: f64) -> Option<usize> {
+        let (length, on_it) = self.longest(instances, part);
+        let gain = |operator: &Operator| {
+            let index = operator.id.0 as usize;
+            let may = on_it[index] && !self.is_fixed(index) && instances[index] < self.most[index];
+            let queueing = |p| self.hop(index, p, part).queueing_s();
+            may.then(|| (queueing(instances[index]) - queueing(instances[index] + 1), index))
+        };
+        let best = self.scalable().filter_map(gain).reduce(|a, b| if b.0 > a.0 { b } else { a });
+        best.filter(|(gain, _)| *gain > length * LEAST_GAIN).map(|(_, index)| index)
+    }
+}

@@ -1,0 +1,96 @@
+//! What one window shows of one operator, as far as causes can be told from it.
+
+use crate::dataflow::{Operator, Role};
+use crate::metrics::OperatorMetrics;
+use crate::model::Speeds;
+
+/// From this part of its busy time on, an operator that waits for something outside is bounded by that.
+const MOSTLY_WAITING: f64 = 0.5;
+
+/// An operator in a window.
+#[derive(Clone, Debug)]
+pub(super) struct Sight {
+    /// Instances it has.
+    pub(super) instances: u32,
+    /// How fast they are; nothing where none finished a record.
+    pub(super) speeds: Option<Speeds>,
+    /// Whether it is bounded by something outside, and not by its own work.
+    pub(super) waits: bool,
+    /// Part of its busy time in which it waited for something outside.
+    pub(super) waiting_share: f64,
+    /// Busy part of the window, waits included: the mean over its instances.
+    pub(super) busy: f64,
+    /// How much more the worst instance has to do, for its speed, than if it were spread by speed: 1 is even.
+    pub(super) imbalance: f64,
+    /// The instance with the worst ratio of load to speed.
+    pub(super) worst: u32,
+    /// Share of the operator's arrivals that its hottest bin gets; 0 without bins.
+    pub(super) hottest_bin: f64,
+    /// Whether sources were paused for it.
+    pub(super) pressed: bool,
+}
+
+impl Sight {
+    /// The operator in this window; `slow` tells which instances have been slow for longer than that.
+    pub(super) fn of(operator: &Operator, metrics: &OperatorMetrics, instances: u32, slow: impl Fn(u32) -> bool) -> Sight {
+        let present = &metrics.instances[..metrics.instances.len().min(instances as usize)];
+        let seconds = |part: fn(&crate::metrics::InstanceMetrics) -> std::time::Duration| {
+            present.iter().map(|instance| part(instance).as_secs_f64()).sum::<f64>()
+        };
+        let (useful, waiting) = (seconds(|instance| instance.useful), seconds(|instance| instance.external_wait));
+        let waiting_share = if waiting > 0.0 { waiting / (useful + waiting) } else { 0.0 };
+        let waits = waiting_share > MOSTLY_WAITING;
+        let mut speeds = Speeds::of(metrics, waiting > 0.0);
+        if let Some(speeds) = &mut speeds {
+            speeds.relative.truncate(instances as usize);
+            for (index, relative) in (0..).zip(&mut speeds.relative) {
+                if !slow(index) {
+                    *relative = 1.0;
+                }
+            }
+        }
+        let window = present.first().map_or(0.0, |instance| instance.window.as_secs_f64());
+        let available = window * present.len() as f64;
+        let busy = if available > 0.0 { ((useful + waiting) / available).min(1.0) } else { 0.0 };
+        let (imbalance, worst) = imbalance(operator, metrics, speeds.as_ref(), instances);
+        let arrivals: u64 = metrics.bins.iter().map(|bin| bin.arrivals).sum();
+        let hottest = metrics.bins.iter().map(|bin| bin.arrivals).max().unwrap_or(0);
+        Sight {
+            instances,
+            speeds,
+            waits,
+            waiting_share,
+            busy,
+            imbalance,
+            worst,
+            hottest_bin: if arrivals > 0 { hottest as f64 / arrivals as f64 } else { 0.0 },
+            pressed: present.iter().any(|instance| !instance.backpressure.is_zero()),
+        }
+    }
+
+    /// Ordinary instances that are missing because some are slow.
+    pub(super) fn missing(&self) -> f64 {
+        self.speeds.as_ref().map_or(0.0, |speeds| speeds.relative.len() as f64 - speeds.together())
+    }
+
+    /// Whether an instance has been slow.
+    pub(super) fn has_slow(&self) -> bool {
+        self.missing() > 0.0
+    }
+}
+
+/// The worst ratio of an instance's part of the arrivals to its part of the speed, and whose it is.
+fn imbalance(operator: &Operator, metrics: &OperatorMetrics, speeds: Option<&Speeds>, instances: u32) -> (f64, u32) {
+    let Some(speeds) = speeds else { return (1.0, 0) };
+    let together = speeds.together().max(f64::MIN_POSITIVE);
+    let arrivals: u64 = metrics.instances.iter().take(instances as usize).map(|instance| instance.arrivals).sum();
+    let even = 1.0 / f64::from(instances.max(1));
+    // Instances that take turns have the same, whatever was counted of a part of a turn.
+    let counted = matches!(operator.role, Role::Keyed { .. }) && arrivals > 0;
+    let ratio = |(index, (relative, instance)): (u32, (&f64, &crate::metrics::InstanceMetrics))| {
+        let share = if counted { instance.arrivals as f64 / arrivals as f64 } else { even };
+        (share * together / relative, index)
+    };
+    let ratios = (0..).zip(speeds.relative.iter().zip(&metrics.instances)).map(ratio);
+    ratios.reduce(|a, b| if b.0 > a.0 { b } else { a }).unwrap_or((1.0, 0))
+}
