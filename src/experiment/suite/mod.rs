@@ -49,6 +49,9 @@ pub struct SuiteDefinition {
 pub struct SuitePolicy {
     /// Its name.
     pub name: String,
+    /// Its name in rows, where it runs with other parameters than under its own.
+    #[serde(default)]
+    pub label: Option<String>,
     /// Parameters that differ from the published ones, as `name=value`.
     #[serde(default)]
     pub set: Vec<String>,
@@ -67,6 +70,13 @@ pub enum Told {
     Budget,
 }
 
+impl SuitePolicy {
+    /// Its name in rows.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.name)
+    }
+}
+
 impl SuiteDefinition {
     /// Reads a suite; a case may be `like` another one before it `but` for some keys of its scenario.
     ///
@@ -83,7 +93,8 @@ impl SuiteDefinition {
     /// All runs at a scale, by case, policy and seed, of these policies, or of all where none are named. The others are compared with the
     /// [`ORACLE`], so its runs are always among them.
     pub fn runs<'d>(&'d self, scale: Scale, first_seed: u64, policies: &[String]) -> Vec<SuiteRun<'d>> {
-        let asked = |policy: &&SuitePolicy| policies.is_empty() || policy.name == ORACLE || policies.contains(&policy.name);
+        let asked =
+            |policy: &&SuitePolicy| policies.is_empty() || policy.label() == ORACLE || policies.iter().any(|name| name == policy.label());
         let mut runs = Vec::new();
         for case in &self.cases {
             for policy in self.policies.iter().filter(asked) {
