@@ -22,7 +22,7 @@ struct Told {
     row: SuiteRow,
     /// Instances at the end by operator.
     r#final: BTreeMap<String, u32>,
-    /// Why the policy acted or did not: each different rule, with the operator it is about.
+    /// Why the policy acted or did not: each different rule with the operator it is about, and each finding.
     reasons: Vec<String>,
 }
 

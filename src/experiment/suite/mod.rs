@@ -156,7 +156,9 @@ but = { operators = { map = { instances = 20 } } }
         let runs = suite.runs(Scale::Quick, 1, &[]);
         assert_eq!(runs.len(), 2 * 3 * 2);
         let done = std::sync::atomic::AtomicUsize::new(0);
-        let count = |_: &SuiteRun<'_>| drop(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let count = |_: &SuiteRun<'_>| {
+            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        };
         let outcomes = SuiteDefinition::run(&runs, count).unwrap();
         assert_eq!(done.into_inner(), runs.len());
         for (run, outcome) in runs.iter().zip(&outcomes) {

@@ -34,7 +34,7 @@ pub struct SuiteOutcome {
     pub row: SuiteRow,
     /// Instances at the end by operator.
     pub last: BTreeMap<String, u32>,
-    /// Why the policy acted or did not: each different rule, with the operator it is about.
+    /// Why the policy acted or did not: each different rule with the operator it is about, and each finding, such as `count is skewed`.
     pub reasons: Vec<String>,
 }
 
@@ -109,9 +109,12 @@ fn reasons(events: &[Event]) -> Vec<String> {
         let (EventKind::Held { reason } | EventKind::Activating { reason, .. } | EventKind::Rescaling { reason, .. }) = &event.kind else {
             continue;
         };
-        let text = format!("{} {}", reason.rule, reason.operator);
-        if !reasons.iter().any(|known| known == text.trim_end()) {
-            reasons.push(text.trim_end().to_owned());
+        let rule = format!("{} {}", reason.rule, reason.operator).trim_end().to_owned();
+        let findings = reason.findings.iter().map(|finding| format!("{} is {}", finding.operator, finding.cause));
+        for text in std::iter::once(rule).chain(findings) {
+            if !reasons.contains(&text) {
+                reasons.push(text);
+            }
         }
     }
     reasons
@@ -159,7 +162,7 @@ fn compare(outcomes: &mut [SuiteOutcome]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Reason;
+    use crate::policy::{Cause, Finding, Reason};
     use crate::time::Timestamp;
 
     #[test]
@@ -177,8 +180,8 @@ mod tests {
     #[test]
     fn a_reason_is_told_once() {
         let held = |reason: Reason| Event { at: Timestamp::ZERO, kind: EventKind::Held { reason } };
-        let map = || Reason::new("waits").about("map").with("share", 0.3);
+        let map = || Reason::new("waits").about("map").with("share", 0.3).finding([Finding::new("count", Cause::Skewed).with("over", 2.0)]);
         let other = Event { at: Timestamp::ZERO, kind: EventKind::WarmingUp { left: 1 } };
-        assert_eq!(reasons(&[held(Reason::new("fine")), held(map()), other, held(map())]), ["fine", "waits map"]);
+        assert_eq!(reasons(&[held(Reason::new("fine")), held(map()), other, held(map())]), ["fine", "waits map", "count is skewed"]);
     }
 }
