@@ -21,6 +21,7 @@ mod reproduce_latency;
 mod reproduce_migration;
 mod reproduce_ranking;
 mod reproduce_simulated;
+mod reproduce_suite;
 mod reproduced;
 mod run;
 mod simulate;

@@ -1,5 +1,6 @@
 //! `thalweg plot`: the figure of a run folder from its recorded rows.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -11,9 +12,10 @@ use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, Mig
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
 use crate::experiment::rows::policy_rank;
+use crate::experiment::suite::{SuiteDefinition, SuiteRow};
 use crate::experiment::window_latency::{WindowLatencyRow, WindowLatencySummary};
 use crate::experiment::{folder, record};
-use crate::plot::{Column, Labels, Upwards, ranking_figure, timeline_figure, window_latency_figure};
+use crate::plot::{Column, Labels, Upwards, ranking_figure, suite_figure, timeline_figure, window_latency_figure};
 use crate::plot::{migration_duration_figure, migration_percentiles_figure, migration_timeline_figure};
 
 /// Draw the figure of a run folder anew, from its recorded rows.
@@ -55,6 +57,9 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     if folder.join(folder::WINDOW_LATENCY).is_file() {
         return draw_window_latencies(folder);
+    }
+    if folder.join(folder::SUITE).is_file() {
+        return draw_suite(folder);
     }
     if folder.join(folder::SIMULATED).is_file()
         && !folder.read_dir().is_ok_and(|mut all| all.any(|one| one.is_ok_and(|one| one.path().is_dir())))
@@ -143,6 +148,17 @@ fn draw_migrations(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         Chart::Duration => migration_duration_figure(&summaries, title, &footer, &stem)?,
         Chart::Percentiles => migration_percentiles_figure(&summaries, title, &footer, &stem)?,
     })
+}
+
+/// Draws the suite recorded in `folder`.
+fn draw_suite(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let rows: Vec<SuiteRow> = folder::read_csv(&folder.join(folder::SUITE))?;
+    let definition: SuiteDefinition = record::read_toml(&folder.join(DEFINITION))?;
+    let seeds = rows.iter().map(|row| row.seed).collect::<BTreeSet<u64>>().len();
+    let footer = format!(
+        "Medians of {seeds} seeds, simulated in virtual time. Behind: more than half a second's load is due and not emitted. Less is better; blue is less than the oracle, which knows what is needed."
+    );
+    Ok(suite_figure(&rows, &definition.title, &footer, &folder.join(&definition.figure))?)
 }
 
 /// Draws the times of analysis recorded in `folder`.

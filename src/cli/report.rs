@@ -12,13 +12,14 @@ use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{self, DEFINITION};
 use crate::experiment::rows::{PaperRow, RunRow};
 use crate::experiment::simulated_figure::SimulatedRow;
+use crate::experiment::suite::SuiteRow;
 use crate::experiment::window_latency::WindowLatencyRow;
-use crate::report::{comparison, migration_table, ranking_table, simulated_table, spread, window_latency_table};
+use crate::report::{comparison, migration_table, ranking_table, simulated_table, spread, suite_table, window_latency_table};
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder with a rows.csv, rankings.csv, window_latency.csv, simulated.csv or migrations.csv, as `run` and `reproduce` write it.
+    /// A folder with a rows.csv, rankings.csv, window_latency.csv, simulated.csv, suite.csv or migrations.csv, as `run` and `reproduce` write it.
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]
@@ -57,6 +58,16 @@ pub(super) fn report(args: &Args) -> Result<(), Failure> {
             println!("{}", serde_json::to_string(&rows)?);
         } else {
             print!("{}", simulated_table(&rows));
+        }
+        return Ok(());
+    }
+    let suite = args.folder.join(folder::SUITE);
+    if suite.is_file() {
+        let rows: Vec<SuiteRow> = folder::read_csv(&suite).map_err(usage)?;
+        if args.json {
+            println!("{}", serde_json::to_string(&rows)?);
+        } else {
+            print!("{}", suite_table(&rows));
         }
         return Ok(());
     }

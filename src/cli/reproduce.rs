@@ -11,7 +11,9 @@ use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
 use super::reproduced::Reproduced;
-use super::{Failure, reproduce_fidelity, reproduce_latency, reproduce_migration, reproduce_ranking, reproduce_simulated, usage};
+use super::{
+    Failure, reproduce_fidelity, reproduce_latency, reproduce_migration, reproduce_ranking, reproduce_simulated, reproduce_suite, usage,
+};
 use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, PolicyRun, Scale};
 use crate::experiment::environment::Environment;
@@ -78,6 +80,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     let definition = match Figure::named(figure).map_err(usage)? {
         Figure::Policies(definition) => *definition,
         Figure::Simulated(definition) => return reproduce_simulated::reproduce(args, &definition),
+        Figure::Suite(definition) => return reproduce_suite::reproduce(args, &definition),
         other if !args.policies.is_empty() => return Err(usage(anyhow!("--policies: {figure} has none ({})", other.title()))),
         other if args.host == "sim" => return Err(usage(anyhow!("--host sim: {figure} runs on the engine alone ({})", other.title()))),
         Figure::Migration(definition) => return reproduce_migration::reproduce(args, &definition),

@@ -5,6 +5,7 @@ use super::fidelity::FidelityDefinition;
 use super::migration::MigrationDefinition;
 use super::ranking::RankingDefinition;
 use super::simulated_figure::SimulatedDefinition;
+use super::suite::SuiteDefinition;
 use super::window_latency::WindowLatencyDefinition;
 
 /// The definition of an experiment of any kind.
@@ -20,6 +21,8 @@ pub enum Figure {
     WindowLatency(Box<WindowLatencyDefinition>),
     /// Policies on scenarios in virtual time.
     Simulated(Box<SimulatedDefinition>),
+    /// Every policy in every case of a suite, in virtual time.
+    Suite(Box<SuiteDefinition>),
     /// One run on both hosts.
     Fidelity(Box<FidelityDefinition>),
 }
@@ -28,13 +31,14 @@ pub enum Figure {
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 18] = [
+const FIGURES: [Entry; 19] = [
     ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
     ("contune-curve", simulated, include_str!("../../experiments/definitions/contune-curve.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
     ("ds2-fig7", simulated, include_str!("../../experiments/definitions/ds2-fig7.toml")),
     ("ds2-skew", simulated, include_str!("../../experiments/definitions/ds2-skew.toml")),
     ("ds2-table4", simulated, include_str!("../../experiments/definitions/ds2-table4.toml")),
+    ("loop", suite, include_str!("../../experiments/definitions/loop.toml")),
     ("loop-scale", simulated, include_str!("../../experiments/definitions/loop-scale.toml")),
     ("megaphone-fig1", migration, include_str!("../../experiments/definitions/megaphone-fig1.toml")),
     ("megaphone-fig13", migration, include_str!("../../experiments/definitions/megaphone-fig13.toml")),
@@ -59,6 +63,10 @@ fn migration(text: &str) -> Figure {
 
 fn simulated(text: &str) -> Figure {
     Figure::Simulated(toml::from_str(text).expect("definitions are tested"))
+}
+
+fn suite(text: &str) -> Figure {
+    Figure::Suite(Box::new(SuiteDefinition::read(text).expect("definitions are tested")))
 }
 
 fn fidelity(text: &str) -> Figure {
@@ -105,6 +113,7 @@ impl Figure {
             Figure::Ranking(definition) => &definition.title,
             Figure::WindowLatency(definition) => &definition.title,
             Figure::Simulated(definition) => &definition.title,
+            Figure::Suite(definition) => &definition.title,
             Figure::Fidelity(definition) => &definition.title,
         }
     }
@@ -141,6 +150,20 @@ mod tests {
                 }
                 Figure::WindowLatency(definition) => definition.figure,
                 Figure::Fidelity(definition) => definition.figure,
+                Figure::Suite(definition) => {
+                    for case in &definition.cases {
+                        let text = toml::to_string(&case.scenario).unwrap();
+                        assert!(Scenario::read(&text).is_ok(), "{name} {}: {}", case.name, Scenario::read(&text).unwrap_err());
+                    }
+                    let policies: Vec<&str> = definition.policies.iter().map(|policy| policy.name.as_str()).collect();
+                    let cases: Vec<&str> = definition.cases.iter().map(|case| case.name.as_str()).collect();
+                    assert!(definition.policies.iter().flat_map(|policy| &policy.set).all(|text| text.parse::<Setting>().is_ok()));
+                    for expected in &definition.expect {
+                        assert!(policies.contains(&expected.policy.as_str()), "{name}: {expected:?}");
+                        assert!(expected.cases.iter().all(|case| cases.contains(&case.as_str())), "{name}: {expected:?}");
+                    }
+                    definition.figure
+                }
                 Figure::Simulated(definition) => {
                     for run in definition.runs(Scale::Full, 0, &[]).iter().filter(|run| run.seed == 0) {
                         let scenario = run.case.scenario(run.start, run.seed);

@@ -33,6 +33,8 @@ pub const WINDOW_LATENCY: &str = "window_latency.csv";
 pub const FIDELITY: &str = "fidelity.csv";
 /// Rows of simulated runs.
 pub const SIMULATED: &str = "simulated.csv";
+/// [`SuiteRow`](super::suite::SuiteRow)s.
+pub const SUITE: &str = "suite.csv";
 
 /// [`MigrationRow`](super::migration::MigrationRow)s.
 pub const MIGRATIONS: &str = "migrations.csv";

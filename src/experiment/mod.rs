@@ -24,5 +24,6 @@ pub mod run;
 pub mod scenario;
 pub mod simulated;
 pub mod simulated_figure;
+pub mod suite;
 mod supervision;
 pub mod window_latency;

@@ -37,6 +37,8 @@ pub struct RunResult {
     pub dropped_records: u64,
     /// Instances each operator needs, where known, with the time from which on it does.
     pub needed: Needs,
+    /// Bytes of state that changed their instance; nothing where the host does not count them.
+    pub moved_bytes: Option<u64>,
 }
 
 impl RunResult {

@@ -59,7 +59,8 @@ pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, mut show: impl
     }
     supervision.end_of_input(&mut simulation);
     log.finish()?;
-    Ok(supervision.finish(verdict(&job, &simulation), simulation.dropped(), needs(&job)))
+    let result = supervision.finish(verdict(&job, &simulation), simulation.dropped(), needs(&job));
+    Ok(RunResult { moved_bytes: Some(simulation.moved_bytes()), ..result })
 }
 
 /// What each operator needs over time, where its changes.

@@ -148,6 +148,7 @@ impl Supervision {
             verdict,
             dropped_records,
             needed,
+            moved_bytes: None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod palette;
 mod panel;
 mod ranking;
 mod sheet;
+mod suite;
 mod timeline;
 mod window_latency;
 
@@ -31,6 +32,7 @@ pub use migration_duration::migration_duration_figure;
 pub use migration_percentiles::migration_percentiles_figure;
 pub use migration_timeline::{Upwards, migration_timeline_figure};
 pub use ranking::ranking_figure;
+pub use suite::suite_figure;
 pub use timeline::{Column, Labels, timeline_figure};
 pub use window_latency::window_latency_figure;
 

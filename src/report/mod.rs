@@ -11,6 +11,7 @@ mod migration;
 mod ranking;
 mod simulated;
 mod spread;
+mod suite;
 mod table;
 mod window_latency;
 
@@ -25,4 +26,5 @@ pub use migration::migration_table;
 pub use ranking::ranking_table;
 pub use simulated::simulated_table;
 pub use spread::spread;
+pub use suite::suite_table;
 pub use window_latency::window_latency_table;

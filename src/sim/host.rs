@@ -47,6 +47,7 @@ pub struct Simulation {
     steps: Vec<(u64, Step)>,
     reports: Vec<Report>,
     slowdown: f64,
+    moved_bytes: u64,
     /// Where what the activity graph needs is recorded.
     graph: Option<Graph>,
 }
@@ -136,6 +137,7 @@ impl Simulation {
             steps: Vec::new(),
             reports: Vec::new(),
             slowdown: 1.0,
+            moved_bytes: 0,
             graph: None,
         }
     }
@@ -307,6 +309,7 @@ impl Simulation {
             for operator in operators {
                 let Node::Station(station) = &mut self.nodes[operator.0 as usize] else { unreachable!("{operator} has no bins") };
                 let moves: Vec<_> = step.moves.iter().filter(|one| one.operator == operator).collect();
+                self.moved_bytes += station.bytes_of(&moves);
                 station.begin(at, &moves, self.slowdown, from);
             }
         }
@@ -324,6 +327,11 @@ impl Simulation {
     /// Whether state moves as a pointer, whatever its size.
     pub fn moves_pointers(&self) -> bool {
         self.job.moves.bytes_per_s.is_none()
+    }
+
+    /// Bytes of state of all bins that have changed their owners, or are about to.
+    pub fn moved_bytes(&self) -> u64 {
+        self.moved_bytes
     }
 
     /// Tells that an action begins; gives what becomes of it.

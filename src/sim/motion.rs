@@ -90,6 +90,12 @@ impl Station {
         self.motions.push(Motion { at, bins, flows, settled: false, arrives: 0, slowdown });
     }
 
+    /// Bytes of state of the bins that these moves concern.
+    pub(super) fn bytes_of(&self, moves: &[&BinMove]) -> u64 {
+        let bins = self.bins.as_ref().expect("only keyed operators have bins");
+        moves.iter().map(|one| bins.keys[one.bin.0 as usize] * self.model.bytes_per_key).sum()
+    }
+
     /// Splits bins where they are.
     pub(super) fn split(&mut self, bin: BinId) -> Report {
         assert!(self.motions.is_empty(), "{bin} is split while bins are in motion");

@@ -40,10 +40,12 @@ const KEEPS_UP: f64 = 0.98;
 const ON_TIME: f64 = 0.25;
 /// Uneven by less than this is even.
 const UNEVEN: f64 = 1.1;
+/// An instance with so many times what it can do needs nothing to be seen twice.
+const GROSS: f64 = 1.5;
 /// A rebalance that leaves more than this part of the unevenness was in vain.
 const IN_VAIN: f64 = 0.9;
-/// More instances that together do less than this part of what fewer did make it worse.
-const WORSE: f64 = 0.95;
+/// More instances that do more by less than this part of what was to be expected in proportion are useless.
+const USELESS: f64 = 0.1;
 /// Most findings that a reason tells.
 const MOST_FINDINGS: usize = 16;
 
@@ -77,16 +79,15 @@ struct Memory {
     hot: u32,
     /// The unevenness that no rebalance helped, at so many instances.
     in_vain: Option<(f64, u32)>,
-    /// More instances than this made it worse.
+    /// More instances than this did not help.
     most: Option<u32>,
 }
 
 impl Memory {
     /// Whether spreading its keys anew was in vain, and it is as uneven as then.
     fn is_in_vain(&self, sight: &Sight) -> bool {
-        self.in_vain.is_some_and(|(before, instances)| {
-            instances == sight.instances && (sight.imbalance / before - 1.0).abs() < 1.0 - IN_VAIN
-        })
+        self.in_vain
+            .is_some_and(|(before, instances)| instances == sight.instances && (sight.imbalance / before - 1.0).abs() < 1.0 - IN_VAIN)
     }
 }
 
@@ -171,7 +172,7 @@ impl CriticalPath {
     }
 
     /// What the window shows of every operator; learns from it how fast instances are.
-    fn look(&mut self, observation: &Observation) -> Vec<Sight> {
+    fn look(&mut self, observation: &Observation, load: &Load) -> Vec<Sight> {
         let mut sights = Vec::with_capacity(self.topology.operators().len());
         for operator in self.topology.operators() {
             let metrics = observation.operator(operator.id);
@@ -188,7 +189,7 @@ impl CriticalPath {
                 }
             }
             let slow = |index| self.slow.get(&InstanceId::new(operator.id, index)).is_some_and(|windows| *windows >= AGREEING);
-            let sight = Sight::of(operator, metrics, instances, slow);
+            let sight = Sight::of(operator, metrics, instances, load.demands[operator.id.0 as usize], slow);
             if let Some(speeds) = sight.speeds.as_ref().filter(|_| operator.is_scalable()) {
                 self.curves[operator.id.0 as usize].observe(instances, speeds.rate, speeds.error);
             }
@@ -197,19 +198,20 @@ impl CriticalPath {
         sights
     }
 
-    /// Learns from what came of the last action; gives operators that more instances made slower, with how many they had.
+    /// Learns from what came of the last action; gives operators that more instances did not help, with how many they had.
     fn learn(&mut self, observation: &Observation, sights: &[Sight]) -> BTreeMap<OperatorId, u32> {
         let Some(acted) = self.acted.take() else { return BTreeMap::new() };
-        let mut worse = BTreeMap::new();
+        let mut useless = BTreeMap::new();
         for (id, now) in observation.configuration.iter() {
             let index = id.0 as usize;
             let (before, curve) = (acted.before.parallelism(id), &self.curves[index]);
             if now > before
                 && let (Some(fewer), Some(more)) = (curve.measured(before), curve.measured(now))
-                && more < fewer * WORSE * (-self.config.confidence * curve.error()).exp()
+                && more * (self.config.confidence * curve.error()).exp()
+                    < fewer * (1.0 + USELESS * (f64::from(now) / f64::from(before) - 1.0))
             {
                 self.memory[index].most = Some(before);
-                worse.insert(id, before);
+                useless.insert(id, before);
             }
         }
         for (&id, &imbalance) in &acted.rebalanced {
@@ -218,7 +220,7 @@ impl CriticalPath {
                 self.memory[index].in_vain = Some((sight.imbalance, sight.instances));
             }
         }
-        worse
+        useless
     }
 
     /// Notes what is the matter with each operator; says which are to be rebalanced and whether any needs more instances.
@@ -286,7 +288,7 @@ impl CriticalPath {
                         .with("hottest bin over an instance", share);
                     judgement.findings.push((weight * sight.imbalance, finding));
                 }
-                if memory.hot >= AGREEING && !memory.is_in_vain(sight) {
+                if (memory.hot >= AGREEING || ratio * sight.imbalance > GROSS) && !memory.is_in_vain(sight) {
                     judgement.rebalance.insert(operator.id, sight.imbalance);
                 }
             }
@@ -327,10 +329,7 @@ impl CriticalPath {
             let speeds = sight.speeds.as_ref().filter(|_| sight.has_slow())?;
             Some((id, speeds.relative.clone()))
         });
-        {
-            drop(speeds);
-            Plan { rescales, rebalances }
-        }
+        Plan { speeds: speeds.collect(), rescales, rebalances }
     }
 }
 
@@ -430,8 +429,8 @@ impl Policy for CriticalPath {
 
     fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {
         let load = self.load(observation);
-        let sights = self.look(observation);
-        let worse = self.learn(observation, &sights);
+        let sights = self.look(observation, &load);
+        let useless = self.learn(observation, &sights);
         let searched = self.search(&load, &sights);
         if load.on_time
             && let Some(p99) = observation.latency.ns_p99
@@ -441,15 +440,18 @@ impl Policy for CriticalPath {
         let judgement = self.judge(&load, &sights, &searched);
         let present = |operator: OperatorId| observation.configuration.parallelism(operator);
         let before = observation.configuration.clone();
-        if !worse.is_empty() {
+        if !useless.is_empty() {
             let reason = self.reason("roll-back", observation, &load, judgement.findings, None);
             self.acted = Some(Acted { before, rebalanced: BTreeMap::new() });
-            return Decision::Rescale(self.plan(worse, BTreeSet::new(), &sights), reason);
+            return Decision::Rescale(self.plan(useless, BTreeSet::new(), &sights), reason);
         }
         let fewer = self.trimmed(&searched.enough, observation);
         let all: u64 = self.topology.scalable().map(|operator| u64::from(present(operator.id))).sum();
         let saved: u64 = fewer.iter().map(|(id, instances)| u64::from(present(*id) - instances)).sum();
-        let trims = load.on_time && load.looked_back && saved > 0 && saved as f64 >= all as f64 * self.config.least_saving;
+        // What works off a lag is part of what is enough. A job that is bounded from elsewhere says nothing of what it would need.
+        let calm = !load.falls_behind && judgement.rebalance.is_empty() && !judgement.uneven || judgement.under;
+        let trims =
+            calm && load.looked_back && searched.found.part >= 1.0 && saved > 0 && saved as f64 >= all as f64 * self.config.least_saving;
         let mut rescales = BTreeMap::new();
         if judgement.under || judgement.slow {
             let more = |operator: &Operator| {

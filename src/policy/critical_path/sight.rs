@@ -4,8 +4,12 @@ use crate::dataflow::{Operator, Role};
 use crate::metrics::OperatorMetrics;
 use crate::model::Speeds;
 
-/// From this part of its busy time on, an operator that waits for something outside is bounded by that.
+/// From this part of its busy time on, an operator that waits for something outside is bounded by that...
 const MOSTLY_WAITING: f64 = 0.5;
+/// ... and from this part on, if its own work would leave it time enough.
+const OFTEN_WAITING: f64 = 0.1;
+/// What is enough but for so much is enough.
+const NEARLY: f64 = 1.05;
 
 /// An operator in a window.
 #[derive(Clone, Debug)]
@@ -31,15 +35,27 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// The operator in this window; `slow` tells which instances have been slow for longer than that.
-    pub(super) fn of(operator: &Operator, metrics: &OperatorMetrics, instances: u32, slow: impl Fn(u32) -> bool) -> Sight {
+    /// The operator in this window, which has to process `demand` records per second if that is known; `slow` tells which instances have
+    /// been slow for longer than that.
+    ///
+    /// Whether more instances would wait as long as these, or share what is outside with them, cannot be seen from here. So an operator whose own work
+    /// would not hold it up is taken to be bounded from outside.
+    pub(super) fn of(
+        operator: &Operator,
+        metrics: &OperatorMetrics,
+        instances: u32,
+        demand: Option<f64>,
+        slow: impl Fn(u32) -> bool,
+    ) -> Sight {
         let present = &metrics.instances[..metrics.instances.len().min(instances as usize)];
         let seconds = |part: fn(&crate::metrics::InstanceMetrics) -> std::time::Duration| {
             present.iter().map(|instance| part(instance).as_secs_f64()).sum::<f64>()
         };
         let (useful, waiting) = (seconds(|instance| instance.useful), seconds(|instance| instance.external_wait));
         let waiting_share = if waiting > 0.0 { waiting / (useful + waiting) } else { 0.0 };
-        let waits = waiting_share > MOSTLY_WAITING;
+        let own = || Speeds::of(metrics, false).map(|speeds| speeds.rate * f64::from(instances));
+        let is_enough = |demand: f64| own().is_some_and(|own| demand <= own * NEARLY);
+        let waits = waiting_share > MOSTLY_WAITING || waiting_share > OFTEN_WAITING && demand.is_some_and(is_enough);
         let mut speeds = Speeds::of(metrics, waiting > 0.0);
         if let Some(speeds) = &mut speeds {
             speeds.relative.truncate(instances as usize);

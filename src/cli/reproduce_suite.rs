@@ -1,0 +1,72 @@
+//! `thalweg reproduce` for suites: all policies in all cases, side by side on all cores, in virtual time.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::plot::draw;
+use super::reproduce::{Args, out_folder};
+use super::reproduced::Reproduced;
+use super::{Failure, usage};
+use crate::experiment::environment::Environment;
+use crate::experiment::folder;
+use crate::experiment::record::DEFINITION;
+use crate::experiment::suite::{SuiteDefinition, SuiteOutcome, SuiteRow};
+use crate::report::suite_table;
+
+/// A run as `--json` tells it.
+#[derive(serde::Serialize)]
+struct Told {
+    #[serde(flatten)]
+    row: SuiteRow,
+    /// Instances at the end by operator.
+    r#final: BTreeMap<String, u32>,
+    /// Why the policy acted or did not: each different rule, with the operator it is about.
+    reasons: Vec<String>,
+}
+
+pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(), Failure> {
+    for policy in &args.policies {
+        if !definition.policies.iter().any(|known| known.name == *policy) {
+            let known: Vec<String> = definition.policies.iter().map(|known| format!("'{}'", known.name)).collect();
+            let figure = &definition.figure;
+            return Err(usage(anyhow!("--policies: expected policies of {figure}, among {}, found '{policy}'", known.join(", "))));
+        }
+    }
+    let environment = Environment::here();
+    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
+    let rows_file = out.join(folder::SUITE);
+    // Seeds that follow each other are a repetition here: the definition says how many make a result.
+    let seeds = definition.seeds.at(args.scale);
+    let runs: Vec<_> =
+        (0..args.repeat).flat_map(|repeat| definition.runs(args.scale, 1 + args.seed + repeat * seeds, &args.policies)).collect();
+    let bar = ProgressBar::new(runs.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}").expect("the template is fixed").progress_chars("=> "));
+    let outcomes = SuiteDefinition::run(&runs, |run| {
+        bar.set_message(format!("{} under {}", run.case.name, run.policy.name));
+        bar.inc(1);
+    });
+    bar.finish_and_clear();
+    let mut outcomes = outcomes.context("a run of the suite failed")?;
+    let violations: Vec<String> = definition.expect.iter().flat_map(|expected| expected.violations(&outcomes)).collect();
+    // The oracle ran for the sake of the others.
+    outcomes.retain(|outcome| args.policies.is_empty() || args.policies.contains(&outcome.row.policy));
+    let rows: Vec<SuiteRow> = outcomes.iter().map(|outcome| outcome.row.clone()).collect();
+    folder::write_csv(&rows_file, &rows)?;
+    folder::write_text(&out.join(DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
+    let figure_files = draw(&out)?;
+    let told = |SuiteOutcome { row, last, reasons }| Told { row, r#final: last, reasons };
+    let reproduced = Reproduced {
+        figure: &definition.figure,
+        host: "sim",
+        scale: args.scale.to_string(),
+        time_factor: None,
+        environment,
+        runs: outcomes.into_iter().map(told).collect(),
+        violations,
+        rows_file,
+        figure_files,
+    };
+    reproduced.tell(args, &definition.title, || suite_table(&rows))
+}

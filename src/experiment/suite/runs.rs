@@ -1,0 +1,184 @@
+//! Running a suite: one run, and all of them side by side.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::row::named;
+use super::{ORACLE, SuiteCase, SuitePolicy, SuiteRow, Told, needs};
+use crate::controller::{Event, EventKind};
+use crate::experiment::policies::{Given, PolicyError, Setting, policy_with};
+use crate::experiment::record::ROW_WINDOW;
+use crate::experiment::result::RunResult;
+use crate::experiment::run::RunFailure;
+use crate::experiment::simulated::{SimulatedSpec, best, simulate};
+
+/// One run of a suite.
+#[derive(Clone, Copy, Debug)]
+pub struct SuiteRun<'d> {
+    /// Name of the suite.
+    pub suite: &'d str,
+    /// The case.
+    pub case: &'d SuiteCase,
+    /// The policy.
+    pub policy: &'d SuitePolicy,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// The row of a run, and what is not a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SuiteOutcome {
+    /// The row.
+    pub row: SuiteRow,
+    /// Instances at the end by operator.
+    pub last: BTreeMap<String, u32>,
+    /// Why the policy acted or did not: each different rule, with the operator it is about.
+    pub reasons: Vec<String>,
+}
+
+/// Why a run of a suite has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteFailure {
+    /// The policy is none.
+    #[error("'{case}' under '{policy}': {why}")]
+    Policy {
+        /// The case.
+        case: String,
+        /// The policy.
+        policy: String,
+        /// What is wrong.
+        why: PolicyError,
+    },
+    /// The run failed.
+    #[error("'{case}' under '{policy}': {why}")]
+    Run {
+        /// The case.
+        case: String,
+        /// The policy.
+        policy: String,
+        /// What went wrong.
+        why: RunFailure,
+    },
+}
+
+impl SuiteRun<'_> {
+    /// The policy's parameters: its own, and what it can be told of the case.
+    fn settings(&self) -> Vec<Setting> {
+        let told = self.policy.told.iter().filter_map(|told| match told {
+            Told::GoalMs => self.case.goal_ms.map(|goal| format!("goal_ms={goal}")),
+            Told::Budget => self.case.budget.map(|budget| format!("budget={budget}")),
+        });
+        let all = self.policy.set.iter().cloned().chain(told);
+        all.map(|text| text.parse().expect("definitions are tested")).collect()
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When the policy is none.
+    ///
+    /// # Panics
+    /// If the scenario is none.
+    pub fn run(&self) -> Result<SuiteOutcome, SuiteFailure> {
+        let (case, policy) = (self.case.name.clone(), self.policy.name.clone());
+        let scenario = &self.case.scenario;
+        let job = scenario.job();
+        let topology = job.topology.clone();
+        let needed = needs::needs(&job, self.case.budget);
+        let given = Given { settings: self.settings(), best: best(&topology, &needed) };
+        let made = policy_with(&policy, &topology, scenario.control.time_factor, &given);
+        let made = made.map_err(|why| SuiteFailure::Policy { case: case.clone(), policy: policy.clone(), why })?;
+        let spec =
+            SimulatedSpec { job: job.clone(), seed: self.seed, controller: scenario.controller(), policy: made, row_window: ROW_WINDOW };
+        let result = simulate(spec, None, |_| {}).map_err(|why| SuiteFailure::Run { case, policy, why })?;
+        let result = RunResult { needed, ..result };
+        Ok(SuiteOutcome {
+            row: SuiteRow::of(self, &job, &result),
+            last: named(&topology, result.last_configuration()),
+            reasons: reasons(&result.events),
+        })
+    }
+}
+
+/// Each different reason once, in order of the first time.
+fn reasons(events: &[Event]) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for event in events {
+        let (EventKind::Held { reason } | EventKind::Activating { reason, .. } | EventKind::Rescaling { reason, .. }) = &event.kind else {
+            continue;
+        };
+        let text = format!("{} {}", reason.rule, reason.operator);
+        if !reasons.iter().any(|known| known == text.trim_end()) {
+            reasons.push(text.trim_end().to_owned());
+        }
+    }
+    reasons
+}
+
+/// Runs all of them, as many at a time as there are cores, and compares them; in the order of `runs`. `done` is told of each that ends.
+///
+/// # Errors
+/// The first failure in that order.
+pub(super) fn run_all(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
+    let (next, slots) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(runs.len());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(run) = runs.get(index) else { break };
+                    let outcome = run.run();
+                    slots.lock().expect("no run panics while it is held").push((index, outcome));
+                    done(run);
+                }
+            });
+        }
+    });
+    let mut outcomes = slots.into_inner().expect("no run panicked while it was held");
+    outcomes.sort_by_key(|(index, _)| *index);
+    let mut outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect::<Result<Vec<_>, _>>()?;
+    compare(&mut outcomes);
+    Ok(outcomes)
+}
+
+/// Fills in what compares a run with the oracle's of the same case and seed.
+fn compare(outcomes: &mut [SuiteOutcome]) {
+    let of_oracle = |outcome: &SuiteOutcome| {
+        let row = &outcome.row;
+        (row.policy == ORACLE).then(|| ((row.scenario.clone(), row.seed), row.instance_s))
+    };
+    let oracle: BTreeMap<(String, u64), f64> = outcomes.iter().filter_map(of_oracle).collect();
+    for SuiteOutcome { row, .. } in outcomes {
+        row.excess_instance_s = oracle.get(&(row.scenario.clone(), row.seed)).map(|instance_s| row.instance_s - instance_s);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Reason;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn instances_are_compared_with_the_oracle_of_the_same_seed() {
+        let outcome = |scenario: &str, policy: &str, seed, instance_s| SuiteOutcome {
+            row: SuiteRow { scenario: scenario.into(), policy: policy.into(), seed, instance_s, ..SuiteRow::default() },
+            last: BTreeMap::new(),
+            reasons: Vec::new(),
+        };
+        let mut outcomes = [outcome("a", "ds2", 1, 12.0), outcome("a", "oracle", 1, 10.0), outcome("a", "ds2", 2, 7.0)];
+        compare(&mut outcomes);
+        assert_eq!(outcomes.map(|outcome| outcome.row.excess_instance_s), [Some(2.0), Some(0.0), None]);
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let held = |reason: Reason| Event { at: Timestamp::ZERO, kind: EventKind::Held { reason } };
+        let map = || Reason::new("waits").about("map").with("share", 0.3);
+        let other = Event { at: Timestamp::ZERO, kind: EventKind::WarmingUp { left: 1 } };
+        assert_eq!(reasons(&[held(Reason::new("fine")), held(map()), other, held(map())]), ["fine", "waits map"]);
+    }
+}

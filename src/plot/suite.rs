@@ -1,0 +1,239 @@
+//! A suite on one sheet: a block a measure, in it a line a case and a column a policy, each cell with its number and shaded by it.
+//!
+//! Less is better in every block. Shades follow the logarithm of the number and are the same for all cells of a block; what is below
+//! nothing has a colour of its own.
+
+use std::path::{Path, PathBuf};
+
+use plotters::prelude::DrawingBackend;
+use plotters::style::RGBColor;
+
+use super::canvas::{Anchor, Canvas, Drawn, text_width, wrap};
+use super::{Drawing, PlotError, palette, write_figure};
+use crate::experiment::rows::policy_rank;
+use crate::experiment::suite::{Column, SuiteRow, median};
+
+/// Most policies of a figure.
+const MOST_POLICIES: usize = 12;
+
+// Pixels of the PNG, which is shown at half its size.
+const TITLE_EM: f64 = 34.0;
+const HEADER_EM: f64 = 27.0;
+const TEXT_EM: f64 = 24.0;
+const CELL_EM: f64 = 22.0;
+const LINE_HEIGHT: f64 = 1.45;
+const PADDING: f64 = 28.0;
+const CELL_WIDTH: f64 = 84.0;
+const CELL_HEIGHT: f64 = 42.0;
+const GAP: f64 = 44.0;
+/// Between cells.
+const SEAM: f64 = 2.0;
+/// The part of a colour in the darkest cell: text stays readable on it.
+const DARKEST: f64 = 0.8;
+
+/// A measure: its name, where a row has it, how it is written, and from where on a number is dark enough to be told from nothing.
+struct Measure {
+    name: &'static str,
+    column: Column,
+    written: fn(f64) -> String,
+    unit: f64,
+}
+
+const MEASURES: [Measure; 4] = [
+    Measure { name: "actions", column: Column::Actions, written: count, unit: 1.0 },
+    Measure { name: "seconds behind the load", column: Column::BehindS, written: count, unit: 1.0 },
+    Measure { name: "instance-seconds over the oracle", column: Column::ExcessInstanceS, written: count, unit: 50.0 },
+    Measure { name: "latency p99", column: Column::LatencyP99Ms, written: milliseconds, unit: 50.0 },
+];
+
+struct Figure {
+    title: Vec<String>,
+    footer: Vec<String>,
+    cases: Vec<String>,
+    policies: Vec<String>,
+    /// By measure, case and policy; nothing where nothing was measured.
+    numbers: Vec<Vec<Vec<Option<f64>>>>,
+    names_width: f64,
+    heads_height: f64,
+    width: f64,
+}
+
+/// Draws the medians over seeds of a suite as `<stem>.svg` and `<stem>.png` and gives these two paths.
+///
+/// # Errors
+/// [`PlotError::Columns`] without rows or with more than 12 policies; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be
+/// made.
+pub fn suite_figure(rows: &[SuiteRow], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
+    let cases = each_once(rows.iter().map(|row| &row.scenario));
+    let mut policies = each_once(rows.iter().map(|row| &row.policy));
+    policies.sort_by_key(|policy| policy_rank(policy));
+    if policies.is_empty() || policies.len() > MOST_POLICIES {
+        return Err(PlotError::Columns { most: MOST_POLICIES, found: policies.len() });
+    }
+    let number = |measure: &Measure, case: &String, policy: &String| {
+        let of = rows.iter().filter(|row| row.scenario == *case && row.policy == *policy);
+        median(of.filter_map(|row| measure.column.of(row)))
+    };
+    let numbers = |measure: &Measure| {
+        cases.iter().map(|case| policies.iter().map(|policy| number(measure, case, policy)).collect::<Vec<_>>()).collect()
+    };
+    let widest = |names: &[String]| names.iter().map(|name| text_width(name, TEXT_EM)).fold(0.0, f64::max);
+    let names_width = widest(&cases) + 16.0;
+    let blocks = MEASURES.len() as f64;
+    let width = 2.0 * PADDING + names_width + blocks * policies.len() as f64 * CELL_WIDTH + (blocks - 1.0) * GAP;
+    let figure = Figure {
+        title: wrap(title, TITLE_EM, width - 2.0 * PADDING),
+        footer: wrap(footer, TEXT_EM, width - 2.0 * PADDING),
+        numbers: MEASURES.iter().map(numbers).collect(),
+        names_width,
+        heads_height: widest(&policies) + 16.0,
+        width,
+        cases,
+        policies,
+    };
+    write_figure(&figure, stem)
+}
+
+/// In order of first appearance.
+fn each_once<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    names.fold(Vec::new(), |mut all, name| {
+        if !all.contains(name) {
+            all.push(name.clone());
+        }
+        all
+    })
+}
+
+fn count(number: f64) -> String {
+    // Adding 0 takes the sign from what rounds to nothing.
+    match number.abs() {
+        size if size >= 9_950.0 => format!("{:.0}k", number / 1e3),
+        size if size >= 999.5 => format!("{:.1}k", number / 1e3),
+        size if size >= 9.95 || size.fract() < 0.05 => format!("{:.0}", number.round() + 0.0),
+        _ => format!("{number:.1}"),
+    }
+}
+
+fn milliseconds(ms: f64) -> String {
+    match ms {
+        _ if ms >= 9_950.0 => format!("{:.0} s", ms / 1e3),
+        _ if ms >= 999.5 => format!("{:.1} s", ms / 1e3),
+        _ => format!("{ms:.0} ms"),
+    }
+}
+
+/// How dark a number is, 0 to 1, where `most` is the largest of all.
+fn shade(number: f64, most: f64, unit: f64) -> f64 {
+    if most > 0.0 { (1.0 + number.abs() / unit).ln() / (1.0 + most / unit).ln() } else { 0.0 }
+}
+
+/// Between paper and a colour.
+fn mixed(color: RGBColor, part: f64) -> RGBColor {
+    let mix = |paper: u8, color: u8| (f64::from(paper) + (f64::from(color) - f64::from(paper)) * part).round() as u8;
+    RGBColor(mix(palette::PAPER.0, color.0), mix(palette::PAPER.1, color.1), mix(palette::PAPER.2, color.2))
+}
+
+impl Figure {
+    fn top(&self) -> f64 {
+        PADDING + self.title.len() as f64 * TITLE_EM * LINE_HEIGHT + HEADER_EM * LINE_HEIGHT + self.heads_height
+    }
+
+    fn block_width(&self) -> f64 {
+        self.policies.len() as f64 * CELL_WIDTH
+    }
+
+    fn left(&self, block: usize) -> f64 {
+        PADDING + self.names_width + block as f64 * (self.block_width() + GAP)
+    }
+
+    fn draw_block<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, block: usize) -> Drawn<DB> {
+        let (measure, numbers, left) = (&MEASURES[block], &self.numbers[block], self.left(block));
+        let head = self.top() - self.heads_height - HEADER_EM * LINE_HEIGHT / 2.0;
+        canvas.text((left, head), measure.name, Anchor::Start, palette::INK, HEADER_EM)?;
+        for (column, policy) in self.policies.iter().enumerate() {
+            // Text that is read upwards is put by its middle.
+            let at = (left + (column as f64 + 0.5) * CELL_WIDTH, self.top() - 10.0 - text_width(policy, TEXT_EM) / 2.0);
+            canvas.text(at, policy, Anchor::Upward, palette::INK, TEXT_EM)?;
+        }
+        let most = numbers.iter().flatten().flatten().copied().map(f64::abs).fold(0.0, f64::max);
+        for (line, of_case) in numbers.iter().enumerate() {
+            for (column, number) in of_case.iter().enumerate() {
+                let (x, y) = (left + column as f64 * CELL_WIDTH, self.top() + line as f64 * CELL_HEIGHT);
+                let middle = (x + (CELL_WIDTH - SEAM) / 2.0, y + (CELL_HEIGHT - SEAM) / 2.0);
+                let Some(number) = *number else {
+                    canvas.text(middle, "-", Anchor::Middle, palette::MUTED, CELL_EM)?;
+                    continue;
+                };
+                let color = if number < 0.0 { palette::operator(0) } else { palette::operator(1) };
+                let color = mixed(color, shade(number, most, measure.unit) * DARKEST);
+                canvas.filled((x, y), (x + CELL_WIDTH - SEAM, y + CELL_HEIGHT - SEAM), color)?;
+                canvas.text(middle, &(measure.written)(number), Anchor::Middle, palette::INK, CELL_EM)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drawing for Figure {
+    fn size_px(&self) -> (u32, u32) {
+        let footer = self.footer.len() as f64 * TEXT_EM * LINE_HEIGHT;
+        let height = self.top() + self.cases.len() as f64 * CELL_HEIGHT + footer + 2.0 * PADDING;
+        (self.width.ceil() as u32, height.ceil() as u32)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
+        let mut top = PADDING;
+        for line in &self.title {
+            canvas.text((PADDING, top + TITLE_EM * LINE_HEIGHT / 2.0), line, Anchor::Start, palette::INK, TITLE_EM)?;
+            top += TITLE_EM * LINE_HEIGHT;
+        }
+        for (line, case) in self.cases.iter().enumerate() {
+            let middle = self.top() + line as f64 * CELL_HEIGHT + (CELL_HEIGHT - SEAM) / 2.0;
+            canvas.text((PADDING + self.names_width - 16.0, middle), case, Anchor::End, palette::INK, TEXT_EM)?;
+        }
+        for block in 0..MEASURES.len() {
+            self.draw_block(canvas, block)?;
+        }
+        let mut middle = self.top() + self.cases.len() as f64 * CELL_HEIGHT + PADDING + TEXT_EM * LINE_HEIGHT * 0.5;
+        for line in &self.footer {
+            canvas.text((PADDING, middle), line, Anchor::Start, palette::MUTED, TEXT_EM)?;
+            middle += TEXT_EM * LINE_HEIGHT;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_larger_ones_darker() {
+        let counts = [0.0, -0.01, 1.5, 2.0, 42.4, -950.0, 1234.0, 12_345.0].map(count);
+        assert_eq!(counts, ["0", "0", "1.5", "2", "42", "-950", "1.2k", "12k"]);
+        assert_eq!([3.2, 999.7, 45_000.0].map(milliseconds), ["3 ms", "1.0 s", "45 s"]);
+        assert_eq!((shade(0.0, 9.0, 1.0), shade(-9.0, 9.0, 1.0), shade(0.0, 0.0, 1.0)), (0.0, 1.0, 0.0));
+        assert!(shade(1.0, 9.0, 1.0) < shade(2.0, 9.0, 1.0));
+    }
+
+    #[test]
+    fn every_case_and_policy_has_a_cell() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |scenario: &str, policy: &str, actions| SuiteRow {
+            scenario: scenario.into(),
+            policy: policy.into(),
+            actions,
+            behind_s: 3.0,
+            excess_instance_s: Some(-7.0),
+            ..SuiteRow::default()
+        };
+        let rows = [row("under", "ds2", 17), row("under", "oracle", 1), row("trim", "ds2", 3)];
+        let files = suite_figure(&rows, "A suite", "Foot", &folder.path().join("suite")).unwrap();
+        let svg = std::fs::read_to_string(&files[0]).unwrap();
+        for text in ["under", "trim", "oracle", "ds2", "17", "-7", "seconds behind the load", "Foot"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        assert!(files[1].is_file());
+        assert!(suite_figure(&[], "", "", &folder.path().join("none")).is_err());
+    }
+}

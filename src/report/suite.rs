@@ -1,0 +1,114 @@
+//! The table of a suite: what each policy did in each case, medians over seeds.
+
+use super::table::{UNKNOWN, latency, seconds, table};
+use crate::experiment::suite::{Column, SuiteRow, median};
+
+/// A line a case and policy, in the order of the rows.
+pub fn suite_table(rows: &[SuiteRow]) -> String {
+    let mut groups: Vec<Vec<&SuiteRow>> = Vec::new();
+    let key = |row: &SuiteRow| (row.scenario.clone(), row.policy.clone());
+    for row in rows {
+        match groups.iter_mut().find(|group| key(group[0]) == key(row)) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    let lines: Vec<[String; 16]> = groups.iter().map(|group| line(group)).collect();
+    let header = [
+        "scenario",
+        "policy",
+        "needed",
+        "at the end",
+        "actions",
+        "reversals",
+        "undershoots",
+        "settled after",
+        "under-provisioned",
+        "behind",
+        "achieved at the end",
+        "instance-seconds over the oracle",
+        "latency p50 / p99 / max",
+        "windows beyond the goal",
+        "most instances / budget",
+        "moved",
+    ];
+    let mut seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    let listed = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    format!("{}\nMedians of runs with seeds {listed}.\n", table(&header, &lines))
+}
+
+fn line(group: &[&SuiteRow]) -> [String; 16] {
+    let first = group[0];
+    let number = |column: Column| median(group.iter().filter_map(|row| column.of(row)));
+    let written = |column: Column, write: &dyn Fn(f64) -> String| number(column).map_or(UNKNOWN.to_owned(), write);
+    let count = |number: f64| format!("{number}");
+    let latency_of = |of: &dyn Fn(&SuiteRow) -> Option<u64>| {
+        median(group.iter().filter_map(|row| of(row)).map(|ns| ns as f64)).map_or(UNKNOWN.to_owned(), |ns| latency(ns as u64))
+    };
+    let percentiles = [latency_of(&|row| row.latency_ns_p50), latency_of(&|row| row.latency_ns_p99), latency_of(&|row| row.latency_ns_max)];
+    let most = written(Column::PeakInstances, &count);
+    [
+        first.scenario.clone(),
+        first.policy.clone(),
+        first.needed_configuration.clone(),
+        at_the_end(group),
+        written(Column::Actions, &count),
+        written(Column::Reversals, &count),
+        written(Column::Undershoots, &count),
+        written(Column::SettleS, &seconds),
+        written(Column::UnderProvisionedS, &seconds),
+        written(Column::BehindS, &seconds),
+        written(Column::AchievedAtEnd, &|share| format!("{share:.3}")),
+        written(Column::ExcessInstanceS, &|instance_s| format!("{:+.0}", instance_s + 0.0)),
+        percentiles.join(" / "),
+        written(Column::GoalViolationShare, &|share| format!("{:.1} %", share * 100.0)),
+        first.budget.map_or(most.clone(), |budget| format!("{most} / {budget}")),
+        written(Column::BytesMoved, &bytes),
+    ]
+}
+
+/// The configuration in which most of the runs ended, and how many did if not all.
+fn at_the_end(group: &[&SuiteRow]) -> String {
+    let ends = |text: &str| group.iter().filter(|row| row.final_configuration == text).count();
+    // Of several with as many runs the first.
+    let most = group.iter().rev().max_by_key(|row| ends(&row.final_configuration)).map_or("", |row| row.final_configuration.as_str());
+    if ends(most) == group.len() { most.to_owned() } else { format!("{most} ({} of {})", ends(most), group.len()) }
+}
+
+fn bytes(bytes: f64) -> String {
+    match bytes {
+        _ if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        _ if bytes >= 1e3 => format!("{:.1} kB", bytes / 1e3),
+        _ => format!("{bytes:.0} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_put_together() {
+        let row = |policy: &str, seed, actions, last: &str| SuiteRow {
+            scenario: "under".into(),
+            policy: policy.into(),
+            seed,
+            actions,
+            excess_instance_s: Some(-7.6),
+            final_configuration: last.into(),
+            bytes_moved: Some(4_200_000),
+            ..SuiteRow::default()
+        };
+        let rows = [row("ds2", 1, 1, "map=2"), row("ds2", 2, 7, "map=3"), row("ds2", 3, 2, "map=3"), row("dhalion", 1, 4, "map=9")];
+        let text = suite_table(&rows);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 6, "{text}");
+        for part in ["| map=3 (2 of 3) |", "| 2       |", "| -8 ", "| 4.2 MB |"] {
+            assert!(lines[2].contains(part), "{part}\n{text}");
+        }
+        assert!(lines[3].contains("| map=9 "), "{text}");
+        assert_eq!(lines[5], "Medians of runs with seeds 1, 2, 3.");
+    }
+}
