@@ -224,6 +224,7 @@ fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Fai
         max_parallelism: if limit.is_some() { 128 } else { deployment.peers() },
         queue_high_s: 0.5,
         queue_low_s: 0.48,
+        straggler: None,
     };
     Ok(JobDefinition {
         words_per_sentence: args.words,
@@ -233,6 +234,7 @@ fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Fai
         bins: args.bins,
         processes: deployment.processes,
         workers: deployment.workers,
+        hot_bins: None,
         flatmap: operator(limits.map(|(flat_map, _)| flat_map)),
         count: operator(limits.map(|(_, count)| count)),
     })
