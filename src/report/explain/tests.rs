@@ -114,8 +114,8 @@ From 0.0 s to 2.0 s: nothing was begun.
               0.988, demand 20.0k/s and suspended 1720 ms. It said: a person said so.
    Predicted  It expected p99 80 ms.
    Done       3 bins moved with 4.1 kB of state; it took 500.0 ms. It went in 2 steps for a latency of 50 ms; expected to exceed that: 1.
-   Came of it From 4.5 s to 6.5 s, 75 of 100 records/s were emitted (75 %), 250 records behind at the end; p99 latency up \
-              to 2.00 s; map 75 % busy and count 75 % busy. From 18.0 s to 20.0 s, 100 of 100 records/s were emitted \
+   Came of it From 4.5 s to 6.5 s, 100 of 100 records/s were emitted (100 %), 250 records behind at the end; p99 latency up \
+              to 30.0 ms; map 50 % busy and count 50 % busy. From 18.0 s to 20.0 s, 100 of 100 records/s were emitted \
               (100 %), 250 records behind at the end; p99 latency up to 30.0 ms; map 50 % busy and count 50 % busy.
 "
     );
