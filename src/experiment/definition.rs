@@ -183,7 +183,7 @@ impl JobDefinition {
         let Some(hot) = self.hot_bins else { return Ok(None) };
         let group = |word: &str| {
             let bin = bin_of(&word, self.bins).0;
-            (bin % hot.step == 0 && bin / hot.step < hot.bins).then_some(bin)
+            (bin.is_multiple_of(hot.step) && bin / hot.step < hot.bins).then_some(bin)
         };
         text.with_hot_words(hot.share, group).map(Some)
     }
@@ -338,7 +338,7 @@ mod tests {
         // Half of the words are in the hot bins, and all of the first instance of twenty.
         let heated = both.word_count(Arc::new(text), 0, Duration::from_secs(1)).text;
         let words: Vec<&str> = heated.sentences().iter().flat_map(|sentence| sentence.split(' ')).collect();
-        let hot = words.iter().filter(|word| bin_of(word, 4096).0 % 20 == 0).count() as f64 / words.len() as f64;
+        let hot = words.iter().filter(|word| bin_of(word, 4096).0.is_multiple_of(20)).count() as f64 / words.len() as f64;
         assert!((hot - 0.5).abs() < 1e-3, "{hot}");
     }
 }

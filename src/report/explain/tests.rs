@@ -219,6 +219,7 @@ fn many_operators_are_told_of_by_what_matters() {
         operator: format!("op{number}"),
         parallelism: 1,
         utilisation: f64::from(number) / 20.0,
+        wait_share: if number == 19 { 0.05 } else { 0.0 },
         ..TimelineRow::default()
     });
     run.timeline.extend(rows);
@@ -233,6 +234,7 @@ fn many_operators_are_told_of_by_what_matters() {
     let seen = text.lines().find(|line| line.contains("Seen")).unwrap();
     let told: Vec<&str> = seen.split(' ').filter(|word| word.starts_with("op") && word.len() < 5).collect();
     assert_eq!(told, ["op2", "op15", "op16", "op17", "op18", "op19"]);
+    assert!(seen.contains("op19 (1 instance): 95 % busy, 5 % of the time waiting for something outside, nothing waiting."), "{seen}");
     assert!(seen.ends_with("13 other operators were busy less."), "{seen}");
 }
 
