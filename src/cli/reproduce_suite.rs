@@ -28,8 +28,8 @@ struct Told {
 
 pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(), Failure> {
     for policy in &args.policies {
-        if !definition.policies.iter().any(|known| known.name == *policy) {
-            let known: Vec<String> = definition.policies.iter().map(|known| format!("'{}'", known.name)).collect();
+        if !definition.policies.iter().any(|known| known.label() == policy) {
+            let known: Vec<String> = definition.policies.iter().map(|known| format!("'{}'", known.label())).collect();
             let figure = &definition.figure;
             return Err(usage(anyhow!("--policies: expected policies of {figure}, among {}, found '{policy}'", known.join(", "))));
         }
@@ -44,7 +44,7 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let bar = ProgressBar::new(runs.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}").expect("the template is fixed").progress_chars("=> "));
     let outcomes = SuiteDefinition::run(&runs, |run| {
-        bar.set_message(format!("{} under {}", run.case.name, run.policy.name));
+        bar.set_message(format!("{} under {}", run.case.name, run.policy.label()));
         bar.inc(1);
     });
     bar.finish_and_clear();

@@ -155,7 +155,7 @@ mod tests {
                         let text = toml::to_string(&case.scenario).unwrap();
                         assert!(Scenario::read(&text).is_ok(), "{name} {}: {}", case.name, Scenario::read(&text).unwrap_err());
                     }
-                    let policies: Vec<&str> = definition.policies.iter().map(|policy| policy.name.as_str()).collect();
+                    let policies: Vec<&str> = definition.policies.iter().map(|policy| policy.label()).collect();
                     let cases: Vec<&str> = definition.cases.iter().map(|case| case.name.as_str()).collect();
                     assert!(definition.policies.iter().flat_map(|policy| &policy.set).all(|text| text.parse::<Setting>().is_ok()));
                     for expected in &definition.expect {

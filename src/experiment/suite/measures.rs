@@ -79,8 +79,8 @@ pub(super) fn undershoots(transitions: &[Transition], needed: &Needs) -> u32 {
 pub(super) fn settle_s(transitions: &[Transition], changes: &[Timestamp]) -> f64 {
     let after = |(index, change): (usize, &Timestamp)| {
         let until = changes.get(index + 1).copied();
-        let follow = transitions.iter().filter(|one| one.decided >= *change && until.is_none_or(|until| one.decided < until));
-        follow.last().map_or(0.0, |last| last.done.since(*change).as_secs_f64())
+        let mut follow = transitions.iter().filter(|one| one.decided >= *change && until.is_none_or(|until| one.decided < until));
+        follow.next_back().map_or(0.0, |last| last.done.since(*change).as_secs_f64())
     };
     changes.iter().enumerate().map(after).fold(0.0, f64::max)
 }

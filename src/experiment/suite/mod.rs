@@ -49,6 +49,9 @@ pub struct SuiteDefinition {
 pub struct SuitePolicy {
     /// Its name.
     pub name: String,
+    /// Its name in rows, where it runs with other parameters than under its own.
+    #[serde(default)]
+    pub label: Option<String>,
     /// Parameters that differ from the published ones, as `name=value`.
     #[serde(default)]
     pub set: Vec<String>,
@@ -67,6 +70,13 @@ pub enum Told {
     Budget,
 }
 
+impl SuitePolicy {
+    /// Its name in rows.
+    pub fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.name)
+    }
+}
+
 impl SuiteDefinition {
     /// Reads a suite; a case may be `like` another one before it `but` for some keys of its scenario.
     ///
@@ -83,7 +93,8 @@ impl SuiteDefinition {
     /// All runs at a scale, by case, policy and seed, of these policies, or of all where none are named. The others are compared with the
     /// [`ORACLE`], so its runs are always among them.
     pub fn runs<'d>(&'d self, scale: Scale, first_seed: u64, policies: &[String]) -> Vec<SuiteRun<'d>> {
-        let asked = |policy: &&SuitePolicy| policies.is_empty() || policy.name == ORACLE || policies.contains(&policy.name);
+        let asked =
+            |policy: &&SuitePolicy| policies.is_empty() || policy.label() == ORACLE || policies.iter().any(|name| name == policy.label());
         let mut runs = Vec::new();
         for case in &self.cases {
             for policy in self.policies.iter().filter(asked) {
@@ -100,5 +111,87 @@ impl SuiteDefinition {
     /// The first failure in that order.
     pub fn run(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
         runs::run_all(runs, done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUITE: &str = r#"
+figure = "small"
+title = "A small suite"
+seeds = { quick = 2, full = 3 }
+policies = [{ name = "oracle" }, { name = "ds2" }, { name = "ds2", label = "calm", set = ["ignored_decrease=5"], told = ["budget"] }]
+
+[[cases]]
+name = "one"
+[cases.scenario]
+title = "One operator"
+seconds = 8
+disturb = { noise = 0.3 }
+[[cases.scenario.operators]]
+name = "source"
+role = "source"
+rate = 950
+[[cases.scenario.operators]]
+name = "map"
+role = "stateless"
+inputs = ["source"]
+limit = 100
+[[cases.scenario.operators]]
+name = "sink"
+role = "sink"
+inputs = ["map"]
+
+[[cases]]
+name = "two"
+like = "one"
+but = { operators = { map = { instances = 20 } } }
+"#;
+
+    #[test]
+    fn runs_side_by_side_are_those_one_after_the_other() {
+        let suite = SuiteDefinition::read(SUITE).unwrap();
+        let runs = suite.runs(Scale::Quick, 1, &[]);
+        assert_eq!(runs.len(), 2 * 3 * 2);
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let count = |_: &SuiteRun<'_>| drop(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let outcomes = SuiteDefinition::run(&runs, count).unwrap();
+        assert_eq!(done.into_inner(), runs.len());
+        for (run, outcome) in runs.iter().zip(&outcomes) {
+            let alone = run.run().unwrap();
+            let row = SuiteRow { excess_instance_s: outcome.row.excess_instance_s, ..alone.row };
+            assert_eq!((row, &alone.last, &alone.reasons), (outcome.row.clone(), &outcome.last, &outcome.reasons));
+            assert!(outcome.row.excess_instance_s.is_some());
+        }
+        assert_eq!(outcomes[0].row.final_configuration, "map=10");
+        assert_eq!((outcomes[0].row.under_provisioned_s > 2.0, outcomes[6].row.under_provisioned_s), (true, 0.0));
+    }
+
+    #[test]
+    fn who_is_asked_for_runs_and_the_oracle_always_does() {
+        let suite = SuiteDefinition::read(SUITE).unwrap();
+        let asked = |policies: &[&str]| {
+            let policies: Vec<String> = policies.iter().map(|name| (*name).to_owned()).collect();
+            let runs = suite.runs(Scale::Full, 1, &policies);
+            runs.iter().filter(|run| run.case.name == "one").map(|run| (run.policy.label().to_owned(), run.seed)).collect::<Vec<_>>()
+        };
+        let with_seeds = |label: &str| (1..=3).map(|seed| (label.to_owned(), seed)).collect::<Vec<_>>();
+        assert_eq!(asked(&["calm"]), [with_seeds("oracle"), with_seeds("calm")].concat());
+        assert_eq!(asked(&["oracle"]), with_seeds("oracle"));
+    }
+
+    #[test]
+    fn a_case_tells_what_a_policy_can_be_told() {
+        let text = SUITE.replacen("name = \"one\"", "name = \"one\"\nbudget = 7", 1);
+        let suite = SuiteDefinition::read(&text).unwrap();
+        let runs = suite.runs(Scale::Quick, 1, &[]);
+        let of = |case: &str, policy: &str| runs.iter().find(|run| run.case.name == case && run.policy.label() == policy).unwrap();
+        // DS2 knows no budget, and says so.
+        let error = of("one", "calm").run().unwrap_err().to_string();
+        assert!(error.starts_with("'one' under 'calm': budget=7: expected a parameter, one of "), "{error}");
+        assert!(of("one", "ds2").run().is_ok() && of("two", "calm").run().is_ok());
+        assert_eq!(of("one", "oracle").run().unwrap().row.final_configuration, "map=7");
     }
 }

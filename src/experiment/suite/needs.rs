@@ -1,7 +1,7 @@
 //! What is the least that does all that can be done: the measure that every policy of a suite is held against.
 //!
-//! Where an operator may not have as many instances as it needs, or all of them together may not be so many, nobody can work off what is
-//! due; the others then need no more than what still comes through. A slow instance counts for what it does.
+//! Where an operator may not have as many instances as it needs, all of them together may not be so many, or something outside bounds
+//! them, nobody can work off what is due; the others then need no more than what still comes through. A slow instance counts for what it does.
 
 use crate::dataflow::Operator;
 use crate::experiment::result::Needs;
@@ -51,9 +51,13 @@ pub(super) fn changes(job: &Job) -> Vec<Timestamp> {
     changes
 }
 
-/// The fewest instances of `operator` that work off so many records per second; nothing if there may not be so many.
+/// The fewest instances of `operator` that work off so many records per second; nothing if there may not be so many, or what is outside
+/// lets none through.
 fn needed(job: &Job, operator: &Operator, demand: f64, at: Timestamp) -> Option<u32> {
     let model = &job.models[operator.id.0 as usize];
+    if model.external_limit.is_some_and(|limit| limit.as_per_second() < demand * (1.0 - TOLERANCE)) {
+        return None;
+    }
     let slow = |p: u32| -> f64 {
         let now = model.stragglers.iter().filter(|slow| slow.instance < p && slow.from <= at && at < slow.until);
         now.map(|slow| 1.0 - slow.speed).sum()
@@ -78,6 +82,8 @@ mod tests {
     fn what_cannot_come_through_needs_no_instances() {
         assert_eq!(all(|_| (), None), [(0.0, vec![10, 20])]);
         assert_eq!(all(|scenario| scenario.operators[2].max_parallelism = 12, None), [(0.0, vec![6, 12])]);
+        let outside = |scenario: &mut Scenario| scenario.operators[2].external_limit = Some("10000000/min".parse().unwrap());
+        assert_eq!(all(outside, None), [(0.0, vec![5, 10])]);
         assert_eq!(all(|_| (), Some(24)), [(0.0, vec![8, 16])]);
         assert_eq!(all(|_| (), Some(1)), [(0.0, vec![1, 1])], "an operator has at least one instance");
     }

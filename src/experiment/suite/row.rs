@@ -92,7 +92,7 @@ impl SuiteRow {
         SuiteRow {
             scenario: run.case.name.clone(),
             host: "sim".to_owned(),
-            policy: run.policy.name.clone(),
+            policy: run.policy.label().to_owned(),
             seed: run.seed,
             actions: result.actions() as u32,
             reversals: measures::reversals(&transitions, &result.needed),
@@ -177,6 +177,7 @@ pub enum Column {
     /// [`SuiteRow::bytes_moved`].
     BytesMoved,
     /// [`SuiteRow::late_actions`] in a hundred of [`SuiteRow::late_intervals`].
+    #[serde(rename = "late_actions_per_100")]
     LateActionsPer100,
 }
 

@@ -82,13 +82,13 @@ impl SuiteRun<'_> {
     /// # Panics
     /// If the scenario is none.
     pub fn run(&self) -> Result<SuiteOutcome, SuiteFailure> {
-        let (case, policy) = (self.case.name.clone(), self.policy.name.clone());
+        let (case, policy) = (self.case.name.clone(), self.policy.label().to_owned());
         let scenario = &self.case.scenario;
         let job = scenario.job();
         let topology = job.topology.clone();
         let needed = needs::needs(&job, self.case.budget);
         let given = Given { settings: self.settings(), best: best(&topology, &needed) };
-        let made = policy_with(&policy, &topology, scenario.control.time_factor, &given);
+        let made = policy_with(&self.policy.name, &topology, scenario.control.time_factor, &given);
         let made = made.map_err(|why| SuiteFailure::Policy { case: case.clone(), policy: policy.clone(), why })?;
         let spec =
             SimulatedSpec { job: job.clone(), seed: self.seed, controller: scenario.controller(), policy: made, row_window: ROW_WINDOW };

@@ -27,7 +27,7 @@ impl CriticalPathConfig {
     /// The values that every experiment runs with unless it says otherwise.
     pub fn standard() -> CriticalPathConfig {
         CriticalPathConfig {
-            utilisation: 0.95,
+            utilisation: 0.96,
             goal_ms: 0.0,
             budget: 0,
             catch_up_s: 1800.0,

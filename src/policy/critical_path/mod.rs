@@ -38,6 +38,8 @@ const BUSY: f64 = 0.97;
 const KEEPS_UP: f64 = 0.98;
 /// With less lag than this part of a window's records the job is on time.
 const ON_TIME: f64 = 0.25;
+/// A lag is worked off in about the time that was asked for as long as that asks for no more than this part of the capacity.
+const SLOWLY: f64 = 1.05;
 /// Uneven by less than this is even.
 const UNEVEN: f64 = 1.1;
 /// An instance with so many times what it can do needs nothing to be seen twice.
@@ -229,8 +231,7 @@ impl CriticalPath {
         let z = self.config.confidence;
         judgement.uneven = self.topology.scalable().any(|operator| {
             let (index, keyed) = (operator.id.0 as usize, matches!(operator.role, Role::Keyed { .. }));
-            let ratio = load.demands[index].zip(search.capacities[index]).map_or(0.0, |(demand, capacity)| demand / capacity);
-            keyed && is_uneven(&sights[index], ratio)
+            keyed && is_uneven(&sights[index], search.ratio(&load.demands, index))
         });
         for operator in self.topology.scalable() {
             let index = operator.id.0 as usize;
@@ -249,8 +250,8 @@ impl CriticalPath {
             // An instance that has too much to do makes all others look idle, and a lag that no number of instances works off.
             let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
             let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
-            let behind = load.falls_behind && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
-            let under = ratio * error > 1.0 + TOLERANCE || behind || !load.on_time && catching_up * error > 1.0 + TOLERANCE;
+            let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
+            let under = ratio * error > 1.0 + TOLERANCE || behind || !load.on_time && catching_up * error > SLOWLY;
             memory.under = if under { memory.under + 1 } else { 0 };
             let obvious = ratio * error > OBVIOUS;
             let about = |cause| Finding::new(&operator.name, cause).with("demand per s", demand).with("capacity per s", capacity);
@@ -298,10 +299,7 @@ impl CriticalPath {
         self.missed = if now.is_some() { self.missed + 1 } else { 0 };
         if let Some(now) = now {
             let slowest = self.topology.scalable().filter(|operator| search.on_longest[operator.id.0 as usize]);
-            let ratio = |operator: &&Operator| {
-                let index = operator.id.0 as usize;
-                load.demands[index].zip(search.capacities[index]).map_or(0.0, |(demand, capacity)| demand / capacity)
-            };
+            let ratio = |operator: &&Operator| search.ratio(&load.demands, operator.id.0 as usize);
             if let Some(slowest) = slowest.reduce(|a, b| if ratio(&b) > ratio(&a) { b } else { a }) {
                 let finding = Finding::new(&slowest.name, Cause::Slow).with("p99 ms", now * 1e3).with("goal ms", self.config.goal_ms);
                 judgement.findings.push((1.0, finding));
@@ -365,6 +363,13 @@ struct SearchOutcome {
     p99_s: Option<f64>,
     on_longest: Vec<bool>,
     queueing_s: f64,
+}
+
+impl SearchOutcome {
+    /// A demand over what the present instances can do.
+    fn ratio(&self, demands: &[Option<f64>], operator: usize) -> f64 {
+        demands[operator].zip(self.capacities[operator]).map_or(0.0, |(demand, capacity)| demand / capacity)
+    }
 }
 
 impl CriticalPath {
@@ -455,8 +460,11 @@ impl Policy for CriticalPath {
         let mut rescales = BTreeMap::new();
         if judgement.under || judgement.slow {
             let more = |operator: &Operator| {
-                let wanted = searched.found.instances[operator.id.0 as usize];
-                (wanted > present(operator.id)).then_some((operator.id, wanted))
+                let index = operator.id.0 as usize;
+                let wanted = searched.found.instances[index];
+                // One that just keeps up is left alone, unless the goal asks for more.
+                let asked = judgement.slow || self.memory[index].under > 0 || searched.ratio(&load.catching_up, index) > 1.0;
+                (asked && wanted > present(operator.id)).then_some((operator.id, wanted))
             };
             rescales.extend(self.topology.scalable().filter_map(more));
         }
