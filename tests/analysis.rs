@@ -284,7 +284,7 @@ fn queries_appear_and_vanish_as_the_bottleneck_moves() {
 /// A word count of two workers with an analysis beside it: windows come while it runs, and nobody drops anything.
 #[test]
 fn windows_come_while_the_job_runs() {
-    let operator = OperatorConfig { capacity: Capacity::Cpu, marks: QueueMarks::default(), instances: 2, max_parallelism: 2 };
+    let operator = OperatorConfig { capacity: Capacity::Cpu, marks: QueueMarks::default(), instances: 2, max_parallelism: 2, slow: None };
     let job = WordCount {
         text: Arc::new(Text::liber_primus(SentenceLength::Natural)),
         first_sentence: 0,

@@ -83,6 +83,14 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--plan", "1s: count=2"], "--plan: expected '--policy scripted', which alone follows it, found 'ds2'"),
         (&["run", "--policy", "scripted", "--plan", "1s: sum=2"], "--plan: expected an operator, one of 'flatmap', 'count', found 'sum'"),
         (&["run", "--goal", "50ms"], "--goal: expected '--strategy adaptive', which alone has a goal, found 'all-at-once'"),
+        (&["run", "--start", "count"], "--start: expected instances such as 'flatmap=10,count=20', found 'count'"),
+        (&["run", "--start", "count=0"], "--start: expected 1 to 128 instances of 'count', found 0"),
+        (&["run", "--start", "sum=1"], "--start: expected an operator, 'flatmap' or 'count', found 'sum'"),
+        (&["run", "--straggler", "count=3"], "--straggler: expected one such as 'count:3=0.33' or 'count:3=0.33@10..30', found 'count=3'"),
+        (&["run", "--straggler", "count:3=0"], "straggler of count: expected speed from 0.000001 to 1, found 0"),
+        (&["run", "--straggler", "count:3=0.5", "--limits", "none"], "straggler of count: expected instances with a limit"),
+        (&["run", "--hot-bins", "1"], "--hot-bins: expected bins and their share such as '205:0.5' or '205:0.5:20', found '1'"),
+        (&["run", "--hot-bins", "205:2:20"], "hot bins: expected a share from 0 to 1, found 2"),
         (&["run", "--limits", "some"], "--limits: expected 'heron' or 'none', found 'some'"),
         (&["run", "--time-factor", "0"], "--time-factor: expected a factor from 1 to 600, found 0"),
         (&["run", "--catch-up", "0.5"], "--catch-up: expected a factor from 1 to 100, found 0.5"),
@@ -90,7 +98,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--out", "signs.txt"], "--out signs.txt: expected a new or empty folder, found something there"),
         (
             &["reproduce", "fig0"],
-            "expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig6', 'ds2-fig7', 'ds2-skew', 'ds2-table4', 'loop-scale', \
+            "expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig6', 'ds2-fig7', 'ds2-skew', 'ds2-table4', 'loop', 'loop-scale', \
              'megaphone-fig1', 'megaphone-fig13', 'megaphone-fig16', 'megaphone-fig17', 'megaphone-fig18', 'megaphone-fig20', 'sim-fidelity', \
              'snailtrail-fig10', 'snailtrail-fig11', 'snailtrail-table2', 'stability', found 'fig0'",
         ),

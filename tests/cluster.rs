@@ -48,6 +48,7 @@ fn job(deployment: Deployment, duration: Duration) -> WordCount {
         marks: QueueMarks { high_records, low_records: high_records / 2 },
         instances: 1,
         max_parallelism: 8,
+        slow: None,
     };
     WordCount {
         text: Arc::new(Text::liber_primus(SentenceLength::Words(5))),

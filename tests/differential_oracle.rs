@@ -33,7 +33,7 @@ fn differential(text: Arc<Text>, sentences: u64) -> BTreeMap<String, u64> {
 
 #[test]
 fn differential_dataflow_counts_the_same() {
-    let unlimited = OperatorConfig { capacity: Capacity::Cpu, marks: QueueMarks::default(), instances: 1, max_parallelism: 4 };
+    let unlimited = OperatorConfig { capacity: Capacity::Cpu, marks: QueueMarks::default(), instances: 1, max_parallelism: 4, slow: None };
     let job = WordCount {
         text: Arc::new(Text::liber_primus(SentenceLength::Natural)),
         first_sentence: 0,

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use thalweg::critical_path::{By, Entity};
+use thalweg::dataflow::Straggler;
 use thalweg::engine::chain::{Chain, Stage};
 use thalweg::experiment::analysed::run_analysed;
 use thalweg::id::{ChannelId, InstanceId};
 use thalweg::rate::Rate;
+use thalweg::time::Timestamp;
 
 /// What each stage takes for an epoch, at most, unless a cause is injected.
 const MOST_MS: f64 = 10.0;
@@ -50,7 +52,9 @@ fn job(cause: Cause, random: &mut fastrand::Rng) -> (Chain, By, Entity) {
     let victim = random.u32(0..stage.instances);
     match cause {
         Cause::Operator => stage.rate = slower(stage.rate),
-        Cause::Instance => stage.slow = Some((victim, 1.0 / 8.0)),
+        Cause::Instance => {
+            stage.slow = Some(Straggler { instance: victim, speed: 1.0 / 8.0, from: Timestamp::ZERO, until: Timestamp(u64::MAX) });
+        }
         Cause::Channel => stage.delay = Duration::from_millis(60),
         Cause::Outside => (stage.outside, stage.rate) = (true, slower(stage.rate)),
     }

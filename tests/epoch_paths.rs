@@ -30,6 +30,7 @@ fn log(flat_map: (Capacity, u32), count: (Capacity, u32), plans: Vec<(Timestamp,
         marks: QueueMarks { high_records: 200, low_records: 100 },
         instances,
         max_parallelism: 4,
+        slow: None,
     };
     let job = WordCount {
         text: Arc::new(Text::liber_primus(SentenceLength::Words(5))),

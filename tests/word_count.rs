@@ -15,8 +15,9 @@ use thalweg::controller::{ControllerConfig, EventKind};
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
 use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, SINK, SOURCE, WordCount};
+use thalweg::experiment::definition::JobDefinition;
 use thalweg::experiment::run::{RunResult, RunSpec, run};
-use thalweg::id::OperatorId;
+use thalweg::id::{InstanceId, OperatorId};
 use thalweg::migration::Strategy;
 use thalweg::policy::Scripted;
 use thalweg::rate::Rate;
@@ -33,6 +34,7 @@ fn job(bins: u32, duration: Duration) -> WordCount {
         marks: QueueMarks { high_records, low_records: high_records / 2 },
         instances: 1,
         max_parallelism: 8,
+        slow: None,
     };
     WordCount {
         text: Arc::new(Text::liber_primus(SentenceLength::Words(WORDS_PER_SENTENCE as usize))),
@@ -151,4 +153,77 @@ fn a_job_of_one_bin_is_split_to_be_rescaled() {
         _ => None,
     };
     assert_eq!(log.iter().filter_map(instances).collect::<BTreeSet<u32>>(), (0..5).collect());
+}
+
+#[test]
+fn hot_bins_and_a_slow_instance_are_what_was_asked_for_and_a_plan_by_load_and_speed_answers_both() {
+    const LIMIT: f64 = 4000.0;
+    const FULL: f64 = 10.0 / 3.25;
+    let job: JobDefinition = toml::from_str(
+        "words_per_sentence = 5\nsource_rate = '2k/s'\ntick_ms = 10\ncatch_up = 1.1\nbins = 64\nworkers = 2\n\
+         hot_bins = { bins = 16, share = 0.6, step = 4 }\n\
+         flatmap = { limit = '4k/s', instances = 1, max_parallelism = 1, queue_high_s = 0.5, queue_low_s = 0.4 }\n\
+         [count]\nlimit = '4k/s'\ninstances = 4\nmax_parallelism = 8\nqueue_high_s = 0.5\nqueue_low_s = 0.4\n\
+         straggler = { instance = 1, speed = 0.25, from_s = 1 }",
+    )
+    .unwrap();
+    let text = Arc::new(Text::liber_primus(job.sentence_length()));
+    job.check(&text).unwrap();
+    let plan = Plan { rebalances: [COUNT].into(), speeds: [(COUNT, vec![1.0, 0.25])].into(), ..Plan::default() };
+    let strategy = Strategy::AllAtOnce;
+    let spec = RunSpec {
+        job: job.word_count(text, 0, Duration::from_secs(4)),
+        controller: ControllerConfig { policy_interval: Duration::from_millis(500), warm_up_windows: 0, activation_windows: 1, strategy },
+        policy: Box::new(Scripted::new([(Timestamp::from_secs_f64(1.6), plan)])),
+        row_window: Duration::from_millis(500),
+        needed: BTreeMap::new(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("activity.log");
+    let result = run(spec, Some(&path), |_| {}).unwrap();
+    let verdict = result.verdict;
+    assert_eq!((verdict.lost, verdict.duplicated, verdict.miscounted, result.actions()), (0, 0, 0, 1));
+    let log: Vec<Record> = LogReader::new(BufReader::new(File::open(&path).unwrap())).unwrap().flat_map(Result::unwrap).collect();
+
+    let migrated = result.settled_at().unwrap();
+    let begun = result.events.iter().find(|event| matches!(event.kind, EventKind::Rescaling { .. })).unwrap().at;
+    // Parts of the words that arrive at each instance.
+    let parts = |from: Timestamp, until: Timestamp| {
+        let mut arrived = [0.0; 4];
+        for record in &log {
+            if let Record::Queue { instance, at, arrivals, .. } = record
+                && instance.operator == COUNT
+                && (from..until).contains(at)
+            {
+                arrived[instance.index as usize] += *arrivals as f64;
+            }
+        }
+        let all: f64 = arrived.iter().sum();
+        arrived.map(|arrived| arrived / all)
+    };
+    let before = parts(Timestamp::ZERO, begun);
+    assert!((0.6..0.8).contains(&before[0]), "{before:?}");
+    // What came with bins that moved is over by then.
+    let after = parts(migrated + Duration::from_millis(500), Timestamp(u64::MAX));
+    for (index, speed) in [1.0, 0.25, 1.0, 1.0].into_iter().enumerate() {
+        assert!((after[index] - speed * FULL / 10.0).abs() < 0.05, "{after:?}");
+    }
+    // Words per second of useful time of the slow instance.
+    let rate = |from_s: f64, until_s: f64| {
+        let (mut words, mut useful) = (0.0, 0.0);
+        for record in &log {
+            if let Record::Activity(work) = record
+                && work.instance == InstanceId::new(COUNT, 1)
+                && work.kind == ActivityKind::Processing
+                && work.start.as_secs_f64() >= from_s
+                && work.end.as_secs_f64() <= until_s
+            {
+                words += work.records_in as f64;
+                useful += work.end.since(work.start).as_secs_f64();
+            }
+        }
+        words / useful
+    };
+    assert!((rate(0.0, 1.0) / LIMIT - 1.0).abs() < 1e-3, "{}", rate(0.0, 1.0));
+    assert!((rate(1.0, 99.0) / LIMIT - 0.25).abs() < 1e-3, "{}", rate(1.0, 99.0));
 }

@@ -25,6 +25,7 @@ mod reproduce_suite;
 mod reproduced;
 mod run;
 mod simulate;
+mod uneven;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use super::live::Live;
 use super::plot::draw;
 use super::policy::PolicyArgs;
 use super::reproduce::out_folder;
+use super::uneven::Uneven;
 use super::{Failure, usage};
 use crate::dataflow::Configuration;
 use crate::engine::cluster::{Deployment, Seat};
@@ -37,6 +38,7 @@ use crate::workload::{SentenceLength, Text};
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
                         thalweg run --policy ds2 --limits none --workers 2 --rate 50k/s --json\n  \
                         thalweg run --policy dhalion --strategy adaptive --goal 50ms\n  \
+                        thalweg run --policy ds2 --start flatmap=4,count=7 --straggler count:3=0.33@10\n  \
                         thalweg run --policy ds2 --processes 2 --workers 1\n  \
                         thalweg run --policy threshold --set target_utilisation=0.6 --duration 60\n  \
                         thalweg run --policy external --external-command 'python3 examples/external_policy.py'"
@@ -63,6 +65,8 @@ pub(super) struct Args {
     /// Limits of instances: heron (see above) or none.
     #[arg(long, default_value = "heron")]
     limits: String,
+    #[command(flatten)]
+    uneven: Uneven,
     #[command(flatten)]
     hosts: Hosts,
     /// Bins of Count, a power of two.
@@ -102,9 +106,11 @@ const MOST_SECONDS: f64 = 86_400.0;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let deployment = args.hosts.deployment()?;
-    let definition = definition(args, &deployment)?;
+    let mut definition = definition(args, &deployment)?;
+    args.uneven.apply(&mut definition)?;
     let length = definition.sentence_length();
     let text = Arc::new(read_text(args.text.as_deref(), length)?);
+    definition.check(&text).map_err(|why| usage(anyhow!("{why}")))?;
     let strategy = strategy(args)?;
     let duration = Duration::from_secs_f64(args.duration);
     let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
@@ -224,6 +230,7 @@ fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Fai
         max_parallelism: if limit.is_some() { 128 } else { deployment.peers() },
         queue_high_s: 0.5,
         queue_low_s: 0.48,
+        straggler: None,
     };
     Ok(JobDefinition {
         words_per_sentence: args.words,
@@ -233,6 +240,7 @@ fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Fai
         bins: args.bins,
         processes: deployment.processes,
         workers: deployment.workers,
+        hot_bins: None,
         flatmap: operator(limits.map(|(flat_map, _)| flat_map)),
         count: operator(limits.map(|(_, count)| count)),
     })

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::rate::Rate;
+use crate::time::Timestamp;
 
 /// What bounds the speed of one instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,20 @@ pub enum Capacity {
         /// Records per second of one instance; greater than 0.
         rate: Rate,
     },
+}
+
+/// An instance that is slow for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Straggler {
+    /// The instance.
+    pub instance: u32,
+    /// Its speed as a part of what it should be; more than 0 and at most 1.
+    pub speed: f64,
+    /// From when on.
+    pub from: Timestamp,
+    /// Until when; at or after `from`.
+    pub until: Timestamp,
 }
 
 /// When sources pause for an instance and when they go on, in records that wait for it.

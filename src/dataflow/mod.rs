@@ -5,7 +5,7 @@ mod configuration;
 mod plan;
 mod topology;
 
-pub use capacity::{Capacity, QueueMarks};
+pub use capacity::{Capacity, QueueMarks, Straggler};
 pub use configuration::Configuration;
 pub use plan::{Plan, PlanError};
 pub use topology::{Edge, Operator, Role, Topology, TopologyError};

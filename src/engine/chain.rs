@@ -15,7 +15,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use super::closed_loop::{ClosedLoop, ClosedLoopConfig};
 use super::{Context, DrainToSink, ElasticKeyed, ElasticStateless, Gauges, OperatorSpec, RunError, Running, WorkerPart, bin_of};
 use crate::activity::ActivityKind;
-use crate::dataflow::{Capacity, QueueMarks, Role, Topology};
+use crate::dataflow::{Capacity, QueueMarks, Role, Straggler, Topology};
 use crate::id::{InstanceId, OperatorId};
 use crate::migration::Assignment;
 use crate::rate::Rate;
@@ -43,8 +43,8 @@ pub struct Stage {
     pub fan_out: u64,
     /// Share of its results that carry one and the same key, 0 to 1.
     pub skew: f64,
-    /// An instance that has only this share of the rate.
-    pub slow: Option<(u32, f64)>,
+    /// An instance that has only a part of the rate for a time.
+    pub slow: Option<Straggler>,
     /// How long messages to it are on their way.
     pub delay: Duration,
     /// Whether its time is spent waiting for something outside.

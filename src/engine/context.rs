@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Ack, Clock, Gauges, Recorder};
 use crate::activity::{ActivityKind, Lane, Record};
-use crate::dataflow::{Capacity, QueueMarks, Topology};
+use crate::dataflow::{Capacity, QueueMarks, Straggler, Topology};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 
 /// A worker's view of the job; cheap to clone.
@@ -40,8 +40,8 @@ pub struct OperatorSpec {
     pub gauges: Arc<Gauges>,
     /// What it does with records, for the log: its own work, or waiting for something outside.
     pub work: ActivityKind,
-    /// An instance that has only this share of the capacity of a limited one.
-    pub slow: Option<(u32, f64)>,
+    /// An instance that has only a part of the capacity of a limited one for a time.
+    pub slow: Option<Straggler>,
     /// How long a message to it is on its way at least.
     pub delay: Duration,
     /// How much state is sent to another process at a time, in bytes, about.

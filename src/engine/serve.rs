@@ -19,7 +19,6 @@ use super::{Context, OperatorSpec, Time};
 use crate::activity::{Activity, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::id::InstanceId;
-use crate::rate::Rate;
 use crate::time::{Epoch, Timestamp};
 
 /// Completed work of limited instances is released on this grid.
@@ -110,10 +109,7 @@ impl<D> Stations<D> {
             let id = InstanceId::new(self.spec.id, index);
             let pace = match self.spec.capacity {
                 Capacity::Cpu => None,
-                Capacity::Limited { rate } => {
-                    let share = self.spec.slow.filter(|(slow, _)| *slow == index).map_or(1.0, |(_, share)| share);
-                    Some(Pace::new(Rate::per_second(rate.as_per_second() * share)))
-                }
+                Capacity::Limited { rate } => Some(Pace::new(rate, self.spec.slow.filter(|slow| slow.instance == index))),
             };
             let lane = self.context.lane(id, self.spec.capacity);
             Station { id, lane, pace, queue: VecDeque::new(), arrivals: 0, processed: 0, useful: Duration::ZERO }

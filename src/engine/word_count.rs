@@ -24,7 +24,7 @@ use super::cluster::{Deployment, Seat};
 use super::{
     Board, Context, DrainToSink, ElasticKeyed, ElasticStateless, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig, WorkerPart,
 };
-use crate::dataflow::{Capacity, Configuration, QueueMarks, Role, Topology};
+use crate::dataflow::{Capacity, Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::id::OperatorId;
 use crate::migration::Assignment;
 use crate::time::Timestamp;
@@ -50,6 +50,8 @@ pub struct OperatorConfig {
     pub instances: u32,
     /// Most instances.
     pub max_parallelism: u32,
+    /// An instance that is slow for a time; only where capacity is limited.
+    pub slow: Option<Straggler>,
 }
 
 /// A word count.
@@ -148,7 +150,7 @@ impl WordCount {
         let mut board = Board::new();
         let mut spec = |id, name: &str, config: &OperatorConfig| {
             let gauges = board.operator(config.marks, config.max_parallelism);
-            OperatorSpec::with_gauges(id, name, config.capacity, gauges)
+            OperatorSpec { slow: config.slow, ..OperatorSpec::with_gauges(id, name, config.capacity, gauges) }
         };
         let specs = [spec(FLAT_MAP, "FlatMap", &self.flat_map), spec(COUNT, "Count", &self.count)];
         (board, specs)

@@ -243,6 +243,12 @@ mod tests {
         assert!(text.starts_with("window_start_s,window_end_s,operator,parallelism,offered_per_s,achieved_per_s,lag_records,"));
         assert!(text.contains("count,0,,,,0.0,0.0,,"), "{text}");
 
+        // Rows that were written before a column was added read back without it.
+        let older: String = text.lines().map(|line| format!("{}\n", line.rsplit_once(',').unwrap().0)).collect();
+        assert!(text.lines().next().unwrap().ends_with(",extrapolated,wait_share"));
+        fs::write(&path, older).unwrap();
+        assert_eq!(read_csv::<TimelineRow>(&path).unwrap(), rows);
+
         let runs = [RunRow { error: Some("worker 1 stopped".into()), ..RunRow::default() }];
         write_csv(&folder.path().join(ROWS), &runs).unwrap();
         assert_eq!(read_csv::<RunRow>(&folder.path().join(ROWS)).unwrap(), runs);

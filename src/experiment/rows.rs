@@ -48,6 +48,9 @@ pub struct TimelineRow {
     pub backpressure_sum: f64,
     /// Whether the true rate was taken from so little work that it is an extrapolation.
     pub extrapolated: bool,
+    /// Mean share of the window that the instances spent waiting for something outside, 0 to 1; 0 in rows written before it was measured.
+    #[serde(default)]
+    pub wait_share: f64,
 }
 
 /// Latency of the records that reached a sink in one window; `latency.csv`.
@@ -161,6 +164,7 @@ impl TimelineRow {
                 queue_records: metrics.queue_records(),
                 backpressure_sum: metrics.backpressure_sum(),
                 extrapolated: metrics.is_extrapolated(),
+                wait_share: metrics.wait_share(),
             }
         };
         topology.operators().iter().map(row).collect()

@@ -64,6 +64,11 @@ impl OperatorMetrics {
         self.instances.iter().map(InstanceMetrics::utilisation).sum::<f64>() / self.instances.len().max(1) as f64
     }
 
+    /// Mean share of the window that the instances spent waiting for something outside, 0 to 1.
+    pub fn wait_share(&self) -> f64 {
+        self.instances.iter().map(InstanceMetrics::wait_share).sum::<f64>() / self.instances.len().max(1) as f64
+    }
+
     /// Sum over instances of the share of the window in which sources were paused for them; 0 to the parallelism.
     pub fn backpressure_sum(&self) -> f64 {
         self.instances.iter().map(InstanceMetrics::backpressure_share).sum()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{CapacityCurve, ServiceTimes, Skew};
-use crate::dataflow::{Configuration, QueueMarks, Role, Topology};
+use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::time::Timestamp;
@@ -83,19 +83,6 @@ impl Default for OperatorModel {
             external_limit: None,
         }
     }
-}
-
-/// An instance that is slow for a time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Straggler {
-    /// The instance.
-    pub instance: u32,
-    /// Its speed as a part of what it should be; more than 0.
-    pub speed: f64,
-    /// From when on.
-    pub from: Timestamp,
-    /// Until when.
-    pub until: Timestamp,
 }
 
 /// What moving bins costs.

@@ -27,7 +27,7 @@ mod station;
 pub use curve::{CapacityCurve, CurveError};
 pub use flow::{Cause, CauseKind, Flow};
 pub use host::{Account, Fate, Simulation};
-pub use job::{Disturbance, Job, MoveModel, OperatorModel, Straggler};
+pub use job::{Disturbance, Job, MoveModel, OperatorModel};
 pub use meetings::Meetings;
 pub use random::Random;
 pub use service::ServiceTimes;

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn hot_bins_have_their_share_evenly_and_so_have_the_others_the_rest() {
         let mut bins = Skew::HotBins { bins: 4, share: 0.6, step: 5 }.bins(64, vec![0; 16], &mut Random::new(1));
-        let expected = |bin: usize| if bin % 5 == 0 { 0.15 } else { 0.4 / 12.0 };
+        let expected = |bin: usize| if bin.is_multiple_of(5) { 0.15 } else { 0.4 / 12.0 };
         assert!(bins.shares.iter().enumerate().all(|(bin, share)| (share - expected(bin)).abs() < 1e-12), "{:?}", bins.shares);
         // No single key makes a bin hot, so each half has half of it.
         bins.split(0);

@@ -4,6 +4,7 @@
 //! counts do. The text is read in a loop. By default it is the one that the `lipsum` crate carries: Cicero's *De finibus
 //! bonorum et malorum*, first book (Liber Primus).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub enum TextError {
     /// A sentence of no words is asked for.
     #[error("expected sentences of at least one word")]
     NoLength,
+    /// None of its words is one that is to be hot.
+    #[error("expected a text with words that are to be hot, found none")]
+    NoneHot,
 }
 
 /// A text cut into sentences.
@@ -67,6 +71,41 @@ impl Text {
     /// The text of the `lipsum` crate.
     pub fn liber_primus(length: SentenceLength) -> Text {
         Text::new(lipsum::LIBER_PRIMUS, length).expect("Cicero wrote words")
+    }
+
+    /// A text with as many words in as many sentences, of which those that `group` gives a group to have `share` (0 to 1) together: each group
+    /// the same part, and each word of a group the same part of it. The others follow each other as in this text.
+    ///
+    /// # Errors
+    /// When no word has a group.
+    pub fn with_hot_words(&self, share: f64, group: impl Fn(&str) -> Option<u32>) -> Result<Text, TextError> {
+        let mut groups: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+        let (mut others, mut known) = (Vec::new(), BTreeSet::new());
+        for word in self.sentences.iter().flat_map(|sentence| sentence.split(' ')) {
+            match group(word) {
+                Some(group) if known.insert(word) => groups.entry(group).or_default().push(word),
+                Some(_) => {}
+                None => others.push(word),
+            }
+        }
+        let groups: Vec<Vec<&str>> = groups.into_values().collect();
+        if groups.is_empty() {
+            return Err(TextError::NoneHot);
+        }
+        let hot = |turn: usize| {
+            let words = &groups[turn % groups.len()];
+            words[turn / groups.len() % words.len()]
+        };
+        let (mut hot, mut others, mut owed) = ((0..).map(hot), others.into_iter().cycle(), 0.0);
+        let mut next = |_: &str| {
+            owed += share;
+            let is_hot = owed >= 1.0;
+            owed -= f64::from(u8::from(is_hot));
+            let other = if is_hot { None } else { others.next() };
+            other.or_else(|| hot.next()).expect("hot words do not end")
+        };
+        let sentences = self.sentences.iter().map(|sentence| sentence.split(' ').map(&mut next).collect::<Vec<_>>().join(" ").into());
+        Ok(Text { sentences: sentences.collect() })
     }
 
     /// The `index`-th sentence of the looped text.
@@ -112,6 +151,23 @@ mod tests {
         assert_eq!(&*cut.sentence(4), "c a");
         assert_eq!(Text::new(" ...", SentenceLength::Natural).unwrap_err(), TextError::NoWords);
         assert_eq!(Text::new("", SentenceLength::Words(2)).unwrap_err(), TextError::NoWords);
+    }
+
+    #[test]
+    fn hot_words_have_their_share_and_the_others_keep_their_order() {
+        let text = Text::new("a b c d e f. g h i j", SentenceLength::Natural).unwrap();
+        let group = |word: &str| match word {
+            "a" | "b" => Some(7),
+            "c" => Some(3),
+            _ => None,
+        };
+        let hot = text.with_hot_words(0.5, group).unwrap();
+        assert_eq!(hot.sentences().iter().map(|sentence| &**sentence).collect::<Vec<_>>(), ["d c e a f c", "g b h c"]);
+        assert_eq!(text.with_hot_words(0.5, |_| None).unwrap_err(), TextError::NoneHot);
+        let none = text.with_hot_words(0.0, group).unwrap();
+        assert_eq!(&*none.sentence(0), "d e f g h i");
+        let only = text.with_hot_words(0.0, |_| Some(0)).unwrap();
+        assert_eq!(&*only.sentence(0), "a b c d e f");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use thalweg::dataflow::{Configuration, QueueMarks, Role, Topology};
+use thalweg::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
 use thalweg::rate::Rate;
-use thalweg::sim::{CapacityCurve, Disturbance, Job, MoveModel, OperatorModel, Random, ServiceTimes, Skew, Straggler};
+use thalweg::sim::{CapacityCurve, Disturbance, Job, MoveModel, OperatorModel, Random, ServiceTimes, Skew};
 use thalweg::time::Timestamp;
 use thalweg::workload::{RateSchedule, Shape};
 

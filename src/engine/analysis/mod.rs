@@ -132,7 +132,7 @@ pub enum AnalysisResult {
 /// use thalweg::rate::Rate;
 /// use thalweg::workload::{RateSchedule, SentenceLength, Text};
 ///
-/// let operator = OperatorConfig { capacity: Capacity::Cpu, marks: QueueMarks::default(), instances: 1, max_parallelism: 2 };
+/// let operator = OperatorConfig { capacity: Capacity::Cpu, marks: QueueMarks::default(), instances: 1, max_parallelism: 2, slow: None };
 /// let job = WordCount {
 ///     text: Arc::new(Text::liber_primus(SentenceLength::Natural)),
 ///     first_sentence: 0,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::form::{Input, OperatorForm, RoleForm, Scenario};
-use crate::dataflow::{Configuration, QueueMarks, Role, Topology};
+use super::form::{Input, OperatorForm, RoleForm, Scenario, StragglerForm};
+use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::rate::Rate;
-use crate::sim::{Disturbance, Job, MoveModel, OperatorModel, Straggler};
+use crate::sim::{Disturbance, Job, MoveModel, OperatorModel};
 use crate::time::Timestamp;
 use crate::workload::Shape;
 
@@ -188,15 +188,7 @@ impl Scenario {
         if let crate::sim::ServiceTimes::LogNormal { variation } = form.service {
             within("variation", variation, 1e-6..=100.0)?;
         }
-        let mut stragglers = Vec::new();
-        for slow in &form.stragglers {
-            within("speed", slow.speed, 1e-6..=1.0)?;
-            within("from_s", slow.from_s, 0.0..=MOST_SECONDS)?;
-            let until = slow.until_s.unwrap_or(MOST_SECONDS);
-            within("until_s", until, slow.from_s..=MOST_SECONDS)?;
-            let at = Timestamp::from_secs_f64;
-            stragglers.push(Straggler { instance: slow.instance, speed: slow.speed, from: at(slow.from_s), until: at(until) });
-        }
+        let stragglers = form.stragglers.iter().map(StragglerForm::straggler).collect::<Result<_, _>>()?;
         let mut model = OperatorModel {
             schedule,
             rate: form.limit,
@@ -217,6 +209,18 @@ impl Scenario {
             model.marks = QueueMarks { high_records: records(form.queue_high_s), low_records: records(form.queue_low_s) };
         }
         Ok(model)
+    }
+}
+
+impl StragglerForm {
+    /// What it says, or what is wrong with it.
+    pub(in crate::experiment) fn straggler(&self) -> Result<Straggler, String> {
+        within("speed", self.speed, 1e-6..=1.0)?;
+        within("from_s", self.from_s, 0.0..=MOST_SECONDS)?;
+        let until_s = self.until_s.unwrap_or(MOST_SECONDS);
+        within("until_s", until_s, self.from_s..=MOST_SECONDS)?;
+        let at = Timestamp::from_secs_f64;
+        Ok(Straggler { instance: self.instance, speed: self.speed, from: at(self.from_s), until: at(until_s) })
     }
 }
 

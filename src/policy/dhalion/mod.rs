@@ -48,9 +48,17 @@ enum Phase {
     /// Nothing is under way.
     Watching,
     /// A plan was given out and the job still runs as before it: the controller may want to hear it more than once.
-    Asked { plan: Plan, reason: Reason, before: Configuration },
+    Asked(Box<Asked>),
     /// The plan has been carried out; windows that begin before `until` show the transition and are not kept.
     Settling { until: Timestamp },
+}
+
+/// A plan that was given out, and the configuration before it.
+#[derive(Clone, Debug)]
+struct Asked {
+    plan: Plan,
+    reason: Reason,
+    before: Configuration,
 }
 
 impl Dhalion {
@@ -144,7 +152,7 @@ impl Dhalion {
         self.period.clear();
         let (plan, reason) = (Plan::rescale(operator, instances), reason.about(&self.topology.operator(operator).name));
         let before = observation.configuration.clone();
-        self.phase = Phase::Asked { plan: plan.clone(), reason: reason.clone(), before };
+        self.phase = Phase::Asked(Box::new(Asked { plan: plan.clone(), reason: reason.clone(), before }));
         Decision::Rescale(plan, reason)
     }
 }
@@ -159,9 +167,9 @@ impl Policy for Dhalion {
         // Windows and intervals are multiples of each other only up to rounding: a hundredth of a window is "now".
         let soon = now + observation.window.length() / 100;
         let next_run = *self.next_run.get_or_insert(observation.window.start + self.config.policy_interval);
-        if let Phase::Asked { plan, reason, before } = &self.phase {
-            if observation.configuration == *before {
-                return Decision::Rescale(plan.clone(), reason.clone());
+        if let Phase::Asked(asked) = &self.phase {
+            if observation.configuration == asked.before {
+                return Decision::Rescale(asked.plan.clone(), asked.reason.clone());
             }
             // papers/dhalion-vldb17.md#settling: counted from the first window of the new configuration.
             self.phase = Phase::Settling { until: observation.window.start + self.config.settle_wait };

@@ -41,6 +41,8 @@ pub struct OperatorSeen {
     pub instances: u32,
     /// Mean utilisation of an instance, 0 to 1.
     pub utilisation: f64,
+    /// Mean share of the time that an instance waited for something outside, 0 to 1.
+    pub wait_share: f64,
     /// Records waiting at the end.
     pub queue_records: u64,
     /// Part of the time for which an instance made the sources pause, on average, 0 to 1.
@@ -76,6 +78,7 @@ impl Seen {
                 operator: name.clone(),
                 instances: last.parallelism,
                 utilisation: mean(&is_it, &|row| row.utilisation),
+                wait_share: mean(&is_it, &|row| row.wait_share),
                 queue_records: last.queue_records,
                 backpressure_share: mean(&is_it, &|row| row.backpressure_sum / f64::from(row.parallelism.max(1))),
             })

@@ -114,8 +114,8 @@ From 0.0 s to 2.0 s: nothing was begun.
               0.988, demand 20.0k/s and suspended 1720 ms. It said: a person said so.
    Predicted  It expected p99 80 ms.
    Done       3 bins moved with 4.1 kB of state; it took 500.0 ms. It went in 2 steps for a latency of 50 ms; expected to exceed that: 1.
-   Came of it From 4.5 s to 6.5 s, 75 of 100 records/s were emitted (75 %), 250 records behind at the end; p99 latency up \
-              to 2.00 s; map 75 % busy and count 75 % busy. From 18.0 s to 20.0 s, 100 of 100 records/s were emitted \
+   Came of it From 4.5 s to 6.5 s, 100 of 100 records/s were emitted (100 %), 250 records behind at the end; p99 latency up \
+              to 30.0 ms; map 50 % busy and count 50 % busy. From 18.0 s to 20.0 s, 100 of 100 records/s were emitted \
               (100 %), 250 records behind at the end; p99 latency up to 30.0 ms; map 50 % busy and count 50 % busy.
 "
     );
@@ -219,6 +219,7 @@ fn many_operators_are_told_of_by_what_matters() {
         operator: format!("op{number}"),
         parallelism: 1,
         utilisation: f64::from(number) / 20.0,
+        wait_share: if number == 19 { 0.05 } else { 0.0 },
         ..TimelineRow::default()
     });
     run.timeline.extend(rows);
@@ -233,6 +234,7 @@ fn many_operators_are_told_of_by_what_matters() {
     let seen = text.lines().find(|line| line.contains("Seen")).unwrap();
     let told: Vec<&str> = seen.split(' ').filter(|word| word.starts_with("op") && word.len() < 5).collect();
     assert_eq!(told, ["op2", "op15", "op16", "op17", "op18", "op19"]);
+    assert!(seen.contains("op19 (1 instance): 95 % busy, 5 % of the time waiting for something outside, nothing waiting."), "{seen}");
     assert!(seen.ends_with("13 other operators were busy less."), "{seen}");
 }
 

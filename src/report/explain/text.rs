@@ -146,8 +146,13 @@ fn sight_of(operator: &OperatorSeen) -> String {
     } else {
         String::new()
     };
+    let outside = if operator.wait_share >= 0.005 {
+        format!(", {} of the time waiting for something outside", percent(operator.wait_share))
+    } else {
+        String::new()
+    };
     let instances = count(operator.instances as usize, "instance", "instances");
-    format!("{} ({instances}): {} busy, {waiting}{paused}.", operator.operator, percent(operator.utilisation))
+    format!("{} ({instances}): {} busy{outside}, {waiting}{paused}.", operator.operator, percent(operator.utilisation))
 }
 
 fn from_to(span: Span) -> String {
