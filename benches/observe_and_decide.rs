@@ -9,8 +9,8 @@ use thalweg::id::{InstanceId, OperatorId};
 use thalweg::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use thalweg::observation::{LatencySummary, Observation, Observer};
 use thalweg::policy::{
-    Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig, Oracle, Policy, Threshold,
-    ThresholdConfig,
+    CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig,
+    Oracle, Policy, Threshold, ThresholdConfig,
 };
 use thalweg::rate::Rate;
 use thalweg::time::{Epoch, Timestamp, Window};
@@ -101,7 +101,7 @@ fn benchmark(criterion: &mut Criterion) {
     group.bench_function("100 operators x 100 instances", |b| b.iter(|| observe(&topology, &configuration, &recorded)));
     group.finish();
 
-    // Budgets for ds2: 1 ms for 100 operators of 100 instances, 100 ms for 10,000 of them.
+    // Budgets for ds2: 1 ms for 100 operators of 100 instances, 100 ms for 10,000 of them; for critical-path 5 ms and 500 ms.
     let mut group = criterion.benchmark_group("decide");
     group.sample_size(10);
     for (operators, instances) in [(3, 10), (100, 100), (10_000, 100)] {
@@ -110,8 +110,9 @@ fn benchmark(criterion: &mut Criterion) {
         // Without waits: what a decision costs is asked, not how often it is taken.
         let autoscaler = FlinkAutoscalerConfig { metrics_window_s: 0.0, stabilisation_s: 0.0, ..FlinkAutoscalerConfig::published() };
         let best = || [(Timestamp::ZERO, configuration.iter().fold(configuration.clone(), |best, (id, _)| best.with(id, 50)))];
-        let policies: [(&str, MakePolicy<'_>); 6] = [
+        let policies: [(&str, MakePolicy<'_>); 7] = [
             ("ds2", Box::new(|| Box::new(Ds2::new(topology.clone(), Ds2Config::default())))),
+            ("critical-path", Box::new(|| Box::new(CriticalPath::new(topology.clone(), CriticalPathConfig::standard())))),
             ("dhalion", Box::new(|| Box::new(Dhalion::new(topology.clone(), DhalionConfig::published())))),
             ("heron", Box::new(|| Box::new(Heron::new(topology.clone(), HeronConfig::published())))),
             ("threshold", Box::new(|| Box::new(Threshold::new(topology.clone(), ThresholdConfig::published())))),

@@ -13,8 +13,8 @@ use thalweg::dataflow::{Configuration, Plan};
 use thalweg::id::OperatorId;
 use thalweg::migration::Strategy;
 use thalweg::policy::{
-    Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig, Hold, Oracle, Policy, Threshold,
-    ThresholdConfig,
+    CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig,
+    Hold, Oracle, Policy, Threshold, ThresholdConfig,
 };
 use thalweg::time::Timestamp;
 
@@ -101,6 +101,15 @@ fn ds2_takes_one_step_and_rests() {
     let controller = run(Box::new(Ds2::new(word_count(), Ds2Config::default())), 20, USUAL);
     assert_eq!(rescales(&controller).len(), 1);
     assert_eq!(controller.configuration().to_string(), "1/10/20/1");
+    insta::assert_snapshot!(log(&controller));
+}
+
+/// One step, as DS2, but to an instance more of each: what is to spare works off what piled up before.
+#[test]
+fn critical_path_takes_one_step_with_a_little_to_spare_and_rests() {
+    let policy = CriticalPath::new(word_count(), CriticalPathConfig::standard().compressed(COMPRESSION));
+    let controller = run(Box::new(policy), 20, (1.0, 1.5, 0.0));
+    assert_eq!((rescales(&controller).len(), controller.configuration().to_string()), (1, "1/11/21/1".into()));
     insta::assert_snapshot!(log(&controller));
 }
 

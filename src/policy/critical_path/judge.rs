@@ -112,7 +112,7 @@ impl CriticalPath {
                 let finding = about(Cause::Straggling).with("instance", f64::from(sight.worst)).with("speed", relative);
                 judgement.findings.push((weight * sight.imbalance, finding));
             }
-            if search.parts[index].is_some_and(|part| part < 1.0) {
+            if search.parts[index].is_some_and(|part| part < 1.0) && !memory.is_in_vain(sight) {
                 let most = f64::from(search.most[index]);
                 judgement.findings.push((weight + 1.0, about(Cause::AtLimit).with("most instances", most)));
             } else if under && ratio > 1.0 {
@@ -124,7 +124,7 @@ impl CriticalPath {
                 judgement.under = true;
             }
             memory.hot = if uneven { memory.hot + 1 } else { 0 };
-            if uneven {
+            if uneven || memory.is_in_vain(sight) {
                 let share = sight.hottest_bin * demand * f64::from(sight.instances) / capacity;
                 if !sight.has_slow() {
                     let finding = about(Cause::Skewed)

@@ -356,6 +356,13 @@ impl Policy for CriticalPath {
                 rescales.entry(id).or_insert(instances);
             }
         }
+        let after = |id: OperatorId| u64::from(rescales.get(&id).copied().unwrap_or(present(id)));
+        let together: u64 = self.topology.scalable().map(|operator| after(operator.id)).sum();
+        if !rescales.is_empty() && self.config.budget > 0 && together > u64::from(self.config.budget) {
+            // What one is to have more, others have to give.
+            let fewer = self.trimmed(&searched.found, observation);
+            rescales.extend(fewer);
+        }
         let mut findings = judgement.findings;
         if trims {
             findings.extend(fewer.iter().map(|(id, instances)| {
@@ -379,3 +386,6 @@ impl Policy for CriticalPath {
         self.acted = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::activity::BinLoad;
+use crate::id::BinId;
+use crate::policy::fixture;
+use crate::rate::Rate;
+
+const FLATMAP: OperatorId = OperatorId(1);
+const COUNT: OperatorId = OperatorId(2);
+const WINDOW_S: f64 = 2.0;
+
+/// What the instances of an operator are like in a window: records per second, share of arrivals, part of busy time spent waiting.
+#[derive(Clone, Debug)]
+struct Group(Vec<(f64, f64, f64)>);
+
+impl Group {
+    fn even(instances: u32, rate: f64) -> Group {
+        Group(vec![(rate, 1.0 / f64::from(instances), 0.0); instances as usize])
+    }
+}
+
+/// The word count (each sentence is 20 words) with so many sentences a second offered and achieved, in its `n`-th window.
+fn window(n: u32, (offered, achieved, lag): (f64, f64, f64), flatmap: &Group, count: &Group) -> Observation {
+    let topology = fixture::word_count();
+    let configuration = fixture::instances(flatmap.0.len() as u32, count.0.len() as u32);
+    let mut seen = fixture::idle(&topology, &configuration, f64::from(n) * WINDOW_S, WINDOW_S);
+    fixture::source(&mut seen, OperatorId(0), offered, achieved);
+    seen.sources[0].lag_records = lag;
+    for (id, group, records, selectivity) in [(FLATMAP, flatmap, achieved, 20), (COUNT, count, achieved * 20.0, 1)] {
+        let metrics = &mut seen.operators[id.0 as usize];
+        for (instance, &(rate, share, waiting)) in metrics.instances.iter_mut().zip(&group.0) {
+            let processed = (records * share * WINDOW_S).round();
+            let busy = Duration::from_secs_f64((processed / rate).min(WINDOW_S));
+            (instance.processed, instance.arrivals, instance.produced) =
+                (processed as u64, processed as u64, processed as u64 * selectivity);
+            (instance.external_wait, instance.useful) = (busy.mul_f64(waiting), busy.mul_f64(1.0 - waiting));
+        }
+    }
+    seen
+}
+
+fn policy(set: impl FnOnce(&mut CriticalPathConfig)) -> CriticalPath {
+    let mut config = CriticalPathConfig::standard().compressed(30.0);
+    set(&mut config);
+    CriticalPath::new(fixture::word_count(), config)
+}
+
+fn told(decision: &Decision) -> (String, Plan, Vec<(String, Cause)>) {
+    let (plan, reason) = match decision {
+        Decision::Hold(reason) => (Plan::default(), reason),
+        Decision::Rescale(plan, reason) => (plan.clone(), reason),
+    };
+    let findings = reason.findings.iter().map(|finding| (finding.operator.clone(), finding.cause)).collect();
+    (reason.rule.clone(), plan, findings)
+}
+
+#[test]
+fn all_operators_at_once_with_a_little_to_spare() {
+    let mut policy = policy(|_| {});
+    let seen = window(1, (1000.0, 100.0, 1800.0), &Group::even(1, 100.0), &Group::even(1, 2000.0));
+    let (rule, plan, findings) = told(&policy.decide(seen.window.end, &seen));
+    assert_eq!((rule.as_str(), plan), ("under-provisioned", Plan::rescale(FLATMAP, 11).and(COUNT, 11)));
+    assert_eq!(findings.len(), 2);
+    // What it asked for is what it needs.
+    for n in 2..20 {
+        let seen = window(n, (1000.0, 1000.0, 0.0), &Group::even(11, 100.0), &Group::even(11, 2000.0));
+        assert_eq!(told(&policy.decide(seen.window.end, &seen)).0, "hold");
+    }
+}
+
+#[test]
+fn nothing_is_taken_away_that_a_recent_window_needed() {
+    let mut policy = policy(|_| {});
+    let loads = [1000.0, 1000.0, 1000.0, 500.0, 500.0, 500.0, 500.0, 500.0];
+    let mut rules = Vec::new();
+    for (n, load) in (1..).zip(loads) {
+        let seen = window(n, (load, load, 0.0), &Group::even(11, 100.0), &Group::even(11, 2000.0));
+        let (rule, plan, _) = told(&policy.decide(seen.window.end, &seen));
+        rules.push(rule);
+        if !plan.rescales.is_empty() {
+            assert_eq!(plan, Plan::rescale(FLATMAP, 6).and(COUNT, 6));
+            break;
+        }
+    }
+    // Six seconds of windows must agree: 180 s, thirty times faster.
+    assert_eq!(rules, ["hold", "hold", "hold", "hold", "hold", "hold", "over-provisioned"]);
+}
+
+#[test]
+fn a_slow_instance_gets_less_to_do() {
+    let mut policy = policy(|_| {});
+    let mut count = Group::even(11, 2000.0);
+    count.0[3].0 = 700.0;
+    let mut last = (String::new(), Plan::default(), Vec::new());
+    for n in 1..=2 {
+        // It holds up all others: its part of what arrives is all it can do.
+        let seen = window(n, (1000.0, 385.0, 1230.0 * f64::from(n)), &Group::even(11, 100.0), &count);
+        last = told(&policy.decide(seen.window.end, &seen));
+    }
+    let (rule, plan, findings) = last;
+    assert_eq!((rule.as_str(), findings[0].clone()), ("uneven", ("count".to_owned(), Cause::Straggling)));
+    assert_eq!(plan.rebalances, BTreeSet::from([COUNT]));
+    assert!((plan.speeds[&COUNT][3] - 0.35).abs() < 0.01 && plan.speeds[&COUNT][4] == 1.0, "{plan:?}");
+    assert!(plan.rescales.values().all(|instances| *instances == 12), "one instance makes up for it: {plan:?}");
+}
+
+#[test]
+fn what_waits_outside_is_told_and_left_alone() {
+    let mut policy = policy(|_| {});
+    let count = Group(vec![(1500.0, 0.1, 0.7); 10]);
+    for n in 1..10 {
+        let seen = window(n, (1000.0, 750.0, 500.0 * f64::from(n)), &Group::even(11, 100.0), &count);
+        let (rule, plan, findings) = told(&policy.decide(seen.window.end, &seen));
+        assert_eq!((rule.as_str(), plan), ("external-wait", Plan::default()));
+        assert_eq!(findings[0], ("count".to_owned(), Cause::ExternalWait));
+    }
+}
+
+#[test]
+fn a_single_hot_key_is_tried_once() {
+    let mut policy = policy(|_| {});
+    let mut count = Group(vec![(2000.0, 0.05, 0.0); 11]);
+    count.0[0].1 = 0.5;
+    let mut rules = Vec::new();
+    for n in 1..6 {
+        let mut seen = window(n, (1000.0, 200.0, 1600.0 * f64::from(n)), &Group::even(11, 100.0), &count);
+        let hot = BinLoad { bin: BinId(0), arrivals: 1000, useful: Duration::ZERO, keys: 1, bytes: 8 };
+        seen.operators[2].bins = vec![hot, BinLoad { bin: BinId(1), ..hot }];
+        let (rule, plan, findings) = told(&policy.decide(seen.window.end, &seen));
+        assert_eq!(findings[0], ("count".to_owned(), Cause::Skewed));
+        assert_eq!(plan.rebalances.len(), usize::from(n == 1));
+        rules.push(rule);
+    }
+    assert_eq!(rules, ["uneven", "hot-key", "hot-key", "hot-key", "hot-key"]);
+}
+
+#[test]
+fn a_budget_is_kept_and_a_bound_bounds_the_others() {
+    let seen = window(1, (1000.0, 100.0, 1800.0), &Group::even(1, 100.0), &Group::even(1, 2000.0));
+    let (_, plan, _) = told(&policy(|config| config.budget = 12).decide(seen.window.end, &seen));
+    assert_eq!(plan, Plan::rescale(FLATMAP, 6).and(COUNT, 6));
+    // 64 instances of FlatMap do 6,400 a second of the 20,000, so Count needs no more than for these.
+    let seen = window(1, (20_000.0, 100.0, 1800.0), &Group::even(1, 100.0), &Group::even(1, 4000.0));
+    let (_, plan, findings) = told(&policy(|_| {}).decide(seen.window.end, &seen));
+    assert_eq!(plan.rescales[&FLATMAP], 64);
+    assert!((32..=38).contains(&plan.rescales[&COUNT]), "{plan:?}");
+    assert!(findings.contains(&("flatmap".to_owned(), Cause::AtLimit)), "{findings:?}");
+}
+
+#[test]
+fn a_missed_goal_adds_where_it_shortens_the_critical_path() {
+    let mut policy = policy(|config| config.goal_ms = 100.0);
+    let mut plans = Vec::new();
+    for n in 1..4 {
+        let mut seen = window(n, (960.0, 960.0, 0.0), &Group::even(10, 100.0), &Group::even(12, 2000.0));
+        seen.latency.ns_p99 = Some(500_000_000);
+        let (rule, plan, findings) = told(&policy.decide(seen.window.end, &seen));
+        if rule == "goal-missed" {
+            assert_eq!(findings[0], ("flatmap".to_owned(), Cause::Slow));
+            plans.push(plan);
+            break;
+        }
+    }
+    // FlatMap is busy for 96 % of the time with 10 ms a record; Count is not, with half a millisecond.
+    assert_eq!(plans.len(), 1);
+    assert!(plans[0].rescales[&FLATMAP] > 11 && !plans[0].rescales.contains_key(&COUNT), "{plans:?}");
+}
+
+#[test]
+fn instances_that_do_not_help_are_given_back() {
+    let mut policy = policy(|_| {});
+    let seen = window(1, (1000.0, 400.0, 1200.0), &Group::even(4, 100.0), &Group::even(11, 2000.0));
+    assert_eq!(told(&policy.decide(seen.window.end, &seen)).1, Plan::rescale(FLATMAP, 11));
+    // Eleven do no more than four did.
+    let seen = window(2, (1000.0, 400.0, 2400.0), &Group::even(11, 400.0 / 11.0), &Group::even(11, 2000.0));
+    let (rule, plan, _) = told(&policy.decide(seen.window.end, &seen));
+    assert_eq!((rule.as_str(), plan), ("roll-back", Plan::rescale(FLATMAP, 4)));
+    for n in 3..8 {
+        let seen = window(n, (1000.0, 400.0, 1200.0 * f64::from(n)), &Group::even(4, 100.0), &Group::even(11, 2000.0));
+        let (rule, plan, _) = told(&policy.decide(seen.window.end, &seen));
+        assert_eq!((rule.as_str(), plan), ("bounded", Plan::default()));
+    }
+}
+
+proptest! {
+    /// Whatever is seen, a plan fits the job and its budget, and nothing panics.
+    #[test]
+    fn every_plan_can_be_carried_out(
+        windows in prop::collection::vec((0.0f64..1e5, 0.0f64..1e5, 0.0f64..1e7, 0.1f64..1e4, 0.1f64..1e5, 0.0f64..1.0, 0usize..8), 1..20),
+        budget in 0u32..80,
+        goal_ms in prop_oneof![Just(0.0), 1.0f64..1e3],
+    ) {
+        let topology = fixture::word_count();
+        let mut policy = policy(|config| (config.budget, config.goal_ms) = (budget, goal_ms));
+        let mut configuration = fixture::instances(1, 1);
+        for (n, (offered, achieved, lag, flatmap, count, waiting, odd)) in (1..).zip(windows) {
+            let group = |id, rate, waiting| {
+                let mut group = Group::even(configuration.parallelism(id), rate);
+                group.0.iter_mut().for_each(|instance| instance.2 = waiting);
+                if let Some(instance) = group.0.get_mut(odd) {
+                    (instance.0, instance.1) = (rate / 4.0, instance.1 * 2.0);
+                }
+                group
+            };
+            let mut seen = window(n, (offered, achieved, lag), &group(FLATMAP, flatmap, 0.0), &group(COUNT, count, waiting));
+            seen.sources[0].offered = Rate::per_second(offered);
+            seen.latency.ns_p99 = Some((achieved * 1e3) as u64);
+            if let Decision::Rescale(plan, _) = policy.decide(seen.window.end, &seen) {
+                let after = plan.apply(&topology, &configuration);
+                prop_assert!(after.is_ok(), "{plan:?}: {after:?}");
+                let after = after.unwrap();
+                let sum = |of: &Configuration| of.parallelism(FLATMAP) + of.parallelism(COUNT);
+                prop_assert!(budget < 2 || sum(&after) <= budget.max(sum(&configuration)), "{budget}: {after}");
+                configuration = after;
+            }
+        }
+    }
+}
