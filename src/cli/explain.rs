@@ -1,5 +1,6 @@
 //! `thalweg explain`: what a policy did in a recorded run and why, in sentences.
 
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -65,9 +66,13 @@ pub(super) fn explain(args: &Args) -> Result<(), Failure> {
         several => format!("{several} plans"),
     };
     let Manifest { experiment, policy, host, seed, seconds, .. } = &manifest;
-    println!("{experiment} under {policy} (host {host}, seed {seed}), {seconds} s: {plans}.");
-    chapters.iter().for_each(|chapter| print!("\n{}", chapter.text()));
-    Ok(())
+    let mut text = format!("{experiment} under {policy} (host {host}, seed {seed}), {seconds} s: {plans}.\n");
+    chapters.iter().for_each(|chapter| text.extend(["\n", &chapter.text()]));
+    // A closed pipe is the reader's business.
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(why) if why.kind() != ErrorKind::BrokenPipe => Err(why.into()),
+        _ => Ok(()),
+    }
 }
 
 /// A chapter as data, with its text.

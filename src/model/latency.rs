@@ -54,33 +54,42 @@ pub fn longest(topology: &Topology, seconds: &[f64]) -> (f64, Vec<bool>) {
 /// Predicts the 99th percentile of latency.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LatencyModel {
-    /// What records take beside queues, in seconds: the least that was seen.
-    base_s: Option<f64>,
-    /// How much longer waits are than the formula says.
-    factor: Option<f64>,
+    seen: Option<Seen>,
 }
 
-/// Waits are taken to be longer than the formula says by at least and at most this.
-const FACTOR: (f64, f64) = (0.05, 200.0);
+/// What was learned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Seen {
+    /// How much longer waits are than the formula says.
+    factor: f64,
+    /// What records take beside work and queues, in seconds: epochs that are cut in time, for one.
+    more_s: f64,
+}
+
+/// The slowest of a hundred waits is at least and at most so many times as long as the mean of the formula. What is longer is no queue.
+const FACTOR: (f64, f64) = (0.05, 10.0);
 /// What a new window adds to what was known.
 const NEW: f64 = 0.3;
 
 impl LatencyModel {
-    /// Learns that `p99_s` was the latency of a window in which the queues on the longest way had `queueing_s` by the formula. Windows with a
-    /// lag tell of the lag and not of queues: they are to be left out.
-    pub fn observe(&mut self, p99_s: f64, queueing_s: f64) {
-        if !(p99_s.is_finite() && p99_s > 0.0 && queueing_s.is_finite() && queueing_s > 0.0) {
+    /// Learns that `p99_s` was the latency of a window in which the longest way had `service_s` of work and `queueing_s` of queues by the
+    /// formula. Windows with a lag tell of the lag and not of queues: they are to be left out.
+    pub fn observe(&mut self, p99_s: f64, service_s: f64, queueing_s: f64) {
+        let waits = p99_s - service_s;
+        if !(waits.is_finite() && waits > 0.0 && queueing_s.is_finite() && queueing_s > 0.0) {
             return;
         }
-        let base = self.base_s.map_or(p99_s * 0.5, |base| base.min(p99_s * 0.5));
-        let seen = ((p99_s - base) / queueing_s).clamp(FACTOR.0, FACTOR.1);
-        self.base_s = Some(base);
-        self.factor = Some(self.factor.map_or(seen, |factor| (factor.ln() * (1.0 - NEW) + seen.ln() * NEW).exp()));
+        let factor = (waits / queueing_s).clamp(FACTOR.0, FACTOR.1);
+        let new = Seen { factor, more_s: (waits - factor * queueing_s).max(0.0) };
+        self.seen = Some(self.seen.map_or(new, |old| Seen {
+            factor: (old.factor.ln() * (1.0 - NEW) + new.factor.ln() * NEW).exp(),
+            more_s: old.more_s * (1.0 - NEW) + new.more_s * NEW,
+        }));
     }
 
-    /// The latency if queues on the longest way have `queueing_s` by the formula; nothing before anything was seen.
-    pub fn p99_s(&self, queueing_s: f64) -> Option<f64> {
-        Some(self.base_s? + self.factor? * queueing_s)
+    /// The latency if the longest way has `service_s` of work and `queueing_s` of queues by the formula; nothing before anything was seen.
+    pub fn p99_s(&self, service_s: f64, queueing_s: f64) -> Option<f64> {
+        self.seen.map(|seen| service_s + seen.more_s + seen.factor * queueing_s)
     }
 }
 
@@ -105,11 +114,11 @@ mod tests {
         assert_eq!((hop(0.5).queueing_s(), hop(0.0).queueing_s()), (0.01, 0.0));
         assert!(hop(1.5).queueing_s().is_finite());
         let mut model = LatencyModel::default();
-        assert_eq!(model.p99_s(1.0), None);
+        assert_eq!(model.p99_s(0.01, 1.0), None);
         for _ in 0..20 {
-            model.observe(0.4, hop(0.95).queueing_s());
+            model.observe(0.4, 0.01, hop(0.95).queueing_s());
         }
-        let at = |utilisation| model.p99_s(hop(utilisation).queueing_s()).unwrap();
-        assert!((at(0.95) - 0.4).abs() < 1e-9 && at(0.9) < 0.35 && at(0.97) > 0.4, "{} {} {}", at(0.9), at(0.95), at(0.97));
+        let at = |utilisation| model.p99_s(0.01, hop(utilisation).queueing_s()).unwrap();
+        assert!((at(0.95) - 0.4).abs() < 1e-9 && at(0.9) < 0.25 && at(0.97) > 0.4, "{} {} {}", at(0.9), at(0.95), at(0.97));
     }
 }

@@ -10,13 +10,15 @@
 //! which nothing was measured is left as it is.
 
 mod config;
+mod judge;
 mod search;
 mod sight;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use config::CriticalPathConfig;
-use search::{FLAT, Found, Search};
+use judge::{IN_VAIN, Memory, SLOWLY};
+use search::{Found, Longest, Search};
 use sight::Sight;
 
 use super::{Cause, Decision, Finding, Policy, Reason};
@@ -26,26 +28,12 @@ use crate::model::{CapacityModel, FlowModel, LatencyModel, Speeds};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// An excess that is rounding.
-const TOLERANCE: f64 = 0.005;
-/// With a demand so many times the capacity nothing needs to be seen twice.
-const OBVIOUS: f64 = 1.2;
 /// Otherwise in so many windows one after the other.
 const AGREEING: u32 = 2;
-/// An operator this busy is under-provisioned if the job falls behind.
-const BUSY: f64 = 0.97;
 /// A job that emits less than this part of what is due falls behind.
 const KEEPS_UP: f64 = 0.98;
 /// With less lag than this part of a window's records the job is on time.
 const ON_TIME: f64 = 0.25;
-/// A lag is worked off in about the time that was asked for as long as that asks for no more than this part of the capacity.
-const SLOWLY: f64 = 1.05;
-/// Uneven by less than this is even.
-const UNEVEN: f64 = 1.1;
-/// An instance with so many times what it can do needs nothing to be seen twice.
-const GROSS: f64 = 1.5;
-/// A rebalance that leaves more than this part of the unevenness was in vain.
-const IN_VAIN: f64 = 0.9;
 /// More instances that do more by less than this part of what was to be expected in proportion are useless.
 const USELESS: f64 = 0.1;
 /// Most findings that a reason tells.
@@ -70,27 +58,6 @@ pub struct CriticalPath {
     /// Windows in which the goal was missed, one after the other.
     missed: u32,
     acted: Option<Acted>,
-}
-
-/// What is remembered of one operator.
-#[derive(Clone, Copy, Debug, Default)]
-struct Memory {
-    /// Windows in which it was under-provisioned, one after the other.
-    under: u32,
-    /// Windows in which it was uneven and that mattered, one after the other.
-    hot: u32,
-    /// The unevenness that no rebalance helped, at so many instances.
-    in_vain: Option<(f64, u32)>,
-    /// More instances than this did not help.
-    most: Option<u32>,
-}
-
-impl Memory {
-    /// Whether spreading its keys anew was in vain, and it is as uneven as then.
-    fn is_in_vain(&self, sight: &Sight) -> bool {
-        self.in_vain
-            .is_some_and(|(before, instances)| instances == sight.instances && (sight.imbalance / before - 1.0).abs() < 1.0 - IN_VAIN)
-    }
 }
 
 /// The last action.
@@ -225,90 +192,6 @@ impl CriticalPath {
         useless
     }
 
-    /// Notes what is the matter with each operator; says which are to be rebalanced and whether any needs more instances.
-    fn judge(&mut self, load: &Load, sights: &[Sight], search: &SearchOutcome) -> Judgement {
-        let mut judgement = Judgement::default();
-        let z = self.config.confidence;
-        judgement.uneven = self.topology.scalable().any(|operator| {
-            let (index, keyed) = (operator.id.0 as usize, matches!(operator.role, Role::Keyed { .. }));
-            keyed && is_uneven(&sights[index], search.ratio(&load.demands, index))
-        });
-        for operator in self.topology.scalable() {
-            let index = operator.id.0 as usize;
-            let (sight, memory) = (&sights[index], &mut self.memory[index]);
-            let (Some(demand), Some(capacity)) = (load.demands[index], search.capacities[index]) else {
-                if sight.busy == 0.0 && !load.on_time {
-                    judgement.findings.push((0.0, Finding::new(&operator.name, Cause::Starved).with("busy", sight.busy)));
-                }
-                continue;
-            };
-            let error = (-z * self.curves[index].error()).exp();
-            let asked = demand * search.found.part;
-            let ratio = asked / capacity;
-            let keyed = matches!(operator.role, Role::Keyed { .. });
-            let uneven = keyed && is_uneven(sight, ratio);
-            // An instance that has too much to do makes all others look idle, and a lag that no number of instances works off.
-            let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
-            let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
-            let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
-            let under = ratio * error > 1.0 + TOLERANCE || behind || !load.on_time && catching_up * error > SLOWLY;
-            memory.under = if under { memory.under + 1 } else { 0 };
-            let obvious = ratio * error > OBVIOUS;
-            let about = |cause| Finding::new(&operator.name, cause).with("demand per s", demand).with("capacity per s", capacity);
-            let weight = demand / capacity;
-            if sight.waits {
-                if sight.busy > BUSY || weight > 1.0 {
-                    let finding = about(Cause::ExternalWait).with("waiting share", sight.waiting_share);
-                    judgement.findings.push((weight + 1.0, finding));
-                }
-                continue;
-            }
-            if sight.has_slow() && (sight.imbalance * ratio > 1.0 || sight.imbalance > UNEVEN) {
-                let relative = sight.speeds.as_ref().map_or(1.0, |speeds| speeds.relative.iter().copied().fold(1.0, f64::min));
-                let finding = about(Cause::Straggling).with("instance", f64::from(sight.worst)).with("speed", relative);
-                judgement.findings.push((weight * sight.imbalance, finding));
-            }
-            if search.parts[index].is_some_and(|part| part < 1.0) {
-                let most = f64::from(search.most[index]);
-                judgement.findings.push((weight + 1.0, about(Cause::AtLimit).with("most instances", most)));
-            } else if under && ratio > 1.0 {
-                judgement.findings.push((weight, about(Cause::UnderProvisioned).with("busy", sight.busy)));
-            } else if ratio < 1.0 && !load.on_time && sight.busy < ratio * 0.8 && !uneven && !sight.has_slow() {
-                judgement.findings.push((0.0, about(Cause::Starved).with("busy", sight.busy)));
-            }
-            if obvious || memory.under >= AGREEING {
-                judgement.under = true;
-            }
-            memory.hot = if uneven { memory.hot + 1 } else { 0 };
-            if uneven {
-                let share = sight.hottest_bin * demand * f64::from(sight.instances) / capacity;
-                if !sight.has_slow() {
-                    let finding = about(Cause::Skewed)
-                        .with("instance", f64::from(sight.worst))
-                        .with("load over even", sight.imbalance)
-                        .with("hottest bin over an instance", share);
-                    judgement.findings.push((weight * sight.imbalance, finding));
-                }
-                if (memory.hot >= AGREEING || ratio * sight.imbalance > GROSS) && !memory.is_in_vain(sight) {
-                    judgement.rebalance.insert(operator.id, sight.imbalance);
-                }
-            }
-        }
-        let goal_s = self.config.goal_ms / 1e3;
-        let now = search.p99_s.filter(|p99| goal_s > 0.0 && load.on_time && *p99 > goal_s);
-        self.missed = if now.is_some() { self.missed + 1 } else { 0 };
-        if let Some(now) = now {
-            let slowest = self.topology.scalable().filter(|operator| search.on_longest[operator.id.0 as usize]);
-            let ratio = |operator: &&Operator| search.ratio(&load.demands, operator.id.0 as usize);
-            if let Some(slowest) = slowest.reduce(|a, b| if ratio(&b) > ratio(&a) { b } else { a }) {
-                let finding = Finding::new(&slowest.name, Cause::Slow).with("p99 ms", now * 1e3).with("goal ms", self.config.goal_ms);
-                judgement.findings.push((1.0, finding));
-            }
-            judgement.slow = self.missed >= AGREEING;
-        }
-        judgement
-    }
-
     /// Instances that none of the recent windows needed.
     fn trimmed(&self, found: &Found, observation: &Observation) -> BTreeMap<OperatorId, u32> {
         let less = |operator: &Operator| {
@@ -331,38 +214,19 @@ impl CriticalPath {
     }
 }
 
-/// Whether an instance of a keyed operator has more to do than it can, and more than its part. `ratio` is demand over capacity.
-fn is_uneven(sight: &Sight, ratio: f64) -> bool {
-    sight.imbalance > UNEVEN && ratio * sight.imbalance > 1.0 + TOLERANCE
-}
-
-/// What [`CriticalPath::judge`] found.
-#[derive(Default)]
-struct Judgement {
-    /// Findings with their weight.
-    findings: Vec<(f64, Finding)>,
-    /// Whether an operator needs more instances, for certain.
-    under: bool,
-    /// Whether the goal is missed, for certain.
-    slow: bool,
-    /// Whether some operator is uneven, so that others wait for one of its instances.
-    uneven: bool,
-    /// Operators to be rebalanced, with how uneven they are.
-    rebalance: BTreeMap<OperatorId, f64>,
-}
-
 /// What the search says of the present and of what would be best.
 struct SearchOutcome {
     found: Found,
     /// As `found`, by the most that was offered recently and with a margin: what is certainly enough.
     enough: Found,
+    /// What bounds the job, if anything does.
+    bound: Option<&'static str>,
     capacities: Vec<Option<f64>>,
     parts: Vec<Option<f64>>,
     most: Vec<u32>,
     /// Of the present configuration.
     p99_s: Option<f64>,
-    on_longest: Vec<bool>,
-    queueing_s: f64,
+    longest: Longest,
 }
 
 impl SearchOutcome {
@@ -395,13 +259,22 @@ impl CriticalPath {
         let enough = Search { demands: &load.most_recent, ..search }.find(self.config.confidence);
         let present: Vec<u32> = sights.iter().map(|sight| sight.instances).collect();
         let search = Search { demands: &load.demands, ..search };
-        let (queueing_s, on_longest) = search.longest(&present, found.part);
+        let longest = search.longest(&present, found.part);
+        let tightest = |a: (f64, usize), b: (f64, usize)| if b.0 < a.0 { b } else { a };
+        let parts = self.topology.scalable().filter_map(|operator| Some((search.part_of(operator.id.0 as usize)?, operator.id.0 as usize)));
+        let tightest = parts.reduce(tightest).filter(|(part, _)| *part < 1.0).map(|(_, index)| index);
+        let bound = tightest.map(|index| match &sights[index] {
+            _ if in_vain[index] => "hot-key",
+            sight if sight.waits => "external-wait",
+            sight if sight.has_slow() => "straggling",
+            _ => "bounded",
+        });
         SearchOutcome {
+            bound: bound.or((found.part < 1.0).then_some("budget")),
             capacities: (0..operators.len()).map(|index| search.capacity(index, sights[index].instances)).collect(),
             parts: (0..operators.len()).map(|index| search.part_of(index)).collect(),
-            p99_s: self.latency.p99_s(queueing_s),
-            on_longest,
-            queueing_s,
+            p99_s: self.latency.p99_s(longest.service_s, longest.queueing_s),
+            longest,
             most: most.clone(),
             found,
             enough,
@@ -440,7 +313,7 @@ impl Policy for CriticalPath {
         if load.on_time
             && let Some(p99) = observation.latency.ns_p99
         {
-            self.latency.observe(p99 as f64 / 1e9, searched.queueing_s);
+            self.latency.observe(p99 as f64 / 1e9, searched.longest.service_s, searched.longest.queueing_s);
         }
         let judgement = self.judge(&load, &sights, &searched);
         let present = |operator: OperatorId| observation.configuration.parallelism(operator);
@@ -458,22 +331,25 @@ impl Policy for CriticalPath {
         let trims =
             calm && load.looked_back && searched.found.part >= 1.0 && saved > 0 && saved as f64 >= all as f64 * self.config.least_saving;
         let mut rescales = BTreeMap::new();
-        if judgement.under || judgement.slow {
+        if judgement.under || judgement.slow || !judgement.rebalance.is_empty() {
             let more = |operator: &Operator| {
                 let index = operator.id.0 as usize;
                 let wanted = searched.found.instances[index];
                 // One that just keeps up is left alone, unless the goal asks for more.
-                let asked = judgement.slow || self.memory[index].under > 0 || searched.ratio(&load.catching_up, index) > 1.0;
+                let asked = judgement.slow
+                    || self.memory[index].under > 0
+                    || judgement.rebalance.contains_key(&operator.id)
+                    || searched.ratio(&load.catching_up, index) > SLOWLY;
                 (asked && wanted > present(operator.id)).then_some((operator.id, wanted))
             };
             rescales.extend(self.topology.scalable().filter_map(more));
         }
         let rule = match (rescales.is_empty(), judgement.rebalance.is_empty(), trims) {
             (false, ..) if judgement.under => "under-provisioned",
-            (false, ..) => "goal-missed",
-            (true, false, _) => "uneven",
-            (true, true, true) => "over-provisioned",
-            (true, true, false) => "hold",
+            (false, ..) if judgement.slow => "goal-missed",
+            (_, false, _) => "uneven",
+            (.., true) => "over-provisioned",
+            _ => searched.bound.unwrap_or("hold"),
         };
         if trims {
             for (&id, &instances) in &fewer {

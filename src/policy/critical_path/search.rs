@@ -48,6 +48,26 @@ pub(super) struct Found {
     pub(super) p99_s: Option<f64>,
 }
 
+/// The longest way through a configuration.
+pub(super) struct Longest {
+    /// Seconds of work on it.
+    pub(super) service_s: f64,
+    /// Seconds in queues on it, by the formula.
+    pub(super) queueing_s: f64,
+    /// Which operators are on it.
+    pub(super) on_it: Vec<bool>,
+}
+
+/// How much more the fullest of `instances` instances has than its part although bins are spread as evenly as they can be: a bin is not
+/// divided. 1 without bins.
+pub(super) fn granularity(operator: &Operator, instances: u32) -> f64 {
+    match operator.role {
+        Role::Keyed { bins } if bins >= instances => f64::from(bins.div_ceil(instances)) * f64::from(instances) / f64::from(bins),
+        Role::Keyed { bins } => f64::from(instances) / f64::from(bins),
+        _ => 1.0,
+    }
+}
+
 impl Search<'_> {
     /// Records per second that `instances` of the operator process together, slow ones among them.
     pub(super) fn capacity(&self, operator: usize, instances: u32) -> Option<f64> {
@@ -58,7 +78,7 @@ impl Search<'_> {
             // They take turns, so that all go as fast as the slowest.
             return Some(total / if sight.has_slow() { sight.imbalance } else { 1.0 } * (1.0 - sight.missing() / p).max(0.01));
         }
-        Some(total * (1.0 - sight.missing() / p).max(0.01))
+        Some(total * (1.0 - sight.missing() / p).max(0.01) / granularity(&self.topology.operators()[operator], instances))
     }
 
     /// Whether its number of instances is not ours to change: what bounds it lies elsewhere.
@@ -107,9 +127,11 @@ impl Search<'_> {
                 continue;
             };
             let mut instances = steady.max(fast);
-            while instances < most
-                && self.capacity(index, instances).is_some_and(|total| total * self.config.utilisation * (1.0 + 1e-6) < demand * spare)
-            {
+            let suffices = |total: f64| {
+                let total = total * (1.0 + 1e-6);
+                total * self.config.utilisation >= demand * spare && total >= catching_up * spare
+            };
+            while instances < most && !self.capacity(index, instances).is_some_and(suffices) {
                 instances += 1;
             }
             wanted[index] = instances;
@@ -148,22 +170,25 @@ impl Search<'_> {
         Hop { service_s: f64::from(instances) / total, utilisation: demand * part * skew / total }
     }
 
-    /// Queueing on the longest way through `instances`, by the formula, and who is on it.
-    pub(super) fn longest(&self, instances: &[u32], part: f64) -> (f64, Vec<bool>) {
+    /// The longest way through `instances`.
+    pub(super) fn longest(&self, instances: &[u32], part: f64) -> Longest {
         let hops: Vec<Hop> = (0..instances.len()).map(|operator| self.hop(operator, instances[operator], part)).collect();
         let seconds: Vec<f64> = hops.iter().map(|hop| hop.service_s + hop.queueing_s()).collect();
         let (_, on_it) = longest(self.topology, &seconds);
-        (hops.iter().zip(&on_it).filter(|(_, on_it)| **on_it).map(|(hop, _)| hop.queueing_s()).sum(), on_it)
+        let sum = |part: fn(&Hop) -> f64| hops.iter().zip(&on_it).filter(|(_, on_it)| **on_it).map(|(hop, _)| part(hop)).sum();
+        Longest { service_s: sum(|hop| hop.service_s), queueing_s: sum(Hop::queueing_s), on_it }
     }
 
     /// Predicted latency.
     pub(super) fn p99_s(&self, instances: &[u32], part: f64) -> Option<f64> {
-        self.latency.p99_s(self.longest(instances, part).0)
+        let longest = self.longest(instances, part);
+        self.latency.p99_s(longest.service_s, longest.queueing_s)
     }
 
     /// The operator of the longest way which one more instance shortens most; nothing where none matters.
     fn shortens_most(&self, instances: &[u32], part: f64) -> Option<usize> {
-        let (length, on_it) = self.longest(instances, part);
+        let Longest { service_s, queueing_s, on_it } = self.longest(instances, part);
+        let length = service_s + queueing_s;
         let gain = |operator: &Operator| {
             let index = operator.id.0 as usize;
             let may = on_it[index] && !self.is_fixed(index) && instances[index] < self.most[index];

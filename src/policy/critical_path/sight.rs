@@ -1,5 +1,6 @@
 //! What one window shows of one operator, as far as causes can be told from it.
 
+use super::search::granularity;
 use crate::dataflow::{Operator, Role};
 use crate::metrics::OperatorMetrics;
 use crate::model::Speeds;
@@ -24,7 +25,7 @@ pub(super) struct Sight {
     pub(super) waiting_share: f64,
     /// Busy part of the window, waits included: the mean over its instances.
     pub(super) busy: f64,
-    /// How much more the worst instance has to do, for its speed, than if it were spread by speed: 1 is even.
+    /// How much more the worst instance has to do, for its speed, than if it were spread by speed as evenly as bins can be: 1 is even.
     pub(super) imbalance: f64,
     /// The instance with the worst ratio of load to speed.
     pub(super) worst: u32,
@@ -68,7 +69,7 @@ impl Sight {
         let window = present.first().map_or(0.0, |instance| instance.window.as_secs_f64());
         let available = window * present.len() as f64;
         let busy = if available > 0.0 { ((useful + waiting) / available).min(1.0) } else { 0.0 };
-        let (imbalance, worst) = imbalance(operator, metrics, speeds.as_ref(), instances);
+        let (uneven, worst) = imbalance(operator, metrics, speeds.as_ref(), instances);
         let arrivals: u64 = metrics.bins.iter().map(|bin| bin.arrivals).sum();
         let hottest = metrics.bins.iter().map(|bin| bin.arrivals).max().unwrap_or(0);
         Sight {
@@ -77,7 +78,7 @@ impl Sight {
             waits,
             waiting_share,
             busy,
-            imbalance,
+            imbalance: (uneven / granularity(operator, instances)).max(1.0),
             worst,
             hottest_bin: if arrivals > 0 { hottest as f64 / arrivals as f64 } else { 0.0 },
             pressed: present.iter().any(|instance| !instance.backpressure.is_zero()),

@@ -27,6 +27,8 @@ pub struct Quiet {
     /// From the start of its first window to the end of its last one.
     #[serde(flatten)]
     pub span: Span,
+    /// What the rows say of its last window, if the log ends with it; else the plan that follows tells what was seen.
+    pub seen: Option<Seen>,
     /// What the windows in it were, in the order in which each first came up.
     pub courses: Vec<Course>,
 }
@@ -130,6 +132,7 @@ pub enum Outcome {
 pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
     let mut chapters = Vec::new();
     let mut decisions = 0;
+    let mut last_window = Span { from_s: 0.0, until_s: 0.0 };
     // What the log says of a plan right before it says that it begins.
     let mut remarks = Vec::new();
     for (place, event) in recorded.events.iter().enumerate() {
@@ -139,8 +142,9 @@ pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
                 let course = recorded.course(event);
                 match chapters.last_mut() {
                     Some(Chapter::Quiet(quiet)) => quiet.add(span, course),
-                    _ => chapters.push(Chapter::Quiet(Quiet { span, courses: vec![course] })),
+                    _ => chapters.push(Chapter::Quiet(Quiet { span, seen: None, courses: vec![course] })),
                 }
+                last_window = span;
             }
             EventKind::Splitting { .. } | EventKind::HotKey { .. } => remarks.push(recorded.remark(event)),
             EventKind::Rescaling { .. } | EventKind::Refused { .. } => {
@@ -150,6 +154,9 @@ pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
             // They are told with the plan that they are about.
             EventKind::Migrated { .. } | EventKind::Paced { .. } | EventKind::Interrupted { .. } => {}
         }
+    }
+    if let Some(Chapter::Quiet(quiet)) = chapters.last_mut() {
+        quiet.seen = recorded.see(last_window);
     }
     chapters
 }
@@ -177,6 +184,10 @@ impl Course {
 impl Recorded<'_> {
     pub(super) fn name(&self, operator: OperatorId) -> String {
         self.operators.get(operator.0 as usize).cloned().unwrap_or_else(|| operator.to_string())
+    }
+
+    fn see(&self, span: Span) -> Option<Seen> {
+        Seen::of(span, self.scalable, self.timeline, self.latency)
     }
 
     /// When the window began that ended with an event: where the last one before it ended, or a migration.
@@ -231,7 +242,6 @@ impl Recorded<'_> {
         let event = &self.events[place];
         let at_s = event.at.as_secs_f64();
         let window = Span { from_s: self.window_start(place), until_s: at_s };
-        let see = |span: Span| Seen::of(span, self.scalable, self.timeline, self.latency);
         // What follows up to the next plan that is begun is about this one.
         let begins = |event: &Event| matches!(event.kind, EventKind::Rescaling { .. });
         let next = self.events[place + 1..].iter().position(begins).map_or(self.events.len(), |next| place + 1 + next);
@@ -263,8 +273,8 @@ impl Recorded<'_> {
             None => self.timeline.iter().map(|row| row.window_end_s).fold(0.0, f64::max),
         };
         let is_done = !matches!(outcome, Outcome::Refused { .. } | Outcome::Unfinished);
-        let after = is_done.then(|| see(Span { from_s: done_s, until_s: (done_s + length).min(last_s) })).flatten();
-        let later = (is_done && last_s - length >= done_s + length).then(|| see(Span { from_s: last_s - length, until_s: last_s }));
+        let after = is_done.then(|| self.see(Span { from_s: done_s, until_s: (done_s + length).min(last_s) })).flatten();
+        let later = (is_done && last_s - length >= done_s + length).then(|| self.see(Span { from_s: last_s - length, until_s: last_s }));
         let held = self.held(place);
         let rescaled = |(&id, &after): (&OperatorId, &u32)| {
             let before = held.and_then(|held| held.iter().find(|(known, _)| *known == id));
@@ -273,7 +283,7 @@ impl Recorded<'_> {
         Told {
             decision,
             at_s,
-            seen: see(window),
+            seen: self.see(window),
             predicted: reason.as_ref().map(words::predicted).unwrap_or_default().into_iter().collect(),
             reason,
             rescaled: plan.rescales.iter().map(rescaled).collect(),

@@ -142,6 +142,8 @@ From 0.0 s to 12.0 s: nothing was begun.
               window.
    1 window   The policy wanted map to 3 and the bins of count spread anew, but not for enough windows in a row yet: rule \
               'a-rule-of-its-own'.
+   At its end From 10.0 s to 12.0 s, 100 of 100 records/s were emitted (100 %), 50 records behind at the end; p99 latency up \
+              to 30.0 ms. map (2 instances): 50 % busy, nothing waiting. count (2 instances): 50 % busy, nothing waiting.
 "
     );
 }

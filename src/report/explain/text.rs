@@ -25,7 +25,8 @@ impl Chapter {
 impl Quiet {
     fn text(&self) -> String {
         let courses = self.courses.iter().map(|course| lines(&count(course.windows, "window", "windows"), &course.sentence()));
-        format!("{}: nothing was begun.\n{}", capital(&from_to(self.span)), courses.collect::<String>())
+        let seen = self.seen.as_ref().map(|seen| lines("At its end", &format!("{}, {}", from_to(seen.span), sight(seen, |_| false))));
+        format!("{}: nothing was begun.\n{}{}", capital(&from_to(self.span)), courses.collect::<String>(), seen.unwrap_or_default())
     }
 }
 
@@ -51,7 +52,7 @@ impl Told {
             }
         };
         if let Some(seen) = &self.seen {
-            add("Seen", format!("{}, {}", from_to(seen.span), self.sight(seen)));
+            add("Seen", format!("{}, {}", from_to(seen.span), sight(seen, |name| self.is_about(name))));
         }
         add("Why", self.why());
         if !self.predicted.is_empty() {
@@ -71,20 +72,9 @@ impl Told {
         rescaled.chain(rebalanced).collect::<Vec<_>>().join(", ")
     }
 
-    /// Rates, then the operators that the plan is about, then the busiest.
-    fn sight(&self, seen: &Seen) -> String {
-        let named = |name: &String| self.rebalanced.contains(name) || self.rescaled.iter().any(|one| one.operator == *name);
-        let mut operators: Vec<&OperatorSeen> = seen.operators.iter().collect();
-        operators.sort_by(|a, b| named(&b.operator).cmp(&named(&a.operator)).then(b.utilisation.total_cmp(&a.utilisation)));
-        let left = operators.len().saturating_sub(MOST_OPERATORS);
-        operators.truncate(MOST_OPERATORS);
-        // In the order of the topology again.
-        let told = seen.operators.iter().filter(|operator| operators.iter().any(|other| other.operator == operator.operator));
-        let mut sentences: Vec<String> = told.map(sight_of).collect();
-        if left > 0 {
-            sentences.push(format!("{} less.", count(left, "other operator was busy", "other operators were busy")));
-        }
-        format!("{}. {}", rates(seen), sentences.join(" "))
+    /// Whether the plan changes an operator.
+    fn is_about(&self, name: &str) -> bool {
+        self.rebalanced.iter().any(|rebalanced| rebalanced == name) || self.rescaled.iter().any(|one| one.operator == name)
     }
 
     fn why(&self) -> String {
@@ -113,11 +103,8 @@ impl Told {
 
     fn came_of_it(&self) -> String {
         let effect = |seen: &Seen| {
-            let about = |operator: &&OperatorSeen| {
-                self.rebalanced.contains(&operator.operator) || self.rescaled.iter().any(|one| one.operator == operator.operator)
-            };
             let busy = |operator: &OperatorSeen| format!("{} {} busy", operator.operator, percent(operator.utilisation));
-            let busy: Vec<String> = seen.operators.iter().filter(about).map(busy).collect();
+            let busy: Vec<String> = seen.operators.iter().filter(|operator| self.is_about(&operator.operator)).map(busy).collect();
             format!("{}, {}; {}.", from_to(seen.span), rates(seen), list(&busy))
         };
         let effects = [&self.after, &self.later].into_iter().flatten().map(effect);
@@ -132,6 +119,20 @@ fn rates(seen: &Seen) -> String {
     let behind = if seen.lag_records >= 0.5 { format!(", {} records behind at the end", amount(seen.lag_records)) } else { String::new() };
     let late = seen.latency_ns_p99.map_or("nothing arrived".to_owned(), |ns| format!("p99 latency up to {}", latency(ns)));
     format!("{emitted} of {due} records/s were emitted{part}{behind}; {late}")
+}
+
+/// Rates, then the operators that `named` names and the busiest of the others, in the order of the topology.
+fn sight(seen: &Seen, named: impl Fn(&str) -> bool) -> String {
+    let mut first: Vec<&OperatorSeen> = seen.operators.iter().collect();
+    first.sort_by(|a, b| named(&b.operator).cmp(&named(&a.operator)).then(b.utilisation.total_cmp(&a.utilisation)));
+    let left = first.len().saturating_sub(MOST_OPERATORS);
+    first.truncate(MOST_OPERATORS);
+    let told = seen.operators.iter().filter(|operator| first.iter().any(|other| other.operator == operator.operator));
+    let mut sentences: Vec<String> = told.map(sight_of).collect();
+    if left > 0 {
+        sentences.push(format!("{} less.", count(left, "other operator was busy", "other operators were busy")));
+    }
+    format!("{}. {}", rates(seen), sentences.join(" "))
 }
 
 fn sight_of(operator: &OperatorSeen) -> String {

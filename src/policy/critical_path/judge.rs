@@ -1,0 +1,155 @@
+//! What is the matter with each operator, and what follows from it.
+//!
+//! A cause needs measurements that say so: demand against capacity, load against speed between instances, waits for something outside. What is obvious
+//! is believed at once, everything else when it was seen in two windows one after the other.
+
+use std::collections::BTreeMap;
+
+use super::search::FLAT;
+use super::sight::Sight;
+use super::{AGREEING, CriticalPath, Load, SearchOutcome};
+use crate::dataflow::{Operator, Role};
+use crate::id::OperatorId;
+use crate::policy::{Cause, Finding};
+
+/// An excess that is rounding.
+const TOLERANCE: f64 = 0.005;
+/// With a demand so many times the capacity nothing needs to be seen twice.
+const OBVIOUS: f64 = 1.2;
+/// An operator this busy is under-provisioned if the job falls behind.
+const BUSY: f64 = 0.97;
+/// A lag is worked off in about the time that was asked for as long as that asks for no more than this part of the capacity.
+pub(super) const SLOWLY: f64 = 1.05;
+/// Uneven by less than this is even.
+const UNEVEN: f64 = 1.1;
+/// An instance with so many times what it can do needs nothing to be seen twice.
+const GROSS: f64 = 1.5;
+/// A rebalance that leaves more than this part of the unevenness was in vain.
+pub(super) const IN_VAIN: f64 = 0.9;
+
+/// What is remembered of one operator.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Memory {
+    /// Windows in which it was under-provisioned, one after the other.
+    pub(super) under: u32,
+    /// Windows in which it was uneven and that mattered, one after the other.
+    pub(super) hot: u32,
+    /// The unevenness that no rebalance helped, at so many instances.
+    pub(super) in_vain: Option<(f64, u32)>,
+    /// More instances than this did not help.
+    pub(super) most: Option<u32>,
+}
+
+impl Memory {
+    /// Whether spreading its keys anew was in vain, and it is as uneven as then.
+    pub(super) fn is_in_vain(&self, sight: &Sight) -> bool {
+        self.in_vain
+            .is_some_and(|(before, instances)| instances == sight.instances && (sight.imbalance / before - 1.0).abs() < 1.0 - IN_VAIN)
+    }
+}
+
+/// Whether an instance of a keyed operator has more to do than it can, and more than its part. `ratio` is demand over capacity.
+fn is_uneven(sight: &Sight, ratio: f64) -> bool {
+    sight.imbalance > UNEVEN && ratio * sight.imbalance > 1.0 + TOLERANCE
+}
+
+/// What [`CriticalPath::judge`] found.
+#[derive(Default)]
+pub(super) struct Judgement {
+    /// Findings with their weight.
+    pub(super) findings: Vec<(f64, Finding)>,
+    /// Whether an operator needs more instances, for certain.
+    pub(super) under: bool,
+    /// Whether the goal is missed, for certain.
+    pub(super) slow: bool,
+    /// Whether some operator is uneven, so that others wait for one of its instances.
+    pub(super) uneven: bool,
+    /// Operators to be rebalanced, with how uneven they are.
+    pub(super) rebalance: BTreeMap<OperatorId, f64>,
+}
+
+impl CriticalPath {
+    /// Notes what is the matter with each operator; says which are to be rebalanced and whether any needs more instances.
+    pub(super) fn judge(&mut self, load: &Load, sights: &[Sight], search: &SearchOutcome) -> Judgement {
+        let mut judgement = Judgement::default();
+        let z = self.config.confidence;
+        judgement.uneven = self.topology.scalable().any(|operator| {
+            let (index, keyed) = (operator.id.0 as usize, matches!(operator.role, Role::Keyed { .. }));
+            keyed && is_uneven(&sights[index], search.ratio(&load.demands, index))
+        });
+        for operator in self.topology.scalable() {
+            let index = operator.id.0 as usize;
+            let (sight, memory) = (&sights[index], &mut self.memory[index]);
+            let (Some(demand), Some(capacity)) = (load.demands[index], search.capacities[index]) else {
+                if sight.busy == 0.0 && !load.on_time {
+                    judgement.findings.push((0.0, Finding::new(&operator.name, Cause::Starved).with("busy", sight.busy)));
+                }
+                continue;
+            };
+            let error = (-z * self.curves[index].error()).exp();
+            let asked = demand * search.found.part;
+            let ratio = asked / capacity;
+            let keyed = matches!(operator.role, Role::Keyed { .. });
+            let uneven = keyed && is_uneven(sight, ratio);
+            // An instance that has too much to do makes all others look idle, and a lag that no number of instances works off.
+            let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
+            let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
+            let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
+            let under = ratio * error > 1.0 + TOLERANCE || behind || !load.on_time && catching_up * error > SLOWLY;
+            memory.under = if under { memory.under + 1 } else { 0 };
+            let obvious = ratio * error > OBVIOUS;
+            let about = |cause| Finding::new(&operator.name, cause).with("demand per s", demand).with("capacity per s", capacity);
+            let weight = demand / capacity;
+            if sight.waits {
+                if sight.busy > BUSY || weight > 1.0 {
+                    let finding = about(Cause::ExternalWait).with("waiting share", sight.waiting_share);
+                    judgement.findings.push((weight + 1.0, finding));
+                }
+                continue;
+            }
+            if sight.has_slow() && (sight.imbalance * ratio > 1.0 || sight.imbalance > UNEVEN) {
+                let relative = sight.speeds.as_ref().map_or(1.0, |speeds| speeds.relative.iter().copied().fold(1.0, f64::min));
+                let finding = about(Cause::Straggling).with("instance", f64::from(sight.worst)).with("speed", relative);
+                judgement.findings.push((weight * sight.imbalance, finding));
+            }
+            if search.parts[index].is_some_and(|part| part < 1.0) {
+                let most = f64::from(search.most[index]);
+                judgement.findings.push((weight + 1.0, about(Cause::AtLimit).with("most instances", most)));
+            } else if under && ratio > 1.0 {
+                judgement.findings.push((weight, about(Cause::UnderProvisioned).with("busy", sight.busy)));
+            } else if ratio < 1.0 && !load.on_time && sight.busy < ratio * 0.8 && !uneven && !sight.has_slow() {
+                judgement.findings.push((0.0, about(Cause::Starved).with("busy", sight.busy)));
+            }
+            if obvious || memory.under >= AGREEING {
+                judgement.under = true;
+            }
+            memory.hot = if uneven { memory.hot + 1 } else { 0 };
+            if uneven {
+                let share = sight.hottest_bin * demand * f64::from(sight.instances) / capacity;
+                if !sight.has_slow() {
+                    let finding = about(Cause::Skewed)
+                        .with("instance", f64::from(sight.worst))
+                        .with("load over even", sight.imbalance)
+                        .with("hottest bin over an instance", share);
+                    judgement.findings.push((weight * sight.imbalance, finding));
+                }
+                if (memory.hot >= AGREEING || ratio * sight.imbalance > GROSS) && !memory.is_in_vain(sight) {
+                    judgement.rebalance.insert(operator.id, sight.imbalance);
+                }
+            }
+        }
+        let goal_s = self.config.goal_ms / 1e3;
+        let now = search.p99_s.filter(|p99| goal_s > 0.0 && load.on_time && *p99 > goal_s);
+        self.missed = if now.is_some() { self.missed + 1 } else { 0 };
+        if let Some(now) = now {
+            let slowest = self.topology.scalable().filter(|operator| search.longest.on_it[operator.id.0 as usize]);
+            let ratio = |operator: &&Operator| search.ratio(&load.demands, operator.id.0 as usize);
+            if let Some(slowest) = slowest.reduce(|a, b| if ratio(&b) > ratio(&a) { b } else { a }) {
+                let finding = Finding::new(&slowest.name, Cause::Slow).with("p99 ms", now * 1e3).with("goal ms", self.config.goal_ms);
+                judgement.findings.push((1.0, finding));
+            }
+            judgement.slow = self.missed >= AGREEING;
+        }
+        judgement
+    }
+}
