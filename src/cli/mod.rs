@@ -95,7 +95,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    if matches!(cli.command, Command::Run(_) | Command::Reproduce(_)) {
+    let may_move_state = match &cli.command {
+        Command::Run(_) => true,
+        Command::Reproduce(args) => args.on_engine(),
+        _ => false,
+    };
+    if may_move_state {
         memory::give_back();
     }
     let done = match cli.command {

@@ -7,6 +7,7 @@ use anyhow::anyhow;
 
 use super::{Failure, usage};
 use crate::controller::{Event, EventKind};
+use crate::experiment::environment::Environment;
 use crate::experiment::figures::Figure;
 use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow};
 use crate::experiment::ranking::RankingRow;
@@ -154,9 +155,11 @@ fn draw_migrations(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 fn draw_suite(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let rows: Vec<SuiteRow> = folder::read_csv(&folder.join(folder::SUITE))?;
     let definition: SuiteDefinition = record::read_toml(&folder.join(DEFINITION))?;
+    let environment: Environment = record::read_toml(&folder.join(folder::ENVIRONMENT))?;
     let seeds = rows.iter().map(|row| row.seed).collect::<BTreeSet<u64>>().len();
     let footer = format!(
-        "Medians of {seeds} seeds, simulated in virtual time. Behind: more than half a second's load is due and not emitted. Less is better; blue is less than the oracle, which knows what is needed."
+        "Medians of {seeds} seeds, simulated in virtual time. Behind: more than half a second's load is due and not emitted. Less is better; blue is less than the oracle, which knows what is needed. Revision {}; {}; {}",
+        environment.revision, environment.machine, environment.command
     );
     Ok(suite_figure(&rows, &definition.title, &footer, &folder.join(&definition.figure))?)
 }

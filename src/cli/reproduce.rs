@@ -62,6 +62,15 @@ pub(super) struct Args {
     pub(super) check: bool,
 }
 
+impl Args {
+    /// Whether a job may run on the engine. What runs in virtual time has no state that moves, and is a third slower with an allocator that
+    /// gives everything back.
+    pub(super) fn on_engine(&self) -> bool {
+        let figure = self.figure.as_deref().map(Figure::named);
+        self.host == "engine" && !matches!(figure, None | Some(Ok(Figure::Simulated(_) | Figure::Suite(_))))
+    }
+}
+
 /// An experiment that is being run.
 struct Experiment<'a> {
     args: &'a Args,

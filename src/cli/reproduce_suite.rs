@@ -55,6 +55,7 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let rows: Vec<SuiteRow> = outcomes.iter().map(|outcome| outcome.row.clone()).collect();
     folder::write_csv(&rows_file, &rows)?;
     folder::write_text(&out.join(DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
+    folder::write_text(&out.join(folder::ENVIRONMENT), &toml::to_string(&environment).context("the environment as TOML")?)?;
     let figure_files = draw(&out)?;
     let told = |SuiteOutcome { row, last, reasons }| Told { row, r#final: last, reasons };
     let reproduced = Reproduced {
@@ -69,4 +70,51 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
         figure_files,
     };
     reproduced.tell(args, &definition.title, || suite_table(&rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_told_with_its_instances_by_name() {
+        let row = SuiteRow { scenario: "noise-10".into(), host: "sim".into(), policy: "ds2".into(), seed: 3, ..SuiteRow::default() };
+        let told = Told { row, r#final: BTreeMap::from([("count".to_owned(), 20)]), reasons: vec!["equation-7".into()] };
+        let json = serde_json::to_value(told).unwrap();
+        for (key, expected) in [("scenario", "\"noise-10\""), ("seed", "3"), ("final", "{\"count\":20}"), ("goal_violations", "null")] {
+            assert_eq!(json[key].to_string(), expected, "{key}");
+        }
+        let keys = [
+            "host",
+            "policy",
+            "actions",
+            "reversals",
+            "settle_s",
+            "under_provisioned_s",
+            "excess_instance_s",
+            "latency_ns_p50",
+            "latency_ns_p99",
+            "latency_ns_max",
+            "bytes_moved",
+        ];
+        assert!(keys.iter().all(|key| json.get(key).is_some()), "{json}");
+    }
+
+    #[test]
+    fn a_policy_that_is_not_part_of_the_suite_is_named() {
+        let Ok(crate::experiment::figures::Figure::Suite(definition)) = crate::experiment::figures::Figure::named("loop") else {
+            panic!("loop is a suite");
+        };
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let line = <Line as clap::Parser>::parse_from(["reproduce", "loop", "--policies", "ds2,ds3"]);
+        let Err(Failure::Usage(error)) = reproduce(&line.args, &definition) else { panic!("ds3 is no policy") };
+        assert!(
+            error.to_string().contains("expected policies of loop, among 'oracle', ") && error.to_string().ends_with("found 'ds3'"),
+            "{error}"
+        );
+    }
 }

@@ -35,6 +35,8 @@ pub const FIDELITY: &str = "fidelity.csv";
 pub const SIMULATED: &str = "simulated.csv";
 /// [`SuiteRow`](super::suite::SuiteRow)s.
 pub const SUITE: &str = "suite.csv";
+/// Where and how they were made: an [`Environment`](super::environment::Environment).
+pub const ENVIRONMENT: &str = "environment.toml";
 
 /// [`MigrationRow`](super::migration::MigrationRow)s.
 pub const MIGRATIONS: &str = "migrations.csv";

@@ -23,7 +23,7 @@ const TEXT_EM: f64 = 24.0;
 const CELL_EM: f64 = 22.0;
 const LINE_HEIGHT: f64 = 1.45;
 const PADDING: f64 = 28.0;
-const CELL_WIDTH: f64 = 84.0;
+const CELL_WIDTH: f64 = 90.0;
 const CELL_HEIGHT: f64 = 42.0;
 const GAP: f64 = 44.0;
 /// Between cells.
