@@ -104,13 +104,14 @@ fn ds2_takes_one_step_and_rests() {
     insta::assert_snapshot!(log(&controller));
 }
 
-/// One step, as DS2, but to an instance more of each: what is to spare works off what piled up before.
+/// One step, as DS2, but to a little more of each: what is to spare works off what piled up before. 21 of Count would be enough if 256 bins could be
+/// dealt out to them evenly.
 #[test]
 fn critical_path_takes_one_step_with_a_little_to_spare_and_rests() {
     let policy = CriticalPath::new(word_count(), CriticalPathConfig::standard().compressed(COMPRESSION));
     let controller = run(Box::new(policy), 20, (1.0, 1.5, 0.0));
-    assert_eq!((rescales(&controller).len(), controller.configuration().to_string()), (1, "1/11/21/1".into()));
     insta::assert_snapshot!(log(&controller));
+    assert_eq!((rescales(&controller).len(), controller.configuration().to_string()), (1, "1/11/22/1".into()));
 }
 
 #[test]

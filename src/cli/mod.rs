@@ -36,13 +36,17 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
-    after_help = "Start here:\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
+    after_help = "Start here:\n  thalweg                           three policies on a job too small and on one out of balance (2 minutes)\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
                         thalweg run --policy ds2          one policy, live\n  thalweg simulate heron-wordcount    the same in virtual time\n  thalweg analyze activity.log        what holds a job back\n  thalweg help run                  all about a command"
 )]
 struct Cli {
+    /// The headline when missing: three policies side by side on the engine, in two minutes.
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
+
+/// What runs when nothing is asked for.
+const HEADLINE: [&str; 2] = ["loop-under", "loop-skew"];
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -95,25 +99,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let may_move_state = match &cli.command {
-        Command::Run(_) => true,
-        Command::Reproduce(args) => args.on_engine(),
-        _ => false,
-    };
-    if may_move_state {
-        memory::give_back();
-    }
     let done = match cli.command {
-        Command::Run(args) => run::run(&args),
-        Command::Simulate(args) => simulate::simulate(&args),
-        Command::Reproduce(args) => reproduce::reproduce(&args),
-        Command::Plot(args) => plot::plot(&args),
-        Command::Report(args) => report::report(&args),
-        Command::Explain(args) => explain::explain(&args),
-        Command::Analyze(args) => analyze::analyze(&args),
-        Command::Decide(args) => decide::decide(&args),
-        Command::Completions(args) => completions::completions(&args),
-        Command::Process(args) => process::process(&args),
+        Some(command) => carry_out(command),
+        None => HEADLINE.into_iter().try_for_each(|figure| {
+            eprintln!("thalweg reproduce {figure}");
+            let asked = Cli::parse_from(["thalweg", "reproduce", figure]);
+            carry_out(asked.command.expect("a command was given"))
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -125,6 +117,29 @@ pub fn main() -> ExitCode {
             eprintln!("thalweg: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn carry_out(command: Command) -> Result<(), Failure> {
+    let may_move_state = match &command {
+        Command::Run(_) => true,
+        Command::Reproduce(args) => args.on_engine(),
+        _ => false,
+    };
+    if may_move_state {
+        memory::give_back();
+    }
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
+        Command::Reproduce(args) => reproduce::reproduce(&args),
+        Command::Plot(args) => plot::plot(&args),
+        Command::Report(args) => report::report(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Analyze(args) => analyze::analyze(&args),
+        Command::Decide(args) => decide::decide(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Process(args) => process::process(&args),
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Figure {
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 19] = [
+const FIGURES: [Entry; 21] = [
     ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
     ("contune-curve", simulated, include_str!("../../experiments/definitions/contune-curve.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
@@ -40,6 +40,8 @@ const FIGURES: [Entry; 19] = [
     ("ds2-table4", simulated, include_str!("../../experiments/definitions/ds2-table4.toml")),
     ("loop", suite, include_str!("../../experiments/definitions/loop.toml")),
     ("loop-scale", simulated, include_str!("../../experiments/definitions/loop-scale.toml")),
+    ("loop-skew", policies, include_str!("../../experiments/definitions/loop-skew.toml")),
+    ("loop-under", policies, include_str!("../../experiments/definitions/loop-under.toml")),
     ("megaphone-fig1", migration, include_str!("../../experiments/definitions/megaphone-fig1.toml")),
     ("megaphone-fig13", migration, include_str!("../../experiments/definitions/megaphone-fig13.toml")),
     ("megaphone-fig16", migration, include_str!("../../experiments/definitions/megaphone-fig16.toml")),

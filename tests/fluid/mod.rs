@@ -78,7 +78,7 @@ impl Fluid {
         }
         let (due, emitted) = (self.due, self.emitted);
         let zeros = || shares.each_ref().map(|shares| vec![0.0; shares.len()]);
-        let (mut processed, mut held) = (zeros(), zeros());
+        let (mut arrived, mut processed, mut held) = (zeros(), zeros(), zeros());
         for _ in 0..(length.as_secs_f64() / STEP_SECONDS).round() as usize {
             self.due += OFFERED * STEP_SECONDS;
             let mut flow = 0.0;
@@ -91,6 +91,7 @@ impl Fluid {
                 let mut out = 0.0;
                 for (instance, (queue, holds)) in self.queues[stage].iter_mut().enumerate() {
                     *queue += flow * shares[stage][instance];
+                    arrived[stage][instance] += flow * shares[stage][instance];
                     let done = queue.min(CAPACITY[stage] * STEP_SECONDS);
                     *queue -= done;
                     out += done * WORDS;
@@ -109,7 +110,7 @@ impl Fluid {
                 if operator.is_scalable() {
                     let (stage, place) = (operator.id.0 as usize - 1, index as usize);
                     metrics.processed = processed[stage][place].round() as u64;
-                    metrics.arrivals = metrics.processed;
+                    metrics.arrivals = arrived[stage][place].round() as u64;
                     metrics.produced = if stage == 0 { metrics.processed * WORDS as u64 } else { metrics.processed };
                     // What a limited instance does: so many records take exactly so long.
                     metrics.useful = Duration::from_secs_f64(metrics.processed as f64 / CAPACITY[stage]).min(length);
