@@ -30,6 +30,8 @@ use crate::time::Timestamp;
 
 /// Otherwise in so many windows one after the other.
 const AGREEING: u32 = 2;
+/// A lag is latency, so that with a goal for it the lag is to be worked off so many times faster.
+const HURRY: f64 = 6.0;
 /// A job that emits less than this part of what is due falls behind.
 const KEEPS_UP: f64 = 0.98;
 /// With less lag than this part of a window's records the job is on time.
@@ -108,11 +110,12 @@ impl CriticalPath {
         let window = observation.window.length().as_secs_f64();
         let mut offered = vec![0.0; self.topology.operators().len()];
         let mut catching_up = offered.clone();
+        let catch_up_s = self.config.catch_up_s / if self.config.goal_ms > 0.0 { HURRY } else { 1.0 };
         let (mut lag, mut achieved) = (0.0, 0.0);
         for source in &observation.sources {
             let rate = source.offered.as_per_second();
             offered[source.operator.0 as usize] = rate;
-            catching_up[source.operator.0 as usize] = rate + source.lag_records / self.config.catch_up_s;
+            catching_up[source.operator.0 as usize] = rate + source.lag_records / catch_up_s;
             lag += source.lag_records;
             achieved += source.achieved.as_per_second();
         }
@@ -129,9 +132,14 @@ impl CriticalPath {
             most.iter_mut().zip(recent).for_each(|(most, recent)| *most = most.max(*recent));
         }
         let demands = |offered: &[f64]| self.flow.demands(&self.topology, offered);
+        let mut catching_up = demands(&catching_up);
+        for (demand, metrics) in catching_up.iter_mut().zip(&observation.operators) {
+            // What waits in front of an operator is a lag as well.
+            *demand = demand.map(|demand| demand + metrics.queue_records() as f64 / catch_up_s);
+        }
         Load {
             demands: demands(&offered),
-            catching_up: demands(&catching_up),
+            catching_up,
             most_recent: demands(&most),
             offered: sum,
             on_time: achieved >= sum * KEEPS_UP && lag <= sum * window * ON_TIME,
