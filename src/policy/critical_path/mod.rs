@@ -334,8 +334,9 @@ impl Policy for CriticalPath {
         let fewer = self.trimmed(&searched.enough, observation);
         let all: u64 = self.topology.scalable().map(|operator| u64::from(present(operator.id))).sum();
         let saved: u64 = fewer.iter().map(|(id, instances)| u64::from(present(*id) - instances)).sum();
-        // What works off a lag is part of what is enough. A job that is bounded from elsewhere says nothing of what it would need.
-        let calm = !load.falls_behind && judgement.rebalance.is_empty() && !judgement.uneven || judgement.under;
+        // A job that is late needs what it has until it is not, unless others need more: then one plan does it all. A job that is bounded
+        // from elsewhere says nothing of what it would need.
+        let calm = load.on_time && judgement.rebalance.is_empty() && !judgement.uneven || judgement.under;
         let trims =
             calm && load.looked_back && searched.found.part >= 1.0 && saved > 0 && saved as f64 >= all as f64 * self.config.least_saving;
         let mut rescales = BTreeMap::new();
