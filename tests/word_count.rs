@@ -202,7 +202,8 @@ fn hot_bins_and_a_slow_instance_are_what_was_asked_for_and_a_plan_by_load_and_sp
         arrived.map(|arrived| arrived / all)
     };
     let before = parts(Timestamp::ZERO, begun);
-    assert!((0.6..0.8).contains(&before[0]), "{before:?}");
+    // Sixty of a hundred, but for what was drawn.
+    assert!((0.55..0.8).contains(&before[0]), "{before:?}");
     // What came with bins that moved is over by then.
     let after = parts(migrated + Duration::from_millis(500), Timestamp(u64::MAX));
     for (index, speed) in [1.0, 0.25, 1.0, 1.0].into_iter().enumerate() {

@@ -1,3 +1,5 @@
+//! What the policy does about each cause, one observation after the other; and that whatever it asks for can be carried out.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
