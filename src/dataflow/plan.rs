@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Configuration, Role, Topology};
+use super::{Configuration, Topology};
 use crate::id::OperatorId;
 
 /// What is to change. Operators not named stay as they are.
@@ -97,7 +97,7 @@ impl Plan {
         }
         for &id in self.rebalances.iter().chain(self.speeds.keys()) {
             let operator = known(id)?;
-            if !matches!(operator.role, Role::Keyed { .. }) {
+            if !operator.is_keyed() {
                 return Err(PlanError::NoBins(operator.name.clone()));
             }
         }
@@ -116,6 +116,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataflow::Role;
 
     #[test]
     fn a_plan_is_taken_whole_or_not_at_all() {

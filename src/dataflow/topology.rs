@@ -179,7 +179,12 @@ impl Topology {
 impl Operator {
     /// Whether a policy may rescale it.
     pub fn is_scalable(&self) -> bool {
-        matches!(self.role, Role::Stateless | Role::Keyed { .. })
+        matches!(self.role, Role::Stateless) || self.is_keyed()
+    }
+
+    /// Whether it keeps state by key, in bins that can move.
+    pub fn is_keyed(&self) -> bool {
+        matches!(self.role, Role::Keyed { .. })
     }
 }
 

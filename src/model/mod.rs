@@ -12,4 +12,4 @@ mod speed;
 pub use curve::CapacityModel;
 pub use flow::FlowModel;
 pub use latency::{Hop, LatencyModel, longest};
-pub use speed::{Speeds, median};
+pub use speed::Speeds;

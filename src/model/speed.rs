@@ -1,6 +1,9 @@
 //! How fast the instances of one operator are, each by itself.
 
-use crate::metrics::OperatorMetrics;
+use std::time::Duration;
+
+use crate::metrics::{InstanceMetrics, OperatorMetrics};
+use crate::stats::lower_median;
 
 /// A rate from less useful time than this part of the window says little.
 const LEAST_UTILISATION: f64 = 0.02;
@@ -20,33 +23,47 @@ pub struct Speeds {
     pub relative: Vec<f64>,
 }
 
+/// What one instance did in a window.
+#[derive(Clone, Copy)]
+struct Measured {
+    /// Records per busy second.
+    rate: f64,
+    /// Whether it worked for long enough to be believed.
+    sound: bool,
+}
+
+impl Measured {
+    /// Nothing where the instance finished no record.
+    fn of(instance: &InstanceMetrics, busy: Duration) -> Option<Measured> {
+        let sound = busy.as_secs_f64() >= LEAST_UTILISATION * instance.window.as_secs_f64();
+        (instance.processed > 0 && !busy.is_zero()).then(|| Measured { rate: instance.processed as f64 / busy.as_secs_f64(), sound })
+    }
+}
+
 impl Speeds {
-    /// Speeds in a window; nothing where no instance finished a record.
-    ///
-    /// An instance that waits for something outside is as slow as its waits make it only where `with_waits` says so.
-    pub fn of(metrics: &OperatorMetrics, with_waits: bool) -> Option<Speeds> {
-        let rates: Vec<Option<f64>> = metrics
-            .instances
-            .iter()
-            .map(|instance| {
-                let busy = if with_waits { instance.useful + instance.external_wait } else { instance.useful };
-                let enough = busy.as_secs_f64() >= LEAST_UTILISATION * instance.window.as_secs_f64();
-                (instance.processed > 0 && !busy.is_zero()).then(|| (instance.processed as f64 / busy.as_secs_f64(), enough))
-            })
-            .map(|rate| rate.map(|(rate, enough)| if enough { rate } else { -rate }))
-            .collect();
+    /// Speeds in a window, with an instance's waits for something outside as part of its work; nothing where no instance finished a record.
+    pub fn of(metrics: &OperatorMetrics) -> Option<Speeds> {
+        Speeds::from_busy(metrics, |instance| instance.useful + instance.external_wait)
+    }
+
+    /// As [`of`](Speeds::of), as if nothing had waited for something outside.
+    pub fn of_own_work(metrics: &OperatorMetrics) -> Option<Speeds> {
+        Speeds::from_busy(metrics, |instance| instance.useful)
+    }
+
+    fn from_busy(metrics: &OperatorMetrics, busy: impl Fn(&InstanceMetrics) -> Duration) -> Option<Speeds> {
+        let measured: Vec<_> = metrics.instances.iter().map(|instance| Measured::of(instance, busy(instance))).collect();
         // Rates of little work stand in only where there are no others.
-        let sound: Vec<f64> = rates.iter().flatten().copied().filter(|rate| *rate > 0.0).collect();
-        let known: Vec<f64> = if sound.is_empty() { rates.iter().flatten().map(|rate| -rate).collect() } else { sound };
-        let rate = median(&known)?;
-        let logs: Vec<f64> = known.iter().map(|known| (known / rate).ln()).filter(|log| *log > SLOW.ln()).collect();
-        let n = logs.len() as f64;
-        let error = if logs.len() < 2 { 0.0 } else { (logs.iter().map(|log| log * log).sum::<f64>() / (n - 1.0)).sqrt() / n.sqrt() };
-        let slow = |own: &Option<f64>| match own {
-            Some(own) if *own > 0.0 && known.len() >= LEAST_TO_COMPARE && *own < rate * SLOW => own / rate,
+        let any_sound = measured.iter().flatten().any(|measured| measured.sound);
+        let counts = |measured: &&Measured| measured.sound || !any_sound;
+        let rates: Vec<f64> = measured.iter().flatten().filter(counts).map(|measured| measured.rate).collect();
+        let rate = lower_median(rates.iter().copied())?;
+        let can_be_told = any_sound && rates.len() >= LEAST_TO_COMPARE;
+        let relative = |own: &Option<Measured>| match own {
+            Some(own) if can_be_told && own.sound && own.rate < rate * SLOW => own.rate / rate,
             _ => 1.0,
         };
-        Some(Speeds { rate, error, relative: rates.iter().map(slow).collect() })
+        Some(Speeds { rate, error: error(&rates, rate), relative: measured.iter().map(relative).collect() })
     }
 
     /// Ordinary instances to which all of them together come.
@@ -55,21 +72,17 @@ impl Speeds {
     }
 }
 
-/// The middle of some numbers; nothing without any.
-pub fn median(numbers: &[f64]) -> Option<f64> {
-    let mut sorted = numbers.to_vec();
-    let middle = sorted.len().checked_sub(1)? / 2;
-    let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
-    Some(*median)
+/// Standard error of the logarithm of `median` from the spread of the rates that are not slow.
+fn error(rates: &[f64], median: f64) -> f64 {
+    let squares: Vec<f64> = rates.iter().map(|rate| (rate / median).ln()).filter(|log| *log > SLOW.ln()).map(|log| log * log).collect();
+    let n = squares.len() as f64;
+    if squares.len() < 2 { 0.0 } else { (squares.iter().sum::<f64>() / (n - 1.0)).sqrt() / n.sqrt() }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::id::{InstanceId, OperatorId};
-    use crate::metrics::InstanceMetrics;
 
     fn operator(instances: &[(u64, u64)]) -> OperatorMetrics {
         let operator = OperatorId(1);
@@ -83,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_slow_instance_does_not_make_the_others_look_slow() {
-        let speeds = Speeds::of(&operator(&[(100, 500), (200, 1000), (60, 900), (0, 0), (210, 1000)]), false).unwrap();
+        let speeds = Speeds::of(&operator(&[(100, 500), (200, 1000), (60, 900), (0, 0), (210, 1000)])).unwrap();
         assert_eq!(speeds.rate, 200.0);
         assert_eq!(speeds.relative, [1.0, 1.0, (60.0 / 0.9) / 200.0, 1.0, 1.0]);
         assert!((4.3..4.4).contains(&speeds.together()) && speeds.error > 0.0 && speeds.error < 0.05, "{speeds:?}");
@@ -91,18 +104,18 @@ mod tests {
 
     #[test]
     fn little_work_counts_only_where_there_is_no_other() {
-        assert_eq!(Speeds::of(&operator(&[(100, 500), (1, 1)]), false).unwrap().rate, 200.0);
-        assert_eq!(Speeds::of(&operator(&[(1, 1)]), false).unwrap().rate, 1000.0);
-        assert_eq!(Speeds::of(&operator(&[(0, 0), (0, 300)]), false), None);
+        assert_eq!(Speeds::of(&operator(&[(100, 500), (1, 1)])).unwrap().rate, 200.0);
+        assert_eq!(Speeds::of(&operator(&[(1, 1)])).unwrap().rate, 1000.0);
+        assert_eq!(Speeds::of(&operator(&[(0, 0), (0, 300)])), None);
         // Of two nobody knows which is the slow one.
-        assert_eq!(Speeds::of(&operator(&[(100, 1000), (10, 1000)]), false).unwrap().relative, [1.0, 1.0]);
+        assert_eq!(Speeds::of(&operator(&[(100, 1000), (10, 1000)])).unwrap().relative, [1.0, 1.0]);
     }
 
     #[test]
-    fn waiting_is_no_work_unless_it_is_asked_for() {
+    fn waiting_is_work_but_not_its_own() {
         let mut metrics = operator(&[(100, 100)]);
         metrics.instances[0].external_wait = Duration::from_millis(900);
-        assert_eq!(Speeds::of(&metrics, false).unwrap().rate, 1000.0);
-        assert_eq!(Speeds::of(&metrics, true).unwrap().rate, 100.0);
+        assert_eq!(Speeds::of_own_work(&metrics).unwrap().rate, 1000.0);
+        assert_eq!(Speeds::of(&metrics).unwrap().rate, 100.0);
     }
 }

@@ -11,7 +11,8 @@ use plotters::style::RGBColor;
 use super::canvas::{Anchor, Canvas, Drawn, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
 use crate::experiment::rows::policy_rank;
-use crate::experiment::suite::{Column, SuiteRow, median};
+use crate::experiment::suite::{Column, SuiteRow};
+use crate::stats::median;
 
 /// Most policies of a figure.
 const MOST_POLICIES: usize = 12;

@@ -1,7 +1,8 @@
 //! The table of a suite: what each policy did in each case, medians over seeds.
 
 use super::table::{UNKNOWN, latency, seconds, table};
-use crate::experiment::suite::{Column, SuiteRow, median};
+use crate::experiment::suite::{Column, SuiteRow};
+use crate::stats::median;
 
 /// A line a case and policy, in the order of the rows.
 pub fn suite_table(rows: &[SuiteRow]) -> String {

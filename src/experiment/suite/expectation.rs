@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::{Column, median};
+use super::row::Column;
 use super::runs::SuiteOutcome;
+use crate::stats::median;
 
 /// One expectation, held in each of its cases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

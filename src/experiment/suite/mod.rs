@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 pub use case::SuiteCase;
 pub use expectation::{Against, Over, SuiteExpectation};
-pub use row::{Column, SuiteRow, median};
+pub use row::{Column, SuiteRow};
 pub use runs::{SuiteFailure, SuiteOutcome, SuiteRun};
 
 use super::definition::Scale;

@@ -207,28 +207,9 @@ impl Column {
     }
 }
 
-/// The median of what there is; nothing of nothing. Of an even number the mean of the two in the middle.
-pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn medians_are_in_the_middle() {
-        assert_eq!(median([]), None);
-        assert_eq!(median([3.0, 1.0, 100.0]), Some(3.0));
-        assert_eq!(median([4.0, 1.0, 2.0, 100.0]), Some(3.0));
-    }
 
     #[test]
     fn shares_are_of_what_there_was() {

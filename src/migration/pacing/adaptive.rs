@@ -6,9 +6,10 @@
 //!
 //! - what the step before added, the largest latency seen since it was sent less `b`, over its size. A part of it does not depend on
 //!   the size (a round of progress); that makes `c` too large while steps are small, and right as they grow;
-//! - how much longer than the quickest step it was under way, over how much more it moved. What all steps have in common, such as the
-//!   horizon by which commands run ahead of the data, cancels out. This counts for bins that no record hit so far: no record
-//!   waits longer than its bin is under way.
+//! - how much longer than the quickest step it was under way, over how much more it moved, if that was at least as much again: over a
+//!   small difference it would tell how exactly times are known. What all steps have in common, such as the horizon by which commands
+//!   run ahead of the data, cancels out. This counts for bins that no record hit so far: no record waits longer than its bin is
+//!   under way.
 //!
 //! A larger cost is believed at once, a smaller one by half.
 //!
@@ -172,7 +173,7 @@ impl Adaptive {
         let added = sent.peak.map_or(0.0, |peak| (peak - self.baseline.unwrap_or(0.0)).max(0.0));
         if sent.size > 0.0 {
             let slower = match self.quickest {
-                Some((size, time)) if sent.size > size => (took - time) / (sent.size - size),
+                Some((size, time)) if sent.size >= GROWTH * size => (took - time) / (sent.size - size),
                 _ => 0.0,
             };
             let cost = (added / sent.size).max(slower);

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::search::FLAT;
+use super::search::{FLAT, Searched};
 use super::sight::Sight;
-use super::{AGREEING, CriticalPath, Load, SearchOutcome};
-use crate::dataflow::{Operator, Role};
+use super::{AGREEING, CriticalPath, Load};
+use crate::dataflow::Operator;
 use crate::id::OperatorId;
 use crate::policy::{Cause, Finding};
 
@@ -70,12 +70,12 @@ pub(super) struct Judgement {
 
 impl CriticalPath {
     /// Notes what is the matter with each operator; says which are to be rebalanced and whether any needs more instances.
-    pub(super) fn judge(&mut self, load: &Load, sights: &[Sight], search: &SearchOutcome) -> Judgement {
+    pub(super) fn judge(&mut self, load: &Load, sights: &[Sight], search: &Searched) -> Judgement {
         let mut judgement = Judgement::default();
         let z = self.config.confidence;
         judgement.uneven = self.topology.scalable().any(|operator| {
-            let (index, keyed) = (operator.id.0 as usize, matches!(operator.role, Role::Keyed { .. }));
-            keyed && is_uneven(&sights[index], search.ratio(&load.demands, index))
+            let index = operator.id.0 as usize;
+            operator.is_keyed() && is_uneven(&sights[index], search.ratio(&load.demands, index))
         });
         for operator in self.topology.scalable() {
             let index = operator.id.0 as usize;
@@ -89,8 +89,7 @@ impl CriticalPath {
             let error = (-z * self.curves[index].error()).exp();
             let asked = demand * search.found.part;
             let ratio = asked / capacity;
-            let keyed = matches!(operator.role, Role::Keyed { .. });
-            let uneven = keyed && is_uneven(sight, ratio);
+            let uneven = operator.is_keyed() && is_uneven(sight, ratio);
             // An instance that has too much to do makes all others look idle, and a lag that no number of instances works off.
             let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
             let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };

@@ -17,18 +17,19 @@ mod sight;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use config::CriticalPathConfig;
-use judge::{IN_VAIN, Memory, SLOWLY};
-use search::{Found, Longest, Search};
+use judge::{IN_VAIN, Judgement, Memory, SLOWLY};
+use search::{Found, Search, Searched};
 use sight::Sight;
 
 use super::{Cause, Decision, Finding, Policy, Reason};
-use crate::dataflow::{Configuration, Operator, Plan, Role, Topology};
-use crate::id::{InstanceId, OperatorId};
+use crate::dataflow::{Configuration, Operator, Plan, Topology};
+use crate::id::OperatorId;
+use crate::metrics::OperatorMetrics;
 use crate::model::{CapacityModel, FlowModel, LatencyModel, Speeds};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// Otherwise in so many windows one after the other.
+/// What is not obvious is believed when so many windows, one after the other, have shown it.
 const AGREEING: u32 = 2;
 /// A lag is latency, so that with a goal for it the lag is to be worked off so many times faster.
 const HURRY: f64 = 6.0;
@@ -50,12 +51,13 @@ pub struct CriticalPath {
     latency: LatencyModel,
     memory: Vec<Memory>,
     curves: Vec<CapacityModel>,
-    /// By instance, windows in which it has been slow, one after the other.
-    slow: BTreeMap<InstanceId, u32>,
+    /// By operator and instance, windows in which it has been slow, one after the other.
+    slow: Vec<Vec<u32>>,
     /// Offered rates of sources in recent windows, by operator, with the end of the window.
     offered: VecDeque<(Timestamp, Vec<f64>)>,
     /// When the first window began.
     since: Option<Timestamp>,
+    /// Records that were due and not emitted at the end of the last window, of all sources.
     lag: f64,
     /// Windows in which the goal was missed, one after the other.
     missed: u32,
@@ -71,10 +73,13 @@ struct Acted {
 
 /// What the load asks for in a window.
 struct Load {
+    /// By operator, records per second that reach it of what is offered.
     demands: Vec<Option<f64>>,
+    /// The same while lag and queues are worked off in the time that is given for it.
     catching_up: Vec<Option<f64>>,
     /// As `demands`, of the most that was offered in recent windows.
     most_recent: Vec<Option<f64>>,
+    /// Records per second, of all sources.
     offered: f64,
     /// Whether the job emits what is due and has no lag.
     on_time: bool,
@@ -93,7 +98,7 @@ impl CriticalPath {
             latency: LatencyModel::default(),
             memory: vec![Memory::default(); operators],
             curves: vec![CapacityModel::default(); operators],
-            slow: BTreeMap::new(),
+            slow: vec![Vec::new(); operators],
             offered: VecDeque::new(),
             since: None,
             lag: 0.0,
@@ -152,25 +157,13 @@ impl CriticalPath {
     fn look(&mut self, observation: &Observation, load: &Load) -> Vec<Sight> {
         let mut sights = Vec::with_capacity(self.topology.operators().len());
         for operator in self.topology.operators() {
-            let metrics = observation.operator(operator.id);
+            let (index, metrics) = (operator.id.0 as usize, observation.operator(operator.id));
             let instances = observation.configuration.parallelism(operator.id);
-            if let Some(speeds) = Speeds::of(metrics, metrics.instances.iter().any(|instance| !instance.external_wait.is_zero())) {
-                for (index, relative) in (0..instances).zip(&speeds.relative) {
-                    let instance = InstanceId::new(operator.id, index);
-                    // An idle instance tells nothing, so what was known of it stays.
-                    if *relative < 1.0 {
-                        *self.slow.entry(instance).or_default() += 1;
-                    } else if metrics.instances[index as usize].processed > 0 {
-                        self.slow.remove(&instance);
-                    }
-                }
+            let speeds = Speeds::of(metrics).map(|speeds| remember_slow(&mut self.slow[index], speeds, metrics, instances));
+            if let Some(speeds) = speeds.as_ref().filter(|_| operator.is_scalable()) {
+                self.curves[index].observe(instances, speeds.rate, speeds.error);
             }
-            let slow = |index| self.slow.get(&InstanceId::new(operator.id, index)).is_some_and(|windows| *windows >= AGREEING);
-            let sight = Sight::of(operator, metrics, instances, load.demands[operator.id.0 as usize], slow);
-            if let Some(speeds) = sight.speeds.as_ref().filter(|_| operator.is_scalable()) {
-                self.curves[operator.id.0 as usize].observe(instances, speeds.rate, speeds.error);
-            }
-            sights.push(sight);
+            sights.push(Sight::of(operator, metrics, instances, load.demands[index], speeds));
         }
         sights
     }
@@ -200,18 +193,9 @@ impl CriticalPath {
         useless
     }
 
-    /// Instances that none of the recent windows needed.
-    fn trimmed(&self, found: &Found, observation: &Observation) -> BTreeMap<OperatorId, u32> {
-        let less = |operator: &Operator| {
-            let (now, wanted) = (observation.configuration.parallelism(operator.id), found.instances[operator.id.0 as usize]);
-            (wanted < now).then_some((operator.id, wanted))
-        };
-        self.topology.scalable().filter_map(less).collect()
-    }
-
     /// A plan of `rescales`, with `rebalances`, and what is known of slow instances.
     fn plan(&self, rescales: BTreeMap<OperatorId, u32>, rebalances: BTreeSet<OperatorId>, sights: &[Sight]) -> Plan {
-        let keyed = |id: &OperatorId| matches!(self.topology.operator(*id).role, Role::Keyed { .. });
+        let keyed = |id: &OperatorId| self.topology.operator(*id).is_keyed();
         let touched = rescales.keys().chain(&rebalances).copied().filter(keyed);
         let speeds = touched.filter_map(|id| {
             let sight = &sights[id.0 as usize];
@@ -222,35 +206,40 @@ impl CriticalPath {
     }
 }
 
-/// What the search says of the present and of what would be best.
-struct SearchOutcome {
-    found: Found,
-    /// As `found`, by the most that was offered recently and with a margin: what is certainly enough.
-    enough: Found,
-    /// What bounds the job, if anything does.
-    bound: Option<&'static str>,
-    capacities: Vec<Option<f64>>,
-    parts: Vec<Option<f64>>,
-    most: Vec<u32>,
-    /// Of the present configuration.
-    p99_s: Option<f64>,
-    longest: Longest,
+/// Counts in `slow`, by instance, for how many windows each of the first `instances` has been slow; gives their speeds with those only
+/// that have been for long enough.
+fn remember_slow(slow: &mut Vec<u32>, mut speeds: Speeds, metrics: &OperatorMetrics, instances: u32) -> Speeds {
+    speeds.relative.truncate(instances as usize);
+    slow.resize(slow.len().max(speeds.relative.len()), 0);
+    for ((windows, relative), instance) in slow.iter_mut().zip(&mut speeds.relative).zip(&metrics.instances) {
+        if *relative < 1.0 {
+            *windows += 1;
+        } else if instance.processed > 0 {
+            // An idle instance tells nothing, so what was known of it stays.
+            *windows = 0;
+        }
+        if *windows < AGREEING {
+            *relative = 1.0;
+        }
+    }
+    speeds
 }
 
-impl SearchOutcome {
-    /// A demand over what the present instances can do.
-    fn ratio(&self, demands: &[Option<f64>], operator: usize) -> f64 {
-        demands[operator].zip(self.capacities[operator]).map_or(0.0, |(demand, capacity)| demand / capacity)
-    }
+/// What is to change.
+struct Change {
+    /// Why.
+    rule: &'static str,
+    rescales: BTreeMap<OperatorId, u32>,
+    /// Those of them that take away what no recent window needed.
+    trims: BTreeMap<OperatorId, u32>,
 }
 
 impl CriticalPath {
-    fn search(&self, load: &Load, sights: &[Sight]) -> SearchOutcome {
-        let operators = self.topology.operators();
-        let most = |operator: &Operator| {
-            self.memory[operator.id.0 as usize].most.map_or(operator.max_parallelism, |most| most.min(operator.max_parallelism))
+    fn search(&self, load: &Load, sights: &[Sight]) -> Searched {
+        let most = |(operator, memory): (&Operator, &Memory)| {
+            memory.most.map_or(operator.max_parallelism, |most| most.min(operator.max_parallelism))
         };
-        let most: Vec<u32> = operators.iter().map(most).collect();
+        let most: Vec<u32> = self.topology.operators().iter().zip(&self.memory).map(most).collect();
         let in_vain: Vec<bool> = self.memory.iter().zip(sights).map(|(memory, sight)| memory.is_in_vain(sight)).collect();
         let search = Search {
             in_vain: &in_vain,
@@ -263,30 +252,73 @@ impl CriticalPath {
             catching_up: &load.catching_up,
             latency: &self.latency,
         };
-        let found = search.find(0.0);
-        let enough = Search { demands: &load.most_recent, ..search }.find(self.config.confidence);
-        let present: Vec<u32> = sights.iter().map(|sight| sight.instances).collect();
-        let search = Search { demands: &load.demands, ..search };
-        let longest = search.longest(&present, found.part);
-        let tightest = |a: (f64, usize), b: (f64, usize)| if b.0 < a.0 { b } else { a };
-        let parts = self.topology.scalable().filter_map(|operator| Some((search.part_of(operator.id.0 as usize)?, operator.id.0 as usize)));
-        let tightest = parts.reduce(tightest).filter(|(part, _)| *part < 1.0).map(|(_, index)| index);
-        let bound = tightest.map(|index| match &sights[index] {
-            _ if in_vain[index] => "hot-key",
-            sight if sight.waits => "external-wait",
-            sight if sight.has_slow() => "straggling",
-            _ => "bounded",
-        });
-        SearchOutcome {
-            bound: bound.or((found.part < 1.0).then_some("budget")),
-            capacities: (0..operators.len()).map(|index| search.capacity(index, sights[index].instances)).collect(),
-            parts: (0..operators.len()).map(|index| search.part_of(index)).collect(),
-            p99_s: self.latency.p99_s(longest.service_s, longest.queueing_s),
-            longest,
-            most: most.clone(),
-            found,
-            enough,
+        search.run(&load.most_recent)
+    }
+
+    /// Of the scalable operators those to which `found` gives fewer instances than they have.
+    fn fewer(&self, found: &Found, present: &Configuration) -> BTreeMap<OperatorId, u32> {
+        let ids = self.topology.scalable().map(|operator| operator.id);
+        ids.map(|id| (id, found.instances[id.0 as usize])).filter(|(id, wanted)| *wanted < present.parallelism(*id)).collect()
+    }
+
+    /// Instances of all scalable operators, if those of `rescales` change.
+    fn together(&self, present: &Configuration, rescales: &BTreeMap<OperatorId, u32>) -> u64 {
+        let after = |id| u64::from(rescales.get(&id).copied().unwrap_or(present.parallelism(id)));
+        self.topology.scalable().map(|operator| after(operator.id)).sum()
+    }
+
+    /// Operators that are to have more instances.
+    fn more(&self, load: &Load, judgement: &Judgement, searched: &Searched, present: &Configuration) -> BTreeMap<OperatorId, u32> {
+        if !judgement.under && !judgement.slow && judgement.rebalance.is_empty() {
+            return BTreeMap::new();
         }
+        let more = |operator: &Operator| {
+            let index = operator.id.0 as usize;
+            let wanted = searched.found.instances[index];
+            // One that just keeps up is left alone, unless the goal asks for more.
+            let asked = judgement.slow
+                || self.memory[index].under > 0
+                || judgement.rebalance.contains_key(&operator.id)
+                || searched.ratio(&load.catching_up, index) > SLOWLY;
+            (asked && wanted > present.parallelism(operator.id)).then_some((operator.id, wanted))
+        };
+        self.topology.scalable().filter_map(more).collect()
+    }
+
+    /// What none of the recent windows needed, if it is worth the while and may go now.
+    fn trims(&self, load: &Load, judgement: &Judgement, searched: &Searched, present: &Configuration) -> BTreeMap<OperatorId, u32> {
+        // A job that is late needs what it has until it is not, unless others need more: then one plan does it all. A job that is bounded
+        // from elsewhere says nothing of what it would need.
+        let calm = load.on_time && judgement.rebalance.is_empty() && !judgement.uneven || judgement.under;
+        if !calm || !load.looked_back || searched.found.part < 1.0 {
+            return BTreeMap::new();
+        }
+        let fewer = self.fewer(&searched.enough, present);
+        let all = self.together(present, &BTreeMap::new());
+        let saved = all - self.together(present, &fewer);
+        if saved as f64 >= all as f64 * self.config.least_saving { fewer } else { BTreeMap::new() }
+    }
+
+    /// What is to change, and by which rule.
+    fn change(&self, load: &Load, judgement: &Judgement, searched: &Searched, present: &Configuration) -> Change {
+        let mut rescales = self.more(load, judgement, searched, present);
+        let trims = self.trims(load, judgement, searched, present);
+        let rule = match (rescales.is_empty(), judgement.rebalance.is_empty(), trims.is_empty()) {
+            (false, ..) if judgement.under => "under-provisioned",
+            (false, ..) if judgement.slow => "goal-missed",
+            (_, false, _) => "uneven",
+            (.., false) => "over-provisioned",
+            _ => searched.bound.unwrap_or("hold"),
+        };
+        for (&id, &instances) in &trims {
+            rescales.entry(id).or_insert(instances);
+        }
+        let beyond_budget = self.config.budget > 0 && self.together(present, &rescales) > u64::from(self.config.budget);
+        if beyond_budget && !rescales.is_empty() {
+            // What one is to have more, others have to give.
+            rescales.extend(self.fewer(&searched.found, present));
+        }
+        Change { rule, rescales, trims }
     }
 
     /// Why, with what was found out and what is expected of it.
@@ -323,68 +355,24 @@ impl Policy for CriticalPath {
         {
             self.latency.observe(p99 as f64 / 1e9, searched.longest.service_s, searched.longest.queueing_s);
         }
-        let judgement = self.judge(&load, &sights, &searched);
-        let present = |operator: OperatorId| observation.configuration.parallelism(operator);
+        let mut judgement = self.judge(&load, &sights, &searched);
         let before = observation.configuration.clone();
         if !useless.is_empty() {
             let reason = self.reason("roll-back", observation, &load, judgement.findings, None);
             self.acted = Some(Acted { before, rebalanced: BTreeMap::new() });
             return Decision::Rescale(self.plan(useless, BTreeSet::new(), &sights), reason);
         }
-        let fewer = self.trimmed(&searched.enough, observation);
-        let all: u64 = self.topology.scalable().map(|operator| u64::from(present(operator.id))).sum();
-        let saved: u64 = fewer.iter().map(|(id, instances)| u64::from(present(*id) - instances)).sum();
-        // A job that is late needs what it has until it is not, unless others need more: then one plan does it all. A job that is bounded
-        // from elsewhere says nothing of what it would need.
-        let calm = load.on_time && judgement.rebalance.is_empty() && !judgement.uneven || judgement.under;
-        let trims =
-            calm && load.looked_back && searched.found.part >= 1.0 && saved > 0 && saved as f64 >= all as f64 * self.config.least_saving;
-        let mut rescales = BTreeMap::new();
-        if judgement.under || judgement.slow || !judgement.rebalance.is_empty() {
-            let more = |operator: &Operator| {
-                let index = operator.id.0 as usize;
-                let wanted = searched.found.instances[index];
-                // One that just keeps up is left alone, unless the goal asks for more.
-                let asked = judgement.slow
-                    || self.memory[index].under > 0
-                    || judgement.rebalance.contains_key(&operator.id)
-                    || searched.ratio(&load.catching_up, index) > SLOWLY;
-                (asked && wanted > present(operator.id)).then_some((operator.id, wanted))
-            };
-            rescales.extend(self.topology.scalable().filter_map(more));
-        }
-        let rule = match (rescales.is_empty(), judgement.rebalance.is_empty(), trims) {
-            (false, ..) if judgement.under => "under-provisioned",
-            (false, ..) if judgement.slow => "goal-missed",
-            (_, false, _) => "uneven",
-            (.., true) => "over-provisioned",
-            _ => searched.bound.unwrap_or("hold"),
-        };
-        if trims {
-            for (&id, &instances) in &fewer {
-                rescales.entry(id).or_insert(instances);
-            }
-        }
-        let after = |id: OperatorId| u64::from(rescales.get(&id).copied().unwrap_or(present(id)));
-        let together: u64 = self.topology.scalable().map(|operator| after(operator.id)).sum();
-        if !rescales.is_empty() && self.config.budget > 0 && together > u64::from(self.config.budget) {
-            // What one is to have more, others have to give.
-            let fewer = self.trimmed(&searched.found, observation);
-            rescales.extend(fewer);
-        }
-        let mut findings = judgement.findings;
-        if trims {
-            findings.extend(fewer.iter().map(|(id, instances)| {
-                let name = &self.topology.operator(*id).name;
-                let finding = Finding::new(name, Cause::OverProvisioned).with("instances", f64::from(present(*id)));
-                (0.0, finding.with("enough", f64::from(*instances)))
-            }));
+        let Change { rule, rescales, trims } = self.change(&load, &judgement, &searched, &before);
+        for (&id, &enough) in &trims {
+            let finding = Finding::new(&self.topology.operator(id).name, Cause::OverProvisioned);
+            let finding = finding.with("instances", f64::from(before.parallelism(id))).with("enough", f64::from(enough));
+            judgement.findings.push((0.0, finding));
         }
         let rebalances: BTreeSet<OperatorId> = judgement.rebalance.keys().copied().collect();
         if rescales.is_empty() && rebalances.is_empty() {
-            return Decision::Hold(self.reason(rule, observation, &load, findings, None));
+            return Decision::Hold(self.reason(rule, observation, &load, judgement.findings, None));
         }
-        let reason = self.reason(rule, observation, &load, findings, Some(&searched.found));
+        let reason = self.reason(rule, observation, &load, judgement.findings, Some(&searched.found));
         self.acted = Some(Acted { before, rebalanced: judgement.rebalance });
         self.memory.iter_mut().for_each(|memory| (memory.under, memory.hot) = (0, 0));
         self.missed = 0;

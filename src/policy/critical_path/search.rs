@@ -48,6 +48,33 @@ pub(super) struct Found {
     pub(super) p99_s: Option<f64>,
 }
 
+/// What a search says of the present and of what would be best; vectors are by operator.
+pub(super) struct Searched {
+    /// The smallest configuration for what is offered now.
+    pub(super) found: Found,
+    /// The same for the most that was offered recently and with a margin: what is certainly enough.
+    pub(super) enough: Found,
+    /// What bounds the job, if anything does.
+    pub(super) bound: Option<&'static str>,
+    /// Records per second that the present instances process.
+    pub(super) capacities: Vec<Option<f64>>,
+    /// Parts of their demand that they can do at most.
+    pub(super) parts: Vec<Option<f64>>,
+    /// Most instances.
+    pub(super) most: Vec<u32>,
+    /// Predicted latency of the present configuration, in seconds.
+    pub(super) p99_s: Option<f64>,
+    /// The longest way through it.
+    pub(super) longest: Longest,
+}
+
+impl Searched {
+    /// The demand of an operator over what its present instances can do; 0 where either is not known.
+    pub(super) fn ratio(&self, demands: &[Option<f64>], operator: usize) -> f64 {
+        demands[operator].zip(self.capacities[operator]).map_or(0.0, |(demand, capacity)| demand / capacity)
+    }
+}
+
 /// The longest way through a configuration.
 pub(super) struct Longest {
     /// Seconds of work on it.
@@ -103,9 +130,27 @@ impl Search<'_> {
         self.topology.scalable()
     }
 
+    /// The operator that can do the smallest part of its demand, with that part; the first of several.
+    fn tightest(&self) -> Option<(f64, usize)> {
+        let parts = self.scalable().filter_map(|operator| Some((self.part_of(operator.id.0 as usize)?, operator.id.0 as usize)));
+        parts.reduce(|a, b| if b.0 < a.0 { b } else { a })
+    }
+
     /// The part of the offered load that the job can do at most.
     fn bound(&self) -> f64 {
-        self.scalable().filter_map(|operator| self.part_of(operator.id.0 as usize)).fold(1.0, f64::min)
+        self.tightest().map_or(1.0, |(part, _)| part.min(1.0))
+    }
+
+    /// What bounds the job to a part of the offered load, if an operator does.
+    fn bounded_by(&self) -> Option<&'static str> {
+        let (_, index) = self.tightest().filter(|(part, _)| *part < 1.0)?;
+        let sight = &self.sights[index];
+        Some(match () {
+            () if self.in_vain[index] => "hot-key",
+            () if sight.waits => "external-wait",
+            () if sight.has_slow() => "straggling",
+            () => "bounded",
+        })
     }
 
     /// Instances for the part `part` of the load, with `margin` standard errors to spare.
@@ -161,6 +206,24 @@ impl Search<'_> {
             p99_s = self.p99_s(&instances, part);
         }
         Found { instances, part, p99_s }
+    }
+
+    /// Searches for what is offered now, and for `most_recent`, the most that was offered recently.
+    pub(super) fn run(&self, most_recent: &[Option<f64>]) -> Searched {
+        let operators = 0..self.sights.len();
+        let found = self.find(0.0);
+        let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
+        let longest = self.longest(&present, found.part);
+        Searched {
+            enough: Search { demands: most_recent, ..*self }.find(self.config.confidence),
+            bound: self.bounded_by().or((found.part < 1.0).then_some("budget")),
+            capacities: operators.clone().map(|index| self.capacity(index, present[index])).collect(),
+            parts: operators.map(|index| self.part_of(index)).collect(),
+            p99_s: self.latency.p99_s(longest.service_s, longest.queueing_s),
+            most: self.most.to_vec(),
+            longest,
+            found,
+        }
     }
 
     /// What each operator adds to the way of a record.

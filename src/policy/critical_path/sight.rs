@@ -1,8 +1,8 @@
 //! What one window shows of one operator, as far as causes can be told from it.
 
 use super::search::granularity;
-use crate::dataflow::{Operator, Role};
-use crate::metrics::OperatorMetrics;
+use crate::dataflow::Operator;
+use crate::metrics::{InstanceMetrics, OperatorMetrics};
 use crate::model::Speeds;
 
 /// From this part of its busy time on, an operator that waits for something outside is bounded by that...
@@ -36,36 +36,19 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// The operator in this window, which has to process `demand` records per second if that is known; `slow` tells which instances have
-    /// been slow for longer than that.
+    /// The operator in this window, which has to process `demand` records per second if that is known, with how fast its instances are.
     ///
     /// Whether more instances would wait as long as these, or share what is outside with them, cannot be seen from here. So an operator whose own work
     /// would not hold it up is taken to be bounded from outside.
-    pub(super) fn of(
-        operator: &Operator,
-        metrics: &OperatorMetrics,
-        instances: u32,
-        demand: Option<f64>,
-        slow: impl Fn(u32) -> bool,
-    ) -> Sight {
+    pub(super) fn of(operator: &Operator, metrics: &OperatorMetrics, instances: u32, demand: Option<f64>, speeds: Option<Speeds>) -> Sight {
         let present = &metrics.instances[..metrics.instances.len().min(instances as usize)];
-        let seconds = |part: fn(&crate::metrics::InstanceMetrics) -> std::time::Duration| {
-            present.iter().map(|instance| part(instance).as_secs_f64()).sum::<f64>()
-        };
+        let seconds =
+            |part: fn(&InstanceMetrics) -> std::time::Duration| present.iter().map(|instance| part(instance).as_secs_f64()).sum::<f64>();
         let (useful, waiting) = (seconds(|instance| instance.useful), seconds(|instance| instance.external_wait));
         let waiting_share = if waiting > 0.0 { waiting / (useful + waiting) } else { 0.0 };
-        let own = || Speeds::of(metrics, false).map(|speeds| speeds.rate * f64::from(instances));
+        let own = || Speeds::of_own_work(metrics).map(|speeds| speeds.rate * f64::from(instances));
         let is_enough = |demand: f64| own().is_some_and(|own| demand <= own * NEARLY);
         let waits = waiting_share > MOSTLY_WAITING || waiting_share > OFTEN_WAITING && demand.is_some_and(is_enough);
-        let mut speeds = Speeds::of(metrics, waiting > 0.0);
-        if let Some(speeds) = &mut speeds {
-            speeds.relative.truncate(instances as usize);
-            for (index, relative) in (0..).zip(&mut speeds.relative) {
-                if !slow(index) {
-                    *relative = 1.0;
-                }
-            }
-        }
         let window = present.first().map_or(0.0, |instance| instance.window.as_secs_f64());
         let available = window * present.len() as f64;
         let busy = if available > 0.0 { ((useful + waiting) / available).min(1.0) } else { 0.0 };
@@ -103,8 +86,8 @@ fn imbalance(operator: &Operator, metrics: &OperatorMetrics, speeds: Option<&Spe
     let arrivals: u64 = metrics.instances.iter().take(instances as usize).map(|instance| instance.arrivals).sum();
     let even = 1.0 / f64::from(instances.max(1));
     // Instances that take turns have the same, whatever was counted of a part of a turn.
-    let counted = matches!(operator.role, Role::Keyed { .. }) && arrivals > 0;
-    let ratio = |(index, (relative, instance)): (u32, (&f64, &crate::metrics::InstanceMetrics))| {
+    let counted = operator.is_keyed() && arrivals > 0;
+    let ratio = |(index, (relative, instance)): (u32, (&f64, &InstanceMetrics))| {
         let share = if counted { instance.arrivals as f64 / arrivals as f64 } else { even };
         (share * together / relative, index)
     };

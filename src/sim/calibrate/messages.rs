@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::median;
 use crate::activity::{Lane, Message, MessageKind};
 use crate::id::{ChannelId, WorkerId};
+use crate::stats::lower_median;
 
 /// Sides that wait for their other sides, at most; further ones are not paired.
 pub const MOST_UNPAIRED: usize = 1 << 18;
@@ -93,7 +93,7 @@ impl Messages {
             delays.extend(way.iter().map(|ns| (ns - offset).max(0.0)));
         }
         let (mean, messages) = (delays.iter().sum::<f64>() / delays.len().max(1) as f64, delays.len() as u64);
-        Some(DelayFit { median_s: median(&mut delays)? / 1e9, mean_s: mean / 1e9, messages, left_out })
+        Some(DelayFit { median_s: lower_median(delays)? / 1e9, mean_s: mean / 1e9, messages, left_out })
     }
 }
 

@@ -125,9 +125,3 @@ impl Calibrator {
         Measured { operators, delay: self.messages.finish(), moves, records: self.records }
     }
 }
-
-/// The middle of `values`, which are reordered; nothing of none.
-fn median(values: &mut [f64]) -> Option<f64> {
-    let middle = values.len().checked_sub(1)? / 2;
-    Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
-}

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{OperatorMeasured, median};
+use super::OperatorMeasured;
 use crate::activity::{Activity, ActivityKind};
 use crate::id::InstanceId;
+use crate::stats::lower_median;
 use crate::time::Epoch;
 
 /// Batches that are kept for the median and the spread; of a longer run every second, every fourth and so on.
@@ -126,7 +127,7 @@ impl Worked {
     }
 
     fn service(&self) -> Option<ServiceFit> {
-        let mut each: Vec<f64> = self.batches.iter().map(|&(records, ns)| ns / records as f64).collect();
+        let each: Vec<f64> = self.batches.iter().map(|&(records, ns)| ns / records as f64).collect();
         if self.useful_ns <= 0.0 || self.taken == 0 {
             return None;
         }
@@ -142,7 +143,7 @@ impl Worked {
         let free = each.len().saturating_sub(1).max(1) as f64;
         Some(ServiceFit {
             mean_s: mean / 1e9,
-            median_s: median(&mut each)? / 1e9,
+            median_s: lower_median(each)? / 1e9,
             batch_variation: (squares / free).sqrt(),
             variation: (weighted / free).sqrt(),
             records: self.taken,
