@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
-use super::reproduced::Reproduced;
+use super::reproduced::{Reproduced, check_policies};
 use super::{
     Failure, reproduce_fidelity, reproduce_latency, reproduce_migration, reproduce_ranking, reproduce_simulated, reproduce_suite, usage,
 };
@@ -97,12 +97,8 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         Figure::Fidelity(definition) => return reproduce_fidelity::reproduce(args, &definition),
         Figure::WindowLatency(definition) => return reproduce_latency::reproduce(args, &definition),
     };
-    for policy in &args.policies {
-        if !definition.runs.iter().any(|run| run.policy == *policy) {
-            let known: Vec<_> = definition.runs.iter().map(|run| format!("'{}'", run.policy)).collect();
-            return Err(usage(anyhow!("--policies: expected policies of {figure}, among {}, found '{policy}'", known.join(", "))));
-        }
-    }
+    let known: Vec<&str> = definition.runs.iter().map(|run| run.policy.as_str()).collect();
+    check_policies(args, figure, &known)?;
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{figure}-{}", args.scale), &environment)?;
     let experiment = Experiment::new(args, definition);

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
-use super::{Failure, usage};
+use super::reproduced::{check_policies, runs_bar};
+use super::Failure;
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::{self, DEFINITION, Manifest};
@@ -30,13 +30,8 @@ struct Reproduced<'a> {
 }
 
 pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result<(), Failure> {
-    for policy in &args.policies {
-        if !definition.policies.iter().any(|choice| choice.name == *policy) {
-            let known: Vec<String> = definition.policies.iter().map(|choice| format!("'{}'", choice.name)).collect();
-            let figure = &definition.figure;
-            return Err(usage(anyhow!("--policies: expected policies of {figure}, among {}, found '{policy}'", known.join(", "))));
-        }
-    }
+    let known: Vec<&str> = definition.policies.iter().map(|choice| choice.name.as_str()).collect();
+    check_policies(args, &definition.figure, &known)?;
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
     let rows_file = out.join(folder::SIMULATED);
@@ -44,8 +39,7 @@ pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result
     let runs: Vec<Run> = (0..args.repeat)
         .flat_map(|repeat| definition.runs(args.scale, args.seed + repeat * definition.most_seeds(args.scale), &args.policies))
         .collect();
-    let bar = ProgressBar::new(runs.len() as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}").expect("the template is fixed").progress_chars("=> "));
+    let bar = runs_bar(runs.len());
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(runs.len());
     for run in &runs {
         bar.set_message(format!("{} under {}", run.case.label, run.policy.name));

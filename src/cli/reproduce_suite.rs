@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::Context as _;
 
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
-use super::reproduced::Reproduced;
-use super::{Failure, usage};
+use super::reproduced::{Reproduced, check_policies, runs_bar};
+use super::Failure;
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::DEFINITION;
@@ -27,13 +26,8 @@ struct Told {
 }
 
 pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(), Failure> {
-    for policy in &args.policies {
-        if !definition.policies.iter().any(|known| known.label() == policy) {
-            let known: Vec<String> = definition.policies.iter().map(|known| format!("'{}'", known.label())).collect();
-            let figure = &definition.figure;
-            return Err(usage(anyhow!("--policies: expected policies of {figure}, among {}, found '{policy}'", known.join(", "))));
-        }
-    }
+    let known: Vec<&str> = definition.policies.iter().map(|policy| policy.label()).collect();
+    check_policies(args, &definition.figure, &known)?;
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
     let rows_file = out.join(folder::SUITE);
@@ -41,8 +35,7 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let seeds = definition.seeds.at(args.scale);
     let runs: Vec<_> =
         (0..args.repeat).flat_map(|repeat| definition.runs(args.scale, 1 + args.seed + repeat * seeds, &args.policies)).collect();
-    let bar = ProgressBar::new(runs.len() as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}").expect("the template is fixed").progress_chars("=> "));
+    let bar = runs_bar(runs.len());
     let outcomes = SuiteDefinition::run(&runs, |run| {
         bar.set_message(format!("{} under {}", run.case.name, run.policy.label()));
         bar.inc(1);

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
 use super::reproduce::Args;
+use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 
 /// An experiment that was run, recorded and drawn: what `reproduce --json` prints. `S` sums up a run, or all runs of a setting.
@@ -53,6 +53,19 @@ impl<S: serde::Serialize> Reproduced<'_, S> {
         }
         Ok(())
     }
+}
+
+/// Refuses what `--policies` names that is not among the policies of a figure.
+pub(super) fn check_policies(args: &Args, figure: &str, known: &[&str]) -> Result<(), Failure> {
+    let Some(found) = args.policies.iter().find(|policy| !known.contains(&policy.as_str())) else { return Ok(()) };
+    let known: Vec<String> = known.iter().map(|name| format!("'{name}'")).collect();
+    Err(usage(anyhow!("--policies: expected policies of {figure}, among {}, found '{found}'", known.join(", "))))
+}
+
+/// A bar that shows on standard error how many of `runs` are done.
+pub(super) fn runs_bar(runs: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}").expect("the template is fixed").progress_chars("=> ");
+    ProgressBar::new(runs as u64).with_style(style)
 }
 
 /// A bar that shows on standard error how far something with this name is.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
 use super::lanes::LaneLabels;
 use super::sheet::{Entry, LINE_HEIGHT, Mark, TEXT_EM, THIN, draw_legend, legend_lines};
 use super::{Drawing, palette};
@@ -270,11 +270,8 @@ impl Drawing for LaneSheet {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let mut top = PADDING;
-        for line in &self.title {
-            canvas.text((PADDING, top + TITLE_EM * LINE_HEIGHT / 2.0), line, Anchor::Start, palette::INK, TITLE_EM)?;
-            top += TITLE_EM * LINE_HEIGHT;
-        }
+        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
+        let mut top = title.draw(canvas, (PADDING, PADDING))?;
         for entries in self.legend() {
             draw_legend(canvas, &entries, (PADDING, top + TEXT_EM * LINE_HEIGHT / 2.0))?;
             top += TEXT_EM * LINE_HEIGHT;

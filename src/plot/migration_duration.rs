@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::DrawingBackend;
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
 use crate::experiment::migration::{MigrationSummary, NO_MIGRATION, strategy_rank};
 
@@ -194,11 +194,8 @@ impl Drawing for Figure<'_> {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let mut top = PADDING;
-        for line in &self.title {
-            canvas.text((PADDING, top + TITLE_EM * LINE_HEIGHT / 2.0), line, Anchor::Start, palette::INK, TITLE_EM)?;
-            top += TITLE_EM * LINE_HEIGHT;
-        }
+        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
+        let top = title.draw(canvas, (PADDING, PADDING))?;
         let (strategies, middle) = (self.legend(), top + TEXT_EM * LINE_HEIGHT * 0.5);
         let room = self.left(self.panels.len()) - PANEL_GAP - PADDING;
         let width = |em: f64| strategies.iter().map(|strategy| text_width(strategy, em) + MARK * 4.0 + PADDING).sum::<f64>();

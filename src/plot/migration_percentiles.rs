@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
 use crate::experiment::migration::MigrationSummary;
 
@@ -113,11 +113,8 @@ impl Drawing for Figure<'_> {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let mut top = PADDING;
-        for line in &self.title {
-            canvas.text((PADDING, top + TITLE_EM * LINE_HEIGHT / 2.0), line, Anchor::Start, palette::INK, TITLE_EM)?;
-            top += TITLE_EM * LINE_HEIGHT;
-        }
+        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
+        let top = title.draw(canvas, (PADDING, PADDING))?;
         let mut legend: Vec<(&str, RGBColor)> = PERCENTILES.iter().map(|(name, color, ..)| (*name, *color)).collect();
         if self.summaries.iter().any(|one| !one.paper.is_empty()) {
             legend.push(("the paper's (other machines)", palette::OFFERED));

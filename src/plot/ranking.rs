@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use plotters::prelude::DrawingBackend;
 
-use super::canvas::{Anchor, Canvas, Drawn, fitting_em, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Title, fitting_em, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
 use crate::experiment::ranking::RankingRow;
 
@@ -168,11 +168,8 @@ impl Drawing for Figure {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let mut top = PADDING;
-        for line in &self.title {
-            canvas.text((PADDING, top + TITLE_EM * LINE_HEIGHT / 2.0), line, Anchor::Start, palette::INK, TITLE_EM)?;
-            top += TITLE_EM * LINE_HEIGHT;
-        }
+        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
+        let top = title.draw(canvas, (PADDING, PADDING))?;
         for (column, label) in self.labels.iter().enumerate() {
             canvas.text((self.left(column), top + HEADER_EM * LINE_HEIGHT / 2.0), label, Anchor::Start, palette::INK, HEADER_EM)?;
         }

@@ -6,7 +6,7 @@
 use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
 use super::panel::{Level, Panel, Series};
 use super::{Drawing, palette};
 
@@ -186,11 +186,8 @@ impl Drawing for Placed<'_> {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let mut top = PADDING;
-        for line in &self.title {
-            canvas.text((LEFT, top + TITLE_EM * LINE_HEIGHT / 2.0), line, Anchor::Start, palette::INK, TITLE_EM)?;
-            top += TITLE_EM * LINE_HEIGHT;
-        }
+        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
+        let top = title.draw(canvas, (LEFT, PADDING))?;
         for (column, header) in self.sheet.headers.iter().enumerate() {
             let middle = LEFT + column as f64 * (PANEL_WIDTH + PANEL_GAP) + PANEL_WIDTH / 2.0;
             let em = fitting_em(header, HEADER_EM, PANEL_WIDTH);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
 
-use super::canvas::{Anchor, Canvas, Drawn, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Title, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
 use crate::experiment::rows::policy_rank;
 use crate::experiment::suite::{Column, SuiteRow};
@@ -183,11 +183,8 @@ impl Drawing for Figure {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let mut top = PADDING;
-        for line in &self.title {
-            canvas.text((PADDING, top + TITLE_EM * LINE_HEIGHT / 2.0), line, Anchor::Start, palette::INK, TITLE_EM)?;
-            top += TITLE_EM * LINE_HEIGHT;
-        }
+        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
+        title.draw(canvas, (PADDING, PADDING))?;
         for (line, case) in self.cases.iter().enumerate() {
             let middle = self.top() + line as f64 * CELL_HEIGHT + (CELL_HEIGHT - SEAM) / 2.0;
             canvas.text((PADDING + self.names_width - 16.0, middle), case, Anchor::End, palette::INK, TEXT_EM)?;

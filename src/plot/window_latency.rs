@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
 use crate::experiment::window_latency::{Reference, WindowLatencySummary};
 
@@ -108,11 +108,8 @@ impl Drawing for Figure<'_> {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let mut top = PADDING;
-        for line in &self.title {
-            canvas.text((PADDING, top + TITLE_EM * LINE_HEIGHT / 2.0), line, Anchor::Start, palette::INK, TITLE_EM)?;
-            top += TITLE_EM * LINE_HEIGHT;
-        }
+        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
+        let top = title.draw(canvas, (PADDING, PADDING))?;
         let mut legend = vec![("ours, median".to_owned(), palette::operator(0)), ("ours, 99th percentile".to_owned(), palette::P99)];
         legend.extend(self.references.iter().map(|reference| {
             let text = format!("{} ({} records a window)", reference.program, reference.records);

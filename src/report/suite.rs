@@ -1,6 +1,6 @@
 //! The table of a suite: what each policy did in each case, medians over seeds.
 
-use super::table::{UNKNOWN, latency, seconds, table};
+use super::table::{UNKNOWN, bytes, latency, seconds, table};
 use crate::experiment::suite::{Column, SuiteRow};
 use crate::stats::median;
 
@@ -76,14 +76,6 @@ fn at_the_end(group: &[&SuiteRow]) -> String {
     // Of several with as many runs the first.
     let most = group.iter().rev().max_by_key(|row| ends(&row.final_configuration)).map_or("", |row| row.final_configuration.as_str());
     if ends(most) == group.len() { most.to_owned() } else { format!("{most} ({} of {})", ends(most), group.len()) }
-}
-
-fn bytes(bytes: f64) -> String {
-    match bytes {
-        _ if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
-        _ if bytes >= 1e3 => format!("{:.1} kB", bytes / 1e3),
-        _ => format!("{bytes:.0} B"),
-    }
 }
 
 #[cfg(test)]

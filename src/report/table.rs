@@ -18,6 +18,16 @@ pub(super) fn latency(ns: u64) -> String {
     }
 }
 
+/// An amount of state, in the unit in which it has digits before its point.
+pub(super) fn bytes(bytes: f64) -> String {
+    match bytes {
+        _ if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
+        _ if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        _ if bytes >= 1e3 => format!("{:.1} kB", bytes / 1e3),
+        _ => format!("{bytes:.0} B"),
+    }
+}
+
 /// Two sides of a cell: the paper's and ours, or two percentiles.
 pub(super) fn pair(left: Option<String>, right: Option<String>) -> String {
     match (left, right) {

@@ -2,8 +2,8 @@
 
 use super::chapter::{Chapter, Course, Outcome, Quiet, Told};
 use super::span::{OperatorSeen, Seen, Span};
-use super::words::{amount, bytes, count, list, percent, reasons, value};
-use crate::report::table::{latency, seconds};
+use super::words::{amount, count, list, percent, reasons, value};
+use crate::report::table::{bytes, latency, seconds};
 
 /// So many operators are told of one by one.
 const MOST_OPERATORS: usize = 6;
@@ -86,7 +86,7 @@ impl Told {
             self.speeds.iter().map(|one| format!("instance {} of {} at {:.2}", one.instance, one.operator, one.speed)).collect();
         let counted = if speeds.is_empty() { String::new() } else { format!(" Counted as of another speed: {}.", list(&speeds)) };
         let remarks: String = self.remarks.iter().map(|remark| format!(" {remark}")).collect();
-        let state = if self.bytes > 0 { format!(" with {} of state", bytes(self.bytes)) } else { String::new() };
+        let state = if self.bytes > 0 { format!(" with {} of state", bytes(self.bytes as f64)) } else { String::new() };
         let moved = match &self.outcome {
             Outcome::Refused { why } => return format!("nothing: the plan was refused, {why}."),
             _ if self.bins == 0 => "no bin had to move".to_owned(),
@@ -167,7 +167,7 @@ fn capital(text: &str) -> String {
 
 /// What stands behind a number is on its line.
 fn is_unit(word: &str) -> bool {
-    matches!(word.trim_end_matches([',', '.', ';', ')', ':']), "%" | "s" | "ms" | "ms/s" | "µs" | "MB" | "kB" | "GB" | "bytes")
+    matches!(word.trim_end_matches([',', '.', ';', ')', ':']), "%" | "s" | "ms" | "ms/s" | "µs" | "MB" | "kB" | "GB" | "B")
 }
 
 /// A heading and what it is about, in lines.

@@ -124,17 +124,6 @@ pub(super) fn amount(value: f64) -> String {
     }
 }
 
-/// An amount of state.
-pub(super) fn bytes(bytes: u64) -> String {
-    let size = bytes as f64;
-    match size {
-        _ if size >= 1e9 => format!("{:.2} GB", size / 1e9),
-        _ if size >= 1e6 => format!("{:.1} MB", size / 1e6),
-        _ if size >= 1e3 => format!("{:.1} kB", size / 1e3),
-        _ => count(bytes as usize, "byte", "bytes"),
-    }
-}
-
 /// A share as a percentage.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
