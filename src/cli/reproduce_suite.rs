@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 
+use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, check_policies, runs_bar};
-use super::Failure;
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::DEFINITION;

@@ -18,6 +18,13 @@ pub enum Capacity {
         /// Records per second of one instance; greater than 0.
         rate: Rate,
     },
+    /// As `Limited`, with service times that are exponentially distributed and independent.
+    Exponential {
+        /// Records per second of one instance in the mean; greater than 0.
+        rate: Rate,
+        /// What the times are drawn from, together with the instance and the record's place among those it served.
+        seed: u64,
+    },
 }
 
 /// An instance that is slow for a time.

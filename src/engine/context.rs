@@ -107,7 +107,7 @@ impl Context {
     pub fn lane(&self, instance: InstanceId, capacity: Capacity) -> Lane {
         match capacity {
             Capacity::Cpu => Lane::Worker(self.worker),
-            Capacity::Limited { .. } => Lane::Instance(instance),
+            Capacity::Limited { .. } | Capacity::Exponential { .. } => Lane::Instance(instance),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: within one busy period the k-th record completes k / rate seconds after the period began, to the nanosecond;
 //! errors of rounding or of late wake-ups never add up. So a worker that is woken late releases late but loses no capacity.
-//! Where the instance is slow for a time, time counts for that part of itself meanwhile.
+//! Where the instance is slow for a time, time counts for that part of itself meanwhile. Service times that vary depend on nothing but
+//! how many records were served before.
 
 use crate::dataflow::Straggler;
 use crate::rate::Rate;
@@ -17,12 +18,50 @@ pub(super) struct Pace {
     busy: bool,
     /// When it is slow.
     slow: Option<Straggler>,
+    /// How service times vary, if they do.
+    varying: Option<Varying>,
+}
+
+/// Exponential service times, each drawn anew from its number.
+#[derive(Clone, Debug)]
+struct Varying {
+    seed: u64,
+    /// Records served before this busy period.
+    before: u64,
+    /// Work of those served in it, in ns.
+    done: f64,
+}
+
+impl Varying {
+    /// Service time of the `n`-th record of all, over the mean.
+    fn factor(&self, n: u64) -> f64 {
+        // Seeds that are close together give numbers that are not.
+        let mut random = fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        -(1.0 - random.f64()).ln()
+    }
 }
 
 impl Pace {
     /// An idle server of `rate`, which is slow for a time if it is that straggler.
     pub(super) fn new(rate: Rate, slow: Option<Straggler>) -> Pace {
-        Pace { nanoseconds_per_record: 1e9 / rate.as_per_second(), busy_from: Timestamp::ZERO, served: 0, busy: false, slow }
+        let nanoseconds_per_record = 1e9 / rate.as_per_second();
+        Pace { nanoseconds_per_record, busy_from: Timestamp::ZERO, served: 0, busy: false, slow, varying: None }
+    }
+
+    /// The same with service times that vary exponentially around those of `rate`.
+    pub(super) fn exponential(rate: Rate, slow: Option<Straggler>, seed: u64) -> Pace {
+        Pace { varying: Some(Varying { seed, before: 0, done: 0.0 }), ..Pace::new(rate, slow) }
+    }
+
+    /// Work of all that was served in this busy period and `ahead` more, in ns.
+    fn work(&self, ahead: u64) -> f64 {
+        match &self.varying {
+            None => (self.served + ahead) as f64 * self.nanoseconds_per_record,
+            Some(varying) => {
+                let next = varying.before + self.served;
+                varying.done + (next..next + ahead).map(|n| varying.factor(n)).sum::<f64>() * self.nanoseconds_per_record
+            }
+        }
     }
 
     /// The time that the busy period goes on before the server is slow and while it is, in ns.
@@ -49,7 +88,9 @@ impl Pace {
     pub(super) fn work_arrived(&mut self, now: Timestamp) {
         if !self.busy {
             let free_at = self.completion(0);
-            *self = Pace { busy_from: now.max(free_at), served: 0, busy: true, ..self.clone() };
+            let varying = self.varying.take();
+            let varying = varying.map(|varying| Varying { before: varying.before + self.served, done: 0.0, ..varying });
+            *self = Pace { busy_from: now.max(free_at), served: 0, busy: true, varying, ..*self };
         }
     }
 
@@ -63,25 +104,38 @@ impl Pace {
         if !self.busy || now < self.busy_from {
             return 0;
         }
-        let all = self.done_in((now.0 - self.busy_from.0) as f64) / self.nanoseconds_per_record + 1e-9;
-        (all as u64).saturating_sub(self.served)
+        let done = self.done_in((now.0 - self.busy_from.0) as f64) / self.nanoseconds_per_record + 1e-9;
+        let Some(varying) = &self.varying else { return (done as u64).saturating_sub(self.served) };
+        let next = varying.before + self.served;
+        let mut work = varying.done / self.nanoseconds_per_record;
+        (next..)
+            .take_while(|n| {
+                work += varying.factor(*n);
+                work <= done
+            })
+            .count() as u64
     }
 
     /// When the `ahead`-th record from here is complete (0: the last one that was served).
     pub(super) fn completion(&self, ahead: u64) -> Timestamp {
-        Timestamp(self.busy_from.0 + self.time_for((self.served + ahead) as f64 * self.nanoseconds_per_record).round() as u64)
+        Timestamp(self.busy_from.0 + self.time_for(self.work(ahead)).round() as u64)
     }
 
     /// Takes `records` records as served; gives the interval of their service.
     pub(super) fn serve(&mut self, records: u64) -> (Timestamp, Timestamp) {
-        let interval = (self.completion(0), self.completion(records));
+        let (done, interval) = (self.work(records), (self.completion(0), self.completion(records)));
         self.served += records;
+        if let Some(varying) = &mut self.varying {
+            varying.done = done;
+        }
         interval
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -125,7 +179,46 @@ mod tests {
         assert_eq!(after.completion(2), at(42));
     }
 
+    #[test]
+    fn exponential_times_have_their_mean_and_their_spread() {
+        let mut pace = Pace::exponential(Rate::per_second(1000.0), None, 7);
+        pace.work_arrived(Timestamp(0));
+        let times: Vec<f64> =
+            (0..20_000).map(|_| pace.serve(1)).map(|(from, until): (Timestamp, Timestamp)| until.since(from).as_secs_f64()).collect();
+        let mean = times.iter().sum::<f64>() / times.len() as f64;
+        let variance = times.iter().map(|time| (time / mean - 1.0).powi(2)).sum::<f64>() / times.len() as f64;
+        assert!((0.98e-3..1.02e-3).contains(&mean), "{mean}");
+        assert!((0.95..1.05).contains(&variance), "{variance}");
+        // Those of several instances are different ones.
+        let first = |seed| Pace::exponential(Rate::per_second(1000.0), None, seed).completion(1);
+        assert_eq!((0..100).map(first).collect::<std::collections::BTreeSet<_>>().len(), 100);
+    }
+
     proptest! {
+        /// What is complete at an instant does not depend on when it was looked at before, or on pauses at which nothing was waiting.
+        #[test]
+        fn exponential_times_are_those_of_the_records(looks in prop::collection::vec(1u64..5_000_000, 1..60)) {
+            let mut looked = Pace::exponential(Rate::per_second(1000.0), None, 3);
+            let never = looked.clone();
+            looked.work_arrived(Timestamp(0));
+            let mut once = never;
+            once.work_arrived(Timestamp(0));
+            let (mut now, mut served) = (Timestamp(0), 0);
+            for look in looks {
+                now = Timestamp(now.0 + look);
+                let complete = looked.completed_by(now);
+                looked.serve(complete);
+                served += complete;
+                prop_assert_eq!(served, once.completed_by(now));
+                prop_assert!(once.completion(served) <= Timestamp(now.0 + 1) && looked.completion(1) >= now);
+            }
+            looked.work_ran_out();
+            let free = looked.completion(0);
+            looked.work_arrived(now);
+            let (time, expected) = (looked.completion(1).since(now.max(free)), once.completion(served + 1).since(once.completion(served)));
+            prop_assert!(time.abs_diff(expected) <= Duration::from_nanos(2), "{:?} and {:?}", time, expected);
+        }
+
         /// However service is cut into pieces, the pieces tile the busy period and their sum is records / rate.
         #[test]
         fn pieces_tile_the_busy_period(

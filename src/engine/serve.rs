@@ -107,9 +107,13 @@ impl<D> Stations<D> {
         debug_assert!(self.context.hosts(index), "{}-{index} is placed on another worker", self.spec.name);
         self.stations.entry(index).or_insert_with(|| {
             let id = InstanceId::new(self.spec.id, index);
+            let slow = self.spec.slow.filter(|slow| slow.instance == index);
             let pace = match self.spec.capacity {
                 Capacity::Cpu => None,
-                Capacity::Limited { rate } => Some(Pace::new(rate, self.spec.slow.filter(|slow| slow.instance == index))),
+                Capacity::Limited { rate } => Some(Pace::new(rate, slow)),
+                Capacity::Exponential { rate, seed } => {
+                    Some(Pace::exponential(rate, slow, seed ^ (u64::from(id.operator.0) << 32 | u64::from(index))))
+                }
             };
             let lane = self.context.lane(id, self.spec.capacity);
             Station { id, lane, pace, queue: VecDeque::new(), arrivals: 0, processed: 0, useful: Duration::ZERO }
