@@ -22,6 +22,7 @@ use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::rows::RunRow;
 use crate::experiment::run::{RunSpec, run};
 use crate::experiment::simulated::{SimulatedSpec, simulate};
+use crate::experiment::suite::Cases;
 use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
@@ -39,12 +40,16 @@ pub(super) struct Args {
     /// How long to run: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where jobs run: engine, or sim for virtual time (figures of policies only).
-    #[arg(long, default_value = "engine", value_parser = ["engine", "sim"])]
-    pub(super) host: String,
+    /// Where jobs run: engine, or sim for virtual time (figures of policies only). By default the engine; a suite runs in virtual time,
+    /// at full scale also on the engine, and with `--host engine` only what runs on both.
+    #[arg(long, value_parser = ["engine", "sim"])]
+    host: Option<String>,
     /// Run only these policies (comma-separated); all of the figure by default.
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
     pub(super) policies: Vec<String>,
+    /// Run only these cases of a suite (comma-separated); all of them by default.
+    #[arg(long, value_delimiter = ',', value_name = "CASE")]
+    pub(super) cases: Vec<String>,
     /// Index of the first sentence of the text: another seed, another sample.
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
@@ -66,8 +71,25 @@ impl Args {
     /// Whether a job may run on the engine. What runs in virtual time has no state that moves, and is a third slower with an allocator that
     /// gives everything back.
     pub(super) fn on_engine(&self) -> bool {
-        let figure = self.figure.as_deref().map(Figure::named);
-        self.host == "engine" && !matches!(figure, None | Some(Ok(Figure::Simulated(_) | Figure::Suite(_))))
+        match self.figure.as_deref().map(Figure::named) {
+            None | Some(Ok(Figure::Simulated(_))) => false,
+            Some(Ok(Figure::Suite(_))) => self.which_cases() != Cases::InVirtualTime,
+            _ => self.host() == "engine",
+        }
+    }
+
+    /// Where the jobs of a figure of policies run.
+    fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or("engine")
+    }
+
+    /// Which cases of a suite are run.
+    pub(super) fn which_cases(&self) -> Cases {
+        match (self.host.as_deref(), self.scale) {
+            (Some("engine"), _) => Cases::OnBothHosts,
+            (None, Scale::Full) => Cases::All,
+            _ => Cases::InVirtualTime,
+        }
     }
 }
 
@@ -87,11 +109,12 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     }
     let figure = args.figure.as_deref().expect("clap asks for a figure");
     let definition = match Figure::named(figure).map_err(usage)? {
+        Figure::Suite(definition) => return reproduce_suite::reproduce(args, &definition),
+        other if !args.cases.is_empty() => return Err(usage(anyhow!("--cases: {figure} has none ({})", other.title()))),
         Figure::Policies(definition) => *definition,
         Figure::Simulated(definition) => return reproduce_simulated::reproduce(args, &definition),
-        Figure::Suite(definition) => return reproduce_suite::reproduce(args, &definition),
         other if !args.policies.is_empty() => return Err(usage(anyhow!("--policies: {figure} has none ({})", other.title()))),
-        other if args.host == "sim" => return Err(usage(anyhow!("--host sim: {figure} runs on the engine alone ({})", other.title()))),
+        other if args.host() == "sim" => return Err(usage(anyhow!("--host sim: {figure} runs on the engine alone ({})", other.title()))),
         Figure::Migration(definition) => return reproduce_migration::reproduce(args, &definition),
         Figure::Ranking(definition) => return reproduce_ranking::reproduce(args, &definition),
         Figure::Fidelity(definition) => return reproduce_fidelity::reproduce(args, &definition),
@@ -120,7 +143,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     let violations: Vec<String> = runs.iter().flat_map(|summary| experiment.violations(summary)).collect();
     let reproduced = Reproduced {
         figure,
-        host: &args.host,
+        host: args.host(),
         scale: args.scale.to_string(),
         time_factor: Some(definition.time_factor),
         environment,
@@ -158,7 +181,7 @@ impl<'a> Experiment<'a> {
         let manifest = Manifest {
             experiment: definition.figure.clone(),
             policy: name.clone(),
-            host: args.host.clone(),
+            host: args.host().to_owned(),
             scale: args.scale.to_string(),
             seed,
             seconds: duration.as_secs_f64(),
@@ -174,7 +197,7 @@ impl<'a> Experiment<'a> {
         };
         let mut live = Live::new(name, topology, duration);
         let row_window = record::ROW_WINDOW;
-        let result = if args.host == "sim" {
+        let result = if args.host() == "sim" {
             let job = definition.job.scenario(&definition.title, self.text.words_per_sentence(), duration).job();
             simulate(SimulatedSpec { job, seed, controller, policy, row_window }, None, |status| live.show(status))
         } else {

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
-use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, check_policies, runs_bar};
+use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::DEFINITION;
-use crate::experiment::suite::{SuiteDefinition, SuiteOutcome, SuiteRow};
-use crate::report::suite_table;
+use crate::experiment::suite::{Cases, Order, SuiteDefinition, SuiteOutcome, SuiteRow};
+use crate::report::{order_table, suite_table};
 
 /// A run as `--json` tells it.
 #[derive(serde::Serialize)]
@@ -28,21 +28,26 @@ struct Told {
 pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(), Failure> {
     let known: Vec<&str> = definition.policies.iter().map(|policy| policy.label()).collect();
     check_policies(args, &definition.figure, &known)?;
+    check_cases(args, definition)?;
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
     let rows_file = out.join(folder::SUITE);
     // Seeds that follow each other are a repetition here: the definition says how many make a result.
     let seeds = definition.seeds.at(args.scale);
-    let runs: Vec<_> =
-        (0..args.repeat).flat_map(|repeat| definition.runs(args.scale, 1 + args.seed + repeat * seeds, &args.policies)).collect();
+    let runs: Vec<_> = (0..args.repeat)
+        .flat_map(|repeat| definition.runs(args.which_cases(), args.scale, 1 + args.seed + repeat * seeds, &args.policies))
+        .collect();
+    let runs: Vec<_> = runs.into_iter().filter(|run| args.cases.is_empty() || args.cases.contains(&run.case.name)).collect();
     let bar = runs_bar(runs.len());
     let outcomes = SuiteDefinition::run(&runs, |run| {
-        bar.set_message(format!("{} under {}", run.case.name, run.policy.label()));
+        bar.set_message(format!("{} under {} ({})", run.case.name, run.policy.label(), run.host.name()));
         bar.inc(1);
     });
     bar.finish_and_clear();
     let mut outcomes = outcomes.context("a run of the suite failed")?;
-    let violations: Vec<String> = definition.expect.iter().flat_map(|expected| expected.violations(&outcomes)).collect();
+    let orders: Vec<Order> = definition.both_hosts.same_order.iter().flat_map(|same| same.orders(&outcomes)).collect();
+    let not_as_expected = definition.expect.iter().flat_map(|expected| expected.violations(&outcomes));
+    let violations: Vec<String> = not_as_expected.chain(orders.iter().flat_map(Order::violations)).collect();
     // The oracle ran for the sake of the others.
     outcomes.retain(|outcome| args.policies.is_empty() || args.policies.contains(&outcome.row.policy));
     let rows: Vec<SuiteRow> = outcomes.iter().map(|outcome| outcome.row.clone()).collect();
@@ -53,7 +58,10 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let told = |SuiteOutcome { row, last, reasons }| Told { row, r#final: last, reasons };
     let reproduced = Reproduced {
         figure: &definition.figure,
-        host: "sim",
+        host: match args.which_cases() {
+            Cases::InVirtualTime => "sim",
+            Cases::OnBothHosts | Cases::All => "sim and engine",
+        },
         scale: args.scale.to_string(),
         time_factor: None,
         environment,
@@ -62,7 +70,16 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
         rows_file,
         figure_files,
     };
-    reproduced.tell(args, &definition.title, || suite_table(&rows))
+    reproduced.tell(args, &definition.title, || suite_table(&rows) + &order_table(&orders))
+}
+
+/// Refuses what `--cases` names that is not run.
+fn check_cases(args: &Args, definition: &SuiteDefinition) -> Result<(), Failure> {
+    let runs = definition.runs(args.which_cases(), args.scale, 1, &[]);
+    let mut known: Vec<&str> = runs.iter().map(|run| run.case.name.as_str()).collect();
+    known.dedup();
+    let Some(found) = args.cases.iter().find(|case| !known.contains(&case.as_str())) else { return Ok(()) };
+    Err(usage(anyhow!("--cases: expected cases of {} on this host, among {}, found '{found}'", definition.figure, known.join(", "))))
 }
 
 #[cfg(test)]
@@ -105,6 +122,9 @@ mod tests {
         }
         let line = <Line as clap::Parser>::parse_from(["reproduce", "loop", "--policies", "ds2,ds3"]);
         let Err(Failure::Usage(error)) = reproduce(&line.args, &definition) else { panic!("ds3 is no policy") };
+        let line_of_case = <Line as clap::Parser>::parse_from(["reproduce", "loop", "--cases", "under,over"]);
+        let Err(Failure::Usage(no_case)) = reproduce(&line_of_case.args, &definition) else { panic!("over is no case") };
+        assert!(no_case.to_string().starts_with("--cases: expected cases of loop on this host, among under, dynamic,"), "{no_case}");
         assert!(
             error.to_string().contains("expected policies of loop, among 'oracle', ") && error.to_string().ends_with("found 'ds3'"),
             "{error}"

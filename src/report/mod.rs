@@ -26,5 +26,5 @@ pub use migration::migration_table;
 pub use ranking::ranking_table;
 pub use simulated::simulated_table;
 pub use spread::spread;
-pub use suite::suite_table;
+pub use suite::{order_table, suite_table};
 pub use window_latency::window_latency_table;

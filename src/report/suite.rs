@@ -1,22 +1,23 @@
 //! The table of a suite: what each policy did in each case, medians over seeds.
 
 use super::table::{UNKNOWN, bytes, latency, seconds, table};
-use crate::experiment::suite::{Column, SuiteRow};
+use crate::experiment::suite::{Column, Order, SuiteRow};
 use crate::stats::median;
 
 /// A line a case and policy, in the order of the rows.
 pub fn suite_table(rows: &[SuiteRow]) -> String {
     let mut groups: Vec<Vec<&SuiteRow>> = Vec::new();
-    let key = |row: &SuiteRow| (row.scenario.clone(), row.policy.clone());
+    let key = |row: &SuiteRow| (row.scenario.clone(), row.host.clone(), row.policy.clone());
     for row in rows {
         match groups.iter_mut().find(|group| key(group[0]) == key(row)) {
             Some(group) => group.push(row),
             None => groups.push(vec![row]),
         }
     }
-    let lines: Vec<[String; 16]> = groups.iter().map(|group| line(group)).collect();
+    let lines: Vec<[String; 17]> = groups.iter().map(|group| line(group)).collect();
     let header = [
         "scenario",
+        "host",
         "policy",
         "needed",
         "at the end",
@@ -40,7 +41,26 @@ pub fn suite_table(rows: &[SuiteRow]) -> String {
     format!("{}\nMedians of runs with seeds {listed}.\n", table(&header, &lines))
 }
 
-fn line(group: &[&SuiteRow]) -> [String; 16] {
+/// In which order policies come on the two hosts, a line a case and column; nothing without any.
+pub fn order_table(orders: &[Order]) -> String {
+    if orders.is_empty() {
+        return String::new();
+    }
+    let line = |order: &Order| {
+        let policy = |(name, sim, engine): &(String, f64, f64)| format!("{name} {} / {}", rounded(*sim), rounded(*engine));
+        let policies = order.policies.iter().map(policy).collect::<Vec<_>>().join(", ");
+        [order.case.clone(), order.column.name(), format!("{} of {}", order.pairs - order.opposite.len(), order.pairs), policies]
+    };
+    let lines: Vec<[String; 4]> = orders.iter().map(line).collect();
+    let header = ["scenario", "less of", "pairs in the same order", "policies, in virtual time / on the engine"];
+    format!("\n{}", table(&header, &lines))
+}
+
+fn rounded(number: f64) -> String {
+    if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.3}") }
+}
+
+fn line(group: &[&SuiteRow]) -> [String; 17] {
     let first = group[0];
     let number = |column: Column| median(group.iter().filter_map(|row| column.of(row)));
     let written = |column: Column, write: &dyn Fn(f64) -> String| number(column).map_or(UNKNOWN.to_owned(), write);
@@ -52,6 +72,7 @@ fn line(group: &[&SuiteRow]) -> [String; 16] {
     let most = written(Column::PeakInstances, &count);
     [
         first.scenario.clone(),
+        first.host.clone(),
         first.policy.clone(),
         first.needed_configuration.clone(),
         at_the_end(group),

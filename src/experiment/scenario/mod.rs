@@ -5,6 +5,7 @@
 
 mod check;
 mod form;
+mod word_count;
 
 use std::time::Duration;
 

@@ -22,8 +22,8 @@ pub struct SuiteCase {
 }
 
 /// Writes out cases that say which one they are `like` and what they are `but`: tables are merged, operators by their names, and everything
-/// else is replaced. The other one is named before.
-pub(super) fn written_out(cases: &mut [Value]) -> Result<(), String> {
+/// else is replaced. The other one is `known`, or named before.
+pub(super) fn written_out(cases: &mut [Value], known: &[Value]) -> Result<(), String> {
     for index in 0..cases.len() {
         let (before, here) = cases.split_at_mut(index);
         let Some(case) = here[0].as_table_mut() else { return Err(format!("case {}: expected a table", index + 1)) };
@@ -36,7 +36,7 @@ pub(super) fn written_out(cases: &mut [Value]) -> Result<(), String> {
             }
             continue;
         };
-        let other = before.iter().find(|other| other.get("name") == Some(&like));
+        let other = known.iter().chain(&*before).find(|other| other.get("name") == Some(&like));
         let mut scenario = other
             .and_then(|other| other.get("scenario"))
             .cloned()
@@ -86,7 +86,7 @@ mod tests {
     fn read(text: &str) -> Result<Vec<Value>, String> {
         let table: Table = toml::from_str(text).unwrap();
         let mut cases = table["cases"].as_array().unwrap().clone();
-        written_out(&mut cases)?;
+        written_out(&mut cases, &[])?;
         Ok(cases)
     }
 

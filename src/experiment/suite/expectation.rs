@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::Column;
-use super::runs::SuiteOutcome;
+use super::row::{Column, SuiteRow};
+use super::runs::{Host, SuiteOutcome};
 use crate::stats::median;
 
 /// One expectation, held in each of its cases.
@@ -14,6 +14,9 @@ pub struct SuiteExpectation {
     pub policy: String,
     /// Names of the cases.
     pub cases: Vec<String>,
+    /// Where they ran.
+    #[serde(default)]
+    pub host: Host,
     /// The number that is looked at; none if only reasons are.
     #[serde(default)]
     pub column: Option<Column>,
@@ -77,9 +80,11 @@ impl SuiteExpectation {
 
     fn of_case(&self, case: &str, outcomes: &[SuiteOutcome]) -> Vec<String> {
         let of = |policy: &str| -> Vec<&SuiteOutcome> {
-            outcomes.iter().filter(|outcome| outcome.row.scenario == case && outcome.row.policy == policy).collect()
+            let of = |row: &SuiteRow| row.scenario == case && row.policy == policy && row.host == self.host.name();
+            outcomes.iter().filter(|outcome| of(&outcome.row)).collect()
         };
-        let (mine, name) = (of(&self.policy), format!("{} {case}", self.policy));
+        let host = if self.host == Host::Engine { " on the engine" } else { "" };
+        let (mine, name) = (of(&self.policy), format!("{} {case}{host}", self.policy));
         let mut found = Vec::new();
         if mine.is_empty() {
             return found;
@@ -92,7 +97,7 @@ impl SuiteExpectation {
         }
         let Some(column) = self.column else { return found };
         let numbers = |outcomes: &[&SuiteOutcome]| outcomes.iter().filter_map(|outcome| column.of(&outcome.row)).collect::<Vec<f64>>();
-        let text = serde_json::to_value(column).map_or(String::new(), |name| name.as_str().unwrap_or_default().to_owned());
+        let text = column.name();
         // The worst of each seed: against an upper bound the largest, and of the one compared with the smallest.
         let most = |numbers: &[f64]| self.over.of(numbers, f64::max);
         let least = |numbers: &[f64]| self.over.of(numbers, f64::min);
@@ -153,10 +158,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::experiment::suite::SuiteRow;
 
     fn outcome(policy: &str, seed: u64, actions: u32) -> SuiteOutcome {
-        let row = SuiteRow { scenario: "under".into(), policy: policy.into(), seed, actions, ..SuiteRow::default() };
+        let row = SuiteRow { scenario: "under".into(), host: "sim".into(), policy: policy.into(), seed, actions, ..SuiteRow::default() };
         SuiteOutcome { row, last: BTreeMap::new(), reasons: vec!["as-is count".into()] }
     }
 

@@ -1,12 +1,14 @@
 //! A suite: every policy in every case, with several seeds, in virtual time, and what the policies are expected to show against each other.
+//! Some cases run on the engine as well, one run after the other, and in virtual time beside it.
 //!
-//! Invariant: rows depend on the definition, the scale and the seeds alone. Runs do not know of each other, so they run side by side; what
-//! compares them comes after all of them.
+//! Invariant: rows in virtual time depend on the definition, the scale and the seeds alone. Those runs do not know of each other, so they run
+//! side by side; what compares them comes after all of them.
 
 mod case;
 mod expectation;
 mod measures;
 mod needs;
+mod order;
 mod row;
 mod runs;
 
@@ -15,8 +17,9 @@ use toml::{Table, Value};
 
 pub use case::SuiteCase;
 pub use expectation::{Against, Over, SuiteExpectation};
+pub use order::{Order, SameOrder};
 pub use row::{Column, SuiteRow};
-pub use runs::{SuiteFailure, SuiteOutcome, SuiteRun};
+pub use runs::{Host, SuiteFailure, SuiteOutcome, SuiteRun};
 
 use super::definition::Scale;
 use super::simulated_figure::Seeds;
@@ -41,6 +44,19 @@ pub struct SuiteDefinition {
     /// What the runs are expected to show.
     #[serde(default)]
     pub expect: Vec<SuiteExpectation>,
+    /// What runs on both hosts.
+    #[serde(default)]
+    pub both_hosts: BothHosts,
+}
+
+/// Cases for the engine and for virtual time beside it, and in what both should agree.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BothHosts {
+    /// The cases: word counts that the engine can run.
+    pub cases: Vec<SuiteCase>,
+    /// In which columns policies are expected to have the same order.
+    pub same_order: Vec<SameOrder>,
 }
 
 /// A policy with parameters, the same in every case.
@@ -77,6 +93,27 @@ impl SuitePolicy {
     }
 }
 
+/// Which cases of a suite are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cases {
+    /// Those in virtual time.
+    InVirtualTime,
+    /// Those that run on both hosts.
+    OnBothHosts,
+    /// All.
+    All,
+}
+
+impl Cases {
+    fn has_all(self) -> bool {
+        self != Cases::OnBothHosts
+    }
+
+    fn has_both(self) -> bool {
+        self != Cases::InVirtualTime
+    }
+}
+
 impl SuiteDefinition {
     /// Reads a suite; a case may be `like` another one before it `but` for some keys of its scenario.
     ///
@@ -85,27 +122,37 @@ impl SuiteDefinition {
     pub fn read(text: &str) -> Result<SuiteDefinition, String> {
         let mut table: Table = toml::from_str(text).map_err(|why| why.to_string())?;
         if let Some(Value::Array(cases)) = table.get_mut("cases") {
-            case::written_out(cases)?;
+            case::written_out(cases, &[])?;
+        }
+        let (known, both) = (table.get("cases").and_then(Value::as_array).cloned(), table.get_mut("both_hosts"));
+        if let Some(Value::Array(cases)) = both.and_then(|both| both.get_mut("cases")) {
+            case::written_out(cases, &known.unwrap_or_default())?;
         }
         table.try_into().map_err(|why: toml::de::Error| why.to_string())
     }
 
-    /// All runs at a scale, by case, policy and seed, of these policies, or of all where none are named. The others are compared with the
-    /// [`ORACLE`], so its runs are always among them.
-    pub fn runs<'d>(&'d self, scale: Scale, first_seed: u64, policies: &[String]) -> Vec<SuiteRun<'d>> {
+    /// Runs of these cases at a scale, by case, host, policy and seed, of these policies, or of all where none are named. The others are
+    /// compared with the [`ORACLE`], so its runs are always among them. A case on the engine has one seed.
+    pub fn runs<'d>(&'d self, which: Cases, scale: Scale, first_seed: u64, policies: &[String]) -> Vec<SuiteRun<'d>> {
         let asked =
             |policy: &&SuitePolicy| policies.is_empty() || policy.label() == ORACLE || policies.iter().any(|name| name == policy.label());
         let mut runs = Vec::new();
-        for case in &self.cases {
+        let mut add = |case, host, seeds: std::ops::Range<u64>| {
             for policy in self.policies.iter().filter(asked) {
-                let seeds = first_seed..first_seed + self.seeds.at(scale);
-                runs.extend(seeds.map(|seed| SuiteRun { suite: &self.figure, case, policy, seed }));
+                runs.extend(seeds.clone().map(|seed| SuiteRun { suite: &self.figure, host, case, policy, seed }));
             }
+        };
+        for case in self.cases.iter().filter(|_| which.has_all()) {
+            add(case, Host::Sim, first_seed..first_seed + self.seeds.at(scale));
+        }
+        for case in self.both_hosts.cases.iter().filter(|_| which.has_both()) {
+            add(case, Host::Sim, first_seed..first_seed + self.seeds.at(scale));
+            add(case, Host::Engine, first_seed..first_seed + 1);
         }
         runs
     }
 
-    /// Runs all of them side by side; outcomes are in the order of `runs`, and `done` is told of each that ends.
+    /// Runs all of them, those in virtual time side by side; outcomes are in the order of `runs`, and `done` is told of each that ends.
     ///
     /// # Errors
     /// The first failure in that order.
@@ -153,7 +200,7 @@ but = { operators = { map = { instances = 20 } } }
     #[test]
     fn runs_side_by_side_are_those_one_after_the_other() {
         let suite = SuiteDefinition::read(SUITE).unwrap();
-        let runs = suite.runs(Scale::Quick, 1, &[]);
+        let runs = suite.runs(Cases::All, Scale::Quick, 1, &[]);
         assert_eq!(runs.len(), 2 * 3 * 2);
         let done = std::sync::atomic::AtomicUsize::new(0);
         let count = |_: &SuiteRun<'_>| {
@@ -176,7 +223,7 @@ but = { operators = { map = { instances = 20 } } }
         let suite = SuiteDefinition::read(SUITE).unwrap();
         let asked = |policies: &[&str]| {
             let policies: Vec<String> = policies.iter().map(|name| (*name).to_owned()).collect();
-            let runs = suite.runs(Scale::Full, 1, &policies);
+            let runs = suite.runs(Cases::InVirtualTime, Scale::Full, 1, &policies);
             runs.iter().filter(|run| run.case.name == "one").map(|run| (run.policy.label().to_owned(), run.seed)).collect::<Vec<_>>()
         };
         let with_seeds = |label: &str| (1..=3).map(|seed| (label.to_owned(), seed)).collect::<Vec<_>>();
@@ -188,7 +235,7 @@ but = { operators = { map = { instances = 20 } } }
     fn a_case_tells_what_a_policy_can_be_told() {
         let text = SUITE.replacen("name = \"one\"", "name = \"one\"\nbudget = 7", 1);
         let suite = SuiteDefinition::read(&text).unwrap();
-        let runs = suite.runs(Scale::Quick, 1, &[]);
+        let runs = suite.runs(Cases::All, Scale::Quick, 1, &[]);
         let of = |case: &str, policy: &str| runs.iter().find(|run| run.case.name == case && run.policy.label() == policy).unwrap();
         // DS2 knows no budget, and says so.
         let error = of("one", "calm").run().unwrap_err().to_string();

@@ -91,7 +91,7 @@ impl SuiteRow {
         let path: Vec<String> = result.configurations.iter().map(|(_, configuration)| written(&result.topology, configuration)).collect();
         SuiteRow {
             scenario: run.case.name.clone(),
-            host: "sim".to_owned(),
+            host: run.host.name().to_owned(),
             policy: run.policy.label().to_owned(),
             seed: run.seed,
             actions: result.actions() as u32,
@@ -182,6 +182,11 @@ pub enum Column {
 }
 
 impl Column {
+    /// Its name in the file.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     /// Its number in a row, if it has one.
     pub fn of(self, row: &SuiteRow) -> Option<f64> {
         match self {

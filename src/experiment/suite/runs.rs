@@ -1,9 +1,11 @@
-//! Running a suite: one run, and all of them side by side.
+//! Running a suite: one run, and all of them.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use serde::{Deserialize, Serialize};
 
 use super::row::named;
 use super::{ORACLE, SuiteCase, SuitePolicy, SuiteRow, Told, needs};
@@ -11,14 +13,37 @@ use crate::controller::{Event, EventKind};
 use crate::experiment::policies::{Given, PolicyError, Setting, policy_with};
 use crate::experiment::record::ROW_WINDOW;
 use crate::experiment::result::RunResult;
-use crate::experiment::run::RunFailure;
+use crate::experiment::run::{self, RunFailure, RunSpec};
 use crate::experiment::simulated::{SimulatedSpec, best, simulate};
+
+/// Where a case runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Host {
+    /// In virtual time.
+    #[default]
+    Sim,
+    /// On the timely engine.
+    Engine,
+}
+
+impl Host {
+    /// Its name in rows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Host::Sim => "sim",
+            Host::Engine => "engine",
+        }
+    }
+}
 
 /// One run of a suite.
 #[derive(Clone, Copy, Debug)]
 pub struct SuiteRun<'d> {
     /// Name of the suite.
     pub suite: &'d str,
+    /// Where it runs.
+    pub host: Host,
     /// The case.
     pub case: &'d SuiteCase,
     /// The policy.
@@ -51,6 +76,14 @@ pub enum SuiteFailure {
         /// What is wrong.
         why: PolicyError,
     },
+    /// The engine cannot run the case.
+    #[error("'{case}' on the engine: {why}")]
+    Case {
+        /// The case.
+        case: String,
+        /// What was expected and what was found.
+        why: String,
+    },
     /// The run failed.
     #[error("'{case}' under '{policy}': {why}")]
     Run {
@@ -77,7 +110,7 @@ impl SuiteRun<'_> {
     /// Runs it.
     ///
     /// # Errors
-    /// When the policy is none.
+    /// When the policy is none, when the engine cannot run the case or fails, and when records were lost, duplicated or miscounted on it.
     ///
     /// # Panics
     /// If the scenario is none.
@@ -90,9 +123,19 @@ impl SuiteRun<'_> {
         let given = Given { settings: self.settings(), best: best(&topology, &needed) };
         let made = policy_with(&self.policy.name, &topology, scenario.control.time_factor, &given);
         let made = made.map_err(|why| SuiteFailure::Policy { case: case.clone(), policy: policy.clone(), why })?;
-        let spec =
-            SimulatedSpec { job: job.clone(), seed: self.seed, controller: scenario.controller(), policy: made, row_window: ROW_WINDOW };
-        let result = simulate(spec, None, |_| {}).map_err(|why| SuiteFailure::Run { case, policy, why })?;
+        let (controller, row_window) = (scenario.controller(), ROW_WINDOW);
+        let result = match self.host {
+            Host::Sim => simulate(SimulatedSpec { job: job.clone(), seed: self.seed, controller, policy: made, row_window }, None, |_| {}),
+            Host::Engine => {
+                let job = scenario.word_count(self.seed).map_err(|why| SuiteFailure::Case { case: case.clone(), why })?;
+                run::run(RunSpec { job, controller, policy: made, row_window, needed: BTreeMap::new() }, None, |_| {})
+            }
+        };
+        let result = result.map_err(|why| SuiteFailure::Run { case: case.clone(), policy, why })?;
+        let verdict = &result.verdict;
+        if verdict.lost + verdict.duplicated + verdict.miscounted > 0 {
+            return Err(SuiteFailure::Case { case, why: format!("expected every word once, found {verdict:?}") });
+        }
         let result = RunResult { needed, ..result };
         Ok(SuiteOutcome {
             row: SuiteRow::of(self, &job, &result),
@@ -120,19 +163,19 @@ fn reasons(events: &[Event]) -> Vec<String> {
     reasons
 }
 
-/// Runs all of them, as many at a time as there are cores, and compares them; in the order of `runs`. `done` is told of each that ends.
+/// Runs all of them and compares them, in the order of `runs`: those in virtual time first, as many at a time as there are cores, then those
+/// on the engine, which need the machine for themselves. `done` is told of each that ends.
 ///
 /// # Errors
 /// The first failure in that order.
 pub(super) fn run_all(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
     let (next, slots) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(runs.len());
+    let (simulated, real): (Vec<_>, Vec<_>) = runs.iter().enumerate().partition(|(_, run)| run.host == Host::Sim);
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(simulated.len());
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(run) = runs.get(index) else { break };
+                while let Some(&(index, run)) = simulated.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = run.run();
                     slots.lock().expect("no run panics while it is held").push((index, outcome));
                     done(run);
@@ -141,21 +184,23 @@ pub(super) fn run_all(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync
         }
     });
     let mut outcomes = slots.into_inner().expect("no run panicked while it was held");
+    for (index, run) in real {
+        outcomes.push((index, run.run()));
+        done(run);
+    }
     outcomes.sort_by_key(|(index, _)| *index);
     let mut outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect::<Result<Vec<_>, _>>()?;
     compare(&mut outcomes);
     Ok(outcomes)
 }
 
-/// Fills in what compares a run with the oracle's of the same case and seed.
+/// Fills in what compares a run with the oracle's of the same case, host and seed.
 fn compare(outcomes: &mut [SuiteOutcome]) {
-    let of_oracle = |outcome: &SuiteOutcome| {
-        let row = &outcome.row;
-        (row.policy == ORACLE).then(|| ((row.scenario.clone(), row.seed), row.instance_s))
-    };
-    let oracle: BTreeMap<(String, u64), f64> = outcomes.iter().filter_map(of_oracle).collect();
+    let key = |row: &SuiteRow| (row.scenario.clone(), row.host.clone(), row.seed);
+    let oracles = outcomes.iter().map(|outcome| &outcome.row).filter(|row| row.policy == ORACLE);
+    let oracle: BTreeMap<_, f64> = oracles.map(|row| (key(row), row.instance_s)).collect();
     for SuiteOutcome { row, .. } in outcomes {
-        row.excess_instance_s = oracle.get(&(row.scenario.clone(), row.seed)).map(|instance_s| row.instance_s - instance_s);
+        row.excess_instance_s = oracle.get(&key(row)).map(|instance_s| row.instance_s - instance_s);
     }
 }
 
