@@ -16,6 +16,7 @@ mod policy;
 mod process;
 mod report;
 mod reproduce;
+mod reproduce_all;
 mod reproduce_fidelity;
 mod reproduce_latency;
 mod reproduce_migration;

@@ -1,10 +1,11 @@
 //! `thalweg report`: the tables of recorded runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
 use super::{Failure, usage};
+use crate::experiment::fidelity::FidelityRow;
 use crate::experiment::figures::Figure;
 use crate::experiment::folder;
 use crate::experiment::migration::{MigrationDefinition, MigrationRow, MigrationSummary};
@@ -14,7 +15,9 @@ use crate::experiment::rows::{PaperRow, RunRow};
 use crate::experiment::simulated_figure::SimulatedRow;
 use crate::experiment::suite::SuiteRow;
 use crate::experiment::window_latency::WindowLatencyRow;
-use crate::report::{comparison, migration_table, ranking_table, simulated_table, spread, suite_table, window_latency_table};
+use crate::report::{
+    comparison, fidelity_table, migration_table, ranking_table, simulated_table, spread, suite_table, window_latency_table,
+};
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
 #[derive(Debug, clap::Args)]
@@ -27,75 +30,79 @@ pub(super) struct Args {
 }
 
 pub(super) fn report(args: &Args) -> Result<(), Failure> {
-    let rankings = args.folder.join(folder::RANKINGS);
+    print!("{}", text(&args.folder, args.json)?);
+    Ok(())
+}
+
+/// The tables of a folder, in Markdown.
+pub(super) fn table_of(folder: &Path) -> Result<String, Failure> {
+    text(folder, false)
+}
+
+fn text(folder: &Path, json: bool) -> Result<String, Failure> {
+    let as_json = |rows: serde_json::Result<String>| -> Result<String, Failure> { Ok(rows? + "\n") };
+    let rankings = folder.join(folder::RANKINGS);
     if rankings.is_file() {
         let rows: Vec<RankingRow> = folder::read_csv(&rankings).map_err(usage)?;
-        if args.json {
-            println!("{}", serde_json::to_string(&rows)?);
-        } else {
-            print!("{}", ranking_table(&rows));
+        if json {
+            return as_json(serde_json::to_string(&rows));
         }
-        return Ok(());
+        return Ok(ranking_table(&rows));
     }
-    let latencies = args.folder.join(folder::WINDOW_LATENCY);
+    let latencies = folder.join(folder::WINDOW_LATENCY);
     if latencies.is_file() {
         let rows: Vec<WindowLatencyRow> = folder::read_csv(&latencies).map_err(usage)?;
-        if args.json {
-            println!("{}", serde_json::to_string(&rows)?);
-        } else {
-            let reference = match rows.first().map(|row| Figure::named(&row.experiment)) {
-                Some(Ok(Figure::WindowLatency(definition))) => definition.reference,
-                _ => Vec::new(),
-            };
-            print!("{}", window_latency_table(&rows, &reference));
+        if json {
+            return as_json(serde_json::to_string(&rows));
         }
-        return Ok(());
+        let reference = match rows.first().map(|row| Figure::named(&row.experiment)) {
+            Some(Ok(Figure::WindowLatency(definition))) => definition.reference,
+            _ => Vec::new(),
+        };
+        return Ok(window_latency_table(&rows, &reference));
     }
-    let simulated = args.folder.join(folder::SIMULATED);
+    let simulated = folder.join(folder::SIMULATED);
     if simulated.is_file() {
         let rows: Vec<SimulatedRow> = folder::read_csv(&simulated).map_err(usage)?;
-        if args.json {
-            println!("{}", serde_json::to_string(&rows)?);
-        } else {
-            print!("{}", simulated_table(&rows));
+        if json {
+            return as_json(serde_json::to_string(&rows));
         }
-        return Ok(());
+        return Ok(simulated_table(&rows));
     }
-    let suite = args.folder.join(folder::SUITE);
+    let suite = folder.join(folder::SUITE);
     if suite.is_file() {
         let rows: Vec<SuiteRow> = folder::read_csv(&suite).map_err(usage)?;
-        if args.json {
-            println!("{}", serde_json::to_string(&rows)?);
-        } else {
-            print!("{}", suite_table(&rows));
+        if json {
+            return as_json(serde_json::to_string(&rows));
         }
-        return Ok(());
+        return Ok(suite_table(&rows));
     }
-    let migrations = args.folder.join(folder::MIGRATIONS);
+    let migrations = folder.join(folder::MIGRATIONS);
     if migrations.is_file() {
         let rows: Vec<MigrationRow> = folder::read_csv(&migrations).map_err(usage)?;
-        if args.json {
-            println!("{}", serde_json::to_string(&rows)?);
-        } else {
-            let definition: MigrationDefinition = record::read_toml(&args.folder.join(DEFINITION)).map_err(usage)?;
-            print!("{}", migration_table(definition.chart, &MigrationSummary::of(&rows, &definition.paper)));
+        if json {
+            return as_json(serde_json::to_string(&rows));
         }
-        return Ok(());
+        let definition: MigrationDefinition = record::read_toml(&folder.join(DEFINITION)).map_err(usage)?;
+        return Ok(migration_table(definition.chart, &MigrationSummary::of(&rows, &definition.paper)));
     }
-    let path = args.folder.join(folder::ROWS);
+    let fidelity = folder.join(folder::FIDELITY);
+    if fidelity.is_file() {
+        let rows: Vec<FidelityRow> = folder::read_csv(&fidelity).map_err(usage)?;
+        return if json { as_json(serde_json::to_string(&rows)) } else { Ok(fidelity_table(&rows)) };
+    }
+    let path = folder.join(folder::ROWS);
     let rows: Vec<RunRow> = folder::read_csv(&path).map_err(usage)?;
     let first = rows.first().ok_or_else(|| usage(anyhow!("{}: expected a row a run, found none", path.display())))?;
-    if args.json {
-        println!("{}", serde_json::to_string(&rows)?);
-        return Ok(());
+    if json {
+        return as_json(serde_json::to_string(&rows));
     }
     // A run of one's own has no paper to be compared with.
     let (paper, time_factor) = match Figure::named(&first.experiment) {
         Ok(Figure::Policies(definition)) => (definition.paper, definition.time_factor),
         _ => (Vec::new(), 1.0),
     };
-    print!("{}", tables(&rows, &paper, time_factor));
-    Ok(())
+    Ok(tables(&rows, &paper, time_factor))
 }
 
 /// One run a policy beside the paper's; or, where a policy ran several times, medians.

@@ -12,7 +12,8 @@ use super::plot::draw;
 use super::report::tables;
 use super::reproduced::{Reproduced, check_policies};
 use super::{
-    Failure, reproduce_fidelity, reproduce_latency, reproduce_migration, reproduce_ranking, reproduce_simulated, reproduce_suite, usage,
+    Failure, reproduce_all, reproduce_fidelity, reproduce_latency, reproduce_migration, reproduce_ranking, reproduce_simulated,
+    reproduce_suite, usage,
 };
 use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, PolicyRun, Scale};
@@ -31,7 +32,7 @@ use crate::workload::Text;
 /// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The figure; see --list.
+    /// The figure (see --list), or 'all': every one, with a page that compares claims and measurements.
     #[arg(required_unless_present = "list")]
     pub(super) figure: Option<String>,
     /// List the figures that can be reproduced.
@@ -44,6 +45,9 @@ pub(super) struct Args {
     /// at full scale also on the engine, and with `--host engine` only what runs on both.
     #[arg(long, value_parser = ["engine", "sim"])]
     host: Option<String>,
+    /// With 'all': only these figures (comma-separated).
+    #[arg(long, value_delimiter = ',', value_name = "FIGURE")]
+    only: Vec<String>,
     /// Run only these policies (comma-separated); all of the figure by default.
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
     pub(super) policies: Vec<String>,
@@ -78,6 +82,18 @@ impl Args {
         }
     }
 
+    /// The figures of 'all'.
+    pub(super) fn only_or_all(&self) -> Result<Vec<String>, Failure> {
+        if !self.policies.is_empty() || !self.cases.is_empty() || self.host.is_some() || self.repeat != 1 || self.seed != 0 {
+            return Err(usage(anyhow!(
+                "all: expected no --policies, --cases, --host, --repeat or --seed: what is made is what definitions say"
+            )));
+        }
+        self.only.iter().try_for_each(|figure| Figure::named(figure).map(|_| ()).map_err(usage))?;
+        let asked = |name: &&str| self.only.is_empty() || self.only.iter().any(|only| only == name);
+        Ok(Figure::names().filter(asked).map(str::to_owned).collect())
+    }
+
     /// Where the jobs of a figure of policies run.
     fn host(&self) -> &str {
         self.host.as_deref().unwrap_or("engine")
@@ -108,6 +124,12 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         return list(args);
     }
     let figure = args.figure.as_deref().expect("clap asks for a figure");
+    if figure == "all" {
+        return reproduce_all::reproduce_all(args);
+    }
+    if !args.only.is_empty() {
+        return Err(usage(anyhow!("--only: expected with 'all' alone, found with {figure}")));
+    }
     let definition = match Figure::named(figure).map_err(usage)? {
         Figure::Suite(definition) => return reproduce_suite::reproduce(args, &definition),
         other if !args.cases.is_empty() => return Err(usage(anyhow!("--cases: {figure} has none ({})", other.title()))),

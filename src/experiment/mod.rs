@@ -6,6 +6,7 @@
 pub mod analysed;
 pub mod calibration;
 mod carrying_out;
+pub mod claims;
 pub mod definition;
 pub mod environment;
 pub mod expectation;

@@ -1,0 +1,245 @@
+//! `thalweg reproduce all`: every figure, each in a process of its own, and one page about all of them.
+//!
+//! Each figure is made in a folder with a temporary name, which is renamed once its rows, its figure and what it printed are whole. So a
+//! run that was killed is taken up where it was: what has its name is complete, and what has not is made anew. A figure that fails
+//! leaves `failed-<figure>.txt`, and the others go on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+use super::reproduce::Args;
+use super::{Failure, report, usage};
+use crate::experiment::claims::{self, Judged, RESULT};
+use crate::experiment::definition::Scale;
+use crate::experiment::environment::Environment;
+use crate::experiment::figures::Figure;
+use crate::experiment::folder;
+use crate::experiment::record;
+use crate::report::{Page, Section, page};
+
+/// What is being made, in the folder of all; written before anything else.
+const PLAN: &str = "all.toml";
+/// How long a figure took, in its folder.
+const TOOK: &str = "took.toml";
+/// The page.
+const PAGE: &str = "report.html";
+/// Folders of this name below the working directory, unless another one is asked for.
+const RECORD: &str = "experiments/record";
+
+/// [`PLAN`].
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Plan {
+    scale: Scale,
+    figures: Vec<String>,
+    environment: Environment,
+}
+
+/// [`TOOK`].
+#[derive(Serialize, Deserialize)]
+struct Took {
+    scale: Scale,
+    seconds: f64,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    folder: &'a Path,
+    report: PathBuf,
+    environment: &'a Environment,
+    figures: Vec<ToldFigure>,
+}
+
+#[derive(Serialize)]
+struct ToldFigure {
+    figure: String,
+    seconds: Option<f64>,
+    claims: Vec<Judged>,
+    violations: Vec<String>,
+    error: Option<String>,
+}
+
+pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
+    let environment = Environment::here();
+    let figures = args.only_or_all()?;
+    let (out, plan) = take_up(args, &environment, figures)?;
+    let all = plan.figures.len() as u64;
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len}, {elapsed} so far  {msg}").expect("the template is fixed");
+    let bar = ProgressBar::new(all).with_style(style.progress_chars("=> "));
+    bar.enable_steady_tick(Duration::from_secs(1));
+    let mut expected = Expected::of(&out, plan.scale);
+    for (index, figure) in plan.figures.iter().enumerate() {
+        if !out.join(figure).is_dir() {
+            bar.set_message(expected.left(&plan.figures[index..], &out, figure));
+            if let Some(seconds) = make(&out, figure, plan.scale, &bar)? {
+                expected.seconds.insert(figure.clone(), seconds);
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let sections: Vec<Section> = plan.figures.iter().map(|figure| section(&out, figure, plan.scale)).collect::<Result<_, _>>()?;
+    let report = out.join(PAGE);
+    let scale = plan.scale.to_string();
+    folder::write_text(&report, &page(&Page { environment: &plan.environment, scale: &scale, sections: &sections }))?;
+    let failed: Vec<&str> = sections.iter().filter(|section| section.error.is_some()).map(|section| section.figure.as_str()).collect();
+    if args.json {
+        let figures = sections.iter().map(|section| ToldFigure {
+            figure: section.figure.clone(),
+            seconds: section.seconds,
+            claims: section.claims.clone(),
+            violations: section.violations.clone(),
+            error: section.error.clone(),
+        });
+        let told = Told { folder: &out, report, environment: &plan.environment, figures: figures.collect() };
+        println!("{}", serde_json::to_string(&told)?);
+    } else {
+        print!("{}", crate::report::claims_table(&sections));
+        println!("\nreport  {}", report.display());
+    }
+    if !failed.is_empty() {
+        let why = format!("{} failed: {}; the same command tries again", failed.join(", "), out.join("failed-<figure>.txt").display());
+        return Err(Failure::Run(anyhow!(why)));
+    }
+    let violations: usize = sections.iter().map(|section| section.violations.len()).sum();
+    if args.check && violations > 0 {
+        return Err(Failure::Run(anyhow!("{violations} expectations are not met: {}", out.join(PAGE).display())));
+    }
+    Ok(())
+}
+
+/// The folder of all, and what is to be made in it: a new one, or one that was begun and is the same.
+fn take_up(args: &Args, environment: &Environment, figures: Vec<String>) -> Result<(PathBuf, Plan), Failure> {
+    let begun = |out: &Path| -> Option<Plan> { record::read_toml(&out.join(PLAN)).ok() };
+    let fits = |plan: &Plan| plan.scale == args.scale && plan.environment.revision == environment.revision && plan.figures == figures;
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => {
+            let revision = format!("-{}", environment.revision);
+            let all = fs::read_dir(RECORD).into_iter().flatten().flatten().map(|entry| entry.path());
+            let mut old: Vec<PathBuf> = all.filter(|path| path.to_string_lossy().ends_with(&revision)).collect();
+            old.retain(|path| begun(path).is_some_and(|plan| fits(&plan)));
+            old.sort();
+            let date = environment.started_utc.split('T').next().unwrap_or_default();
+            let base = Path::new(RECORD).join(format!("{date}{revision}"));
+            let later = (2..).map(|n| base.with_file_name(format!("{date}-{n}{revision}")));
+            let new = || std::iter::once(base.clone()).chain(later).find(|out| !out.exists());
+            old.pop().or_else(new).unwrap_or(base.clone())
+        }
+    };
+    if let Some(plan) = begun(&out) {
+        if fits(&plan) {
+            return Ok((out, plan));
+        }
+        let (scale, revision, figures) = (plan.scale, &plan.environment.revision, plan.figures.join(", "));
+        let found = format!("{scale} of {revision} with {figures}");
+        return Err(usage(anyhow!("--out {}: expected what this command makes, found what was begun as {found}", out.display())));
+    }
+    let plan = Plan { scale: args.scale, figures, environment: environment.clone() };
+    let out = super::reproduce::out_folder(Some(&out), "all", environment)?;
+    folder::write_text(&out.join(PLAN), &toml::to_string(&plan).context("the plan as TOML")?)?;
+    Ok((out, plan))
+}
+
+/// Makes a figure in a process of its own; gives how long it took, or nothing if it failed, which is then written down.
+fn make(out: &Path, figure: &str, scale: Scale, bar: &ProgressBar) -> Result<Option<f64>, Failure> {
+    let prefix = format!(".{figure}.");
+    for stale in out.read_dir()?.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+        fs::remove_dir_all(stale.path()).with_context(|| format!("{}: what was left half made", stale.path().display()))?;
+    }
+    let partial = out.join(format!("{prefix}{}.partial", std::process::id()));
+    let failed = out.join(format!("failed-{figure}.txt"));
+    let begun = bar.elapsed();
+    let mut command = Command::new(std::env::current_exe().context("where this program is")?);
+    command.args(["reproduce", figure, "--json", "--scale", &scale.to_string(), "--out"]).arg(&partial);
+    let output = command.stdin(Stdio::null()).output().context("a process for the figure")?;
+    let seconds = (bar.elapsed() - begun).as_secs_f64();
+    let told = String::from_utf8_lossy(&output.stdout);
+    let whole = output.status.success() && serde_json::from_str::<serde_json::Value>(&told).is_ok();
+    if !whole {
+        let why = String::from_utf8_lossy(&output.stderr);
+        let last: Vec<&str> = why.lines().rev().take(20).collect();
+        let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+        folder::write_text(&failed, &format!("thalweg reproduce {figure} --scale {scale}: {}\n{last}\n", output.status))?;
+        // What there is of it is not whole; what went wrong is written down.
+        let _ = fs::remove_dir_all(&partial);
+        return Ok(None);
+    }
+    folder::write_text(&partial.join(RESULT), &told.replace(&format!("{}/", partial.display()), ""))?;
+    folder::write_text(&partial.join(TOOK), &toml::to_string(&Took { scale, seconds }).context("a time as TOML")?)?;
+    fs::rename(&partial, out.join(figure)).with_context(|| format!("{}: cannot have its name", partial.display()))?;
+    let _ = fs::remove_file(failed);
+    Ok(Some(seconds))
+}
+
+/// What figures take, as far as that is known: in this folder, or in others beside it.
+struct Expected {
+    seconds: BTreeMap<String, f64>,
+}
+
+impl Expected {
+    fn of(out: &Path, scale: Scale) -> Expected {
+        let mut seconds = BTreeMap::new();
+        let beside = out.parent().and_then(|parent| parent.read_dir().ok()).into_iter().flatten().flatten().map(|entry| entry.path());
+        for folder in beside.chain([out.to_owned()]) {
+            for figure in folder.read_dir().into_iter().flatten().flatten() {
+                let took: Option<Took> = record::read_toml(&figure.path().join(TOOK)).ok();
+                if let Some(took) = took.filter(|took| took.scale == scale) {
+                    seconds.insert(figure.file_name().to_string_lossy().into_owned(), took.seconds);
+                }
+            }
+        }
+        Expected { seconds }
+    }
+
+    /// What is being made, and how long all that is still to be made may take.
+    fn left(&self, figures: &[String], out: &Path, figure: &str) -> String {
+        let mean = self.seconds.values().sum::<f64>() / self.seconds.len().max(1) as f64;
+        if self.seconds.is_empty() {
+            return figure.to_owned();
+        }
+        let left = figures.iter().filter(|figure| !out.join(figure).is_dir());
+        let left: f64 = left.map(|figure| self.seconds.get(figure).copied().unwrap_or(mean)).sum();
+        format!("{figure}, about {} left", HumanDuration(Duration::from_secs_f64(left)))
+    }
+}
+
+/// What the page says of a figure.
+fn section(out: &Path, figure: &str, scale: Scale) -> Result<Section, Failure> {
+    #[derive(Deserialize)]
+    struct Recorded {
+        host: String,
+        violations: Vec<String>,
+        environment: Environment,
+    }
+    let folder = out.join(figure);
+    let title = Figure::named(figure).map_err(usage)?.title().to_owned();
+    let all = claims::claims();
+    let claims = all.iter().filter(|claim| claim.figure == figure).map(|claim| claim.judge(&folder)).collect();
+    let recorded: Vec<Recorded> = folder::read_jsonl(&folder.join(RESULT)).unwrap_or_default();
+    let recorded = recorded.into_iter().next();
+    let mut drawings: Vec<PathBuf> = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    drawings.retain(|path| path.extension().is_some_and(|kind| kind == "svg"));
+    drawings.sort();
+    let took: Option<Took> = record::read_toml(&folder.join(TOOK)).ok();
+    Ok(Section {
+        figure: figure.to_owned(),
+        title,
+        host: recorded.as_ref().map_or(String::new(), |recorded| recorded.host.clone()),
+        machine: recorded.as_ref().map_or(String::new(), |recorded| recorded.environment.machine.clone()),
+        command: format!("thalweg reproduce {figure} --scale {scale}"),
+        claims,
+        table: if recorded.is_some() { report::table_of(&folder).unwrap_or_default() } else { String::new() },
+        drawings: drawings.iter().filter_map(|path| fs::read_to_string(path).ok()).collect(),
+        violations: recorded.map(|recorded| recorded.violations).unwrap_or_default(),
+        error: fs::read_to_string(out.join(format!("failed-{figure}.txt"))).ok().filter(|_| !folder.is_dir()),
+        seconds: took.map(|took| took.seconds),
+    })
+}
