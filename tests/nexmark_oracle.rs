@@ -12,7 +12,7 @@ use nexmark::{Case, differential, elastic, plain};
 use thalweg::engine::nexmark::Query;
 
 /// Streams of each query; half of them with one worker, half with four.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 60;
 
 fn check(query: Query) {
     let (mut answers, mut moves) = (0, 0);

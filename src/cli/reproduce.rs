@@ -174,6 +174,7 @@ impl<'a> Experiment<'a> {
             scalable,
             needed: self.needed_by_name.clone(),
             job: Some(definition.job.clone()),
+            nexmark: None,
             scenario: None,
         };
         let mut live = Live::new(name, topology, duration);

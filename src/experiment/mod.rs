@@ -15,6 +15,7 @@ pub mod figures;
 pub mod folder;
 mod kept_log;
 pub mod migration;
+pub mod nexmark;
 pub mod policies;
 pub mod ranking;
 pub mod record;

@@ -11,6 +11,7 @@ mod answer;
 mod batches;
 mod job;
 mod leaders;
+mod load;
 mod plain;
 mod q0;
 mod q1;
@@ -29,6 +30,7 @@ mod winner;
 
 pub use answer::{Answer, Offer, Welcome};
 pub use job::{Form, Nexmark};
+pub use load::{Load, Loaded};
 pub use query::{Query, QueryError};
 pub use spans::Spans;
 pub use tally::NexmarkTally;
