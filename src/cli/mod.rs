@@ -19,6 +19,7 @@ mod reproduce;
 mod reproduce_fidelity;
 mod reproduce_latency;
 mod reproduce_migration;
+mod reproduce_overhead;
 mod reproduce_ranking;
 mod reproduce_simulated;
 mod reproduce_suite;

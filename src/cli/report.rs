@@ -8,13 +8,16 @@ use super::{Failure, usage};
 use crate::experiment::figures::Figure;
 use crate::experiment::folder;
 use crate::experiment::migration::{MigrationDefinition, MigrationRow, MigrationSummary};
+use crate::experiment::nexmark_overhead::{OverheadRow, OverheadSummary};
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{self, DEFINITION};
 use crate::experiment::rows::{PaperRow, RunRow};
 use crate::experiment::simulated_figure::SimulatedRow;
 use crate::experiment::suite::SuiteRow;
 use crate::experiment::window_latency::WindowLatencyRow;
-use crate::report::{comparison, migration_table, ranking_table, simulated_table, spread, suite_table, window_latency_table};
+use crate::report::{
+    comparison, migration_table, overhead_table, ranking_table, simulated_table, spread, suite_table, window_latency_table,
+};
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
 #[derive(Debug, clap::Args)]
@@ -48,6 +51,16 @@ pub(super) fn report(args: &Args) -> Result<(), Failure> {
                 _ => Vec::new(),
             };
             print!("{}", window_latency_table(&rows, &reference));
+        }
+        return Ok(());
+    }
+    let overhead = args.folder.join(folder::NEXMARK_OVERHEAD);
+    if overhead.is_file() {
+        let rows: Vec<OverheadRow> = folder::read_csv(&overhead).map_err(usage)?;
+        if args.json {
+            println!("{}", serde_json::to_string(&rows)?);
+        } else {
+            print!("{}", overhead_table(&OverheadSummary::of(&rows)));
         }
         return Ok(());
     }

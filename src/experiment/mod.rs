@@ -16,6 +16,7 @@ pub mod folder;
 mod kept_log;
 pub mod migration;
 pub mod nexmark;
+pub mod nexmark_overhead;
 pub mod policies;
 pub mod ranking;
 pub mod record;
