@@ -26,7 +26,7 @@ fn check(query: Query) {
         moves += case.moves();
     }
     // A query without answers, or a run without migrations, would show nothing.
-    assert!(answers > 20 * SEEDS as usize, "{query}: {answers} answers");
+    assert!(answers > 5 * SEEDS as usize, "{query}: {answers} answers");
     assert!(moves >= 2 * SEEDS as usize, "{query}: {moves} moves");
 }
 
