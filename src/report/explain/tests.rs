@@ -208,7 +208,7 @@ fn a_run_without_rows_or_events_has_nothing_to_tell_and_is_no_error() {
         .with(2.0, rescaling(Plan::rescale(COUNT, 2), Reason::new("scripted"), 1, 1))
         .with(3.0, EventKind::Migrated { configuration: configuration(1, 2) });
     let text = run.text();
-    assert!(!text.contains("Seen") && text.contains("1 bin moved with 1 byte of state"), "{text}");
+    assert!(!text.contains("Seen") && text.contains("1 bin moved with 1 B of state"), "{text}");
 }
 
 #[test]
