@@ -13,7 +13,7 @@ use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, Mig
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
 use crate::experiment::rows::policy_rank;
-use crate::experiment::suite::{SuiteDefinition, SuiteRow};
+use crate::experiment::suite::{Host, SuiteDefinition, SuiteRow};
 use crate::experiment::window_latency::{WindowLatencyRow, WindowLatencySummary};
 use crate::experiment::{folder, record};
 use crate::plot::{Column, Labels, Upwards, ranking_figure, suite_figure, timeline_figure, window_latency_figure};
@@ -156,10 +156,18 @@ fn draw_suite(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let rows: Vec<SuiteRow> = folder::read_csv(&folder.join(folder::SUITE))?;
     let definition: SuiteDefinition = record::read_toml(&folder.join(DEFINITION))?;
     let environment: Environment = record::read_toml(&folder.join(folder::ENVIRONMENT))?;
-    let seeds = rows.iter().map(|row| row.seed).collect::<BTreeSet<u64>>().len();
+    let of_host = |host: Host| rows.iter().filter(move |row| row.host == host.name()).map(|row| row.seed).collect::<BTreeSet<u64>>().len();
+    let on_engine = match of_host(Host::Engine) {
+        0 => String::new(),
+        1 => ", and one run each on the engine".to_owned(),
+        seeds => format!(", and of {seeds} on the engine"),
+    };
     let footer = format!(
-        "Medians of {seeds} seeds, simulated in virtual time. Behind: more than half a second's load is due and not emitted. Less is better; blue is less than the oracle, which knows what is needed. Revision {}; {}; {}",
-        environment.revision, environment.machine, environment.command
+        "Medians of {} seeds, simulated in virtual time{on_engine}. Behind: more than half a second's load is due and not emitted. Less is better; blue is less than the oracle, which knows what is needed. Revision {}; {}; {}",
+        of_host(Host::Sim),
+        environment.revision,
+        environment.machine,
+        environment.command
     );
     Ok(suite_figure(&rows, &definition.title, &footer, &folder.join(&definition.figure))?)
 }

@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::reproduce::Args;
 use super::{Failure, report, usage};
-use crate::experiment::claims::{self, Judged, RESULT};
+use crate::experiment::claims::{self, RESULT};
 use crate::experiment::definition::Scale;
 use crate::experiment::environment::Environment;
 use crate::experiment::figures::Figure;
 use crate::experiment::folder;
 use crate::experiment::record;
-use crate::report::{Page, Section, page};
+use crate::report::{Page, Section, claims_table, page};
 
 /// What is being made, in the folder of all; written before anything else.
 const PLAN: &str = "all.toml";
@@ -54,16 +54,7 @@ struct Told<'a> {
     folder: &'a Path,
     report: PathBuf,
     environment: &'a Environment,
-    figures: Vec<ToldFigure>,
-}
-
-#[derive(Serialize)]
-struct ToldFigure {
-    figure: String,
-    seconds: Option<f64>,
-    claims: Vec<Judged>,
-    violations: Vec<String>,
-    error: Option<String>,
+    figures: &'a [Section],
 }
 
 pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
@@ -91,17 +82,10 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
     folder::write_text(&report, &page(&Page { environment: &plan.environment, scale: &scale, sections: &sections }))?;
     let failed: Vec<&str> = sections.iter().filter(|section| section.error.is_some()).map(|section| section.figure.as_str()).collect();
     if args.json {
-        let figures = sections.iter().map(|section| ToldFigure {
-            figure: section.figure.clone(),
-            seconds: section.seconds,
-            claims: section.claims.clone(),
-            violations: section.violations.clone(),
-            error: section.error.clone(),
-        });
-        let told = Told { folder: &out, report, environment: &plan.environment, figures: figures.collect() };
+        let told = Told { folder: &out, report, environment: &plan.environment, figures: &sections };
         println!("{}", serde_json::to_string(&told)?);
     } else {
-        print!("{}", crate::report::claims_table(&sections));
+        print!("{}", claims_table(&sections));
         println!("\nreport  {}", report.display());
     }
     if !failed.is_empty() {
@@ -131,7 +115,7 @@ fn take_up(args: &Args, environment: &Environment, figures: Vec<String>) -> Resu
             let base = Path::new(RECORD).join(format!("{date}{revision}"));
             let later = (2..).map(|n| base.with_file_name(format!("{date}-{n}{revision}")));
             let new = || std::iter::once(base.clone()).chain(later).find(|out| !out.exists());
-            old.pop().or_else(new).unwrap_or(base.clone())
+            old.pop().or_else(new).unwrap_or_else(|| base.clone())
         }
     };
     if let Some(plan) = begun(&out) {

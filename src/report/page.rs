@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use super::table::{UNKNOWN, table};
 use crate::experiment::claims::{Judged, Verdict};
 use crate::experiment::environment::Environment;
@@ -17,7 +19,7 @@ pub struct Page<'a> {
 }
 
 /// What there is to say of a figure.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Section {
     /// Name of the figure.
     pub figure: String,
@@ -31,9 +33,11 @@ pub struct Section {
     pub command: String,
     /// What is claimed of it, with what was found.
     pub claims: Vec<Judged>,
-    /// The table that the command prints, in Markdown.
+    /// The table that the command prints, in Markdown; not part of the JSON, like the drawings.
+    #[serde(skip)]
     pub table: String,
     /// Drawings, as SVG.
+    #[serde(skip)]
     pub drawings: Vec<String>,
     /// What was expected and is not so.
     pub violations: Vec<String>,

@@ -1,7 +1,9 @@
 //! The table of a suite: what each policy did in each case, medians over seeds.
 
+use std::collections::BTreeSet;
+
 use super::table::{UNKNOWN, bytes, latency, seconds, table};
-use crate::experiment::suite::{Column, Order, SuiteRow};
+use crate::experiment::suite::{Column, Host, Order, SuiteRow};
 use crate::stats::median;
 
 /// A line a case and policy, in the order of the rows.
@@ -34,11 +36,13 @@ pub fn suite_table(rows: &[SuiteRow]) -> String {
         "most instances / budget",
         "moved",
     ];
-    let mut seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
-    seeds.sort_unstable();
-    seeds.dedup();
-    let listed = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-    format!("{}\nMedians of runs with seeds {listed}.\n", table(&header, &lines))
+    let seeds = |host: Host| {
+        let seeds: BTreeSet<u64> = rows.iter().filter(|row| row.host == host.name()).map(|row| row.seed).collect();
+        seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let on_engine = Some(seeds(Host::Engine)).filter(|seeds| !seeds.is_empty());
+    let on_engine = on_engine.map_or(String::new(), |seeds| format!("; on the engine with {seeds}"));
+    format!("{}\nMedians of runs with seeds {}{on_engine}.\n", table(&header, &lines), seeds(Host::Sim))
 }
 
 /// In which order policies come on the two hosts, a line a case and column; nothing without any.
@@ -107,6 +111,7 @@ mod tests {
     fn seeds_are_put_together() {
         let row = |policy: &str, seed, actions, last: &str| SuiteRow {
             scenario: "under".into(),
+            host: "sim".into(),
             policy: policy.into(),
             seed,
             actions,
@@ -124,5 +129,24 @@ mod tests {
         }
         assert!(lines[3].contains("| map=9 "), "{text}");
         assert_eq!(lines[5], "Medians of runs with seeds 1, 2, 3.");
+        // A host has lines of its own.
+        let real = SuiteRow { host: "engine".into(), ..row("ds2", 1, 5, "map=4") };
+        let text = suite_table(&[&rows[..], &[real]].concat());
+        assert!(text.contains("| engine | ds2 ") && text.contains("| map=3 (2 of 3) |"), "{text}");
+        assert!(text.ends_with("Medians of runs with seeds 1, 2, 3; on the engine with 1.\n"), "{text}");
+    }
+
+    #[test]
+    fn orders_of_both_hosts_stand_side_by_side() {
+        assert_eq!(order_table(&[]), "");
+        let order = Order {
+            case: "under-30s".into(),
+            column: Column::Actions,
+            policies: vec![("ds2".into(), 1.0, 2.5), ("dhalion".into(), 4.0, 2.0)],
+            pairs: 1,
+            opposite: vec![("ds2".into(), "dhalion".into())],
+        };
+        let text = order_table(&[order]);
+        assert!(text.contains("| under-30s | actions | 0 of 1 ") && text.contains("| ds2 1 / 2.500, dhalion 4 / 2 "), "{text}");
     }
 }

@@ -111,3 +111,42 @@ fn varied(config: OperatorConfig, service: ServiceTimes, seed: u64) -> Result<Op
     };
     Ok(OperatorConfig { capacity, ..config })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::figures::Figure;
+
+    #[test]
+    fn what_runs_on_both_hosts_is_a_word_count_and_what_the_engine_does_not_impose_is_refused() {
+        let Ok(Figure::Suite(suite)) = Figure::named("loop") else { panic!("loop is a suite") };
+        assert_eq!(suite.both_hosts.cases.len(), 5);
+        for case in &suite.both_hosts.cases {
+            let (job, scenario) = (case.scenario.word_count(1), &case.scenario);
+            let job = job.unwrap_or_else(|why| panic!("{}: {why}", case.name));
+            assert_eq!(job.duration, scenario.duration());
+            let simulated = scenario.job();
+            assert_eq!(job.topology().operators()[1..3], simulated.topology.operators()[1..3], "{}", case.name);
+            for operator in &simulated.topology.operators()[1..3] {
+                let (here, there) = (job.configuration().parallelism(operator.id), simulated.configuration.parallelism(operator.id));
+                assert_eq!(here, there, "{}", case.name);
+            }
+        }
+        let refused = |name: &str| suite.cases.iter().find(|case| case.name == name).unwrap().scenario.word_count(1).unwrap_err();
+        assert_eq!(refused("diamond"), "expected the operators source, flatmap, count, sink, found 6");
+        assert_eq!(refused("external"), "expected flatmap as operator 1 of a word count, found 'map'");
+        assert!(refused("noise-10").starts_with("expected nothing that is disturbed or delayed"));
+        let but = |change: fn(&mut OperatorForm)| {
+            let mut scenario = suite.cases.iter().find(|case| case.name == "under").unwrap().scenario.clone();
+            scenario.operators[1..3].iter_mut().for_each(change);
+            scenario.word_count(1).unwrap_err()
+        };
+        assert!(but(|operator| operator.selectivity = 1.5).starts_with("expected whole words a sentence"));
+        assert_eq!(
+            but(|operator| operator.external_wait_ms = 1.0),
+            "operator 'flatmap': the engine imposes no waits for something outside"
+        );
+        assert!(but(|operator| operator.service = ServiceTimes::LogNormal { variation: 1.0 }).contains("found LogNormal"));
+        assert!(but(|operator| operator.skew = Skew::HotKey { share: 0.5 }).contains("found HotKey"));
+    }
+}

@@ -6,7 +6,7 @@ use super::row::{Column, SuiteRow};
 use super::runs::{Host, SuiteOutcome};
 use crate::stats::median;
 
-/// One expectation, held in each of its cases.
+/// One expectation, held in each of its cases in virtual time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteExpectation {
@@ -14,9 +14,6 @@ pub struct SuiteExpectation {
     pub policy: String,
     /// Names of the cases.
     pub cases: Vec<String>,
-    /// Where they ran.
-    #[serde(default)]
-    pub host: Host,
     /// The number that is looked at; none if only reasons are.
     #[serde(default)]
     pub column: Option<Column>,
@@ -80,11 +77,10 @@ impl SuiteExpectation {
 
     fn of_case(&self, case: &str, outcomes: &[SuiteOutcome]) -> Vec<String> {
         let of = |policy: &str| -> Vec<&SuiteOutcome> {
-            let of = |row: &SuiteRow| row.scenario == case && row.policy == policy && row.host == self.host.name();
+            let of = |row: &SuiteRow| row.scenario == case && row.policy == policy && row.host == Host::Sim.name();
             outcomes.iter().filter(|outcome| of(&outcome.row)).collect()
         };
-        let host = if self.host == Host::Engine { " on the engine" } else { "" };
-        let (mine, name) = (of(&self.policy), format!("{} {case}{host}", self.policy));
+        let (mine, name) = (of(&self.policy), format!("{} {case}", self.policy));
         let mut found = Vec::new();
         if mine.is_empty() {
             return found;

@@ -105,11 +105,11 @@ pub enum Cases {
 }
 
 impl Cases {
-    fn has_all(self) -> bool {
+    fn in_virtual_time(self) -> bool {
         self != Cases::OnBothHosts
     }
 
-    fn has_both(self) -> bool {
+    fn on_both_hosts(self) -> bool {
         self != Cases::InVirtualTime
     }
 }
@@ -142,10 +142,10 @@ impl SuiteDefinition {
                 runs.extend(seeds.clone().map(|seed| SuiteRun { suite: &self.figure, host, case, policy, seed }));
             }
         };
-        for case in self.cases.iter().filter(|_| which.has_all()) {
+        for case in self.cases.iter().filter(|_| which.in_virtual_time()) {
             add(case, Host::Sim, first_seed..first_seed + self.seeds.at(scale));
         }
-        for case in self.both_hosts.cases.iter().filter(|_| which.has_both()) {
+        for case in self.both_hosts.cases.iter().filter(|_| which.on_both_hosts()) {
             add(case, Host::Sim, first_seed..first_seed + self.seeds.at(scale));
             add(case, Host::Engine, first_seed..first_seed + 1);
         }

@@ -5,8 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use serde::{Deserialize, Serialize};
-
 use super::row::named;
 use super::{ORACLE, SuiteCase, SuitePolicy, SuiteRow, Told, needs};
 use crate::controller::{Event, EventKind};
@@ -17,11 +15,9 @@ use crate::experiment::run::{self, RunFailure, RunSpec};
 use crate::experiment::simulated::{SimulatedSpec, best, simulate};
 
 /// Where a case runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     /// In virtual time.
-    #[default]
     Sim,
     /// On the timely engine.
     Engine,
