@@ -8,6 +8,7 @@ use random_job::{Kind, random_job};
 use thalweg::activity::{ActivityKind, Record};
 use thalweg::controller::{ControllerConfig, Event, EventKind};
 use thalweg::dataflow::{Configuration, Plan, QueueMarks, Role, Topology};
+use thalweg::experiment::figures::Figure;
 use thalweg::experiment::policies::policy;
 use thalweg::experiment::rows::TimelineRow;
 use thalweg::experiment::run::RunResult;
@@ -121,6 +122,26 @@ fn what_an_operator_gives_out_arrives_where_it_goes_and_nowhere_else() {
     }
 }
 
+/// What each operator works off is what goes round as often as it does, and moving bins of an operator on the cycle lose nothing.
+#[test]
+fn records_go_round_a_cycle_until_they_leave() {
+    let Ok(Figure::Suite(suite)) = Figure::named("loop") else { panic!("loop is a suite") };
+    let scenario = &suite.cases.iter().find(|case| case.name == "cycle").unwrap().scenario;
+    let mut job = Scenario { seconds: 60.0, ..scenario.clone() }.job();
+    let demands = job.demands(Timestamp::ZERO);
+    assert_eq!(demands.iter().map(|demand| demand.round()).collect::<Vec<_>>(), [5820.0, 9700.0, 9700.0, 5820.0]);
+    job.configuration = Configuration::ones(&job.topology).with(OperatorId(1), 10).with(OperatorId(2), 5);
+    let mut simulation = Simulation::new(&job, 1);
+    while simulation.advance(&mut Vec::new()) {}
+    for (account, demand) in simulation.accounts().iter().zip(demands) {
+        let processed = account.processed as f64 / 60.0;
+        assert!((processed / demand - 1.0).abs() < 0.01, "{account:?}: {processed} instead of {demand} a second");
+    }
+    let result = run(&job, 1, policy("threshold", &job.topology, 30.0).unwrap(), 2, 0);
+    assert!(result.actions() > 0);
+    assert_eq!((result.verdict.lost, result.verdict.duplicated), (0, 0));
+}
+
 #[test]
 fn noise_is_on_what_is_measured_and_not_on_what_happens() {
     let seconds = |noise: f64| {
@@ -159,6 +180,7 @@ fn queue(load: f64, service: ServiceTimes) -> Job {
         topology,
         models: vec![OperatorModel { schedule, ..OperatorModel::default() }, server, OperatorModel::default()],
         shares: vec![1.0, 1.0],
+        feedback_shares: Vec::new(),
         tick: Duration::from_millis(1),
         catch_up: 1.1,
         duration: Duration::from_secs(600),

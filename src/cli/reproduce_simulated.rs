@@ -1,13 +1,14 @@
 //! `thalweg reproduce` for experiments in virtual time.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
+use rayon::prelude::*;
 
 use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
-use super::reproduced::{check_policies, runs_bar};
+use super::reproduced::{Reproduced, check_policies, runs_bar};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::{self, DEFINITION, Manifest};
@@ -15,19 +16,6 @@ use crate::experiment::run::RunResult;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated_figure::{Drawn, Outcome, Run, SimulatedDefinition, SimulatedRow};
 use crate::report::simulated_table;
-
-/// What `reproduce --json` prints.
-#[derive(serde::Serialize)]
-struct Reproduced<'a> {
-    figure: &'a str,
-    host: &'static str,
-    scale: String,
-    environment: Environment,
-    runs: Vec<SimulatedRow>,
-    violations: Vec<String>,
-    rows_file: PathBuf,
-    figure_files: Vec<PathBuf>,
-}
 
 pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result<(), Failure> {
     let known: Vec<&str> = definition.policies.iter().map(|choice| choice.name.as_str()).collect();
@@ -40,37 +28,40 @@ pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result
         .flat_map(|repeat| definition.runs(args.scale, args.seed + repeat * definition.most_seeds(args.scale), &args.policies))
         .collect();
     let bar = runs_bar(runs.len());
-    let mut outcomes: Vec<Outcome> = Vec::with_capacity(runs.len());
-    for run in &runs {
-        bar.set_message(format!("{} under {}", run.case.label, run.policy.name));
+    let drawn =
+        |run: &Run| definition.drawn == Drawn::Timeline && run.case == &definition.cases[0] && run.start == 0 && run.seed == args.seed;
+    let one = |run: &Run| {
         let (outcome, scenario, result) = run.run().with_context(|| format!("'{}' under '{}'", run.case.label, run.policy.name))?;
-        if definition.drawn == Drawn::Timeline && run.case == &definition.cases[0] && run.start == 0 && run.seed == args.seed {
+        if drawn(run) {
             keep(&out.join(&run.policy.name), args, run, &scenario, &result)?;
         }
-        outcomes.push(outcome);
+        bar.set_message(format!("{} under {}", run.case.label, run.policy.name));
         bar.inc(1);
-    }
+        Ok(outcome)
+    };
+    // Runs side by side would wait for each other, and take that for time of their decisions.
+    let outcomes: Result<Vec<Outcome>, Failure> =
+        if definition.times_decisions() { runs.iter().map(one).collect() } else { runs.par_iter().map(one).collect() };
+    let outcomes = outcomes?;
     bar.finish_and_clear();
     let rows: Vec<SimulatedRow> = outcomes.iter().map(|outcome| outcome.row.clone()).collect();
     folder::write_csv(&rows_file, &rows)?;
     folder::write_text(&out.join(DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
     let figure_files = if definition.drawn == Drawn::Timeline { draw(&out)? } else { Vec::new() };
     let violations: Vec<String> = definition.expect.iter().flat_map(|expected| expected.violations(&outcomes)).collect();
-    if args.json {
-        let (figure, scale, violations) = (definition.figure.as_str(), args.scale.to_string(), violations.clone());
-        let reproduced = Reproduced { figure, host: "sim", scale, environment, runs: rows, violations, rows_file, figure_files };
-        println!("{}", serde_json::to_string(&reproduced)?);
-    } else {
-        println!("{}\n", definition.title);
-        print!("{}", simulated_table(&rows));
-        println!("\nrows    {}", rows_file.display());
-        figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
-        violations.iter().for_each(|violation| println!("not as expected: {violation}"));
-    }
-    if args.check && !violations.is_empty() {
-        return Err(Failure::Run(anyhow!("not as expected: {}", violations.join("; "))));
-    }
-    Ok(())
+    let table = simulated_table(&rows);
+    let reproduced = Reproduced {
+        figure: &definition.figure,
+        host: "sim",
+        scale: args.scale.to_string(),
+        time_factor: None,
+        environment,
+        runs: rows,
+        violations,
+        rows_file,
+        figure_files,
+    };
+    reproduced.tell(args, &definition.title, || table)
 }
 
 /// Writes the folder of a run, as `simulate` does.

@@ -1,7 +1,8 @@
 //! Operators and edges of a job, checked once when they are put together.
 //!
 //! Invariant: operators are numbered in topological order from 0, every edge goes from a smaller to a larger number, and
-//! sources have no input. So every pass over `operators()` in order sees producers before consumers.
+//! sources have no input. So every pass over `operators()` in order sees producers before consumers. Where a job has a cycle, the edge that
+//! closes it is kept apart, as feedback.
 
 use std::collections::BTreeSet;
 
@@ -53,6 +54,8 @@ pub struct Edge {
 pub struct Topology {
     operators: Vec<Operator>,
     edges: Vec<Edge>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    feedback: Vec<Edge>,
     /// Producers and consumers of each operator: passes over a large graph ask for them again and again.
     #[serde(skip)]
     inputs: Vec<Vec<OperatorId>>,
@@ -69,6 +72,9 @@ pub enum TopologyError {
     /// An edge does not go from a smaller to a larger number.
     #[error("edge {from} -> {to}: operators are numbered in topological order, so an edge goes to a larger number", from = .0.from.0, to = .0.to.0)]
     Backward(Edge),
+    /// An edge that should close a cycle does not go back, or not between operators that take records in and give some out.
+    #[error("feedback {from} -> {to}: expected an edge back to an operator before it or to itself, neither of them a source or a sink", from = .0.from.0, to = .0.to.0)]
+    Feedback(Edge),
     /// The same edge twice.
     #[error("edge {from} -> {to} is given twice", from = .0.from.0, to = .0.to.0)]
     Twice(Edge),
@@ -134,7 +140,29 @@ impl Topology {
                 max_parallelism,
             })
             .collect();
-        Ok(Topology { operators, edges: seen, inputs, outputs })
+        Ok(Topology { operators, edges: seen, feedback: Vec::new(), inputs, outputs })
+    }
+
+    /// The same with edges that close cycles: each from an operator back to one before it or to itself, by position.
+    ///
+    /// # Errors
+    /// When an edge does not go back, names an operator that is not there or cannot be on a cycle, or is given twice.
+    pub fn with_feedback(mut self, feedback: &[(u32, u32)]) -> Result<Topology, TopologyError> {
+        let last = self.operators.len().saturating_sub(1) as u32;
+        for &(from, to) in feedback {
+            let edge = Edge { from: OperatorId(from), to: OperatorId(to) };
+            if from.max(to) > last {
+                return Err(TopologyError::UnknownOperator(edge, last));
+            }
+            if from < to || ![from, to].iter().all(|&end| self.operators[end as usize].is_scalable()) {
+                return Err(TopologyError::Feedback(edge));
+            }
+            if self.feedback.contains(&edge) {
+                return Err(TopologyError::Twice(edge));
+            }
+            self.feedback.push(edge);
+        }
+        Ok(self)
     }
 
     /// All operators in topological order.
@@ -142,9 +170,14 @@ impl Topology {
         &self.operators
     }
 
-    /// All edges.
+    /// All edges but those that close cycles.
     pub fn edges(&self) -> &[Edge] {
         &self.edges
+    }
+
+    /// Edges that close cycles, back to an operator before or to itself. [`inputs`](Self::inputs) and [`outputs`](Self::outputs) leave them out.
+    pub fn feedback(&self) -> &[Edge] {
+        &self.feedback
     }
 
     /// The operator `id`.
@@ -202,5 +235,19 @@ mod tests {
         assert!(matches!(Topology::new(&ops, &[]), Err(TopologyError::Inputs(name, _, 0)) if name == "count"));
         let bins = [("source", Role::Source, 1), ("count", Role::Keyed { bins: 12 }, 4)];
         assert_eq!(Topology::new(&bins, &[(0, 1)]), Err(TopologyError::Bins("count".into(), 12)));
+    }
+
+    #[test]
+    fn only_what_goes_back_closes_a_cycle() {
+        let stateless = Role::Stateless;
+        let ops = [("source", Role::Source, 1), ("step", stateless, 4), ("check", stateless, 4), ("sink", Role::Sink, 1)];
+        let chain = || Topology::new(&ops, &[(0, 1), (1, 2), (2, 3)]).unwrap();
+        let looped = chain().with_feedback(&[(2, 1), (2, 2)]).unwrap();
+        assert_eq!((looped.feedback().len(), looped.edges(), looped.inputs(OperatorId(1)).count()), (2, chain().edges(), 1));
+        for (from, to) in [(1, 2), (3, 1), (2, 0)] {
+            assert!(matches!(chain().with_feedback(&[(from, to)]), Err(TopologyError::Feedback(_))), "{from} -> {to}");
+        }
+        assert!(matches!(chain().with_feedback(&[(4, 1)]), Err(TopologyError::UnknownOperator(..))));
+        assert!(matches!(chain().with_feedback(&[(2, 1), (2, 1)]), Err(TopologyError::Twice(_))));
     }
 }

@@ -172,6 +172,7 @@ impl Fitting {
                 queue_high_s: form.queue_high_s,
                 queue_low_s: form.queue_low_s,
                 bins: form.bins,
+                feedback: form.feedback.clone(),
                 ..OperatorForm::new(&form.name, form.role, &[])
             };
             fitted.inputs = self.inputs(form, chosen, of);

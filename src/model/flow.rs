@@ -3,6 +3,9 @@
 //! Two numbers an operator: what it gives out per record taken in, and what part of its inputs' records reaches it. Both are ratios of sums
 //! over recent windows, because a ratio of one window is off by what was under way at its ends. DS2 takes the second for 1
 //! (`papers/ds2-osdi18.md#eq8`), which counts records twice where an operator's output is divided among those after it.
+//!
+//! Where a cycle closes, what arrives beyond what was sent forward has come back; demands are then those of records that go round until they
+//! leave.
 
 use crate::dataflow::{Role, Topology};
 use crate::observation::Observation;
@@ -11,6 +14,10 @@ use crate::observation::Observation;
 const KEPT: f64 = 0.8;
 /// From this part on, all records are taken to arrive: the rest is what was under way.
 const NEARLY_ALL: f64 = 0.9;
+/// Times that records may go round a cycle until demands are known; if they still grow then, as much comes back as goes round.
+const MOST_ROUNDS: usize = 500;
+/// Demands that differ by less than this part are the same.
+const SETTLED: f64 = 1e-6;
 
 /// Sums of one operator over recent windows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +27,8 @@ struct Sums {
     /// Records that its inputs gave out, and those of them that arrived.
     sent: f64,
     arrived: f64,
+    /// Records that those gave out which close a cycle with it.
+    around: f64,
 }
 
 /// How records multiply and divide on their way.
@@ -48,12 +57,14 @@ impl FlowModel {
             let metrics = observation.operator(operator.id);
             let arrived: u64 = metrics.instances.iter().map(|instance| instance.arrivals).sum();
             let sent: f64 = topology.inputs(operator.id).map(given).sum();
+            let around: f64 = topology.feedback().iter().filter(|edge| edge.to == operator.id).map(|edge| given(edge.from)).sum();
             let sums = &mut self.sums[operator.id.0 as usize];
             for (sum, more) in [
                 (&mut sums.taken, metrics.processed() as f64),
                 (&mut sums.given, metrics.produced() as f64),
                 (&mut sums.sent, sent),
                 (&mut sums.arrived, arrived as f64),
+                (&mut sums.around, around),
             ] {
                 *sum = *sum * KEPT + more;
             }
@@ -61,13 +72,31 @@ impl FlowModel {
     }
 
     /// Records that each operator must process for what its sources `offer` (by operator, records per second); nothing where it is not
-    /// known what an operator on the way gives out.
+    /// known what an operator on the way gives out, or what goes round a cycle would become more and more.
     ///
     /// # Panics
     /// If there is not one offered rate an operator.
     // papers/ds2-osdi18.md#eq8
     pub fn demands(&self, topology: &Topology, offered: &[f64]) -> Vec<Option<f64>> {
         assert_eq!(offered.len(), topology.operators().len(), "one offered rate an operator");
+        let mut back = vec![0.0; offered.len()];
+        let (mut demands, mut outputs) = self.round(topology, offered, &back);
+        for _ in 0..MOST_ROUNDS {
+            let before = std::mem::replace(&mut back, vec![0.0; offered.len()]);
+            for edge in topology.feedback() {
+                let part = self.sums[edge.to.0 as usize].part_back();
+                back[edge.to.0 as usize] += outputs[edge.from.0 as usize].unwrap_or(0.0) * part;
+            }
+            if back.iter().zip(&before).all(|(back, before)| back - before <= SETTLED * back) {
+                return demands;
+            }
+            (demands, outputs) = self.round(topology, offered, &back);
+        }
+        vec![None; offered.len()]
+    }
+
+    /// Demands and outputs by operator if so much comes `back` to each.
+    fn round(&self, topology: &Topology, offered: &[f64], back: &[f64]) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
         let mut demands: Vec<Option<f64>> = Vec::with_capacity(offered.len());
         let mut outputs: Vec<Option<f64>> = Vec::with_capacity(offered.len());
         for operator in topology.operators() {
@@ -76,7 +105,7 @@ impl FlowModel {
                 (None, Some(offered[operator.id.0 as usize]))
             } else {
                 let sent: Option<f64> = topology.inputs(operator.id).map(|input| outputs[input.0 as usize]).sum();
-                let demand = sent.map(|sent| (sent * sums.part()).min(f64::MAX));
+                let demand = sent.map(|sent| (sent * sums.part() + back[operator.id.0 as usize]).min(f64::MAX));
                 let output = match (demand, sums.selectivity()) {
                     (Some(0.0), _) => Some(0.0),
                     (Some(demand), Some(selectivity)) => Some((demand * selectivity).min(f64::MAX)),
@@ -87,7 +116,7 @@ impl FlowModel {
             demands.push(demand);
             outputs.push(output);
         }
-        demands
+        (demands, outputs)
     }
 }
 
@@ -96,9 +125,15 @@ impl Sums {
         (self.taken > 0.0).then(|| self.given / self.taken)
     }
 
+    /// The part of what is given out by those that close a cycle that comes back.
+    fn part_back(&self) -> f64 {
+        if self.around > 0.0 { ((self.arrived - self.sent) / self.around).clamp(0.0, 1.0) } else { 0.0 }
+    }
+
     /// The part of what the inputs give out that arrives.
     fn part(&self) -> f64 {
-        let part = if self.sent > 0.0 { self.arrived / self.sent } else { 1.0 };
+        let forward = self.around == 0.0 && self.sent > 0.0;
+        let part = if forward { self.arrived / self.sent } else { 1.0 };
         // What nobody counts arrivals of gets everything.
         if part == 0.0 || part >= NEARLY_ALL { 1.0 } else { part }
     }
@@ -144,6 +179,23 @@ mod tests {
         // Parse gives out 2 for each; 0.7 of that goes left and 0.3 right, which gives out half.
         model.observe(&topology, &seen(&topology, 100.0, &[(0, 100, 100), (95, 100, 200), (140, 140, 140), (60, 60, 30), (0, 170, 0)]));
         assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), Some(1400.0), Some(600.0), Some(1700.0)]);
+    }
+
+    #[test]
+    fn what_goes_round_counts_as_often_as_it_does() {
+        let role = Role::Stateless;
+        let operators = [("source", Role::Source, 1), ("step", role, 8), ("check", role, 8), ("sink", Role::Sink, 1)];
+        let topology = Topology::new(&operators, &[(0, 1), (1, 2), (2, 3)]).unwrap().with_feedback(&[(2, 1)]).unwrap();
+        let mut model = FlowModel::new(&topology);
+        let offered = [600.0, 0.0, 0.0, 0.0];
+        // Of what Check gives out 40 % comes back. Nobody keeps up: Check is far behind.
+        model.observe(&topology, &seen(&topology, 500.0, &[(0, 500, 500), (540, 300, 300), (300, 100, 100), (0, 60, 0)]));
+        let demands = model.demands(&topology, &offered);
+        assert!(demands[1..3].iter().all(|demand| (demand.unwrap() / 1000.0 - 1.0).abs() < 1e-5), "{demands:?}");
+        // More comes back than goes round: a window at whose ends much was under way.
+        let mut model = FlowModel::new(&topology);
+        model.observe(&topology, &seen(&topology, 500.0, &[(0, 500, 500), (700, 700, 700), (700, 100, 100), (0, 60, 0)]));
+        assert_eq!(model.demands(&topology, &offered), [None; 4]);
     }
 
     #[test]

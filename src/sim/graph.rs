@@ -60,7 +60,7 @@ impl Graph {
     /// Of a job whose edges are the channels, by number.
     pub(super) fn new(topology: &Topology) -> Graph {
         let operators = topology.operators().iter().map(|operator| Record::Operator { operator: operator.id, name: operator.name.clone() });
-        let edges = (0..).zip(topology.edges());
+        let edges = (0..).zip(topology.edges().iter().chain(topology.feedback()));
         let channels = edges.map(|(number, edge)| Record::Channel { channel: ChannelId(number), source: edge.from, target: edge.to });
         let parcels = vec![Vec::new(); topology.operators().len()];
         Graph { parcels, given: Vec::new(), open: VecDeque::new(), sent: 0, names: operators.chain(channels).collect() }

@@ -104,6 +104,7 @@ impl Simulation {
         let whole = !job.tick.is_zero() && job.tick.as_nanos().is_multiple_of(1_000_000);
         assert!(whole, "a tick is a whole number of milliseconds, not {:?}", job.tick);
         assert_eq!((job.models.len(), job.shares.len()), (topology.operators().len(), topology.edges().len()));
+        assert_eq!(job.feedback_shares.len(), topology.feedback().len());
         let mut random = Random::new(seed);
         let node = |operator: &crate::dataflow::Operator| {
             let model = &job.models[operator.id.0 as usize];
@@ -121,7 +122,8 @@ impl Simulation {
         };
         let nodes = topology.operators().iter().map(node).collect();
         let mut edges: Vec<Vec<Edge>> = vec![Vec::new(); topology.operators().len()];
-        for ((number, edge), &share) in (0..).zip(topology.edges()).zip(&job.shares) {
+        let (all, shares) = (topology.edges().iter().chain(topology.feedback()), job.shares.iter().chain(&job.feedback_shares));
+        for ((number, edge), &share) in (0..).zip(all).zip(shares) {
             let (to, to_sink) = (edge.to.0 as usize, topology.operator(edge.to).role == Role::Sink);
             let out = Edge { number, to, to_sink, share, carry: 0.0, under_way: Default::default() };
             edges[edge.from.0 as usize].push(out);
@@ -212,6 +214,9 @@ impl Simulation {
         let moving = nodes.iter().any(|node| matches!(node, Node::Station(station) if !station.motions.is_empty()));
         // While bins move: by operator, the oldest epoch of which something may still arrive.
         let mut reached = if moving { vec![u64::MAX; nodes.len()] } else { Vec::new() };
+        if moving {
+            come_back(&mut reached, job, nodes, edges);
+        }
         let paused = *pressing > 0;
         for index in 0..nodes.len() {
             let (here, after) = nodes[index..].split_first_mut().expect("the operator itself");
@@ -278,7 +283,7 @@ impl Simulation {
 
     /// Brings what has travelled long enough to where it goes.
     fn deliver(&mut self) {
-        if self.job.delay.is_zero() {
+        if self.job.delay.is_zero() && self.job.feedback_shares.is_empty() {
             return;
         }
         for edge in self.edges.iter_mut().flatten() {
@@ -409,9 +414,10 @@ fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [No
                 let way = Way { edge: edge.number, to: edge.to, to_sink: edge.to_sink, now, delay };
                 graph.send(way, epoch, count, passed, around.records);
             }
-            if delay.is_zero() {
+            if delay.is_zero() && edge.to > index {
                 arrive(&mut after[edge.to - index - 1], epoch, passed);
             } else {
+                // What comes back arrives in the next tick at the earliest.
                 edge.under_way.push_back((now + delay.as_nanos() as u64, epoch, passed));
             }
         }
@@ -426,6 +432,17 @@ fn arrive(node: &mut Node, epoch: u64, count: u64) {
         Node::Station(station) => add(&mut station.inbox, epoch, count),
         Node::Sink { inbox, .. } => add(inbox, epoch, count),
         Node::Source(_) => unreachable!("a source has no inputs"),
+    }
+}
+
+/// Anything on the way round a cycle may still come back to where the cycle begins.
+fn come_back(reached: &mut [u64], job: &Job, nodes: &[Node], edges: &[Vec<Edge>]) {
+    for back in job.topology.feedback() {
+        let (first, last) = (back.to.0 as usize, back.from.0 as usize);
+        let waiting =
+            nodes[first..=last].iter().filter_map(|node| if let Node::Station(station) = node { Some(station.oldest()) } else { None });
+        let under_way = edges[first..=last].iter().flatten().flat_map(|edge| &edge.under_way).map(|(_, epoch, _)| *epoch);
+        reached[first] = waiting.chain(under_way).fold(reached[first], u64::min);
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Job {
     /// By edge, in the order of the topology: the part of the producer's records that go that way. 1 is all of them; parts of an
     /// operator's edges need not sum to 1, because each edge has its own copy.
     pub shares: Vec<f64>,
+    /// The same for edges that close cycles. Less must come back than goes round.
+    pub feedback_shares: Vec<f64>,
     /// From one epoch to the next; also the grid on which everything happens.
     pub tick: Duration,
     /// How many times the highest rate of its schedule a source may emit when it has fallen behind; at least 1.
@@ -136,12 +138,53 @@ impl Default for Disturbance {
 
 /// An excess over a whole number of instances that is rounding and not demand.
 const TOLERANCE: f64 = 1e-6;
+/// Times that records may go round a cycle until hardly any are left.
+const MOST_ROUNDS: usize = 2000;
+/// A part that does not count.
+const SETTLED: f64 = 1e-9;
 
 impl Job {
     /// Records per second that arrive at each operator when sources emit what is due at `at` and everybody keeps up; for a source what
-    /// it emits.
+    /// it emits. Where as much comes back as goes round there is no such number, and demands are those after many rounds.
     pub fn demands(&self, at: Timestamp) -> Vec<f64> {
-        let mut demands: Vec<f64> = self.models.iter().map(|model| self.offered(model, at)).collect();
+        let offered: Vec<f64> = self.models.iter().map(|model| self.offered(model, at)).collect();
+        let (mut demands, mut rounds) = (self.passed_on(offered.clone()), 1);
+        while !self.feedback_shares.is_empty() && rounds < MOST_ROUNDS {
+            let mut arriving = offered.clone();
+            for (edge, share) in self.topology.feedback().iter().zip(&self.feedback_shares) {
+                let given = demands[edge.from.0 as usize] * self.models[edge.from.0 as usize].selectivity;
+                arriving[edge.to.0 as usize] += given * share;
+            }
+            let next = self.passed_on(arriving);
+            let settled = next.iter().zip(&demands).all(|(next, before)| next - before <= SETTLED * next);
+            (demands, rounds) = (next, rounds + 1);
+            if settled {
+                break;
+            }
+        }
+        demands
+    }
+
+    /// Whether what goes round its cycles dies out.
+    pub fn dies_out(&self) -> bool {
+        if self.feedback_shares.is_empty() {
+            return true;
+        }
+        let ones = self.models.iter().map(|model| f64::from(u8::from(model.schedule.is_some()))).collect();
+        let (first, mut back) = (self.passed_on(ones), vec![0.0; self.models.len()]);
+        let mut round = first.clone();
+        for _ in 0..MOST_ROUNDS {
+            back.fill(0.0);
+            for (edge, share) in self.topology.feedback().iter().zip(&self.feedback_shares) {
+                back[edge.to.0 as usize] += round[edge.from.0 as usize] * self.models[edge.from.0 as usize].selectivity * share;
+            }
+            round = self.passed_on(back.clone());
+        }
+        round.iter().zip(&first).all(|(last, first)| *last <= first * SETTLED)
+    }
+
+    /// What `demands` become with all that follows from them along edges that go forward.
+    fn passed_on(&self, mut demands: Vec<f64>) -> Vec<f64> {
         // By producer: its own inputs come from smaller numbers, so its demand is complete.
         let mut order: Vec<usize> = (0..self.shares.len()).collect();
         order.sort_by_key(|&edge| self.topology.edges()[edge]);

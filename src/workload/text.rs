@@ -73,6 +73,15 @@ impl Text {
         Text::new(lipsum::LIBER_PRIMUS, length).expect("Cicero wrote words")
     }
 
+    /// A text of so many different words, each as often as the others.
+    ///
+    /// # Errors
+    /// When there are to be no words, or no words in a sentence.
+    pub fn even(words: usize, length: SentenceLength) -> Result<Text, TextError> {
+        let words: Vec<String> = (0..words).map(|number| format!("w{number}")).collect();
+        Text::new(&words.join(" "), length)
+    }
+
     /// A text with as many words in as many sentences, of which those that `group` gives a group to have `share` (0 to 1) together: each group
     /// the same part, and each word of a group the same part of it. The others follow each other as in this text.
     ///
@@ -151,6 +160,13 @@ mod tests {
         assert_eq!(&*cut.sentence(4), "c a");
         assert_eq!(Text::new(" ...", SentenceLength::Natural).unwrap_err(), TextError::NoWords);
         assert_eq!(Text::new("", SentenceLength::Words(2)).unwrap_err(), TextError::NoWords);
+    }
+
+    #[test]
+    fn words_that_are_made_up_are_all_as_frequent() {
+        let text = Text::even(6, SentenceLength::Words(4)).unwrap();
+        assert_eq!(text.sentences().iter().map(|s| &**s).collect::<Vec<_>>(), ["w0 w1 w2 w3", "w4 w5 w0 w1", "w2 w3 w4 w5"]);
+        assert_eq!(Text::even(0, SentenceLength::Natural).unwrap_err(), TextError::NoWords);
     }
 
     #[test]

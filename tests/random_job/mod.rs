@@ -1,4 +1,4 @@
-//! Random acyclic jobs from a seed.
+//! Random jobs from a seed; some have a cycle.
 
 use std::time::Duration;
 
@@ -73,6 +73,7 @@ pub fn random_job(seed: u64, kind: Kind) -> Job {
         topology,
         models,
         shares: shares.clone(),
+        feedback_shares: Vec::new(),
         tick: Duration::from_millis(20),
         catch_up: 1.5,
         duration,
@@ -102,6 +103,18 @@ pub fn random_job(seed: u64, kind: Kind) -> Job {
     job
 }
 
+/// Lets records go back from some operator to itself or to one before it, few enough that they die out.
+fn close_a_cycle(job: &mut Job, random: &mut Random) {
+    let scalable: Vec<u32> = job.topology.scalable().map(|operator| operator.id.0).collect();
+    let from = random.below(scalable.len() as u64) as usize;
+    let to = random.below(from as u64 + 1) as usize;
+    job.topology = job.topology.clone().with_feedback(&[(scalable[from], scalable[to])]).expect("it goes back");
+    job.feedback_shares = vec![0.8];
+    while !job.dies_out() {
+        job.feedback_shares[0] /= 2.0;
+    }
+}
+
 /// Adds what else may be in a job.
 fn disturb(job: &mut Job, shares: &mut [f64], random: &mut Random) {
     shares.iter_mut().for_each(|share| *share = if random.below(3) == 0 { random.between(0.1, 1.0) } else { 1.0 });
@@ -125,6 +138,9 @@ fn disturb(job: &mut Job, shares: &mut [f64], random: &mut Random) {
             let until = Timestamp::from_secs_f64(random.between(3.0, 9.0));
             model.stragglers.push(Straggler { instance: 0, speed: 0.3, from: Timestamp::from_secs_f64(1.0), until });
         }
+    }
+    if random.below(3) == 0 {
+        close_a_cycle(job, random);
     }
     if random.below(2) == 0 {
         job.delay = Duration::from_millis(1 + random.below(50));

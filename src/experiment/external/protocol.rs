@@ -41,6 +41,8 @@ struct SeenOperator<'a> {
     role: &'static str,
     scalable: bool,
     inputs: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    feedback: Vec<&'a str>,
     parallelism: u32,
     max_parallelism: u32,
     processed_per_s: f64,
@@ -89,6 +91,7 @@ pub(super) fn line(topology: &Topology, observation: &Observation, refused: Opti
         },
         scalable: operator.is_scalable(),
         inputs: topology.inputs(operator.id).map(name).collect(),
+        feedback: topology.feedback().iter().filter(|edge| edge.to == operator.id).map(|edge| name(edge.from)).collect(),
         parallelism: observation.configuration.parallelism(operator.id),
         max_parallelism: operator.max_parallelism,
         processed_per_s: per_second(metrics.processed()),

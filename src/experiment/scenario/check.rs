@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::form::{Input, OperatorForm, RoleForm, Scenario, StragglerForm};
+use super::form::{Input, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
 use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::rate::Rate;
 use crate::sim::{Disturbance, Job, MoveModel, OperatorModel};
@@ -93,7 +93,19 @@ impl Scenario {
             names.insert(&form.name, id);
         }
         let operators: Vec<(&str, Role, u32)> = self.operators.iter().map(|form| (form.name.as_str(), form.role(), form.most())).collect();
-        let topology = Topology::new(&operators, &edges).map_err(|error| general(error.to_string()))?;
+        let (mut feedback, mut feedback_shares) = (Vec::new(), Vec::new());
+        for (id, form) in (0..).zip(&self.operators) {
+            let wrong = |what: String| Wrong { operator: Some(id as usize), what };
+            for Place { from, share } in &form.feedback {
+                let known = names.get(from.as_str()).copied().filter(|from| *from >= id);
+                let known = known.ok_or_else(|| wrong(format!("expected feedback from itself or operators after it, found '{from}'")))?;
+                within("share", *share, 0.0..=1.0).map_err(wrong)?;
+                feedback.push((known, id));
+                feedback_shares.push(*share);
+            }
+        }
+        let topology = Topology::new(&operators, &edges).and_then(|topology| topology.with_feedback(&feedback));
+        let topology = topology.map_err(|error| general(error.to_string()))?;
         if !self.operators.iter().any(|form| form.role == RoleForm::Source) {
             return Err(general("expected an operator with role = \"source\", found none".to_owned()));
         }
@@ -101,18 +113,23 @@ impl Scenario {
         let configuration = instances.fold(Configuration::ones(&topology), |all, (operator, form)| {
             if operator.is_scalable() { all.with(operator.id, form.instances) } else { all }
         });
-        Ok(Job {
+        let job = Job {
             topology,
             configuration,
             models,
             shares,
+            feedback_shares,
             tick: Duration::from_millis(self.tick_ms),
             catch_up: self.catch_up,
             duration: self.duration(),
             delay: milliseconds(self.delay_ms),
             moves: self.moves().map_err(general)?,
             disturbance: self.disturbance().map_err(general)?,
-        })
+        };
+        if !job.dies_out() {
+            return Err(general("expected less to come back by 'feedback' than goes round, found a cycle that never empties".to_owned()));
+        }
+        Ok(job)
     }
 
     fn moves(&self) -> Result<MoveModel, String> {

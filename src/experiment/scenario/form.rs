@@ -161,6 +161,9 @@ pub struct OperatorForm {
     /// Where its records come from.
     #[serde(default)]
     pub inputs: Vec<Input>,
+    /// What comes back to it from operators after it or from itself, which closes a cycle. Less must come back than goes round.
+    #[serde(default)]
+    pub feedback: Vec<Place>,
     /// Sources: records due per second.
     pub rate: Option<Rate>,
     /// Sources: a rate that changes.
@@ -217,6 +220,7 @@ impl OperatorForm {
             name: name.to_owned(),
             role,
             inputs: inputs.iter().map(|&input| Input::All(input.to_owned())).collect(),
+            feedback: Vec::new(),
             rate: None,
             load: None,
             limit: None,

@@ -44,6 +44,16 @@ fn what_is_wrong_is_named_with_its_line() {
         ("limit = '10/s'", "selectivity = inf", "line 10: operator 'map': expected selectivity from 0 to 1000000, found inf"),
         ("limit = '10/s'", "capacity = { curve = 'power', exponent = 9 }", "line 10: operator 'map': capacity: expected an exponent"),
         ("limit = '10/s'", "instances = 0", "line 10: operator 'map': expected instances from 1 to 128, found 0"),
+        (
+            "limit = '10/s'",
+            "feedback = [{ from = 'in', share = 0.5 }]",
+            "line 10: operator 'map': expected feedback from itself or operators after it, found 'in'",
+        ),
+        (
+            "limit = '10/s'",
+            "feedback = [{ from = 'map', share = 1 }]",
+            "line 1: expected less to come back by 'feedback' than goes round, found a cycle that never empties",
+        ),
         ("limit = '10/s'", "external_limit = 0", "line 10: operator 'map': expected external_limit from 0.000001 to"),
         ("limit = '10/s'", "external_limit = '1/fortnight'", "line 13: expected a rate such as"),
         (

@@ -1,7 +1,7 @@
 //! A scenario as a word count on the engine, where it is one: what is simulated runs for real.
 //!
-//! Sentences have exactly as many words as FlatMap's selectivity says. Keys are words of a real text, so bins are as unequal as words are;
-//! hot bins have their share of the words, but which bins are hot depends on which ones have words.
+//! Sentences have exactly as many words as FlatMap's selectivity says. The scenario says how keys are spread, so words are made up: as many
+//! different ones as Count has keys, each as often as the others, but for those of hot bins, which have their share.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::workload::{RateSchedule, SentenceLength, Shape, Text};
 const NAMES: [&str; 4] = ["source", "flatmap", "count", "sink"];
 /// Worker threads.
 const WORKERS: u32 = 2;
+/// Most different words.
+const MOST_KEYS: u64 = 1 << 20;
 
 impl Scenario {
     /// The word count on the engine that this scenario describes. `seed` is the index of its first sentence, and what service times that
@@ -43,7 +45,10 @@ impl Scenario {
             let (words, counts) = (flat_map.selectivity, count.selectivity);
             return Err(format!("expected whole words a sentence and a count a word, found selectivities of {words} and {counts}"));
         }
-        let text = Text::liber_primus(SentenceLength::Words(words));
+        if count.keys > MOST_KEYS {
+            return Err(format!("expected at most {MOST_KEYS} keys of 'count', found {}", count.keys));
+        }
+        let text = Text::even(count.keys as usize, SentenceLength::Words(words)).map_err(|why| why.to_string())?;
         let job = JobDefinition {
             words_per_sentence: Some(words),
             source_rate: source.rate.unwrap_or_default(),
@@ -147,6 +152,7 @@ mod tests {
             "operator 'flatmap': the engine imposes no waits for something outside"
         );
         assert!(but(|operator| operator.service = ServiceTimes::LogNormal { variation: 1.0 }).contains("found LogNormal"));
+        assert!(but(|operator| operator.keys = 1 << 30).starts_with("expected at most 1048576 keys"));
         assert!(but(|operator| operator.skew = Skew::HotKey { share: 0.5 }).contains("found HotKey"));
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::scenario::{Control, Disturb, Input, Moves, OperatorForm, RoleForm, Scenario};
 use crate::rate::Rate;
-use crate::sim::{CapacityCurve, ServiceTimes, Skew};
+use crate::sim::CapacityCurve;
 
 /// A random acyclic graph: two to twenty operators behind one to three sources, each of which needs up to forty instances and begins with up to
 /// forty.
@@ -41,28 +41,7 @@ const POLICY_INTERVAL_S: f64 = 10.0;
 
 /// An operator without anything special.
 fn operator(name: String, role: RoleForm, inputs: Vec<Input>) -> OperatorForm {
-    OperatorForm {
-        name,
-        role,
-        inputs,
-        rate: None,
-        load: None,
-        limit: None,
-        capacity: CapacityCurve::Linear,
-        service: ServiceTimes::Deterministic,
-        selectivity: 1.0,
-        instances: 1,
-        max_parallelism: 256,
-        queue_high_s: 0.5,
-        queue_low_s: 0.48,
-        bins: 256,
-        keys: 1 << 16,
-        bytes_per_key: 64,
-        skew: Skew::Uniform,
-        external_wait_ms: 0.0,
-        external_limit: None,
-        stragglers: Vec::new(),
-    }
+    OperatorForm { inputs, max_parallelism: 256, ..OperatorForm::new(&name, role, &[]) }
 }
 
 fn scenario(title: String, seconds: f64, tick_ms: u64, noise: f64, operators: Vec<OperatorForm>) -> Scenario {

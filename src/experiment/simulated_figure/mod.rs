@@ -95,6 +95,11 @@ impl SimulatedDefinition {
         self.cases.iter().map(|case| case.seeds.unwrap_or(self.seeds).at(scale)).max().unwrap_or(0)
     }
 
+    /// Whether the time that decisions take is among what is expected.
+    pub fn times_decisions(&self) -> bool {
+        self.expect.iter().any(|expected| expected.most_decision_ms.is_some())
+    }
+
     /// All runs at a scale, in the order of the table: by case, start, policy and seed, seeds counted from `first_seed`.
     pub fn runs<'d>(&'d self, scale: Scale, first_seed: u64, policies: &'d [String]) -> Vec<Run<'d>> {
         let mut runs = Vec::new();

@@ -1,9 +1,8 @@
 //! Running a suite: one run, and all of them.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+
+use rayon::prelude::*;
 
 use super::row::named;
 use super::{ORACLE, SuiteCase, SuitePolicy, SuiteRow, Told, needs};
@@ -165,27 +164,10 @@ fn reasons(events: &[Event]) -> Vec<String> {
 /// # Errors
 /// The first failure in that order.
 pub(super) fn run_all(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
-    let (next, slots) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let (simulated, real): (Vec<_>, Vec<_>) = runs.iter().enumerate().partition(|(_, run)| run.host == Host::Sim);
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(simulated.len());
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(&(index, run)) = simulated.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = run.run();
-                    slots.lock().expect("no run panics while it is held").push((index, outcome));
-                    done(run);
-                }
-            });
-        }
-    });
-    let mut outcomes = slots.into_inner().expect("no run panicked while it was held");
-    for (index, run) in real {
-        outcomes.push((index, run.run()));
-        done(run);
-    }
-    outcomes.sort_by_key(|(index, _)| *index);
-    let mut outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect::<Result<Vec<_>, _>>()?;
+    let one = |run: &SuiteRun<'_>| run.run().inspect(|_| done(run));
+    let simulated: Result<Vec<_>, _> = runs.par_iter().map(|run| (run.host == Host::Sim).then(|| one(run)).transpose()).collect();
+    let outcomes = simulated?.into_iter().zip(runs).map(|(simulated, run)| simulated.map_or_else(|| one(run), Ok));
+    let mut outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
     compare(&mut outcomes);
     Ok(outcomes)
 }
