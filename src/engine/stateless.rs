@@ -74,7 +74,7 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
         let (context, spec) = (context.clone(), spec.clone());
         builder.build(move |_| {
-            let mut stations: Stations<D> = Stations::new(&context, &spec);
+            let mut stations = Stations::new(&context, &spec);
             move |frontiers| {
                 input.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
