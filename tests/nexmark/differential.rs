@@ -1,17 +1,21 @@
 //! The queries in differential dataflow, as collections: without epochs, timers or state, from the whole stream at once.
+//!
+//! All of them are made of one join, of events by key, and one reduction, of rows of numbers by key, which are compiled once.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::sync::{Arc, mpsc};
 
 use differential_dataflow::VecCollection;
 use differential_dataflow::input::Input;
 use thalweg::engine::nexmark::{Answer, Offer, Query, Spans, Welcome};
-use thalweg::workload::nexmark::{Auction, Bid, Event, Person};
+use thalweg::workload::nexmark::{Bid, Event};
 
 use super::Case;
 
 type Collection<'s, D> = VecCollection<'s, u64, D, isize>;
+type Key = (u64, u64);
+type Row = [u64; 4];
+type Rows<'s> = Collection<'s, (Key, Row)>;
 
 /// Answers of a case, sorted.
 pub fn differential(case: &Arc<Case>) -> Vec<Answer> {
@@ -39,122 +43,139 @@ pub fn differential(case: &Arc<Case>) -> Vec<Answer> {
     all
 }
 
-fn people(events: Collection<'_, Event>) -> Collection<'_, Person> {
-    events.flat_map(|event| if let Event::Person(person) = event { Some(*person) } else { None })
+/// Pairs of events that have a key in common.
+fn joined<'s>(events: Collection<'s, Event>, left: KeyOf, right: KeyOf) -> Collection<'s, (Event, Event)> {
+    by_key(events.clone(), left).join(by_key(events, right)).map(|(_, pair)| pair)
 }
 
-fn auctions(events: Collection<'_, Event>) -> Collection<'_, Auction> {
-    events.flat_map(|event| if let Event::Auction(auction) = event { Some(*auction) } else { None })
+type KeyOf = Box<dyn Fn(&Event) -> Option<Key>>;
+
+fn by_key(events: Collection<'_, Event>, key: KeyOf) -> Collection<'_, (Key, Event)> {
+    events.flat_map(move |event| key(&event).map(|key| (key, event)))
 }
 
-fn bids(events: Collection<'_, Event>) -> Collection<'_, Bid> {
-    events.flat_map(|event| if let Event::Bid(bid) = event { Some(bid) } else { None })
+/// Rows of bids.
+fn bids(events: Collection<'_, Event>, rows: impl Fn(Bid) -> Vec<(Key, Row)> + 'static) -> Rows<'_> {
+    let rows: Box<dyn Fn(Bid) -> Vec<(Key, Row)>> = Box::new(rows);
+    events.flat_map(move |event| if let Event::Bid(bid) = event { rows(bid) } else { Vec::new() })
+}
+
+/// Rows of rows.
+fn rows(all: Rows<'_>, rows: impl Fn(Key, Row) -> Vec<(Key, Row)> + 'static) -> Rows<'_> {
+    let rows: Box<dyn Fn(Key, Row) -> Vec<(Key, Row)>> = Box::new(rows);
+    all.flat_map(move |(key, row)| rows(key, row))
+}
+
+/// Answers of rows.
+fn answers(rows: Rows<'_>, answer: fn(Key, Row) -> Answer) -> Collection<'_, Answer> {
+    rows.map(move |(key, row)| answer(key, row))
+}
+
+/// What `function` makes of the rows of each key, which come in order, with how often each is there.
+fn reduced(all: Rows<'_>, function: impl Fn(&[(Row, isize)]) -> Vec<(Row, isize)> + 'static) -> Rows<'_> {
+    let function: Box<dyn Fn(&[(Row, isize)]) -> Vec<(Row, isize)>> = Box::new(function);
+    all.reduce(move |_, rows, results| {
+        let rows: Vec<(Row, isize)> = rows.iter().map(|&(&row, times)| (row, times)).collect();
+        results.extend(function(&rows));
+    })
+}
+
+/// Of rows in order those with the highest first number.
+fn highest(rows: &[(Row, isize)]) -> Vec<(Row, isize)> {
+    let most = rows.last().expect("a key has rows").0[0];
+    rows.iter().filter(|(row, _)| row[0] == most).copied().collect()
 }
 
 fn query(query: Query, spans: Spans, events: Collection<'_, Event>) -> Collection<'_, Answer> {
+    let Spans { average_size, average_slide, hot_slide, hot_slides, best_size, welcome_size, silence, .. } = spans;
     match query {
-        Query::Q0 => events.map(Answer::Event),
-        Query::Q1 => bids(events).map(|bid| Answer::Bid(Bid { price: bid.price * 89 / 100, ..bid })),
-        Query::Q2 => {
-            let chosen = bids(events).filter(|bid| bid.auction % 123 == 0);
-            chosen.map(|bid| Answer::Price { auction: bid.auction, price: bid.price })
-        }
-        Query::Q3 => {
-            let near = people(events.clone()).filter(|person| ["OR", "ID", "CA"].contains(&person.state.as_str()));
-            let sellers = near.map(|person| (person.id, (person.name, person.city, person.state)));
-            let offers = auctions(events).filter(|auction| auction.category == 10).map(|auction| (auction.seller, auction.id));
-            let joined = sellers.join(offers);
-            joined.map(|(_, ((name, city, state), auction))| Answer::Offer(Box::new(Offer { name, city, state, auction })))
+        Query::Q0 | Query::Q1 | Query::Q2 => events.flat_map(move |event| match (query, event) {
+            (Query::Q0, event) => Some(Answer::Event(event)),
+            (Query::Q1, Event::Bid(bid)) => Some(Answer::Bid(Bid { price: bid.price * 89 / 100, ..bid })),
+            (Query::Q2, Event::Bid(bid)) if bid.auction % 123 == 0 => Some(Answer::Price { auction: bid.auction, price: bid.price }),
+            _ => None,
+        }),
+        Query::Q3 | Query::Q8 => {
+            let near = |state: &str| ["OR", "ID", "CA"].contains(&state);
+            let person = move |event: &Event| match (query, event) {
+                (Query::Q3, Event::Person(person)) => near(&person.state).then_some((person.id, 0)),
+                (_, Event::Person(person)) => Some((person.id, person.at / welcome_size)),
+                _ => None,
+            };
+            let offer = move |event: &Event| match (query, event) {
+                (Query::Q3, Event::Auction(auction)) => (auction.category == 10).then_some((auction.seller, 0)),
+                (_, Event::Auction(auction)) => Some((auction.seller, auction.at / welcome_size)),
+                _ => None,
+            };
+            joined(events, Box::new(person), Box::new(offer)).map(move |pair| {
+                let (Event::Person(person), Event::Auction(auction)) = pair else { unreachable!("people and auctions") };
+                match query {
+                    Query::Q3 => {
+                        Answer::Offer(Box::new(Offer { name: person.name, city: person.city, state: person.state, auction: auction.id }))
+                    }
+                    _ => Answer::Welcome(Box::new(Welcome { person: person.id, name: person.name, reserve: auction.reserve })),
+                }
+            })
         }
         Query::Q4 => {
-            let Spans { average_size: size, average_slide: slide, .. } = spans;
             // The k-th window begins at k slides.
-            let windows = move |at: u64| at.saturating_sub(size - 1).div_ceil(slide)..=at / slide;
-            let prices = winners(events).flat_map(move |won| {
-                let until = |window: u64| window * slide + size;
-                windows(won.at).map(move |window| ((won.category, until(window)), (won.auction, won.price))).collect::<Vec<_>>()
+            let windows = move |at: u64| at.saturating_sub(average_size - 1).div_ceil(average_slide)..=at / average_slide;
+            let prices = rows(winners(events), move |(auction, _), [price, category, _, at]| {
+                let until = |window: u64| window * average_slide + average_size;
+                windows(at).map(|window| ((category, until(window)), [auction, price, 0, 0])).collect()
             });
-            let means = prices.reduce(|_, prices, means| means.push((mean(prices.iter().map(|((_, price), _)| *price)), 1)));
-            means.map(|((of, until), price)| Answer::Average { of, until, price })
+            let means = reduced(prices, |prices| vec![([mean(prices.iter().map(|(row, _)| row[1])), 0, 0, 0], 1)]);
+            answers(means, |(of, until), [price, ..]| Answer::Average { of, until, price })
         }
         Query::Q5 => {
-            let Spans { hot_slide: slide, hot_slides: slides, .. } = spans;
             // The k-th window ends at k slides; the last that a bid is in has begun by then.
-            let windows = move |at: u64| -> RangeInclusive<u64> { at / slide + 1..=at / slide + slides };
-            let counts = bids(events).flat_map(move |bid| windows(bid.at).map(move |window| (window * slide, bid.auction))).count();
-            let by_window = counts.map(|((until, auction), bids)| (until, (bids, auction)));
-            let first = by_window.reduce(|_, auctions, first| {
-                let most = auctions.iter().map(|((bids, _), _)| bids).max().unwrap();
-                first.extend(auctions.iter().filter(|((bids, _), _)| bids == most).map(|(auction, _)| (**auction, 1)));
-            });
-            first.map(|(until, (bids, auction))| Answer::Hot { until, auction, bids: bids as u64 })
+            let windows = move |at: u64| at / hot_slide + 1..=at / hot_slide + hot_slides;
+            let all = bids(events, move |bid| windows(bid.at).map(|window| ((window * hot_slide, bid.auction), [0; 4])).collect());
+            let counts = reduced(all, |bids| vec![([bids[0].1 as u64, 0, 0, 0], 1)]);
+            let by_window = rows(counts, |(until, auction), [bids, ..]| vec![((until, 0), [bids, auction, 0, 0])]);
+            answers(reduced(by_window, highest), |(until, _), [bids, auction, ..]| Answer::Hot { until, auction, bids })
         }
         Query::Q6 => {
-            let by_seller = winners(events).map(|won| (won.seller, (won.at, won.auction, won.price)));
-            let means = by_seller.reduce(|_, won, means| {
+            let by_seller = rows(winners(events), |(auction, _), [price, _, seller, at]| vec![((seller, 0), [at, auction, price, 0])]);
+            let means = reduced(by_seller, |won| {
                 // In the order of expiry, then of numbers: of those that expire at the same time, the last has the mean of all.
-                let prices: Vec<(u64, u64)> = won.iter().map(|((at, _, price), _)| (*at, *price)).collect();
-                for (index, &(at, _)) in prices.iter().enumerate() {
-                    if prices.get(index + 1).is_none_or(|next| next.0 > at) {
-                        let last = &prices[(index + 1).saturating_sub(10)..=index];
-                        means.push(((at, mean(last.iter().map(|(_, price)| *price))), 1));
-                    }
-                }
+                let ends = (0..won.len()).filter(|&index| won.get(index + 1).is_none_or(|(next, _)| next[0] > won[index].0[0]));
+                let last = |index: usize| won[(index + 1).saturating_sub(10)..=index].iter().map(|(row, _)| row[2]);
+                ends.map(|index| ([won[index].0[0], mean(last(index)), 0, 0], 1)).collect()
             });
-            means.map(|(of, (until, price))| Answer::Average { of, until, price })
+            answers(means, |(of, _), [until, price, ..]| Answer::Average { of, until, price })
         }
         Query::Q7 => {
-            let size = spans.best_size;
-            let by_window = bids(events).map(move |bid| (bid.at / size, bid));
-            let best = by_window.reduce(|_, bids, best| {
-                let most = bids.iter().map(|(bid, _)| bid.price).max().unwrap();
-                best.extend(bids.iter().filter(|(bid, _)| bid.price == most).map(|(bid, times)| (**bid, *times)));
-            });
-            best.map(|(_, bid)| Answer::Bid(bid))
-        }
-        Query::Q8 => {
-            let size = spans.welcome_size;
-            let new = people(events.clone()).map(move |person| ((person.id, person.at / size), person.name));
-            let offers = auctions(events).map(move |auction| ((auction.seller, auction.at / size), auction.reserve));
-            let joined = new.join(offers);
-            joined.map(|((person, _), (name, reserve))| Answer::Welcome(Box::new(Welcome { person, name, reserve })))
+            let by_window = bids(events, move |bid| vec![((bid.at / best_size, 0), [bid.price, bid.auction, bid.bidder, bid.at])]);
+            answers(reduced(by_window, highest), |_, [price, auction, bidder, at]| Answer::Bid(Bid { auction, bidder, price, at }))
         }
         Query::Q11 => {
-            let silence = spans.silence;
-            let by_bidder = bids(events).map(|bid| (bid.bidder, bid.at));
-            let sessions = by_bidder.reduce(move |_, times, sessions| {
+            let by_bidder = bids(events, |bid| vec![((bid.bidder, 0), [bid.at, 0, 0, 0])]);
+            let sessions = reduced(by_bidder, move |times| {
                 let mut all: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-                for &(&at, bids) in times {
+                for &([at, ..], bids) in times {
                     let before = all.iter().next_back().map(|(&from, &(last, _))| (from, last));
                     let from = before.filter(|(_, last)| at - last < silence).map_or(at, |(from, _)| from);
                     let session = all.entry(from).or_insert((at, 0));
                     *session = (at, session.1 + bids as u64);
                 }
-                sessions.extend(all.into_iter().map(|(from, (last, bids))| ((from, last + silence, bids), 1)));
+                all.into_iter().map(|(from, (last, bids))| ([from, last + silence, bids, 0], 1)).collect()
             });
-            sessions.map(|(bidder, (from, until, bids))| Answer::Session { bidder, from, until, bids })
+            answers(sessions, |(bidder, _), [from, until, bids, _]| Answer::Session { bidder, from, until, bids })
         }
     }
 }
 
-/// An auction that sold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-struct Won {
-    auction: u64,
-    category: u64,
-    seller: u64,
-    at: u64,
-    price: u64,
-}
-
-fn winners(events: Collection<'_, Event>) -> Collection<'_, Won> {
-    let sales = auctions(events.clone()).map(|auction| (auction.id, auction));
-    let valid = sales
-        .join(bids(events).map(|bid| (bid.auction, (bid.price, bid.at))))
-        .filter(|(_, (auction, (price, at)))| *price >= auction.reserve && auction.at <= *at && *at < auction.expires);
-    let prices = valid.map(|(_, (auction, (price, _)))| ((auction.id, auction.category, auction.seller, auction.expires), price));
-    let best = prices.reduce(|_, prices, best| best.push((*prices.last().unwrap().0, 1)));
-    best.map(|((auction, category, seller, at), price)| Won { auction, category, seller, at, price })
+/// Each auction that sold: price, category, seller, when it expired.
+fn winners(events: Collection<'_, Event>) -> Rows<'_> {
+    let auction = |event: &Event| if let Event::Auction(auction) = event { Some((auction.id, 0)) } else { None };
+    let bid = |event: &Event| if let Event::Bid(bid) = event { Some((bid.auction, 0)) } else { None };
+    let valid = joined(events, Box::new(auction), Box::new(bid)).flat_map(|pair| {
+        let (Event::Auction(auction), Event::Bid(bid)) = pair else { unreachable!("auctions and bids") };
+        let counts = bid.price >= auction.reserve && auction.at <= bid.at && bid.at < auction.expires;
+        counts.then_some(((auction.id, 0), [bid.price, auction.category, auction.seller, auction.expires]))
+    });
+    reduced(valid, |prices| vec![(prices[prices.len() - 1].0, 1)])
 }
 
 /// The mean, halves up.

@@ -1,7 +1,6 @@
 //! Who is first, and who is first with them: in two steps, first in parts and then in all.
 
 use serde::{Deserialize, Serialize};
-use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -15,85 +14,67 @@ use crate::time::Epoch;
 /// Elastic queries look for the first in so many parts: enough that instances have nearly equal numbers of them.
 pub(super) const PARTS: u64 = 1024;
 
-/// Those of the highest rank.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Leaders<T> {
-    pub(super) rank: u64,
+/// The answers of the highest rank.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Leaders {
+    rank: u64,
     /// None only before the first has come.
-    pub(super) items: Vec<T>,
+    pub(super) answers: Vec<Answer>,
 }
 
-impl<T> Default for Leaders<T> {
-    fn default() -> Self {
-        Leaders { rank: 0, items: Vec::new() }
-    }
-}
-
-impl<T> Leaders<T> {
-    /// Takes `item` into account.
+impl Leaders {
+    /// Takes an answer into account.
     #[inline]
-    pub(super) fn enter(&mut self, rank: u64, item: T) {
-        if self.items.is_empty() || rank > self.rank {
+    pub(super) fn enter(&mut self, rank: u64, answer: impl FnOnce() -> Answer) {
+        if self.answers.is_empty() || rank > self.rank {
             self.rank = rank;
-            self.items.clear();
+            self.answers.clear();
         }
         if rank == self.rank {
-            self.items.push(item);
+            self.answers.push(answer());
         }
     }
 
     /// Takes others into account.
-    pub(super) fn merge(&mut self, other: Leaders<T>) {
+    pub(super) fn merge(&mut self, other: Leaders) {
         let rank = other.rank;
-        other.items.into_iter().for_each(|item| self.enter(rank, item));
+        other.answers.into_iter().for_each(|answer| self.enter(rank, || answer));
     }
 }
 
 /// The leaders of each window, of those of its parts; windows are told apart by their ends, in whose epochs the leaders of the parts
 /// come. Operator `index` of the query.
-pub(super) fn elastic<'s, T: ExchangeData>(
-    leaders: BatchStream<'s, (u64, Leaders<T>)>,
-    parts: &Parts<'_, 's>,
-    index: usize,
-    answer: fn(u64, u64, T) -> Answer,
-) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(leaders: BatchStream<'s, (u64, Leaders)>, parts: &Parts<'_, 's>, index: usize) -> BatchStream<'s, Answer> {
     let grid = parts.spans.grid;
     leaders.elastic_unary(
         parts.control(),
         parts.context,
         parts.spec(index),
         &parts.first(index),
-        move |_: &u64, other: Leaders<T>, all: &mut Leaders<T>, session: &mut Session<'_, Answer>| {
+        move |_: &u64, other: Leaders, all: &mut Leaders, session: &mut Session<'_, Answer>| {
             all.merge(other);
             session.notify_at(Epoch(session.epoch().0 + grid));
         },
-        move |&until, all, session| {
-            let Leaders { rank, items } = std::mem::take(all);
-            items.into_iter().for_each(|item| session.give(answer(until, rank, item)));
+        |_, all, session| {
+            std::mem::take(all).answers.into_iter().for_each(|answer| session.give(answer));
             session.forget();
         },
     )
 }
 
 /// The same in plain timely.
-pub(super) fn plain<'s, T: ExchangeData>(
-    leaders: StreamVec<'s, Time, (u64, Leaders<T>)>,
-    spans: Spans,
-    answer: fn(u64, u64, T) -> Answer,
-) -> StreamVec<'s, Time, Answer> {
-    let by_window = Exchange::new(|(until, _): &(u64, Leaders<T>)| share_of(until));
+pub(super) fn plain<'s>(leaders: StreamVec<'s, Time, (u64, Leaders)>, spans: Spans) -> StreamVec<'s, Time, Answer> {
+    let by_window = Exchange::new(|(until, _): &(u64, Leaders)| share_of(until));
     leaders.unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_window, "Top", |_, _| {
-        let mut due: Due<(u64, Leaders<T>)> = Due::new();
+        let mut due: Due<Leaders> = Due::new();
         move |(input, frontier), output| {
             input.for_each(|cap, leaders| {
                 for (until, other) in leaders.drain(..) {
-                    let all = due.at(until + spans.grid, &cap);
-                    all.0 = until;
-                    all.1.merge(other);
+                    due.at(until + spans.grid, &cap).merge(other);
                 }
             });
-            while let Some((cap, (until, Leaders { rank, items }))) = due.next(frontier) {
-                output.session(&cap).give_iterator(items.into_iter().map(|item| answer(until, rank, item)));
+            while let Some((cap, all)) = due.next(frontier) {
+                output.session(&cap).give_iterator(all.answers.into_iter());
             }
         }
     })

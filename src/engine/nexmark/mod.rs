@@ -10,6 +10,7 @@
 mod answer;
 mod batches;
 mod job;
+mod join;
 mod leaders;
 mod load;
 mod plain;
@@ -25,6 +26,7 @@ mod q7;
 mod q8;
 mod query;
 mod spans;
+mod stateless;
 mod tally;
 mod winner;
 
@@ -79,9 +81,7 @@ impl<'s> Parts<'_, 's> {
 /// If there are fewer parts than operators.
 pub fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
     match query {
-        Query::Q0 => q0::elastic(events, parts),
-        Query::Q1 => q1::elastic(events, parts),
-        Query::Q2 => q2::elastic(events, parts),
+        Query::Q0 | Query::Q1 | Query::Q2 => stateless::elastic(query, events, parts),
         Query::Q3 => q3::elastic(events, parts),
         Query::Q4 => q4::elastic(events, parts),
         Query::Q5 => q5::elastic(events, parts),
@@ -95,9 +95,7 @@ pub fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &Parts<'
 /// `query` in plain timely.
 pub fn plain<'s>(query: Query, events: StreamVec<'s, Time, Event>, spans: Spans) -> StreamVec<'s, Time, Answer> {
     match query {
-        Query::Q0 => q0::plain(events),
-        Query::Q1 => q1::plain(events),
-        Query::Q2 => q2::plain(events),
+        Query::Q0 | Query::Q1 | Query::Q2 => stateless::plain(query, events),
         Query::Q3 => q3::plain(events),
         Query::Q4 => q4::plain(events, spans),
         Query::Q5 => q5::plain(events, spans),

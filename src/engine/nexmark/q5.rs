@@ -50,7 +50,7 @@ impl Counts {
     }
 
     /// Ends the slice up to `end` and gives the auctions with the most bids in the window of so many slices of `slide` that ends with it.
-    fn close(&mut self, end: u64, Spans { hot_slide, hot_slides, .. }: Spans) -> Option<Leaders<u64>> {
+    fn close(&mut self, end: u64, Spans { hot_slide, hot_slides, .. }: Spans) -> Option<Leaders> {
         if let Some((_, counts)) = take_first(&mut self.open, |first| first <= end) {
             let counts: Vec<(u64, u32)> = counts.into_iter().collect();
             counts.iter().for_each(|&(auction, count)| *self.window.entry(auction).or_default() += count);
@@ -66,19 +66,18 @@ impl Counts {
             }
         }
         let mut leaders = Leaders::default();
-        self.window.iter().for_each(|(&auction, &count)| leaders.enter(u64::from(count), auction));
-        leaders.items.sort_unstable();
-        (!leaders.items.is_empty()).then_some(leaders)
+        for (&auction, &count) in &self.window {
+            let bids = u64::from(count);
+            leaders.enter(bids, || Answer::Hot { until: end, auction, bids });
+        }
+        leaders.answers.sort_unstable();
+        (!leaders.answers.is_empty()).then_some(leaders)
     }
 }
 
 /// Takes the first of what has times off, if its time is such.
 fn take_first<T>(all: &mut VecDeque<(u64, T)>, such: impl Fn(u64) -> bool) -> Option<(u64, T)> {
     all.front().is_some_and(|&(at, _)| such(at)).then(|| all.pop_front()).flatten()
-}
-
-fn answer(until: u64, bids: u64, auction: u64) -> Answer {
-    Answer::Hot { until, auction, bids }
 }
 
 fn part_and_bid(event: Event) -> (u64, (u64, u64)) {
@@ -93,7 +92,7 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>)
         parts.context,
         parts.spec(0),
         &parts.first(0),
-        move |_: &u64, (auction, at), counts: &mut Counts, session: &mut Session<'_, (u64, Leaders<u64>)>| {
+        move |_: &u64, (auction, at), counts: &mut Counts, session: &mut Session<'_, (u64, Leaders)>| {
             let end = end_of(at, spans.hot_slide);
             if counts.add(end, auction) {
                 session.notify_at(Epoch(end));
@@ -111,7 +110,7 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>)
             }
         },
     );
-    leaders::elastic(hot, parts, 1, answer)
+    leaders::elastic(hot, parts, 1)
 }
 
 pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
@@ -119,7 +118,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
         Event::Bid(bid) => share_of(&bid.auction),
         _ => 0,
     });
-    let hot = events.unary_frontier::<CapacityContainerBuilder<Vec<(u64, Leaders<u64>)>>, _, _, _>(by_auction, "Count", |_, _| {
+    let hot = events.unary_frontier::<CapacityContainerBuilder<Vec<(u64, Leaders)>>, _, _, _>(by_auction, "Count", |_, _| {
         let mut counts = Counts::default();
         // The window's end.
         let mut due: Due<u64> = Due::new();
@@ -141,5 +140,5 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
             }
         }
     });
-    leaders::plain(hot, spans, answer)
+    leaders::plain(hot, spans)
 }

@@ -19,28 +19,24 @@ use crate::workload::nexmark::{Bid, Event};
 struct Best;
 
 impl WindowFunction<u64, Bid> for Best {
-    type State = Leaders<Bid>;
-    type Result = (u64, Leaders<Bid>);
+    type State = Leaders;
+    type Result = (u64, Leaders);
 
     fn time(&self, bid: &Bid) -> u64 {
         bid.at
     }
 
-    fn add(&mut self, _: &u64, bid: Bid, best: &mut Leaders<Bid>) {
-        best.enter(bid.price, bid);
+    fn add(&mut self, _: &u64, bid: Bid, best: &mut Leaders) {
+        best.enter(bid.price, || Answer::Bid(bid));
     }
 
-    fn merge(&mut self, best: &mut Leaders<Bid>, other: Leaders<Bid>) {
+    fn merge(&mut self, best: &mut Leaders, other: Leaders) {
         best.merge(other);
     }
 
-    fn result(&mut self, _: &u64, window: Range<u64>, best: Leaders<Bid>) -> (u64, Leaders<Bid>) {
+    fn result(&mut self, _: &u64, window: Range<u64>, best: Leaders) -> (u64, Leaders) {
         (window.end, best)
     }
-}
-
-fn answer(_: u64, _: u64, bid: Bid) -> Answer {
-    Answer::Bid(bid)
 }
 
 fn bid(event: Event) -> Bid {
@@ -56,20 +52,20 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>)
         (bid.price % PARTS, bid)
     });
     let best = bids.elastic_window(parts.control(), parts.context, parts.spec(0), &parts.first(0), windows, 0, Best);
-    leaders::elastic(best, parts, 1, answer)
+    leaders::elastic(best, parts, 1)
 }
 
 pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
     // Any worker may find the best of any bids, so they stay where they are.
-    let best = events.unary_frontier::<CapacityContainerBuilder<Vec<(u64, Leaders<Bid>)>>, _, _, _>(Pipeline, "Best", |_, _| {
-        let mut due: Due<(u64, Leaders<Bid>)> = Due::new();
+    let best = events.unary_frontier::<CapacityContainerBuilder<Vec<(u64, Leaders)>>, _, _, _>(Pipeline, "Best", |_, _| {
+        let mut due: Due<(u64, Leaders)> = Due::new();
         move |(input, frontier), output| {
             input.for_each(|cap, events| {
                 for bid in events.drain(..).map(bid) {
                     let until = end_of(bid.at, spans.best_size);
                     let best = due.at(until, &cap);
                     best.0 = until;
-                    best.1.enter(bid.price, bid);
+                    best.1.enter(bid.price, || Answer::Bid(bid));
                 }
             });
             while let Some((cap, best)) = due.next(frontier) {
@@ -77,5 +73,5 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
             }
         }
     });
-    leaders::plain(best, spans, answer)
+    leaders::plain(best, spans)
 }
