@@ -1,7 +1,7 @@
 //! One worker's bins of an elastic operator with state: their queues, their timers; what is in them is with [`Contents`].
 //!
 //! The operator (`keyed.rs`) calls in the order of times: [`command`](Bins::command), [`arrive`](Bins::arrive), then
-//! [`settle`](Bins::settle) and [`serve`](Bins::serve). What happens to bins in motion is in `motion.rs`. Invariants: a bin's state
+//! [`settle`](Bins::settle) and [`serve`](Contents::serve). What happens to bins in motion is in `motion.rs`. Invariants: a bin's state
 //! is on one worker or on its way to one, never both; a record is queued only where its bin's state is; a timer is called after all
 //! records of its key of earlier epochs and before those of its own time, wherever the bin is by then.
 //!

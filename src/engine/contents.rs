@@ -8,6 +8,9 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::hint::black_box;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::vec::IntoIter;
 
 use timely::ExchangeData;
 use timely::dataflow::operators::Capability;
@@ -28,7 +31,6 @@ use super::{Context, Time};
 use crate::activity::Lane;
 use crate::dataflow::Capacity;
 use crate::id::BinId;
-use std::rc::Rc;
 
 /// Records that are looked up before the first of them is applied: more than a processor has fetches under way, few enough that what
 /// they find is still in its nearest cache.
@@ -110,7 +112,7 @@ pub(super) struct Keyed<K, V, S, R: 'static, L> {
     logic: L,
     called: Called<R>,
     output: OutputBuilder<Time, BatchBuilder<R>>,
-    values: std::marker::PhantomData<V>,
+    values: PhantomData<V>,
 }
 
 /// Results of timers, by time and instance.
@@ -142,7 +144,7 @@ impl<K: Hash + Eq, V, S, R: 'static, L> Keyed<K, V, S, R, L> {
     pub(super) fn new(context: &Context, owners: &[u32], logic: L, output: OutputBuilder<Time, BatchBuilder<R>>) -> Self {
         let states = owners.iter().map(|&owner| context.hosts(owner).then(Bin::default)).collect();
         let called = Called { places: BTreeMap::new(), results: Vec::new() };
-        Keyed { states, logic, called, output, values: std::marker::PhantomData }
+        Keyed { states, logic, called, output, values: PhantomData }
     }
 }
 
@@ -161,7 +163,7 @@ where
         let Bins { stations, arrivals, spec, timers, owners, context, space, .. } = bins;
         let Keyed { states, logic, called, output, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
-        stations.serve(&mut output.activate(), |caps, epoch, mut records: std::vec::IntoIter<(K, V)>, results| {
+        stations.serve(&mut output.activate(), |caps, epoch, mut records: IntoIter<(K, V)>, results| {
             let mut places = [(BinId(0), Home::default()); LOOKED_UP_AHEAD];
             while !records.as_slice().is_empty() {
                 let mut fetched = 0;

@@ -11,7 +11,7 @@
 //! 3. *Nothing overtakes.* At the new owner, records of a bin whose state has not arrived wait in that bin's list of events,
 //!    in time order; what came along with the state goes first. Records of all other bins go on.
 //!
-//! 4. *Timers keep their place.* They are part of the bin, and are called between the records of their key (`bins.rs`).
+//! 4. *Timers keep their place.* They are part of the bin, and are called between the records of their key (`contents.rs`).
 //!
 //! A bin that moves on before it has arrived has several events in its list, and they are taken strictly in order.
 
@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -28,7 +29,7 @@ use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
-use super::batch::{BatchBuilder, BatchStream, ByHeader};
+use super::batch::{BatchBuilder, BatchStream, ByHeader, Routed};
 use super::bin::hash_of;
 use super::bins::Bins;
 use super::contents::{Contents, Keyed};
@@ -62,20 +63,9 @@ where
     let by_owner = ByOwner { context: context.clone(), spec: spec.clone() };
     let routed = route(data, control.clone(), context, spec, owners, by_owner);
     let mut builder = OperatorBuilder::new(spec.name.clone(), routed.scope());
-    let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
     let (output, results) = builder.new_output::<Batch<R>>();
     let contents: Keyed<K, V, S, R, L> = Keyed::new(context, first.owners(), logic, OutputBuilder::<Time, BatchBuilder<R>>::from(output));
-    let take_in = move |early: &mut Early| {
-        data.for_each(|cap, batch| {
-            let results = cap.retain_least(0).expect("records have a time");
-            let (caps, arrived) = early.entry(*results.time()).or_insert_with(|| {
-                let ship = cap.retain_least(1);
-                (Rc::new(Caps { results, ship }), Vec::new())
-            });
-            arrived.push((Origin::of(batch), Work::new(caps, std::mem::take(&mut batch.records))));
-        });
-    };
-    operate(builder, control, Bins::new(context, spec, first.owners()), Box::new(contents), Box::new(take_in));
+    operate(builder, routed, control, Bins::new(context, spec, first.owners()), Box::new(contents));
     results
 }
 
@@ -85,14 +75,13 @@ type Early = ByTime<Caps, (Origin, Work)>;
 /// What came with a time, by that time, with the right to answer in it.
 type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
-/// What the operator does, whatever types its records have. `builder` has the input of records, which `take_in` empties, and the output
-/// of results, which `contents` gives out.
+/// What the operator does, whatever types its records have. `builder` has the output of results, which `contents` gives out.
 fn operate<'s>(
     mut builder: OperatorBuilder<'s, Time>,
+    routed: Stream<'s, Time, Routed>,
     control: ControlStream<'s>,
     mut bins: Bins,
     mut contents: Box<dyn Contents>,
-    mut take_in: Box<dyn FnMut(&mut Early)>,
 ) {
     let scope = control.scope();
     let activator = scope.activator_for(builder.operator_info().address);
@@ -100,7 +89,8 @@ fn operate<'s>(
     // Results depend on every input. Shipments depend on data and control only, so the loop closes no cycle and a step of a
     // migration needs no round of progress beyond the one that completes the data before it.
     let same = || Antichain::from_elem(Default::default());
-    let mut control = builder.new_input_connection(control, Pipeline, [(0, same())]);
+    let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
+    let mut control = builder.new_input(control, Pipeline);
     let (shipments, shipped) = builder.new_output_connection::<Vec<Ship>, _>([(0, same()), (1, same())]);
     let by_receiver = Exchange::new(|ship: &Ship| u64::from(ship.to));
     let mut state = builder.new_input_connection(loop_stream, by_receiver, [(0, same())]);
@@ -118,7 +108,14 @@ fn operate<'s>(
                     commands.entry(*cap.time()).or_insert_with(|| (Rc::new(cap), Vec::new())).1.extend(mine);
                 }
             });
-            take_in(&mut early);
+            data.for_each(|cap, batch| {
+                let results = cap.retain_least(0).expect("records have a time");
+                let (caps, arrived) = early.entry(*results.time()).or_insert_with(|| {
+                    let ship = cap.retain_least(1);
+                    (Rc::new(Caps { results, ship }), Vec::new())
+                });
+                arrived.push((Origin::of(batch), contents.unpack(caps, std::mem::take(&mut batch.records))));
+            });
             state.for_each(|cap, ships| {
                 ships.drain(..).for_each(|ship| bins.receive(ship, &|epoch| cap.delayed(&epoch, 0), &*contents));
             });

@@ -7,16 +7,20 @@ use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use timely::ExchangeData;
+use timely::container::NoopBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::frontier::MutableAntichain;
 
-use super::batch::{Batch, BatchBuilder, BatchStream};
+use super::batch::{BatchStream, Routed};
 use super::control::{Ack, Command, ControlStream, Versions};
 use super::delay::held_back;
 use super::fault::{Fault, seeded};
+use super::seal::Sealed;
 use super::{Context, OperatorSpec, Time};
 use crate::activity::{Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, OperatorId, WorkerId};
@@ -42,16 +46,16 @@ pub(super) fn route<'s, D, P>(
     spec: &OperatorSpec,
     first: P::Table,
     mut partition: P,
-) -> BatchStream<'s, D>
+) -> Stream<'s, Time, Routed>
 where
-    D: 'static,
+    D: ExchangeData,
     P: Partition<D>,
 {
     let mut builder = OperatorBuilder::new(format!("{}: route", spec.name), data.scope());
     let mut data = builder.new_input(data, Pipeline);
     let mut control = builder.new_input(control, Pipeline);
-    let (output, routed) = builder.new_output::<Batch<D>>();
-    let mut output = OutputBuilder::<Time, BatchBuilder<D>>::from(output);
+    let (output, routed) = builder.new_output::<Routed>();
+    let mut output = OutputBuilder::<Time, NoopBuilder<Routed>>::from(output);
     let (context, clock, id) = (context.clone(), context.clock, spec.id);
     builder.build(move |_| {
         let mut tables = Versions::new(Rc::new(first));
@@ -80,8 +84,9 @@ where
                 let mut session = output.session_with_builder(&cap);
                 let batches = batches.into_iter().map(|batch| *batch.downcast().expect("records that this router took")).collect();
                 partition.divide(&table, batches, now, &mut |to, records| {
-                    let sequence = waiting.sent(from, to, time, now, records.len() as u64);
-                    session.give_container(&mut Batch { from, to, sequence, records });
+                    let count = records.len() as u64;
+                    let sequence = waiting.sent(from, to, time, now, count);
+                    session.give_container(&mut Routed { from, to, sequence, count, records: Sealed::value(records) });
                 });
             }
             tables.retire(waiting.oldest(data_frontier));
@@ -168,7 +173,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn of<D>(batch: &Batch<D>) -> Origin {
+    pub(super) fn of(batch: &Routed) -> Origin {
         Origin { from_lane: batch.from, sequence: batch.sequence }
     }
 

@@ -1,29 +1,33 @@
 //! Values of a type that only their sender and their receiver know, on a channel that is the same for all.
 //!
-//! A timely channel is compiled for each type that it carries, with three ways between workers and an encoding. State on its way is
-//! rare, and a bin is one pointer: so it travels sealed, on one kind of channel.
+//! A timely channel is compiled for each type that it carries, with four ways between workers and an encoding. Records and state that go
+//! from worker to worker do so by the batch and by the bin, and a batch is one pointer more: so they travel sealed, on one kind of channel.
 
 use std::any::Any;
+use std::cell::OnceCell;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value as it is, inside a process, or its encoding.
-pub(super) enum Sealed {
-    Value(Box<dyn Any + Send>, fn(&dyn Any) -> Vec<u8>),
-    Bytes(Vec<u8>),
+/// A value, its encoding, or both.
+#[derive(Default)]
+pub(super) struct Sealed {
+    /// Inside a process, with how it is encoded if it comes to that.
+    value: Option<(Box<dyn Any + Send>, fn(&dyn Any) -> Vec<u8>)>,
+    bytes: OnceCell<Vec<u8>>,
 }
 
 impl Sealed {
-    /// A value that is encoded only if it comes to that.
+    /// A value that is encoded only if it leaves the process.
     pub(super) fn value<T: Serialize + Send + 'static>(value: T) -> Sealed {
-        Sealed::Value(Box::new(value), |value| encoded(value.downcast_ref::<T>().expect("the value that was sealed")))
+        let encode = |value: &dyn Any| encoded(value.downcast_ref::<T>().expect("the value that was sealed"));
+        Sealed { value: Some((Box::new(value), encode)), bytes: OnceCell::new() }
     }
 
-    /// A value that is to be sent to another process.
+    /// A value that leaves the process.
     pub(super) fn bytes<T: Serialize>(value: &T) -> Sealed {
-        Sealed::Bytes(encoded(value))
+        Sealed { value: None, bytes: encoded(value).into() }
     }
 
     /// The value.
@@ -31,24 +35,23 @@ impl Sealed {
     /// # Panics
     /// If it is of another type.
     pub(super) fn open<T: DeserializeOwned + 'static>(self) -> T {
-        match self {
-            Sealed::Value(value, _) => *value.downcast().expect("a value of the operator's type"),
+        match self.value {
+            Some((value, _)) => *value.downcast().expect("a value of the operator's type"),
             // The bytes come from the same program on another worker, not from outside.
-            Sealed::Bytes(bytes) => postcard::from_bytes(&bytes).expect("a value written by this program"),
+            None => postcard::from_bytes(self.bytes.get().map_or(&[], Vec::as_slice)).expect("a value written by this program"),
         }
     }
 }
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_stdvec(value).expect("state can be encoded")
+    postcard::to_stdvec(value).expect("what is sent can be encoded")
 }
 
 impl Serialize for Sealed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Sealed::Value(value, encode) => serializer.serialize_bytes(&encode(&**value)),
-            Sealed::Bytes(bytes) => serializer.serialize_bytes(bytes),
-        }
+        // Asked for twice: for its length and for itself.
+        let bytes = self.bytes.get_or_init(|| self.value.as_ref().map(|(value, encode)| encode(&**value)).unwrap_or_default());
+        serializer.serialize_bytes(bytes)
     }
 }
 
@@ -68,11 +71,11 @@ impl Visitor<'_> for Bytes {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Sealed, E> {
-        Ok(Sealed::Bytes(bytes.to_vec()))
+        self.visit_byte_buf(bytes.to_vec())
     }
 
     fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Sealed, E> {
-        Ok(Sealed::Bytes(bytes))
+        Ok(Sealed { value: None, bytes: bytes.into() })
     }
 }
 

@@ -79,9 +79,9 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
                 input.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
                     let (now, lane) = (context.clock.now(), context.lane(InstanceId::new(spec.id, batch.to), spec.capacity));
-                    Origin::of(batch).reached(&context, spec.id, *results.time(), lane, now, batch.records.len() as u64);
+                    Origin::of(batch).reached(&context, spec.id, *results.time(), lane, now, batch.count);
                     let caps = Rc::new(Caps { results, ship: None });
-                    let records = std::mem::take(&mut batch.records);
+                    let records: Vec<D> = std::mem::take(&mut batch.records).open();
                     stations.station(batch.to).arrive(Work::new(&caps, records), now);
                 });
                 stations.serve(&mut output.activate(), |_, _, records, results| records.for_each(|record| apply(record, results)));
