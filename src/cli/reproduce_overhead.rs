@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use super::Failure;
+use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, bar};
 use crate::experiment::environment::Environment;
@@ -32,6 +33,7 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
         }
     }
     bar.finish_and_clear();
+    let figure_files = draw(&out)?;
     let runs = OverheadSummary::of(&rows);
     let violations: Vec<String> = runs.iter().flat_map(|summary| definition.violations(summary)).collect();
     let reproduced = Reproduced {
@@ -43,7 +45,7 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
         runs,
         violations,
         rows_file,
-        figure_files: Vec::new(),
+        figure_files,
     };
     reproduced.tell(args, &definition.title, || overhead_table(&OverheadSummary::of(&rows)))
 }

@@ -95,13 +95,18 @@ where
     held_back(routed, spec.delay, &clock)
 }
 
+/// The records of a batch.
+type Records = Box<dyn Any>;
+
+/// Batches of one epoch with the lanes they came from, and the right to send them on.
+type Waiting = (Capability<Time>, VecDeque<(Lane, Records)>);
+
 /// What waits in a router, whatever the type of its records: commands that are not final yet, and batches for which commands may come.
 struct HeldBack {
     context: Context,
     id: OperatorId,
     commands: BTreeMap<Time, VecDeque<Command>>,
-    /// Records of each batch, with the lane it came from.
-    early: BTreeMap<Time, (Capability<Time>, VecDeque<(Lane, Box<dyn Any>)>)>,
+    early: BTreeMap<Time, Waiting>,
     /// Batches that were sent.
     sequence: u64,
 }
@@ -123,13 +128,13 @@ impl HeldBack {
         }
     }
 
-    fn take_batch(&mut self, cap: Capability<Time>, from: Lane, records: Box<dyn Any>) {
+    fn take_batch(&mut self, cap: Capability<Time>, from: Lane, records: Records) {
         self.early.entry(*cap.time()).or_insert_with(|| (cap, VecDeque::new())).1.push_back((from, records));
     }
 
     /// The next batches for which no command can come any more. What came from one lane goes on together: fewer and larger
     /// batches than if each were divided by itself.
-    fn next_batches(&mut self, control: &MutableAntichain<Time>) -> Option<(Capability<Time>, Lane, Vec<Box<dyn Any>>)> {
+    fn next_batches(&mut self, control: &MutableAntichain<Time>) -> Option<(Capability<Time>, Lane, Vec<Records>)> {
         let mut first = self.early.first_entry().filter(|first| !control.less_equal(first.key()))?;
         let (cap, batches) = first.get_mut();
         let (cap, from) = (cap.clone(), batches.front().expect("a time has batches").0);

@@ -10,11 +10,14 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// How a value is encoded whose type is not known any more.
+type Encode = fn(&dyn Any) -> Vec<u8>;
+
 /// A value, its encoding, or both.
 #[derive(Default)]
 pub(super) struct Sealed {
     /// Inside a process, with how it is encoded if it comes to that.
-    value: Option<(Box<dyn Any + Send>, fn(&dyn Any) -> Vec<u8>)>,
+    value: Option<(Box<dyn Any + Send>, Encode)>,
     bytes: OnceCell<Vec<u8>>,
 }
 
