@@ -230,6 +230,7 @@ impl<W> Sliding<W> {
 }
 
 impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Sliding<W> {
+    #[inline]
     fn apply(&mut self, key: &K, value: V, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let time = self.function.time(&value);
         let slice = time - time % self.slice;
@@ -242,7 +243,11 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
             covered.then(|| self.function.late(key, value)).flatten().into_iter().for_each(|result| session.give(result));
             return;
         };
-        let place = slices.binary_search_by_key(&slice, |&(from, _, _)| from).unwrap_or_else(|place| {
+        let found = match slices.last() {
+            Some(&(last, _, _)) if last == slice => Ok(slices.len() - 1),
+            _ => slices.binary_search_by_key(&slice, |&(from, _, _)| from),
+        };
+        let place = found.unwrap_or_else(|place| {
             session.notify_at(self.given_out(start));
             slices.insert(place, (slice, slice, W::State::default()));
             place
@@ -276,6 +281,7 @@ struct Sessions<W> {
 }
 
 impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Sessions<W> {
+    #[inline]
     fn apply(&mut self, key: &K, value: V, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let time = self.function.time(&value);
         // Late is what would have been a session of its own that has been given out, whatever sessions are open beside it: so

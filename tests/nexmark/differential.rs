@@ -15,6 +15,10 @@ use super::Case;
 type Collection<'s, D> = VecCollection<'s, u64, D, isize>;
 type Key = (u64, u64);
 type Row = [u64; 4];
+/// Rows by key.
+type Keyed = Vec<(Key, Row)>;
+/// Rows of a key, with how often each is there.
+type Counted = Vec<(Row, isize)>;
 type Rows<'s> = Collection<'s, (Key, Row)>;
 
 /// Answers of a case, sorted.
@@ -55,14 +59,14 @@ fn by_key(events: Collection<'_, Event>, key: KeyOf) -> Collection<'_, (Key, Eve
 }
 
 /// Rows of bids.
-fn bids(events: Collection<'_, Event>, rows: impl Fn(Bid) -> Vec<(Key, Row)> + 'static) -> Rows<'_> {
-    let rows: Box<dyn Fn(Bid) -> Vec<(Key, Row)>> = Box::new(rows);
+fn bids(events: Collection<'_, Event>, rows: impl Fn(Bid) -> Keyed + 'static) -> Rows<'_> {
+    let rows: Box<dyn Fn(Bid) -> Keyed> = Box::new(rows);
     events.flat_map(move |event| if let Event::Bid(bid) = event { rows(bid) } else { Vec::new() })
 }
 
 /// Rows of rows.
-fn rows(all: Rows<'_>, rows: impl Fn(Key, Row) -> Vec<(Key, Row)> + 'static) -> Rows<'_> {
-    let rows: Box<dyn Fn(Key, Row) -> Vec<(Key, Row)>> = Box::new(rows);
+fn rows(all: Rows<'_>, rows: impl Fn(Key, Row) -> Keyed + 'static) -> Rows<'_> {
+    let rows: Box<dyn Fn(Key, Row) -> Keyed> = Box::new(rows);
     all.flat_map(move |(key, row)| rows(key, row))
 }
 
@@ -72,16 +76,16 @@ fn answers(rows: Rows<'_>, answer: fn(Key, Row) -> Answer) -> Collection<'_, Ans
 }
 
 /// What `function` makes of the rows of each key, which come in order, with how often each is there.
-fn reduced(all: Rows<'_>, function: impl Fn(&[(Row, isize)]) -> Vec<(Row, isize)> + 'static) -> Rows<'_> {
-    let function: Box<dyn Fn(&[(Row, isize)]) -> Vec<(Row, isize)>> = Box::new(function);
+fn reduced(all: Rows<'_>, function: impl Fn(&[(Row, isize)]) -> Counted + 'static) -> Rows<'_> {
+    let function: Box<dyn Fn(&[(Row, isize)]) -> Counted> = Box::new(function);
     all.reduce(move |_, rows, results| {
-        let rows: Vec<(Row, isize)> = rows.iter().map(|&(&row, times)| (row, times)).collect();
+        let rows: Counted = rows.iter().map(|&(&row, times)| (row, times)).collect();
         results.extend(function(&rows));
     })
 }
 
 /// Of rows in order those with the highest first number.
-fn highest(rows: &[(Row, isize)]) -> Vec<(Row, isize)> {
+fn highest(rows: &[(Row, isize)]) -> Counted {
     let most = rows.last().expect("a key has rows").0[0];
     rows.iter().filter(|(row, _)| row[0] == most).copied().collect()
 }

@@ -6,44 +6,43 @@ use super::spans::end_of;
 use super::{Answer, Parts};
 use crate::engine::{BatchStream, ElasticUnary, Session};
 use crate::time::Epoch;
+use crate::workload::nexmark::Person;
 
-/// Name, town and state of a person, as far as the query asks for them.
-pub(super) type Seller = [String; 3];
-
-/// The answer for a person of that number, with what the query asks of an auction.
-pub(super) type AnswerOf = fn(u64, &Seller, u64) -> Answer;
+/// The answer for a person, with what the query asks of an auction.
+pub(super) type AnswerOf = fn(&Person, u64) -> Answer;
 
 /// One of the two sides.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Side {
-    Person(Box<Seller>),
-    /// What the query asks of an auction.
+    /// What the query asks of a person; the rest is empty.
+    Person(Box<Person>),
+    /// What it asks of an auction.
     Auction(u64),
 }
 
 /// What is known of a person.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Known {
-    seller: Option<Box<Seller>>,
+    person: Option<Box<Person>>,
     /// Auctions of a person who has not come.
     waiting: Vec<u64>,
 }
 
 impl Known {
     #[inline]
-    pub(super) fn learn(&mut self, person: u64, side: Side, answer: AnswerOf, mut give: impl FnMut(Answer)) {
-        match (side, &self.seller) {
-            (Side::Auction(auction), Some(seller)) => give(answer(person, seller, auction)),
+    pub(super) fn learn(&mut self, side: Side, answer: AnswerOf, mut give: impl FnMut(Answer)) {
+        match (side, &self.person) {
+            (Side::Auction(auction), Some(person)) => give(answer(person, auction)),
             (Side::Auction(auction), None) => self.waiting.push(auction),
-            (Side::Person(seller), _) => {
-                std::mem::take(&mut self.waiting).into_iter().for_each(|auction| give(answer(person, &seller, auction)));
-                self.seller = Some(seller);
+            (Side::Person(person), _) => {
+                std::mem::take(&mut self.waiting).into_iter().for_each(|auction| give(answer(&person, auction)));
+                self.person = Some(person);
             }
         }
     }
 
     fn is_new(&self) -> bool {
-        self.seller.is_none() && self.waiting.is_empty()
+        self.person.is_none() && self.waiting.is_empty()
     }
 }
 
@@ -60,12 +59,12 @@ pub(super) fn elastic<'s>(
         parts.context,
         parts.spec(index),
         &parts.first(index),
-        move |&person: &u64, side, known: &mut Known, session: &mut Session<'_, Answer>| {
+        move |_: &u64, side, known: &mut Known, session: &mut Session<'_, Answer>| {
             // An event happens in the epoch in which it comes.
             if let Some(size) = window.filter(|_| known.is_new()) {
                 session.notify_at(Epoch(end_of(session.epoch().0, size)));
             }
-            known.learn(person, side, answer, |answer| session.give(answer));
+            known.learn(side, answer, |answer| session.give(answer));
         },
         |_, _, session| session.forget(),
     )

@@ -11,24 +11,26 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::vec::Map;
 
-use super::join::{self, Known, Seller, Side};
+use super::join::{self, Known, Side};
 use super::plain::share_of;
 use super::{Answer, Offer, Parts};
 use crate::engine::{BatchStream, ElasticStateless, Time};
-use crate::workload::nexmark::Event;
+use crate::workload::nexmark::{Event, Person};
 
 const CATEGORY: u64 = 10;
 const STATES: [&str; 3] = ["OR", "ID", "CA"];
 
-fn offer(_: u64, [name, city, state]: &Seller, auction: u64) -> Answer {
-    Answer::Offer(Box::new(Offer { name: name.clone(), city: city.clone(), state: state.clone(), auction }))
+fn offer(person: &Person, auction: u64) -> Answer {
+    let Person { name, city, state, .. } = person.clone();
+    Answer::Offer(Box::new(Offer { name, city, state, auction }))
 }
 
 /// The two sides, by person.
 fn filter(event: Event) -> Option<(u64, Side)> {
     match event {
-        Event::Person(person) if STATES.contains(&person.state.as_str()) => {
-            Some((person.id, Side::Person(Box::new([person.name, person.city, person.state]))))
+        Event::Person(mut person) if STATES.contains(&person.state.as_str()) => {
+            (person.email, person.credit_card) = Default::default();
+            Some((person.id, Side::Person(person)))
         }
         Event::Auction(auction) if auction.category == CATEGORY => Some((auction.seller, Side::Auction(auction.id))),
         _ => None,
@@ -50,7 +52,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>) -> StreamVec<'_, Time, A
             input.for_each(|cap, sides| {
                 let mut session = output.session(&cap);
                 for (person, side) in sides.drain(..) {
-                    people.entry(person).or_default().learn(person, side, offer, |answer| session.give(answer));
+                    people.entry(person).or_default().learn(side, offer, |answer| session.give(answer));
                 }
             });
         }

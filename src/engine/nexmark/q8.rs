@@ -11,21 +11,24 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
 use super::batches::mapped;
-use super::join::{self, Known, Seller, Side};
+use super::join::{self, Known, Side};
 use super::plain::{Due, share_of};
 use super::spans::end_of;
 use super::{Answer, Parts, Spans, Welcome};
 use crate::engine::{BatchStream, Time};
-use crate::workload::nexmark::Event;
+use crate::workload::nexmark::{Event, Person};
 
-fn welcome(person: u64, [name, ..]: &Seller, reserve: u64) -> Answer {
-    Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }))
+fn welcome(person: &Person, reserve: u64) -> Answer {
+    Answer::Welcome(Box::new(Welcome { person: person.id, name: person.name.clone(), reserve }))
 }
 
 /// The person whom an event concerns, and what it says.
 fn side(event: Event) -> (u64, Side) {
     match event {
-        Event::Person(person) => (person.id, Side::Person(Box::new([person.name, String::new(), String::new()]))),
+        Event::Person(mut person) => {
+            (person.email, person.credit_card, person.city, person.state) = Default::default();
+            (person.id, Side::Person(person))
+        }
         Event::Auction(auction) => (auction.seller, Side::Auction(auction.reserve)),
         Event::Bid(_) => unreachable!("the query reads no bids"),
     }
@@ -51,7 +54,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
                 let at = *cap.least().expect("records have a time");
                 let people = due.at(end_of(at, size), &cap);
                 for (person, side) in events.drain(..).map(side) {
-                    people.entry(person).or_default().learn(person, side, welcome, |answer| session.give(answer));
+                    people.entry(person).or_default().learn(side, welcome, |answer| session.give(answer));
                 }
             });
             while due.next(frontier).is_some() {}
