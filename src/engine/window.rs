@@ -156,44 +156,21 @@ where
         lateness: u64,
         function: W,
     ) -> BatchStream<'s, W::Result> {
-        let logic = match windows {
-            Windows::Tumbling { size } => Windowed::Sliding(Sliding::new(size, size, lateness, function)),
-            Windows::Sliding { size, slide } => Windowed::Sliding(Sliding::new(size, slide, lateness, function)),
+        // Of the same types, so that only what is done with an event is compiled for each.
+        match windows {
+            Windows::Tumbling { size } => keyed(self, control, context, spec, first, Sliding::new(size, size, lateness, function)),
+            Windows::Sliding { size, slide } => keyed(self, control, context, spec, first, Sliding::new(size, slide, lateness, function)),
             Windows::Session { gap } => {
                 assert!(gap > 0, "a session ends after some silence");
-                Windowed::Session(Sessions { gap, lateness, function })
+                keyed(self, control, context, spec, first, Sessions { gap, lateness, function })
             }
-        };
-        keyed::<K, V, Open<W::State>, W::Result, _>(self, control, context, spec, first, logic)
+        }
     }
 }
 
 /// What is kept of a key's events, in the order of time: of each slice, its beginning twice; of each session, its first and its last
 /// event. None overlap.
 type Open<S> = Vec<(u64, u64, S)>;
-
-/// Windows of any kind, as one operator.
-enum Windowed<W> {
-    Sliding(Sliding<W>),
-    Session(Sessions<W>),
-}
-
-impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Windowed<W> {
-    #[inline]
-    fn apply(&mut self, key: &K, value: V, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
-        match self {
-            Windowed::Sliding(windows) => windows.apply(key, value, open, session),
-            Windowed::Session(windows) => windows.apply(key, value, open, session),
-        }
-    }
-
-    fn call(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
-        match self {
-            Windowed::Sliding(windows) => windows.call(key, open, session),
-            Windowed::Session(windows) => windows.call(key, open, session),
-        }
-    }
-}
 
 /// Windows of a fixed length.
 struct Sliding<W> {
@@ -230,7 +207,6 @@ impl<W> Sliding<W> {
 }
 
 impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Sliding<W> {
-    #[inline]
     fn apply(&mut self, key: &K, value: V, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let time = self.function.time(&value);
         let slice = time - time % self.slice;
@@ -281,7 +257,6 @@ struct Sessions<W> {
 }
 
 impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Sessions<W> {
-    #[inline]
     fn apply(&mut self, key: &K, value: V, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let time = self.function.time(&value);
         // Late is what would have been a session of its own that has been given out, whatever sessions are open beside it: so

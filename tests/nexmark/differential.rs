@@ -1,6 +1,7 @@
 //! The queries in differential dataflow, as collections: without epochs, timers or state, from the whole stream at once.
 //!
-//! All of them are made of one join, of events by key, and one reduction, of rows of numbers by key, which are compiled once.
+//! All of them are made of one join, of events by key, and one reduction, of rows of numbers by key, which are compiled once:
+//! their functions are boxed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
@@ -19,6 +20,7 @@ type Row = [u64; 4];
 type Keyed = Vec<(Key, Row)>;
 /// Rows of a key, with how often each is there.
 type Counted = Vec<(Row, isize)>;
+type Reduction = Box<dyn Fn(&[(Row, isize)]) -> Counted>;
 type Rows<'s> = Collection<'s, (Key, Row)>;
 
 /// Answers of a case, sorted.
@@ -59,14 +61,12 @@ fn by_key(events: Collection<'_, Event>, key: KeyOf) -> Collection<'_, (Key, Eve
 }
 
 /// Rows of bids.
-fn bids(events: Collection<'_, Event>, rows: impl Fn(Bid) -> Keyed + 'static) -> Rows<'_> {
-    let rows: Box<dyn Fn(Bid) -> Keyed> = Box::new(rows);
+fn bids(events: Collection<'_, Event>, rows: Box<dyn Fn(Bid) -> Keyed>) -> Rows<'_> {
     events.flat_map(move |event| if let Event::Bid(bid) = event { rows(bid) } else { Vec::new() })
 }
 
 /// Rows of rows.
-fn rows(all: Rows<'_>, rows: impl Fn(Key, Row) -> Keyed + 'static) -> Rows<'_> {
-    let rows: Box<dyn Fn(Key, Row) -> Keyed> = Box::new(rows);
+fn rows(all: Rows<'_>, rows: Box<dyn Fn(Key, Row) -> Keyed>) -> Rows<'_> {
     all.flat_map(move |(key, row)| rows(key, row))
 }
 
@@ -76,8 +76,7 @@ fn answers(rows: Rows<'_>, answer: fn(Key, Row) -> Answer) -> Collection<'_, Ans
 }
 
 /// What `function` makes of the rows of each key, which come in order, with how often each is there.
-fn reduced(all: Rows<'_>, function: impl Fn(&[(Row, isize)]) -> Counted + 'static) -> Rows<'_> {
-    let function: Box<dyn Fn(&[(Row, isize)]) -> Counted> = Box::new(function);
+fn reduced(all: Rows<'_>, function: Reduction) -> Rows<'_> {
     all.reduce(move |_, rows, results| {
         let rows: Counted = rows.iter().map(|&(&row, times)| (row, times)).collect();
         results.extend(function(&rows));
@@ -124,47 +123,61 @@ fn query(query: Query, spans: Spans, events: Collection<'_, Event>) -> Collectio
         Query::Q4 => {
             // The k-th window begins at k slides.
             let windows = move |at: u64| at.saturating_sub(average_size - 1).div_ceil(average_slide)..=at / average_slide;
-            let prices = rows(winners(events), move |(auction, _), [price, category, _, at]| {
-                let until = |window: u64| window * average_slide + average_size;
-                windows(at).map(|window| ((category, until(window)), [auction, price, 0, 0])).collect()
-            });
-            let means = reduced(prices, |prices| vec![([mean(prices.iter().map(|(row, _)| row[1])), 0, 0, 0], 1)]);
+            let prices = rows(
+                winners(events),
+                Box::new(move |(auction, _), [price, category, _, at]| {
+                    let until = |window: u64| window * average_slide + average_size;
+                    windows(at).map(|window| ((category, until(window)), [auction, price, 0, 0])).collect()
+                }),
+            );
+            let means = reduced(prices, Box::new(|prices| vec![([mean(prices.iter().map(|(row, _)| row[1])), 0, 0, 0], 1)]));
             answers(means, |(of, until), [price, ..]| Answer::Average { of, until, price })
         }
         Query::Q5 => {
             // The k-th window ends at k slides; the last that a bid is in has begun by then.
             let windows = move |at: u64| at / hot_slide + 1..=at / hot_slide + hot_slides;
-            let all = bids(events, move |bid| windows(bid.at).map(|window| ((window * hot_slide, bid.auction), [0; 4])).collect());
-            let counts = reduced(all, |bids| vec![([bids[0].1 as u64, 0, 0, 0], 1)]);
-            let by_window = rows(counts, |(until, auction), [bids, ..]| vec![((until, 0), [bids, auction, 0, 0])]);
-            answers(reduced(by_window, highest), |(until, _), [bids, auction, ..]| Answer::Hot { until, auction, bids })
+            let all =
+                bids(events, Box::new(move |bid| windows(bid.at).map(|window| ((window * hot_slide, bid.auction), [0; 4])).collect()));
+            let counts = reduced(all, Box::new(|bids| vec![([bids[0].1 as u64, 0, 0, 0], 1)]));
+            let by_window = rows(counts, Box::new(|(until, auction), [bids, ..]| vec![((until, 0), [bids, auction, 0, 0])]));
+            answers(reduced(by_window, Box::new(highest)), |(until, _), [bids, auction, ..]| Answer::Hot { until, auction, bids })
         }
         Query::Q6 => {
-            let by_seller = rows(winners(events), |(auction, _), [price, _, seller, at]| vec![((seller, 0), [at, auction, price, 0])]);
-            let means = reduced(by_seller, |won| {
-                // In the order of expiry, then of numbers: of those that expire at the same time, the last has the mean of all.
-                let ends = (0..won.len()).filter(|&index| won.get(index + 1).is_none_or(|(next, _)| next[0] > won[index].0[0]));
-                let last = |index: usize| won[(index + 1).saturating_sub(10)..=index].iter().map(|(row, _)| row[2]);
-                ends.map(|index| ([won[index].0[0], mean(last(index)), 0, 0], 1)).collect()
-            });
+            let by_seller =
+                rows(winners(events), Box::new(|(auction, _), [price, _, seller, at]| vec![((seller, 0), [at, auction, price, 0])]));
+            let means = reduced(
+                by_seller,
+                Box::new(|won| {
+                    // In the order of expiry, then of numbers: of those that expire at the same time, the last has the mean of all.
+                    let ends = (0..won.len()).filter(|&index| won.get(index + 1).is_none_or(|(next, _)| next[0] > won[index].0[0]));
+                    let last = |index: usize| won[(index + 1).saturating_sub(10)..=index].iter().map(|(row, _)| row[2]);
+                    ends.map(|index| ([won[index].0[0], mean(last(index)), 0, 0], 1)).collect()
+                }),
+            );
             answers(means, |(of, _), [until, price, ..]| Answer::Average { of, until, price })
         }
         Query::Q7 => {
-            let by_window = bids(events, move |bid| vec![((bid.at / best_size, 0), [bid.price, bid.auction, bid.bidder, bid.at])]);
-            answers(reduced(by_window, highest), |_, [price, auction, bidder, at]| Answer::Bid(Bid { auction, bidder, price, at }))
+            let by_window =
+                bids(events, Box::new(move |bid| vec![((bid.at / best_size, 0), [bid.price, bid.auction, bid.bidder, bid.at])]));
+            answers(reduced(by_window, Box::new(highest)), |_, [price, auction, bidder, at]| {
+                Answer::Bid(Bid { auction, bidder, price, at })
+            })
         }
         Query::Q11 => {
-            let by_bidder = bids(events, |bid| vec![((bid.bidder, 0), [bid.at, 0, 0, 0])]);
-            let sessions = reduced(by_bidder, move |times| {
-                let mut all: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-                for &([at, ..], bids) in times {
-                    let before = all.iter().next_back().map(|(&from, &(last, _))| (from, last));
-                    let from = before.filter(|(_, last)| at - last < silence).map_or(at, |(from, _)| from);
-                    let session = all.entry(from).or_insert((at, 0));
-                    *session = (at, session.1 + bids as u64);
-                }
-                all.into_iter().map(|(from, (last, bids))| ([from, last + silence, bids, 0], 1)).collect()
-            });
+            let by_bidder = bids(events, Box::new(|bid| vec![((bid.bidder, 0), [bid.at, 0, 0, 0])]));
+            let sessions = reduced(
+                by_bidder,
+                Box::new(move |times| {
+                    let mut all: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+                    for &([at, ..], bids) in times {
+                        let before = all.iter().next_back().map(|(&from, &(last, _))| (from, last));
+                        let from = before.filter(|(_, last)| at - last < silence).map_or(at, |(from, _)| from);
+                        let session = all.entry(from).or_insert((at, 0));
+                        *session = (at, session.1 + bids as u64);
+                    }
+                    all.into_iter().map(|(from, (last, bids))| ([from, last + silence, bids, 0], 1)).collect()
+                }),
+            );
             answers(sessions, |(bidder, _), [from, until, bids, _]| Answer::Session { bidder, from, until, bids })
         }
     }
@@ -179,7 +192,7 @@ fn winners(events: Collection<'_, Event>) -> Rows<'_> {
         let counts = bid.price >= auction.reserve && auction.at <= bid.at && bid.at < auction.expires;
         counts.then_some(((auction.id, 0), [bid.price, auction.category, auction.seller, auction.expires]))
     });
-    reduced(valid, |prices| vec![(prices[prices.len() - 1].0, 1)])
+    reduced(valid, Box::new(|prices| vec![(prices[prices.len() - 1].0, 1)]))
 }
 
 /// The mean, halves up.

@@ -15,22 +15,24 @@ use super::join::{self, Known, Side};
 use super::plain::share_of;
 use super::{Answer, Offer, Parts};
 use crate::engine::{BatchStream, ElasticStateless, Time};
-use crate::workload::nexmark::{Event, Person};
+use crate::workload::nexmark::Event;
 
 const CATEGORY: u64 = 10;
 const STATES: [&str; 3] = ["OR", "ID", "CA"];
 
-fn offer(person: &Person, auction: u64) -> Answer {
-    let Person { name, city, state, .. } = person.clone();
+/// Name, town and state of a person.
+type Seller = Box<[String; 3]>;
+
+fn offer(_: u64, seller: &Seller, auction: u64) -> Answer {
+    let [name, city, state] = (**seller).clone();
     Answer::Offer(Box::new(Offer { name, city, state, auction }))
 }
 
 /// The two sides, by person.
-fn filter(event: Event) -> Option<(u64, Side)> {
+fn filter(event: Event) -> Option<(u64, Side<Seller>)> {
     match event {
-        Event::Person(mut person) if STATES.contains(&person.state.as_str()) => {
-            (person.email, person.credit_card) = Default::default();
-            Some((person.id, Side::Person(person)))
+        Event::Person(person) if STATES.contains(&person.state.as_str()) => {
+            Some((person.id, Side::Person(Box::new([person.name, person.city, person.state]))))
         }
         Event::Auction(auction) if auction.category == CATEGORY => Some((auction.seller, Side::Auction(auction.id))),
         _ => None,
@@ -45,14 +47,14 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>)
 }
 
 pub(super) fn plain(events: StreamVec<'_, Time, Event>) -> StreamVec<'_, Time, Answer> {
-    let by_person = Exchange::new(|(person, _): &(u64, Side)| share_of(person));
+    let by_person = Exchange::new(|(person, _): &(u64, Side<Seller>)| share_of(person));
     events.flat_map(filter).unary::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_person, "Join", |_, _| {
-        let mut people: FxHashMap<u64, Known> = FxHashMap::default();
+        let mut people: FxHashMap<u64, Known<Seller>> = FxHashMap::default();
         move |input, output| {
             input.for_each(|cap, sides| {
                 let mut session = output.session(&cap);
                 for (person, side) in sides.drain(..) {
-                    people.entry(person).or_default().learn(side, offer, |answer| session.give(answer));
+                    people.entry(person).or_default().learn(person, side, offer, |answer| session.give(answer));
                 }
             });
         }

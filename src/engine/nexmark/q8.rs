@@ -16,19 +16,16 @@ use super::plain::{Due, share_of};
 use super::spans::end_of;
 use super::{Answer, Parts, Spans, Welcome};
 use crate::engine::{BatchStream, Time};
-use crate::workload::nexmark::{Event, Person};
+use crate::workload::nexmark::Event;
 
-fn welcome(person: &Person, reserve: u64) -> Answer {
-    Answer::Welcome(Box::new(Welcome { person: person.id, name: person.name.clone(), reserve }))
+fn welcome(person: u64, name: &String, reserve: u64) -> Answer {
+    Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }))
 }
 
 /// The person whom an event concerns, and what it says.
-fn side(event: Event) -> (u64, Side) {
+fn side(event: Event) -> (u64, Side<String>) {
     match event {
-        Event::Person(mut person) => {
-            (person.email, person.credit_card, person.city, person.state) = Default::default();
-            (person.id, Side::Person(person))
-        }
+        Event::Person(person) => (person.id, Side::Person(person.name)),
         Event::Auction(auction) => (auction.seller, Side::Auction(auction.reserve)),
         Event::Bid(_) => unreachable!("the query reads no bids"),
     }
@@ -46,7 +43,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
         Event::Bid(bid) => share_of(&bid.bidder),
     });
     events.unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_person, "Join", |_, _| {
-        let mut due: Due<FxHashMap<u64, Known>> = Due::new();
+        let mut due: Due<FxHashMap<u64, Known<String>>> = Due::new();
         move |(input, frontier), output| {
             input.for_each(|cap, events| {
                 let mut session = output.session(&cap);
@@ -54,7 +51,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
                 let at = *cap.least().expect("records have a time");
                 let people = due.at(end_of(at, size), &cap);
                 for (person, side) in events.drain(..).map(side) {
-                    people.entry(person).or_default().learn(side, welcome, |answer| session.give(answer));
+                    people.entry(person).or_default().learn(person, side, welcome, |answer| session.give(answer));
                 }
             });
             while due.next(frontier).is_some() {}
