@@ -11,16 +11,14 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
 use super::batches::mapped;
-use super::join::{self, Known, Side};
+use super::join::{self, AnswerOf, Known, Side};
 use super::plain::{Due, share_of};
 use super::spans::end_of;
 use super::{Answer, Parts, Spans, Welcome};
 use crate::engine::{BatchStream, Time};
 use crate::workload::nexmark::Event;
 
-fn welcome(person: u64, name: &String, reserve: u64) -> Answer {
-    Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }))
-}
+const WELCOME: AnswerOf<String> = |person, name, reserve| Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }));
 
 /// The person whom an event concerns, and what it says.
 fn side(event: Event) -> (u64, Side<String>) {
@@ -32,7 +30,7 @@ fn side(event: Event) -> (u64, Side<String>) {
 }
 
 pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
-    join::elastic(mapped(events, side), parts, 0, Some(parts.spans.welcome_size), welcome)
+    join::elastic(mapped(events, side), parts, 0, Some(parts.spans.welcome_size), WELCOME)
 }
 
 pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
@@ -51,7 +49,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
                 let at = *cap.least().expect("records have a time");
                 let people = due.at(end_of(at, size), &cap);
                 for (person, side) in events.drain(..).map(side) {
-                    people.entry(person).or_default().learn(person, side, welcome, |answer| session.give(answer));
+                    people.entry(person).or_default().learn(person, side, WELCOME, |answer| session.give(answer));
                 }
             });
             while due.next(frontier).is_some() {}
