@@ -20,11 +20,13 @@ mod reproduce_all;
 mod reproduce_fidelity;
 mod reproduce_latency;
 mod reproduce_migration;
+mod reproduce_overhead;
 mod reproduce_ranking;
 mod reproduce_simulated;
 mod reproduce_suite;
 mod reproduced;
 mod run;
+mod run_nexmark;
 mod simulate;
 mod uneven;
 
@@ -51,7 +53,7 @@ const HEADLINE: [&str; 2] = ["loop-under", "loop-skew"];
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a word count on your text under a policy and watch it rescale itself.
+    /// Run a word count on your text, or a query of NEXMark, under a policy and watch it rescale itself.
     Run(run::Args),
     /// Run a scenario under a policy in virtual time.
     Simulate(simulate::Args),

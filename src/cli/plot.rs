@@ -10,13 +10,14 @@ use crate::controller::{Event, EventKind};
 use crate::experiment::environment::Environment;
 use crate::experiment::figures::Figure;
 use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow};
+use crate::experiment::nexmark_overhead::{OverheadDefinition, OverheadRow};
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
 use crate::experiment::rows::policy_rank;
 use crate::experiment::suite::{Host, SuiteDefinition, SuiteRow};
 use crate::experiment::window_latency::{WindowLatencyRow, WindowLatencySummary};
 use crate::experiment::{folder, record};
-use crate::plot::{Column, Labels, Upwards, ranking_figure, suite_figure, timeline_figure, window_latency_figure};
+use crate::plot::{Column, Labels, Upwards, overhead_figure, ranking_figure, suite_figure, timeline_figure, window_latency_figure};
 use crate::plot::{migration_duration_figure, migration_percentiles_figure, migration_timeline_figure};
 
 /// Draw the figure of a run folder anew, from its recorded rows.
@@ -61,6 +62,9 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     if folder.join(folder::SUITE).is_file() {
         return draw_suite(folder);
+    }
+    if folder.join(folder::NEXMARK_OVERHEAD).is_file() {
+        return draw_overhead(folder);
     }
     if folder.join(folder::SIMULATED).is_file()
         && !folder.read_dir().is_ok_and(|mut all| all.any(|one| one.is_ok_and(|one| one.path().is_dir())))
@@ -170,6 +174,20 @@ fn draw_suite(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         environment.command
     );
     Ok(suite_figure(&rows, &definition.title, &footer, &folder.join(&definition.figure))?)
+}
+
+/// Draws what elastic operators cost, as recorded in `folder`.
+fn draw_overhead(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let rows: Vec<OverheadRow> = folder::read_csv(&folder.join(folder::NEXMARK_OVERHEAD))?;
+    let Some(first) = rows.first() else {
+        return Err(usage(anyhow!("{}: expected rows in {}, found none", folder.display(), folder::NEXMARK_OVERHEAD)));
+    };
+    let definition: OverheadDefinition = record::read_toml(&folder.join(DEFINITION))?;
+    let footer = format!(
+        "bars: medians of pairs of runs; thin lines: from quartile to quartile. {} workers, {} bins an operator, nothing recorded, nothing migrates. Revision {}, seeds from {}, scale {}; {}; {}",
+        first.workers, first.bins, first.revision, first.seed, first.scale, first.machine, first.command
+    );
+    Ok(overhead_figure(&rows, &definition.title, &footer, &folder.join(&first.experiment))?)
 }
 
 /// Draws the times of analysis recorded in `folder`.

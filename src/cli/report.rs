@@ -9,6 +9,7 @@ use crate::experiment::fidelity::FidelityRow;
 use crate::experiment::figures::Figure;
 use crate::experiment::folder;
 use crate::experiment::migration::{MigrationDefinition, MigrationRow, MigrationSummary};
+use crate::experiment::nexmark_overhead::{OverheadRow, OverheadSummary};
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{self, DEFINITION};
 use crate::experiment::rows::{PaperRow, RunRow};
@@ -16,7 +17,7 @@ use crate::experiment::simulated_figure::SimulatedRow;
 use crate::experiment::suite::SuiteRow;
 use crate::experiment::window_latency::WindowLatencyRow;
 use crate::report::{
-    comparison, fidelity_table, migration_table, ranking_table, simulated_table, spread, suite_table, window_latency_table,
+    comparison, fidelity_table, migration_table, overhead_table, ranking_table, simulated_table, spread, suite_table, window_latency_table,
 };
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
@@ -60,6 +61,11 @@ fn text(folder: &Path, json: bool) -> Result<String, Failure> {
             _ => Vec::new(),
         };
         return Ok(window_latency_table(&rows, &reference));
+    }
+    let overhead = folder.join(folder::NEXMARK_OVERHEAD);
+    if overhead.is_file() {
+        let rows: Vec<OverheadRow> = folder::read_csv(&overhead).map_err(usage)?;
+        return if json { as_json(serde_json::to_string(&rows)) } else { Ok(overhead_table(&OverheadSummary::of(&rows))) };
     }
     let simulated = folder.join(folder::SIMULATED);
     if simulated.is_file() {

@@ -12,8 +12,8 @@ use super::plot::draw;
 use super::report::tables;
 use super::reproduced::{Reproduced, check_policies};
 use super::{
-    Failure, reproduce_all, reproduce_fidelity, reproduce_latency, reproduce_migration, reproduce_ranking, reproduce_simulated,
-    reproduce_suite, usage,
+    Failure, reproduce_all, reproduce_fidelity, reproduce_latency, reproduce_migration, reproduce_overhead, reproduce_ranking,
+    reproduce_simulated, reproduce_suite, usage,
 };
 use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, PolicyRun, Scale};
@@ -139,6 +139,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         other if args.host() == "sim" => return Err(usage(anyhow!("--host sim: {figure} runs on the engine alone ({})", other.title()))),
         Figure::Migration(definition) => return reproduce_migration::reproduce(args, &definition),
         Figure::Ranking(definition) => return reproduce_ranking::reproduce(args, &definition),
+        Figure::Overhead(definition) => return reproduce_overhead::reproduce(args, &definition),
         Figure::Fidelity(definition) => return reproduce_fidelity::reproduce(args, &definition),
         Figure::WindowLatency(definition) => return reproduce_latency::reproduce(args, &definition),
     };
@@ -215,6 +216,7 @@ impl<'a> Experiment<'a> {
             scalable,
             needed: self.needed_by_name.clone(),
             job: Some(definition.job.clone()),
+            nexmark: None,
             scenario: None,
         };
         let mut live = Live::new(name, topology, duration);

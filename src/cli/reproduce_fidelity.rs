@@ -76,6 +76,7 @@ fn on(host: &str, args: &Args, definition: &FidelityDefinition, text: &Arc<Text>
         scalable,
         needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect::<BTreeMap<_, _>>(),
         job: (!simulated).then(|| definition.job.clone()),
+        nexmark: None,
         scenario: scenario.clone(),
     };
     let mut live = Live::new(host, &topology, duration);

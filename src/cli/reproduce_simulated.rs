@@ -84,6 +84,7 @@ fn keep(folder: &Path, args: &Args, run: &Run<'_>, scenario: &Scenario, result: 
         scalable,
         needed: needed.map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
         job: None,
+        nexmark: None,
         scenario: Some(scenario.clone()),
     };
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;

@@ -1,5 +1,6 @@
-//! `thalweg run`: a word count under a policy.
+//! `thalweg run`: a word count, or a query of NEXMark, under a policy.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,28 +12,37 @@ use super::live::Live;
 use super::plot::draw;
 use super::policy::PolicyArgs;
 use super::reproduce::out_folder;
+use super::run_nexmark::{self, NexmarkArgs};
 use super::uneven::Uneven;
 use super::{Failure, usage};
 use crate::dataflow::Configuration;
 use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::nexmark::{Form, Nexmark};
 use crate::engine::word_count::WordCount;
-use crate::engine::{Job, RunError};
+use crate::engine::{EngineJob, Job, RunError};
 use crate::experiment::definition::{JobDefinition, OperatorDefinition};
 use crate::experiment::environment::Environment;
+use crate::experiment::nexmark::NexmarkDefinition;
 use crate::experiment::record::{self, Manifest, Summary};
-use crate::experiment::run::{RunFailure, RunSpec, run as run_job};
+use crate::experiment::run::{RunFailure, RunResult, RunSpec, run as run_job};
 use crate::experiment::{folder, policies};
+use crate::id::OperatorId;
 use crate::migration::Strategy;
+use crate::policy::{Hold, Policy};
 use crate::rate::Rate;
 use crate::time::Timestamp;
 use crate::workload::{SentenceLength, Text};
 
-/// Run a word count on your text under a policy and watch it rescale itself.
+/// Run a word count on your text, or a query of NEXMark, under a policy and watch it rescale itself.
 ///
 /// Sentences are read in a loop and offered at a fixed rate, whether the job keeps up or not. FlatMap splits them into words,
 /// Count counts the words. By default an instance of FlatMap is limited to 100,000 sentences a minute and one of Count to
 /// 1,000,000 words a minute, so that dozens of instances fit on a few cores; with '--limits none' instances run as fast as
 /// the processor allows, at most one a worker. At the end the counts are compared with a plain sequential count.
+///
+/// With '--query' the job is a query of NEXMark over generated people, auctions and bids, 50 events of which are 1, 3 and 46 of these;
+/// its source emits the kinds that the query reads. Instances are not limited unless '--limits' says so. At the end the answers are
+/// compared with those that plain timely gives on one worker for the same events.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
@@ -40,38 +50,44 @@ use crate::workload::{SentenceLength, Text};
                         thalweg run --policy dhalion --strategy adaptive --goal 50ms\n  \
                         thalweg run --policy ds2 --start flatmap=4,count=7 --straggler count:3=0.33@10\n  \
                         thalweg run --policy ds2 --processes 2 --workers 1\n  \
+                        thalweg run --query q5 --rate 200k --dilation 600 --policy critical-path\n  \
+                        thalweg run --query q4 --limits winner=20k,average=5k --rate 60k --policy ds2\n  \
+                        thalweg run --query q7 --rate 1000k --plain\n  \
                         thalweg run --policy threshold --set target_utilisation=0.6 --duration 60\n  \
                         thalweg run --policy external --external-command 'python3 examples/external_policy.py'"
 )]
 pub(super) struct Args {
     /// A UTF-8 text file; by default Cicero's Liber Primus.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "query")]
     text: Option<PathBuf>,
     /// Cut sentences to exactly so many words; as the text has them by default.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "query")]
     words: Option<usize>,
+    #[command(flatten)]
+    pub(super) nexmark: NexmarkArgs,
     /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler; scripted, which follows --plan; or external, a
     /// program of yours that --external-command names.
     #[arg(long, default_value = "ds2")]
     policy: String,
     #[command(flatten)]
     chosen: PolicyArgs,
-    /// Sentences offered: per second, or with a unit such as 1000000/min or 2.5k/s.
-    #[arg(long, default_value = "300000/min", allow_hyphen_values = true)]
-    rate: String,
+    /// Sentences or events offered: per second, or with a unit such as 1000000/min or 2.5k/s; 300000/min by default, 10k/s of a query.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(super) rate: Option<String>,
     /// Seconds of run.
     #[arg(long, default_value_t = 20.0, allow_hyphen_values = true)]
     duration: f64,
-    /// Limits of instances: heron (see above) or none.
-    #[arg(long, default_value = "heron")]
-    limits: String,
+    /// Limits of instances: heron (see above) or none; of a query none by default, or of some of its operators, such as
+    /// 'winner=20k/s,average=500/s'.
+    #[arg(long)]
+    pub(super) limits: Option<String>,
     #[command(flatten)]
-    uneven: Uneven,
+    pub(super) uneven: Uneven,
     #[command(flatten)]
     hosts: Hosts,
-    /// Bins of Count, a power of two.
+    /// Bins of Count, or of each operator of a query that has state, a power of two.
     #[arg(long, default_value_t = 4096)]
-    bins: u32,
+    pub(super) bins: u32,
     /// How bins move: all-at-once, fluid (one at a time), batched:N (N at a time), optimized (each instance gives or takes one at a
     /// time), hot-first (one at a time, the most used first) or adaptive (as many as --goal allows).
     #[arg(long, default_value = "all-at-once")]
@@ -84,8 +100,8 @@ pub(super) struct Args {
     time_factor: f64,
     /// How many times its rate the source may emit when it has fallen behind.
     #[arg(long, default_value_t = 1.1, allow_hyphen_values = true)]
-    catch_up: f64,
-    /// Index of the first sentence.
+    pub(super) catch_up: f64,
+    /// Index of the first sentence, or what tells streams of events apart.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Folder for rows and figure; a new one below runs/ by default.
@@ -106,31 +122,77 @@ const MOST_SECONDS: f64 = 86_400.0;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let deployment = args.hosts.deployment()?;
+    if let Some(query) = args.nexmark.query {
+        return nexmark(args, run_nexmark::definition(args, query, checked_rate(args, "10k/s")?, &deployment)?, deployment);
+    }
     let mut definition = definition(args, &deployment)?;
     args.uneven.apply(&mut definition)?;
     let length = definition.sentence_length();
     let text = Arc::new(read_text(args.text.as_deref(), length)?);
     definition.check(&text).map_err(|why| usage(anyhow!("{why}")))?;
-    let strategy = strategy(args)?;
     let duration = Duration::from_secs_f64(args.duration);
     let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
-    let topology = job.topology();
     let needed = definition.needed(&text);
+    let strategy = strategy(args)?;
+    let policy = policy(args, &job, &needed, job.deployment.process())?;
+    if job.deployment.process() > 0 {
+        return serve(&job.deployment, &Job::WordCount(job.clone()));
+    }
+    let text = args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string());
+    carry_out(args, job, policy, strategy, needed, Described { text, job: Some(definition), nexmark: None })
+}
+
+fn nexmark(args: &Args, definition: NexmarkDefinition, deployment: Deployment) -> Result<(), Failure> {
+    let duration = Duration::from_secs_f64(args.duration);
+    let job = Nexmark { deployment, ..definition.job(args.seed, duration) };
+    let needed = if definition.form == Form::Plain { BTreeMap::new() } else { definition.needed() };
+    let strategy = strategy(args)?;
+    let policy = match definition.form {
+        Form::Elastic => policy(args, &job, &needed, job.deployment.process())?,
+        Form::Plain => Box::new(Hold),
+    };
+    if job.deployment.process() > 0 {
+        return serve(&job.deployment, &Job::Nexmark(Box::new(job.clone())));
+    }
+    let text = format!("nexmark {}", definition.query);
+    carry_out(args, job, policy, strategy, needed, Described { text, job: None, nexmark: Some(definition) })
+}
+
+/// The policy that is asked for, of a process of the job.
+fn policy(args: &Args, job: &impl EngineJob, needed: &BTreeMap<OperatorId, u32>, process: u32) -> Result<Box<dyn Policy>, Failure> {
+    let topology = job.topology();
     let best = needed.iter().fold(Configuration::ones(&topology), |best, (&id, &instances)| best.with(id, instances));
     let best = if needed.is_empty() { Vec::new() } else { vec![(Timestamp::ZERO, best)] };
     // Process 0 alone decides.
-    let decides = job.deployment.process() == 0;
-    let policy = args.chosen.policy(&args.policy, &topology, args.time_factor, best, decides)?;
+    args.chosen.policy(&args.policy, &topology, args.time_factor, best, process == 0)
+}
+
+/// What a run's manifest says of the job.
+struct Described {
+    text: String,
+    job: Option<JobDefinition>,
+    nexmark: Option<NexmarkDefinition>,
+}
+
+/// Runs a job, keeps what comes of it and prints it.
+fn carry_out<J: EngineJob>(
+    args: &Args,
+    job: J,
+    policy: Box<dyn Policy>,
+    strategy: Strategy,
+    needed: BTreeMap<OperatorId, u32>,
+    described: Described,
+) -> Result<(), Failure> {
+    let (topology, duration) = (job.topology(), job.duration());
+    let plain = described.nexmark.as_ref().is_some_and(|definition| definition.form == Form::Plain);
+    let policy_name = if plain { "plain" } else { &args.policy };
     let controller = policies::pacing(args.time_factor, strategy);
-    if job.deployment.process() > 0 {
-        return serve(&job);
-    }
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("run-{}", args.policy), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("run-{policy_name}"), &environment)?;
     let (operators, scalable) = Manifest::names(&topology);
     let manifest = Manifest {
         experiment: "run".to_owned(),
-        policy: args.policy.clone(),
+        policy: policy_name.to_owned(),
         host: "engine".to_owned(),
         scale: "-".to_owned(),
         seed: args.seed,
@@ -138,14 +200,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         time_factor: args.time_factor,
         strategy: strategy.to_string(),
         environment,
-        text: args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string()),
+        text: described.text,
         operators,
         scalable,
         needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        job: Some(definition),
+        job: described.job,
+        nexmark: described.nexmark,
         scenario: None,
     };
-    let mut live = Live::new(&args.policy, &topology, duration);
+    let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
@@ -156,16 +219,30 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         failure => failure.into(),
     })?;
     record::write(&out, &manifest, &result)?;
-    let figure_files = draw(&out)?;
+    // Of what cannot be rescaled there is nothing to draw.
+    let figure_files = if plain { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
+    let throughput = manifest.nexmark.as_ref().map(|_| emitted_per_second(&result));
     if args.json {
-        println!("{}", serde_json::json!({ "run": out, "summary": summary, "figure_files": figure_files }));
+        let mut printed = serde_json::json!({ "run": out, "summary": summary, "figure_files": figure_files });
+        if let Some(nexmark) = &manifest.nexmark {
+            printed["query"] = serde_json::json!(nexmark.query);
+            printed["form"] = serde_json::json!(nexmark.form);
+            printed["emitted_per_s"] = serde_json::json!(throughput);
+        }
+        println!("{printed}");
     } else {
         print!("{summary}");
+        throughput.into_iter().for_each(|rate| println!("throughput          {rate:.0} events/s that the query reads"));
         println!("folder              {}", out.display());
         figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
     }
     Ok(())
+}
+
+/// Events per second that the source emitted, over the whole run.
+fn emitted_per_second(result: &RunResult) -> f64 {
+    result.verdict.sentences as f64 / result.duration.as_secs_f64()
 }
 
 /// How bins move, with the goal if there is one.
@@ -180,9 +257,8 @@ fn strategy(args: &Args) -> Result<Strategy, Failure> {
 }
 
 /// Works for the job as another process than 0; has nothing to print.
-fn serve(job: &WordCount) -> Result<(), Failure> {
-    let description = Job::WordCount(job.clone());
-    let seat = Seat::of(&job.deployment, &description).map_err(wrong_hosts)?.expect("process 0 has no seat");
+fn serve(deployment: &Deployment, job: &Job) -> Result<(), Failure> {
+    let seat = Seat::of(deployment, job).map_err(wrong_hosts)?.expect("process 0 has no seat");
     tell_connected(&seat);
     job.serve(seat).map_err(wrong_hosts)
 }
@@ -201,15 +277,17 @@ fn wrong_hosts(why: RunError) -> Failure {
     }
 }
 
-/// The job that the flags describe, each checked.
-fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Failure> {
-    let rate: Rate = args.rate.parse().map_err(|why| usage(anyhow!("--rate: {why}")))?;
+/// The rate that is asked for, once all flags that concern any job have been checked.
+fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
+    let given = args.rate.as_deref().unwrap_or(otherwise);
+    let rate: Rate = given.parse().map_err(|why| usage(anyhow!("--rate: {why}")))?;
     let check = |holds: bool, name: &str, expected: String, found: String| {
         if holds { Ok(()) } else { Err(usage(anyhow!("--{name}: expected {expected}, found {found}"))) }
     };
     let per_second = rate.as_per_second();
-    let most = format!("more than 0 and at most {MOST_SENTENCES_PER_SECOND:.0} sentences/s (one source thread)");
-    check(per_second > 0.0 && per_second <= MOST_SENTENCES_PER_SECOND, "rate", most, format!("'{}'", args.rate))?;
+    let what = if args.nexmark.query.is_some() { "events" } else { "sentences" };
+    let most = format!("more than 0 and at most {MOST_SENTENCES_PER_SECOND:.0} {what}/s (one source thread)");
+    check(per_second > 0.0 && per_second <= MOST_SENTENCES_PER_SECOND, "rate", most, format!("'{given}'"))?;
     let seconds = args.duration;
     check(seconds > 0.0 && seconds <= MOST_SECONDS, "duration", "seconds, more than 0 and at most a day".into(), seconds.to_string())?;
     let factor = args.time_factor;
@@ -218,12 +296,12 @@ fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Fai
     let bins_fit = args.bins.is_power_of_two() && args.bins <= 1 << 16;
     check(bins_fit, "bins", "a power of two, at most 65536".into(), args.bins.to_string())?;
     check(args.words != Some(0), "words", "sentences of at least one word".into(), "0".into())?;
-    let limits = match args.limits.as_str() {
-        "heron" => Some((Rate::per_minute(1e5), Rate::per_minute(1e6))),
-        "none" => None,
-        other => return Err(usage(anyhow!("--limits: expected 'heron' or 'none', found '{other}'"))),
-    };
-    let operator = |limit: Option<Rate>| OperatorDefinition {
+    Ok(rate)
+}
+
+/// An operator of which an instance takes at most `limit`.
+pub(super) fn operator(limit: Option<Rate>, deployment: &Deployment) -> OperatorDefinition {
+    OperatorDefinition {
         limit,
         instances: 1,
         // More instances than workers give a processor nothing.
@@ -231,6 +309,16 @@ fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Fai
         queue_high_s: 0.5,
         queue_low_s: 0.48,
         straggler: None,
+    }
+}
+
+/// The word count that the flags describe, each checked.
+fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Failure> {
+    let rate = checked_rate(args, "300000/min")?;
+    let limits = match args.limits.as_deref().unwrap_or("heron") {
+        "heron" => Some((Rate::per_minute(1e5), Rate::per_minute(1e6))),
+        "none" => None,
+        other => return Err(usage(anyhow!("--limits: expected 'heron' or 'none', found '{other}'"))),
     };
     Ok(JobDefinition {
         words_per_sentence: args.words,
@@ -241,8 +329,8 @@ fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Fai
         processes: deployment.processes,
         workers: deployment.workers,
         hot_bins: None,
-        flatmap: operator(limits.map(|(flat_map, _)| flat_map)),
-        count: operator(limits.map(|(_, count)| count)),
+        flatmap: operator(limits.map(|(flat_map, _)| flat_map), deployment),
+        count: operator(limits.map(|(_, count)| count), deployment),
     })
 }
 

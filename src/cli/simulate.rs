@@ -103,6 +103,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
         scalable,
         needed: first.into_iter().map(|(id, instances)| (topology.operator(id).name.clone(), instances)).collect(),
         job: None,
+        nexmark: None,
         scenario: Some(scenario.clone()),
     };
     let mut live = Live::new(&name, &topology, job.duration);

@@ -18,19 +18,29 @@ pub(super) struct Uneven {
     straggler: Option<String>,
     /// Bins of Count that have a share of all words: '205:0.5:20' is half of all words in bins 0, 20, 40 and so on, 205 of them; with 20
     /// instances at the start all belong to the first. Without the last number they are the first bins.
-    #[arg(long, value_name = "BINS:SHARE[:STEP]")]
+    #[arg(long, value_name = "BINS:SHARE[:STEP]", conflicts_with = "query")]
     hot_bins: Option<String>,
 }
 
 impl Uneven {
-    /// Puts what the flags say into a job.
+    /// Puts what the flags say into a word count.
     pub(super) fn apply(&self, job: &mut JobDefinition) -> Result<(), Failure> {
+        self.apply_to(&mut [("flatmap", &mut job.flatmap), ("count", &mut job.count)])?;
+        if let Some(text) = &self.hot_bins {
+            let wrong = || usage(anyhow!("--hot-bins: expected bins and their share such as '205:0.5' or '205:0.5:20', found '{text}'"));
+            job.hot_bins = Some(hot_bins(text).ok_or_else(wrong)?);
+        }
+        Ok(())
+    }
+
+    /// Puts what the flags say of operators into those of a job, with their names.
+    pub(super) fn apply_to(&self, operators: &mut [(&str, &mut OperatorDefinition)]) -> Result<(), Failure> {
         if let Some(start) = &self.start {
             for part in start.split(',') {
                 let wrong = || usage(anyhow!("--start: expected instances such as 'flatmap=10,count=20', found '{}'", part.trim()));
                 let (name, instances) = part.split_once('=').ok_or_else(wrong)?;
                 let instances: u32 = instances.trim().parse().map_err(|_| wrong())?;
-                let operator = operator(job, name.trim(), "--start")?;
+                let operator = operator(operators, name.trim(), "--start")?;
                 let most = operator.max_parallelism;
                 if !(1..=most).contains(&instances) {
                     return Err(usage(anyhow!("--start: expected 1 to {most} instances of '{}', found {instances}", name.trim())));
@@ -41,22 +51,22 @@ impl Uneven {
         if let Some(text) = &self.straggler {
             let wrong = || usage(anyhow!("--straggler: expected one such as 'count:3=0.33' or 'count:3=0.33@10..30', found '{text}'"));
             let (name, straggler) = straggler(text).ok_or_else(wrong)?;
-            operator(job, name, "--straggler")?.straggler = Some(straggler);
-        }
-        if let Some(text) = &self.hot_bins {
-            let wrong = || usage(anyhow!("--hot-bins: expected bins and their share such as '205:0.5' or '205:0.5:20', found '{text}'"));
-            job.hot_bins = Some(hot_bins(text).ok_or_else(wrong)?);
+            operator(operators, name, "--straggler")?.straggler = Some(straggler);
         }
         Ok(())
     }
 }
 
-fn operator<'a>(job: &'a mut JobDefinition, name: &str, flag: &str) -> Result<&'a mut OperatorDefinition, Failure> {
-    match name {
-        "flatmap" => Ok(&mut job.flatmap),
-        "count" => Ok(&mut job.count),
-        other => Err(usage(anyhow!("{flag}: expected an operator, 'flatmap' or 'count', found '{other}'"))),
-    }
+/// The operator called `name`.
+fn operator<'a>(
+    operators: &'a mut [(&str, &mut OperatorDefinition)],
+    name: &str,
+    flag: &str,
+) -> Result<&'a mut OperatorDefinition, Failure> {
+    let names: Vec<String> = operators.iter().map(|(name, _)| format!("'{name}'")).collect();
+    let found = operators.iter_mut().find(|(other, _)| *other == name);
+    let wrong = || usage(anyhow!("{flag}: expected an operator, {}, found '{name}'", names.join(" or ")));
+    Ok(found.ok_or_else(wrong)?.1)
 }
 
 /// Operator and straggler of a text such as `count:3=0.33@10..30`.

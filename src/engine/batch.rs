@@ -2,7 +2,6 @@
 //!
 //! A [`Batch`] is a timely container. Routing a batch moves its records by ownership; nothing is added to a record.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use timely::Accountable;
 use timely::bytes::arc::Bytes;
@@ -17,18 +16,15 @@ use timely::dataflow::{Stream, StreamVec};
 use timely::progress::Stamp;
 
 use super::Time;
+use super::seal::Sealed;
 use crate::activity::Lane;
 use crate::id::WorkerId;
 
 /// Records of one epoch that travel together.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Batch<D> {
     /// The lane that gave the records out.
     pub from: Lane,
-    /// Instance that is to take them, or the worker when instances are told apart at arrival; placed on worker `to % peers`.
-    pub to: u32,
-    /// Counts the batches of the sending worker on this channel.
-    pub sequence: u64,
     /// The records.
     pub records: Vec<D>,
 }
@@ -40,9 +36,9 @@ pub type BatchStream<'s, D> = Stream<'s, Time, Batch<D>>;
 pub(super) type BatchBuilder<D> = NoopBuilder<Batch<D>>;
 
 impl<D> Batch<D> {
-    /// A batch that has not been routed yet.
+    /// A batch.
     pub fn new(from: Lane, records: Vec<D>) -> Batch<D> {
-        Batch { from, to: 0, sequence: 0, records }
+        Batch { from, records }
     }
 }
 
@@ -58,8 +54,35 @@ impl<D> Accountable for Batch<D> {
     }
 }
 
-/// Between processes a batch is its length and its postcard encoding, padded to whole words.
-impl<D: Serialize + DeserializeOwned> ContainerBytes for Batch<D> {
+/// A batch on its way to those who are to take it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Routed {
+    /// The lane that gave the records out.
+    pub(super) from: Lane,
+    /// Instance that is to take them, or the worker when instances are told apart at arrival; placed on worker `to % peers`.
+    pub(super) to: u32,
+    /// Counts the batches of the sending worker on this channel.
+    pub(super) sequence: u64,
+    /// How many records.
+    pub(super) count: u64,
+    /// A list of them.
+    pub(super) records: Sealed,
+}
+
+impl Default for Routed {
+    fn default() -> Self {
+        Routed { from: Lane::Worker(WorkerId(0)), to: 0, sequence: 0, count: 0, records: Sealed::default() }
+    }
+}
+
+impl Accountable for Routed {
+    fn record_count(&self) -> i64 {
+        self.count as i64
+    }
+}
+
+/// Between processes it is its postcard encoding, padded to whole words.
+impl ContainerBytes for Routed {
     fn from_bytes(bytes: Bytes) -> Self {
         // The bytes come from `into_bytes` of the same program on another worker, not from outside.
         postcard::take_from_bytes(&bytes).expect("a batch written by this program").0
@@ -80,13 +103,13 @@ impl<D: Serialize + DeserializeOwned> ContainerBytes for Batch<D> {
 /// Sends each batch whole to the worker in its header.
 pub(super) struct ByHeader;
 
-impl<D> Distributor<Batch<D>> for ByHeader {
-    fn partition<T: Clone, P: Push<Message<T, Batch<D>>>>(&mut self, batch: &mut Batch<D>, stamp: &Stamp<T>, pushers: &mut [P]) {
+impl Distributor<Routed> for ByHeader {
+    fn partition<T: Clone, P: Push<Message<T, Routed>>>(&mut self, batch: &mut Routed, stamp: &Stamp<T>, pushers: &mut [P]) {
         let worker = batch.to as usize % pushers.len();
         Message::push_at(batch, stamp.clone(), &mut pushers[worker]);
     }
 
-    fn flush<T: Clone, P: Push<Message<T, Batch<D>>>>(&mut self, _stamp: &Stamp<T>, _pushers: &mut [P]) {}
+    fn flush<T: Clone, P: Push<Message<T, Routed>>>(&mut self, _stamp: &Stamp<T>, _pushers: &mut [P]) {}
 }
 
 /// Turns a plain stream into a stream of batches, so that elastic operators can follow any timely operator.

@@ -3,16 +3,18 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use timely::container::NoopBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::batch::{Batch, BatchBuilder, BatchStream};
+use super::batch::Routed;
 use super::{Clock, Time};
 
 /// `batches`, each `delay` later and in the same order; the stream itself if there is no delay.
-pub(super) fn held_back<'s, D: 'static>(batches: BatchStream<'s, D>, delay: Duration, clock: &Clock) -> BatchStream<'s, D> {
+pub(super) fn held_back<'s>(batches: Stream<'s, Time, Routed>, delay: Duration, clock: &Clock) -> Stream<'s, Time, Routed> {
     if delay == Duration::ZERO {
         return batches;
     }
@@ -21,10 +23,10 @@ pub(super) fn held_back<'s, D: 'static>(batches: BatchStream<'s, D>, delay: Dura
     let mut builder = OperatorBuilder::new("Delay".to_owned(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
     let mut input = builder.new_input(batches, Pipeline);
-    let (output, delayed) = builder.new_output::<Batch<D>>();
-    let mut output = OutputBuilder::<Time, BatchBuilder<D>>::from(output);
+    let (output, delayed) = builder.new_output::<Routed>();
+    let mut output = OutputBuilder::<Time, NoopBuilder<Routed>>::from(output);
     builder.build(move |_| {
-        let mut held: VecDeque<(_, Capability<Time>, Batch<D>)> = VecDeque::new();
+        let mut held: VecDeque<(_, Capability<Time>, Routed)> = VecDeque::new();
         move |_| {
             input.for_each(|cap, batch| {
                 let cap = cap.retain_least(0).expect("records have a time");

@@ -11,7 +11,7 @@
 //! 3. *Nothing overtakes.* At the new owner, records of a bin whose state has not arrived wait in that bin's list of events,
 //!    in time order; what came along with the state goes first. Records of all other bins go on.
 //!
-//! 4. *Timers keep their place.* They are part of the bin, and are called between the records of their key (`bins.rs`).
+//! 4. *Timers keep their place.* They are part of the bin, and are called between the records of their key (`contents.rs`).
 //!
 //! A bin that moves on before it has arrived has several events in its list, and they are taken strictly in order.
 
@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -28,12 +29,13 @@ use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
-use super::batch::{BatchBuilder, BatchStream, ByHeader};
+use super::batch::{BatchBuilder, BatchStream, ByHeader, Routed};
 use super::bin::hash_of;
-use super::bins::{Bins, Called};
+use super::bins::Bins;
+use super::contents::{Contents, Keyed};
 use super::fault::{Fault, seeded};
 use super::router::{Origin, Partition, route};
-use super::serve::Caps;
+use super::serve::{Caps, Work};
 use super::session::Logic;
 use super::space::KeySpace;
 use super::transfer::Ship;
@@ -48,7 +50,7 @@ pub(super) fn keyed<'s, K, V, S, R, L>(
     context: &Context,
     spec: &OperatorSpec,
     first: &Assignment,
-    mut logic: L,
+    logic: L,
 ) -> BatchStream<'s, R>
 where
     K: ExchangeData + Hash + Eq + Clone,
@@ -57,36 +59,46 @@ where
     R: ExchangeData,
     L: Logic<K, V, S, R>,
 {
-    let scope = data.scope();
+    let owners = Owners::new(context, KeySpace::new(first.owners().len() as u32), first.owners().to_vec());
     let by_owner = ByOwner { context: context.clone(), spec: spec.clone() };
-    let routed = route(
-        data,
-        control.clone(),
-        context,
-        spec,
-        Owners::new(context, KeySpace::new(first.owners().len() as u32), first.owners().to_vec()),
-        by_owner,
-    );
-    let (loop_end, loop_stream) = scope.feedback::<Vec<Ship<K, V, S>>>(Default::default());
+    let routed = route(data, control.clone(), context, spec, owners, by_owner);
+    let mut builder = OperatorBuilder::new(spec.name.clone(), routed.scope());
+    let (output, results) = builder.new_output::<Batch<R>>();
+    let contents: Keyed<K, V, S, R, L> = Keyed::new(context, first.owners(), logic, OutputBuilder::<Time, BatchBuilder<R>>::from(output));
+    operate(builder, routed, control, Bins::new(context, spec, first.owners()), Box::new(contents));
+    results
+}
 
-    let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
+/// Records that have come, by time.
+type Early = ByTime<Caps, (Origin, Work)>;
+
+/// What came with a time, by that time, with the right to answer in it.
+type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
+
+/// What the operator does, whatever types its records have. `builder` has the output of results, which `contents` gives out.
+fn operate<'s>(
+    mut builder: OperatorBuilder<'s, Time>,
+    routed: Stream<'s, Time, Routed>,
+    control: ControlStream<'s>,
+    mut bins: Bins,
+    mut contents: Box<dyn Contents>,
+) {
+    let scope = control.scope();
     let activator = scope.activator_for(builder.operator_info().address);
-    let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
-    let mut control = builder.new_input(control, Pipeline);
-    let mut state = builder.new_input(loop_stream, Exchange::new(|ship: &Ship<K, V, S>| u64::from(ship.to)));
-    let same = || Antichain::from_elem(Default::default());
+    let (loop_end, loop_stream) = scope.feedback::<Vec<Ship>>(Default::default());
     // Results depend on every input. Shipments depend on data and control only, so the loop closes no cycle and a step of a
     // migration needs no round of progress beyond the one that completes the data before it.
-    let (output, results) = builder.new_output_connection::<Batch<R>, _>([(0, same()), (1, same()), (2, same())]);
-    let (shipments, shipped) = builder.new_output_connection::<Vec<Ship<K, V, S>>, _>([(0, same()), (1, same())]);
-    let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
-    let mut shipments = OutputBuilder::<Time, CapacityContainerBuilder<Vec<Ship<K, V, S>>>>::from(shipments);
-    let mut bins: Bins<K, V, S> = Bins::new(context, spec, first);
-    let id = spec.id;
+    let same = || Antichain::from_elem(Default::default());
+    let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
+    let mut control = builder.new_input(control, Pipeline);
+    let (shipments, shipped) = builder.new_output_connection::<Vec<Ship>, _>([(0, same()), (1, same())]);
+    let by_receiver = Exchange::new(|ship: &Ship| u64::from(ship.to));
+    let mut state = builder.new_input_connection(loop_stream, by_receiver, [(0, same())]);
+    let mut shipments = OutputBuilder::<Time, CapacityContainerBuilder<Vec<Ship>>>::from(shipments);
+    let id = bins.spec.id;
     builder.build(move |_| {
         let mut commands: ByTime<Capability<Time>, Command> = BTreeMap::new();
-        let mut early: ByTime<Caps, (Origin, Vec<(K, V)>)> = BTreeMap::new();
-        let mut called: Called<R> = BTreeMap::new();
+        let mut early: Early = BTreeMap::new();
         move |frontiers| {
             let (data_frontier, control_frontier) = (&frontiers[0], &frontiers[1]);
             control.for_each(|cap, sent| {
@@ -98,12 +110,14 @@ where
             });
             data.for_each(|cap, batch| {
                 let results = cap.retain_least(0).expect("records have a time");
-                let caps = |results| Rc::new(Caps { results, ship: cap.retain_least(1) });
-                let entry = early.entry(*results.time()).or_insert_with(|| (caps(results), Vec::new()));
-                entry.1.push((Origin::of(batch), std::mem::take(&mut batch.records)));
+                let (caps, arrived) = early.entry(*results.time()).or_insert_with(|| {
+                    let ship = cap.retain_least(1);
+                    (Rc::new(Caps { results, ship }), Vec::new())
+                });
+                arrived.push((Origin::of(batch), contents.unpack(caps, std::mem::take(&mut batch.records))));
             });
             state.for_each(|cap, ships| {
-                ships.drain(..).for_each(|ship| bins.receive(ship, |epoch| cap.delayed(&epoch, 0)));
+                ships.drain(..).for_each(|ship| bins.receive(ship, &|epoch| cap.delayed(&epoch, 0), &*contents));
             });
             // Commands and records in the order of their times, as far as the frontiers allow; see the top of the file.
             loop {
@@ -116,38 +130,34 @@ where
                     break;
                 }
                 if let Some((cap, commands)) = commands.remove(&time) {
-                    commands.iter().for_each(|command| bins.command(&cap, command));
+                    commands.iter().for_each(|command| bins.command(&cap, command, &mut *contents));
                 }
                 // Everything older has arrived. More records of the same epoch may follow; their order does not matter.
-                if let Some((caps, batches)) = early.remove(&time) {
-                    batches.into_iter().for_each(|(origin, records)| bins.arrive(&caps, origin, records));
+                if let Some((_, arrived)) = early.remove(&time) {
+                    arrived.into_iter().for_each(|(origin, work)| bins.arrive(origin, work, &*contents));
                 }
             }
-            let (mut shipments, mut output) = (shipments.activate(), output.activate());
-            bins.transfer(&mut shipments);
-            bins.settle(&mut shipments, &mut logic, &mut called);
-            bins.serve(&mut output, &mut logic, &mut called);
+            let mut shipments = shipments.activate();
+            bins.transfer(&mut shipments, &*contents);
+            bins.settle(&mut shipments, &mut *contents);
+            contents.serve(&mut bins);
             // Records that came along with a bin may just have been applied, which frees the bin to move on.
-            bins.settle(&mut shipments, &mut logic, &mut called);
+            bins.settle(&mut shipments, &mut *contents);
             // Timers are due like commands: once everything older has arrived and no command of that time can still come.
             let until = |frontier: &MutableAntichain<Time>| frontier.frontier().first().copied();
             let data_until = until(data_frontier).unwrap_or(Time::MAX);
             let control_until = until(control_frontier).map_or(Some(Time::MAX), |time| time.checked_sub(1));
             if let Some(control_until) = control_until {
-                bins.call_due(data_until.min(control_until), &mut output, &mut logic, &mut called);
+                bins.call_due(data_until.min(control_until), &mut *contents);
             }
-            bins.sample();
+            bins.sample(&*contents);
             if !data_frontier.is_empty() || !bins.is_done() {
                 bins.arm(&activator);
             }
         }
     });
     shipped.connect_loop(loop_end);
-    results
 }
-
-/// What came with a time, by that time, with the right to answer in it.
-type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
 /// State of keys is looked up in the order of records, so shares may be large; but an allocation of 128 KiB and more, for them or for
 /// their results, comes fresh from the system each time.

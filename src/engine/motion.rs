@@ -3,26 +3,23 @@
 //! A bin in motion has a list of events that is taken strictly in order, however many moves overtake each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hash;
 use std::rc::Rc;
 
-use timely::ExchangeData;
 use timely::dataflow::operators::Capability;
 
-use super::bin::{Bin, hash_of};
-use super::bins::{Bins, Called};
+use super::bins::Bins;
+use super::contents::Contents;
 use super::fault::{Fault, seeded};
+use super::seal::Sealed;
 use super::serve::{Caps, Work};
-use super::session::Logic;
-use super::timers::Timers;
-use super::transfer::{Cargo, Ship, Shipments, Waiting};
+use super::transfer::{Cargo, Outgoing, Ship, Shipments, Waiting};
 use super::{Ack, Time};
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::id::{BinId, InstanceId};
 use crate::time::{Epoch, Timestamp};
 
 /// What has to happen to a bin before its next records may be queued.
-pub(super) enum Event<K, V> {
+pub(super) enum Event {
     /// Its state comes from another worker.
     Arrive { at: Time, to: u32 },
     /// Its state goes to another worker.
@@ -30,41 +27,28 @@ pub(super) enum Event<K, V> {
     /// Its state stays on this worker but belongs to another instance.
     HandOver { at: Time, from: u32, to: u32 },
     /// These records come next.
-    Records { instance: u32, work: Work<(K, V)> },
+    Records { instance: u32, work: Work },
 }
 
 /// Records that come with a bin, and the right to answer its timers if it has any.
-pub(super) type Along<K, V> = (Vec<Work<(K, V)>>, Option<Capability<Time>>);
-/// A bin that has come.
-pub(super) type Arrived<K, V, S> = (Bin<K, S>, Along<K, V>);
-/// Bins that leave for workers of this process under one right to ship.
-type Leaving<K, V, S> = (Capability<Time>, Vec<Ship<K, V, S>>);
+pub(super) type Along = (Vec<Work>, Option<Capability<Time>>);
+/// A bin that has come, with the time of its next timer.
+pub(super) type Arrived = (Sealed, Time, Along);
 
-impl<K, V, S> Bins<K, V, S>
-where
-    K: ExchangeData + Hash + Eq + Clone,
-    V: ExchangeData,
-    S: ExchangeData + Default,
-{
+impl Bins {
     /// Takes state that has come; `cap` gives the right to give out results of an epoch.
-    pub(super) fn receive(&mut self, ship: Ship<K, V, S>, cap: impl Fn(Time) -> Capability<Time>) {
-        let works = |waiting: Waiting<K, V>| {
-            let work = |(epoch, records)| Work::new(&Rc::new(Caps { results: cap(epoch), ship: None }), records);
-            waiting.into_iter().map(work).collect()
+    pub(super) fn receive(&mut self, ship: Ship, cap: &dyn Fn(Time) -> Capability<Time>, contents: &dyn Contents) {
+        let along = |next: Time, waiting: Waiting| {
+            let work = |(epoch, records)| contents.unpack(&Rc::new(Caps { results: cap(epoch), ship: None }), records);
+            (waiting.into_iter().map(work).collect(), (next < Time::MAX).then(|| cap(next)))
         };
-        let right = |next: Time| (next < Time::MAX).then(|| cap(next));
         let Ship { bin, at, cargo, .. } = ship;
         match cargo {
-            Cargo::Whole(state, waiting) => {
-                let right = right(state.next_timer());
-                self.arrived.insert((bin, at), (state, (works(waiting), right)));
+            Cargo::Whole(state, next, waiting) => {
+                self.arrived.insert((bin, at), (state, next, along(next, waiting)));
             }
-            Cargo::Part(keys, entries) => self.inbox.part((bin, at), keys, entries, cap(at)),
-            Cargo::Last(timers, waiting) => {
-                let right = right(timers.next());
-                let along = (works(waiting), right);
-                self.inbox.last((bin, at), timers, along, cap(at));
-            }
+            Cargo::Part(keys, entries) => self.inbox.part((bin, at), (keys, entries), cap(at), contents),
+            Cargo::Last(timers, next, waiting) => self.inbox.last((bin, at), (timers, next, along(next, waiting)), cap(at), contents),
         }
     }
 
@@ -74,14 +58,14 @@ where
     }
 
     /// Sends and takes up a part or two of what travels between processes.
-    pub(super) fn transfer(&mut self, shipments: &mut Shipments<'_, K, V, S>) {
+    pub(super) fn transfer(&mut self, shipments: &mut Shipments<'_>, contents: &dyn Contents) {
         if !self.is_transferring() {
             return;
         }
         let arrived = &mut self.arrived;
         let start = self.context.clock.now();
-        self.inbox.take_up(|from, bin, along| {
-            arrived.insert(from, (bin, along));
+        self.inbox.take_up(contents, |from, bin| {
+            arrived.insert(from, bin);
         });
         let between = self.context.clock.now();
         self.outbox.send(shipments);
@@ -103,21 +87,21 @@ where
     }
 
     /// Takes every event that can be taken now.
-    pub(super) fn settle<R>(&mut self, shipments: &mut Shipments<'_, K, V, S>, logic: &mut impl Logic<K, V, S, R>, called: &mut Called<R>) {
+    pub(super) fn settle(&mut self, shipments: &mut Shipments<'_>, contents: &mut dyn Contents) {
         while !self.events.is_empty() {
-            let leaving = self.take_in();
-            let carried = if leaving.is_empty() { BTreeSet::new() } else { self.carried() };
+            let leaving = self.take_in(contents);
+            let carried = if leaving.is_empty() { BTreeSet::new() } else { self.carried(contents) };
             let stays = |bin: &BinId| matches!(self.events[bin].front(), Some(Event::Depart { .. })) && carried.contains(bin);
             let leaving: BTreeSet<BinId> = leaving.into_iter().filter(|bin| !stays(bin)).collect();
             if leaving.is_empty() {
                 break;
             }
-            self.let_go(&leaving, shipments, logic, called);
+            self.let_go(&leaving, shipments, contents);
         }
     }
 
     /// Takes arrivals and records at the head of each list; gives the bins that are here and have to leave next.
-    fn take_in(&mut self) -> Vec<BinId> {
+    fn take_in(&mut self, contents: &mut dyn Contents) -> Vec<BinId> {
         let now = self.context.clock.now();
         let mut leaving = Vec::new();
         let mut installed = 0;
@@ -127,9 +111,9 @@ where
                     None => return false,
                     Some(Event::Records { instance, work }) => self.stations.station(instance).arrive(work, now),
                     Some(Event::Arrive { at, to }) => match self.arrived.remove(&(bin, at)) {
-                        Some((state, (mut works, right))) => {
-                            self.timers.come(bin, &state, right);
-                            assert!(self.states[bin.0 as usize].replace(state).is_none(), "{bin} has one owner");
+                        Some((state, next, (mut works, right))) => {
+                            self.timers.come(bin, next, right);
+                            contents.put(bin, state);
                             if seeded(Fault::ArriveReversed) {
                                 works.reverse();
                             }
@@ -161,28 +145,23 @@ where
     }
 
     /// Bins with records in the queue that came along with their state: these cannot be shipped on, they must be applied first.
-    fn carried(&mut self) -> BTreeSet<BinId> {
-        let space = &self.space;
+    fn carried(&mut self, contents: &dyn Contents) -> BTreeSet<BinId> {
+        let mut carried = BTreeSet::new();
         let works = self.stations.iter_mut().flat_map(|(_, station)| station.queue.iter()).filter(|work| work.caps.ship.is_none());
-        works.flat_map(|work| work.records.as_slice()).map(|(key, _)| space.bin(hash_of(key))).collect()
+        works.for_each(|work| contents.bins_of(work, &self.space, &mut |bin| _ = carried.insert(bin)));
+        carried
     }
 
     /// Hands the state of `leaving` bins to their next owners, with what waits for them in the queues.
-    fn let_go<R>(
-        &mut self,
-        leaving: &BTreeSet<BinId>,
-        shipments: &mut Shipments<'_, K, V, S>,
-        logic: &mut impl Logic<K, V, S, R>,
-        called: &mut Called<R>,
-    ) {
+    fn let_go(&mut self, leaving: &BTreeSet<BinId>, shipments: &mut Shipments<'_>, contents: &mut dyn Contents) {
         let start = self.context.clock.now();
-        let mut queued = self.take_from_queues(leaving, start);
-        let mut by_time: BTreeMap<Time, Leaving<K, V, S>> = BTreeMap::new();
+        let mut queued = self.take_from_queues(leaving, start, contents);
+        let mut by_time: BTreeMap<Time, (Capability<Time>, Vec<Ship>)> = BTreeMap::new();
         let mut handed_over = 0;
         let (mut giver, mut latest) = (0, 0);
         for &bin in leaving {
             let works = queued.remove(&bin).filter(|_| !seeded(Fault::DropQueue)).unwrap_or_default();
-            let waiting = works.iter().map(|work| work.records.len() as u64).sum();
+            let waiting = works.iter().map(|work| work.len() as u64).sum();
             let events = self.events.get_mut(&bin).expect("a bin that leaves has events");
             match events.pop_front() {
                 Some(Event::HandOver { at, from, to }) => {
@@ -193,24 +172,18 @@ where
                 Some(Event::Depart { at, from, to, cap }) => {
                     (giver, latest) = (from, at.max(latest));
                     self.moved(from, to, waiting, start);
-                    let mut state = self.states[bin.0 as usize].take().expect("a bin that departs is here");
-                    if seeded(Fault::DropBin) {
-                        state = Bin::default();
-                    }
-                    if seeded(Fault::ForgetTimers) {
-                        state.put_timers(Timers::default());
-                    }
                     // Epochs in a queue do not decrease except where a bin overtook, so the oldest is searched for.
                     let oldest = works.iter().min_by_key(|work| work.epoch());
                     let cap = oldest.map_or(&*cap, |work| work.caps.ship.as_ref().expect("carried records are not shipped")).clone();
                     // Timers from the right's time on travel with the bin.
-                    self.timers.leave(bin, &mut state, from, *cap.time(), logic, called);
-                    let works = works.into_iter().map(|work| (work.epoch(), work.records.collect())).collect();
+                    let (state, next) = contents.depart((bin, from), *cap.time(), &mut self.timers);
+                    let works = works.into_iter().map(|work| (work.epoch(), contents.pack(work))).collect();
                     if self.context.is_near(to) {
-                        let ship = Ship { bin, at, to, cargo: Cargo::Whole(state, works) };
+                        let ship = Ship { bin, at, to, cargo: Cargo::Whole(state, next, works) };
                         by_time.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(ship);
                     } else {
-                        self.outbox.put((bin, at, to), state, works, cap, self.spec.part_bytes);
+                        let (keys, parts) = contents.cut(state, self.spec.part_bytes);
+                        self.outbox.put(Outgoing { bin, at, to, keys, parts, next, works, cap });
                     }
                 }
                 _ => unreachable!("only bins about to leave are let go"),
@@ -244,8 +217,8 @@ where
     }
 
     /// Takes the records of `leaving` bins out of the queues of the instances that give them, in order.
-    fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp) -> BTreeMap<BinId, Vec<Work<(K, V)>>> {
-        let mut taken: BTreeMap<BinId, Vec<Work<(K, V)>>> = BTreeMap::new();
+    fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp, contents: &dyn Contents) -> BTreeMap<BinId, Vec<Work>> {
+        let mut taken: BTreeMap<BinId, Vec<Work>> = BTreeMap::new();
         let mut leaves = vec![false; self.owners.len()];
         let mut givers: BTreeSet<u32> = BTreeSet::new();
         for bin in leaving {
@@ -257,18 +230,22 @@ where
         }
         for (_, station) in self.stations.iter_mut().filter(|(index, _)| givers.contains(index)) {
             for work in std::mem::take(&mut station.queue) {
-                let mut stay = Vec::with_capacity(work.records.len());
-                let mut go: BTreeMap<BinId, Vec<(K, V)>> = BTreeMap::new();
-                for record in work.records {
-                    let bin = self.space.bin(hash_of(&record.0));
-                    let forgotten = seeded(Fault::LeaveOne) && stay.is_empty();
-                    if leaves[bin.0 as usize] && !forgotten { go.entry(bin).or_default().push(record) } else { stay.push(record) }
-                }
-                for (bin, records) in go {
-                    taken.entry(bin).or_default().push(Work::new(&work.caps, records));
-                }
-                if !stay.is_empty() {
-                    station.queue.push_back(Work::new(&work.caps, stay));
+                // The first share stays, then comes one for each bin that leaves, in the order in which they are found.
+                let (mut nobody_stays, mut shares, mut going) = (true, BTreeMap::new(), Vec::new());
+                let works = contents.divide(work, &self.space, &mut |bin| {
+                    if !leaves[bin.0 as usize] || seeded(Fault::LeaveOne) && nobody_stays {
+                        nobody_stays = false;
+                        return 0;
+                    }
+                    *shares.entry(bin).or_insert_with(|| {
+                        going.push(bin);
+                        going.len()
+                    })
+                });
+                let mut works = works.into_iter();
+                station.queue.extend(works.next().filter(|stays| stays.len() > 0));
+                for (bin, work) in going.into_iter().zip(works) {
+                    taken.entry(bin).or_default().push(work);
                 }
             }
             station.wake(now);

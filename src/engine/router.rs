@@ -3,18 +3,24 @@
 //! One routing operator precedes each elastic operator. It holds back records of epochs for which commands may still come;
 //! the control frontier runs ahead of the data, so in a healthy job none ever wait here.
 
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use timely::ExchangeData;
+use timely::container::NoopBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::frontier::MutableAntichain;
 
-use super::batch::{Batch, BatchBuilder, BatchStream};
+use super::batch::{BatchStream, Routed};
 use super::control::{Ack, Command, ControlStream, Versions};
 use super::delay::held_back;
 use super::fault::{Fault, seeded};
+use super::seal::Sealed;
 use super::{Context, OperatorSpec, Time};
 use crate::activity::{Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, OperatorId, WorkerId};
@@ -40,82 +46,128 @@ pub(super) fn route<'s, D, P>(
     spec: &OperatorSpec,
     first: P::Table,
     mut partition: P,
-) -> BatchStream<'s, D>
+) -> Stream<'s, Time, Routed>
 where
-    D: 'static,
+    D: ExchangeData,
     P: Partition<D>,
 {
     let mut builder = OperatorBuilder::new(format!("{}: route", spec.name), data.scope());
     let mut data = builder.new_input(data, Pipeline);
     let mut control = builder.new_input(control, Pipeline);
-    let (output, routed) = builder.new_output::<Batch<D>>();
-    let mut output = OutputBuilder::<Time, BatchBuilder<D>>::from(output);
+    let (output, routed) = builder.new_output::<Routed>();
+    let mut output = OutputBuilder::<Time, NoopBuilder<Routed>>::from(output);
     let (context, clock, id) = (context.clone(), context.clock, spec.id);
     builder.build(move |_| {
         let mut tables = Versions::new(Rc::new(first));
-        let mut commands: BTreeMap<Time, Vec<Command>> = BTreeMap::new();
-        let mut early: BTreeMap<Time, (Capability<Time>, Vec<Batch<D>>)> = BTreeMap::new();
-        let mut sequence = 0;
+        let mut waiting = HeldBack { context, id, commands: BTreeMap::new(), early: BTreeMap::new(), sequence: 0 };
         move |frontiers| {
             let (data_frontier, control_frontier) = (&frontiers[0], &frontiers[1]);
-            control.for_each(|cap, sent| {
-                let mine = sent.drain(..).filter(|command| command.operator == id);
-                commands.entry(*cap.least().expect("commands have a time")).or_default().extend(mine);
-            });
-            while let Some(entry) = commands.first_entry() {
-                if control_frontier.less_equal(entry.key()) {
-                    break;
-                }
-                let (time, commands) = entry.remove_entry();
-                for command in commands {
-                    let (table, ack) = partition.next(tables.newest(), &command);
-                    tables.push(time, Rc::new(table));
-                    // Nobody listens any more at the end of a run.
-                    ack.map(|ack| context.acks.send(ack));
-                }
+            control.for_each(|cap, sent| waiting.take_commands(*cap.least().expect("commands have a time"), sent));
+            while let Some((time, command)) = waiting.next_command(control_frontier) {
+                let (table, ack) = partition.next(tables.newest(), &command);
+                tables.push(time, Rc::new(table));
+                // Nobody listens any more at the end of a run.
+                ack.map(|ack| waiting.context.acks.send(ack));
             }
             data.for_each(|cap, batch| {
-                let cap = cap.retain_least(0).expect("records have a time");
-                early.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(std::mem::take(batch));
+                waiting.take_batch(
+                    cap.retain_least(0).expect("records have a time"),
+                    batch.from,
+                    Box::new(std::mem::take(&mut batch.records)),
+                );
             });
             let mut output = output.activate();
-            while let Some(entry) = early.first_entry() {
-                if control_frontier.less_equal(entry.key()) {
-                    break;
-                }
-                let (time, (cap, batches)) = entry.remove_entry();
+            while let Some((cap, from, batches)) = waiting.next_batches(control_frontier) {
+                let time = *cap.time();
                 let table = Rc::clone(tables.at(time - Time::from(seeded(Fault::OldTable) && time > 0)));
-                let now = context.clock.now();
+                let now = waiting.context.clock.now();
                 let mut session = output.session_with_builder(&cap);
-                let mut batches = batches.into_iter().peekable();
-                // What came from one lane goes on together: fewer and larger batches than if each were divided by itself.
-                while let Some(Batch { from, records, .. }) = batches.next() {
-                    let mut together = vec![records];
-                    together.extend(std::iter::from_fn(|| batches.next_if(|batch| batch.from == from)).map(|batch| batch.records));
-                    partition.divide(&table, together, now, &mut |to, records| {
-                        let count = records.len() as u64;
-                        session.give_container(&mut Batch { from, to, sequence, records });
-                        let message = Message {
-                            at: now,
-                            kind: MessageKind::Data,
-                            channel: ChannelId(id.0),
-                            sequence,
-                            from: context.worker,
-                            from_lane: from,
-                            to_lane: Lane::Worker(WorkerId(context.place(to))),
-                            epoch: Epoch(time),
-                            records: count,
-                        };
-                        context.recorder.log(Record::Sent(message));
-                        sequence += 1;
-                    });
-                }
+                let batches = batches.into_iter().map(|batch| *batch.downcast().expect("records that this router took")).collect();
+                partition.divide(&table, batches, now, &mut |to, records| {
+                    let count = records.len() as u64;
+                    let sequence = waiting.sent(from, to, time, now, count);
+                    session.give_container(&mut Routed { from, to, sequence, count, records: Sealed::value(records) });
+                });
             }
-            let oldest = data_frontier.frontier().first().copied().into_iter().chain(early.keys().next().copied()).min();
-            tables.retire(oldest);
+            tables.retire(waiting.oldest(data_frontier));
         }
     });
     held_back(routed, spec.delay, &clock)
+}
+
+/// The records of a batch.
+type Records = Box<dyn Any>;
+
+/// Batches of one epoch with the lanes they came from, and the right to send them on.
+type Waiting = (Capability<Time>, VecDeque<(Lane, Records)>);
+
+/// What waits in a router, whatever the type of its records: commands that are not final yet, and batches for which commands may come.
+struct HeldBack {
+    context: Context,
+    id: OperatorId,
+    commands: BTreeMap<Time, VecDeque<Command>>,
+    early: BTreeMap<Time, Waiting>,
+    /// Batches that were sent.
+    sequence: u64,
+}
+
+impl HeldBack {
+    fn take_commands(&mut self, time: Time, sent: &mut Vec<Command>) {
+        let mine = sent.drain(..).filter(|command| command.operator == self.id);
+        self.commands.entry(time).or_default().extend(mine);
+    }
+
+    /// The next command that is final.
+    fn next_command(&mut self, control: &MutableAntichain<Time>) -> Option<(Time, Command)> {
+        loop {
+            let mut first = self.commands.first_entry().filter(|first| !control.less_equal(first.key()))?;
+            match first.get_mut().pop_front() {
+                Some(command) => return Some((*first.key(), command)),
+                None => _ = first.remove(),
+            }
+        }
+    }
+
+    fn take_batch(&mut self, cap: Capability<Time>, from: Lane, records: Records) {
+        self.early.entry(*cap.time()).or_insert_with(|| (cap, VecDeque::new())).1.push_back((from, records));
+    }
+
+    /// The next batches for which no command can come any more. What came from one lane goes on together: fewer and larger
+    /// batches than if each were divided by itself.
+    fn next_batches(&mut self, control: &MutableAntichain<Time>) -> Option<(Capability<Time>, Lane, Vec<Records>)> {
+        let mut first = self.early.first_entry().filter(|first| !control.less_equal(first.key()))?;
+        let (cap, batches) = first.get_mut();
+        let (cap, from) = (cap.clone(), batches.front().expect("a time has batches").0);
+        let others = batches.iter().position(|(other, _)| *other != from).unwrap_or(batches.len());
+        let together = batches.drain(..others).map(|(_, records)| records).collect();
+        if batches.is_empty() {
+            first.remove();
+        }
+        Some((cap, from, together))
+    }
+
+    /// Records that records of an epoch go from a lane to an instance or a worker; gives the number of their batch.
+    fn sent(&mut self, from: Lane, to: u32, epoch: Time, at: Timestamp, records: u64) -> u64 {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        self.context.recorder.log(Record::Sent(Message {
+            at,
+            kind: MessageKind::Data,
+            channel: ChannelId(self.id.0),
+            sequence,
+            from: self.context.worker,
+            from_lane: from,
+            to_lane: Lane::Worker(WorkerId(self.context.place(to))),
+            epoch: Epoch(epoch),
+            records,
+        }));
+        sequence
+    }
+
+    /// The oldest epoch of which records wait or may come.
+    fn oldest(&self, data: &MutableAntichain<Time>) -> Option<Time> {
+        data.frontier().first().copied().into_iter().chain(self.early.keys().next().copied()).min()
+    }
 }
 
 /// Where a batch came from, so that its arrival can be recorded at each lane that takes a part of it.
@@ -126,7 +178,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn of<D>(batch: &Batch<D>) -> Origin {
+    pub(super) fn of(batch: &Routed) -> Origin {
         Origin { from_lane: batch.from, sequence: batch.sequence }
     }
 

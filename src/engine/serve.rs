@@ -4,7 +4,9 @@
 //! and is measured; a `Limited` one gives its results out when its [`Pace`] says they are complete. Stations of one operator
 //! share one timer, rounded up to a grid, so that thirty instances cost no more wake-ups than one.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 use std::vec::IntoIter;
@@ -33,47 +35,101 @@ pub(super) struct Caps {
     pub(super) ship: Option<Capability<Time>>,
 }
 
-/// Records of one epoch that wait for an instance.
-pub(super) struct Work<D> {
+/// Records of one epoch that wait for an instance. Only who applies them knows their type, so that queues are compiled once.
+pub(super) struct Work {
     pub(super) caps: Rc<Caps>,
-    pub(super) records: IntoIter<D>,
+    /// What is left of them: an [`IntoIter`].
+    records: Box<dyn Any>,
+    left: usize,
 }
 
-impl<D> Work<D> {
-    pub(super) fn new(caps: &Rc<Caps>, records: Vec<D>) -> Work<D> {
-        Work { caps: Rc::clone(caps), records: records.into_iter() }
+impl Work {
+    pub(super) fn new<D: 'static>(caps: &Rc<Caps>, records: Vec<D>) -> Work {
+        Work { caps: Rc::clone(caps), left: records.len(), records: Box::new(records.into_iter()) }
     }
 
     pub(super) fn epoch(&self) -> Time {
         *self.caps.results.time()
     }
+
+    /// How many records are left.
+    pub(super) fn len(&self) -> usize {
+        self.left
+    }
+
+    /// The records that are left.
+    pub(super) fn records<D: 'static>(&self) -> &[D] {
+        self.records.downcast_ref::<IntoIter<D>>().expect("records of the operator's type").as_slice()
+    }
+
+    /// Takes the first `count` of the records that are left.
+    pub(super) fn take<D: 'static>(&mut self, count: usize) -> IntoIter<D> {
+        let records = self.records.downcast_mut::<IntoIter<D>>().expect("records of the operator's type");
+        self.left -= count;
+        if self.left == 0 { std::mem::take(records) } else { records.by_ref().take(count).collect::<Vec<D>>().into_iter() }
+    }
+
+    /// Takes all records that are left.
+    pub(super) fn into_records<D: 'static>(mut self) -> IntoIter<D> {
+        self.take(self.left)
+    }
+}
+
+/// Who applies records and gives the results out.
+trait Server {
+    /// Applies the first `count` records of `work`; says how many results there are.
+    fn apply(&mut self, work: &mut Work, count: usize) -> usize;
+
+    /// Gives these results out.
+    fn give(&mut self, caps: &Caps, lane: Lane);
+}
+
+struct Serving<'o, 'a, D, R: 'static, F> {
+    output: &'o mut OutputBuilderSession<'a, Time, BatchBuilder<R>>,
+    apply: F,
+    results: Vec<R>,
+    records: PhantomData<D>,
+}
+
+impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, IntoIter<D>, &mut Vec<R>)> Server for Serving<'_, '_, D, R, F> {
+    fn apply(&mut self, work: &mut Work, count: usize) -> usize {
+        self.results = Vec::with_capacity(count);
+        let records = work.take(count);
+        (self.apply)(&work.caps, work.epoch(), records, &mut self.results);
+        self.results.len()
+    }
+
+    fn give(&mut self, caps: &Caps, lane: Lane) {
+        let results = std::mem::take(&mut self.results);
+        self.output.session_with_builder(&caps.results).give_container(&mut Batch::new(lane, results));
+    }
 }
 
 /// One instance and its queue.
-pub(super) struct Station<D> {
+pub(super) struct Station {
     id: InstanceId,
     lane: Lane,
     /// For limited instances.
     pace: Option<Pace>,
-    pub(super) queue: VecDeque<Work<D>>,
+    pub(super) queue: VecDeque<Work>,
     /// Since the last sample.
     arrivals: u64,
     pub(super) processed: u64,
     pub(super) useful: Duration,
 }
 
-impl<D> Station<D> {
+impl Station {
     /// Puts work at the end of the queue.
-    pub(super) fn arrive(&mut self, work: Work<D>, now: Timestamp) {
-        self.arrivals += work.records.len() as u64;
+    pub(super) fn arrive(&mut self, work: Work, now: Timestamp) {
+        self.arrivals += work.len() as u64;
         self.queue.push_back(work);
         self.wake(now);
     }
 
     /// Puts work before the queue, in the order given.
-    pub(super) fn overtake(&mut self, works: impl DoubleEndedIterator<Item = Work<D>>, now: Timestamp) {
+    pub(super) fn overtake(&mut self, works: impl DoubleEndedIterator<Item = Work>, now: Timestamp) {
         for work in works.rev() {
-            self.arrivals += work.records.len() as u64;
+            self.arrivals += work.len() as u64;
             self.queue.push_front(work);
         }
         self.wake(now);
@@ -88,22 +144,22 @@ impl<D> Station<D> {
 }
 
 /// The instances of one operator on one worker.
-pub(super) struct Stations<D> {
+pub(super) struct Stations {
     context: Context,
     spec: OperatorSpec,
-    stations: BTreeMap<u32, Station<D>>,
+    stations: BTreeMap<u32, Station>,
     next_sample: Timestamp,
     armed: Timestamp,
 }
 
-impl<D> Stations<D> {
-    pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Stations<D> {
+impl Stations {
+    pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Stations {
         let start = Timestamp::ZERO;
         Stations { context: context.clone(), spec: spec.clone(), stations: BTreeMap::new(), next_sample: start, armed: start }
     }
 
     /// The station of instance `index`.
-    pub(super) fn station(&mut self, index: u32) -> &mut Station<D> {
+    pub(super) fn station(&mut self, index: u32) -> &mut Station {
         debug_assert!(self.context.hosts(index), "{}-{index} is placed on another worker", self.spec.name);
         self.stations.entry(index).or_insert_with(|| {
             let id = InstanceId::new(self.spec.id, index);
@@ -121,7 +177,7 @@ impl<D> Stations<D> {
     }
 
     /// All stations that exist, by instance.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Station<D>)> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Station)> {
         self.stations.iter_mut().map(|(&index, station)| (index, station))
     }
 
@@ -136,16 +192,20 @@ impl<D> Stations<D> {
     }
 
     /// Works off what is complete by now; `apply` turns records, with their rights and their epoch, into results.
-    pub(super) fn serve<R: 'static>(
+    pub(super) fn serve<D: 'static, R: 'static>(
         &mut self,
         output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
-        mut apply: impl FnMut(&Caps, Time, IntoIter<D>, &mut Vec<R>),
+        apply: impl FnMut(&Caps, Time, IntoIter<D>, &mut Vec<R>),
     ) {
+        self.serve_by(&mut Serving { output, apply, results: Vec::new(), records: PhantomData });
+    }
+
+    fn serve_by(&mut self, server: &mut dyn Server) {
         let Stations { context, spec, stations, .. } = self;
         let mut now = context.clock.now();
         for (&index, station) in stations.iter_mut() {
             while let Some(work) = station.queue.front_mut() {
-                let (epoch, waiting) = (work.epoch(), work.records.len());
+                let (epoch, waiting) = (work.epoch(), work.len());
                 let count = match &station.pace {
                     None => waiting,
                     Some(pace) => waiting.min(usize::try_from(pace.completed_by(now)).unwrap_or(usize::MAX)),
@@ -153,12 +213,7 @@ impl<D> Stations<D> {
                 if count == 0 && waiting > 0 {
                     break;
                 }
-                let mut results = Vec::with_capacity(count);
-                let complete = match count == waiting {
-                    true => std::mem::take(&mut work.records),
-                    false => work.records.by_ref().take(count).collect::<Vec<D>>().into_iter(),
-                };
-                apply(&work.caps, epoch, complete, &mut results);
+                let results = server.apply(work, count);
                 let (start, end) = match &mut station.pace {
                     None => (now, context.clock.now()),
                     Some(pace) => pace.serve(count as u64),
@@ -174,14 +229,14 @@ impl<D> Stations<D> {
                     start,
                     end,
                     records_in: count as u64,
-                    records_out: results.len() as u64,
+                    records_out: results as u64,
                 }));
                 station.processed += count as u64;
                 station.useful += end.since(start);
-                if !results.is_empty() {
-                    output.session_with_builder(&work.caps.results).give_container(&mut Batch::new(station.lane, results));
+                if results > 0 {
+                    server.give(&work.caps, station.lane);
                 }
-                if work.records.len() == 0 {
+                if work.len() == 0 {
                     station.queue.pop_front();
                 }
                 if let Some((start, end)) = spec.gauges.remove(index, count as u64, now) {

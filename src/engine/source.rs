@@ -47,7 +47,7 @@ pub struct OpenLoop<D: ExchangeData + Clone> {
     /// Instances of the job above their mark.
     pressing: Arc<AtomicUsize>,
     input: Option<Handle<Time, BatchBuilder<D>>>,
-    record: Box<dyn FnMut(u64) -> D>,
+    record: Box<dyn FnMut(u64, Epoch) -> D>,
     /// From when on the schedule counts.
     origin: Timestamp,
     emitted: u64,
@@ -60,7 +60,22 @@ pub struct OpenLoop<D: ExchangeData + Clone> {
 
 impl<D: ExchangeData + Clone> OpenLoop<D> {
     /// A source whose n-th record (from 0) is `record(n)`.
-    pub fn new(config: SourceConfig, context: &Context, pressing: Arc<AtomicUsize>, record: impl FnMut(u64) -> D + 'static) -> OpenLoop<D> {
+    pub fn new(
+        config: SourceConfig,
+        context: &Context,
+        pressing: Arc<AtomicUsize>,
+        mut record: impl FnMut(u64) -> D + 'static,
+    ) -> OpenLoop<D> {
+        OpenLoop::dated(config, context, pressing, move |n, _| record(n))
+    }
+
+    /// A source whose n-th record (from 0) is `record(n, epoch)`, emitted in that epoch.
+    pub fn dated(
+        config: SourceConfig,
+        context: &Context,
+        pressing: Arc<AtomicUsize>,
+        record: impl FnMut(u64, Epoch) -> D + 'static,
+    ) -> OpenLoop<D> {
         OpenLoop {
             config,
             context: context.clone(),
@@ -166,7 +181,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         let at_most = (self.config.catch_up * fastest * passed.as_secs_f64()).ceil() as u64;
         let count = due.saturating_sub(self.emitted).min(at_most);
         if count > 0 && self.pressing.load(Ordering::SeqCst) == 0 {
-            let records: Vec<D> = (self.emitted..self.emitted + count).map(&mut self.record).collect();
+            let records: Vec<D> = (self.emitted..self.emitted + count).map(|n| (self.record)(n, Epoch(epoch))).collect();
             self.emitted += count;
             let lane = Lane::Worker(self.context.worker);
             let source = self.config.operator;

@@ -14,8 +14,6 @@ use super::serve::{Caps, Stations, Work};
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
 use crate::id::InstanceId;
 use crate::time::Timestamp;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 /// Elastic operators without state on a stream of batches.
@@ -76,14 +74,14 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
         let (context, spec) = (context.clone(), spec.clone());
         builder.build(move |_| {
-            let mut stations: Stations<D> = Stations::new(&context, &spec);
+            let mut stations = Stations::new(&context, &spec);
             move |frontiers| {
                 input.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
                     let (now, lane) = (context.clock.now(), context.lane(InstanceId::new(spec.id, batch.to), spec.capacity));
-                    Origin::of(batch).reached(&context, spec.id, *results.time(), lane, now, batch.records.len() as u64);
+                    Origin::of(batch).reached(&context, spec.id, *results.time(), lane, now, batch.count);
                     let caps = Rc::new(Caps { results, ship: None });
-                    let records = std::mem::take(&mut batch.records);
+                    let records: Vec<D> = std::mem::take(&mut batch.records).open();
                     stations.station(batch.to).arrive(Work::new(&caps, records), now);
                 });
                 stations.serve(&mut output.activate(), |_, _, records, results| records.for_each(|record| apply(record, results)));
@@ -111,20 +109,60 @@ impl<D: 'static> Partition<D> for LeastWaiting {
 
     fn divide(&mut self, &instances: &u32, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
         let gauges = &self.spec.gauges;
-        for records in batches {
-            let mut least: BinaryHeap<Reverse<(u64, u32)>> = (0..instances).map(|index| Reverse((gauges.waiting(index), index))).collect();
-            let mut shares: Vec<Vec<D>> = (0..instances).map(|_| Vec::new()).collect();
-            for record in records {
-                let mut first = least.peek_mut().expect("there is an instance");
-                shares[first.0.1 as usize].push(record);
-                first.0.0 += 1;
+        for mut records in batches {
+            let waiting: Vec<u64> = (0..instances).map(|index| gauges.waiting(index)).collect();
+            let shares = shares(&waiting, records.len() as u64);
+            // From the end: what is taken off moves, the rest stays where it is.
+            for (index, share) in (0..instances).zip(shares).rev().filter(|(_, share)| *share > 0) {
+                let rest = records.len() - share as usize;
+                let taken = if rest == 0 { std::mem::take(&mut records) } else { records.split_off(rest) };
+                gauges.add(index, share, now);
+                send(index, taken);
             }
-            for (index, share) in (0..).zip(shares) {
-                if !share.is_empty() {
-                    gauges.add(index, share.len() as u64, now);
-                    send(index, share);
-                }
+        }
+    }
+}
+
+/// How many of `records` each instance gets if one after the other goes to the instance with the fewest waiting, the first of them.
+fn shares(waiting: &[u64], records: u64) -> Vec<u64> {
+    let mut order: Vec<usize> = (0..waiting.len()).collect();
+    order.sort_by_key(|&index| waiting[index]);
+    // Those that get any end up with the same number waiting, or one more: as many as that number is above what they have now.
+    let (mut all, mut filled) = (records, 0);
+    for &index in &order {
+        if filled > 0 && all <= waiting[index] * filled {
+            break;
+        }
+        (all, filled) = (all + waiting[index], filled + 1);
+    }
+    let mut those = order[..filled as usize].to_vec();
+    those.sort_unstable();
+    let (level, mut more) = (all / filled, all % filled);
+    let mut shares = vec![0; waiting.len()];
+    for index in those {
+        let one = u64::from(more > 0);
+        more -= one;
+        shares[index] = level + one - waiting[index];
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn shares_are_those_of_one_record_after_the_other(waiting in prop::collection::vec(0u64..40, 1..8), records in 0u64..200) {
+            let mut levels = waiting.clone();
+            for _ in 0..records {
+                let least = (0..levels.len()).min_by_key(|&index| levels[index]).unwrap();
+                levels[least] += 1;
             }
+            let one_by_one: Vec<u64> = levels.iter().zip(&waiting).map(|(after, before)| after - before).collect();
+            prop_assert_eq!(shares(&waiting, records), one_by_one);
         }
     }
 }

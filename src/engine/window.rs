@@ -8,7 +8,6 @@
 //! Sliding windows share *slices*, as wide as the greatest common divisor of size and slide: an event is added to one slice, however many windows
 //! it is in, and a window is put together from its slices when it ends.
 
-use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::ops::Range;
 
@@ -157,26 +156,21 @@ where
         lateness: u64,
         function: W,
     ) -> BatchStream<'s, W::Result> {
+        // Of the same types, so that only what is done with an event is compiled for each.
         match windows {
-            Windows::Tumbling { size } => {
-                let sliding = Sliding::new(size, size, lateness, function);
-                keyed::<K, V, Slices<W::State>, W::Result, _>(self, control, context, spec, first, sliding)
-            }
-            Windows::Sliding { size, slide } => {
-                let sliding = Sliding::new(size, slide, lateness, function);
-                keyed::<K, V, Slices<W::State>, W::Result, _>(self, control, context, spec, first, sliding)
-            }
+            Windows::Tumbling { size } => keyed(self, control, context, spec, first, Sliding::new(size, size, lateness, function)),
+            Windows::Sliding { size, slide } => keyed(self, control, context, spec, first, Sliding::new(size, slide, lateness, function)),
             Windows::Session { gap } => {
                 assert!(gap > 0, "a session ends after some silence");
-                let sessions = Sessions { gap, lateness, function };
-                keyed::<K, V, Open<W::State>, W::Result, _>(self, control, context, spec, first, sessions)
+                keyed(self, control, context, spec, first, Sessions { gap, lateness, function })
             }
         }
     }
 }
 
-/// What is kept of a key's events, by the beginning of each slice.
-type Slices<S> = BTreeMap<u64, S>;
+/// What is kept of a key's events, in the order of time: of each slice, its beginning twice; of each session, its first and its last
+/// event. None overlap.
+type Open<S> = Vec<(u64, u64, S)>;
 
 /// Windows of a fixed length.
 struct Sliding<W> {
@@ -212,8 +206,8 @@ impl<W> Sliding<W> {
     }
 }
 
-impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Slices<W::State>, W::Result> for Sliding<W> {
-    fn apply(&mut self, key: &K, value: V, slices: &mut Slices<W::State>, session: &mut Session<'_, W::Result>) {
+impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Sliding<W> {
+    fn apply(&mut self, key: &K, value: V, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let time = self.function.time(&value);
         let slice = time - time % self.slice;
         let Some(start) = self.first_open(slice, session.epoch().0) else {
@@ -225,32 +219,35 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Slices<W::State>, W::Result> for
             covered.then(|| self.function.late(key, value)).flatten().into_iter().for_each(|result| session.give(result));
             return;
         };
-        let state = slices.entry(slice).or_insert_with(|| {
+        let found = match slices.last() {
+            Some(&(last, _, _)) if last == slice => Ok(slices.len() - 1),
+            _ => slices.binary_search_by_key(&slice, |&(from, _, _)| from),
+        };
+        let place = found.unwrap_or_else(|place| {
             session.notify_at(self.given_out(start));
-            W::State::default()
+            slices.insert(place, (slice, slice, W::State::default()));
+            place
         });
-        self.function.add(key, value, state);
+        self.function.add(key, value, &mut slices[place].2);
     }
 
-    fn call(&mut self, key: &K, slices: &mut Slices<W::State>, session: &mut Session<'_, W::Result>) {
+    fn call(&mut self, key: &K, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let epoch = session.epoch().0;
         let start = epoch - self.size - self.lateness;
-        let mut parts = slices.range(start..start + self.size).map(|(_, state)| state.clone());
+        let in_window = slices.iter().filter(|(slice, _, _)| (start..start + self.size).contains(slice));
+        let mut parts = in_window.map(|(_, _, state)| state.clone());
         if let Some(mut whole) = parts.next() {
             parts.for_each(|part| self.function.merge(&mut whole, part));
             session.give(self.function.result(key, start..start + self.size, whole));
         }
         // Slices before the next window's start are in no window to come.
-        *slices = slices.split_off(&(start + self.slide));
-        match slices.keys().find_map(|&slice| self.first_open(slice, epoch)) {
+        slices.retain(|&(slice, _, _)| slice >= start + self.slide);
+        match slices.iter().find_map(|&(slice, _, _)| self.first_open(slice, epoch)) {
             Some(next) => session.notify_at(self.given_out(next)),
             None => session.forget(),
         }
     }
 }
-
-/// A key's open sessions: beginning, last event, what is kept. None overlap.
-type Open<S> = Vec<(u64, u64, S)>;
 
 /// Windows that end with silence.
 struct Sessions<W> {

@@ -22,7 +22,8 @@ use timely::worker::Worker;
 
 use super::cluster::{Deployment, Seat};
 use super::{
-    Board, Context, DrainToSink, ElasticKeyed, ElasticStateless, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig, WorkerPart,
+    Board, Context, DrainToSink, ElasticKeyed, ElasticStateless, EngineJob, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig,
+    WorkerPart,
 };
 use crate::dataflow::{Capacity, Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::id::OperatorId;
@@ -247,5 +248,29 @@ impl WordCount {
         }
         verdict.duplicated += found.values().map(|(arrived, _)| arrived).sum::<u64>();
         verdict
+    }
+}
+
+impl EngineJob for WordCount {
+    type Outcome = Tally;
+
+    fn topology(&self) -> Topology {
+        self.topology()
+    }
+
+    fn configuration(&self) -> Configuration {
+        self.configuration()
+    }
+
+    fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    fn start(&self) -> Result<Running<Tally>, RunError> {
+        self.start()
+    }
+
+    fn verify(&self, tallies: &[Tally]) -> Verdict {
+        self.verify(tallies)
     }
 }

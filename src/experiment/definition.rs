@@ -260,7 +260,8 @@ impl JobDefinition {
 }
 
 impl OperatorDefinition {
-    fn config(&self) -> OperatorConfig {
+    /// The operator as jobs of the engine have it.
+    pub(super) fn config(&self) -> OperatorConfig {
         let capacity = self.limit.map_or(Capacity::Cpu, |rate| Capacity::Limited { rate });
         let marks = self.limit.map_or(QueueMarks::default(), |rate| {
             let records = |seconds: f64| ((seconds * rate.as_per_second()) as u64).max(1);

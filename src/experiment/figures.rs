@@ -3,6 +3,7 @@
 use super::definition::Definition;
 use super::fidelity::FidelityDefinition;
 use super::migration::MigrationDefinition;
+use super::nexmark_overhead::OverheadDefinition;
 use super::ranking::RankingDefinition;
 use super::simulated_figure::SimulatedDefinition;
 use super::suite::SuiteDefinition;
@@ -23,6 +24,8 @@ pub enum Figure {
     Simulated(Box<SimulatedDefinition>),
     /// Every policy in every case of a suite, in virtual time.
     Suite(Box<SuiteDefinition>),
+    /// What elastic operators cost.
+    Overhead(Box<OverheadDefinition>),
     /// One run on both hosts.
     Fidelity(Box<FidelityDefinition>),
 }
@@ -31,7 +34,7 @@ pub enum Figure {
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 21] = [
+const FIGURES: [Entry; 22] = [
     ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
     ("contune-curve", simulated, include_str!("../../experiments/definitions/contune-curve.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
@@ -48,6 +51,7 @@ const FIGURES: [Entry; 21] = [
     ("megaphone-fig17", migration, include_str!("../../experiments/definitions/megaphone-fig17.toml")),
     ("megaphone-fig18", migration, include_str!("../../experiments/definitions/megaphone-fig18.toml")),
     ("megaphone-fig20", migration, include_str!("../../experiments/definitions/megaphone-fig20.toml")),
+    ("nexmark-overhead", overhead, include_str!("../../experiments/definitions/nexmark-overhead.toml")),
     ("sim-fidelity", fidelity, include_str!("../../experiments/definitions/sim-fidelity.toml")),
     ("snailtrail-fig10", ranking, include_str!("../../experiments/definitions/snailtrail-fig10.toml")),
     ("snailtrail-fig11", ranking, include_str!("../../experiments/definitions/snailtrail-fig11.toml")),
@@ -69,6 +73,10 @@ fn simulated(text: &str) -> Figure {
 
 fn suite(text: &str) -> Figure {
     Figure::Suite(Box::new(SuiteDefinition::read(text).expect("definitions are tested")))
+}
+
+fn overhead(text: &str) -> Figure {
+    Figure::Overhead(toml::from_str(text).expect("definitions are tested"))
 }
 
 fn fidelity(text: &str) -> Figure {
@@ -117,6 +125,7 @@ impl Figure {
             Figure::Simulated(definition) => &definition.title,
             Figure::Suite(definition) => &definition.title,
             Figure::Fidelity(definition) => &definition.title,
+            Figure::Overhead(definition) => &definition.title,
         }
     }
 }
@@ -152,6 +161,7 @@ mod tests {
                 }
                 Figure::WindowLatency(definition) => definition.figure,
                 Figure::Fidelity(definition) => definition.figure,
+                Figure::Overhead(definition) => definition.figure,
                 Figure::Suite(definition) => {
                     for case in &definition.cases {
                         let text = toml::to_string(&case.scenario).unwrap();

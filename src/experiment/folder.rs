@@ -29,6 +29,8 @@ pub const ROWS: &str = "rows.csv";
 pub const RANKINGS: &str = "rankings.csv";
 /// [`WindowLatencyRow`](super::window_latency::WindowLatencyRow)s.
 pub const WINDOW_LATENCY: &str = "window_latency.csv";
+/// [`OverheadRow`](super::nexmark_overhead::OverheadRow)s.
+pub const NEXMARK_OVERHEAD: &str = "nexmark_overhead.csv";
 /// [`FidelityRow`](super::fidelity::FidelityRow)s.
 pub const FIDELITY: &str = "fidelity.csv";
 /// Rows of simulated runs.

@@ -16,6 +16,8 @@ pub mod figures;
 pub mod folder;
 mod kept_log;
 pub mod migration;
+pub mod nexmark;
+pub mod nexmark_overhead;
 pub mod policies;
 pub mod ranking;
 pub mod record;

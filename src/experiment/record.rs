@@ -66,6 +66,9 @@ pub struct Manifest {
     pub needed: BTreeMap<String, u32>,
     /// The job, on the engine.
     pub job: Option<super::definition::JobDefinition>,
+    /// The query of NEXMark, on the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nexmark: Option<super::nexmark::NexmarkDefinition>,
     /// The scenario, on the simulator.
     pub scenario: Option<super::scenario::Scenario>,
 }
@@ -157,7 +160,9 @@ impl fmt::Display for Summary {
         writeln!(f, "policy              {}", self.policy)?;
         let settled = self.settle_s.map_or(String::new(), |seconds| format!(" (the last at {seconds:.1} s)"));
         writeln!(f, "actions             {}{settled}", self.actions)?;
-        writeln!(f, "instances           {} at the end, at most {}", list(&self.last), list(&self.peak))?;
+        if !self.last.is_empty() {
+            writeln!(f, "instances           {} at the end, at most {}", list(&self.last), list(&self.peak))?;
+        }
         let achieved = self.achieved_over_offered.map_or("-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
         writeln!(f, "achieved / offered  {achieved} after the last action; {:.0} records behind at the end", self.lag_records)?;
         let (p50, p99) = (milliseconds(self.latency_ns_p50), milliseconds(self.latency_ns_p99));

@@ -15,16 +15,16 @@ pub use super::result::{Needs, RunResult};
 pub use super::supervision::Status;
 use super::supervision::Supervision;
 use crate::controller::ControllerConfig;
-use crate::engine::word_count::{Tally, WordCount};
-use crate::engine::{Recorder, RunError};
+use crate::engine::word_count::WordCount;
+use crate::engine::{EngineJob, Recorder, RunError};
 use crate::id::OperatorId;
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
 /// What is to be run.
-pub struct RunSpec {
+pub struct RunSpec<J = WordCount> {
     /// The job.
-    pub job: WordCount,
+    pub job: J,
     /// Pacing of the policy.
     pub controller: ControllerConfig,
     /// The policy.
@@ -39,11 +39,11 @@ pub struct RunSpec {
 ///
 /// # Errors
 /// When the engine fails or the activity log cannot be written.
-pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
+pub fn run<J: EngineJob>(spec: RunSpec<J>, activity_log: Option<&Path>, mut show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
     let RunSpec { job, controller, policy, row_window, needed } = spec;
     let needed = if needed.is_empty() { Needs::new() } else { vec![(Timestamp::ZERO, needed)] };
     let mut log = KeptLog::create(activity_log)?;
-    let mut supervision = Supervision::new(&job.topology(), job.configuration(), controller, policy, row_window, job.duration);
+    let mut supervision = Supervision::new(&job.topology(), job.configuration(), controller, policy, row_window, job.duration());
     let mut running = job.start()?;
     let mut up_to = vec![Timestamp::ZERO; running.peers() as usize];
     loop {
@@ -62,9 +62,9 @@ pub fn run(spec: RunSpec, activity_log: Option<&Path>, mut show: impl FnMut(Stat
     }
     supervision.end_of_input(&mut running);
     let dropped = running.dropped();
-    let tallies: Vec<Tally> = running.join()?;
+    let outcomes: Vec<J::Outcome> = running.join()?;
     log.finish()?;
-    Ok(supervision.finish(job.verify(&tallies), dropped, needed))
+    Ok(supervision.finish(job.verify(&outcomes), dropped, needed))
 }
 
 /// Why a run has no result.

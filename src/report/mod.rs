@@ -8,6 +8,7 @@ mod explain;
 mod explanation;
 mod fidelity;
 mod migration;
+mod overhead;
 mod page;
 mod ranking;
 mod simulated;
@@ -24,6 +25,7 @@ pub use explain::{Chapter, Course, OperatorSeen, Outcome, Quiet, Recorded, Resca
 pub use explanation::explanation;
 pub use fidelity::fidelity_table;
 pub use migration::migration_table;
+pub use overhead::overhead_table;
 pub use page::{Page, Section, claims_table, page};
 pub use ranking::ranking_table;
 pub use simulated::simulated_table;

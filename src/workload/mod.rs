@@ -1,5 +1,6 @@
 //! What a job is fed with: when records are due, and what is in them. Deterministic; seeds and times are passed in.
 
+pub mod nexmark;
 mod schedule;
 mod shape;
 mod text;

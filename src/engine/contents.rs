@@ -1,0 +1,417 @@
+//! What is in the bins of one worker: keys, their states, timers; and what the user's function does with them.
+//!
+//! Queues, events and timers of bins are the same whatever is in them, and so is a migration. All of that is compiled once
+//! (`keyed.rs`, `bins.rs`, `motion.rs`, `transfer.rs`) and meets what depends on types in [`Contents`]: never for a record, except where a
+//! worker's share has to be divided further.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::hint::black_box;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::vec::IntoIter;
+
+use timely::ExchangeData;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+
+use super::batch::{Batch, BatchBuilder};
+use super::bin::{Bin, hash_of};
+use super::bins::Bins;
+use super::due::DueTimers;
+use super::fault::{Fault, seeded};
+use super::seal::Sealed;
+use super::serve::{Caps, Work};
+use super::session::{Logic, Session};
+use super::space::KeySpace;
+use super::table::{Home, IntoEntries};
+use super::timers::Timers;
+use super::{Context, Time};
+use crate::activity::Lane;
+use crate::dataflow::Capacity;
+use crate::id::BinId;
+
+/// Records that are looked up before the first of them is applied: more than a processor has fetches under way, few enough that what
+/// they find is still in its nearest cache.
+const LOOKED_UP_AHEAD: usize = 32;
+
+/// A bin that is on no worker, or is being put together.
+pub(super) type Loose = Box<dyn Any + Send>;
+
+/// What is in the bins of one worker.
+pub(super) trait Contents {
+    /// Applies what is complete by now. Results of timers that are called on the way are kept.
+    fn serve(&mut self, bins: &mut Bins);
+
+    /// Calls the timers of a bin and its owner up to `until`, and keeps the results.
+    fn call(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers);
+
+    /// Times and owners of which results of timers are kept.
+    fn called(&self) -> Vec<(Time, u32)>;
+
+    /// Gives out what is kept of a time and an owner, by a right of that time or before; says how many results there are.
+    fn give(&mut self, called: (Time, u32), lane: Lane, cap: Option<&Capability<Time>>) -> u64;
+
+    /// Gives each record to the share that `share_of` says for its bin.
+    fn divide(&self, work: Work, space: &KeySpace, share_of: &mut dyn FnMut(BinId) -> usize) -> Vec<Work>;
+
+    /// The bin of each record.
+    fn bins_of(&self, work: &Work, space: &KeySpace, see: &mut dyn FnMut(BinId));
+
+    /// Splits a bin into that of number `first` and the next. False if it is not here.
+    fn split(&mut self, bin: BinId, first: BinId, space: &KeySpace, timers: &mut DueTimers) -> bool;
+
+    /// Puts a bin here that has come.
+    fn put(&mut self, bin: BinId, state: Sealed);
+
+    /// Takes a bin that leaves, after its timers before `until`: nothing is left that could come before them. Says when the next is.
+    fn depart(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers) -> (Sealed, Time);
+
+    /// Packs records that leave with their bin.
+    fn pack(&self, work: Work) -> Sealed;
+
+    /// Records that came with their bin.
+    fn unpack(&self, caps: &Rc<Caps>, records: Sealed) -> Work;
+
+    /// Cuts a bin into parts of so many bytes; says how many keys it has.
+    fn cut(&self, state: Sealed, part_bytes: usize) -> (u64, Box<dyn Parts>);
+
+    /// An empty bin for so many keys.
+    fn empty(&self, keys: u64) -> Loose;
+
+    /// Adds a part of its entries to a bin.
+    fn join(&self, bin: &mut Loose, part: Sealed);
+
+    /// Adds its timers to a bin that is complete with them.
+    fn complete(&self, bin: Loose, timers: Sealed) -> Sealed;
+
+    /// Bytes that an entry of a bin owns beside its place in the table, judged by a few. Nothing if the bin is not here.
+    fn outside(&self, bin: usize) -> Option<usize>;
+
+    /// Keys of a bin, and the bytes they take if each owns `outside` bytes beside its place in the table.
+    fn size(&self, bin: usize, outside: usize) -> (u64, u64);
+}
+
+/// A bin that is cut into parts.
+pub(super) trait Parts {
+    /// Some of the entries that are left; nothing once none is.
+    fn next(&mut self) -> Option<Sealed>;
+
+    /// Whether no entry is left.
+    fn is_empty(&self) -> bool;
+
+    /// The timers, after everything else.
+    fn timers(&mut self) -> Sealed;
+}
+
+/// Contents of given types, and where results go.
+pub(super) struct Keyed<K, V, S, R: 'static, L> {
+    /// State of the bins that are here.
+    states: Vec<Option<Bin<K, S>>>,
+    logic: L,
+    called: Called<R>,
+    output: OutputBuilder<Time, BatchBuilder<R>>,
+    values: PhantomData<V>,
+}
+
+/// Results of timers, by time and instance.
+struct Called<R> {
+    places: BTreeMap<(Time, u32), usize>,
+    results: Vec<Vec<R>>,
+}
+
+impl<R> Called<R> {
+    fn of(&mut self, called: (Time, u32)) -> &mut Vec<R> {
+        let place = *self.places.entry(called).or_insert(self.results.len());
+        if place == self.results.len() {
+            self.results.push(Vec::new());
+        }
+        &mut self.results[place]
+    }
+
+    fn take(&mut self, called: (Time, u32)) -> Vec<R> {
+        let results = self.places.remove(&called).map(|place| std::mem::take(&mut self.results[place]));
+        if self.places.is_empty() {
+            self.results.clear();
+        }
+        results.unwrap_or_default()
+    }
+}
+
+impl<K: Hash + Eq, V, S, R: 'static, L> Keyed<K, V, S, R, L> {
+    /// The bins that `owners` gives to instances on this worker, without any state.
+    pub(super) fn new(context: &Context, owners: &[u32], logic: L, output: OutputBuilder<Time, BatchBuilder<R>>) -> Self {
+        let states = owners.iter().map(|&owner| context.hosts(owner).then(Bin::default)).collect();
+        let called = Called { places: BTreeMap::new(), results: Vec::new() };
+        Keyed { states, logic, called, output, values: PhantomData }
+    }
+}
+
+impl<K, V, S, R, L> Contents for Keyed<K, V, S, R, L>
+where
+    K: ExchangeData + Hash + Eq + Clone,
+    V: ExchangeData,
+    S: ExchangeData + Default,
+    R: ExchangeData,
+    L: Logic<K, V, S, R>,
+{
+    /// Where states do not fit in the processor's cache, most of the time goes into waiting for the places of keys in memory. A processor
+    /// fetches several at once, the more the less there is to do between them. So a few records are looked up ahead, without
+    /// changing anything, and find everything near when they are applied.
+    fn serve(&mut self, bins: &mut Bins) {
+        let Bins { stations, arrivals, spec, timers, owners, context, space, .. } = bins;
+        let Keyed { states, logic, called, output, .. } = self;
+        let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
+        stations.serve(&mut output.activate(), |caps, epoch, mut records: IntoIter<(K, V)>, results| {
+            let mut places = [(BinId(0), Home::default()); LOOKED_UP_AHEAD];
+            while !records.as_slice().is_empty() {
+                let mut fetched = 0;
+                for (place, (key, _)) in places.iter_mut().zip(records.as_slice()) {
+                    let hash = hash_of(key);
+                    let id = space.bin(hash);
+                    let bin = states[id.0 as usize].as_ref().expect("records are queued where their bin is");
+                    *place = (id, bin.home(hash));
+                    fetched |= bin.fetch(place.1);
+                }
+                // Nobody asks, which the compiler must not notice.
+                black_box(fetched);
+                if counts {
+                    places.iter().take(records.len()).for_each(|(id, _)| arrivals[id.0 as usize] += 1);
+                }
+                let mut added = false;
+                for (&(id, mut home), (key, value)) in places.iter().zip(records.by_ref()) {
+                    let bin = states[id.0 as usize].as_mut().expect("just seen");
+                    if !L::PLAIN && bin.next_timer() <= epoch && !seeded(Fault::CallLate) {
+                        added = true;
+                        call(bin, (id, owners[id.0 as usize]), epoch, timers, logic, called);
+                    }
+                    if added {
+                        home = bin.home(hash_of(&key));
+                    }
+                    let mut session = Session::new(epoch, results, &mut timers.asked);
+                    match bin.find(home, &key) {
+                        Some(state) => {
+                            logic.apply(&key, value, state, &mut session);
+                            if !L::PLAIN {
+                                if session.forgets() {
+                                    bin.remove(hash_of(&key), &key);
+                                }
+                                set(timers, bin, id, &key, &caps.results);
+                            }
+                        }
+                        None => {
+                            let mut fresh = S::default();
+                            logic.apply(&key, value, &mut fresh, &mut session);
+                            let keeps = !session.forgets();
+                            set(timers, bin, id, &key, &caps.results);
+                            if keeps {
+                                added = true;
+                                bin.insert(hash_of(&key), key, fresh);
+                            }
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    fn call(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers) {
+        let state = self.states[bin.0.0 as usize].as_mut().expect("timers are known of bins that are here");
+        call(state, bin, until, timers, &mut self.logic, &mut self.called);
+    }
+
+    fn called(&self) -> Vec<(Time, u32)> {
+        self.called.places.keys().copied().collect()
+    }
+
+    fn give(&mut self, called: (Time, u32), lane: Lane, cap: Option<&Capability<Time>>) -> u64 {
+        let results = self.called.take(called);
+        let count = results.len() as u64;
+        if count > 0 {
+            let cap = cap.expect("there is a right to answer timers");
+            let cap = if seeded(Fault::AnswerEarly) { cap.clone() } else { cap.delayed(&called.0) };
+            self.output.activate().session_with_builder(&cap).give_container(&mut Batch::new(lane, results));
+        }
+        count
+    }
+
+    fn divide(&self, work: Work, space: &KeySpace, share_of: &mut dyn FnMut(BinId) -> usize) -> Vec<Work> {
+        let (caps, mut shares) = (Rc::clone(&work.caps), Vec::new());
+        for record in work.into_records::<(K, V)>() {
+            let share = share_of(space.bin(hash_of(&record.0)));
+            if share >= shares.len() {
+                shares.resize_with(share + 1, Vec::new);
+            }
+            shares[share].push(record);
+        }
+        shares.into_iter().map(|share| Work::new(&caps, share)).collect()
+    }
+
+    fn bins_of(&self, work: &Work, space: &KeySpace, see: &mut dyn FnMut(BinId)) {
+        work.records::<(K, V)>().iter().for_each(|(key, _)| see(space.bin(hash_of(key))));
+    }
+
+    fn split(&mut self, bin: BinId, first: BinId, space: &KeySpace, timers: &mut DueTimers) -> bool {
+        let Some(whole) = self.states[bin.0 as usize].as_mut().map(std::mem::take) else {
+            self.states.extend([None, None]);
+            return false;
+        };
+        timers.gone(bin, whole.next_timer());
+        let mut halves = [Bin::default(), Bin::default()];
+        whole.divide(&mut halves, |hash| (space.bin(hash).0 - first.0) as usize);
+        if seeded(Fault::SwapHalves) {
+            halves.swap(0, 1);
+        }
+        for (id, half) in (first.0..).map(BinId).zip(halves) {
+            timers.come(id, half.next_timer(), None);
+            self.states.push(Some(half));
+        }
+        true
+    }
+
+    fn put(&mut self, bin: BinId, state: Sealed) {
+        assert!(self.states[bin.0 as usize].replace(state.open()).is_none(), "{bin} has one owner");
+    }
+
+    fn depart(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers) -> (Sealed, Time) {
+        let mut state = self.states[bin.0.0 as usize].take().expect("a bin that departs is here");
+        if seeded(Fault::DropBin) {
+            state = Bin::default();
+        }
+        if seeded(Fault::ForgetTimers) {
+            state.put_timers(Timers::default());
+        }
+        if let Some(last) = until.checked_sub(1) {
+            call(&mut state, bin, last, timers, &mut self.logic, &mut self.called);
+        }
+        let next = state.next_timer();
+        timers.gone(bin.0, next);
+        (Sealed::value(state), next)
+    }
+
+    fn pack(&self, work: Work) -> Sealed {
+        Sealed::value(work.into_records::<(K, V)>().collect::<Vec<_>>())
+    }
+
+    fn unpack(&self, caps: &Rc<Caps>, records: Sealed) -> Work {
+        Work::new(caps, records.open::<Vec<(K, V)>>())
+    }
+
+    fn cut(&self, state: Sealed, part_bytes: usize) -> (u64, Box<dyn Parts>) {
+        let state: Bin<K, S> = state.open();
+        let (keys, keys_per_part) = (state.keys() as u64, (part_bytes / state.bytes_per_key()).max(1));
+        let (entries, timers) = state.into_parts();
+        (keys, Box::new(Cut { entries, timers, keys_per_part }))
+    }
+
+    fn empty(&self, keys: u64) -> Loose {
+        Box::new(Bin::<K, S>::with_capacity(keys as usize))
+    }
+
+    fn join(&self, bin: &mut Loose, part: Sealed) {
+        bin.downcast_mut::<Bin<K, S>>().expect("a bin of the operator's types").extend(part.open());
+    }
+
+    fn complete(&self, bin: Loose, timers: Sealed) -> Sealed {
+        let mut bin = bin.downcast::<Bin<K, S>>().expect("a bin of the operator's types");
+        bin.put_timers(timers.open());
+        Sealed::value(*bin)
+    }
+
+    fn outside(&self, bin: usize) -> Option<usize> {
+        self.states[bin].as_ref().map(|state| state.bytes_per_key() - size_of::<(K, S)>())
+    }
+
+    fn size(&self, bin: usize, outside: usize) -> (u64, u64) {
+        self.states[bin].as_ref().map_or((0, 0), |state| (state.keys() as u64, state.bytes(outside)))
+    }
+}
+
+/// Sets the timers that the last call asked for, about `key`; `cap` is the right to answer it.
+#[inline]
+fn set<K: Hash + Eq + Clone, S>(timers: &mut DueTimers, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: &Capability<Time>) {
+    if !timers.asked.is_empty() {
+        set_asked(timers, bin, id, key, Some(cap));
+    }
+}
+
+#[cold]
+fn set_asked<K: Hash + Eq + Clone, S>(timers: &mut DueTimers, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: Option<&Capability<Time>>) {
+    let before = bin.next_timer();
+    for at in timers.asked.drain(..) {
+        bin.set_timer(at, key.clone());
+    }
+    let next = bin.next_timer();
+    if let Some(cap) = cap {
+        timers.answered_by(cap, next);
+    }
+    timers.moved(id, before, next);
+}
+
+/// Calls the timers of a bin and its owner up to `until`.
+fn call<K, V, S, R>(
+    bin: &mut Bin<K, S>,
+    (id, owner): (BinId, u32),
+    until: Time,
+    timers: &mut DueTimers,
+    logic: &mut impl Logic<K, V, S, R>,
+    called: &mut Called<R>,
+) where
+    K: Hash + Eq + Clone,
+    S: Default,
+{
+    while bin.next_timer() <= until {
+        let before = bin.next_timer();
+        let (at, keys) = bin.take_timer().expect("there is a timer");
+        timers.moved(id, before, bin.next_timer());
+        let results = called.of((at, owner));
+        for key in keys.into_entries() {
+            let hash = hash_of(&key);
+            let mut session = Session::new(at, results, &mut timers.asked);
+            match bin.get_mut(hash, &key) {
+                Some(state) => {
+                    logic.call(&key, state, &mut session);
+                    if session.forgets() {
+                        bin.remove(hash, &key);
+                    }
+                    set_asked(timers, bin, id, &key, None);
+                }
+                None => {
+                    let mut fresh = S::default();
+                    logic.call(&key, &mut fresh, &mut session);
+                    let keeps = !session.forgets();
+                    set_asked(timers, bin, id, &key, None);
+                    if keeps {
+                        bin.insert(hash, key, fresh);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A bin that is cut into parts.
+struct Cut<K, S> {
+    entries: IntoEntries<(K, S)>,
+    timers: Timers<K>,
+    keys_per_part: usize,
+}
+
+impl<K: ExchangeData + Hash + Eq, S: ExchangeData> Parts for Cut<K, S> {
+    fn next(&mut self) -> Option<Sealed> {
+        let mut entries: Vec<(K, S)> = self.entries.by_ref().take(self.keys_per_part).collect();
+        if seeded(Fault::CutPart) {
+            entries.pop();
+        }
+        (!entries.is_empty()).then(|| Sealed::bytes(&entries))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.len() == 0
+    }
+
+    fn timers(&mut self) -> Sealed {
+        Sealed::bytes(&std::mem::take(&mut self.timers))
+    }
+}

@@ -1,0 +1,243 @@
+//! A query as a job: source → the query's operators → sink, at a rate, on workers and processes.
+//!
+//! The source, on the first worker, emits the kinds of events that the query reads, open loop; an event happens in the epoch in which it
+//! is emitted. At the end the same events, in the same epochs, are given to the plain form on one worker, and what reached the sinks is
+//! compared with what that gives.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::dataflow::operators::{Inspect, Operator, Probe};
+use timely::dataflow::{InputHandleVec, ProbeHandle, StreamVec};
+use timely::worker::Worker;
+
+use super::tally::compare;
+use super::{NexmarkTally, Parts, Query, Spans, elastic, plain};
+use crate::dataflow::{Configuration, Role, Topology};
+use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::word_count::{OperatorConfig, Verdict};
+use crate::engine::{
+    BatchStream, Board, Context, DrainToSink, EngineJob, IntoBatches, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig, Time,
+    WorkerPart,
+};
+use crate::id::OperatorId;
+use crate::rate::Rate;
+use crate::time::Timestamp;
+use crate::workload::RateSchedule;
+use crate::workload::nexmark::{Event, Generator, GeneratorConfig};
+
+/// The source, in the job's topology.
+const SOURCE: OperatorId = OperatorId(0);
+
+/// Of what a query is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Elastic operators.
+    #[default]
+    Elastic,
+    /// Plain timely: nothing can be rescaled, and between source and sink nothing is recorded.
+    Plain,
+}
+
+/// A query of NEXMark at work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Nexmark {
+    /// The query.
+    pub query: Query,
+    /// Its form.
+    pub form: Form,
+    /// The stream of events. Its rate says how long auctions last; when events are due is said by `rate`.
+    pub generator: GeneratorConfig,
+    /// Events due per second, those included that the query does not read and the source leaves out.
+    pub rate: Rate,
+    /// How long the source emits.
+    pub duration: Duration,
+    /// How many times the scheduled rate the source may emit when behind.
+    pub catch_up: f64,
+    /// Time between epochs; at least a millisecond.
+    pub tick: Duration,
+    /// By what window lengths are divided.
+    pub dilation: f64,
+    /// Bins of each keyed operator; a power of two.
+    pub bins: u32,
+    /// The query's operators, in order; of no account to the plain form.
+    pub operators: Vec<OperatorConfig>,
+    /// Where it runs.
+    pub deployment: Deployment,
+}
+
+impl Nexmark {
+    /// Works for the job in another process until it is complete.
+    ///
+    /// # Errors
+    /// When a worker panicked here, and when the job failed elsewhere.
+    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+        let (board, specs) = self.specs();
+        let (job, pressing) = (self.clone(), board.pressing());
+        seat.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing))
+    }
+
+    /// Rate at which the source's events are due.
+    pub fn source_rate(&self) -> Rate {
+        Rate::per_second(self.rate.as_per_second() * self.query.kinds().share())
+    }
+
+    /// Lengths of the query's windows.
+    pub fn spans(&self) -> Spans {
+        Spans::dilated(self.dilation, (self.tick.as_millis() as u64).max(1))
+    }
+
+    /// The sink, in the job's topology.
+    fn sink(&self) -> OperatorId {
+        match self.form {
+            Form::Elastic => OperatorId(self.operators.len() as u32 + 1),
+            Form::Plain => OperatorId(1),
+        }
+    }
+
+    /// The queues in a process, and the operators they belong to with their instances at the start.
+    fn specs(&self) -> (Board, Vec<(OperatorSpec, u32)>) {
+        let mut board = Board::new();
+        if self.form == Form::Plain {
+            return (board, Vec::new());
+        }
+        let named = self.query.operators(self.bins).into_iter().zip(&self.operators);
+        let specs = (1..).zip(named).map(|(id, ((name, _), config))| {
+            let gauges = board.operator(config.marks, config.max_parallelism);
+            let spec = OperatorSpec::with_gauges(OperatorId(id), name, config.capacity, gauges);
+            (OperatorSpec { slow: config.slow, ..spec }, config.instances)
+        });
+        let specs = specs.collect();
+        (board, specs)
+    }
+
+    fn build(
+        &self,
+        worker: &mut Worker,
+        context: &Context,
+        specs: &[(OperatorSpec, u32)],
+        pressing: &Arc<AtomicUsize>,
+    ) -> WorkerPart<NexmarkTally> {
+        let config = SourceConfig {
+            operator: SOURCE,
+            schedule: RateSchedule::constant(self.source_rate()),
+            tick: self.tick,
+            catch_up: self.catch_up,
+            until: Timestamp::ZERO + self.duration,
+        };
+        if context.worker.0 == 0 {
+            context.describe(&self.topology());
+        }
+        let tally = Rc::new(RefCell::new(NexmarkTally::default()));
+        let (emitting, found) = (Rc::clone(&tally), Rc::clone(&tally));
+        let (generator, kinds) = (Generator::new(self.generator.clone()), self.query.kinds());
+        let mut source = OpenLoop::dated(config, context, Arc::clone(pressing), move |index, epoch| {
+            emitting.borrow_mut().emit(epoch.0);
+            generator.event_at(kinds.number(index), epoch.0)
+        });
+        let mut control = InputHandleVec::new();
+        let probe = ProbeHandle::new();
+        worker.dataflow(|scope| {
+            let commands = control.to_stream(scope).broadcast();
+            let events = source.stream(scope);
+            let answers = match self.form {
+                Form::Elastic => {
+                    let parts = Parts { control: commands, context, operators: specs, bins: self.bins, spans: self.spans() };
+                    elastic(self.query, events, &parts)
+                }
+                Form::Plain => plain(self.query, unbatched(events), self.spans()).into_batches(),
+            };
+            let sink = answers.drain_to_sink(context, self.sink(), move |_, answers| {
+                let mut found = found.borrow_mut();
+                answers.iter().for_each(|answer| found.add(answer));
+            });
+            sink.probe_with(&probe);
+        });
+        let open_epochs = source.open_epochs();
+        // One worker emits; the others' inputs end at once.
+        let source = (context.worker.0 == 0).then(move || Box::new(move || source.poll()) as Box<dyn FnMut() -> bool>);
+        WorkerPart { source, open_epochs, control, probe, outcome: Box::new(move || tally.take()) }
+    }
+
+    /// What the plain form gives on one worker for the events of `emitted`.
+    fn expected(&self, emitted: Vec<(Time, u64)>) -> NexmarkTally {
+        let (query, spans, generator) = (self.query, self.spans(), Generator::new(self.generator.clone()));
+        timely::execute_directly(move |worker| {
+            let tally = Rc::new(RefCell::new(NexmarkTally::default()));
+            let found = Rc::clone(&tally);
+            let (mut input, probe) = (InputHandleVec::new(), ProbeHandle::new());
+            worker.dataflow(|scope| {
+                let answers = plain(query, input.to_stream(scope), spans);
+                answers.inspect(move |answer| found.borrow_mut().add(answer)).probe_with(&probe);
+            });
+            let mut next = 0;
+            for (epoch, events) in emitted {
+                input.advance_to(epoch);
+                (next..next + events).for_each(|index| input.send(generator.event_at(query.kinds().number(index), epoch)));
+                next += events;
+                input.advance_to(epoch + 1);
+                worker.step_while(|| probe.less_than(input.time()));
+            }
+            input.close();
+            worker.step_while(|| !probe.done());
+            tally.take()
+        })
+    }
+}
+
+impl EngineJob for Nexmark {
+    type Outcome = NexmarkTally;
+
+    fn topology(&self) -> Topology {
+        let elastic = match self.form {
+            Form::Elastic => self.query.operators(self.bins),
+            Form::Plain => Vec::new(),
+        };
+        let elastic = elastic.into_iter().zip(&self.operators).map(|((name, role), config)| (name, role, config.max_parallelism));
+        let sink = ("sink", Role::Sink, self.deployment.peers());
+        let operators: Vec<_> = [("source", Role::Source, 1)].into_iter().chain(elastic).chain([sink]).collect();
+        let edges: Vec<(u32, u32)> = (1..operators.len() as u32).map(|to| (to - 1, to)).collect();
+        Topology::new(&operators, &edges).expect("a query is a chain")
+    }
+
+    fn configuration(&self) -> Configuration {
+        let all = Configuration::ones(&self.topology()).with(self.sink(), self.deployment.peers());
+        match self.form {
+            Form::Elastic => (1..).zip(&self.operators).fold(all, |all, (id, config)| all.with(OperatorId(id), config.instances)),
+            Form::Plain => all,
+        }
+    }
+
+    fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    fn start(&self) -> Result<Running<NexmarkTally>, RunError> {
+        let (board, specs) = self.specs();
+        let (job, pressing) = (self.clone(), board.pressing());
+        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &specs, &pressing);
+        Running::on(&self.deployment, &Job::Nexmark(Box::new(self.clone())), &board, build)
+    }
+
+    fn verify(&self, tallies: &[NexmarkTally]) -> Verdict {
+        let emitted = tallies.iter().flat_map(|tally| tally.emitted.iter().copied()).collect();
+        compare(tallies, &self.expected(emitted))
+    }
+}
+
+/// The records of batches as plain timely has them.
+fn unbatched(events: BatchStream<'_, Event>) -> StreamVec<'_, Time, Event> {
+    events.unary::<CapacityContainerBuilder<Vec<Event>>, _, _, _>(Pipeline, "Records", |_, _| {
+        move |input, output| {
+            input.for_each(|cap, batch| output.session(&cap).give_container(&mut batch.records));
+        }
+    })
+}

@@ -1,0 +1,107 @@
+//! NEXMark's queries, twice: of elastic operators, and in plain timely as one would write them by hand.
+//!
+//! A file a query; what it asks, and what counts at ties, stands at its top (`papers/nexmark.md#queries`). Both forms take a stream of
+//! [`Event`](crate::workload::nexmark::Event)s, each in the epoch of its time, of the kinds that the query
+//! [reads](Query::kinds), and give [`Answer`]s: the same ones, whatever migrates, however many workers there are and in whatever order the
+//! events of an epoch come. `tests/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
+//!
+//! Answers that have to wait are given out at multiples of a [grid](Spans::grid), so that they belong to epochs that a source opens.
+
+mod answer;
+mod batches;
+mod job;
+mod join;
+mod leaders;
+mod load;
+mod plain;
+mod q0;
+mod q1;
+mod q11;
+mod q2;
+mod q3;
+mod q4;
+mod q5;
+mod q6;
+mod q7;
+mod q8;
+mod query;
+mod spans;
+mod stateless;
+mod tally;
+mod winner;
+
+pub use answer::{Answer, Offer, Welcome};
+pub use job::{Form, Nexmark};
+pub use load::{Load, Loaded};
+pub use query::{Query, QueryError};
+pub use spans::Spans;
+pub use tally::NexmarkTally;
+
+use timely::dataflow::StreamVec;
+
+use super::{BatchStream, Context, ControlStream, OperatorSpec, Time};
+use crate::migration::Assignment;
+use crate::workload::nexmark::Event;
+
+/// What an elastic query is built of.
+pub struct Parts<'a, 's> {
+    /// Commands to its operators.
+    pub control: ControlStream<'s>,
+    /// The worker.
+    pub context: &'a Context,
+    /// The query's [operators](Query::operators) in their order, each with its instances at the start.
+    pub operators: &'a [(OperatorSpec, u32)],
+    /// Bins of each keyed operator, a power of two.
+    pub bins: u32,
+    /// Lengths of windows.
+    pub spans: Spans,
+}
+
+impl<'s> Parts<'_, 's> {
+    fn control(&self) -> ControlStream<'s> {
+        self.control.clone()
+    }
+
+    fn spec(&self, index: usize) -> &OperatorSpec {
+        &self.operators[index].0
+    }
+
+    fn instances(&self, index: usize) -> u32 {
+        self.operators[index].1
+    }
+
+    fn first(&self, index: usize) -> Assignment {
+        Assignment::even(self.bins, self.instances(index))
+    }
+}
+
+/// `query` of elastic operators.
+///
+/// # Panics
+/// If there are fewer parts than operators.
+pub fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+    match query {
+        Query::Q0 | Query::Q1 | Query::Q2 => stateless::elastic(query, events, parts),
+        Query::Q3 => q3::elastic(events, parts),
+        Query::Q4 => q4::elastic(events, parts),
+        Query::Q5 => q5::elastic(events, parts),
+        Query::Q6 => q6::elastic(events, parts),
+        Query::Q7 => q7::elastic(events, parts),
+        Query::Q8 => q8::elastic(events, parts),
+        Query::Q11 => q11::elastic(events, parts),
+    }
+}
+
+/// `query` in plain timely.
+pub fn plain<'s>(query: Query, events: StreamVec<'s, Time, Event>, spans: Spans) -> StreamVec<'s, Time, Answer> {
+    match query {
+        Query::Q0 | Query::Q1 | Query::Q2 => stateless::plain(query, events),
+        Query::Q3 => q3::plain(events),
+        Query::Q4 => q4::plain(events, spans),
+        Query::Q5 => q5::plain(events, spans),
+        Query::Q6 => q6::plain(events, spans),
+        Query::Q7 => q7::plain(events, spans),
+        Query::Q8 => q8::plain(events, spans),
+        Query::Q11 => q11::plain(events, spans),
+    }
+}

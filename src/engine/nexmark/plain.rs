@@ -1,0 +1,44 @@
+//! What the plain forms of several queries need.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+
+use timely::dataflow::operators::{Capability, InputCapability};
+use timely::progress::frontier::MutableAntichain;
+
+use crate::engine::{Time, bin_of};
+
+/// What an exchange goes by: as fine as so many bins would be.
+const SHARES: u32 = 1 << 16;
+
+/// Where a key goes. Tables use the other bits of the hash.
+#[inline]
+pub(super) fn share_of<K: Hash>(key: &K) -> u64 {
+    u64::from(bin_of(key, SHARES).0)
+}
+
+/// What is to be done at a time, with the right to give out results then.
+pub(super) struct Due<T>(BTreeMap<Time, (Capability<Time>, T)>);
+
+impl<T: Default> Due<T> {
+    pub(super) fn new() -> Due<T> {
+        Due(BTreeMap::new())
+    }
+
+    /// What is to be done at `at`, which is not before the time of `cap`.
+    #[inline]
+    pub(super) fn at(&mut self, at: Time, cap: &InputCapability<Time>) -> &mut T {
+        &mut self.0.entry(at).or_insert_with(|| (cap.delayed(&at, 0), T::default())).1
+    }
+
+    /// The same, for who has a right already.
+    pub(super) fn again(&mut self, at: Time, cap: &Capability<Time>) -> &mut T {
+        &mut self.0.entry(at).or_insert_with(|| (cap.delayed(&at), T::default())).1
+    }
+
+    /// Takes the earliest of all that is due: nothing of before its time can come any more.
+    pub(super) fn next(&mut self, frontier: &MutableAntichain<Time>) -> Option<(Capability<Time>, T)> {
+        let first = self.0.first_entry()?;
+        (!frontier.less_than(first.key())).then(|| first.remove())
+    }
+}

@@ -1,0 +1,10 @@
+//! Query 1: every bid, its price in another currency: 89 of 100, rounded down.
+
+use super::Answer;
+use crate::workload::nexmark::{Bid, Event};
+
+#[inline]
+pub(super) fn answer(event: Event) -> Option<Answer> {
+    let Event::Bid(bid) = event else { return None };
+    Some(Answer::Bid(Bid { price: bid.price * 89 / 100, ..bid }))
+}

@@ -1,0 +1,62 @@
+//! Query 3: who in Oregon, Idaho or California offers something in category 10: each such person with each such auction of theirs,
+//! whichever comes first. Nothing is forgotten, so the state grows as long as the stream goes on.
+
+// The table is only looked up.
+#![allow(clippy::disallowed_types)]
+
+use rustc_hash::FxHashMap;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Operator;
+use timely::dataflow::operators::vec::Map;
+
+use super::join::{self, Known, Side};
+use super::plain::share_of;
+use super::{Answer, Offer, Parts};
+use crate::engine::{BatchStream, ElasticStateless, Time};
+use crate::workload::nexmark::Event;
+
+const CATEGORY: u64 = 10;
+const STATES: [&str; 3] = ["OR", "ID", "CA"];
+
+/// Name, town and state of a person.
+type Seller = Box<[String; 3]>;
+
+fn offer(_: u64, seller: &Seller, auction: u64) -> Answer {
+    let [name, city, state] = (**seller).clone();
+    Answer::Offer(Box::new(Offer { name, city, state, auction }))
+}
+
+/// The two sides, by person.
+fn filter(event: Event) -> Option<(u64, Side<Seller>)> {
+    match event {
+        Event::Person(person) if STATES.contains(&person.state.as_str()) => {
+            Some((person.id, Side::Person(Box::new([person.name, person.city, person.state]))))
+        }
+        Event::Auction(auction) if auction.category == CATEGORY => Some((auction.seller, Side::Auction(auction.id))),
+        _ => None,
+    }
+}
+
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+    let instances = parts.instances(0);
+    let sides =
+        events.elastic_flat_map(parts.control(), parts.context, parts.spec(0), instances, |event, sides| sides.extend(filter(event)));
+    join::elastic(sides, parts, 1, None, offer)
+}
+
+pub(super) fn plain(events: StreamVec<'_, Time, Event>) -> StreamVec<'_, Time, Answer> {
+    let by_person = Exchange::new(|(person, _): &(u64, Side<Seller>)| share_of(person));
+    events.flat_map(filter).unary::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_person, "Join", |_, _| {
+        let mut people: FxHashMap<u64, Known<Seller>> = FxHashMap::default();
+        move |input, output| {
+            input.for_each(|cap, sides| {
+                let mut session = output.session(&cap);
+                for (person, side) in sides.drain(..) {
+                    people.entry(person).or_default().learn(person, side, offer, |answer| session.give(answer));
+                }
+            });
+        }
+    })
+}

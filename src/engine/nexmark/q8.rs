@@ -1,0 +1,58 @@
+//! Query 8: what people offer in the window in which they registered: each of them with each such auction, whichever comes first, in
+//! windows of a fixed length. At the end of a window all of it is forgotten.
+
+// The tables are only looked up.
+#![allow(clippy::disallowed_types)]
+
+use rustc_hash::FxHashMap;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Operator;
+
+use super::batches::mapped;
+use super::join::{self, AnswerOf, Known, Side};
+use super::plain::{Due, share_of};
+use super::spans::end_of;
+use super::{Answer, Parts, Spans, Welcome};
+use crate::engine::{BatchStream, Time};
+use crate::workload::nexmark::Event;
+
+const WELCOME: AnswerOf<String> = |person, name, reserve| Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }));
+
+/// The person whom an event concerns, and what it says.
+fn side(event: Event) -> (u64, Side<String>) {
+    match event {
+        Event::Person(person) => (person.id, Side::Person(person.name)),
+        Event::Auction(auction) => (auction.seller, Side::Auction(auction.reserve)),
+        Event::Bid(_) => unreachable!("the query reads no bids"),
+    }
+}
+
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+    join::elastic(mapped(events, side), parts, 0, Some(parts.spans.welcome_size), WELCOME)
+}
+
+pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
+    let size = spans.welcome_size;
+    let by_person = Exchange::new(|event: &Event| match event {
+        Event::Person(person) => share_of(&person.id),
+        Event::Auction(auction) => share_of(&auction.seller),
+        Event::Bid(bid) => share_of(&bid.bidder),
+    });
+    events.unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_person, "Join", |_, _| {
+        let mut due: Due<FxHashMap<u64, Known<String>>> = Due::new();
+        move |(input, frontier), output| {
+            input.for_each(|cap, events| {
+                let mut session = output.session(&cap);
+                // An event happens in the epoch in which it comes.
+                let at = *cap.least().expect("records have a time");
+                let people = due.at(end_of(at, size), &cap);
+                for (person, side) in events.drain(..).map(side) {
+                    people.entry(person).or_default().learn(person, side, WELCOME, |answer| session.give(answer));
+                }
+            });
+            while due.next(frontier).is_some() {}
+        }
+    })
+}

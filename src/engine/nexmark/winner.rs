@@ -1,0 +1,170 @@
+//! What queries 4 and 6 share: each auction that sells, with its winning price, when it closes.
+//!
+//! The price is the highest of all bids from when the auction opened until before it expires that are not below its reserve. Without
+//! such a bid nothing is sold. It is given out at the first multiple of the grid from the expiry on.
+
+// Tables are only looked up.
+#![allow(clippy::disallowed_types)]
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Operator;
+
+use super::batches::mapped;
+use super::plain::{Due, share_of};
+use super::{Parts, Spans};
+use crate::engine::{BatchStream, ElasticUnary, Session, Time};
+use crate::time::Epoch;
+use crate::workload::nexmark::Event;
+
+/// An auction that sold.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Won {
+    pub(super) auction: u64,
+    pub(super) seller: u64,
+    pub(super) category: u64,
+    pub(super) price: u64,
+    /// When it expired.
+    pub(super) at: u64,
+}
+
+/// An auction that is open.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Sale {
+    seller: u64,
+    category: u64,
+    reserve: u64,
+    at: u64,
+    expires: u64,
+    /// Highest price so far; 0 if there is none.
+    best: u64,
+}
+
+/// A bid without what does not matter.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Price {
+    price: u64,
+    at: u64,
+}
+
+impl Sale {
+    #[inline]
+    fn bid(&mut self, bid: Price) {
+        if bid.price > self.best && bid.price >= self.reserve && (self.at..self.expires).contains(&bid.at) {
+            self.best = bid.price;
+        }
+    }
+
+    fn won(&self, auction: u64) -> Option<Won> {
+        let &Sale { seller, category, expires, best, .. } = self;
+        (best > 0).then_some(Won { auction, seller, category, price: best, at: expires })
+    }
+}
+
+/// What concerns an auction.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Lot {
+    Sale(Sale),
+    Bid(Price),
+}
+
+/// An event with the auction that it concerns.
+#[inline]
+fn lot(event: Event) -> (u64, Lot) {
+    match event {
+        Event::Bid(bid) => (bid.auction, Lot::Bid(Price { price: bid.price, at: bid.at })),
+        Event::Auction(auction) => {
+            let (seller, category, reserve) = (auction.seller, auction.category, auction.reserve);
+            (auction.id, Lot::Sale(Sale { seller, category, reserve, at: auction.at, expires: auction.expires, best: 0 }))
+        }
+        Event::Person(_) => unreachable!("the query reads no people"),
+    }
+}
+
+/// What an elastic operator knows of an auction.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Known {
+    sale: Option<Sale>,
+    /// Bids of the present epoch, which come before the auction or after its end.
+    stray: Vec<Price>,
+}
+
+/// As the first operator of a query.
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Won> {
+    let spans = parts.spans;
+    mapped(events, lot).elastic_unary(
+        parts.control(),
+        parts.context,
+        parts.spec(0),
+        &parts.first(0),
+        move |_: &u64, lot, known: &mut Known, session: &mut Session<'_, Won>| match (lot, &mut known.sale) {
+            (Lot::Bid(bid), Some(sale)) => sale.bid(bid),
+            (Lot::Bid(bid), None) => {
+                // An auction is there in the epoch of its first bid; if it does not come by then, it has been.
+                if known.stray.is_empty() {
+                    session.notify_at(Epoch(session.epoch().0 + 1));
+                }
+                known.stray.push(bid);
+            }
+            (Lot::Sale(mut sale), _) => {
+                std::mem::take(&mut known.stray).into_iter().for_each(|bid| sale.bid(bid));
+                session.notify_at(Epoch(spans.on_grid(sale.expires)));
+                known.sale = Some(sale);
+            }
+        },
+        move |&auction, known, session| {
+            let over = |sale: &Sale| spans.on_grid(sale.expires) <= session.epoch().0;
+            if known.sale.as_ref().is_none_or(over) {
+                known.sale.and_then(|sale| sale.won(auction)).into_iter().for_each(|won| session.give(won));
+                session.forget();
+            }
+        },
+    )
+}
+
+/// The same in plain timely.
+pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Won> {
+    let by_auction = Exchange::new(|event: &Event| match event {
+        Event::Bid(bid) => share_of(&bid.auction),
+        Event::Auction(auction) => share_of(&auction.id),
+        Event::Person(person) => share_of(&person.id),
+    });
+    events.unary_frontier::<CapacityContainerBuilder<Vec<Won>>, _, _, _>(by_auction, "Winner", |_, _| {
+        let mut sales: FxHashMap<u64, Sale> = FxHashMap::default();
+        let mut due: Due<Vec<u64>> = Due::new();
+        // Bids that came before the auction or after its end, by time.
+        let mut stray: BTreeMap<Time, Vec<(u64, Price)>> = BTreeMap::new();
+        move |(input, frontier), output| {
+            input.for_each(|cap, events| {
+                for event in events.drain(..) {
+                    match lot(event) {
+                        (auction, Lot::Bid(bid)) => match sales.get_mut(&auction) {
+                            Some(sale) => sale.bid(bid),
+                            None => stray.entry(bid.at).or_default().push((auction, bid)),
+                        },
+                        (auction, Lot::Sale(sale)) => {
+                            due.at(spans.on_grid(sale.expires), &cap).push(auction);
+                            sales.insert(auction, sale);
+                        }
+                    }
+                }
+            });
+            while let Some(first) = stray.first_entry().filter(|first| !frontier.less_equal(first.key())) {
+                for (auction, bid) in first.remove() {
+                    if let Some(sale) = sales.get_mut(&auction) {
+                        sale.bid(bid);
+                    }
+                }
+            }
+            while let Some((cap, closing)) = due.next(frontier) {
+                let won = closing.into_iter().filter_map(|auction| sales.remove(&auction).and_then(|sale| sale.won(auction)));
+                output.session(&cap).give_iterator(won);
+            }
+        }
+    })
+}
