@@ -17,7 +17,8 @@ use crate::experiment::simulated_figure::SimulatedRow;
 use crate::experiment::suite::SuiteRow;
 use crate::experiment::window_latency::WindowLatencyRow;
 use crate::report::{
-    comparison, fidelity_table, migration_table, overhead_table, ranking_table, simulated_table, spread, suite_table, window_latency_table,
+    comparison, fidelity_table, migration_table, overhead_table, path_table, ranking_table, simulated_table, spread, suite_table,
+    window_latency_table,
 };
 
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
@@ -81,7 +82,7 @@ fn text(folder: &Path, json: bool) -> Result<String, Failure> {
         if json {
             return as_json(serde_json::to_string(&rows));
         }
-        return Ok(suite_table(&rows));
+        return Ok(suite_table(&rows) + &path_table(&rows));
     }
     let migrations = folder.join(folder::MIGRATIONS);
     if migrations.is_file() {

@@ -77,7 +77,7 @@ impl Args {
     pub(super) fn on_engine(&self) -> bool {
         match self.figure.as_deref().map(Figure::named) {
             None | Some(Ok(Figure::Simulated(_))) => false,
-            Some(Ok(Figure::Suite(_))) => self.which_cases() != Cases::InVirtualTime,
+            Some(Ok(Figure::Suite(suite))) => self.which_cases() != Cases::InVirtualTime || suite.is_for_both_hosts(),
             _ => self.host() == "engine",
         }
     }

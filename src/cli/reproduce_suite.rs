@@ -12,7 +12,7 @@ use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::DEFINITION;
 use crate::experiment::suite::{Cases, Order, SuiteDefinition, SuiteOutcome, SuiteRow};
-use crate::report::{order_table, suite_table};
+use crate::report::{order_table, path_table, suite_table};
 
 /// A run as `--json` tells it.
 #[derive(serde::Serialize)]
@@ -58,10 +58,7 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let told = |SuiteOutcome { row, last, reasons }| Told { row, r#final: last, reasons };
     let reproduced = Reproduced {
         figure: &definition.figure,
-        host: match args.which_cases() {
-            Cases::InVirtualTime => "sim",
-            Cases::OnBothHosts | Cases::All => "sim and engine",
-        },
+        host: if args.which_cases() == Cases::InVirtualTime && !definition.is_for_both_hosts() { "sim" } else { "sim and engine" },
         scale: args.scale.to_string(),
         time_factor: None,
         environment,
@@ -70,7 +67,7 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
         rows_file,
         figure_files,
     };
-    reproduced.tell(args, &definition.title, || suite_table(&rows) + &order_table(&orders))
+    reproduced.tell(args, &definition.title, || suite_table(&rows) + &path_table(&rows) + &order_table(&orders))
 }
 
 /// Refuses what `--cases` names that is not run.

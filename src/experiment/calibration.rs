@@ -195,6 +195,7 @@ impl Fitting {
             control: Control { policy: self.policy, ..chosen.control.clone() },
             moves,
             disturb: Disturb::default(),
+            nexmark: None,
             operators,
         };
         Calibration { scenario, fits: self.fits, assumed: self.assumed, records: measured.records }

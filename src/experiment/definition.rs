@@ -232,6 +232,7 @@ impl JobDefinition {
             control: Control::default(),
             moves: Moves::default(),
             disturb: Disturb::default(),
+            nexmark: None,
             operators: vec![
                 OperatorForm { rate: Some(self.source_rate), ..OperatorForm::new("source", RoleForm::Source, &[]) },
                 OperatorForm { selectivity: words, ..elastic("flatmap", RoleForm::Stateless, "source", &self.flatmap) },

@@ -30,5 +30,5 @@ pub use page::{Page, Section, claims_table, page};
 pub use ranking::ranking_table;
 pub use simulated::simulated_table;
 pub use spread::spread;
-pub use suite::{order_table, suite_table};
+pub use suite::{order_table, path_table, suite_table};
 pub use window_latency::window_latency_table;

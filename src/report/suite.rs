@@ -45,6 +45,19 @@ pub fn suite_table(rows: &[SuiteRow]) -> String {
     format!("{}\nMedians of runs with seeds {}{on_engine}.\n", table(&header, &lines), seeds(Host::Sim))
 }
 
+/// What runs went through beside what the paper's did, a line a run; nothing where no paper tells.
+pub fn path_table(rows: &[SuiteRow]) -> String {
+    let of = |row: &SuiteRow| {
+        let paper = row.paper.clone()?;
+        Some([row.scenario.clone(), row.host.clone(), row.policy.clone(), row.actions.to_string(), paper, row.path.clone()])
+    };
+    let lines: Vec<[String; 6]> = rows.iter().filter_map(of).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table(&["scenario", "host", "policy", "actions", "paper: DS2's path", "ours"], &lines))
+}
+
 /// In which order policies come on the two hosts, a line a case and column; nothing without any.
 pub fn order_table(orders: &[Order]) -> String {
     if orders.is_empty() {

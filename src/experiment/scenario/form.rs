@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::nexmark::Query;
 use crate::migration::Strategy;
 use crate::rate::Rate;
 use crate::sim::{CapacityCurve, ServiceTimes, Skew};
@@ -33,8 +34,23 @@ pub struct Scenario {
     /// What goes wrong.
     #[serde(default)]
     pub disturb: Disturb,
+    /// The query of NEXMark that it is on the engine; a word count without.
+    #[serde(default)]
+    pub nexmark: Option<NexmarkForm>,
     /// Operators in topological order.
     pub operators: Vec<OperatorForm>,
+}
+
+/// A query of NEXMark, whose operators are those of the scenario between its source and its sink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NexmarkForm {
+    /// The query.
+    pub query: Query,
+    /// By what window lengths are divided.
+    pub dilation: f64,
+    /// So many auctions and so many people are active at a time, each as much as the others: none is hot.
+    pub active: u64,
 }
 
 /// The policy and its pacing.

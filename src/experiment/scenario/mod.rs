@@ -5,12 +5,13 @@
 
 mod check;
 mod form;
+mod nexmark;
 mod word_count;
 
 use std::time::Duration;
 
 pub use check::ScenarioError;
-pub use form::{Control, Disturb, Input, Moves, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
+pub use form::{Control, Disturb, Input, Moves, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
 
 use crate::controller::ControllerConfig;
 

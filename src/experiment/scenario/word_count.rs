@@ -13,10 +13,11 @@ use crate::rate::Rate;
 use crate::sim::{CapacityCurve, ServiceTimes, Skew};
 use crate::workload::{RateSchedule, SentenceLength, Shape, Text};
 
-/// Names of a word count's operators, in their order.
-const NAMES: [&str; 4] = ["source", "flatmap", "count", "sink"];
+/// A word count's operators, in their order.
+const OPERATORS: [(&str, RoleForm); 4] =
+    [("source", RoleForm::Source), ("flatmap", RoleForm::Stateless), ("count", RoleForm::Keyed), ("sink", RoleForm::Sink)];
 /// Worker threads.
-const WORKERS: u32 = 2;
+pub(super) const WORKERS: u32 = 2;
 /// Most different words.
 const MOST_KEYS: u64 = 1 << 20;
 
@@ -27,19 +28,8 @@ impl Scenario {
     /// # Errors
     /// When it is no word count, or has something that the engine does not impose; says what was expected and what was found.
     pub fn word_count(&self, seed: u64) -> Result<WordCount, String> {
-        let [source, flat_map, count, sink] = &self.operators[..] else {
-            return Err(format!("expected the operators {}, found {}", NAMES.join(", "), self.operators.len()));
-        };
-        let roles = [RoleForm::Source, RoleForm::Stateless, RoleForm::Keyed, RoleForm::Sink];
-        for (index, operator) in [source, flat_map, count, sink].into_iter().enumerate() {
-            let inputs: Vec<Input> = index.checked_sub(1).map(|before| Input::All(NAMES[before].to_owned())).into_iter().collect();
-            if (operator.name.as_str(), operator.role, &operator.inputs) != (NAMES[index], roles[index], &inputs) {
-                return Err(format!("expected {} as operator {index} of a word count, found '{}'", NAMES[index], operator.name));
-            }
-        }
-        if self.disturb != Disturb::default() || self.moves != Moves::default() || self.delay_ms != 0.0 {
-            return Err("expected nothing that is disturbed or delayed: the engine measures and moves as it does".to_owned());
-        }
+        self.is_chain_of("a word count", &OPERATORS)?;
+        let [source, flat_map, count, _] = &self.operators[..] else { unreachable!("a chain of four") };
         let words = flat_map.selectivity as usize;
         if words as f64 != flat_map.selectivity || words == 0 || count.selectivity != 1.0 {
             let (words, counts) = (flat_map.selectivity, count.selectivity);
@@ -73,6 +63,26 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// Refuses what is not a chain of these operators, and what the engine does not impose on any.
+    pub(super) fn is_chain_of(&self, what: &str, operators: &[(&str, RoleForm)]) -> Result<(), String> {
+        if self.operators.len() != operators.len() {
+            let names: Vec<&str> = operators.iter().map(|(name, _)| *name).collect();
+            return Err(format!("expected the operators {}, found {}", names.join(", "), self.operators.len()));
+        }
+        for (index, (operator, (name, role))) in self.operators.iter().zip(operators).enumerate() {
+            let inputs: Vec<Input> = index.checked_sub(1).map(|before| Input::All(operators[before].0.to_owned())).into_iter().collect();
+            if (operator.name.as_str(), operator.role, &operator.inputs) != (*name, *role, &inputs) {
+                return Err(format!("expected {name} as operator {index} of {what}, found '{}'", operator.name));
+            }
+        }
+        if self.disturb != Disturb::default() || self.moves != Moves::default() || self.delay_ms != 0.0 {
+            return Err("expected nothing that is disturbed or delayed: the engine measures and moves as it does".to_owned());
+        }
+        Ok(())
+    }
+}
+
 fn schedule(source: &OperatorForm, duration: Duration) -> Result<RateSchedule, String> {
     let constant = |rate: Rate| Shape::Constant { rate };
     let shape = source.load.clone().or(source.rate.map(constant)).ok_or("expected a rate of the source")?;
@@ -87,7 +97,7 @@ fn hot_bins(skew: &Skew) -> Result<Option<HotBins>, String> {
     }
 }
 
-fn definition(operator: &OperatorForm) -> Result<OperatorDefinition, String> {
+pub(super) fn definition(operator: &OperatorForm) -> Result<OperatorDefinition, String> {
     let wrong = |what: &str| Err(format!("operator '{}': the engine imposes no {what}", operator.name));
     if operator.capacity != CapacityCurve::Linear {
         return wrong("capacity that is not linear");

@@ -54,6 +54,7 @@ fn scenario(title: String, seconds: f64, tick_ms: u64, noise: f64, operators: Ve
         control: Control { policy_interval_s: POLICY_INTERVAL_S, warm_up_windows: 1, ..Control::default() },
         moves: Moves::default(),
         disturb: Disturb { noise, ..Disturb::default() },
+        nexmark: None,
         operators,
     }
 }

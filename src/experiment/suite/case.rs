@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::experiment::definition::Scale;
 use crate::experiment::scenario::Scenario;
 
 /// A case: a scenario, and what is asked of a policy beside keeping up.
@@ -11,6 +12,12 @@ use crate::experiment::scenario::Scenario;
 pub struct SuiteCase {
     /// Its name.
     pub name: String,
+    /// The smallest scale at which it runs.
+    #[serde(default)]
+    pub from_scale: Scale,
+    /// What the paper's run went through, written as [`SuiteRow::path`](super::SuiteRow::path) is.
+    #[serde(default)]
+    pub paper: Option<String>,
     /// The latency, in milliseconds, that 99 % of the records of every window of half a second should not exceed.
     #[serde(default)]
     pub goal_ms: Option<f64>,

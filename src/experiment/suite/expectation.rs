@@ -1,19 +1,25 @@
 //! What a suite is expected to show: a number of a policy's runs against a bound, or against the same number of another policy.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::row::{Column, SuiteRow};
 use super::runs::{Host, SuiteOutcome};
 use crate::stats::median;
 
-/// One expectation, held in each of its cases in virtual time.
+/// One expectation, held in each of its cases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteExpectation {
     /// The policy.
     pub policy: String,
-    /// Names of the cases.
+    /// Names of the cases; every one by default.
+    #[serde(default)]
     pub cases: Vec<String>,
+    /// Where it holds; in virtual time by default.
+    #[serde(default)]
+    pub host: Host,
     /// The number that is looked at; none if only reasons are.
     #[serde(default)]
     pub column: Option<Column>,
@@ -72,12 +78,14 @@ const TOLERANCE: f64 = 1e-9;
 impl SuiteExpectation {
     /// What is not as expected, a line each. A case that has no runs of a policy, because it was not asked for, is not looked at.
     pub fn violations(&self, outcomes: &[SuiteOutcome]) -> Vec<String> {
-        self.cases.iter().flat_map(|case| self.of_case(case, outcomes)).collect()
+        let every: BTreeSet<&String> = outcomes.iter().map(|outcome| &outcome.row.scenario).collect();
+        let cases: Vec<&String> = if self.cases.is_empty() { every.into_iter().collect() } else { self.cases.iter().collect() };
+        cases.into_iter().flat_map(|case| self.of_case(case, outcomes)).collect()
     }
 
     fn of_case(&self, case: &str, outcomes: &[SuiteOutcome]) -> Vec<String> {
         let of = |policy: &str| -> Vec<&SuiteOutcome> {
-            let of = |row: &SuiteRow| row.scenario == case && row.policy == policy && row.host == Host::Sim.name();
+            let of = |row: &SuiteRow| row.scenario == case && row.policy == policy && row.host == self.host.name();
             outcomes.iter().filter(|outcome| of(&outcome.row)).collect()
         };
         let (mine, name) = (of(&self.policy), format!("{} {case}", self.policy));
@@ -186,6 +194,10 @@ mod tests {
             assert_eq!(violations(holds), Vec::<String>::new());
             assert_eq!(violations(fails).len(), 1, "{fails}");
         }
+        let on_engine = "policy = 'ours'\nhost = 'engine'\ncolumn = 'actions'\nat_most = 0";
+        assert_eq!(toml::from_str::<SuiteExpectation>(on_engine).unwrap().violations(&outcomes), Vec::<String>::new());
+        let everywhere = "policy = 'ours'\ncolumn = 'actions'\nat_most = 0";
+        assert_eq!(toml::from_str::<SuiteExpectation>(everywhere).unwrap().violations(&outcomes).len(), 1);
         assert_eq!(violations("tells = 'is c'"), Vec::<String>::new());
         assert_eq!(violations("tells = 'skew'").len(), 4, "every run by itself");
         let text = &violations("column = 'actions'\nat_most_of = { policy = 'ds2', times = 0.3 }")[0];

@@ -39,7 +39,8 @@ pub struct SuiteDefinition {
     pub seeds: Seeds,
     /// Policies, each of which runs every case.
     pub policies: Vec<SuitePolicy>,
-    /// What is run.
+    /// What is run in virtual time.
+    #[serde(default)]
     pub cases: Vec<SuiteCase>,
     /// What the runs are expected to show.
     #[serde(default)]
@@ -71,6 +72,9 @@ pub struct SuitePolicy {
     /// Parameters that differ from the published ones, as `name=value`.
     #[serde(default)]
     pub set: Vec<String>,
+    /// The smallest scale at which it runs, unless it is asked for.
+    #[serde(default)]
+    pub from_scale: Scale,
     /// What of a case it can be told: those of these parameters that the case has are set. Most policies know neither.
     #[serde(default)]
     pub told: Vec<Told>,
@@ -131,21 +135,28 @@ impl SuiteDefinition {
         table.try_into().map_err(|why: toml::de::Error| why.to_string())
     }
 
+    /// Whether everything in it runs on both hosts, so that there is nothing else to choose.
+    pub fn is_for_both_hosts(&self) -> bool {
+        self.cases.is_empty()
+    }
+
     /// Runs of these cases at a scale, by case, host, policy and seed, of these policies, or of all where none are named. The others are
     /// compared with the [`ORACLE`], so its runs are always among them. A case on the engine has one seed.
     pub fn runs<'d>(&'d self, which: Cases, scale: Scale, first_seed: u64, policies: &[String]) -> Vec<SuiteRun<'d>> {
-        let asked =
-            |policy: &&SuitePolicy| policies.is_empty() || policy.label() == ORACLE || policies.iter().any(|name| name == policy.label());
+        let at_scale = |from: Scale| from == Scale::Quick || scale == Scale::Full;
+        let named = |policy: &SuitePolicy| policy.label() == ORACLE || policies.iter().any(|name| name == policy.label());
+        let asked = |policy: &&SuitePolicy| if policies.is_empty() { at_scale(policy.from_scale) } else { named(policy) };
         let mut runs = Vec::new();
         let mut add = |case, host, seeds: std::ops::Range<u64>| {
             for policy in self.policies.iter().filter(asked) {
                 runs.extend(seeds.clone().map(|seed| SuiteRun { suite: &self.figure, host, case, policy, seed }));
             }
         };
-        for case in self.cases.iter().filter(|_| which.in_virtual_time()) {
+        for case in self.cases.iter().filter(|case| which.in_virtual_time() && at_scale(case.from_scale)) {
             add(case, Host::Sim, first_seed..first_seed + self.seeds.at(scale));
         }
-        for case in self.both_hosts.cases.iter().filter(|_| which.on_both_hosts()) {
+        let on_both_hosts = which.on_both_hosts() || self.is_for_both_hosts();
+        for case in self.both_hosts.cases.iter().filter(|case| on_both_hosts && at_scale(case.from_scale)) {
             add(case, Host::Sim, first_seed..first_seed + self.seeds.at(scale));
             add(case, Host::Engine, first_seed..first_seed + 1);
         }

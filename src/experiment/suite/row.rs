@@ -71,8 +71,10 @@ pub struct SuiteRow {
     pub final_configuration: String,
     /// Instances needed at the end.
     pub needed_configuration: String,
-    /// Configurations one after the other.
+    /// Configurations one after the other, of operators that may have more than one instance.
     pub path: String,
+    /// What the paper's run went through.
+    pub paper: Option<String>,
 }
 
 /// Operators up to whose number a path is written out.
@@ -119,6 +121,7 @@ impl SuiteRow {
             final_configuration: configuration_text(&result.topology, result.last_configuration()),
             needed_configuration: configuration_text(&result.topology, &needed),
             path: path.join(" > "),
+            paper: run.case.paper.clone(),
         }
     }
 }
@@ -128,9 +131,10 @@ fn last_needed(result: &RunResult) -> Configuration {
     needed.fold(Configuration::ones(&result.topology), |all, (&operator, &instances)| all.with(operator, instances))
 }
 
-/// The operators that may be rescaled one by one; of many the sum of their instances.
+/// The operators that may have more than one instance, one by one; of many the sum of their instances.
 fn written(topology: &Topology, configuration: &Configuration) -> String {
-    let scalable: Vec<u32> = topology.scalable().map(|operator| configuration.parallelism(operator.id)).collect();
+    let scalable = topology.scalable().filter(|operator| operator.max_parallelism > 1);
+    let scalable: Vec<u32> = scalable.map(|operator| configuration.parallelism(operator.id)).collect();
     match scalable.len() {
         0..=MOST_WRITTEN => scalable.iter().map(u32::to_string).collect::<Vec<_>>().join("/"),
         _ => scalable.iter().sum::<u32>().to_string(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::row::named;
 use super::{ORACLE, SuiteCase, SuitePolicy, SuiteRow, Told, needs};
@@ -14,9 +15,11 @@ use crate::experiment::run::{self, RunFailure, RunSpec};
 use crate::experiment::simulated::{SimulatedSpec, best, simulate};
 
 /// Where a case runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Host {
     /// In virtual time.
+    #[default]
     Sim,
     /// On the timely engine.
     Engine,
@@ -122,8 +125,15 @@ impl SuiteRun<'_> {
         let result = match self.host {
             Host::Sim => simulate(SimulatedSpec { job: job.clone(), seed: self.seed, controller, policy: made, row_window }, None, |_| {}),
             Host::Engine => {
-                let job = scenario.word_count(self.seed).map_err(|why| SuiteFailure::Case { case: case.clone(), why })?;
-                run::run(RunSpec { job, controller, policy: made, row_window, needed: BTreeMap::new() }, None, |_| {})
+                let wrong = |why| SuiteFailure::Case { case: case.clone(), why };
+                let needed = BTreeMap::new();
+                match scenario.query(self.seed).map_err(wrong)? {
+                    Some(job) => run::run(RunSpec { job, controller, policy: made, row_window, needed }, None, |_| {}),
+                    None => {
+                        let job = scenario.word_count(self.seed).map_err(wrong)?;
+                        run::run(RunSpec { job, controller, policy: made, row_window, needed }, None, |_| {})
+                    }
+                }
             }
         };
         let result = result.map_err(|why| SuiteFailure::Run { case: case.clone(), policy, why })?;
