@@ -58,7 +58,6 @@ impl Scenario {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::experiment::figures::Figure;
     use crate::time::Timestamp;
 
