@@ -80,6 +80,7 @@ impl NexmarkDefinition {
             query: self.query,
             form: self.form,
             generator: GeneratorConfig::at_rate(seed, self.source_rate),
+            rounds_before: 0,
             rate: self.source_rate,
             duration,
             catch_up: self.catch_up,

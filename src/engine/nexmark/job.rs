@@ -56,6 +56,8 @@ pub struct Nexmark {
     pub form: Form,
     /// The stream of events. Its rate says how long auctions last; when events are due is said by `rate`.
     pub generator: GeneratorConfig,
+    /// So many rounds of the stream are over when the source begins: as many people are known, and three times as many auctions.
+    pub rounds_before: u64,
     /// Events due per second, those included that the query does not read and the source leaves out.
     pub rate: Rate,
     /// How long the source emits.
@@ -138,10 +140,10 @@ impl Nexmark {
         }
         let tally = Rc::new(RefCell::new(NexmarkTally::default()));
         let (emitting, found) = (Rc::clone(&tally), Rc::clone(&tally));
-        let (generator, kinds) = (Generator::new(self.generator.clone()), self.query.kinds());
+        let (generator, kinds, rounds) = (Generator::new(self.generator.clone()), self.query.kinds(), self.rounds_before);
         let mut source = OpenLoop::dated(config, context, Arc::clone(pressing), move |index, epoch| {
             emitting.borrow_mut().emit(epoch.0);
-            generator.event_at(kinds.number(index), epoch.0)
+            generator.event_at(kinds.number_after(rounds, index), epoch.0)
         });
         let mut control = InputHandleVec::new();
         let probe = ProbeHandle::new();
@@ -169,7 +171,8 @@ impl Nexmark {
 
     /// What the plain form gives on one worker for the events of `emitted`.
     fn expected(&self, emitted: Vec<(Time, u64)>) -> NexmarkTally {
-        let (query, spans, generator) = (self.query, self.spans(), Generator::new(self.generator.clone()));
+        let (query, spans, rounds, generator) = (self.query, self.spans(), self.rounds_before, Generator::new(self.generator.clone()));
+        let event_at = move |index, epoch| generator.event_at(query.kinds().number_after(rounds, index), epoch);
         timely::execute_directly(move |worker| {
             let tally = Rc::new(RefCell::new(NexmarkTally::default()));
             let found = Rc::clone(&tally);
@@ -181,7 +184,7 @@ impl Nexmark {
             let mut next = 0;
             for (epoch, events) in emitted {
                 input.advance_to(epoch);
-                (next..next + events).for_each(|index| input.send(generator.event_at(query.kinds().number(index), epoch)));
+                (next..next + events).for_each(|index| input.send(event_at(index, epoch)));
                 next += events;
                 input.advance_to(epoch + 1);
                 worker.step_while(|| probe.less_than(input.time()));

@@ -49,7 +49,7 @@ pub struct NexmarkForm {
     pub query: Query,
     /// By what window lengths are divided.
     pub dilation: f64,
-    /// So many auctions and so many people are active at a time, each as much as the others: none is hot.
+    /// So many auctions and so many people are active at a time, from the start, each as much as the others: none is hot.
     pub active: u64,
 }
 

@@ -52,7 +52,7 @@ impl Scenario {
             auctions_in_flight: active.max(1),
             active_people: active.max(1),
         };
-        Ok(Some(Nexmark { generator, ..definition.job(seed, self.duration()) }))
+        Ok(Some(Nexmark { generator, rounds_before: active, ..definition.job(seed, self.duration()) }))
     }
 }
 

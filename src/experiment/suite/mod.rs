@@ -57,6 +57,7 @@ pub struct BothHosts {
     /// The cases: word counts that the engine can run.
     pub cases: Vec<SuiteCase>,
     /// In which columns policies are expected to have the same order.
+    #[serde(default)]
     pub same_order: Vec<SameOrder>,
 }
 

@@ -41,6 +41,11 @@ impl Kinds {
         n / in_round * ROUND + range.start + n % in_round
     }
 
+    /// The same after so many rounds of the stream.
+    pub fn number_after(self, rounds: u64, n: u64) -> u64 {
+        rounds * ROUND + self.number(n)
+    }
+
     /// How many of the first `events` events of the stream are of these kinds.
     pub fn among(self, events: u64) -> u64 {
         let range = self.in_round();
