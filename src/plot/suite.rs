@@ -52,11 +52,18 @@ struct Figure {
     footer: Vec<String>,
     cases: Vec<String>,
     policies: Vec<String>,
-    /// By measure, case and policy; nothing where nothing was measured.
-    numbers: Vec<Vec<Vec<Option<f64>>>>,
+    blocks: Vec<Block>,
     names_width: f64,
     heads_height: f64,
     width: f64,
+}
+
+/// A measure of which there is some number.
+struct Block {
+    measure: &'static Measure,
+    /// By case and policy; nothing where nothing was measured.
+    numbers: Vec<Vec<Option<f64>>>,
+    left: f64,
 }
 
 /// Draws the medians over seeds of a suite as `<stem>.svg` and `<stem>.png` and gives these two paths.
@@ -75,17 +82,25 @@ pub fn suite_figure(rows: &[SuiteRow], title: &str, footer: &str, stem: &Path) -
         let of = rows.iter().filter(|row| case_of(row) == *case && row.policy == *policy);
         median(of.filter_map(|row| measure.column.of(row)))
     };
-    let numbers = |measure: &Measure| {
-        cases.iter().map(|case| policies.iter().map(|policy| number(measure, case, policy)).collect::<Vec<_>>()).collect()
+    let numbers = |measure: &Measure| -> Vec<Vec<Option<f64>>> {
+        cases.iter().map(|case| policies.iter().map(|policy| number(measure, case, policy)).collect()).collect()
     };
     let widest = |names: &[String]| names.iter().map(|name| text_width(name, TEXT_EM)).fold(0.0, f64::max);
     let names_width = widest(&cases) + 16.0;
-    let blocks = MEASURES.len() as f64;
-    let width = 2.0 * PADDING + names_width + blocks * policies.len() as f64 * CELL_WIDTH + (blocks - 1.0) * GAP;
+    let (mut blocks, mut left) = (Vec::new(), PADDING + names_width);
+    for measure in &MEASURES {
+        let numbers = numbers(measure);
+        if numbers.iter().flatten().any(Option::is_some) {
+            let width = text_width(measure.name, HEADER_EM).max(policies.len() as f64 * CELL_WIDTH);
+            blocks.push(Block { measure, numbers, left });
+            left += width + GAP;
+        }
+    }
+    let width = left - GAP + PADDING;
     let figure = Figure {
         title: wrap(title, TITLE_EM, width - 2.0 * PADDING),
         footer: wrap(footer, TEXT_EM, width - 2.0 * PADDING),
-        numbers: MEASURES.iter().map(numbers).collect(),
+        blocks,
         names_width,
         heads_height: widest(&policies) + 16.0,
         width,
@@ -144,18 +159,10 @@ impl Figure {
         PADDING + self.title.len() as f64 * TITLE_EM * LINE_HEIGHT + HEADER_EM * LINE_HEIGHT + self.heads_height
     }
 
-    fn block_width(&self) -> f64 {
-        self.policies.len() as f64 * CELL_WIDTH
-    }
-
-    fn left(&self, block: usize) -> f64 {
-        PADDING + self.names_width + block as f64 * (self.block_width() + GAP)
-    }
-
-    fn draw_block<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, block: usize) -> Drawn<DB> {
-        let (measure, numbers, left) = (&MEASURES[block], &self.numbers[block], self.left(block));
+    fn draw_block<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, block: &Block) -> Drawn<DB> {
+        let Block { measure, numbers, left, .. } = block;
         let head = self.top() - self.heads_height - HEADER_EM * LINE_HEIGHT / 2.0;
-        canvas.text((left, head), measure.name, Anchor::Start, palette::INK, HEADER_EM)?;
+        canvas.text((*left, head), measure.name, Anchor::Start, palette::INK, HEADER_EM)?;
         for (column, policy) in self.policies.iter().enumerate() {
             // Text that is read upwards is put by its middle.
             let at = (left + (column as f64 + 0.5) * CELL_WIDTH, self.top() - 10.0 - text_width(policy, TEXT_EM) / 2.0);
@@ -194,7 +201,7 @@ impl Drawing for Figure {
             let middle = self.top() + line as f64 * CELL_HEIGHT + (CELL_HEIGHT - SEAM) / 2.0;
             canvas.text((PADDING + self.names_width - 16.0, middle), case, Anchor::End, palette::INK, TEXT_EM)?;
         }
-        for block in 0..MEASURES.len() {
+        for block in &self.blocks {
             self.draw_block(canvas, block)?;
         }
         let mut middle = self.top() + self.cases.len() as f64 * CELL_HEIGHT + PADDING + TEXT_EM * LINE_HEIGHT * 0.5;
@@ -237,6 +244,8 @@ mod tests {
             assert!(svg.contains(text), "{text}");
         }
         assert!(files[1].is_file());
+        // Of the latency nothing was measured.
+        assert!(!svg.contains("latency p99"));
         assert!(suite_figure(&[], "", "", &folder.path().join("none")).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! NEXMark's queries, twice: of elastic operators, and in plain timely as one would write them by hand.
 //!
 //! A file a query; what it asks, and what counts at ties, stands at its top (`papers/nexmark.md#queries`). Both forms take a stream of
-//! [`Event`](crate::workload::nexmark::Event)s, each in the epoch of its time, of the kinds that the query
+//! [`Event`]s, each in the epoch of its time, of the kinds that the query
 //! [reads](Query::kinds), and give [`Answer`]s: the same ones, whatever migrates, however many workers there are and in whatever order the
 //! events of an epoch come. `tests/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
 //!
