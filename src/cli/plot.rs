@@ -10,7 +10,7 @@ use crate::controller::{Event, EventKind};
 use crate::experiment::environment::Environment;
 use crate::experiment::figures::Figure;
 use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow};
-use crate::experiment::nexmark_overhead::{OverheadDefinition, OverheadRow};
+use crate::experiment::nexmark_overhead::{OverheadDefinition, OverheadRow, OverheadSummary};
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
 use crate::experiment::rows::policy_rank;
@@ -166,12 +166,13 @@ fn draw_suite(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         1 => ", and one run each on the engine".to_owned(),
         seeds => format!(", and of {seeds} on the engine"),
     };
+    let simulated = match of_host(Host::Sim) {
+        1 => "One seed".to_owned(),
+        seeds => format!("Medians of {seeds} seeds"),
+    };
     let footer = format!(
-        "Medians of {} seeds, simulated in virtual time{on_engine}. Behind: more than half a second's load is due and not emitted. Less is better; blue is less than the oracle, which knows what is needed. Revision {}; {}; {}",
-        of_host(Host::Sim),
-        environment.revision,
-        environment.machine,
-        environment.command
+        "{simulated}, simulated in virtual time{on_engine}. Behind: more than half a second's load is due and not emitted. Less is better; blue is less than the oracle, which knows what is needed. Revision {}; {}; {}",
+        environment.revision, environment.machine, environment.command
     );
     Ok(suite_figure(&rows, &definition.title, &footer, &folder.join(&definition.figure))?)
 }
@@ -184,10 +185,10 @@ fn draw_overhead(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let definition: OverheadDefinition = record::read_toml(&folder.join(DEFINITION))?;
     let footer = format!(
-        "bars: medians of pairs of runs; thin lines: from quartile to quartile. {} workers, {} bins an operator, nothing recorded, nothing migrates. Revision {}, seeds from {}, scale {}; {}; {}",
+        "bars: medians of pairs of runs; thin lines: from the least to the most. {} workers, {} bins an operator, nothing recorded, nothing migrates. Revision {}, seeds from {}, scale {}; {}; {}",
         first.workers, first.bins, first.revision, first.seed, first.scale, first.machine, first.command
     );
-    Ok(overhead_figure(&rows, &definition.title, &footer, &folder.join(&first.experiment))?)
+    Ok(overhead_figure(&OverheadSummary::of(&rows), &definition.title, &footer, &folder.join(&first.experiment))?)
 }
 
 /// Draws the times of analysis recorded in `folder`.

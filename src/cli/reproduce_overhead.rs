@@ -36,6 +36,7 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
     let figure_files = draw(&out)?;
     let runs = OverheadSummary::of(&rows);
     let violations: Vec<String> = runs.iter().flat_map(|summary| definition.violations(summary)).collect();
+    let table = overhead_table(&runs);
     let reproduced = Reproduced {
         figure: &definition.figure,
         host: "engine",
@@ -47,5 +48,5 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
         rows_file,
         figure_files,
     };
-    reproduced.tell(args, &definition.title, || overhead_table(&OverheadSummary::of(&rows)))
+    reproduced.tell(args, &definition.title, || table)
 }

@@ -192,14 +192,12 @@ impl OverheadSummary {
         let same = rows.chunk_by(|one, next| one.query == next.query);
         same.map(|rows| {
             let fast = || rows.iter().filter(|row| row.due_per_s.is_none());
-            let mut ratios: Vec<f64> = fast().map(|row| row.elastic_per_s / row.plain_per_s).collect();
-            ratios.sort_by(f64::total_cmp);
-            let at = |index: usize| ratios.get(index).copied().unwrap_or_default();
+            let ratios = || fast().map(|row| row.elastic_per_s / row.plain_per_s);
             let latency = |of: fn(&OverheadRow) -> Option<u64>| median(rows.iter().filter_map(of).map(|ns| ns as f64));
             OverheadSummary {
                 query: rows[0].query.clone(),
-                pairs: ratios.len(),
-                throughput_ratio: [at(ratios.len() / 2), at(0), at(ratios.len().saturating_sub(1))],
+                pairs: fast().count(),
+                throughput_ratio: [median(ratios()), ratios().reduce(f64::min), ratios().reduce(f64::max)].map(Option::unwrap_or_default),
                 elastic_per_s: median(fast().map(|row| row.elastic_per_s)).unwrap_or_default(),
                 plain_per_s: median(fast().map(|row| row.plain_per_s)).unwrap_or_default(),
                 elastic_latency_ns_p99: latency(|row| row.elastic_latency_ns_p99).map(|ns| ns as u64),

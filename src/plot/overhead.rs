@@ -1,7 +1,7 @@
 //! What elastic operators cost: a bar a query, as long as its throughput is a part of plain timely's.
 //!
-//! A bar is the median of the pairs of runs; the thin line over it goes from the lower to the upper quartile. At the upright line both
-//! forms are equally fast.
+//! A bar is the median of the pairs of runs; the thin line over it goes from the smallest to the largest. At the upright line both forms
+//! are equally fast.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use plotters::prelude::DrawingBackend;
 
 use super::canvas::{Anchor, Canvas, Drawn, Title, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
-use crate::experiment::nexmark_overhead::OverheadRow;
+use crate::experiment::nexmark_overhead::OverheadSummary;
 
 /// Most queries of a figure.
 const MOST_QUERIES: usize = 30;
@@ -24,66 +24,44 @@ const VALUE_WIDTH: f64 = 480.0;
 const BAR: f64 = 26.0;
 const BAR_PITCH: f64 = 44.0;
 
-/// One query.
-struct Bar {
-    query: String,
-    /// Lower quartile, median, upper quartile of elastic over plain.
-    ratios: [f64; 3],
-    text: String,
-}
-
-struct Figure {
+struct Figure<'a> {
     title: Vec<String>,
     footer: Vec<String>,
-    bars: Vec<Bar>,
+    queries: &'a [OverheadSummary],
     left: f64,
     width: f64,
 }
 
-/// Draws recorded pairs of runs as `<stem>.svg` and `<stem>.png` and gives these two paths.
+/// Draws a bar a query as `<stem>.svg` and `<stem>.png` and gives these two paths.
 ///
 /// # Errors
 /// [`PlotError::Columns`] without queries or with more than 30; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
-pub fn overhead_figure(rows: &[OverheadRow], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
-    let bars: Vec<Bar> = rows.chunk_by(|one, next| one.query == next.query).filter_map(bar).collect();
-    if bars.is_empty() || bars.len() > MOST_QUERIES {
-        return Err(PlotError::Columns { most: MOST_QUERIES, found: bars.len() });
+pub fn overhead_figure(queries: &[OverheadSummary], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
+    if queries.is_empty() || queries.len() > MOST_QUERIES {
+        return Err(PlotError::Columns { most: MOST_QUERIES, found: queries.len() });
     }
-    let left = PADDING + bars.iter().map(|bar| text_width(&bar.query, TEXT_EM)).fold(0.0, f64::max) + 12.0;
+    let left = PADDING + queries.iter().map(|of| text_width(&of.query, TEXT_EM)).fold(0.0, f64::max) + 12.0;
     let width = left + BARS_WIDTH + VALUE_WIDTH + PADDING;
     let wrapped = |text, em| wrap(text, em, width - 2.0 * PADDING);
-    write_figure(&Figure { title: wrapped(title, TITLE_EM), footer: wrapped(footer, TEXT_EM), bars, left, width }, stem)
+    write_figure(&Figure { title: wrapped(title, TITLE_EM), footer: wrapped(footer, TEXT_EM), queries, left, width }, stem)
 }
 
-/// The pairs of a query that were as fast as they could be; nothing if there are none.
-fn bar(rows: &[OverheadRow]) -> Option<Bar> {
-    let fast = || rows.iter().filter(|row| row.due_per_s.is_none());
-    let ratios = quartiles(fast().map(|row| row.elastic_per_s / row.plain_per_s))?;
-    let [_, elastic, _] = quartiles(fast().map(|row| row.elastic_per_s / 1e6))?;
-    let [_, plain, _] = quartiles(fast().map(|row| row.plain_per_s / 1e6))?;
-    let text = format!("{:.2}: {elastic:.2} of {plain:.2} million events/s", ratios[1]);
-    Some(Bar { query: rows[0].query.clone(), ratios, text })
+/// What stands beside a bar.
+fn beside(of: &OverheadSummary) -> String {
+    format!("{:.2}: {:.2} of {:.2} million events/s", of.throughput_ratio[0], of.elastic_per_s / 1e6, of.plain_per_s / 1e6)
 }
 
-/// Lower quartile, median and upper quartile of some values: those of the ranks that are nearest.
-fn quartiles(values: impl Iterator<Item = f64>) -> Option<[f64; 3]> {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    let last = sorted.len().checked_sub(1)?;
-    Some([1, 2, 3].map(|quarter| sorted[(last * quarter + 2) / 4]))
-}
-
-impl Figure {
+impl Figure<'_> {
     fn top(&self) -> f64 {
         PADDING + (self.title.len() as f64 * TITLE_EM + TEXT_EM) * LINE_HEIGHT
     }
 
     fn bottom(&self) -> f64 {
-        self.top() + self.bars.len() as f64 * BAR_PITCH
+        self.top() + self.queries.len() as f64 * BAR_PITCH
     }
 }
 
-impl Drawing for Figure {
+impl Drawing for Figure<'_> {
     fn size_px(&self) -> (u32, u32) {
         let footer = (self.footer.len() as f64 + 0.5) * TEXT_EM * LINE_HEIGHT;
         (self.width.ceil() as u32, (self.bottom() + footer + PADDING).ceil() as u32)
@@ -92,16 +70,16 @@ impl Drawing for Figure {
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
         Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT }.draw(canvas, (PADDING, PADDING))?;
         let (top, bottom) = (self.top(), self.bottom());
-        let longest = self.bars.iter().map(|bar| bar.ratios[2]).fold(1.0, f64::max);
+        let longest = self.queries.iter().map(|of| of.throughput_ratio[2]).fold(1.0, f64::max);
         let x = |ratio: f64| self.left + ratio / longest * BARS_WIDTH;
         canvas.text((x(1.0), top - TEXT_EM * 0.7), "as fast as plain timely", Anchor::End, palette::MUTED, TEXT_EM)?;
-        for (position, bar) in self.bars.iter().enumerate() {
+        for (position, of) in self.queries.iter().enumerate() {
             let middle = top + (position as f64 + 0.5) * BAR_PITCH;
-            let [lower, median, upper] = bar.ratios;
-            canvas.text((self.left - 12.0, middle), &bar.query, Anchor::End, palette::INK, TEXT_EM)?;
+            let [median, least, most] = of.throughput_ratio;
+            canvas.text((self.left - 12.0, middle), &of.query, Anchor::End, palette::INK, TEXT_EM)?;
             canvas.line(&[(x(0.0), middle), (x(median), middle)], palette::P50, BAR as u32)?;
-            canvas.line(&[(x(lower), middle), (x(upper), middle)], palette::INK, 3)?;
-            canvas.text((x(longest) + 16.0, middle), &bar.text, Anchor::Start, palette::INK, TEXT_EM)?;
+            canvas.line(&[(x(least), middle), (x(most), middle)], palette::INK, 3)?;
+            canvas.text((x(longest) + 16.0, middle), &beside(of), Anchor::Start, palette::INK, TEXT_EM)?;
         }
         for ratio in [0.0, 1.0] {
             canvas.line(&[(x(ratio), top), (x(ratio), bottom)], palette::MUTED, 2)?;
@@ -118,17 +96,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_the_median_of_the_pairs_between_their_quartiles() {
-        assert_eq!(quartiles([5.0, 1.0, 4.0, 2.0, 3.0].into_iter()), Some([2.0, 3.0, 4.0]));
-        assert_eq!(quartiles([2.0].into_iter()), Some([2.0; 3]));
-        assert_eq!(quartiles(std::iter::empty()), None);
-        let row =
-            |due_per_s, elastic_per_s| OverheadRow { query: "q4".into(), due_per_s, elastic_per_s, plain_per_s: 2e6, ..Default::default() };
-        let bar = bar(&[row(None, 1.8e6), row(Some(1e6), 1e6)]).unwrap();
-        assert_eq!((bar.ratios, bar.text.as_str()), ([0.9; 3], "0.90: 1.80 of 2.00 million events/s"));
+    fn a_query_has_a_bar_with_its_numbers_beside_it() {
+        let throughput_ratio = [0.9, 0.8, 1.1];
+        let of = OverheadSummary { query: "q4".into(), throughput_ratio, elastic_per_s: 1.8e6, plain_per_s: 2e6, ..Default::default() };
+        assert_eq!(beside(&of), "0.90: 1.80 of 2.00 million events/s");
         let folder = tempfile::tempdir().unwrap();
-        let files = overhead_figure(&[row(None, 1.8e6)], "Overhead", "A footer.", &folder.path().join("overhead")).unwrap();
-        assert!(files.len() == 2 && files.iter().all(|file| file.is_file()), "{files:?}");
+        let files = overhead_figure(&[of], "Overhead", "A footer.", &folder.path().join("overhead")).unwrap();
+        assert!(std::fs::read_to_string(&files[0]).unwrap().contains("0.90: 1.80 of 2.00") && files[1].is_file(), "{files:?}");
         assert!(matches!(overhead_figure(&[], "", "", Path::new("none")), Err(PlotError::Columns { found: 0, .. })));
     }
 }

@@ -150,12 +150,8 @@ impl Job {
         let offered: Vec<f64> = self.models.iter().map(|model| self.offered(model, at)).collect();
         let (mut demands, mut rounds) = (self.passed_on(offered.clone()), 1);
         while !self.feedback_shares.is_empty() && rounds < MOST_ROUNDS {
-            let mut arriving = offered.clone();
-            for (edge, share) in self.topology.feedback().iter().zip(&self.feedback_shares) {
-                let given = demands[edge.from.0 as usize] * self.models[edge.from.0 as usize].selectivity;
-                arriving[edge.to.0 as usize] += given * share;
-            }
-            let next = self.passed_on(arriving);
+            let arriving = offered.iter().zip(self.coming_back(&demands)).map(|(offered, back)| offered + back);
+            let next = self.passed_on(arriving.collect());
             let settled = next.iter().zip(&demands).all(|(next, before)| next - before <= SETTLED * next);
             (demands, rounds) = (next, rounds + 1);
             if settled {
@@ -171,16 +167,19 @@ impl Job {
             return true;
         }
         let ones = self.models.iter().map(|model| f64::from(u8::from(model.schedule.is_some()))).collect();
-        let (first, mut back) = (self.passed_on(ones), vec![0.0; self.models.len()]);
-        let mut round = first.clone();
-        for _ in 0..MOST_ROUNDS {
-            back.fill(0.0);
-            for (edge, share) in self.topology.feedback().iter().zip(&self.feedback_shares) {
-                back[edge.to.0 as usize] += round[edge.from.0 as usize] * self.models[edge.from.0 as usize].selectivity * share;
-            }
-            round = self.passed_on(back.clone());
-        }
+        let first = self.passed_on(ones);
+        let round = (0..MOST_ROUNDS).fold(first.clone(), |round, _| self.passed_on(self.coming_back(&round)));
         round.iter().zip(&first).all(|(last, first)| *last <= first * SETTLED)
+    }
+
+    /// What comes back to each operator when each works off its part of `demands`.
+    fn coming_back(&self, demands: &[f64]) -> Vec<f64> {
+        let mut back = vec![0.0; demands.len()];
+        for (edge, share) in self.topology.feedback().iter().zip(&self.feedback_shares) {
+            let from = edge.from.0 as usize;
+            back[edge.to.0 as usize] += demands[from] * self.models[from].selectivity * share;
+        }
+        back
     }
 
     /// What `demands` become with all that follows from them along edges that go forward.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::chain::{WORKERS, definition};
 use super::form::{NexmarkForm, RoleForm, Scenario};
-use super::word_count::{WORKERS, definition};
 use crate::dataflow::Role;
 use crate::engine::nexmark::{Form, Nexmark};
 use crate::experiment::nexmark::NexmarkDefinition;

@@ -5,19 +5,18 @@
 
 use std::time::Duration;
 
-use super::form::{Disturb, Input, Moves, OperatorForm, RoleForm, Scenario};
+use super::chain::{WORKERS, definition};
+use super::form::{OperatorForm, RoleForm, Scenario};
 use crate::dataflow::Capacity;
 use crate::engine::word_count::{OperatorConfig, WordCount};
-use crate::experiment::definition::{HotBins, JobDefinition, OperatorDefinition};
+use crate::experiment::definition::{HotBins, JobDefinition};
 use crate::rate::Rate;
-use crate::sim::{CapacityCurve, ServiceTimes, Skew};
+use crate::sim::{ServiceTimes, Skew};
 use crate::workload::{RateSchedule, SentenceLength, Shape, Text};
 
 /// A word count's operators, in their order.
 const OPERATORS: [(&str, RoleForm); 4] =
     [("source", RoleForm::Source), ("flatmap", RoleForm::Stateless), ("count", RoleForm::Keyed), ("sink", RoleForm::Sink)];
-/// Worker threads.
-pub(super) const WORKERS: u32 = 2;
 /// Most different words.
 const MOST_KEYS: u64 = 1 << 20;
 
@@ -63,26 +62,6 @@ impl Scenario {
     }
 }
 
-impl Scenario {
-    /// Refuses what is not a chain of these operators, and what the engine does not impose on any.
-    pub(super) fn is_chain_of(&self, what: &str, operators: &[(&str, RoleForm)]) -> Result<(), String> {
-        if self.operators.len() != operators.len() {
-            let names: Vec<&str> = operators.iter().map(|(name, _)| *name).collect();
-            return Err(format!("expected the operators {}, found {}", names.join(", "), self.operators.len()));
-        }
-        for (index, (operator, (name, role))) in self.operators.iter().zip(operators).enumerate() {
-            let inputs: Vec<Input> = index.checked_sub(1).map(|before| Input::All(operators[before].0.to_owned())).into_iter().collect();
-            if (operator.name.as_str(), operator.role, &operator.inputs) != (*name, *role, &inputs) {
-                return Err(format!("expected {name} as operator {index} of {what}, found '{}'", operator.name));
-            }
-        }
-        if self.disturb != Disturb::default() || self.moves != Moves::default() || self.delay_ms != 0.0 {
-            return Err("expected nothing that is disturbed or delayed: the engine measures and moves as it does".to_owned());
-        }
-        Ok(())
-    }
-}
-
 fn schedule(source: &OperatorForm, duration: Duration) -> Result<RateSchedule, String> {
     let constant = |rate: Rate| Shape::Constant { rate };
     let shape = source.load.clone().or(source.rate.map(constant)).ok_or("expected a rate of the source")?;
@@ -95,27 +74,6 @@ fn hot_bins(skew: &Skew) -> Result<Option<HotBins>, String> {
         Skew::HotBins { bins, share, step } => Ok(Some(HotBins { bins, share, step })),
         ref other => Err(format!("expected words as they are or hot bins, found {other:?}")),
     }
-}
-
-pub(super) fn definition(operator: &OperatorForm) -> Result<OperatorDefinition, String> {
-    let wrong = |what: &str| Err(format!("operator '{}': the engine imposes no {what}", operator.name));
-    if operator.capacity != CapacityCurve::Linear {
-        return wrong("capacity that is not linear");
-    }
-    if operator.external_wait_ms != 0.0 || operator.external_limit.is_some() {
-        return wrong("waits for something outside");
-    }
-    if operator.stragglers.len() > 1 {
-        return wrong("second slow instance");
-    }
-    Ok(OperatorDefinition {
-        limit: operator.limit,
-        instances: operator.instances,
-        max_parallelism: operator.max_parallelism,
-        queue_high_s: operator.queue_high_s,
-        queue_low_s: operator.queue_low_s,
-        straggler: operator.stragglers.first().cloned(),
-    })
 }
 
 fn varied(config: OperatorConfig, service: ServiceTimes, seed: u64) -> Result<OperatorConfig, String> {
