@@ -26,6 +26,30 @@ fn small() -> MigrationDefinition {
     definition
 }
 
+/// Each query whose state moves, from one worker to two: no answer is lost, comes twice or is another than plain timely's.
+#[test]
+fn queries_are_moved_with_what_they_know() {
+    let mut definition: MigrationDefinition =
+        toml::from_str(include_str!("../experiments/definitions/megaphone-nexmark.toml")).expect("definitions are tested");
+    let seconds = |seconds| ScaledSeconds { quick: seconds, full: seconds };
+    (definition.before_s, definition.warm_up_s, definition.after_s) = (seconds(0.2), 0.05, seconds(0.3));
+    definition.rate = "20000/s".parse().unwrap();
+    definition.settings.retain(|setting| ["q1", "q4", "q8"].contains(&setting.label.as_str()));
+    for setting in &mut definition.settings {
+        (setting.processes, setting.bins, setting.keys) = (1, 16, ScaledCount { quick: 20_000, full: 20_000 });
+    }
+    for ((setting, strategy), moved_bins) in definition.runs().zip([0, 0, 0, 16, 16, 16, 8, 8, 8]) {
+        let run = definition.run(setting, strategy, Scale::Quick, 7).unwrap();
+        let migrated = run.run(|_| {}).unwrap();
+        let mut row = run.row(&Environment::here());
+        run.complete(&mut row, &migrated);
+        let name = format!("{}, {strategy}", setting.label);
+        assert_eq!((row.records_lost, row.records_duplicated, row.groups_miscounted), (Some(0), Some(0), Some(0)), "{name}");
+        assert!(row.records > Some(20_000) && row.steps > 0 && row.migration_ns_max > Some(0), "{name}: {row:?}");
+        assert_eq!(row.moved_bins, moved_bins, "{name}");
+    }
+}
+
 #[test]
 fn rows_tables_and_figures_of_a_migration() {
     let definition = small();
@@ -33,10 +57,10 @@ fn rows_tables_and_figures_of_a_migration() {
     let (mut rows, mut timeline): (Vec<MigrationRow>, Vec<MigrationTimelineRow>) = Default::default();
     for (setting, strategy) in definition.runs() {
         let mut run = definition.run(setting, strategy, Scale::Quick, 7).unwrap();
-        assert_eq!(run.job.deployment.peers(), 2);
+        assert_eq!(run.job.deployment().peers(), 2);
         if setting.processes > 1 {
             let launch = Launch::program(env!("CARGO_BIN_EXE_thalweg"), &["process"]);
-            run.job.deployment = Deployment::processes(2, 1).launched(launch);
+            *run.job.deployment_mut() = Deployment::processes(2, 1).launched(launch);
         }
         let migrated = run.run(|_| {}).unwrap();
         let (setting, strategy) = (setting.label.clone(), strategy.to_owned());
@@ -71,7 +95,7 @@ fn rows_tables_and_figures_of_a_migration() {
     }
     let summaries = MigrationSummary::of(&rows, &definition.paper);
     let table = migration_table(Chart::Timeline, &summaries);
-    assert!(table.contains("| two processes | adaptive:50ms | 0.0 M ") && table.contains("max 4000 ms"), "{table}");
+    assert!(table.contains("| two processes | adaptive:50ms | 0.0 M keys ") && table.contains("max 4000 ms"), "{table}");
     let (title, stem) = (definition.title.as_str(), folder.path().join("figure"));
     migration_timeline_figure(&rows, &timeline, Upwards::Latency, title, "", &stem).unwrap();
     migration_duration_figure(&summaries, title, "", &stem).unwrap();

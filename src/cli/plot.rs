@@ -134,8 +134,12 @@ fn draw_migrations(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut seeds: Vec<u64> = rows.iter().map(|row| row.seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
+    let instances = match definition.settings.iter().any(|setting| setting.query.is_some()) {
+        true => "each operator on half of them and then on all",
+        false => "an instance of Count on each",
+    };
     let footer = format!(
-        "{} records/s, {} workers, an instance of Count on each, as fast as the processor allows. Revision {}, {} seed(s) from {}, scale {}; {}; {}",
+        "{} records/s, {} workers, {instances}, as fast as the processor allows. Revision {}, {} seed(s) from {}, scale {}; {}; {}",
         first.rate_per_s,
         first.workers,
         first.revision,

@@ -114,7 +114,7 @@ impl<K: Hash + Eq, S> Bin<K, S> {
     }
 
     /// Takes the keys of the earliest timer.
-    pub(super) fn take_timer(&mut self) -> Option<(Time, Table<K>)> {
+    pub(super) fn take_timer(&mut self) -> Option<(Time, Vec<K>)> {
         self.timers.as_mut()?.take_first()
     }
 
@@ -131,7 +131,7 @@ impl<K: Hash + Eq, S> Bin<K, S> {
             parts[part(hash)].insert(hash, key, state);
         }
         while let Some((at, keys)) = timers.take_first() {
-            keys.into_entries().for_each(|key| parts[part(hash_of(&key))].set_timer(at, key));
+            keys.into_iter().for_each(|key| parts[part(hash_of(&key))].set_timer(at, key));
         }
     }
 

@@ -118,7 +118,7 @@ where
         C: FnMut(&K, &mut S, &mut Session<'_, R>) + 'static,
     {
         let both = marked(self, Side::Left).concat(marked(other, Side::Right));
-        keyed::<K, Side<A, B>, S, R, _>(both, control, context, spec, first, Binary { left, right, call, state: PhantomData })
+        keyed::<K, Side<A, B>, S, R, _, _>(both, control, context, spec, first, Binary { left, right, call, state: PhantomData })
     }
 }
 

@@ -10,7 +10,6 @@
 //! waits for its instance, it is called without any record.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::rc::Rc;
 
 use timely::dataflow::operators::Capability;
@@ -157,7 +156,7 @@ impl Bins {
 
     /// Whether no record waits, no timer is set and no bin is in motion.
     pub(super) fn is_done(&self) -> bool {
-        self.stations.is_empty() && self.events.is_empty() && self.timers.next.is_empty() && !self.is_transferring()
+        self.stations.is_empty() && self.events.is_empty() && self.timers.is_empty() && !self.is_transferring()
     }
 
     /// Asks to be scheduled when the next work completes or the next sample is due, at once while state is being sent or taken up.
@@ -174,22 +173,28 @@ impl Bins {
         let mut oldest: BTreeMap<u32, Time> = BTreeMap::new();
         let mut passed = None;
         // In order of time. Calls may set further timers, always later ones.
-        let after = |passed: Option<(Time, BinId)>| (passed.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        while let Some(&(at, id)) = self.timers.next.range(after(passed)).next() {
-            if at > until {
-                break;
+        while let Some(at) = self.timers.after(passed).filter(|&at| at <= until) {
+            passed = Some(at);
+            let mut due: Vec<(u32, BinId)> = self.timers.take(at).into_iter().map(|id| (self.owners[id.0 as usize], id)).collect();
+            due.sort_unstable();
+            due.dedup();
+            let Bins { stations, events, timers, .. } = self;
+            let mut is_next = |owner| seeded(Fault::CallEarly) || at <= *oldest.entry(owner).or_insert_with(|| stations.oldest(owner));
+            due.retain(|&(owner, id)| {
+                let now = !events.contains_key(&id) && is_next(owner);
+                if !now {
+                    timers.set(id, at);
+                }
+                now
+            });
+            // Results of an instance go out together.
+            for bins in due.chunk_by(|(one, _), (next, _)| one == next) {
+                let start = self.context.clock.now();
+                let called = bins.iter().filter(|&&(owner, id)| contents.call((id, owner), at, &mut self.timers)).count();
+                if called > 0 {
+                    self.give(at, bins[0].0, start, contents);
+                }
             }
-            passed = Some((at, id));
-            let owner = self.owners[id.0 as usize];
-            let stations = &mut self.stations;
-            if self.events.contains_key(&id)
-                || !seeded(Fault::CallEarly) && at > *oldest.entry(owner).or_insert_with(|| stations.oldest(owner))
-            {
-                continue;
-            }
-            let start = self.context.clock.now();
-            contents.call((id, owner), at, &mut self.timers);
-            self.give(at, owner, start, contents);
         }
         let now = self.context.clock.now();
         for (at, owner) in contents.called() {

@@ -44,8 +44,8 @@ pub(super) trait Contents {
     /// Applies what is complete by now. Results of timers that are called on the way are kept.
     fn serve(&mut self, bins: &mut Bins);
 
-    /// Calls the timers of a bin and its owner up to `until`, and keeps the results.
-    fn call(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers);
+    /// Calls the timers of a bin and its owner up to `until`, and keeps the results. False if there are none, or the bin is not here.
+    fn call(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers) -> bool;
 
     /// Times and owners of which results of timers are kept.
     fn called(&self) -> Vec<(Time, u32)>;
@@ -163,11 +163,14 @@ where
         let Bins { stations, arrivals, spec, timers, owners, context, space, .. } = bins;
         let Keyed { states, logic, called, output, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
-        stations.serve(&mut output.activate(), |caps, epoch, mut records: IntoIter<(K, V)>, results| {
+        stations.serve(&mut output.activate(), |caps, epoch, records: &mut IntoIter<(K, V)>, count, results| {
             let mut places = [(BinId(0), Home::default()); LOOKED_UP_AHEAD];
-            while !records.as_slice().is_empty() {
-                let mut fetched = 0;
-                for (place, (key, _)) in places.iter_mut().zip(records.as_slice()) {
+            // Hardly ever: whoever asks for a call is called later, and what is due has been called if nothing older waits.
+            let due = !L::PLAIN && timers.is_due(epoch) && !seeded(Fault::CallLate);
+            let after = records.len() - count;
+            while records.len() > after {
+                let (mut fetched, ahead) = (0, LOOKED_UP_AHEAD.min(records.len() - after));
+                for (place, (key, _)) in places[..ahead].iter_mut().zip(records.as_slice()) {
                     let hash = hash_of(key);
                     let id = space.bin(hash);
                     let bin = states[id.0 as usize].as_ref().expect("records are queued where their bin is");
@@ -177,12 +180,12 @@ where
                 // Nobody asks, which the compiler must not notice.
                 black_box(fetched);
                 if counts {
-                    places.iter().take(records.len()).for_each(|(id, _)| arrivals[id.0 as usize] += 1);
+                    places[..ahead].iter().for_each(|(id, _)| arrivals[id.0 as usize] += 1);
                 }
                 let mut added = false;
-                for (&(id, mut home), (key, value)) in places.iter().zip(records.by_ref()) {
+                for (&(id, mut home), (key, value)) in places[..ahead].iter().zip(records.by_ref()) {
                     let bin = states[id.0 as usize].as_mut().expect("just seen");
-                    if !L::PLAIN && bin.next_timer() <= epoch && !seeded(Fault::CallLate) {
+                    if due && bin.next_timer() <= epoch {
                         added = true;
                         call(bin, (id, owners[id.0 as usize]), epoch, timers, logic, called);
                     }
@@ -216,9 +219,9 @@ where
         });
     }
 
-    fn call(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers) {
-        let state = self.states[bin.0.0 as usize].as_mut().expect("timers are known of bins that are here");
-        call(state, bin, until, timers, &mut self.logic, &mut self.called);
+    fn call(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers) -> bool {
+        let state = self.states[bin.0.0 as usize].as_mut().filter(|state| state.next_timer() <= until);
+        state.map(|state| call(state, bin, until, timers, &mut self.logic, &mut self.called)).is_some()
     }
 
     fn called(&self) -> Vec<(Time, u32)> {
@@ -257,7 +260,6 @@ where
             self.states.extend([None, None]);
             return false;
         };
-        timers.gone(bin, whole.next_timer());
         let mut halves = [Bin::default(), Bin::default()];
         whole.divide(&mut halves, |hash| (space.bin(hash).0 - first.0) as usize);
         if seeded(Fault::SwapHalves) {
@@ -286,7 +288,6 @@ where
             call(&mut state, bin, last, timers, &mut self.logic, &mut self.called);
         }
         let next = state.next_timer();
-        timers.gone(bin.0, next);
         (Sealed::value(state), next)
     }
 
@@ -346,7 +347,9 @@ fn set_asked<K: Hash + Eq + Clone, S>(timers: &mut DueTimers, bin: &mut Bin<K, S
     if let Some(cap) = cap {
         timers.answered_by(cap, next);
     }
-    timers.moved(id, before, next);
+    if next != before {
+        timers.set(id, next);
+    }
 }
 
 /// Calls the timers of a bin and its owner up to `until`.
@@ -362,11 +365,10 @@ fn call<K, V, S, R>(
     S: Default,
 {
     while bin.next_timer() <= until {
-        let before = bin.next_timer();
         let (at, keys) = bin.take_timer().expect("there is a timer");
-        timers.moved(id, before, bin.next_timer());
+        timers.set(id, bin.next_timer());
         let results = called.of((at, owner));
-        for key in keys.into_entries() {
+        for key in keys {
             let hash = hash_of(&key);
             let mut session = Session::new(at, results, &mut timers.asked);
             match bin.get_mut(hash, &key) {

@@ -1,6 +1,7 @@
 //! Which bins of a worker have timers, and the right to give out results at the earliest of them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use timely::dataflow::operators::Capability;
 
@@ -10,8 +11,9 @@ use crate::id::BinId;
 /// The timers of all bins that are here.
 #[derive(Default)]
 pub(super) struct DueTimers {
-    /// The next timer of each bin that has one.
-    pub(super) next: BTreeSet<(Time, BinId)>,
+    /// Bins whose next timer was at a time when it was set. Some may have been called since, or be gone, or stand here twice: whoever
+    /// looks at a time's bins looks into them anyway, so nothing is ever searched for and taken out.
+    next: BTreeMap<Time, Vec<BinId>>,
     /// The right to give out results at the earliest of them.
     pub(super) cap: Option<Capability<Time>>,
     /// Timers that one call of a function asks for.
@@ -19,13 +21,31 @@ pub(super) struct DueTimers {
 }
 
 impl DueTimers {
-    /// A bin's next timer is another one now.
-    pub(super) fn moved(&mut self, id: BinId, before: Time, next: Time) {
-        if before != next {
-            self.next.remove(&(before, id));
-            if next < Time::MAX {
-                self.next.insert((next, id));
-            }
+    /// Whether no timer is set.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next.is_empty()
+    }
+
+    /// Whether there may be a timer at `at` or before.
+    pub(super) fn is_due(&self, at: Time) -> bool {
+        self.next.first_key_value().is_some_and(|(first, _)| *first <= at)
+    }
+
+    /// The earliest time after `passed` at which bins may have their next timer.
+    pub(super) fn after(&self, passed: Option<Time>) -> Option<Time> {
+        let from = passed.map_or(Bound::Unbounded, Bound::Excluded);
+        self.next.range((from, Bound::Unbounded)).next().map(|(&at, _)| at)
+    }
+
+    /// Takes the bins that may have their next timer at `at`.
+    pub(super) fn take(&mut self, at: Time) -> Vec<BinId> {
+        self.next.remove(&at).unwrap_or_default()
+    }
+
+    /// A bin's next timer is at `next` now.
+    pub(super) fn set(&mut self, id: BinId, next: Time) {
+        if next < Time::MAX {
+            self.next.entry(next).or_default().push(id);
         }
     }
 
@@ -38,7 +58,7 @@ impl DueTimers {
 
     /// A bin has come, with the right to answer its timers if it has any.
     pub(super) fn come(&mut self, id: BinId, next: Time, cap: Option<Capability<Time>>) {
-        self.moved(id, Time::MAX, next);
+        self.set(id, next);
         if let Some(cap) = cap
             && self.cap.as_ref().is_none_or(|held| held.time() > cap.time())
         {
@@ -46,14 +66,9 @@ impl DueTimers {
         }
     }
 
-    /// A bin whose next timer was at `next` is not here any more.
-    pub(super) fn gone(&mut self, id: BinId, next: Time) {
-        self.moved(id, next, Time::MAX);
-    }
-
     /// Keeps no more rights than the timers need.
     pub(super) fn downgrade(&mut self) {
-        match self.next.first() {
+        match self.next.first_key_value() {
             None => self.cap = None,
             Some((next, _)) => self.cap.as_mut().expect("there is a right to answer timers").downgrade(next),
         }

@@ -81,6 +81,12 @@ impl Gauges {
         self.instances[index as usize].waiting()
     }
 
+    /// Records that have been sent to instance `index` since the start.
+    pub(super) fn added(&self, index: u32) -> u64 {
+        let gauge = &self.instances[index as usize];
+        [&gauge.here, &gauge.elsewhere].map(|totals| totals.added.load(Ordering::SeqCst)).iter().sum()
+    }
+
     /// `records` more wait for instance `index`.
     pub fn add(&self, index: u32, records: u64, now: Timestamp) {
         let gauge = &self.instances[index as usize];

@@ -10,10 +10,10 @@
 // The native count is to use the map that people use; nobody walks it.
 #![allow(clippy::disallowed_types)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -23,11 +23,12 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Operator, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
-use timely::scheduling::Activator;
 use timely::worker::Worker;
 
 use super::chain::mix;
 use super::cluster::{Deployment, Seat};
+use super::feed::Feed;
+use super::word_count::Verdict;
 use super::{
     BatchStream, Board, Context, DrainToSink, ElasticKeyed, IntoBatches, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig,
     WorkerPart, bin_of,
@@ -46,10 +47,6 @@ pub const COUNT: OperatorId = OperatorId(1);
 /// The sink.
 pub const SINK: OperatorId = OperatorId(2);
 
-/// Keys of one epoch before the schedule begins.
-const PRELOAD_RECORDS: u64 = 1 << 16;
-/// Such epochs that may be incomplete at a time.
-const PRELOAD_EPOCHS: usize = 2;
 /// The native exchange divides as finely as this many bins would.
 const NATIVE_BINS: u32 = 1 << 16;
 /// A power of two; what is wrong shows in the groups of the keys it concerns.
@@ -117,6 +114,13 @@ pub struct KeyVerdict {
     pub duplicated: u64,
     /// Groups of keys with as many results as there should be, but not the same ones.
     pub miscounted: u64,
+}
+
+impl From<Verdict> for KeyVerdict {
+    fn from(verdict: Verdict) -> KeyVerdict {
+        let Verdict { sentences: records, lost, duplicated, miscounted, .. } = verdict;
+        KeyVerdict { records, lost, duplicated, miscounted }
+    }
 }
 
 impl Group {
@@ -188,7 +192,13 @@ impl KeyCount {
             context.describe(&self.topology());
         }
         let (seed, keys) = (self.seed, self.keys);
-        let mut source = OpenLoop::new(config, context, Arc::default(), move |index| (key(seed, index, keys), ()));
+        let emitted = Rc::new(Cell::new(0));
+        let report = Rc::clone(&emitted);
+        let mut source = OpenLoop::new(config, context, Arc::default(), move |n| {
+            // Each key once, and then as they are drawn.
+            let drawn = n.checked_sub(keys).inspect(|index| emitted.set(index + 1));
+            (drawn.map_or(n, |index| key(seed, index, keys)), ())
+        });
         let groups = Rc::new(RefCell::new(vec![Group::default(); GROUPS as usize]));
         let found = Rc::clone(&groups);
         let mut control = InputHandleVec::new();
@@ -211,12 +221,9 @@ impl KeyCount {
             sink.probe_with(&probe);
         });
         let open_epochs = source.open_epochs();
-        let emitted = Rc::new(RefCell::new(0));
-        let report = Rc::clone(&emitted);
-        let wake = Wake { activator: worker.activator_for(Rc::new([dataflow])), tick: self.tick, armed: Timestamp::ZERO };
-        let feed = Feed { source, wake, keys, next: 0, begun: false, emitted, stop: Arc::clone(stop) };
-        let source = (context.worker.0 == 0).then(|| Box::new(feed.poll(context)) as _);
-        let outcome = Box::new(move || KeyTally { emitted: *report.borrow(), groups: groups.take() });
+        let mut feed = Feed::new(source, keys, stop, (worker, dataflow), context, self.tick);
+        let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as _);
+        let outcome = Box::new(move || KeyTally { emitted: report.get(), groups: groups.take() });
         WorkerPart { source, open_epochs, control, probe, outcome }
     }
 
@@ -273,66 +280,6 @@ fn native<'s>(records: BatchStream<'s, (u64, ())>) -> BatchStream<'s, (u64, u64)
         }
     });
     counts.into_batches()
-}
-
-/// What the worker that emits does whenever it looks around.
-struct Feed {
-    source: OpenLoop<(u64, ())>,
-    wake: Wake,
-    keys: u64,
-    /// The first key that has not been counted yet.
-    next: u64,
-    begun: bool,
-    emitted: Rc<RefCell<u64>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Feed {
-    fn poll(mut self, context: &Context) -> impl FnMut() -> bool + use<> {
-        let clock = context.clock;
-        move || {
-            self.wake.arm(clock.now());
-            let open_epochs = self.source.open_epochs();
-            let open = open_epochs.borrow().len();
-            if self.next < self.keys {
-                let (first, end) = (self.next, self.keys.min(self.next + PRELOAD_RECORDS));
-                if open < PRELOAD_EPOCHS && self.source.preload(|| (first..end).map(|key| (key, ())).collect()) {
-                    self.next = end;
-                }
-                return true;
-            }
-            if !self.begun && open == 0 {
-                self.begun = true;
-                self.source.begin();
-            }
-            if !self.begun {
-                return true;
-            }
-            if self.stop.load(Ordering::SeqCst) {
-                self.source.end();
-            }
-            let open = self.source.poll();
-            *self.emitted.borrow_mut() = self.source.emitted();
-            open
-        }
-    }
-}
-
-/// Wakes the worker at the next tick: it would else park until somebody else has something for it.
-struct Wake {
-    activator: Activator,
-    tick: Duration,
-    armed: Timestamp,
-}
-
-impl Wake {
-    fn arm(&mut self, now: Timestamp) {
-        if self.armed <= now {
-            let tick = self.tick.as_nanos() as u64;
-            self.armed = Timestamp((now.0 + 1).next_multiple_of(tick));
-            self.activator.activate_after(self.armed.since(now));
-        }
-    }
 }
 
 #[cfg(test)]

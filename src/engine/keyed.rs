@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 use timely::ExchangeData;
@@ -29,11 +30,12 @@ use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
-use super::batch::{BatchBuilder, BatchStream, ByHeader, Routed};
+use super::batch::{BatchBuilder, BatchStream, ByHeader, Routed, at_once};
 use super::bin::hash_of;
 use super::bins::Bins;
 use super::contents::{Contents, Keyed};
 use super::fault::{Fault, seeded};
+use super::key_by::KeyedStream;
 use super::router::{Origin, Partition, route};
 use super::serve::{Caps, Work};
 use super::session::Logic;
@@ -44,8 +46,8 @@ use crate::migration::Assignment;
 use crate::time::Timestamp;
 
 /// Puts the operator of `spec` behind `data`, with its bins at the instances of `first`.
-pub(super) fn keyed<'s, K, V, S, R, L>(
-    data: BatchStream<'s, (K, V)>,
+pub(super) fn keyed<'s, K, V, S, R, I, L>(
+    data: I,
     control: ControlStream<'s>,
     context: &Context,
     spec: &OperatorSpec,
@@ -57,10 +59,12 @@ where
     V: ExchangeData,
     S: ExchangeData + Default,
     R: ExchangeData,
+    I: KeyedStream<'s, K, V>,
     L: Logic<K, V, S, R>,
 {
+    let (data, record) = data.into_parts();
     let owners = Owners::new(context, KeySpace::new(first.owners().len() as u32), first.owners().to_vec());
-    let by_owner = ByOwner { context: context.clone(), spec: spec.clone() };
+    let by_owner = ByOwner { context: context.clone(), spec: spec.clone(), record, types: PhantomData };
     let routed = route(data, control.clone(), context, spec, owners, by_owner);
     let mut builder = OperatorBuilder::new(spec.name.clone(), routed.scope());
     let (output, results) = builder.new_output::<Batch<R>>();
@@ -159,10 +163,6 @@ fn operate<'s>(
     shipped.connect_loop(loop_end);
 }
 
-/// State of keys is looked up in the order of records, so shares may be large; but an allocation of 128 KiB and more, for them or for
-/// their results, comes fresh from the system each time.
-const SHARE_BYTES: usize = 8 << 10;
-
 /// Owners by bin, and what is worked out of them once, not for each record.
 struct Owners {
     space: KeySpace,
@@ -191,13 +191,17 @@ impl Owners {
 }
 
 /// Gives each record to the worker that hosts the owner of its bin.
-struct ByOwner {
+struct ByOwner<F, K, V> {
     context: Context,
     spec: OperatorSpec,
+    /// Makes key and value of a record.
+    record: F,
+    types: PhantomData<(K, V)>,
 }
 
-impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
+impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static> Partition<D> for ByOwner<F, K, V> {
     type Table = Owners;
+    type Routed = (K, V);
 
     fn next(&self, table: &Owners, command: &Command) -> (Owners, Option<Ack>) {
         let mut owners = table.owners.clone();
@@ -210,21 +214,21 @@ impl<K: Hash + 'static, V: 'static> Partition<(K, V)> for ByOwner {
         (Owners::new(&self.context, space, owners), None)
     }
 
-    fn divide(&mut self, table: &Owners, batches: Vec<Vec<(K, V)>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
+    fn divide(&mut self, table: &Owners, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
         let gauges = &self.spec.gauges;
         if let Some(sole) = table.sole {
             gauges.add(sole, batches.iter().map(|records| records.len() as u64).sum(), now);
-            return batches.into_iter().for_each(|records| send(sole, records));
+            return batches.into_iter().for_each(|records| send(sole, records.into_iter().map(&mut self.record).collect()));
         }
         let peers = self.context.peers as usize;
-        let most = (SHARE_BYTES / size_of::<(K, V)>().max(1)).max(1);
+        let most = at_once::<(K, V)>();
         let records: usize = batches.iter().map(Vec::len).sum();
         let room = (records * 5 / (4 * peers) + 4).min(most);
         let mut full: Vec<(u32, Vec<(K, V)>)> = Vec::new();
         let mut shares: Vec<Vec<(K, V)>> = (0..peers).map(|_| Vec::with_capacity(room)).collect();
         let mut counts: Vec<u64> = vec![0; table.instances as usize];
         for batch in batches {
-            for record in batch {
+            for record in batch.into_iter().map(&mut self.record) {
                 let bin = table.space.bin(hash_of(&record.0)).0 as usize;
                 if table.alone.is_none() {
                     counts[table.owners[bin] as usize] += 1;

@@ -30,12 +30,14 @@ use crate::time::{Epoch, Timestamp};
 pub(super) trait Partition<D>: 'static {
     /// What decides it: a routing table, or a number of instances.
     type Table: 'static;
+    /// A record as it is sent.
+    type Routed: ExchangeData;
 
     /// The table after `command`, and whether this router reports that it took it.
     fn next(&self, table: &Self::Table, command: &Command) -> (Self::Table, Option<Ack>);
 
     /// Divides the records of `batches`, in their order; calls `send` with the header's `to` and the records for it.
-    fn divide(&mut self, table: &Self::Table, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>));
+    fn divide(&mut self, table: &Self::Table, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<Self::Routed>));
 }
 
 /// Puts the routing operator of `spec` behind `data`.
@@ -48,7 +50,7 @@ pub(super) fn route<'s, D, P>(
     mut partition: P,
 ) -> Stream<'s, Time, Routed>
 where
-    D: ExchangeData,
+    D: 'static,
     P: Partition<D>,
 {
     let mut builder = OperatorBuilder::new(format!("{}: route", spec.name), data.scope());

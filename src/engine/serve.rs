@@ -15,7 +15,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
-use super::batch::{Batch, BatchBuilder};
+use super::batch::{Batch, BatchBuilder, at_once};
 use super::pace::Pace;
 use super::{Context, OperatorSpec, Time};
 use crate::activity::{Activity, Lane, Record};
@@ -62,46 +62,42 @@ impl Work {
         self.records.downcast_ref::<IntoIter<D>>().expect("records of the operator's type").as_slice()
     }
 
-    /// Takes the first `count` of the records that are left.
-    pub(super) fn take<D: 'static>(&mut self, count: usize) -> IntoIter<D> {
-        let records = self.records.downcast_mut::<IntoIter<D>>().expect("records of the operator's type");
-        self.left -= count;
-        if self.left == 0 { std::mem::take(records) } else { records.by_ref().take(count).collect::<Vec<D>>().into_iter() }
-    }
-
-    /// Takes all records that are left.
-    pub(super) fn into_records<D: 'static>(mut self) -> IntoIter<D> {
-        self.take(self.left)
+    /// All records that are left.
+    pub(super) fn into_records<D: 'static>(self) -> IntoIter<D> {
+        *self.records.downcast().expect("records of the operator's type")
     }
 }
 
 /// Who applies records and gives the results out.
 trait Server {
-    /// Applies the first `count` records of `work`; says how many results there are.
-    fn apply(&mut self, work: &mut Work, count: usize) -> usize;
-
-    /// Gives these results out.
-    fn give(&mut self, caps: &Caps, lane: Lane);
+    /// Applies the first `count` records of `work` for `lane` and gives the results out; says how many there are.
+    fn apply(&mut self, work: &mut Work, count: usize, lane: Lane) -> usize;
 }
 
 struct Serving<'o, 'a, D, R: 'static, F> {
     output: &'o mut OutputBuilderSession<'a, Time, BatchBuilder<R>>,
     apply: F,
-    results: Vec<R>,
-    records: PhantomData<D>,
+    types: PhantomData<(D, R)>,
 }
 
-impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, IntoIter<D>, &mut Vec<R>)> Server for Serving<'_, '_, D, R, F> {
-    fn apply(&mut self, work: &mut Work, count: usize) -> usize {
-        self.results = Vec::with_capacity(count);
-        let records = work.take(count);
-        (self.apply)(&work.caps, work.epoch(), records, &mut self.results);
-        self.results.len()
-    }
-
-    fn give(&mut self, caps: &Caps, lane: Lane) {
-        let results = std::mem::take(&mut self.results);
-        self.output.session_with_builder(&caps.results).give_container(&mut Batch::new(lane, results));
+impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>)> Server for Serving<'_, '_, D, R, F> {
+    fn apply(&mut self, work: &mut Work, mut count: usize, lane: Lane) -> usize {
+        let (epoch, most) = (work.epoch(), at_once::<R>());
+        let records = work.records.downcast_mut::<IntoIter<D>>().expect("records of the operator's type");
+        work.left -= count;
+        let mut session = self.output.session_with_builder(&work.caps.results);
+        let (mut results, mut given) = (Vec::with_capacity(count.min(most)), 0);
+        while count > 0 {
+            let some = count.min(most - results.len());
+            (self.apply)(&work.caps, epoch, records, some, &mut results);
+            count -= some;
+            if !results.is_empty() && (count == 0 || results.len() >= most) {
+                given += results.len();
+                session.give_container(&mut Batch::new(lane, results));
+                results = Vec::with_capacity(count.min(most));
+            }
+        }
+        given
     }
 }
 
@@ -191,13 +187,14 @@ impl Stations {
         self.stations.values().all(|station| station.queue.is_empty())
     }
 
-    /// Works off what is complete by now; `apply` turns records, with their rights and their epoch, into results.
+    /// Works off what is complete by now; `apply` takes as many as it is told of some records, with their rights and their epoch, and gives
+    /// results.
     pub(super) fn serve<D: 'static, R: 'static>(
         &mut self,
         output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
-        apply: impl FnMut(&Caps, Time, IntoIter<D>, &mut Vec<R>),
+        apply: impl FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>),
     ) {
-        self.serve_by(&mut Serving { output, apply, results: Vec::new(), records: PhantomData });
+        self.serve_by(&mut Serving { output, apply, types: PhantomData });
     }
 
     fn serve_by(&mut self, server: &mut dyn Server) {
@@ -213,7 +210,7 @@ impl Stations {
                 if count == 0 && waiting > 0 {
                     break;
                 }
-                let results = server.apply(work, count);
+                let results = server.apply(work, count, station.lane);
                 let (start, end) = match &mut station.pace {
                     None => (now, context.clock.now()),
                     Some(pace) => pace.serve(count as u64),
@@ -233,9 +230,6 @@ impl Stations {
                 }));
                 station.processed += count as u64;
                 station.useful += end.since(start);
-                if results > 0 {
-                    server.give(&work.caps, station.lane);
-                }
                 if work.len() == 0 {
                     station.queue.pop_front();
                 }

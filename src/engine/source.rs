@@ -50,6 +50,9 @@ pub struct OpenLoop<D: ExchangeData + Clone> {
     record: Box<dyn FnMut(u64, Epoch) -> D>,
     /// From when on the schedule counts.
     origin: Timestamp,
+    /// Records that were emitted before the schedule.
+    preloaded: u64,
+    /// Records that were emitted by the schedule.
     emitted: u64,
     ticked: Time,
     polled: Timestamp,
@@ -83,6 +86,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
             input: Some(Handle::new_with_builder()),
             record: Box::new(record),
             origin: Timestamp::ZERO,
+            preloaded: 0,
             emitted: 0,
             ticked: 0,
             polled: Timestamp::ZERO,
@@ -107,20 +111,23 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.emitted
     }
 
-    /// Emits `records` as an epoch of their own, if a millisecond has passed since the last one; says whether it did.
+    /// Emits its next `records` records as an epoch of their own, if a tick has passed since the last one; says whether it did.
     ///
     /// For what a job is to hold before its schedule [`begins`](OpenLoop::begin). These records were never due: nothing is logged
     /// of them, so that no latency counts from them, and they are not among those [`emitted`](OpenLoop::emitted).
-    pub fn preload(&mut self, records: impl FnOnce() -> Vec<D>) -> bool {
-        let epoch = self.context.clock.now().0 / 1_000_000;
+    pub fn preload(&mut self, records: u64) -> bool {
+        let epoch = self.tick_of(self.context.clock.now());
         if epoch <= self.ticked {
             return false;
         }
         self.ticked = epoch;
+        let first = self.preloaded;
+        self.preloaded += records;
+        let records = (first..self.preloaded).map(|n| (self.record)(n, Epoch(epoch))).collect();
         let input = self.input.as_mut().expect("an open source has its input");
         input.advance_to(epoch);
         self.open.borrow_mut().push_back(epoch);
-        input.send_batch(&mut Batch::new(Lane::Worker(self.context.worker), records()));
+        input.send_batch(&mut Batch::new(Lane::Worker(self.context.worker), records));
         input.advance_to(epoch + 1);
         true
     }
@@ -161,14 +168,19 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
             self.next_sample = now + SAMPLE;
             self.sample(now);
         }
-        let milliseconds = now.0 / 1_000_000;
-        let tick = milliseconds - milliseconds % (self.config.tick.as_millis() as u64).max(1);
+        let tick = self.tick_of(now);
         if tick > self.ticked {
             let passed = now.since(self.polled);
             (self.ticked, self.polled) = (tick, now);
             self.emit(tick, now, passed);
         }
         true
+    }
+
+    /// The epoch that begins with the tick before `now`.
+    fn tick_of(&self, now: Timestamp) -> Time {
+        let milliseconds = now.0 / 1_000_000;
+        milliseconds - milliseconds % (self.config.tick.as_millis() as u64).max(1)
     }
 
     fn emit(&mut self, epoch: Time, now: Timestamp, passed: Duration) {
@@ -181,7 +193,8 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         let at_most = (self.config.catch_up * fastest * passed.as_secs_f64()).ceil() as u64;
         let count = due.saturating_sub(self.emitted).min(at_most);
         if count > 0 && self.pressing.load(Ordering::SeqCst) == 0 {
-            let records: Vec<D> = (self.emitted..self.emitted + count).map(|n| (self.record)(n, Epoch(epoch))).collect();
+            let first = self.preloaded + self.emitted;
+            let records: Vec<D> = (first..first + count).map(|n| (self.record)(n, Epoch(epoch))).collect();
             self.emitted += count;
             let lane = Lane::Worker(self.context.worker);
             let source = self.config.operator;

@@ -6,12 +6,13 @@ use std::marker::PhantomData;
 use timely::ExchangeData;
 
 use super::batch::BatchStream;
+use super::key_by::KeyedStream;
 use super::keyed::keyed;
 use super::session::{Logic, Session};
 use super::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 
-/// Elastic operators with state by key, on a stream of batches of (key, value).
+/// Elastic operators with state by key, on a [stream of records with keys](KeyedStream).
 pub trait ElasticKeyed<'s, K, V> {
     /// Applies `fold` to each record with the state of its key, on the instances of `first` at first.
     ///
@@ -67,8 +68,9 @@ pub trait ElasticKeyed<'s, K, V> {
         F: FnMut(&K, V, &mut S, &mut Vec<R>) + 'static;
 }
 
-impl<'s, K, V> ElasticKeyed<'s, K, V> for BatchStream<'s, (K, V)>
+impl<'s, K, V, I> ElasticKeyed<'s, K, V> for I
 where
+    I: KeyedStream<'s, K, V>,
     K: ExchangeData + Hash + Eq + Clone,
     V: ExchangeData,
 {
@@ -85,7 +87,7 @@ where
         R: ExchangeData,
         F: FnMut(&K, V, &mut S, &mut Vec<R>) + 'static,
     {
-        keyed::<K, V, S, R, _>(self, control, context, spec, first, Machine(fold, PhantomData))
+        keyed::<K, V, S, R, _, _>(self, control, context, spec, first, Machine(fold, PhantomData))
     }
 }
 

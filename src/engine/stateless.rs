@@ -1,7 +1,8 @@
 //! An elastic operator without state: any instance may take any record.
 //!
 //! The router gives each record to the instance with the fewest waiting. Rescaling changes how many instances it chooses
-//! from; nothing moves.
+//! from; nothing moves. Instances that take what the processor takes are chosen among those of the worker where the record is, as long as
+//! workers have as much of them and as many records as each other: then what is near is in the cache, and nothing is gained by going further.
 
 use timely::ExchangeData;
 use timely::dataflow::channels::pact::DistributorPact;
@@ -12,13 +13,16 @@ use super::batch::{BatchBuilder, BatchStream, ByHeader};
 use super::router::{Origin, Partition, route};
 use super::serve::{Caps, Stations, Work};
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
+use crate::dataflow::Capacity;
 use crate::id::InstanceId;
 use crate::time::Timestamp;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Elastic operators without state on a stream of batches.
 pub trait ElasticStateless<'s, D> {
-    /// Turns each record into any number of results with `apply`, on `instances` instances at first.
+    /// Turns each record into any number of results with `apply`, on `instances` instances at first. Records come to an instance in batches,
+    /// and `apply` sees what it has made of those before in the same batch, to which it may add: results that are sums, for example.
     ///
     /// ```
     /// use std::sync::mpsc::channel;
@@ -66,7 +70,7 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         mut apply: F,
     ) -> BatchStream<'s, R> {
         let scope = self.scope();
-        let routed = route(self, control, context, spec, instances, LeastWaiting { spec: spec.clone() });
+        let routed = route(self, control, context, spec, instances, LeastWaiting::new(context, spec));
         let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
         let activator = scope.activator_for(builder.operator_info().address);
         let mut input = builder.new_input(routed, DistributorPact(|_| ByHeader));
@@ -84,7 +88,9 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
                     let records: Vec<D> = std::mem::take(&mut batch.records).open();
                     stations.station(batch.to).arrive(Work::new(&caps, records), now);
                 });
-                stations.serve(&mut output.activate(), |_, _, records, results| records.for_each(|record| apply(record, results)));
+                stations.serve(&mut output.activate(), |_, _, records, count, results| {
+                    records.take(count).for_each(|record| apply(record, results));
+                });
                 stations.sample();
                 if !frontiers[0].is_empty() || !stations.is_empty() {
                     stations.arm(&activator);
@@ -95,25 +101,79 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
     }
 }
 
-/// Gives each record to the instance with the fewest waiting records.
+/// Whether records stay near is thought over this often.
+const LOOK: Duration = Duration::from_millis(20);
+/// A worker that has more than its share of the records by this factor gives some away.
+const UNEVEN: f64 = 1.25;
+/// A worker on which this many times as much waits as was worked off since the last look gives some away.
+const BEHIND: u64 = 2;
+
+/// Gives each record to the instance with the fewest waiting records, of all or of those that are near.
 struct LeastWaiting {
+    context: Context,
     spec: OperatorSpec,
+    /// Whether records stay near.
+    stay: bool,
+    next_look: Timestamp,
+    /// Records that have come here.
+    came: u64,
+    /// What the last look saw: records that had come here, that all routers had sent, and that near instances had worked off.
+    last: [u64; 3],
 }
 
-impl<D: 'static> Partition<D> for LeastWaiting {
+impl LeastWaiting {
+    fn new(context: &Context, spec: &OperatorSpec) -> LeastWaiting {
+        let (context, spec) = (context.clone(), spec.clone());
+        LeastWaiting { context, spec, stay: false, next_look: Timestamp::ZERO, came: 0, last: [0; 3] }
+    }
+
+    /// Whether records are to stay on this worker: each worker has as many instances, and this one neither more records nor less time for
+    /// them than others.
+    fn look(&mut self, instances: u32, now: Timestamp) {
+        let gauges = &self.spec.gauges;
+        let (mut sent, mut waiting, mut worked_off) = (0, 0, 0);
+        for index in 0..instances {
+            sent += gauges.added(index);
+            if self.context.hosts(index) {
+                waiting += gauges.waiting(index);
+                worked_off += gauges.added(index).saturating_sub(gauges.waiting(index));
+            }
+        }
+        let seen = [self.came, sent, worked_off];
+        // Of fewer instances than before less has been sent.
+        let [came, sent, worked_off] = std::array::from_fn(|index| seen[index].saturating_sub(self.last[index]));
+        let even = came as f64 * f64::from(self.context.peers) <= sent as f64 * UNEVEN;
+        self.stay = even && waiting <= worked_off * BEHIND;
+        (self.last, self.next_look) = (seen, now + LOOK);
+    }
+
+    /// The instances that records may go to.
+    fn candidates(&mut self, instances: u32, now: Timestamp) -> Vec<u32> {
+        let possible = self.spec.capacity == Capacity::Cpu && instances.is_multiple_of(self.context.peers);
+        if possible && now >= self.next_look {
+            self.look(instances, now);
+        }
+        (0..instances).filter(|&index| !(possible && self.stay) || self.context.hosts(index)).collect()
+    }
+}
+
+impl<D: ExchangeData> Partition<D> for LeastWaiting {
     type Table = u32;
+    type Routed = D;
 
     fn next(&self, table: &u32, command: &Command) -> (u32, Option<Ack>) {
         (command.parallelism.unwrap_or(*table), Some(Ack::Rerouted(self.spec.id)))
     }
 
     fn divide(&mut self, &instances: &u32, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
+        let candidates = self.candidates(instances, now);
         let gauges = &self.spec.gauges;
         for mut records in batches {
-            let waiting: Vec<u64> = (0..instances).map(|index| gauges.waiting(index)).collect();
+            self.came += records.len() as u64;
+            let waiting: Vec<u64> = candidates.iter().map(|&index| gauges.waiting(index)).collect();
             let shares = shares(&waiting, records.len() as u64);
             // From the end: what is taken off moves, the rest stays where it is.
-            for (index, share) in (0..instances).zip(shares).rev().filter(|(_, share)| *share > 0) {
+            for (&index, share) in candidates.iter().zip(shares).rev().filter(|(_, share)| *share > 0) {
                 let rest = records.len() - share as usize;
                 let taken = if rest == 0 { std::mem::take(&mut records) } else { records.split_off(rest) };
                 gauges.add(index, share, now);

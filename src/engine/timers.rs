@@ -8,11 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Time;
 use super::bin::hash_of;
-use super::table::Table;
 
 /// Timers by time; a key has at most one for each.
 pub(super) struct Timers<K> {
-    by_time: BTreeMap<Time, Table<K>>,
+    by_time: BTreeMap<Time, Keys<K>>,
     /// The earliest time, which is asked for before each record.
     next: Time,
 }
@@ -32,34 +31,72 @@ impl<K: Hash + Eq> Timers<K> {
 
     /// Calls `key` at `at`.
     pub(super) fn set(&mut self, at: Time, key: K) {
-        let (hash, keys) = (hash_of(&key), self.by_time.entry(at).or_insert_with(Table::new));
-        if keys.find_mut(keys.home(hash), |other| *other == key).is_none() {
-            keys.insert_unique(hash, key, hash_of);
-        }
+        self.by_time.entry(at).or_default().add(key);
         self.next = self.next.min(at);
     }
 
-    /// Takes the keys of the earliest time.
-    pub(super) fn take_first(&mut self) -> Option<(Time, Table<K>)> {
+    /// Takes the keys of the earliest time, in the order of their hashes.
+    pub(super) fn take_first(&mut self) -> Option<(Time, Vec<K>)> {
         let first = self.by_time.pop_first();
         self.next = self.by_time.keys().next().copied().unwrap_or(Time::MAX);
-        first
+        first.map(|(at, mut keys)| {
+            keys.leave_each_once();
+            (at, keys.0)
+        })
+    }
+}
+
+/// Keys of one time. Some may be there several times: they are sorted out before there is no room for more, and at last.
+#[derive(Serialize, Deserialize)]
+struct Keys<K>(Vec<K>);
+
+impl<K> Default for Keys<K> {
+    fn default() -> Self {
+        Keys(Vec::new())
+    }
+}
+
+impl<K: Hash + Eq> Keys<K> {
+    fn add(&mut self, key: K) {
+        if self.0.len() == self.0.capacity() {
+            self.leave_each_once();
+            // Twice the room for those that are left, so that they are not sorted for each key that comes.
+            self.0.reserve(self.0.len().max(4));
+        }
+        self.0.push(key);
+    }
+
+    fn leave_each_once(&mut self) {
+        if self.0.len() < 2 {
+            return;
+        }
+        self.0.sort_unstable_by_key(hash_of);
+        // Those that are equal have the same hash, others hardly ever.
+        let mut kept: usize = 0;
+        for next in 0..self.0.len() {
+            let hash = hash_of(&self.0[next]);
+            let same = self.0[..kept].iter().rev().take_while(|key| hash_of(*key) == hash).any(|key| *key == self.0[next]);
+            if !same {
+                self.0.swap(kept, next);
+                kept += 1;
+            }
+        }
+        self.0.truncate(kept);
     }
 }
 
 /// As a sequence of times with their keys.
 impl<K: Serialize> Serialize for Timers<K> {
     fn serialize<Ser: Serializer>(&self, serializer: Ser) -> Result<Ser::Ok, Ser::Error> {
-        serializer.collect_seq(self.by_time.iter().map(|(at, keys)| (at, keys.iter().collect::<Vec<&K>>())))
+        serializer.collect_seq(&self.by_time)
     }
 }
 
 impl<'de, K: Hash + Eq + DeserializeOwned> Deserialize<'de> for Timers<K> {
     fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
         let mut timers = Timers::default();
-        for (at, keys) in Vec::<(Time, Vec<K>)>::deserialize(deserializer)? {
-            keys.into_iter().for_each(|key| timers.set(at, key));
-        }
+        timers.by_time.extend(Vec::<(Time, Keys<K>)>::deserialize(deserializer)?);
+        timers.next = timers.by_time.keys().next().copied().unwrap_or(Time::MAX);
         Ok(timers)
     }
 }

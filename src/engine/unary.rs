@@ -6,12 +6,13 @@ use std::marker::PhantomData;
 use timely::ExchangeData;
 
 use super::batch::BatchStream;
+use super::key_by::KeyedStream;
 use super::keyed::keyed;
 use super::session::{Logic, Session};
 use super::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 
-/// Elastic operators with state by key and timers, on a stream of batches of (key, value).
+/// Elastic operators with state by key and timers, on a [stream of records with keys](KeyedStream).
 pub trait ElasticUnary<'s, K, V> {
     /// Applies `fold` to each record with the state of its key, on the instances of `first` at first; `call` to each timer.
     ///
@@ -83,8 +84,9 @@ pub trait ElasticUnary<'s, K, V> {
         C: FnMut(&K, &mut S, &mut Session<'_, R>) + 'static;
 }
 
-impl<'s, K, V> ElasticUnary<'s, K, V> for BatchStream<'s, (K, V)>
+impl<'s, K, V, I> ElasticUnary<'s, K, V> for I
 where
+    I: KeyedStream<'s, K, V>,
     K: ExchangeData + Hash + Eq + Clone,
     V: ExchangeData,
 {
@@ -103,7 +105,7 @@ where
         F: FnMut(&K, V, &mut S, &mut Session<'_, R>) + 'static,
         C: FnMut(&K, &mut S, &mut Session<'_, R>) + 'static,
     {
-        keyed::<K, V, S, R, _>(self, control, context, spec, first, Unary { fold, call, state: PhantomData })
+        keyed::<K, V, S, R, _, _>(self, control, context, spec, first, Unary { fold, call, state: PhantomData })
     }
 }
 

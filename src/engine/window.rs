@@ -12,9 +12,11 @@ use std::hash::Hash;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use timely::ExchangeData;
 
 use super::batch::BatchStream;
+use super::key_by::KeyedStream;
 use super::keyed::keyed;
 use super::session::{Logic, Session};
 use super::{Context, ControlStream, OperatorSpec};
@@ -68,7 +70,7 @@ pub trait WindowFunction<K, V>: 'static {
     }
 }
 
-/// Elastic windows on a stream of batches of (key, value).
+/// Elastic windows on a [stream of records with keys](KeyedStream).
 pub trait ElasticWindow<'s, K, V> {
     /// Gives a result for each window of each key that has events; a window that ends at e is given out in epoch e + `lateness`.
     ///
@@ -141,8 +143,9 @@ pub trait ElasticWindow<'s, K, V> {
     ) -> BatchStream<'s, W::Result>;
 }
 
-impl<'s, K, V> ElasticWindow<'s, K, V> for BatchStream<'s, (K, V)>
+impl<'s, K, V, I> ElasticWindow<'s, K, V> for I
 where
+    I: KeyedStream<'s, K, V>,
     K: ExchangeData + Hash + Eq + Clone,
     V: ExchangeData,
 {
@@ -169,8 +172,8 @@ where
 }
 
 /// What is kept of a key's events, in the order of time: of each slice, its beginning twice; of each session, its first and its last
-/// event. None overlap.
-type Open<S> = Vec<(u64, u64, S)>;
+/// event. None overlap, and most keys have one.
+type Open<S> = SmallVec<[(u64, u64, S); 1]>;
 
 /// Windows of a fixed length.
 struct Sliding<W> {
@@ -207,6 +210,7 @@ impl<W> Sliding<W> {
 }
 
 impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Sliding<W> {
+    #[inline]
     fn apply(&mut self, key: &K, value: V, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let time = self.function.time(&value);
         let slice = time - time % self.slice;
@@ -241,7 +245,7 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
             session.give(self.function.result(key, start..start + self.size, whole));
         }
         // Slices before the next window's start are in no window to come.
-        slices.retain(|&(slice, _, _)| slice >= start + self.slide);
+        slices.retain(|&mut (slice, _, _)| slice >= start + self.slide);
         match slices.iter().find_map(|&(slice, _, _)| self.first_open(slice, epoch)) {
             Some(next) => session.notify_at(self.given_out(next)),
             None => session.forget(),
@@ -256,7 +260,15 @@ struct Sessions<W> {
     function: W,
 }
 
+impl<W> Sessions<W> {
+    /// When a session with this last event is given out.
+    fn given_out(&self, last: u64) -> Epoch {
+        Epoch(last + self.gap + self.lateness)
+    }
+}
+
 impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for Sessions<W> {
+    #[inline]
     fn apply(&mut self, key: &K, value: V, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let time = self.function.time(&value);
         // Late is what would have been a session of its own that has been given out, whatever sessions are open beside it: so
@@ -268,31 +280,35 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
             self.function.late(key, value).into_iter().for_each(|result| session.give(result));
             return;
         }
-        let mut merged = (time, time, W::State::default());
-        self.function.add(key, value, &mut merged.2);
-        for (first, last, state) in std::mem::take(open) {
-            if time < last + self.gap && first < time + self.gap {
-                merged = (merged.0.min(first), merged.1.max(last), merged.2);
-                self.function.merge(&mut merged.2, state);
-            } else {
-                open.push((first, last, state));
+        // The first session that had not ended by then; the event is in it, or lies before it.
+        let place = open.iter().position(|&(_, last, _)| time < last + self.gap).unwrap_or(open.len());
+        let joins = |open: &Open<W::State>, place: usize| open.get(place).is_some_and(|&(first, _, _)| first < time + self.gap);
+        if !joins(open, place) {
+            // Of a key's sessions only the one that ends first needs a timer, and a session that goes on keeps the one it has.
+            if place == 0 {
+                session.notify_at(self.given_out(time));
             }
+            open.insert(place, (time, time, W::State::default()));
         }
-        session.notify_at(Epoch(merged.1 + self.gap + self.lateness));
-        open.push(merged);
+        let (first, last, state) = &mut open[place];
+        (*first, *last) = (time.min(*first), time.max(*last));
+        self.function.add(key, value, state);
+        // An event between two sessions makes them one.
+        if joins(open, place + 1) {
+            let (_, last, state) = open.remove(place + 1);
+            open[place].1 = last;
+            self.function.merge(&mut open[place].2, state);
+        }
     }
 
     fn call(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
-        let epoch = session.epoch().0;
-        for (first, last, state) in std::mem::take(open) {
-            if last + self.gap + self.lateness <= epoch {
-                session.give(self.function.result(key, first..last + self.gap, state));
-            } else {
-                open.push((first, last, state));
-            }
+        let over = open.iter().take_while(|&&(_, last, _)| self.given_out(last) <= session.epoch()).count();
+        for (first, last, state) in open.drain(..over) {
+            session.give(self.function.result(key, first..last + self.gap, state));
         }
-        if open.is_empty() {
-            session.forget();
+        match open.first() {
+            Some(&(_, last, _)) => session.notify_at(self.given_out(last)),
+            None => session.forget(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum Figure {
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 23] = [
+const FIGURES: [Entry; 24] = [
     ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
     ("contune-curve", simulated, include_str!("../../experiments/definitions/contune-curve.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
@@ -51,6 +51,7 @@ const FIGURES: [Entry; 23] = [
     ("megaphone-fig17", migration, include_str!("../../experiments/definitions/megaphone-fig17.toml")),
     ("megaphone-fig18", migration, include_str!("../../experiments/definitions/megaphone-fig18.toml")),
     ("megaphone-fig20", migration, include_str!("../../experiments/definitions/megaphone-fig20.toml")),
+    ("megaphone-nexmark", migration, include_str!("../../experiments/definitions/megaphone-nexmark.toml")),
     ("nexmark-converge", suite, include_str!("../../experiments/definitions/nexmark-converge.toml")),
     ("nexmark-overhead", overhead, include_str!("../../experiments/definitions/nexmark-overhead.toml")),
     ("sim-fidelity", fidelity, include_str!("../../experiments/definitions/sim-fidelity.toml")),
@@ -156,7 +157,7 @@ mod tests {
                 Figure::Migration(definition) => {
                     for (setting, strategy) in definition.runs() {
                         let run = definition.run(setting, strategy, Scale::Quick, 0).unwrap();
-                        assert_eq!((run.strategy.is_none(), run.job.keys > 0), (strategy == NO_MIGRATION, true), "{name}");
+                        assert_eq!((run.strategy.is_none(), run.job.keys() > 0), (strategy == NO_MIGRATION, true), "{name}");
                     }
                     definition.figure
                 }

@@ -81,6 +81,7 @@ impl NexmarkDefinition {
             form: self.form,
             generator: GeneratorConfig::at_rate(seed, self.source_rate),
             rounds_before: 0,
+            before: 0,
             rate: self.source_rate,
             duration,
             catch_up: self.catch_up,

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use super::tally::compare;
 use super::{NexmarkTally, Parts, Query, Spans, elastic, plain};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::feed::Feed;
 use crate::engine::word_count::{OperatorConfig, Verdict};
 use crate::engine::{
     BatchStream, Board, Context, DrainToSink, EngineJob, IntoBatches, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig, Time,
@@ -58,9 +59,11 @@ pub struct Nexmark {
     pub generator: GeneratorConfig,
     /// So many rounds of the stream are over when the source begins: as many people are known, and three times as many auctions.
     pub rounds_before: u64,
+    /// Events that the query reads and the source emits before its schedule begins, as fast as they are taken: so that there is state.
+    pub before: u64,
     /// Events due per second, those included that the query does not read and the source leaves out.
     pub rate: Rate,
-    /// How long the source emits.
+    /// How long its schedule lasts.
     pub duration: Duration,
     /// How many times the scheduled rate the source may emit when behind.
     pub catch_up: f64,
@@ -84,7 +87,20 @@ impl Nexmark {
     pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
         let (board, specs) = self.specs();
         let (job, pressing) = (self.clone(), board.pressing());
-        seat.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing))
+        // The source is in process 0.
+        let stop = Arc::default();
+        seat.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing, &stop))
+    }
+
+    /// Starts it, from process 0. Its source ends when the schedule does, or soon after `stop` is set.
+    ///
+    /// # Errors
+    /// When threads or processes cannot be started or do not come together.
+    pub fn start_until(&self, stop: &Arc<AtomicBool>) -> Result<Running<NexmarkTally>, RunError> {
+        let (board, specs) = self.specs();
+        let (job, pressing, stop) = (self.clone(), board.pressing(), Arc::clone(stop));
+        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &specs, &pressing, &stop);
+        Running::on(&self.deployment, &Job::Nexmark(Box::new(self.clone())), &board, build)
     }
 
     /// Rate at which the source's events are due.
@@ -127,6 +143,7 @@ impl Nexmark {
         context: &Context,
         specs: &[(OperatorSpec, u32)],
         pressing: &Arc<AtomicUsize>,
+        stop: &Arc<AtomicBool>,
     ) -> WorkerPart<NexmarkTally> {
         let config = SourceConfig {
             operator: SOURCE,
@@ -147,6 +164,7 @@ impl Nexmark {
         });
         let mut control = InputHandleVec::new();
         let probe = ProbeHandle::new();
+        let dataflow = worker.next_dataflow_index();
         worker.dataflow(|scope| {
             let commands = control.to_stream(scope).broadcast();
             let events = source.stream(scope);
@@ -165,7 +183,8 @@ impl Nexmark {
         });
         let open_epochs = source.open_epochs();
         // One worker emits; the others' inputs end at once.
-        let source = (context.worker.0 == 0).then(move || Box::new(move || source.poll()) as Box<dyn FnMut() -> bool>);
+        let mut feed = Feed::new(source, self.before, stop, (worker, dataflow), context, self.tick);
+        let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as Box<dyn FnMut() -> bool>);
         WorkerPart { source, open_epochs, control, probe, outcome: Box::new(move || tally.take()) }
     }
 
@@ -224,10 +243,7 @@ impl EngineJob for Nexmark {
     }
 
     fn start(&self) -> Result<Running<NexmarkTally>, RunError> {
-        let (board, specs) = self.specs();
-        let (job, pressing) = (self.clone(), board.pressing());
-        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &specs, &pressing);
-        Running::on(&self.deployment, &Job::Nexmark(Box::new(self.clone())), &board, build)
+        self.start_until(&Arc::default())
     }
 
     fn verify(&self, tallies: &[NexmarkTally]) -> Verdict {

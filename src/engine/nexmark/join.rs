@@ -5,7 +5,7 @@ use timely::ExchangeData;
 
 use super::spans::end_of;
 use super::{Answer, Parts};
-use crate::engine::{BatchStream, ElasticUnary, Session};
+use crate::engine::{BatchStream, ElasticUnary, KeyedStream, Session};
 use crate::time::Epoch;
 
 /// The answer for the person of a number, of whom the query asks `P`, with what it asks of an auction.
@@ -52,7 +52,7 @@ impl<P> Known<P> {
 
 /// Operator `index` of the query. What is known is forgotten at the end of each window, if there are windows.
 pub(super) fn elastic<'s, P: ExchangeData>(
-    sides: BatchStream<'s, (u64, Side<P>)>,
+    sides: impl KeyedStream<'s, u64, Side<P>>,
     parts: &Parts<'_, 's>,
     index: usize,
     window: Option<u64>,

@@ -42,8 +42,8 @@ impl Leaders {
     }
 }
 
-/// The leaders of each window, of those of its parts; windows are told apart by their ends, in whose epochs the leaders of the parts
-/// come. Operator `index` of the query.
+/// The leaders of each window, of those of its parts; windows are told apart by their ends, and the leaders of the parts come in the epochs
+/// of these ends at the latest. Operator `index` of the query.
 pub(super) fn elastic<'s>(leaders: BatchStream<'s, (u64, Leaders)>, parts: &Parts<'_, 's>, index: usize) -> BatchStream<'s, Answer> {
     let grid = parts.spans.grid;
     leaders.elastic_unary(
@@ -51,9 +51,11 @@ pub(super) fn elastic<'s>(leaders: BatchStream<'s, (u64, Leaders)>, parts: &Part
         parts.context,
         parts.spec(index),
         &parts.first(index),
-        move |_: &u64, other: Leaders, all: &mut Leaders, session: &mut Session<'_, Answer>| {
+        move |until: &u64, other: Leaders, all: &mut Leaders, session: &mut Session<'_, Answer>| {
+            if all.answers.is_empty() {
+                session.notify_at(Epoch(until + grid));
+            }
             all.merge(other);
-            session.notify_at(Epoch(session.epoch().0 + grid));
         },
         |_, all, session| {
             std::mem::take(all).answers.into_iter().for_each(|answer| session.give(answer));

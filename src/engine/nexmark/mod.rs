@@ -8,7 +8,6 @@
 //! Answers that have to wait are given out at multiples of a [grid](Spans::grid), so that they belong to epochs that a source opens.
 
 mod answer;
-mod batches;
 mod job;
 mod join;
 mod leaders;

@@ -12,10 +12,9 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::batches::mapped;
 use super::plain::{Due, share_of};
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticWindow, Time, WindowFunction, Windows};
+use crate::engine::{BatchStream, ElasticWindow, KeyBy, Time, WindowFunction, Windows};
 use crate::workload::nexmark::{Bid, Event};
 
 struct HowMany;
@@ -48,7 +47,7 @@ fn bidder_and_time(event: Event) -> (u64, u64) {
 
 pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
     let windows = Windows::Session { gap: parts.spans.silence };
-    let bids = mapped(events, bidder_and_time);
+    let bids = events.key_by(bidder_and_time);
     bids.elastic_window(parts.control(), parts.context, parts.spec(0), &parts.first(0), windows, 0, HowMany)
 }
 

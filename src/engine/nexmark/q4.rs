@@ -9,11 +9,10 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::batches::mapped;
 use super::plain::{Due, share_of};
 use super::winner::{self, Won};
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticWindow, Time, WindowFunction, Windows};
+use crate::engine::{BatchStream, ElasticWindow, KeyBy, Time, WindowFunction, Windows};
 use crate::workload::nexmark::Event;
 
 /// `sum / count`, rounded.
@@ -49,7 +48,7 @@ impl WindowFunction<u64, Won> for Mean {
 
 pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
     let Spans { average_size: size, average_slide: slide, grid, .. } = parts.spans;
-    let won = mapped(winner::elastic(events, parts), |won| (won.category, won));
+    let won = winner::elastic(events, parts).key_by(|won: Won| (won.category, won));
     let windows = Windows::Sliding { size, slide };
     won.elastic_window(parts.control(), parts.context, parts.spec(1), &parts.first(1), windows, grid, Mean)
 }

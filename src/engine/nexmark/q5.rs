@@ -16,12 +16,11 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::batches::mapped;
 use super::leaders::{self, Leaders, PARTS};
 use super::plain::{Due, share_of};
 use super::spans::end_of;
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticUnary, Session, Time};
+use crate::engine::{BatchStream, ElasticUnary, KeyBy, Session, Time};
 use crate::time::Epoch;
 use crate::workload::nexmark::{Bid, Event};
 
@@ -87,7 +86,7 @@ fn part_and_bid(event: Event) -> (u64, (u64, u64)) {
 
 pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
     let spans = parts.spans;
-    let hot = mapped(events, part_and_bid).elastic_unary(
+    let hot = events.key_by(part_and_bid).elastic_unary(
         parts.control(),
         parts.context,
         parts.spec(0),

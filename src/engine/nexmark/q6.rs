@@ -13,12 +13,11 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::batches::mapped;
 use super::plain::{Due, share_of};
 use super::q4::mean;
 use super::winner::{self, Won};
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticUnary, Session, Time};
+use crate::engine::{BatchStream, ElasticUnary, KeyBy, Session, Time};
 use crate::time::Epoch;
 use crate::workload::nexmark::Event;
 
@@ -48,7 +47,7 @@ impl Last {
 
 pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
     let grid = parts.spans.grid;
-    mapped(winner::elastic(events, parts), |won| (won.seller, won)).elastic_unary(
+    winner::elastic(events, parts).key_by(|won: Won| (won.seller, won)).elastic_unary(
         parts.control(),
         parts.context,
         parts.spec(1),

@@ -10,12 +10,11 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::batches::mapped;
 use super::join::{self, AnswerOf, Known, Side};
 use super::plain::{Due, share_of};
 use super::spans::end_of;
 use super::{Answer, Parts, Spans, Welcome};
-use crate::engine::{BatchStream, Time};
+use crate::engine::{BatchStream, KeyBy, Time};
 use crate::workload::nexmark::Event;
 
 const WELCOME: AnswerOf<String> = |person, name, reserve| Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }));
@@ -30,7 +29,7 @@ fn side(event: Event) -> (u64, Side<String>) {
 }
 
 pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
-    join::elastic(mapped(events, side), parts, 0, Some(parts.spans.welcome_size), WELCOME)
+    join::elastic(events.key_by(side), parts, 0, Some(parts.spans.welcome_size), WELCOME)
 }
 
 pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {

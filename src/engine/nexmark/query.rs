@@ -64,7 +64,7 @@ impl Query {
             Query::Q3 => vec![("filter", Role::Stateless), ("join", keyed)],
             Query::Q4 | Query::Q6 => vec![("winner", keyed), ("average", keyed)],
             Query::Q5 => vec![("count", keyed), ("top", keyed)],
-            Query::Q7 => vec![("best", keyed), ("top", keyed)],
+            Query::Q7 => vec![("best", Role::Stateless), ("top", keyed)],
             Query::Q8 => vec![("join", keyed)],
             Query::Q11 => vec![("sessions", keyed)],
         }

@@ -15,10 +15,9 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::batches::mapped;
 use super::plain::{Due, share_of};
 use super::{Parts, Spans};
-use crate::engine::{BatchStream, ElasticUnary, Session, Time};
+use crate::engine::{BatchStream, ElasticUnary, KeyBy, Session, Time};
 use crate::time::Epoch;
 use crate::workload::nexmark::Event;
 
@@ -88,41 +87,46 @@ fn lot(event: Event) -> (u64, Lot) {
 
 /// What an elastic operator knows of an auction.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Known {
-    sale: Option<Sale>,
-    /// Bids of the present epoch, which come before the auction or after its end.
-    stray: Vec<Price>,
+enum Known {
+    #[default]
+    Nothing,
+    /// The highest bid of the present epoch, which comes before the auction or after its end. All bids of an epoch are made at one time, so
+    /// no other can count if this one does not.
+    Stray(Price),
+    Open(Sale),
 }
 
 /// As the first operator of a query.
 pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Won> {
     let spans = parts.spans;
-    mapped(events, lot).elastic_unary(
+    events.key_by(lot).elastic_unary(
         parts.control(),
         parts.context,
         parts.spec(0),
         &parts.first(0),
-        move |_: &u64, lot, known: &mut Known, session: &mut Session<'_, Won>| match (lot, &mut known.sale) {
-            (Lot::Bid(bid), Some(sale)) => sale.bid(bid),
-            (Lot::Bid(bid), None) => {
+        move |_: &u64, lot, known: &mut Known, session: &mut Session<'_, Won>| match (lot, &mut *known) {
+            (Lot::Bid(bid), Known::Open(sale)) => sale.bid(bid),
+            (Lot::Bid(bid), Known::Stray(best)) => best.price = best.price.max(bid.price),
+            (Lot::Bid(bid), Known::Nothing) => {
                 // An auction is there in the epoch of its first bid; if it does not come by then, it has been.
-                if known.stray.is_empty() {
-                    session.notify_at(Epoch(session.epoch().0 + 1));
-                }
-                known.stray.push(bid);
+                session.notify_at(Epoch(session.epoch().0 + 1));
+                *known = Known::Stray(bid);
             }
-            (Lot::Sale(mut sale), _) => {
-                std::mem::take(&mut known.stray).into_iter().for_each(|bid| sale.bid(bid));
+            (Lot::Sale(mut sale), before) => {
+                if let Known::Stray(bid) = before {
+                    sale.bid(*bid);
+                }
                 session.notify_at(Epoch(spans.on_grid(sale.expires)));
-                known.sale = Some(sale);
+                *known = Known::Open(sale);
             }
         },
-        move |&auction, known, session| {
-            let over = |sale: &Sale| spans.on_grid(sale.expires) <= session.epoch().0;
-            if known.sale.as_ref().is_none_or(over) {
-                known.sale.and_then(|sale| sale.won(auction)).into_iter().for_each(|won| session.give(won));
+        move |&auction, known, session| match known {
+            Known::Open(sale) if spans.on_grid(sale.expires) > session.epoch().0 => {}
+            Known::Open(sale) => {
+                sale.won(auction).into_iter().for_each(|won| session.give(won));
                 session.forget();
             }
+            Known::Stray(_) | Known::Nothing => session.forget(),
         },
     )
 }

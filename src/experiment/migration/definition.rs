@@ -6,9 +6,11 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::NO_MIGRATION;
+use super::job::MigrationJob;
 use super::run::MigrationRun;
 use crate::engine::cluster::Deployment;
 use crate::engine::key_count::{Counting, KeyCount};
+use crate::engine::nexmark::Query;
 use crate::experiment::definition::Scale;
 use crate::migration::{Assignment, Strategy};
 use crate::rate::Rate;
@@ -29,9 +31,9 @@ pub struct MigrationDefinition {
     pub tick_ms: u64,
     /// Workers, of all processes together; an instance of Count on each.
     pub workers: u32,
-    /// How bins lie at the start.
+    /// How bins of the count lie at the start.
     pub layout: Layout,
-    /// How they lie after the migration; none is planned when missing.
+    /// How they lie after the migration; none is planned when missing. For a query it only says whether one is.
     pub to: Option<Layout>,
     /// Seconds before the migration, once every key has been counted once.
     pub before_s: ScaledSeconds,
@@ -112,7 +114,7 @@ pub struct Setting {
     pub label: String,
     /// Bins; a power of two.
     pub bins: u32,
-    /// Keys.
+    /// Keys; for a query, events that come before the schedule, of which it keeps what it would otherwise have gathered in time.
     pub keys: ScaledCount,
     /// Processes among which the workers are divided.
     #[serde(default = "one")]
@@ -120,6 +122,8 @@ pub struct Setting {
     /// Whether plain timely counts instead of the elastic operator; nothing migrates then.
     #[serde(default)]
     pub native: bool,
+    /// A query of NEXMark instead of the count: its operators on half of the workers at first, on all afterwards.
+    pub query: Option<Query>,
 }
 
 fn one() -> u32 {
@@ -229,7 +233,7 @@ impl MigrationDefinition {
     pub fn run(&self, setting: &Setting, strategy: &str, scale: Scale, seed: u64) -> anyhow::Result<MigrationRun> {
         let (before, after) = (self.before_s.at(scale), self.after_s.at(scale));
         let layout = |layout: Layout| layout.assignment(setting.bins, self.workers);
-        let job = KeyCount {
+        let count = KeyCount {
             keys: setting.keys.at(scale),
             first: layout(self.layout),
             instances: self.workers,
@@ -240,12 +244,20 @@ impl MigrationDefinition {
             counting: if setting.native { Counting::Native } else { Counting::Elastic },
             seed,
         };
+        let job = match setting.query {
+            Some(query) => MigrationJob::query(query, setting.bins, &count),
+            None => MigrationJob::KeyCount(count),
+        };
+        let to = self.to.map(|to| match &job {
+            MigrationJob::KeyCount(_) => job.counted(&layout(to)),
+            MigrationJob::Query(_) => job.everywhere(),
+        });
         let strategy = match strategy {
             NO_MIGRATION => None,
             name => Some(name.parse::<Strategy>().with_context(|| format!("strategies of {}", self.figure))?),
         };
         let (warm_up, window) = (Duration::from_secs_f64(self.warm_up_s), Duration::from_millis(self.window_ms));
-        Ok(MigrationRun { job, strategy, to: self.to.map(layout), warm_up, before, after, window })
+        Ok(MigrationRun { job, strategy, to, warm_up, before, after, window })
     }
 
     /// Settings and strategies of all runs, in order.

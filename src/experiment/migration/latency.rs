@@ -1,4 +1,5 @@
-//! Latency of every batch that reached a sink, kept one by one, so that any stretch of time can be asked for afterwards.
+//! Latency of every batch that reached a sink, or of every epoch that was completed, kept one by one, so that any stretch of time can be asked
+//! for afterwards.
 //!
 //! A few thousand batches a second, so a run needs a few megabytes. A batch whose epoch was never due (it only built the state up)
 //! has no latency.
@@ -17,6 +18,8 @@ pub struct Latencies {
     due: BTreeMap<Epoch, Timestamp>,
     arrivals: Vec<Arrival>,
     first_due: Option<Timestamp>,
+    /// Records of the epochs that are open, if what counts is when they are complete.
+    open: Option<BTreeMap<Epoch, u64>>,
     /// Arrivals that have been looked at by whoever follows the job while it runs.
     taken: usize,
 }
@@ -46,15 +49,29 @@ pub struct Stretch {
 }
 
 impl Latencies {
+    /// Those of epochs: what arrives is an epoch with all its records, when it is complete.
+    pub fn of_epochs() -> Latencies {
+        Latencies { open: Some(BTreeMap::new()), ..Latencies::default() }
+    }
+
     /// Takes what it needs of a record.
     pub fn push(&mut self, record: &Record) {
         match record {
-            Record::EpochOpened { epoch, due, .. } => {
+            Record::EpochOpened { epoch, due, records, .. } => {
+                if let Some(open) = &mut self.open {
+                    *open.entry(*epoch).or_default() += records;
+                }
                 let earliest = self.due.entry(*epoch).or_insert(*due);
                 *earliest = (*earliest).min(*due);
                 self.first_due = Some(self.first_due.map_or(*due, |first| first.min(*due)));
             }
-            Record::Activity(activity) if activity.kind == ActivityKind::Sink => {
+            // An epoch that was never due is not open.
+            Record::EpochCompleted { at, epoch, .. } => {
+                if let Some(records) = self.open.as_mut().and_then(|open| open.remove(epoch)) {
+                    self.arrivals.push(Arrival { at: *at, epoch: *epoch, records });
+                }
+            }
+            Record::Activity(activity) if activity.kind == ActivityKind::Sink && self.open.is_none() => {
                 self.arrivals.push(Arrival { at: activity.end, epoch: activity.epoch, records: activity.records_in });
             }
             _ => {}

@@ -1,20 +1,20 @@
-//! One run of a key count whose bins move by plan.
+//! One run of a job whose bins move by plan.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use super::job::{MigrationJob, Placement};
 use super::latency::Latencies;
 use super::memory::Memory;
 use super::rows::{MigrationRow, MigrationTimelineRow};
-use crate::dataflow::Configuration;
-use crate::engine::key_count::{COUNT, Counting, KeyCount, KeyTally, KeyVerdict};
+use crate::engine::EngineJob;
+use crate::engine::key_count::KeyVerdict;
 use crate::engine::{RunError, Running};
 use crate::experiment::carrying_out::CarryingOut;
 use crate::experiment::environment::Environment;
-use crate::migration::{Assignment, Measures, Schedule, Strategy};
+use crate::migration::{Measures, Schedule, Strategy};
 use crate::time::{Timestamp, Window};
 
 /// How long after its last bin arrived a migration still counts: what waited for it arrives.
@@ -27,14 +27,14 @@ const BASELINE: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_millis(10);
 
 /// What is to be run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct MigrationRun {
     /// The job. It is stopped before its schedule ends when there is nothing more to see.
-    pub job: KeyCount,
+    pub job: MigrationJob,
     /// How bins move; not at all when missing.
     pub strategy: Option<Strategy>,
-    /// How they lie afterwards; no migration is planned when missing.
-    pub to: Option<Assignment>,
+    /// Where everything is afterwards; no migration is planned when missing.
+    pub to: Option<Placement>,
     /// What is not judged at the start.
     pub warm_up: Duration,
     /// From when records become due until the migration.
@@ -88,13 +88,25 @@ impl MigrationRun {
     ///
     /// # Errors
     /// When the engine fails, or the migration is not complete when the job ends.
-    pub fn run(&self, mut show: impl FnMut(Duration)) -> Result<Migrated, RunError> {
-        let mut latencies = Latencies::default();
+    pub fn run(&self, show: impl FnMut(Duration)) -> Result<Migrated, RunError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        match &self.job {
+            MigrationJob::KeyCount(job) => self.follow(job.start(&stop)?, &stop, show, |tallies| job.verify(tallies)),
+            MigrationJob::Query(job) => self.follow(job.start_until(&stop)?, &stop, show, |tallies| job.verify(tallies).into()),
+        }
+    }
+
+    fn follow<O: Send>(
+        &self,
+        mut running: Running<O>,
+        stop: &AtomicBool,
+        mut show: impl FnMut(Duration),
+        verify: impl FnOnce(&[O]) -> KeyVerdict,
+    ) -> Result<Migrated, RunError> {
+        let mut latencies = self.job.latencies();
         let mut span: Option<MigrationSpan> = None;
         let mut migration: Option<CarryingOut> = None;
         let mut end: Option<Timestamp> = None;
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut running = self.job.start(&stop)?;
         let mut memory = Memory::of(&running.process_ids());
         loop {
             match running.log.recv_timeout(if migration.is_some() { LOOK } else { IDLE }) {
@@ -126,10 +138,10 @@ impl MigrationRun {
             }
         }
         let dropped_records = running.dropped();
-        let verdict = self.job.verify(&running.join()?);
+        let verdict = verify(&running.join()?);
         let begin = latencies.first_due().unwrap_or_default();
         let Some(end) = end else {
-            let most = self.job.duration;
+            let most = self.job.duration();
             return Err(RunError::Worker(format!("the job ended after {most:?} without a complete migration")));
         };
         let span = span.filter(|_| self.to.is_some());
@@ -138,12 +150,12 @@ impl MigrationRun {
 
     /// Bins that move.
     fn moves(&self) -> usize {
-        let planned = self.to.as_ref().filter(|_| self.strategy.is_some());
-        planned.map_or(0, |to| self.job.first.moves_to(to).count())
+        let Some((_, to)) = self.to.as_ref().filter(|_| self.strategy.is_some()) else { return 0 };
+        self.job.first().1.iter().map(|(operator, owned)| owned.moves_to(&to[operator]).count()).sum()
     }
 
     /// Begins to carry the plan out.
-    fn begin(&self, latencies: &mut Latencies, begin: Timestamp, running: &mut Running<KeyTally>) -> Option<CarryingOut> {
+    fn begin<O: Send>(&self, latencies: &mut Latencies, begin: Timestamp, running: &mut Running<O>) -> Option<CarryingOut> {
         let (strategy, to) = (self.strategy?, self.to.as_ref()?);
         let now = running.clock().now();
         let calm = Window { start: (begin + self.warm_up).min(now), end: now };
@@ -153,27 +165,23 @@ impl MigrationRun {
         Some(CarryingOut::begin(self.schedule(strategy, to), strategy, baseline, running))
     }
 
-    fn schedule(&self, strategy: Strategy, to: &Assignment) -> Schedule {
-        let topology = self.job.topology();
-        let configuration = Configuration::ones(&topology).with(COUNT, self.job.instances);
-        let assignments = |owners: &Assignment| BTreeMap::from([(COUNT, owners.clone())]);
-        let (before, after) = (assignments(&self.job.first), assignments(to));
-        // Keys are drawn evenly, so that all bins are equal: nothing needs to be measured.
-        strategy.schedule(&topology, (&configuration, &before), (&configuration, &after), &Measures::default())
+    fn schedule(&self, strategy: Strategy, (after, owned_after): &Placement) -> Schedule {
+        let (before, owned_before) = self.job.first();
+        // Keys are spread evenly, so that all bins are equal: nothing needs to be measured.
+        strategy.schedule(&self.job.topology(), (&before, &owned_before), (after, owned_after), &Measures::default())
     }
 
     /// The row of the run, as far as it says what was asked.
     pub fn row(&self, environment: &Environment) -> MigrationRow {
         let Environment { revision, machine, command, started_utc } = environment.clone();
-        let bins = if self.job.counting == Counting::Native { 0 } else { self.job.first.owners().len() as u32 };
         MigrationRow {
             host: "engine".to_owned(),
-            seed: self.job.seed,
-            processes: self.job.deployment.processes,
-            workers: self.job.deployment.peers(),
-            keys: self.job.keys,
-            bins,
-            rate_per_s: self.job.rate.as_per_second(),
+            seed: self.job.seed(),
+            processes: self.job.deployment().processes,
+            workers: self.job.deployment().peers(),
+            keys: self.job.keys(),
+            bins: self.job.bins(),
+            rate_per_s: self.job.rate().as_per_second(),
             revision,
             machine,
             command,
@@ -198,10 +206,13 @@ impl MigrationRun {
         let during = Window { start: span.start, end: span.end + SETTLE };
         let calm = Window { start: judged.start.min(span.start), end: span.start };
         let (usual, worst) = (latencies.over(calm), latencies.over(during));
-        let (bins, keys) = (self.job.first.owners().len() as u64, self.job.keys);
         row.moved_bins = span.bins as u64;
-        row.moved_keys = keys * row.moved_bins / bins;
-        row.moved_bytes = row.moved_bins * table_bytes(keys / bins);
+        // What a query knows is not counted.
+        if let MigrationJob::KeyCount(job) = &self.job {
+            let (bins, keys) = (job.first.owners().len() as u64, job.keys);
+            row.moved_keys = keys * row.moved_bins / bins;
+            row.moved_bytes = row.moved_bins * table_bytes(keys / bins);
+        }
         row.steps = span.steps as u64;
         row.migration_start_s = Some(span.start.since(*begin).as_secs_f64());
         row.migration_end_s = Some(span.end.since(*begin).as_secs_f64());

@@ -12,7 +12,7 @@ use crate::rate::Rate;
 
 /// Events of a round.
 // papers/nexmark.md#generator
-pub(super) const ROUND: u64 = PEOPLE + AUCTIONS + BIDS;
+pub const ROUND: u64 = PEOPLE + AUCTIONS + BIDS;
 /// People of a round; they come first.
 pub(super) const PEOPLE: u64 = 1;
 /// Auctions of a round; they follow the people.
