@@ -19,7 +19,9 @@ const EVENT_RATE: f64 = 4e6;
 fn run(query: Query, form: Form, seed: u64, due: Option<f64>) -> Loaded {
     let (workers, bins) = (from_environment("WORKERS", &[2])[0], from_environment("BINS", &[256])[0]);
     let (event_rate, due) = (Rate::per_second(EVENT_RATE), due.map(Rate::per_second));
-    Load { query, form, workers, bins, events: EVENTS, event_rate, tick_ms: 10, dilation: 400.0, seed, due }.run().expect("workers run")
+    Load { query, form, workers, bins, events: EVENTS, event_rate, tick_ms: 10, dilation: 400.0, seed, due, recorded: false }
+        .run()
+        .expect("workers run")
 }
 
 /// A list from the environment, or what is given.

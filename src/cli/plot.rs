@@ -181,7 +181,7 @@ fn draw_suite(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(suite_figure(&rows, &definition.title, &footer, &folder.join(&definition.figure))?)
 }
 
-/// Draws what elastic operators cost, as recorded in `folder`.
+/// Draws what something costs on NEXMark's queries, as recorded in `folder`.
 fn draw_overhead(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let rows: Vec<OverheadRow> = folder::read_csv(&folder.join(folder::NEXMARK_OVERHEAD))?;
     let Some(first) = rows.first() else {
@@ -189,7 +189,7 @@ fn draw_overhead(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let definition: OverheadDefinition = record::read_toml(&folder.join(DEFINITION))?;
     let footer = format!(
-        "bars: medians of pairs of runs; thin lines: from the least to the most. {} workers, {} bins an operator, nothing recorded, nothing migrates. Revision {}, seeds from {}, scale {}; {}; {}",
+        "bars: medians of pairs of runs; thin lines: from the least to the most. {} workers, {} bins an operator, nothing migrates. Revision {}, seeds from {}, scale {}; {}; {}",
         first.workers, first.bins, first.revision, first.seed, first.scale, first.machine, first.command
     );
     Ok(overhead_figure(&OverheadSummary::of(&rows), &definition.title, &footer, &folder.join(&first.experiment))?)

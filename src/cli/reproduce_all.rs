@@ -18,7 +18,7 @@ use super::reproduce::Args;
 use super::{Failure, report, usage};
 use crate::experiment::claims::{self, RESULT};
 use crate::experiment::definition::Scale;
-use crate::experiment::environment::Environment;
+use crate::experiment::environment::{COMMAND, Environment};
 use crate::experiment::figures::Figure;
 use crate::experiment::folder;
 use crate::experiment::record;
@@ -143,6 +143,7 @@ fn make(out: &Path, figure: &str, scale: Scale, bar: &ProgressBar) -> Result<Opt
     let begun = bar.elapsed();
     let mut command = Command::new(std::env::current_exe().context("where this program is")?);
     command.args(["reproduce", figure, "--json", "--scale", &scale.to_string(), "--out"]).arg(&partial);
+    command.env(COMMAND, format!("thalweg reproduce {figure} --scale {scale}"));
     let output = command.stdin(Stdio::null()).output().context("a process for the figure")?;
     let seconds = (bar.elapsed() - begun).as_secs_f64();
     let told = String::from_utf8_lossy(&output.stdout);

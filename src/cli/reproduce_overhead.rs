@@ -1,4 +1,4 @@
-//! `thalweg reproduce` for what elastic operators cost on NEXMark.
+//! `thalweg reproduce` for what something costs on NEXMark's queries.
 
 use anyhow::Context as _;
 
@@ -26,7 +26,12 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
             let seed = args.seed + repeat * definition.pairs.at(args.scale);
             rows.extend(definition.measure(query, args.scale, seed, &environment, |rows| {
                 let row = rows.last().expect("a row was added");
-                bar.set_message(format!("{query}: {:.2} of plain timely's events/s", row.elastic_per_s / row.plain_per_s));
+                bar.set_message(format!(
+                    "{query}: {:.2} of the events/s, {} over {}",
+                    row.with_per_s / row.without_per_s,
+                    row.with,
+                    row.without
+                ));
                 bar.inc(1);
             })?);
             folder::write_csv(&rows_file, &rows)?;

@@ -56,7 +56,7 @@ impl<D> Accountable for Batch<D> {
 
 /// What is given out together is no larger than this if it can be helped, so that it is in a near cache when it is taken up; and an
 /// allocation of 128 KiB and more comes fresh from the system each time.
-const BATCH_BYTES: usize = 16 << 10;
+const BATCH_BYTES: usize = 32 << 10;
 
 /// How many records that is.
 pub(super) fn at_once<D>() -> usize {

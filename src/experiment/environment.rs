@@ -30,7 +30,14 @@ impl Environment {
     }
 }
 
+/// What the program says it was asked, where that is not what it was started with: `reproduce all` starts a process a figure, which writes into
+/// a folder that has another name once it is whole.
+pub const COMMAND: &str = "THALWEG_COMMAND";
+
 fn command() -> String {
+    if let Ok(command) = std::env::var(COMMAND) {
+        return command;
+    }
     let mut words = std::env::args();
     // The path of the program says nothing that helps to run it again.
     words.next();

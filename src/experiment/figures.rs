@@ -34,9 +34,10 @@ pub enum Figure {
 type Entry = (&'static str, fn(&str) -> Figure, &'static str);
 
 /// Names of all figures, with how their definitions are read. The files are part of the program, so that it runs from anywhere.
-const FIGURES: [Entry; 24] = [
+const FIGURES: [Entry; 25] = [
     ("beyondmr-fig2", migration, include_str!("../../experiments/definitions/beyondmr-fig2.toml")),
     ("contune-curve", simulated, include_str!("../../experiments/definitions/contune-curve.toml")),
+    ("ds2-fig10", overhead, include_str!("../../experiments/definitions/ds2-fig10.toml")),
     ("ds2-fig6", policies, include_str!("../../experiments/definitions/ds2-fig6.toml")),
     ("ds2-fig7", simulated, include_str!("../../experiments/definitions/ds2-fig7.toml")),
     ("ds2-skew", simulated, include_str!("../../experiments/definitions/ds2-skew.toml")),

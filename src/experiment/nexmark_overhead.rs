@@ -1,7 +1,7 @@
-//! What elastic operators cost while nothing migrates: NEXMark's queries of them against the same in plain timely.
+//! What something costs, on NEXMark's queries while nothing migrates: elastic operators against plain timely, or recording against none.
 //!
-//! Runs of the two forms alternate, so that what else happens on the machine hits both. A pair gives a ratio, and the median of the ratios
-//! counts. First the throughput of each pair, as fast as epochs complete; then, at half of the plain form's median throughput, how long
+//! Runs with it and without it alternate, so that what else happens on the machine hits both. A pair gives a ratio, and the median of the ratios
+//! counts. First the throughput of each pair, as fast as epochs complete; then, at half of the median throughput without it, how long
 //! an epoch takes from when its last event is due.
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub struct OverheadDefinition {
     pub figure: String,
     /// Title of the figure.
     pub title: String,
+    /// What is there in one run of a pair, and not in the other.
+    pub cost_of: CostOf,
     /// Worker threads.
     pub workers: u32,
     /// Bins of each elastic operator with state; a power of two.
@@ -43,6 +45,34 @@ pub struct OverheadDefinition {
     pub expect: Vec<OverheadExpectation>,
 }
 
+/// What may cost something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CostOf {
+    /// Elastic operators, against plain timely.
+    Elasticity,
+    /// Recording what elastic operators do, against the same without a record.
+    Recording,
+}
+
+impl CostOf {
+    /// What runs with it and without it are called.
+    pub fn names(self) -> [&'static str; 2] {
+        match self {
+            CostOf::Elasticity => ["elastic", "plain timely"],
+            CostOf::Recording => ["recorded", "not recorded"],
+        }
+    }
+
+    /// Form and recording of runs with it and without it.
+    fn runs(self) -> [(Form, bool); 2] {
+        match self {
+            CostOf::Elasticity => [(Form::Elastic, false), (Form::Plain, false)],
+            CostOf::Recording => [(Form::Elastic, true), (Form::Elastic, false)],
+        }
+    }
+}
+
 /// What is expected of some queries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +80,7 @@ pub struct OverheadExpectation {
     /// These; all when missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queries: Vec<Query>,
-    /// Least throughput of the elastic form, as a part of the plain form's, in the median.
+    /// Least throughput with it, as a part of that without it, in the median.
     pub least_throughput_ratio: f64,
 }
 
@@ -63,14 +93,18 @@ pub struct OverheadRow {
     pub query: String,
     /// Events due per second; missing where they were sent as fast as epochs completed.
     pub due_per_s: Option<f64>,
-    /// Events per second of the elastic form.
-    pub elastic_per_s: f64,
-    /// Events per second of the plain form.
-    pub plain_per_s: f64,
-    /// The 99th percentile of an epoch's latency, of the elastic form.
-    pub elastic_latency_ns_p99: Option<u64>,
-    /// The same of the plain form.
-    pub plain_latency_ns_p99: Option<u64>,
+    /// The run with what may cost something: `elastic`, or `recorded`.
+    pub with: String,
+    /// The run without it: `plain timely`, or `not recorded`.
+    pub without: String,
+    /// Events per second with it.
+    pub with_per_s: f64,
+    /// Events per second without it.
+    pub without_per_s: f64,
+    /// The 99th percentile of an epoch's latency with it.
+    pub with_latency_ns_p99: Option<u64>,
+    /// The same without it.
+    pub without_latency_ns_p99: Option<u64>,
     /// Worker threads.
     pub workers: u32,
     /// Bins of each elastic operator with state.
@@ -94,18 +128,22 @@ pub struct OverheadRow {
 pub struct OverheadSummary {
     /// The query.
     pub query: String,
+    /// The run with what may cost something.
+    pub with: String,
+    /// The run without it.
+    pub without: String,
     /// Pairs of runs that were as fast as they could be.
     pub pairs: usize,
-    /// Throughput of the elastic form over that of the plain form: median, smallest and largest of the pairs.
+    /// Throughput with it over that without it: median, smallest and largest of the pairs.
     pub throughput_ratio: [f64; 3],
-    /// Median events per second of the elastic form.
-    pub elastic_per_s: f64,
-    /// Median events per second of the plain form.
-    pub plain_per_s: f64,
-    /// Median of the elastic form's 99th percentile of latency at half of the plain form's throughput.
-    pub elastic_latency_ns_p99: Option<u64>,
-    /// The same of the plain form.
-    pub plain_latency_ns_p99: Option<u64>,
+    /// Median events per second with it.
+    pub with_per_s: f64,
+    /// Median events per second without it.
+    pub without_per_s: f64,
+    /// Median of the 99th percentiles of latency with it, at half of the throughput without it.
+    pub with_latency_ns_p99: Option<u64>,
+    /// The same without it.
+    pub without_latency_ns_p99: Option<u64>,
 }
 
 impl OverheadDefinition {
@@ -127,7 +165,7 @@ impl OverheadDefinition {
             rows.push(self.pair(query, scale, seed + pair, None, environment)?);
             show(&rows);
         }
-        let half = median(rows.iter().map(|row: &OverheadRow| row.plain_per_s / 2.0));
+        let half = median(rows.iter().map(|row: &OverheadRow| row.without_per_s / 2.0));
         for pair in 0..pairs {
             rows.push(self.pair(query, scale, seed + pair, half, environment)?);
             show(&rows);
@@ -136,7 +174,7 @@ impl OverheadDefinition {
     }
 
     fn pair(&self, query: Query, scale: Scale, seed: u64, due: Option<f64>, environment: &Environment) -> Result<OverheadRow, RunError> {
-        let load = |form| Load {
+        let load = |(form, recorded)| Load {
             query,
             form,
             workers: self.workers,
@@ -147,19 +185,24 @@ impl OverheadDefinition {
             dilation: self.dilation,
             seed,
             due: due.map(Rate::per_second),
+            recorded,
         };
-        let (elastic, plain): (Loaded, Loaded) = (load(Form::Elastic).run()?, load(Form::Plain).run()?);
+        let [with, without] = self.cost_of.runs();
+        let (with, without): (Loaded, Loaded) = (load(with).run()?, load(without).run()?);
         // As fast as epochs complete says nothing of latency.
         let p99 = |loaded: &Loaded| due.and_then(|_| loaded.quantile(0.99));
         let environment = environment.clone();
+        let [with_name, without_name] = self.cost_of.names().map(str::to_owned);
         Ok(OverheadRow {
             experiment: self.figure.clone(),
             query: query.to_string(),
             due_per_s: due,
-            elastic_per_s: elastic.events_per_s,
-            plain_per_s: plain.events_per_s,
-            elastic_latency_ns_p99: p99(&elastic),
-            plain_latency_ns_p99: p99(&plain),
+            with: with_name,
+            without: without_name,
+            with_per_s: with.events_per_s,
+            without_per_s: without.events_per_s,
+            with_latency_ns_p99: p99(&with),
+            without_latency_ns_p99: p99(&without),
             workers: self.workers,
             bins: self.bins,
             scale: scale.to_string(),
@@ -179,8 +222,8 @@ impl OverheadDefinition {
         let [ratio, ..] = summary.throughput_ratio;
         let violated = self.expect.iter().filter(concerns).filter(|expected| ratio < expected.least_throughput_ratio);
         let sentence = |expected: &OverheadExpectation| {
-            let (query, least) = (&summary.query, expected.least_throughput_ratio);
-            format!("{query}: expected at least {least} of plain timely's throughput, found {ratio:.3}")
+            let (query, least, [with, without]) = (&summary.query, expected.least_throughput_ratio, self.cost_of.names());
+            format!("{query}: expected at least {least} of the throughput, {with} over {without}, found {ratio:.3}")
         };
         violated.map(sentence).collect()
     }
@@ -192,16 +235,18 @@ impl OverheadSummary {
         let same = rows.chunk_by(|one, next| one.query == next.query);
         same.map(|rows| {
             let fast = || rows.iter().filter(|row| row.due_per_s.is_none());
-            let ratios = || fast().map(|row| row.elastic_per_s / row.plain_per_s);
+            let ratios = || fast().map(|row| row.with_per_s / row.without_per_s);
             let latency = |of: fn(&OverheadRow) -> Option<u64>| median(rows.iter().filter_map(of).map(|ns| ns as f64));
             OverheadSummary {
                 query: rows[0].query.clone(),
+                with: rows[0].with.clone(),
+                without: rows[0].without.clone(),
                 pairs: fast().count(),
                 throughput_ratio: [median(ratios()), ratios().reduce(f64::min), ratios().reduce(f64::max)].map(Option::unwrap_or_default),
-                elastic_per_s: median(fast().map(|row| row.elastic_per_s)).unwrap_or_default(),
-                plain_per_s: median(fast().map(|row| row.plain_per_s)).unwrap_or_default(),
-                elastic_latency_ns_p99: latency(|row| row.elastic_latency_ns_p99).map(|ns| ns as u64),
-                plain_latency_ns_p99: latency(|row| row.plain_latency_ns_p99).map(|ns| ns as u64),
+                with_per_s: median(fast().map(|row| row.with_per_s)).unwrap_or_default(),
+                without_per_s: median(fast().map(|row| row.without_per_s)).unwrap_or_default(),
+                with_latency_ns_p99: latency(|row| row.with_latency_ns_p99).map(|ns| ns as u64),
+                without_latency_ns_p99: latency(|row| row.without_latency_ns_p99).map(|ns| ns as u64),
             }
         })
         .collect()
@@ -214,13 +259,13 @@ mod tests {
 
     #[test]
     fn the_median_of_the_pairs_counts() {
-        let row = |query: &str, due_per_s, elastic_per_s, plain_per_s, ns| OverheadRow {
+        let row = |query: &str, due_per_s, with_per_s, without_per_s, ns| OverheadRow {
             query: query.to_owned(),
             due_per_s,
-            elastic_per_s,
-            plain_per_s,
-            elastic_latency_ns_p99: ns,
-            plain_latency_ns_p99: ns.map(|ns| ns / 2),
+            with_per_s,
+            without_per_s,
+            with_latency_ns_p99: ns,
+            without_latency_ns_p99: ns.map(|ns| ns / 2),
             ..OverheadRow::default()
         };
         let rows = [
@@ -231,12 +276,15 @@ mod tests {
             row("q2", None, 1.0, 2.0, None),
         ];
         let summaries = OverheadSummary::of(&rows);
-        assert_eq!((summaries[0].pairs, summaries[0].throughput_ratio, summaries[0].elastic_per_s), (3, [0.9, 0.8, 1.0], 90.0));
-        assert_eq!((summaries[0].elastic_latency_ns_p99, summaries[0].plain_latency_ns_p99), (Some(4000), Some(2000)));
+        assert_eq!((summaries[0].pairs, summaries[0].throughput_ratio, summaries[0].with_per_s), (3, [0.9, 0.8, 1.0], 90.0));
+        assert_eq!((summaries[0].with_latency_ns_p99, summaries[0].without_latency_ns_p99), (Some(4000), Some(2000)));
         let text = include_str!("../../experiments/definitions/nexmark-overhead.toml");
         let definition: OverheadDefinition = toml::from_str(text).unwrap();
         assert_eq!(definition.violations(&summaries[0]), Vec::<String>::new());
-        assert_eq!(definition.violations(&summaries[1]), ["q2: expected at least 0.9 of plain timely's throughput, found 0.500"]);
+        assert_eq!(
+            definition.violations(&summaries[1]),
+            ["q2: expected at least 0.9 of the throughput, elastic over plain timely, found 0.500"]
+        );
     }
 
     #[test]
@@ -245,10 +293,11 @@ mod tests {
         let mut definition: OverheadDefinition = toml::from_str(text).unwrap();
         definition.events = ScaledCount { quick: 20_000, full: 20_000 };
         definition.pairs = ScaledCount { quick: 1, full: 1 };
-        for query in [Query::Q2, Query::Q4] {
+        for (query, cost_of) in [(Query::Q2, CostOf::Elasticity), (Query::Q4, CostOf::Elasticity), (Query::Q4, CostOf::Recording)] {
+            definition.cost_of = cost_of;
             let rows = definition.measure(query, Scale::Quick, 1, &Environment::here(), |_| {}).unwrap();
-            assert!(rows.len() == 2 && rows.iter().all(|row| row.elastic_per_s > 0.0 && row.plain_per_s > 0.0), "{rows:?}");
-            assert!(rows[1].due_per_s.is_some() && rows[1].elastic_latency_ns_p99 > Some(0), "{rows:?}");
+            assert!(rows.len() == 2 && rows.iter().all(|row| row.with_per_s > 0.0 && row.without_per_s > 0.0), "{rows:?}");
+            assert!(rows[1].due_per_s.is_some() && rows[1].with_latency_ns_p99 > Some(0), "{rows:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What elastic operators cost: a bar a query, as long as its throughput is a part of plain timely's.
+//! What something costs on NEXMark's queries: a bar a query, as long as its throughput with it is a part of that without it.
 //!
 //! A bar is the median of the pairs of runs; the thin line over it goes from the smallest to the largest. At the upright line both forms
 //! are equally fast.
@@ -48,7 +48,7 @@ pub fn overhead_figure(queries: &[OverheadSummary], title: &str, footer: &str, s
 
 /// What stands beside a bar.
 fn beside(of: &OverheadSummary) -> String {
-    format!("{:.2}: {:.2} of {:.2} million events/s", of.throughput_ratio[0], of.elastic_per_s / 1e6, of.plain_per_s / 1e6)
+    format!("{:.2}: {:.2} of {:.2} million events/s", of.throughput_ratio[0], of.with_per_s / 1e6, of.without_per_s / 1e6)
 }
 
 impl Figure<'_> {
@@ -72,7 +72,13 @@ impl Drawing for Figure<'_> {
         let (top, bottom) = (self.top(), self.bottom());
         let longest = self.queries.iter().map(|of| of.throughput_ratio[2]).fold(1.0, f64::max);
         let x = |ratio: f64| self.left + ratio / longest * BARS_WIDTH;
-        canvas.text((x(1.0), top - TEXT_EM * 0.7), "as fast as plain timely", Anchor::End, palette::MUTED, TEXT_EM)?;
+        canvas.text(
+            (x(1.0), top - TEXT_EM * 0.7),
+            &format!("as fast as {}", self.queries[0].without),
+            Anchor::End,
+            palette::MUTED,
+            TEXT_EM,
+        )?;
         for (position, of) in self.queries.iter().enumerate() {
             let middle = top + (position as f64 + 0.5) * BAR_PITCH;
             let [median, least, most] = of.throughput_ratio;
@@ -98,7 +104,7 @@ mod tests {
     #[test]
     fn a_query_has_a_bar_with_its_numbers_beside_it() {
         let throughput_ratio = [0.9, 0.8, 1.1];
-        let of = OverheadSummary { query: "q4".into(), throughput_ratio, elastic_per_s: 1.8e6, plain_per_s: 2e6, ..Default::default() };
+        let of = OverheadSummary { query: "q4".into(), throughput_ratio, with_per_s: 1.8e6, without_per_s: 2e6, ..Default::default() };
         assert_eq!(beside(&of), "0.90: 1.80 of 2.00 million events/s");
         let folder = tempfile::tempdir().unwrap();
         let files = overhead_figure(&[of], "Overhead", "A footer.", &folder.path().join("overhead")).unwrap();

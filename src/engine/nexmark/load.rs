@@ -1,17 +1,19 @@
 //! A query under a load of its own making: how fast it goes at most, and how long an epoch takes at less than that.
 //!
 //! Every worker makes its share of the events before the clock starts, and sends it epoch by epoch: as fast as epochs complete, or when
-//! each is due. Nothing is recorded, nothing migrates, answers are dropped where they come. So what the two forms of a query
-//! need is all that is measured, and they are fed in exactly the same way.
+//! each is due. Nothing migrates, answers are dropped where they come. So what the two forms of a query
+//! need is all that is measured. Both take the same buffers of the same events, each by the input that sources of its kind have.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::core::input::Handle;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Operator, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
@@ -19,8 +21,10 @@ use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
 use super::{Form, Parts, Query, Spans, elastic, plain};
+use crate::activity::Lane;
 use crate::dataflow::{Capacity, QueueMarks};
-use crate::engine::{Clock, Command, Context, DrainToSink, Gauges, IntoBatches, OperatorSpec, Recorder, RunError, Time};
+use crate::engine::batch::BatchBuilder;
+use crate::engine::{Batch, BatchStream, Clock, Command, Context, DrainToSink, Gauges, Link, OperatorSpec, Recorder, RunError, Time, link};
 use crate::id::{OperatorId, WorkerId};
 use crate::rate::Rate;
 use crate::time::Timestamp;
@@ -52,6 +56,39 @@ pub struct Load {
     pub seed: u64,
     /// Such events that are due in a second of the run; as many as it takes when missing.
     pub due: Option<Rate>,
+    /// Whether the workers record what they do, for somebody who takes it off them.
+    pub recorded: bool,
+}
+
+/// Where events go in.
+enum Input {
+    /// To elastic operators, from the lane of their worker.
+    Batches(Handle<Time, BatchBuilder<Event>>, Lane),
+    /// To plain timely.
+    Events(InputHandleVec<Time, Event>),
+}
+
+impl Input {
+    fn new(form: Form, worker: usize) -> Input {
+        match form {
+            Form::Elastic => Input::Batches(Handle::new_with_builder(), Lane::Worker(WorkerId(worker as u32))),
+            Form::Plain => Input::Events(InputHandleVec::new()),
+        }
+    }
+
+    fn advance_to(&mut self, epoch: Time) {
+        match self {
+            Input::Batches(handle, _) => handle.advance_to(epoch),
+            Input::Events(handle) => handle.advance_to(epoch),
+        }
+    }
+
+    fn send(&mut self, mut events: Vec<Event>) {
+        match self {
+            Input::Batches(handle, lane) => handle.send_batch(&mut Batch::new(*lane, events)),
+            Input::Events(handle) => handle.send_batch(&mut events),
+        }
+    }
 }
 
 /// How it went.
@@ -61,6 +98,8 @@ pub struct Loaded {
     pub events_per_s: f64,
     /// Of each epoch in ascending order, from when its last event was due until it was complete; in nanoseconds.
     pub latency_ns: Vec<u64>,
+    /// Activity records.
+    pub records: u64,
 }
 
 impl Loaded {
@@ -83,7 +122,9 @@ impl Load {
         let specs: Vec<(OperatorSpec, u32)> =
             (1..).zip(self.query.operators(self.bins)).map(|(id, (name, _))| self.spec(id, name)).collect();
         let (load, clock) = (self.clone(), Clock::start());
-        let guards = timely::execute(config, move |worker| load.work(worker, clock, &specs));
+        let (log, batches) = link();
+        let observer = thread::spawn(move || batches.into_iter().map(|batch| batch.records.len() as u64).sum::<u64>());
+        let guards = timely::execute(config, move |worker| load.work(worker, clock, &specs, log.clone()));
         let guards = guards.map_err(|why| RunError::Start(self.workers, why))?;
         let mut all = Loaded::default();
         let mut longest = Duration::ZERO;
@@ -92,6 +133,7 @@ impl Load {
             longest = longest.max(elapsed);
             all.latency_ns.extend(latency_ns);
         }
+        all.records = observer.join().expect("an observer only counts");
         all.latency_ns.sort_unstable();
         all.events_per_s = self.events as f64 / longest.as_secs_f64();
         Ok(all)
@@ -104,10 +146,14 @@ impl Load {
     }
 
     /// One worker's part; gives how long it took, and the latency of each epoch.
-    fn work(&self, worker: &mut Worker, clock: Clock, specs: &[(OperatorSpec, u32)]) -> (Duration, Vec<u64>) {
+    fn work(&self, worker: &mut Worker, clock: Clock, specs: &[(OperatorSpec, u32)], log: Link) -> (Duration, Vec<u64>) {
         let epochs = self.epochs(worker.index() as u64, worker.peers() as u64);
-        let (mut input, probe) = (InputHandleVec::new(), ProbeHandle::new());
-        self.build(worker, clock, specs, &mut input, &probe);
+        let (mut input, probe) = (Input::new(self.form, worker.index()), ProbeHandle::new());
+        let id = WorkerId(worker.index() as u32);
+        let recorder = if self.recorded { Recorder::new(id, log) } else { Recorder::off() };
+        let (acks, _) = channel();
+        let context = Context::new(id, worker.peers() as u32, clock, recorder, acks);
+        self.build(worker, &context, specs, &mut input, &probe);
         // All begin together: an epoch that is complete has been begun by all.
         input.advance_to(1);
         worker.step_while(|| probe.less_than(&1));
@@ -121,7 +167,7 @@ impl Load {
                 latency_ns.push(now.since(since).as_nanos() as u64);
             }
         };
-        for (index, (epoch, mut events)) in epochs.into_iter().enumerate() {
+        for (index, (epoch, events)) in epochs.into_iter().enumerate() {
             match due(index) {
                 Some(due) => {
                     while clock.now() < due {
@@ -139,7 +185,7 @@ impl Load {
                 }
             }
             input.advance_to(epoch);
-            input.send_batch(&mut events);
+            input.send(events);
             input.advance_to(epoch + 1);
         }
         while !waiting.is_empty() {
@@ -173,37 +219,24 @@ impl Load {
         epochs
     }
 
-    fn build(
-        &self,
-        worker: &mut Worker,
-        clock: Clock,
-        specs: &[(OperatorSpec, u32)],
-        input: &mut InputHandleVec<Time, Event>,
-        probe: &ProbeHandle<Time>,
-    ) {
-        let (acks, _) = channel();
-        let context = Context::new(WorkerId(worker.index() as u32), worker.peers() as u32, clock, Recorder::off(), acks);
+    fn build(&self, worker: &mut Worker, context: &Context, specs: &[(OperatorSpec, u32)], input: &mut Input, probe: &ProbeHandle<Time>) {
         let spans = Spans::dilated(self.dilation, self.tick_ms);
         // Without commands to come, none is waited for.
         let mut control = InputHandleVec::<Time, Command>::new();
-        worker.dataflow(|scope| {
-            let events = input.to_stream(scope);
-            match self.form {
-                Form::Elastic => {
-                    let commands = control.to_stream(scope).broadcast();
-                    let parts = Parts { control: commands, context: &context, operators: specs, bins: self.bins, spans };
-                    let answers = elastic(self.query, events.into_batches(), &parts);
-                    answers
-                        .drain_to_sink(&context, OperatorId(specs.len() as u32 + 1), |_, answers| drop(black_box(answers)))
-                        .probe_with(probe);
-                }
-                Form::Plain => {
-                    let answers = plain(self.query, events, spans);
-                    let sink = answers.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Sink", |_, _| {
-                        move |input, _| input.for_each(|_, answers| drop(black_box(std::mem::take(answers))))
-                    });
-                    sink.probe_with(probe);
-                }
+        worker.dataflow(|scope| match input {
+            Input::Batches(handle, _) => {
+                let events: BatchStream<'_, Event> = handle.to_stream(scope);
+                let commands = control.to_stream(scope).broadcast();
+                let parts = Parts { control: commands, context, operators: specs, bins: self.bins, spans };
+                let answers = elastic(self.query, events, &parts);
+                answers.drain_to_sink(context, OperatorId(specs.len() as u32 + 1), |_, answers| drop(black_box(answers))).probe_with(probe);
+            }
+            Input::Events(handle) => {
+                let answers = plain(self.query, handle.to_stream(scope), spans);
+                let sink = answers.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Sink", |_, _| {
+                    move |input, _| input.for_each(|_, answers| drop(black_box(std::mem::take(answers))))
+                });
+                sink.probe_with(probe);
             }
         });
     }

@@ -210,7 +210,10 @@ impl MigrationExpectation {
                 (ms(summary.migration_ns_max), ms(other(self.than.as_ref(), &summary.setting).and_then(|other| other.migration_ns_max)));
             keep(
                 found >= least * than,
-                format!("at least {least} times the largest latency of {:?}, found {found:.1} ms against {than:.1} ms", self.than),
+                format!(
+                    "at least {least} times the largest latency of {}, found {found:.1} ms against {than:.1} ms",
+                    self.than.as_deref().unwrap_or_default()
+                ),
             );
         }
         if let Some(most) = self.most_times_p99 {
