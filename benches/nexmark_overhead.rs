@@ -3,7 +3,7 @@
 //! Two quantities of each query, each a ratio of the elastic to the plain form: *throughput* in a closed loop, and the 99th percentile of
 //! an *epoch's latency* in an open loop at half of the plain form's throughput. Runs of the two alternate, in one process; a pair gives one
 //! ratio, and the median counts, printed with the smallest and the largest. The environment variables `QUERIES` (such as `q4,q5`),
-//! `WORKERS`, `BINS`, `PAIRS` and `ONLY` (`throughput` or `latency`) choose some of the runs.
+//! `WORKERS`, `BINS`, `PAIRS`, `RATE` (events in a second of event time), `DILATION` and `ONLY` (`throughput` or `latency`) choose some of the runs.
 
 use std::env;
 use std::str::FromStr;
@@ -18,10 +18,22 @@ const EVENT_RATE: f64 = 4e6;
 
 fn run(query: Query, form: Form, seed: u64, due: Option<f64>) -> Loaded {
     let (workers, bins) = (from_environment("WORKERS", &[2])[0], from_environment("BINS", &[256])[0]);
-    let (event_rate, due) = (Rate::per_second(EVENT_RATE), due.map(Rate::per_second));
-    Load { query, form, workers, bins, events: EVENTS, event_rate, tick_ms: 10, dilation: 400.0, seed, due, recorded: false }
-        .run()
-        .expect("workers run")
+    let (event_rate, due) = (Rate::per_second(from_environment("RATE", &[EVENT_RATE])[0]), due.map(Rate::per_second));
+    Load {
+        query,
+        form,
+        workers,
+        bins,
+        events: EVENTS,
+        event_rate,
+        tick_ms: 10,
+        dilation: from_environment("DILATION", &[400.0])[0],
+        seed,
+        due,
+        recorded: false,
+    }
+    .run()
+    .expect("workers run")
 }
 
 /// A list from the environment, or what is given.

@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use thalweg::controller::ControllerConfig;
 use thalweg::dataflow::{Capacity, Configuration, QueueMarks, Role, Topology};
-use thalweg::engine::word_count::Verdict;
 use thalweg::engine::{
-    Board, Context, DrainToSink, ElasticUnary, EngineJob, KeyBy, OpenLoop, OperatorSpec, RunError, Running, Session, SourceConfig,
+    Board, Context, DrainToSink, ElasticUnary, EngineJob, KeyBy, OpenLoop, OperatorSpec, RunError, Running, Session, SourceConfig, Verdict,
     WorkerPart,
 };
 use thalweg::experiment::policies::policy;
@@ -45,13 +44,16 @@ const DUE: f64 = 11_000.0;
 
 /// Which sensor makes a reading.
 fn sensor(reading: u64) -> u64 {
-    reading.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
+    (reading.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % SENSORS
 }
+
+/// What a worker saw of each sensor: readings that were emitted, and that were reported.
+type Seen = BTreeMap<u64, (u64, u64)>;
 
 struct Sensors;
 
 impl Sensors {
-    fn build(worker: &mut Worker, context: &Context, watch: &OperatorSpec, pressing: &Arc<AtomicUsize>) -> WorkerPart<(u64, u64)> {
+    fn build(worker: &mut Worker, context: &Context, watch: &OperatorSpec, pressing: &Arc<AtomicUsize>) -> WorkerPart<Seen> {
         let config = SourceConfig {
             operator: SOURCE,
             schedule: RateSchedule::constant(Rate::per_second(DUE)),
@@ -62,12 +64,12 @@ impl Sensors {
         if context.worker.0 == 0 {
             context.describe(&Sensors.topology());
         }
-        // What was emitted, and what reached the sink, on this worker.
-        let seen = Rc::new(RefCell::new((0, 0)));
+        let seen: Rc<RefCell<Seen>> = Rc::default();
         let (emitted, found, outcome) = (Rc::clone(&seen), Rc::clone(&seen), Rc::clone(&seen));
         let mut source = OpenLoop::new(config, context, Arc::clone(pressing), move |reading| {
-            emitted.borrow_mut().0 += 1;
-            sensor(reading) % SENSORS
+            let sensor = sensor(reading);
+            emitted.borrow_mut().entry(sensor).or_default().0 += 1;
+            sensor
         });
         let (mut control, probe) = (InputHandleVec::new(), ProbeHandle::new());
         worker.dataflow(|scope| {
@@ -93,7 +95,7 @@ impl Sensors {
                     },
                 )
                 .drain_to_sink(context, SINK, move |_, reports| {
-                    found.borrow_mut().1 += reports.iter().map(|(_, readings)| readings).sum::<u64>();
+                    reports.iter().for_each(|&(sensor, readings)| found.borrow_mut().entry(sensor).or_default().1 += readings);
                 })
                 .probe_with(&probe);
         });
@@ -105,7 +107,7 @@ impl Sensors {
 }
 
 impl EngineJob for Sensors {
-    type Outcome = (u64, u64);
+    type Outcome = Seen;
 
     fn topology(&self) -> Topology {
         let operators = [("source", Role::Source, 1), ("watch", Role::Keyed { bins: BINS }, MOST_INSTANCES), ("sink", Role::Sink, WORKERS)];
@@ -120,7 +122,7 @@ impl EngineJob for Sensors {
         Duration::from_secs(8)
     }
 
-    fn start(&self) -> Result<Running<(u64, u64)>, RunError> {
+    fn start(&self) -> Result<Running<Seen>, RunError> {
         let mut board = Board::new();
         // The source pauses when an instance has a second's work waiting, and goes on below half of that.
         let marks = QueueMarks { high_records: LIMIT as u64, low_records: LIMIT as u64 / 2 };
@@ -130,11 +132,20 @@ impl EngineJob for Sensors {
         Running::start(WORKERS, move |worker, context| Sensors::build(worker, context, &watch, &pressing))
     }
 
-    /// Every reading is in one report.
-    fn verify(&self, outcomes: &[(u64, u64)]) -> Verdict {
-        let (emitted, reported) = outcomes.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        let (lost, duplicated) = (u64::saturating_sub(emitted, reported), u64::saturating_sub(reported, emitted));
-        Verdict { sentences: emitted, words: emitted, lost, duplicated, ..Verdict::default() }
+    /// As many readings of each sensor are reported as were emitted.
+    fn verify(&self, outcomes: &[Seen]) -> Verdict {
+        let mut sensors = Seen::new();
+        for (&sensor, &(emitted, reported)) in outcomes.iter().flatten() {
+            let sum = sensors.entry(sensor).or_default();
+            *sum = (sum.0 + emitted, sum.1 + reported);
+        }
+        let mut verdict = Verdict::default();
+        for (emitted, reported) in sensors.into_values() {
+            verdict.words += emitted;
+            verdict.lost += emitted.saturating_sub(reported);
+            verdict.duplicated += reported.saturating_sub(emitted);
+        }
+        Verdict { sentences: verdict.words, ..verdict }
     }
 }
 

@@ -11,12 +11,13 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::batch::{Batch, BatchBuilder, BatchStream};
+use super::key_by::KeyedStream;
 use super::keyed::keyed;
 use super::session::{Logic, Session};
 use super::{Context, ControlStream, OperatorSpec, Time};
 use crate::migration::Assignment;
 
-/// Elastic operators with state by key and two inputs, on streams of batches of (key, value).
+/// Elastic operators with state by key and two inputs, on [streams of records with keys](KeyedStream).
 pub trait ElasticBinary<'s, K, A> {
     /// Applies `left` to the records of this stream and `right` to those of `other`, with the one state that a key has for both.
     ///
@@ -73,9 +74,9 @@ pub trait ElasticBinary<'s, K, A> {
     /// assert_eq!(pairs.iter().collect::<Vec<_>>(), [(3, vec![(7, "lamp".to_owned(), 100)])]);
     /// ```
     #[expect(clippy::too_many_arguments, reason = "what every elastic operator takes, and what this one does")]
-    fn elastic_binary<B, S, R, F, G, C>(
+    fn elastic_binary<B, J, S, R, F, G, C>(
         self,
-        other: BatchStream<'s, (K, B)>,
+        other: J,
         control: ControlStream<'s>,
         context: &Context,
         spec: &OperatorSpec,
@@ -86,6 +87,7 @@ pub trait ElasticBinary<'s, K, A> {
     ) -> BatchStream<'s, R>
     where
         B: ExchangeData,
+        J: KeyedStream<'s, K, B>,
         S: ExchangeData + Default,
         R: ExchangeData,
         F: FnMut(&K, A, &mut S, &mut Session<'_, R>) + 'static,
@@ -93,14 +95,15 @@ pub trait ElasticBinary<'s, K, A> {
         C: FnMut(&K, &mut S, &mut Session<'_, R>) + 'static;
 }
 
-impl<'s, K, A> ElasticBinary<'s, K, A> for BatchStream<'s, (K, A)>
+impl<'s, K, A, I> ElasticBinary<'s, K, A> for I
 where
+    I: KeyedStream<'s, K, A>,
     K: ExchangeData + Hash + Eq + Clone,
     A: ExchangeData,
 {
-    fn elastic_binary<B, S, R, F, G, C>(
+    fn elastic_binary<B, J, S, R, F, G, C>(
         self,
-        other: BatchStream<'s, (K, B)>,
+        other: J,
         control: ControlStream<'s>,
         context: &Context,
         spec: &OperatorSpec,
@@ -111,6 +114,7 @@ where
     ) -> BatchStream<'s, R>
     where
         B: ExchangeData,
+        J: KeyedStream<'s, K, B>,
         S: ExchangeData + Default,
         R: ExchangeData,
         F: FnMut(&K, A, &mut S, &mut Session<'_, R>) + 'static,
@@ -131,12 +135,13 @@ enum Side<A, B> {
 
 /// The same records, each marked with its side. One stream of both then takes the ways of a single input: the same routing, the same
 /// queues, the same list of events for a bin in motion.
-fn marked<'s, K, V, W>(batches: BatchStream<'s, (K, V)>, side: fn(V) -> W) -> BatchStream<'s, (K, W)>
+fn marked<'s, K, V, W>(data: impl KeyedStream<'s, K, V>, side: fn(V) -> W) -> BatchStream<'s, (K, W)>
 where
     K: 'static,
     V: 'static,
     W: 'static,
 {
+    let (batches, mut pair) = data.into_parts();
     let mut builder = OperatorBuilder::new("Side".to_owned(), batches.scope());
     let mut input = builder.new_input(batches, Pipeline);
     let (output, marked) = builder.new_output::<Batch<(K, W)>>();
@@ -146,7 +151,11 @@ where
             let mut output = output.activate();
             input.for_each(|cap, batch| {
                 if let Some(cap) = cap.retain_least(0) {
-                    let records = std::mem::take(&mut batch.records).into_iter().map(|(key, value)| (key, side(value))).collect();
+                    let records = std::mem::take(&mut batch.records).into_iter().map(|record| {
+                        let (key, value) = pair(record);
+                        (key, side(value))
+                    });
+                    let records = records.collect();
                     output.session_with_builder(&cap).give_container(&mut Batch::new(batch.from, records));
                 }
             });

@@ -154,7 +154,7 @@ impl Bins {
         }
     }
 
-    /// Whether no record waits, no timer is set and no bin is in motion.
+    /// Whether no record waits, no timer is listed and no bin is in motion.
     pub(super) fn is_done(&self) -> bool {
         self.stations.is_empty() && self.events.is_empty() && self.timers.is_empty() && !self.is_transferring()
     }

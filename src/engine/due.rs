@@ -11,7 +11,7 @@ use crate::id::BinId;
 /// The timers of all bins that are here.
 #[derive(Default)]
 pub(super) struct DueTimers {
-    /// Bins whose next timer was at a time when it was set. Some may have been called since, or be gone, or stand here twice: whoever
+    /// Bins whose next timer was at a time when it was set. Some may have been called since, or be gone, or stand here several times: whoever
     /// looks at a time's bins looks into them anyway, so nothing is ever searched for and taken out.
     next: BTreeMap<Time, Vec<BinId>>,
     /// The right to give out results at the earliest of them.
@@ -21,7 +21,7 @@ pub(super) struct DueTimers {
 }
 
 impl DueTimers {
-    /// Whether no timer is set.
+    /// Whether no timer is set, and none was that is still listed.
     pub(super) fn is_empty(&self) -> bool {
         self.next.is_empty()
     }
@@ -45,7 +45,14 @@ impl DueTimers {
     /// A bin's next timer is at `next` now.
     pub(super) fn set(&mut self, id: BinId, next: Time) {
         if next < Time::MAX {
-            self.next.entry(next).or_default().push(id);
+            let bins = self.next.entry(next).or_default();
+            if bins.len() == bins.capacity() {
+                // Twice the room for those that are different, so that they are not sorted for each that comes.
+                bins.sort_unstable();
+                bins.dedup();
+                bins.reserve(bins.len().max(4));
+            }
+            bins.push(id);
         }
     }
 

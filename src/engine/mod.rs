@@ -89,6 +89,7 @@ pub use state_machine::ElasticKeyed;
 pub use stateless::ElasticStateless;
 pub use unary::ElasticUnary;
 pub use window::{ElasticWindow, WindowFunction, Windows};
+pub use word_count::Verdict;
 
 /// Logical time of the engine: the number of an [`Epoch`](crate::time::Epoch).
 pub type Time = u64;

@@ -119,12 +119,14 @@ struct LeastWaiting {
     came: u64,
     /// What the last look saw: records that had come here, that all routers had sent, and that near instances had worked off.
     last: [u64; 3],
+    /// Among how many instances.
+    among: u32,
 }
 
 impl LeastWaiting {
     fn new(context: &Context, spec: &OperatorSpec) -> LeastWaiting {
         let (context, spec) = (context.clone(), spec.clone());
-        LeastWaiting { context, spec, stay: false, next_look: Timestamp::ZERO, came: 0, last: [0; 3] }
+        LeastWaiting { context, spec, stay: true, next_look: Timestamp::ZERO, came: 0, last: [0; 3], among: 0 }
     }
 
     /// Whether records are to stay on this worker: each worker has as many instances, and this one neither more records nor less time for
@@ -140,11 +142,13 @@ impl LeastWaiting {
             }
         }
         let seen = [self.came, sent, worked_off];
-        // Of fewer instances than before less has been sent.
-        let [came, sent, worked_off] = std::array::from_fn(|index| seen[index].saturating_sub(self.last[index]));
-        let even = came as f64 * f64::from(self.context.peers) <= sent as f64 * UNEVEN;
-        self.stay = even && waiting <= worked_off * BEHIND;
-        (self.last, self.next_look) = (seen, now + LOOK);
+        // What other instances were sent before says nothing of these: it is as it was until the next look, and at first as if all were even.
+        if self.among == instances {
+            let [came, sent, worked_off] = std::array::from_fn(|index| seen[index] - self.last[index]);
+            let even = came as f64 * f64::from(self.context.peers) <= sent as f64 * UNEVEN;
+            self.stay = even && waiting <= worked_off * BEHIND;
+        }
+        (self.last, self.among, self.next_look) = (seen, instances, now + LOOK);
     }
 
     /// The instances that records may go to.
@@ -209,9 +213,45 @@ fn shares(waiting: &[u64], records: u64) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::{Clock, Recorder};
+    use crate::id::{OperatorId, WorkerId};
+
+    /// How many of 1000 records that come to each of two routers go to the other's instance, once it has been looked at who has how many:
+    /// `weights` of thousands at a time come to each, and `works` of those that are sent to an instance are worked off at once.
+    fn sent_away(weights: [usize; 2], works: [u64; 2]) -> [u64; 2] {
+        let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 2);
+        let context = |worker| Context::new(WorkerId(worker), 2, Clock::start(), Recorder::off(), channel().0);
+        let mut routers = [0, 1].map(|worker| LeastWaiting::new(&context(worker), &spec));
+        let mut away = [0; 2];
+        for round in 0..10 {
+            let now = Timestamp::ZERO + LOOK * round;
+            for (worker, router) in routers.iter_mut().enumerate() {
+                away[worker] = 0;
+                let batches = vec![vec![(); 1000]; weights[worker]];
+                let mut sent = [0; 2];
+                router.divide(&2, batches, now, &mut |to, records| sent[to as usize] += records.len() as u64);
+                for (instance, &records) in sent.iter().enumerate() {
+                    away[worker] += if instance == worker { 0 } else { records };
+                    spec.gauges.remove(instance as u32, records * works[instance] / 10, now);
+                }
+            }
+        }
+        away
+    }
+
+    #[test]
+    fn records_stay_near_while_workers_have_as_many_and_keep_up() {
+        assert_eq!(sent_away([1, 1], [10, 10]), [0, 0]);
+        let [from_first, _] = sent_away([2, 0], [10, 10]);
+        assert_eq!(from_first, 1000, "half of what comes to one alone");
+        let [from_first, from_second] = sent_away([1, 1], [1, 10]);
+        assert!(from_first > 900 && from_second == 0, "the first does not keep up: {from_first} and {from_second}");
+    }
 
     proptest! {
         #[test]

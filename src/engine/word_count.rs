@@ -89,7 +89,8 @@ pub struct Tally {
     pub words: FxHashMap<String, (u64, u64)>,
 }
 
-/// What reached the sink against a sequential count of what was emitted.
+/// What reached the sinks of a job against a sequential run. For jobs that count no words, `sentences` are the records that its source emitted,
+/// and words the results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Sentences emitted.

@@ -105,6 +105,10 @@ pub struct OverheadRow {
     pub with_latency_ns_p99: Option<u64>,
     /// The same without it.
     pub without_latency_ns_p99: Option<u64>,
+    /// Activity records that were taken off the workers.
+    pub records: u64,
+    /// Activity records that did not fit and were dropped.
+    pub dropped_records: u64,
     /// Worker threads.
     pub workers: u32,
     /// Bins of each elastic operator with state.
@@ -132,6 +136,8 @@ pub struct OverheadSummary {
     pub with: String,
     /// The run without it.
     pub without: String,
+    /// Activity records that did not fit and were dropped, in all runs together: none, if recording is what is measured.
+    pub dropped_records: u64,
     /// Pairs of runs that were as fast as they could be.
     pub pairs: usize,
     /// Throughput with it over that without it: median, smallest and largest of the pairs.
@@ -203,6 +209,8 @@ impl OverheadDefinition {
             without_per_s: without.events_per_s,
             with_latency_ns_p99: p99(&with),
             without_latency_ns_p99: p99(&without),
+            records: with.records,
+            dropped_records: with.dropped_records,
             workers: self.workers,
             bins: self.bins,
             scale: scale.to_string(),
@@ -219,6 +227,12 @@ impl OverheadDefinition {
         let concerns = |expected: &&OverheadExpectation| {
             expected.queries.is_empty() || expected.queries.iter().any(|query| query.to_string() == summary.query)
         };
+        if summary.dropped_records > 0 {
+            return vec![format!(
+                "{}: expected every activity record to be taken, found {} dropped",
+                summary.query, summary.dropped_records
+            )];
+        }
         let [ratio, ..] = summary.throughput_ratio;
         let violated = self.expect.iter().filter(concerns).filter(|expected| ratio < expected.least_throughput_ratio);
         let sentence = |expected: &OverheadExpectation| {
@@ -241,6 +255,7 @@ impl OverheadSummary {
                 query: rows[0].query.clone(),
                 with: rows[0].with.clone(),
                 without: rows[0].without.clone(),
+                dropped_records: rows.iter().map(|row| row.dropped_records).sum(),
                 pairs: fast().count(),
                 throughput_ratio: [median(ratios()), ratios().reduce(f64::min), ratios().reduce(f64::max)].map(Option::unwrap_or_default),
                 with_per_s: median(fast().map(|row| row.with_per_s)).unwrap_or_default(),
@@ -297,6 +312,7 @@ mod tests {
             definition.cost_of = cost_of;
             let rows = definition.measure(query, Scale::Quick, 1, &Environment::here(), |_| {}).unwrap();
             assert!(rows.len() == 2 && rows.iter().all(|row| row.with_per_s > 0.0 && row.without_per_s > 0.0), "{rows:?}");
+            assert_eq!(rows[1].records > 0, cost_of == CostOf::Recording, "{rows:?}");
             assert!(rows[1].due_per_s.is_some() && rows[1].with_latency_ns_p99 > Some(0), "{rows:?}");
         }
     }

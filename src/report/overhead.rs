@@ -24,7 +24,7 @@ pub fn overhead_table(summaries: &[OverheadSummary]) -> String {
         format!("{with}, million events/s"),
         without.to_owned(),
         "ratio".to_owned(),
-        format!("{with}, p99 of an epoch at half of that"),
+        format!("{with}, p99 of an epoch at half of {without}"),
         format!("{without}, p99"),
     ];
     table(&header.each_ref().map(String::as_str), &summaries.iter().map(line).collect::<Vec<_>>())

@@ -11,9 +11,6 @@ use super::{Answer, Parts, Spans};
 use crate::engine::{BatchStream, ElasticUnary, Session, Time};
 use crate::time::Epoch;
 
-/// Elastic queries look for the first in so many parts: enough that instances have nearly equal numbers of them.
-pub(super) const PARTS: u64 = 1024;
-
 /// The answers of the highest rank.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Leaders {

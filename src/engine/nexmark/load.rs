@@ -21,15 +21,17 @@ use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
 use super::{Form, Parts, Query, Spans, elastic, plain};
-use crate::activity::Lane;
+use crate::activity::{Lane, Record};
 use crate::dataflow::{Capacity, QueueMarks};
 use crate::engine::batch::BatchBuilder;
 use crate::engine::{Batch, BatchStream, Clock, Command, Context, DrainToSink, Gauges, Link, OperatorSpec, Recorder, RunError, Time, link};
 use crate::id::{OperatorId, WorkerId};
 use crate::rate::Rate;
-use crate::time::Timestamp;
+use crate::time::{Epoch, Timestamp};
 use crate::workload::nexmark::{Event, Generator, GeneratorConfig};
 
+/// The source, in the log.
+const SOURCE: OperatorId = OperatorId(0);
 /// Epochs that may be incomplete at a time when they are sent as fast as they complete.
 const IN_FLIGHT: usize = 4;
 
@@ -98,8 +100,10 @@ pub struct Loaded {
     pub events_per_s: f64,
     /// Of each epoch in ascending order, from when its last event was due until it was complete; in nanoseconds.
     pub latency_ns: Vec<u64>,
-    /// Activity records.
+    /// Activity records that somebody took off the workers.
     pub records: u64,
+    /// Activity records that did not fit and were dropped.
+    pub dropped_records: u64,
 }
 
 impl Loaded {
@@ -123,6 +127,7 @@ impl Load {
             (1..).zip(self.query.operators(self.bins)).map(|(id, (name, _))| self.spec(id, name)).collect();
         let (load, clock) = (self.clone(), Clock::start());
         let (log, batches) = link();
+        let dropped = log.dropped();
         let observer = thread::spawn(move || batches.into_iter().map(|batch| batch.records.len() as u64).sum::<u64>());
         let guards = timely::execute(config, move |worker| load.work(worker, clock, &specs, log.clone()));
         let guards = guards.map_err(|why| RunError::Start(self.workers, why))?;
@@ -134,6 +139,7 @@ impl Load {
             all.latency_ns.extend(latency_ns);
         }
         all.records = observer.join().expect("an observer only counts");
+        all.dropped_records = dropped.count();
         all.latency_ns.sort_unstable();
         all.events_per_s = self.events as f64 / longest.as_secs_f64();
         Ok(all)
@@ -162,10 +168,12 @@ impl Load {
         let mut latency_ns = Vec::with_capacity(epochs.len());
         let mut waiting: VecDeque<(Time, Timestamp)> = VecDeque::new();
         let mut complete = |waiting: &mut VecDeque<(Time, Timestamp)>, now: Timestamp| {
-            while let Some(&(_, since)) = waiting.front().filter(|(epoch, _)| !probe.less_equal(epoch)) {
+            while let Some(&(epoch, since)) = waiting.front().filter(|(epoch, _)| !probe.less_equal(epoch)) {
                 waiting.pop_front();
                 latency_ns.push(now.since(since).as_nanos() as u64);
+                context.recorder.log(Record::EpochCompleted { at: now, worker: id, epoch: Epoch(epoch) });
             }
+            context.recorder.hand_over(now);
         };
         for (index, (epoch, events)) in epochs.into_iter().enumerate() {
             match due(index) {
@@ -184,6 +192,8 @@ impl Load {
                     waiting.push_back((epoch, clock.now()));
                 }
             }
+            let (at, due, records) = (clock.now(), waiting.back().expect("just added").1, events.len() as u64);
+            context.recorder.log(Record::EpochOpened { at, source: SOURCE, epoch: Epoch(epoch), due, records });
             input.advance_to(epoch);
             input.send(events);
             input.advance_to(epoch + 1);
@@ -192,6 +202,7 @@ impl Load {
             worker.step();
             complete(&mut waiting, clock.now());
         }
+        context.recorder.finish(clock.now());
         (clock.now().since(start), latency_ns)
     }
 

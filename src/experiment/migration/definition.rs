@@ -31,7 +31,7 @@ pub struct MigrationDefinition {
     pub tick_ms: u64,
     /// Workers, of all processes together; an instance of Count on each.
     pub workers: u32,
-    /// How bins of the count lie at the start.
+    /// How bins of the count lie at the start; of no account to a query.
     pub layout: Layout,
     /// How they lie after the migration; none is planned when missing. For a query it only says whether one is.
     pub to: Option<Layout>,

@@ -36,17 +36,17 @@ pub struct MigrationRow {
     pub processes: u32,
     /// Workers, of all processes together.
     pub workers: u32,
-    /// Keys.
+    /// Keys; for a query, events that come before the schedule.
     pub keys: u64,
-    /// Bins; 0 for plain timely, which has none.
+    /// Bins of each operator with state; 0 for plain timely, which has none.
     pub bins: u32,
     /// Records due per second.
     pub rate_per_s: f64,
     /// Bins that moved.
     pub moved_bins: u64,
-    /// Keys in these, as a share of all keys.
+    /// Keys in these, as a share of all keys; 0 for a query, whose keys are not counted.
     pub moved_keys: u64,
-    /// What these keys and their counts take in their tables, as an estimate.
+    /// What these keys and their counts take in their tables, as an estimate; 0 for a query.
     pub moved_bytes: u64,
     /// Steps.
     pub steps: u64,
