@@ -203,7 +203,7 @@ mod tests {
         }
         let error = Figure::named("fig0").unwrap_err().to_string();
         assert!(
-            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig6', ")
+            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig10', ")
                 && error.ends_with(", found 'fig0'"),
             "{error}"
         );
