@@ -31,7 +31,7 @@ pub struct Series {
 }
 
 /// A value that held from one second to another.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// Start of the window.
     pub from_s: f64,

@@ -130,7 +130,13 @@ fn parallelism_row(columns: &[&Column], labels: &Labels) -> Row {
     let line = |(position, operator): (usize, &&String)| entry(operator, Mark::Line(palette::operator(position), LINE));
     let mut legend: Vec<Entry> = operators.iter().enumerate().map(line).collect();
     if !levels.is_empty() {
-        legend.push(entry("needed", Mark::Dotted));
+        // Of a load that changes only the first is known.
+        let offered = |column: &&&Column| source_steps(&column.timeline, |row| row.offered_per_s);
+        let changes = columns
+            .iter()
+            .map(|column| offered(&column))
+            .any(|steps| steps.first().is_some_and(|first| steps.iter().any(|step| (step.value - first.value).abs() > 0.05 * first.value)));
+        legend.push(entry(if changes { "needed at first" } else { "needed" }, Mark::Dotted));
     }
     if columns.iter().any(|column| !column.actions_s.is_empty()) {
         legend.push(entry("action", Mark::Upright));
@@ -170,7 +176,21 @@ fn source_steps(rows: &[TimelineRow], value: fn(&TimelineRow) -> Option<f64>) ->
             _ => windows.push(row),
         }
     }
-    windows
+    means(&windows)
+}
+
+/// Steps of a line that a panel has room for: more would be drawn over each other.
+const MOST_STEPS: usize = 150;
+
+/// The same, where there are too many of them the means of some that follow each other.
+fn means(steps: &[Step]) -> Vec<Step> {
+    let together = steps.len().div_ceil(MOST_STEPS).max(1);
+    let mean = |steps: &[Step]| {
+        let length = |step: &Step| step.to_s - step.from_s;
+        let (sum, whole) = steps.iter().fold((0.0, 0.0), |(sum, whole), step| (sum + step.value * length(step), whole + length(step)));
+        Step { from_s: steps[0].from_s, to_s: steps[steps.len() - 1].to_s, value: sum / whole }
+    };
+    steps.chunks(together).map(mean).collect()
 }
 
 /// A step, unless it has no length or is no number: a file may hold anything.
@@ -197,6 +217,18 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn many_steps_are_drawn_as_the_means_of_some() {
+        let steps = |count: u32| -> Vec<Step> {
+            (0..count).map(|n| Step { from_s: f64::from(n), to_s: f64::from(n + 1), value: f64::from(n % 2) }).collect()
+        };
+        assert_eq!(means(&steps(150)), steps(150));
+        let drawn = means(&steps(601));
+        assert_eq!((drawn.len(), drawn[0].to_s, drawn[0].value), (121, 5.0, 0.4));
+        assert_eq!((drawn[120].from_s, drawn[120].to_s, drawn[120].value), (600.0, 601.0, 0.0));
+        assert!(means(&[]).is_empty());
+    }
 
     /// A run of 600 s in which the load of 16667/s needs 10 and 20 instances and `plan` says when there are how many.
     fn column(policy: &str, plan: &[(f64, u32, u32)]) -> Column {
