@@ -51,6 +51,11 @@ pub struct QueueMarks {
     pub low_records: u64,
 }
 
+impl QueueMarks {
+    /// No queue ever holds a source back.
+    pub const NEVER: QueueMarks = QueueMarks { high_records: u64::MAX, low_records: u64::MAX };
+}
+
 impl Default for QueueMarks {
     /// A mark no queue of a sane job reaches.
     fn default() -> Self {

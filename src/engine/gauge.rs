@@ -81,10 +81,14 @@ impl Gauges {
         self.instances[index as usize].waiting()
     }
 
-    /// Records that have been sent to instance `index` since the start.
-    pub(super) fn added(&self, index: u32) -> u64 {
+    /// Records that have been sent to instance `index` since the start, and that it has processed. Neither ever shrinks, but what is sent
+    /// and processed between the two looks may be in one of them only.
+    pub(super) fn totals(&self, index: u32) -> (u64, u64) {
         let gauge = &self.instances[index as usize];
-        [&gauge.here, &gauge.elsewhere].map(|totals| totals.added.load(Ordering::SeqCst)).iter().sum()
+        let sum = |total: fn(&Totals) -> &AtomicU64| {
+            [&gauge.here, &gauge.elsewhere].map(|totals| total(totals).load(Ordering::SeqCst)).iter().sum()
+        };
+        (sum(|totals| &totals.added), sum(|totals| &totals.removed))
     }
 
     /// `records` more wait for instance `index`.

@@ -174,8 +174,7 @@ impl KeyCount {
     fn operator(&self) -> (Board, OperatorSpec) {
         let mut board = Board::new();
         // A queue that holds a source back would hide what a migration does to latency.
-        let marks = QueueMarks { high_records: u64::MAX, low_records: u64::MAX };
-        let gauges = board.operator(marks, self.instances);
+        let gauges = board.operator(QueueMarks::NEVER, self.instances);
         (board, OperatorSpec::with_gauges(COUNT, "Count", Capacity::Cpu, gauges))
     }
 

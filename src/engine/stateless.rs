@@ -135,10 +135,11 @@ impl LeastWaiting {
         let gauges = &self.spec.gauges;
         let (mut sent, mut waiting, mut worked_off) = (0, 0, 0);
         for index in 0..instances {
-            sent += gauges.added(index);
+            let (added, removed) = gauges.totals(index);
+            sent += added;
             if self.context.hosts(index) {
-                waiting += gauges.waiting(index);
-                worked_off += gauges.added(index).saturating_sub(gauges.waiting(index));
+                waiting += added.saturating_sub(removed);
+                worked_off += removed;
             }
         }
         let seen = [self.came, sent, worked_off];

@@ -131,11 +131,10 @@ fn parallelism_row(columns: &[&Column], labels: &Labels) -> Row {
     let mut legend: Vec<Entry> = operators.iter().enumerate().map(line).collect();
     if !levels.is_empty() {
         // Of a load that changes only the first is known.
-        let offered = |column: &&&Column| source_steps(&column.timeline, |row| row.offered_per_s);
-        let changes = columns
-            .iter()
-            .map(|column| offered(&column))
-            .any(|steps| steps.first().is_some_and(|first| steps.iter().any(|step| (step.value - first.value).abs() > 0.05 * first.value)));
+        let changes = columns.iter().any(|column| {
+            let offered = source_steps(&column.timeline, |row| row.offered_per_s);
+            offered.first().is_some_and(|first| offered.iter().any(|step| (step.value - first.value).abs() > 0.05 * first.value))
+        });
         legend.push(entry(if changes { "needed at first" } else { "needed" }, Mark::Dotted));
     }
     if columns.iter().any(|column| !column.actions_s.is_empty()) {

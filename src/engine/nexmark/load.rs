@@ -146,8 +146,7 @@ impl Load {
     }
 
     fn spec(&self, id: u32, name: &str) -> (OperatorSpec, u32) {
-        let marks = QueueMarks { high_records: u64::MAX, low_records: u64::MAX };
-        let gauges = Gauges::new(marks, self.workers, Default::default());
+        let gauges = Gauges::new(QueueMarks::NEVER, self.workers, Default::default());
         (OperatorSpec::with_gauges(OperatorId(id), name, Capacity::Cpu, gauges.into()), self.workers)
     }
 

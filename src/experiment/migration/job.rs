@@ -11,7 +11,7 @@ use crate::engine::nexmark::{Form, Nexmark, Query};
 use crate::engine::word_count::OperatorConfig;
 use crate::migration::{Assignment, Assignments};
 use crate::rate::Rate;
-use crate::workload::nexmark::{GeneratorConfig, ROUND};
+use crate::workload::nexmark::{AUCTIONS, GeneratorConfig, ROUND};
 
 /// A job with its state at the beginning.
 #[derive(Clone, Debug)]
@@ -31,13 +31,17 @@ impl MigrationJob {
     pub(super) fn query(query: Query, bins: u32, count: &KeyCount) -> MigrationJob {
         let workers = count.deployment.peers();
         // A queue that holds a source back would hide what a migration does to latency.
-        let marks = QueueMarks { high_records: u64::MAX, low_records: u64::MAX };
-        let config =
-            OperatorConfig { capacity: Capacity::Cpu, marks, instances: (workers / 2).max(1), max_parallelism: workers, slow: None };
+        let config = OperatorConfig {
+            capacity: Capacity::Cpu,
+            marks: QueueMarks::NEVER,
+            instances: (workers / 2).max(1),
+            max_parallelism: workers,
+            slow: None,
+        };
         let rate = Rate::per_second(count.rate.as_per_second() / query.kinds().share());
         let rounds = (count.keys as f64 / query.kinds().share() / ROUND as f64) as u64;
         let generator = GeneratorConfig {
-            auctions_in_flight: (3 * rounds).max(1),
+            auctions_in_flight: (AUCTIONS * rounds).max(1),
             active_people: rounds.max(1),
             ..GeneratorConfig::at_rate(count.seed, rate)
         };

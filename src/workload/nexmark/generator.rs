@@ -16,7 +16,7 @@ pub const ROUND: u64 = PEOPLE + AUCTIONS + BIDS;
 /// People of a round; they come first.
 pub(super) const PEOPLE: u64 = 1;
 /// Auctions of a round; they follow the people.
-pub(super) const AUCTIONS: u64 = 3;
+pub const AUCTIONS: u64 = 3;
 /// Bids of a round; they come last.
 pub(super) const BIDS: u64 = 46;
 

@@ -10,5 +10,5 @@ mod generator;
 mod kinds;
 
 pub use event::{Auction, Bid, Event, Person};
-pub use generator::{FIRST_ID, Generator, GeneratorConfig, ROUND};
+pub use generator::{AUCTIONS, FIRST_ID, Generator, GeneratorConfig, ROUND};
 pub use kinds::Kinds;
