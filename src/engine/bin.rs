@@ -11,7 +11,7 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Time;
-use super::table::{Home, IntoEntries, Table};
+use super::table::{IntoEntries, Table};
 use super::timers::Timers;
 use crate::id::BinId;
 
@@ -70,26 +70,15 @@ impl<K: Hash + Eq, S> Bin<K, S> {
     }
 
     /// The state of `key`, whose hash is `hash`.
+    #[inline]
     pub(super) fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut S> {
-        self.find(self.home(hash), key)
+        self.table.find_mut(hash, |(other, _)| other == key).map(|(_, state)| state)
     }
 
-    /// Where to look for a hash, until a key is added.
+    /// Has the processor fetch where the state of a key with this hash is.
     #[inline]
-    pub(super) fn home(&self, hash: u64) -> Home {
-        self.table.home(hash)
-    }
-
-    /// The state of `key`, whose hash is at `home`.
-    #[inline]
-    pub(super) fn find(&mut self, home: Home, key: &K) -> Option<&mut S> {
-        self.table.find_mut(home, |(other, _)| other == key).map(|(_, state)| state)
-    }
-
-    /// Has the processor fetch what is at `home`; see [`Table::fetch`].
-    #[inline]
-    pub(super) fn fetch(&self, home: Home) -> u8 {
-        self.table.fetch(home)
+    pub(super) fn prefetch(&self, hash: u64) {
+        self.table.prefetch(hash);
     }
 
     /// Adds a key that is not there.

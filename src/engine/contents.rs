@@ -7,7 +7,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::hash::Hash;
-use std::hint::black_box;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::vec::IntoIter;
@@ -25,16 +24,16 @@ use super::seal::Sealed;
 use super::serve::{Caps, Work};
 use super::session::{Logic, Session};
 use super::space::KeySpace;
-use super::table::{Home, IntoEntries};
+use super::table::IntoEntries;
 use super::timers::Timers;
 use super::{Context, Time};
 use crate::activity::Lane;
 use crate::dataflow::Capacity;
 use crate::id::BinId;
 
-/// Records that are looked up before the first of them is applied: more than a processor has fetches under way, few enough that what
-/// they find is still in its nearest cache.
-const LOOKED_UP_AHEAD: usize = 32;
+/// A record's place in memory is asked for when so many records before it are still to be applied: more than a processor has fetches under
+/// way, few enough that what they find is still in its nearest cache.
+const AHEAD: usize = 16;
 
 /// A bin that is on no worker, or is being put together.
 pub(super) type Loose = Box<dyn Any + Send>;
@@ -156,62 +155,50 @@ where
     R: ExchangeData,
     L: Logic<K, V, S, R>,
 {
-    /// Where states do not fit in the processor's cache, most of the time goes into waiting for the places of keys in memory. A processor
-    /// fetches several at once, the more the less there is to do between them. So a few records are looked up ahead, without
-    /// changing anything, and find everything near when they are applied.
+    /// Where states do not fit in the processor's cache, most of the time would go into waiting for the places of keys in memory. So
+    /// each is asked for some records before it is needed.
     fn serve(&mut self, bins: &mut Bins) {
         let Bins { stations, arrivals, spec, timers, owners, context, space, .. } = bins;
         let Keyed { states, logic, called, output, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
         stations.serve(&mut output.activate(), |caps, epoch, records: &mut IntoIter<(K, V)>, count, results| {
-            let mut places = [(BinId(0), Home::default()); LOOKED_UP_AHEAD];
             // Hardly ever: whoever asks for a call is called later, and what is due has been called if nothing older waits.
             let due = !L::PLAIN && timers.is_due(epoch) && !seeded(Fault::CallLate);
-            let after = records.len() - count;
-            while records.len() > after {
-                let (mut fetched, ahead) = (0, LOOKED_UP_AHEAD.min(records.len() - after));
-                for (place, (key, _)) in places[..ahead].iter_mut().zip(records.as_slice()) {
-                    let hash = hash_of(key);
-                    let id = space.bin(hash);
-                    let bin = states[id.0 as usize].as_ref().expect("records are queued where their bin is");
-                    *place = (id, bin.home(hash));
-                    fetched |= bin.fetch(place.1);
+            let mut ahead = [(BinId(0), 0); AHEAD];
+            for (place, (key, _)) in ahead.iter_mut().zip(&records.as_slice()[..count.min(AHEAD)]) {
+                *place = look_up(states, space, key);
+            }
+            for n in 0..count {
+                let (id, hash) = ahead[n % AHEAD];
+                if n + AHEAD < count {
+                    ahead[n % AHEAD] = look_up(states, space, &records.as_slice()[AHEAD].0);
                 }
-                // Nobody asks, which the compiler must not notice.
-                black_box(fetched);
                 if counts {
-                    places[..ahead].iter().for_each(|(id, _)| arrivals[id.0 as usize] += 1);
+                    arrivals[id.0 as usize] += 1;
                 }
-                let mut added = false;
-                for (&(id, mut home), (key, value)) in places[..ahead].iter().zip(records.by_ref()) {
-                    let bin = states[id.0 as usize].as_mut().expect("just seen");
-                    if due && bin.next_timer() <= epoch {
-                        added = true;
-                        call(bin, (id, owners[id.0 as usize]), epoch, timers, logic, called);
-                    }
-                    if added {
-                        home = bin.home(hash_of(&key));
-                    }
-                    let mut session = Session::new(epoch, results, &mut timers.asked);
-                    match bin.find(home, &key) {
-                        Some(state) => {
-                            logic.apply(&key, value, state, &mut session);
-                            if !L::PLAIN {
-                                if session.forgets() {
-                                    bin.remove(hash_of(&key), &key);
-                                }
-                                set(timers, bin, id, &key, &caps.results);
+                let (key, value) = records.next().expect("there are as many records as were announced");
+                let bin = states[id.0 as usize].as_mut().expect("records are queued where their bin is");
+                if due && bin.next_timer() <= epoch {
+                    call(bin, (id, owners[id.0 as usize]), epoch, timers, logic, called);
+                }
+                let mut session = Session::new(epoch, results, &mut timers.asked);
+                match bin.get_mut(hash, &key) {
+                    Some(state) => {
+                        logic.apply(&key, value, state, &mut session);
+                        if !L::PLAIN {
+                            if session.forgets() {
+                                bin.remove(hash, &key);
                             }
-                        }
-                        None => {
-                            let mut fresh = S::default();
-                            logic.apply(&key, value, &mut fresh, &mut session);
-                            let keeps = !session.forgets();
                             set(timers, bin, id, &key, &caps.results);
-                            if keeps {
-                                added = true;
-                                bin.insert(hash_of(&key), key, fresh);
-                            }
+                        }
+                    }
+                    None => {
+                        let mut fresh = S::default();
+                        logic.apply(&key, value, &mut fresh, &mut session);
+                        let keeps = !session.forgets();
+                        set(timers, bin, id, &key, &caps.results);
+                        if keeps {
+                            bin.insert(hash, key, fresh);
                         }
                     }
                 }
@@ -327,6 +314,17 @@ where
     fn size(&self, bin: usize, outside: usize) -> (u64, u64) {
         self.states[bin].as_ref().map_or((0, 0), |state| (state.keys() as u64, state.bytes(outside)))
     }
+}
+
+/// The bin of a key and its hash; has the processor fetch where its state is.
+#[inline]
+fn look_up<K: Hash + Eq, S>(states: &[Option<Bin<K, S>>], space: &KeySpace, key: &K) -> (BinId, u64) {
+    let hash = hash_of(key);
+    let id = space.bin(hash);
+    if let Some(bin) = &states[id.0 as usize] {
+        bin.prefetch(hash);
+    }
+    (id, hash)
 }
 
 /// Sets the timers that the last call asked for, about `key`; `cap` is the right to answer it.

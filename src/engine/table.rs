@@ -9,14 +9,17 @@
 //! groups on the way are marked as passed by: a search goes on where the mark is. Groups are in the order of hashes, so a table grows in one
 //! pass from its first entry to its last.
 
-use std::{fmt, iter, vec};
+use std::{fmt, iter, slice, vec};
 
 use arrayvec::ArrayVec;
+use prefetch_index::prefetch_index;
 
 /// Entries of a group: with what tells them apart they fill two lines of memory if an entry takes 16 bytes.
 const SLOTS: usize = 7;
 /// A table grows when its groups have more entries than this on average, out of [`SLOTS`], as a ratio.
 const MOST_PER_GROUP: (usize, usize) = (21, 4);
+/// Bytes of a line of memory.
+const LINE: usize = 64;
 /// In a word of eight bytes, one in each.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 /// The highest bit of each byte that is a tag.
@@ -63,8 +66,7 @@ pub(super) struct Table<T> {
 }
 
 /// Where a table looks for a hash, until it grows.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Home {
+struct Home {
     group: u32,
     tag: u8,
 }
@@ -106,25 +108,30 @@ impl<T> Table<T> {
     /// first: the two halves of a product fold that pattern over itself, which either half alone keeps. Of the next product the high
     /// word is the group; what comes after the point tells apart those that are at home in the same one.
     #[inline]
-    pub(super) fn home(&self, hash: u64) -> Home {
+    fn home(&self, hash: u64) -> Home {
         let product = u128::from(hash) * 0x9E37_79B9_7F4A_7C15;
         let stirred = product as u64 ^ (product >> 64) as u64;
         let place = u128::from(stirred) * self.groups.len() as u128;
         Home { group: (place >> 64) as u32, tag: (place >> 56) as u8 }
     }
 
-    /// Has the processor fetch where an entry is most likely to be; gives something to be added up, lest nobody wait for it.
-    ///
-    /// Only the first of a group's two lines is asked for: the processor fetches the other by itself, and asking took longer.
+    /// Has the processor fetch where an entry is most likely to be, and go on meanwhile.
     #[inline]
-    pub(super) fn fetch(&self, home: Home) -> u8 {
-        self.groups.get(home.group as usize).map_or(0, |group| group.tags[SLOTS])
+    pub(super) fn prefetch(&self, hash: u64) {
+        let home = self.home(hash).group as usize;
+        if let Some(group) = self.groups.get(home) {
+            let line = slice::from_ref(&group.tags);
+            // By the address alone, which may lie outside of the slice.
+            prefetch_index(line, 0);
+            prefetch_index(line, LINE / size_of_val(&group.tags));
+        }
     }
 
-    /// The entry at `home` that `is` accepts.
+    /// The entry of `hash` that `is` accepts.
     #[inline]
-    pub(super) fn find_mut(&mut self, home: Home, is: impl Fn(&T) -> bool) -> Option<&mut T> {
-        let (home, tag) = (home.group as usize, home.tag);
+    pub(super) fn find_mut(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let Home { group: home, tag } = self.home(hash);
+        let home = home as usize;
         let group = self.groups.get(home)?;
         if let Some(slot) = group.position(tag, &is) {
             return self.groups[home].entries.get_mut(slot);
@@ -271,7 +278,7 @@ mod tests {
             for (key, change) in changes {
                 let key = key % keys;
                 let hash_of = |entry: &(u16, u32)| hash(kind, entry.0);
-                let found = table.find_mut(table.home(hash(kind, key)), |entry: &(u16, u32)| entry.0 == key).map(|entry| &mut entry.1);
+                let found = table.find_mut(hash(kind, key), |entry: &(u16, u32)| entry.0 == key).map(|entry| &mut entry.1);
                 prop_assert_eq!(found.as_deref(), map.get(&key));
                 match (found, change % 3) {
                     (Some(_), 0) => {
