@@ -62,6 +62,12 @@ pub(super) fn check_policies(args: &Args, figure: &str, known: &[&str]) -> Resul
     Err(usage(anyhow!("--policies: expected policies of {figure}, among {}, found '{found}'", known.join(", "))))
 }
 
+/// Refuses what `--cases` names that `figure` does not run.
+pub(super) fn check_cases(args: &Args, figure: &str, known: &[&str]) -> Result<(), Failure> {
+    let Some(found) = args.cases.iter().find(|case| !known.contains(&case.as_str())) else { return Ok(()) };
+    Err(usage(anyhow!("--cases: expected cases of {figure} on this host, among {}, found '{found}'", known.join(", "))))
+}
+
 /// A bar that shows on standard error how many of `runs` are done.
 pub(super) fn runs_bar(runs: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}").expect("the template is fixed").progress_chars("=> ");
