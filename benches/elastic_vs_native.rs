@@ -1,4 +1,5 @@
-//! Elastic keyed count against plain timely `exchange` with the same hash map: what the choice of bins costs while nothing migrates.
+//! Elastic keyed count against plain timely `exchange` with a hash map: what the choice of bins costs while nothing migrates. The map is
+//! the one people use (FxHashMap); the elastic count has tables of its own and asks for places in memory ahead.
 //!
 //! Both count the same records into tables that already hold every key, so that no table grows while the clock runs. Three
 //! quantities, each a ratio of the elastic count to the native one:

@@ -24,7 +24,7 @@ fn caught_after(most: usize) -> Option<usize> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     (1..=most).find(|index| {
-        let case = case().new_tree(&mut runner).unwrap().current();
+        let case = case(1..=4).new_tree(&mut runner).unwrap().current();
         let wire = if index % 2 == 0 { Wire::Parts } else { Wire::Memory };
         let right = catch_unwind(AssertUnwindSafe(|| elastic(&case, &wire, FOR_EVER) == sequential(&case)));
         !right.unwrap_or(false)

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 
+use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, check_cases, check_policies, runs_bar};
-use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::DEFINITION;

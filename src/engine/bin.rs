@@ -4,6 +4,7 @@
 //! its table's header, so its cost does not depend on how many keys the bin holds. Between processes its entries are moved.
 
 use std::hash::{Hash, Hasher};
+use std::mem::needs_drop;
 
 use rustc_hash::FxHasher;
 use serde::de::DeserializeOwned;
@@ -57,6 +58,11 @@ impl<K: Hash + Eq, S> Bin<K, S> {
     /// An empty bin with room for `keys` keys.
     pub(super) fn with_capacity(keys: usize) -> Self {
         Bin { table: Table::with_capacity(keys), ..Bin::default() }
+    }
+
+    /// What so many keys take in a table that has just the room for them, in bytes, what keys and states own beside it aside.
+    pub(super) fn bytes_for(keys: usize) -> usize {
+        Table::<(K, S)>::bytes_for(keys)
     }
 
     /// What the bin takes in memory, in bytes, if each entry owns `outside` bytes beside its place in the table. Looks at no entry.
@@ -136,16 +142,19 @@ impl<K: Hash + Eq, S> Bin<K, S> {
 }
 
 impl<K: Serialize, S: Serialize> Bin<K, S> {
-    /// What an entry takes, in bytes, judged by a few of them: at least its size in memory, more if it owns more.
+    /// What an entry takes, in bytes: its size in memory and, where it owns something beside that, what a few of them take when encoded.
     pub(super) fn bytes_per_key(&self) -> usize {
+        if !needs_drop::<(K, S)>() {
+            return size_of::<(K, S)>();
+        }
         let encoded = |entry: &(K, S)| postcard::serialize_with_flavor(entry, postcard::ser_flavors::Size::default()).unwrap_or(0);
         let sample: Vec<usize> = self.table.iter().take(SAMPLE).map(encoded).collect();
-        size_of::<(K, S)>().max(sample.iter().sum::<usize>() / sample.len().max(1))
+        size_of::<(K, S)>() + sample.iter().sum::<usize>() / sample.len().max(1)
     }
 }
 
 /// Entries that are looked at to judge the size of all.
-const SAMPLE: usize = 2;
+const SAMPLE: usize = 8;
 
 /// As a sequence of keys with their states, then the timers.
 impl<K: Hash + Eq + Serialize, S: Serialize> Serialize for Bin<K, S> {
@@ -202,6 +211,7 @@ mod tests {
         assert_eq!((back.keys(), back.next_timer(), back.get_mut(hash_of(&key), &key)), (3, 9, Some(&mut 1)));
         back.remove(hash_of(&key), &key);
         assert_eq!((back.keys(), back.get_mut(hash_of(&key), &key)), (2, None));
-        assert_eq!(back.bytes_per_key(), size_of::<(String, u64)>());
+        // A string owns what it says; encoded are its length, its only character and a count.
+        assert_eq!((back.bytes_per_key(), Bin::<u64, u64>::default().bytes_per_key()), (size_of::<(String, u64)>() + 3, 16));
     }
 }

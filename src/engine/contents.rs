@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::vec::IntoIter;
 
+use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -79,11 +80,11 @@ pub(super) trait Contents {
     /// An empty bin for so many keys.
     fn empty(&self, keys: u64) -> Loose;
 
-    /// Adds a part of its entries to a bin.
+    /// Adds a part of its entries or timers to a bin.
     fn join(&self, bin: &mut Loose, part: Sealed);
 
-    /// Adds its timers to a bin that is complete with them.
-    fn complete(&self, bin: Loose, timers: Sealed) -> Sealed;
+    /// A bin that has all its parts.
+    fn complete(&self, bin: Loose) -> Sealed;
 
     /// Bytes that an entry of a bin owns beside its place in the table, judged by a few. Nothing if the bin is not here.
     fn outside(&self, bin: usize) -> Option<usize>;
@@ -94,14 +95,11 @@ pub(super) trait Contents {
 
 /// A bin that is cut into parts.
 pub(super) trait Parts {
-    /// Some of the entries that are left; nothing once none is.
+    /// Some of the entries that are left, then some of the timers; nothing once none is.
     fn next(&mut self) -> Option<Sealed>;
 
-    /// Whether no entry is left.
+    /// Whether nothing is left.
     fn is_empty(&self) -> bool;
-
-    /// The timers, after everything else.
-    fn timers(&mut self) -> Sealed;
 }
 
 /// Contents of given types, and where results go.
@@ -298,13 +296,15 @@ where
     }
 
     fn join(&self, bin: &mut Loose, part: Sealed) {
-        bin.downcast_mut::<Bin<K, S>>().expect("a bin of the operator's types").extend(part.open());
+        let bin = bin.downcast_mut::<Bin<K, S>>().expect("a bin of the operator's types");
+        match part.open() {
+            Part::Entries(entries) => bin.extend(entries),
+            Part::Timers(timers) => timers.into_iter().for_each(|(at, keys)| keys.into_iter().for_each(|key| bin.set_timer(at, key))),
+        }
     }
 
-    fn complete(&self, bin: Loose, timers: Sealed) -> Sealed {
-        let mut bin = bin.downcast::<Bin<K, S>>().expect("a bin of the operator's types");
-        bin.put_timers(timers.open());
-        Sealed::value(*bin)
+    fn complete(&self, bin: Loose) -> Sealed {
+        Sealed::value(*bin.downcast::<Bin<K, S>>().expect("a bin of the operator's types"))
     }
 
     fn outside(&self, bin: usize) -> Option<usize> {
@@ -391,6 +391,14 @@ fn call<K, V, S, R>(
     }
 }
 
+/// A part of a bin.
+#[derive(Serialize, Deserialize)]
+enum Part<K, S> {
+    Entries(Vec<(K, S)>),
+    /// Keys by time.
+    Timers(Vec<(Time, Vec<K>)>),
+}
+
 /// A bin that is cut into parts.
 struct Cut<K, S> {
     entries: IntoEntries<(K, S)>,
@@ -404,14 +412,14 @@ impl<K: ExchangeData + Hash + Eq, S: ExchangeData> Parts for Cut<K, S> {
         if seeded(Fault::CutPart) {
             entries.pop();
         }
-        (!entries.is_empty()).then(|| Sealed::bytes(&entries))
+        if !entries.is_empty() {
+            return Some(Sealed::bytes(&Part::Entries(entries)));
+        }
+        let timers = self.timers.take_some(self.keys_per_part);
+        (!timers.is_empty()).then(|| Sealed::bytes(&Part::<K, S>::Timers(timers)))
     }
 
     fn is_empty(&self) -> bool {
-        self.entries.len() == 0
-    }
-
-    fn timers(&mut self) -> Sealed {
-        Sealed::bytes(&std::mem::take(&mut self.timers))
+        self.entries.len() == 0 && self.timers.next() == Time::MAX
     }
 }

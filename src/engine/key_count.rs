@@ -25,6 +25,7 @@ use timely::dataflow::operators::{Operator, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
+use super::bin::Bin;
 use super::chain::mix;
 use super::cluster::{Deployment, Seat};
 use super::feed::Feed;
@@ -136,6 +137,11 @@ fn group_of(key: u64) -> usize {
 }
 
 impl KeyCount {
+    /// Bytes that the states of a bin take at least: a table that has just the room for them.
+    pub fn bin_bytes(&self) -> u64 {
+        Bin::<u64, u64>::bytes_for((self.keys / self.first.owners().len() as u64) as usize) as u64
+    }
+
     /// The job's topology.
     ///
     /// # Panics

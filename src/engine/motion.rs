@@ -38,17 +38,17 @@ pub(super) type Arrived = (Sealed, Time, Along);
 impl Bins {
     /// Takes state that has come; `cap` gives the right to give out results of an epoch.
     pub(super) fn receive(&mut self, ship: Ship, cap: &dyn Fn(Time) -> Capability<Time>, contents: &dyn Contents) {
-        let along = |next: Time, waiting: Waiting| {
-            let work = |(epoch, records)| contents.unpack(&Rc::new(Caps { results: cap(epoch), ship: None }), records);
-            (waiting.into_iter().map(work).collect(), (next < Time::MAX).then(|| cap(next)))
-        };
+        let work = |(epoch, records)| contents.unpack(&Rc::new(Caps { results: cap(epoch), ship: None }), records);
+        let works = |waiting: Waiting| waiting.into_iter().map(work).collect();
+        let along = |next: Time, waiting: Waiting| (works(waiting), (next < Time::MAX).then(|| cap(next)));
         let Ship { bin, at, cargo, .. } = ship;
         match cargo {
             Cargo::Whole(state, next, waiting) => {
                 self.arrived.insert((bin, at), (state, next, along(next, waiting)));
             }
-            Cargo::Part(keys, entries) => self.inbox.part((bin, at), (keys, entries), cap(at), contents),
-            Cargo::Last(timers, next, waiting) => self.inbox.last((bin, at), (timers, next, along(next, waiting)), cap(at), contents),
+            Cargo::Part(keys, part) => self.inbox.part((bin, at), (keys, part), cap(at), contents),
+            Cargo::Along(waiting) => self.inbox.along((bin, at), works(waiting), cap(at), contents),
+            Cargo::Last(next, waiting) => self.inbox.last((bin, at), (next, along(next, waiting)), cap(at), contents),
         }
     }
 

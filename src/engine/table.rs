@@ -97,6 +97,11 @@ impl<T> Table<T> {
         self.entries as usize
     }
 
+    /// Bytes of a table that has just the room for so many entries.
+    pub(super) fn bytes_for(entries: usize) -> usize {
+        groups_for(entries) * size_of::<Group<T>>()
+    }
+
     /// Bytes that the table has taken from the system, entries' own aside.
     pub(super) fn allocation_size(&self) -> usize {
         self.groups.len() * size_of::<Group<T>>()

@@ -46,6 +46,26 @@ impl<K: Hash + Eq> Timers<K> {
     }
 }
 
+impl<K> Timers<K> {
+    /// Takes up to so many keys of the earliest times. One may be there twice at a time.
+    pub(super) fn take_some(&mut self, most: usize) -> Vec<(Time, Vec<K>)> {
+        let (mut taken, mut room) = (Vec::new(), most);
+        while room > 0
+            && let Some(mut first) = self.by_time.first_entry()
+        {
+            let (at, keys) = (*first.key(), &mut first.get_mut().0);
+            let some = keys.split_off(keys.len().saturating_sub(room));
+            room -= some.len();
+            if keys.is_empty() {
+                first.remove();
+            }
+            taken.push((at, some));
+        }
+        self.next = self.by_time.keys().next().copied().unwrap_or(Time::MAX);
+        taken
+    }
+}
+
 /// Keys of one time. Some may be there several times: they are sorted out before there is no room for more, and at last.
 #[derive(Serialize, Deserialize)]
 struct Keys<K>(Vec<K>);
@@ -115,5 +135,18 @@ mod tests {
             let called: Vec<(Time, usize)> = std::iter::from_fn(|| timers.take_first()).map(|(at, keys)| (at, keys.len())).collect();
             assert_eq!((called, timers.next()), (vec![(3, 1), (7, 2)], Time::MAX));
         }
+    }
+
+    #[test]
+    fn they_can_be_taken_piece_by_piece() {
+        let mut timers = Timers::default();
+        (0..10u64).for_each(|key| timers.set(key / 4, key));
+        let pieces: Vec<Vec<(Time, Vec<u64>)>> = std::iter::from_fn(|| Some(timers.take_some(3)).filter(|some| !some.is_empty())).collect();
+        let sizes: Vec<Vec<(Time, usize)>> =
+            pieces.iter().map(|piece| piece.iter().map(|(at, keys)| (*at, keys.len())).collect()).collect();
+        assert_eq!(sizes, [vec![(0, 3)], vec![(0, 1), (1, 2)], vec![(1, 2), (2, 1)], vec![(2, 1)]]);
+        let mut keys: Vec<u64> = pieces.into_iter().flatten().flat_map(|(_, keys)| keys).collect();
+        keys.sort_unstable();
+        assert_eq!((keys, timers.next()), ((0..10).collect(), Time::MAX));
     }
 }

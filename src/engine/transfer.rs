@@ -14,12 +14,16 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use super::Time;
 use super::contents::{Contents, Loose, Parts};
 use super::fault::{Fault, seeded};
-use super::motion::Along;
+use super::motion::{Along, Arrived};
 use super::seal::Sealed;
+use super::serve::Work;
 use crate::id::BinId;
 
 /// Parts that are taken up in one go: more than are sent in one, so that they do not pile up.
 const PARTS_TAKEN_UP: usize = 2;
+
+/// Batches of records that go along with a bin in one message, each a part of what one worker sent at once.
+const BATCHES_AT_ONCE: usize = 8;
 
 /// Records by epoch that wait for a bin.
 pub(super) type Waiting = Vec<(Time, Sealed)>;
@@ -40,10 +44,12 @@ pub(super) struct Ship {
 pub(super) enum Cargo {
     /// The bin with the time of its next timer, and the records that were waiting for it.
     Whole(Sealed, Time, Waiting),
-    /// Some entries of a bin of so many keys; more will come.
+    /// Some entries or timers of a bin of so many keys; more will come.
     Part(u64, Sealed),
-    /// The rest of it: timers, the time of the next of them, records.
-    Last(Sealed, Time, Waiting),
+    /// After all parts: some of the records that were waiting for it, in order.
+    Along(Waiting),
+    /// That was all but these records; and the time of its next timer.
+    Last(Time, Waiting),
 }
 
 /// Where bins on their way to other workers are put.
@@ -83,14 +89,15 @@ impl Outbox {
     pub(super) fn send(&mut self, shipments: &mut Shipments<'_>) {
         let Some(first) = self.bins.front_mut() else { return };
         let (bin, at, to) = (first.bin, first.at, first.to);
-        let part = first.parts.next();
         let mut session = shipments.session(&first.cap);
-        if let Some(entries) = part {
-            session.give(Ship { bin, at, to, cargo: Cargo::Part(first.keys, entries) });
+        if let Some(part) = first.parts.next() {
+            session.give(Ship { bin, at, to, cargo: Cargo::Part(first.keys, part) });
+        } else if first.works.len() > BATCHES_AT_ONCE {
+            let rest = first.works.split_off(BATCHES_AT_ONCE);
+            session.give(Ship { bin, at, to, cargo: Cargo::Along(std::mem::replace(&mut first.works, rest)) });
         }
-        if first.parts.is_empty() {
-            let cargo = Cargo::Last(first.parts.timers(), first.next, std::mem::take(&mut first.works));
-            session.give(Ship { bin, at, to, cargo });
+        if first.parts.is_empty() && first.works.len() <= BATCHES_AT_ONCE {
+            session.give(Ship { bin, at, to, cargo: Cargo::Last(first.next, std::mem::take(&mut first.works)) });
             drop(session);
             self.bins.pop_front();
         }
@@ -101,8 +108,10 @@ impl Outbox {
 struct Incoming {
     bin: Loose,
     parts: VecDeque<Sealed>,
-    /// What came with the last part: timers, the time of the next, what comes along.
-    rest: Option<(Sealed, Time, Along)>,
+    /// Records that come along.
+    works: Vec<Work>,
+    /// Once everything is here: the time of the next timer, the right to answer it.
+    last: Option<(Time, Option<Capability<Time>>)>,
     /// While it is held the dataflow goes on, even if nothing else happens in it any more.
     _held: Capability<Time>,
 }
@@ -122,33 +131,47 @@ impl Inbox {
     }
 
     fn incoming(&mut self, from: (BinId, Time), keys: u64, held: Capability<Time>, contents: &dyn Contents) -> &mut Incoming {
-        let empty = || Incoming { bin: contents.empty(keys), parts: VecDeque::new(), rest: None, _held: held };
-        self.order.push_back(from);
+        let empty = || Incoming { bin: contents.empty(keys), parts: VecDeque::new(), works: Vec::new(), last: None, _held: held };
         self.bins.entry(from).or_insert_with(empty)
     }
 
     /// Takes a part of the bin that moves by a command; `held` is kept until the bin is whole.
-    pub(super) fn part(&mut self, from: (BinId, Time), (keys, entries): (u64, Sealed), held: Capability<Time>, contents: &dyn Contents) {
-        self.incoming(from, keys, held, contents).parts.push_back(entries);
+    pub(super) fn part(&mut self, from: (BinId, Time), (keys, part): (u64, Sealed), held: Capability<Time>, contents: &dyn Contents) {
+        self.order.push_back(from);
+        self.incoming(from, keys, held, contents).parts.push_back(part);
     }
 
-    /// Takes the last part.
-    pub(super) fn last(&mut self, from: (BinId, Time), rest: (Sealed, Time, Along), held: Capability<Time>, contents: &dyn Contents) {
-        self.incoming(from, 0, held, contents).rest = Some(rest);
+    /// Takes records that come along with it.
+    pub(super) fn along(&mut self, from: (BinId, Time), works: Vec<Work>, held: Capability<Time>, contents: &dyn Contents) {
+        self.incoming(from, 0, held, contents).works.extend(works);
+    }
+
+    /// Takes what comes last.
+    pub(super) fn last(
+        &mut self,
+        from: (BinId, Time),
+        (next, (works, right)): (Time, Along),
+        held: Capability<Time>,
+        contents: &dyn Contents,
+    ) {
+        self.order.push_back(from);
+        let incoming = self.incoming(from, 0, held, contents);
+        incoming.works.extend(works);
+        incoming.last = Some((next, right));
     }
 
     /// Puts some parts together; `whole` gets each bin that is complete with it.
-    pub(super) fn take_up(&mut self, contents: &dyn Contents, mut whole: impl FnMut((BinId, Time), (Sealed, Time, Along))) {
+    pub(super) fn take_up(&mut self, contents: &dyn Contents, mut whole: impl FnMut((BinId, Time), Arrived)) {
         for _ in 0..PARTS_TAKEN_UP {
             let Some(from) = self.order.pop_front() else { return };
             let incoming = self.bins.get_mut(&from).expect("a bin is there until its last part");
-            let done = seeded(Fault::LastFirst) && incoming.rest.is_some();
-            if let Some(entries) = incoming.parts.pop_front().filter(|_| !done) {
-                contents.join(&mut incoming.bin, entries);
+            let done = seeded(Fault::LastFirst) && incoming.last.is_some();
+            if let Some(part) = incoming.parts.pop_front().filter(|_| !done) {
+                contents.join(&mut incoming.bin, part);
             } else {
-                let Incoming { bin, rest, .. } = self.bins.remove(&from).expect("just seen");
-                let (timers, next, along) = rest.expect("the last part comes last");
-                whole(from, (contents.complete(bin, timers), next, along));
+                let Incoming { bin, works, last, .. } = self.bins.remove(&from).expect("just seen");
+                let (next, right) = last.expect("the last comes last");
+                whole(from, (contents.complete(bin), next, (works, right)));
             }
         }
     }

@@ -27,6 +27,8 @@ const PADDING: f64 = 28.0;
 const CELL_WIDTH: f64 = 90.0;
 const CELL_HEIGHT: f64 = 42.0;
 const GAP: f64 = 44.0;
+/// Blocks are put side by side as far as they take no more, so that numbers stay legible in the column of a page.
+const MOST_WIDTH: f64 = 1800.0;
 /// Between cells.
 const SEAM: f64 = 2.0;
 /// The part of a colour in the darkest cell: text stays readable on it.
@@ -64,6 +66,8 @@ struct Block {
     /// By case and policy; nothing where nothing was measured.
     numbers: Vec<Vec<Option<f64>>>,
     left: f64,
+    /// Blocks that are above it.
+    above: usize,
 }
 
 /// Draws the medians over seeds of a suite as `<stem>.svg` and `<stem>.png` and gives these two paths.
@@ -87,16 +91,21 @@ pub fn suite_figure(rows: &[SuiteRow], title: &str, footer: &str, stem: &Path) -
     };
     let widest = |names: &[String]| names.iter().map(|name| text_width(name, TEXT_EM)).fold(0.0, f64::max);
     let names_width = widest(&cases) + 16.0;
-    let (mut blocks, mut left) = (Vec::new(), PADDING + names_width);
+    let (mut blocks, mut above, mut width): (Vec<Block>, usize, f64) = (Vec::new(), 0, 0.0);
+    let start = PADDING + names_width;
+    let mut left = start;
     for measure in &MEASURES {
         let numbers = numbers(measure);
         if numbers.iter().flatten().any(Option::is_some) {
-            let width = text_width(measure.name, HEADER_EM).max(policies.len() as f64 * CELL_WIDTH);
-            blocks.push(Block { measure, numbers, left });
-            left += width + GAP;
+            let of_block = text_width(measure.name, HEADER_EM).max(policies.len() as f64 * CELL_WIDTH);
+            if left > start && left + of_block + PADDING > MOST_WIDTH {
+                (left, above) = (start, above + 1);
+            }
+            blocks.push(Block { measure, numbers, left, above });
+            width = width.max(left + of_block + PADDING);
+            left += of_block + GAP;
         }
     }
-    let width = left - GAP + PADDING;
     let figure = Figure {
         title: wrap(title, TITLE_EM, width - 2.0 * PADDING),
         footer: wrap(footer, TEXT_EM, width - 2.0 * PADDING),
@@ -155,23 +164,43 @@ fn mixed(color: RGBColor, part: f64) -> RGBColor {
 }
 
 impl Figure {
-    fn top(&self) -> f64 {
-        PADDING + self.title.len() as f64 * TITLE_EM * LINE_HEIGHT + HEADER_EM * LINE_HEIGHT + self.heads_height
+    /// Where the cells of a block begin that has so many above it.
+    fn top(&self, above: usize) -> f64 {
+        let heads = HEADER_EM * LINE_HEIGHT + self.heads_height;
+        PADDING + self.title.len() as f64 * TITLE_EM * LINE_HEIGHT + heads + above as f64 * (heads + self.cells_height() + GAP)
+    }
+
+    fn cells_height(&self) -> f64 {
+        self.cases.len() as f64 * CELL_HEIGHT
+    }
+
+    /// Where the cells of the last blocks end.
+    fn bottom(&self) -> f64 {
+        self.top(self.blocks.last().map_or(0, |block| block.above)) + self.cells_height()
+    }
+
+    fn draw_names<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, top: f64) -> Drawn<DB> {
+        for (line, case) in self.cases.iter().enumerate() {
+            let middle = top + line as f64 * CELL_HEIGHT + (CELL_HEIGHT - SEAM) / 2.0;
+            canvas.text((PADDING + self.names_width - 16.0, middle), case, Anchor::End, palette::INK, TEXT_EM)?;
+        }
+        Ok(())
     }
 
     fn draw_block<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, block: &Block) -> Drawn<DB> {
-        let Block { measure, numbers, left, .. } = block;
-        let head = self.top() - self.heads_height - HEADER_EM * LINE_HEIGHT / 2.0;
+        let Block { measure, numbers, left, above } = block;
+        let top = self.top(*above);
+        let head = top - self.heads_height - HEADER_EM * LINE_HEIGHT / 2.0;
         canvas.text((*left, head), measure.name, Anchor::Start, palette::INK, HEADER_EM)?;
         for (column, policy) in self.policies.iter().enumerate() {
             // Text that is read upwards is put by its middle.
-            let at = (left + (column as f64 + 0.5) * CELL_WIDTH, self.top() - 10.0 - text_width(policy, TEXT_EM) / 2.0);
+            let at = (left + (column as f64 + 0.5) * CELL_WIDTH, top - 10.0 - text_width(policy, TEXT_EM) / 2.0);
             canvas.text(at, policy, Anchor::Upward, palette::INK, TEXT_EM)?;
         }
         let most = numbers.iter().flatten().flatten().copied().map(f64::abs).fold(0.0, f64::max);
         for (line, of_case) in numbers.iter().enumerate() {
             for (column, number) in of_case.iter().enumerate() {
-                let (x, y) = (left + column as f64 * CELL_WIDTH, self.top() + line as f64 * CELL_HEIGHT);
+                let (x, y) = (left + column as f64 * CELL_WIDTH, top + line as f64 * CELL_HEIGHT);
                 let middle = (x + (CELL_WIDTH - SEAM) / 2.0, y + (CELL_HEIGHT - SEAM) / 2.0);
                 let Some(number) = *number else {
                     canvas.text(middle, "-", Anchor::Middle, palette::MUTED, CELL_EM)?;
@@ -190,21 +219,20 @@ impl Figure {
 impl Drawing for Figure {
     fn size_px(&self) -> (u32, u32) {
         let footer = self.footer.len() as f64 * TEXT_EM * LINE_HEIGHT;
-        let height = self.top() + self.cases.len() as f64 * CELL_HEIGHT + footer + 2.0 * PADDING;
+        let height = self.bottom() + footer + 2.0 * PADDING;
         (self.width.ceil() as u32, height.ceil() as u32)
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
         let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
         title.draw(canvas, (PADDING, PADDING))?;
-        for (line, case) in self.cases.iter().enumerate() {
-            let middle = self.top() + line as f64 * CELL_HEIGHT + (CELL_HEIGHT - SEAM) / 2.0;
-            canvas.text((PADDING + self.names_width - 16.0, middle), case, Anchor::End, palette::INK, TEXT_EM)?;
-        }
         for block in &self.blocks {
+            if block.left == PADDING + self.names_width {
+                self.draw_names(canvas, self.top(block.above))?;
+            }
             self.draw_block(canvas, block)?;
         }
-        let mut middle = self.top() + self.cases.len() as f64 * CELL_HEIGHT + PADDING + TEXT_EM * LINE_HEIGHT * 0.5;
+        let mut middle = self.bottom() + PADDING + TEXT_EM * LINE_HEIGHT * 0.5;
         for line in &self.footer {
             canvas.text((PADDING, middle), line, Anchor::Start, palette::MUTED, TEXT_EM)?;
             middle += TEXT_EM * LINE_HEIGHT;

@@ -5,6 +5,7 @@
 //! back to where they came from), plans that overlap, steps after the end of the input.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use proptest::prelude::*;
 use thalweg::dataflow::{Capacity, Configuration, Plan, QueueMarks, Role, Topology};
@@ -139,8 +140,8 @@ fn limited(slowest: f64, fastest: f64) -> impl Strategy<Value = Capacity> {
     (slowest.ln()..fastest.ln()).prop_map(|rate| Capacity::Limited { rate: Rate::per_second(rate.exp()) })
 }
 
-/// Any job.
-pub fn case() -> impl Strategy<Value = Case> {
+/// Any job of so many workers in which something moves from one instance to another.
+pub fn case(workers: RangeInclusive<usize>) -> impl Strategy<Value = Case> {
     let pacing = prop::sample::select(Pacing::all().to_vec());
     let loads = prop::collection::vec(0.0f64..10.0, 0..16);
     let plan =
@@ -148,12 +149,12 @@ pub fn case() -> impl Strategy<Value = Case> {
     let tour =
         (0u32..64, 0u64..3, prop::collection::vec(0..INSTANCES, 1..6)).prop_map(|(bin, apart, owners)| Change::Tour { bin, apart, owners });
     let split = prop::collection::vec(any::<u32>(), 1..5).prop_map(|bins| Change::Split { bins });
-    let changes = prop::collection::vec((0u64..16, prop_oneof![2 => plan, 2 => tour, 1 => split]), 0..6);
+    let changes = prop::collection::vec((0u64..16, prop_oneof![2 => plan, 2 => tour, 1 => split]), 1..6);
     let marks = prop_oneof![Just(QueueMarks::default()), Just(QueueMarks { high_records: 20, low_records: 10 })];
     let bins = prop_oneof![Just(1u32), Just(4), Just(16), Just(64)];
     let forms = [Form::StateMachine, Form::Unary, Form::Binary, Form::Tumbling, Form::Sliding, Form::Session];
     (
-        (prop::sample::select(forms.to_vec()), 1usize..=4, bins, marks, prop::sample::select(vec![1usize, 40, 1 << 18])),
+        (prop::sample::select(forms.to_vec()), workers, bins, marks, prop::sample::select(vec![1usize, 40, 1 << 18])),
         prop::collection::vec(prop::collection::vec((0u16..KEYS, any::<u8>()), 0..40), 1..25),
         changes,
         0u64..8,
@@ -167,4 +168,5 @@ pub fn case() -> impl Strategy<Value = Case> {
             let steps = steps(bins, changes);
             Case { form, workers, bins, epochs, steps, horizon, map, keyed, marks, part_bytes, pauses, asks_late }
         })
+        .prop_filter("something moves", |case| case.steps.values().flatten().flat_map(|step| &step.moves).any(|to| to.from != to.to))
 }

@@ -77,12 +77,6 @@ pub struct Migrated {
     pub dropped_records: u64,
 }
 
-/// Bytes that a bin of so many keys takes: its table has a power of two of places, at most seven of eight taken, each of them a key, its
-/// count and a byte beside them.
-fn table_bytes(keys: u64) -> u64 {
-    (keys * 8).div_ceil(7).next_power_of_two() * 17
-}
-
 impl MigrationRun {
     /// Runs it; `show` is called now and then with the time since records became due.
     ///
@@ -211,7 +205,7 @@ impl MigrationRun {
         if let MigrationJob::KeyCount(job) = &self.job {
             let (bins, keys) = (job.first.owners().len() as u64, job.keys);
             row.moved_keys = keys * row.moved_bins / bins;
-            row.moved_bytes = row.moved_bins * table_bytes(keys / bins);
+            row.moved_bytes = row.moved_bins * job.bin_bytes();
         }
         row.steps = span.steps as u64;
         row.migration_start_s = Some(span.start.since(*begin).as_secs_f64());
