@@ -3,7 +3,7 @@
 //!
 //! What only this test catches: a record routed by the table of another epoch, state that overtakes records or is overtaken by
 //! them, a timer called too early, too late or not at all, a bin that is lost (the last epoch asks every key) or owned twice
-//! (counts would split), queued records that stay behind or change their order, a queue that is counted at the wrong instance.
+//! (counts would split; and whoever applies a record of a key is on the list of its owners, in their order), queued records that stay behind or change their order, a queue that is counted at the wrong instance.
 //! `tests/seeded_faults.rs` shows that it does.
 //!
 //! `THALWEG_ORACLE_CASES` asks for more cases than continuous integration runs; see `scripts/oracle`.

@@ -20,6 +20,8 @@ const SLOTS: usize = 7;
 const MOST_PER_GROUP: (usize, usize) = (21, 4);
 /// Bytes of a line of memory.
 const LINE: usize = 64;
+/// Lines of a group that are asked for at most.
+const MOST_LINES: usize = 4;
 /// In a word of eight bytes, one in each.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 /// The highest bit of each byte that is a tag.
@@ -125,10 +127,11 @@ impl<T> Table<T> {
     pub(super) fn prefetch(&self, hash: u64) {
         let home = self.home(hash).group as usize;
         if let Some(group) = self.groups.get(home) {
-            let line = slice::from_ref(&group.tags);
+            let start = slice::from_ref(&group.tags);
             // By the address alone, which may lie outside of the slice.
-            prefetch_index(line, 0);
-            prefetch_index(line, LINE / size_of_val(&group.tags));
+            for line in 0..(size_of::<Group<T>>() / LINE).min(MOST_LINES) {
+                prefetch_index(start, line * LINE / size_of_val(&group.tags));
+            }
         }
     }
 

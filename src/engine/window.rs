@@ -77,14 +77,14 @@ pub trait ElasticWindow<'s, K, V> {
     /// # Panics
     /// If a size, slide or gap is 0.
     ///
-    /// How many events each key had in windows of ten:
+    /// How many events a key had, in windows of each kind; its state changes hands while they are open:
     ///
     /// ```
     /// use std::ops::Range;
     /// use std::sync::mpsc::channel;
     ///
     /// use thalweg::dataflow::Capacity;
-    /// use thalweg::engine::{Context, DrainToSink, ElasticWindow, IntoBatches, OperatorSpec, WindowFunction, Windows};
+    /// use thalweg::engine::{Command, Context, DrainToSink, ElasticWindow, IntoBatches, OperatorSpec, WindowFunction, Windows, bin_of};
     /// use thalweg::id::OperatorId;
     /// use thalweg::migration::Assignment;
     /// use timely::dataflow::InputHandleVec;
@@ -109,26 +109,34 @@ pub trait ElasticWindow<'s, K, V> {
     ///     }
     /// }
     ///
-    /// let (sink, counts) = channel();
-    /// timely::execute_directly(move |worker| {
-    ///     let (context, count) = (Context::alone(), OperatorSpec::new(OperatorId(1), "Count", Capacity::Cpu, 2));
-    ///     let (mut events, mut control) = (InputHandleVec::new(), InputHandleVec::new());
-    ///     worker.dataflow(|scope| {
-    ///         let commands = control.to_stream(scope);
-    ///         let events = events.to_stream(scope).into_batches();
-    ///         events
-    ///             .elastic_window(commands, &context, &count, &Assignment::even(16, 1), Windows::Tumbling { size: 10 }, 5, HowMany)
-    ///             .drain_to_sink(&context, OperatorId(2), move |epoch, counts| sink.send((epoch.0, counts)).unwrap());
+    /// let counts = |windows: Windows| {
+    ///     let (sink, counts) = channel();
+    ///     timely::execute_directly(move |worker| {
+    ///         let (context, count) = (Context::alone(), OperatorSpec::new(OperatorId(1), "Count", Capacity::Cpu, 2));
+    ///         let (mut events, mut control) = (InputHandleVec::new(), InputHandleVec::new());
+    ///         worker.dataflow(|scope| {
+    ///             let commands = control.to_stream(scope);
+    ///             let events = events.to_stream(scope).into_batches();
+    ///             events
+    ///                 .elastic_window(commands, &context, &count, &Assignment::even(16, 1), windows, 5, HowMany)
+    ///                 .drain_to_sink(&context, OperatorId(2), move |epoch, counts| {
+    ///                     counts.into_iter().for_each(|(_, window, count)| sink.send((epoch.0, window, count)).unwrap());
+    ///                 });
+    ///         });
+    ///         [3, 9, 12].into_iter().for_each(|at| events.send(("tibur".to_owned(), at)));
+    ///         control.advance_to(13);
+    ///         control.send(Command { moves: vec![(bin_of(&"tibur", 16), 1)], ..Command::new(OperatorId(1)) });
+    ///         // An event that comes after the end of the first window of ten, and in time.
+    ///         events.advance_to(14);
+    ///         events.send(("tibur".to_owned(), 8));
+    ///         control.advance_to(100);
+    ///         events.advance_to(90);
     ///     });
-    ///     [3, 9, 12].into_iter().for_each(|at| events.send(("tibur".to_owned(), at)));
-    ///     // An event of the first window that comes after its end, and in time.
-    ///     events.advance_to(14);
-    ///     events.send(("tibur".to_owned(), 8));
-    ///     control.advance_to(100);
-    ///     events.advance_to(90);
-    /// });
-    /// let tibur = |window, count| vec![("tibur".to_owned(), window, count)];
-    /// assert_eq!(counts.iter().collect::<Vec<_>>(), [(15, tibur(0..10, 3)), (25, tibur(10..20, 1))]);
+    ///     counts.iter().collect::<Vec<_>>()
+    /// };
+    /// assert_eq!(counts(Windows::Tumbling { size: 10 }), [(15, 0..10, 3), (25, 10..20, 1)]);
+    /// assert_eq!(counts(Windows::Sliding { size: 10, slide: 5 }), [(15, 0..10, 3), (20, 5..15, 3), (25, 10..20, 1)]);
+    /// assert_eq!(counts(Windows::Session { gap: 4 }), [(12, 3..7, 1), (21, 8..16, 3)]);
     /// ```
     #[expect(clippy::too_many_arguments, reason = "what every elastic operator takes, and what this one does")]
     fn elastic_window<W: WindowFunction<K, V>>(

@@ -3,6 +3,7 @@
 mod case;
 mod job;
 mod model;
+mod owners;
 mod run;
 
 pub use case::{Case, case};

@@ -18,6 +18,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
 use super::job::build;
+use super::owners::check_owners;
 use super::{Case, Form, INSTANCES, KEYED, MAP, Output, Value};
 
 /// What is between the workers.
@@ -87,14 +88,14 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
         let mut other = InputHandleVec::<Time, (u16, Value)>::new();
         let mut control = InputHandleVec::<Time, Command>::new();
         let probe = ProbeHandle::new();
-        let output: Rc<RefCell<Vec<Output>>> = Rc::default();
+        let output: Rc<RefCell<Vec<(Output, u32)>>> = Rc::default();
         let sink = Rc::clone(&output);
         worker.dataflow(|scope| {
             let commands = control.to_stream(scope).broadcast();
             let (records, others) = (input.to_stream(scope).into_batches(), other.to_stream(scope).into_batches());
             build(case, records, others, commands, &context, &map, &keyed)
                 .drain_to_sink(&context, OperatorId(3), move |epoch, rows| {
-                    sink.borrow_mut().extend(rows.into_iter().map(|(key, row)| (epoch.0, key, row)));
+                    sink.borrow_mut().extend(rows.into_iter().map(|(key, row)| ((epoch.0, key, row), id.0)));
                 })
                 .probe_with(&probe);
         });
@@ -142,10 +143,10 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
         assert!(probe.done());
         output.take()
     });
-    let mut output: Vec<Output> = guards.unwrap().join().into_iter().flat_map(Result::unwrap).collect();
-    output.sort_unstable();
+    let applied: Vec<(Output, u32)> = guards.unwrap().join().into_iter().flat_map(Result::unwrap).collect();
     drop(observer);
     if !matches!(wire, Wire::Processes { .. }) {
+        check_owners(case, &applied);
         check_reports(case, acked.into_iter().collect());
         // Wherever records waited, they were taken off where they had been added, and no source is paused for ever.
         for gauges in gauges {
@@ -153,6 +154,8 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
         }
         assert_eq!(pressing.load(Ordering::SeqCst), 0);
     }
+    let mut output: Vec<Output> = applied.into_iter().map(|(output, _)| output).collect();
+    output.sort_unstable();
     output
 }
 
