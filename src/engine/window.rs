@@ -132,7 +132,9 @@ pub trait ElasticWindow<'s, K, V> {
     ///         control.advance_to(100);
     ///         events.advance_to(90);
     ///     });
-    ///     counts.iter().collect::<Vec<_>>()
+    ///     let mut counts: Vec<(u64, Range<u64>, u64)> = counts.iter().collect();
+    ///     counts.sort_by_key(|(epoch, ..)| *epoch);
+    ///     counts
     /// };
     /// assert_eq!(counts(Windows::Tumbling { size: 10 }), [(15, 0..10, 3), (25, 10..20, 1)]);
     /// assert_eq!(counts(Windows::Sliding { size: 10, slide: 5 }), [(15, 0..10, 3), (20, 5..15, 3), (25, 10..20, 1)]);
