@@ -42,6 +42,11 @@ fn what_is_wrong_is_named_in_one_line() {
             &["run", "--policy", "threshold", "--set", "target=1"],
             "--set: target=1: expected a parameter, one of scale_down_stabilisation_s",
         ),
+        (
+            &["reproduce", "nexmark-overhead", "--cases", "q1,q9"],
+            "--cases: expected cases of nexmark-overhead on this host, among q0, q1, q2, q3, q4, q5, q6, q7, q8, q11, found 'q9'",
+        ),
+        (&["reproduce", "megaphone-fig1", "--cases", "q1"], "--cases: megaphone-fig1 has none (Latency over time"),
         (&["run", "--set", "x"], "--set: expected 'name=value', found 'x'"),
         (&["run", "--policy", "external"], "--policy external: expected '--external-command COMMAND' with the program that decides"),
         (&["run", "--external-command", "true"], "--external-command: expected '--policy external', which alone follows it, found 'ds2'"),

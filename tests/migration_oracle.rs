@@ -3,7 +3,8 @@
 //!
 //! What only this test catches: a record routed by the table of another epoch, state that overtakes records or is overtaken by
 //! them, a timer called too early, too late or not at all, a bin that is lost (the last epoch asks every key) or owned twice
-//! (counts would split; and whoever applies a record of a key is on the list of its owners, in their order), queued records that stay behind or change their order, a queue that is counted at the wrong instance.
+//! (counts would split, or an owner would be out of turn), queued records that stay behind or change their order, a queue that is counted
+//! at the wrong instance.
 //! `tests/seeded_faults.rs` shows that it does.
 //!
 //! `THALWEG_ORACLE_CASES` asks for more cases than continuous integration runs; see `scripts/oracle`.
@@ -11,13 +12,16 @@
 mod oracle;
 
 use std::net::TcpListener;
+use std::panic::catch_unwind;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use oracle::{Case, Output, Wire, case, elastic, sequential};
+use oracle::{Case, Form, KEYED, Output, Wire, case, check_owners, elastic, sequential};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use thalweg::id::BinId;
+use thalweg::migration::{BinMove, Step};
 
 /// Far beyond what a case takes on any machine.
 const FOR_EVER: Duration = Duration::from_secs(30);
@@ -66,6 +70,20 @@ proptest! {
     fn nor_does_state_in_parts(case in case(2..=4)) {
         prop_assert_eq!(elastic(&case, &Wire::Parts, FOR_EVER), sequential(&case));
     }
+}
+
+/// The check of owners is no formality: an owner before its turn is seen, and one after it.
+#[test]
+fn an_owner_out_of_turn_is_seen() {
+    let to = |to, from| Step { moves: vec![BinMove { operator: KEYED, bin: BinId(0), from, to }], ..Step::default() };
+    let steps = [(3, vec![to(1, 0)]), (6, vec![to(0, 1)])].into();
+    let case = Case { form: Form::StateMachine, bins: 1, steps, ..seeded(0) };
+    let seen = |workers: [u32; 3]| {
+        let applied = [2, 4, 7].into_iter().zip(1..).zip(workers).map(|((epoch, count), worker)| ((epoch, 0, [count, 1, 0, 0]), worker));
+        catch_unwind(|| check_owners(&case, &applied.collect::<Vec<_>>())).is_err()
+    };
+    // As owned; late, as what waits with its bin is; by nobody's turn.
+    assert_eq!([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 1]].map(seen), [false, false, false, true, true]);
 }
 
 /// Cases of two processes.

@@ -6,6 +6,7 @@ use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, bar, check_cases};
+use crate::engine::nexmark::Query;
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::nexmark_overhead::{OverheadDefinition, OverheadRow, OverheadSummary};
@@ -13,8 +14,8 @@ use crate::experiment::record::DEFINITION;
 use crate::report::overhead_table;
 
 pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<(), Failure> {
-    let names: Vec<String> = definition.queries.iter().map(ToString::to_string).collect();
-    check_cases(args, &definition.figure, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let known: Vec<String> = definition.queries.iter().map(ToString::to_string).collect();
+    check_cases(args, &definition.figure, &known)?;
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
     folder::write_text(&out.join(DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
@@ -22,9 +23,10 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
     let mut rows: Vec<OverheadRow> = Vec::new();
     // Pairs for throughput, and as many for latency.
     let pairs = 2 * definition.pairs.at(args.scale) * args.repeat;
-    let queries = || definition.queries.iter().zip(&names).filter(|(_, name)| args.cases.is_empty() || args.cases.contains(name));
-    let bar = bar(queries().count() as u64 * pairs, "pairs");
-    for (&query, _) in queries() {
+    let asked = |query: &Query| args.cases.is_empty() || args.cases.contains(&query.to_string());
+    let queries: Vec<Query> = definition.queries.iter().copied().filter(asked).collect();
+    let bar = bar(queries.len() as u64 * pairs, "pairs");
+    for query in queries {
         for repeat in 0..args.repeat {
             let seed = args.seed + repeat * definition.pairs.at(args.scale);
             rows.extend(definition.measure(query, args.scale, seed, &environment, |rows| {

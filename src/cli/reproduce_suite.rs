@@ -29,7 +29,7 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let known: Vec<&str> = definition.policies.iter().map(|policy| policy.label()).collect();
     check_policies(args, &definition.figure, &known)?;
     let all = definition.runs(args.which_cases(), args.scale, 1, &[]);
-    let mut known: Vec<&str> = all.iter().map(|run| run.case.name.as_str()).collect();
+    let mut known: Vec<String> = all.iter().map(|run| run.case.name.clone()).collect();
     known.dedup();
     check_cases(args, &definition.figure, &known)?;
     let environment = Environment::here();

@@ -63,8 +63,8 @@ pub(super) fn check_policies(args: &Args, figure: &str, known: &[&str]) -> Resul
 }
 
 /// Refuses what `--cases` names that `figure` does not run.
-pub(super) fn check_cases(args: &Args, figure: &str, known: &[&str]) -> Result<(), Failure> {
-    let Some(found) = args.cases.iter().find(|case| !known.contains(&case.as_str())) else { return Ok(()) };
+pub(super) fn check_cases(args: &Args, figure: &str, known: &[String]) -> Result<(), Failure> {
+    let Some(found) = args.cases.iter().find(|case| !known.contains(case)) else { return Ok(()) };
     Err(usage(anyhow!("--cases: expected cases of {figure} on this host, among {}, found '{found}'", known.join(", "))))
 }
 

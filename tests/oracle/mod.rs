@@ -8,6 +8,7 @@ mod run;
 
 pub use case::{Case, case};
 pub use model::sequential;
+pub use owners::check_owners;
 pub use run::{Wire, elastic};
 
 use thalweg::engine::Time;

@@ -7,8 +7,8 @@ use thalweg::id::BinId;
 
 use super::{Case, Form, KEYED, Output};
 
-/// Asserts that the records of each key were applied along the list of its bin's owners, by an instance that owned the bin at the record's epoch
-/// or later, and never by an earlier owner after a later one. `applied` are results with the worker that gave them, of all workers.
+/// Asserts that the records of each key were applied along the list of its bin's owners, each by one that owned the bin at the record's
+/// epoch or later, and none by an earlier owner after a later one. `applied` are results with the worker that gave them, of all workers.
 ///
 /// Counts of a key say in which order its records were applied; so this looks at state machines, and only where no bin is split.
 pub fn check_owners(case: &Case, applied: &[(Output, u32)]) {

@@ -18,8 +18,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
 use super::job::build;
-use super::owners::check_owners;
-use super::{Case, Form, INSTANCES, KEYED, MAP, Output, Value};
+use super::{Case, Form, INSTANCES, KEYED, MAP, Output, Value, check_owners};
 
 /// What is between the workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
