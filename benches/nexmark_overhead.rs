@@ -3,7 +3,7 @@
 //! Two quantities of each query, each a ratio of the elastic to the plain form: *throughput* in a closed loop, and the 99th percentile of
 //! an *epoch's latency* in an open loop at half of the plain form's throughput. Runs of the two alternate, in one process; a pair gives one
 //! ratio, and the median counts, printed with the smallest and the largest. The environment variables `QUERIES` (such as `q4,q5`),
-//! `WORKERS`, `BINS`, `PAIRS`, `RATE` (events in a second of event time), `DILATION` and `ONLY` (`throughput` or `latency`) choose some of the runs.
+//! `WORKERS`, `BINS`, `PAIRS`, `EVENTS`, `RATE` (events in a second of event time), `DILATION` and `ONLY` (`throughput` or `latency`) choose some of the runs.
 
 use std::env;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use thalweg::engine::nexmark::{Form, Load, Loaded, Query};
 use thalweg::rate::Rate;
 
-/// Events of a run.
+/// Events of a run, if nothing else is said.
 const EVENTS: u64 = 3_000_000;
 /// Events in a second of event time.
 const EVENT_RATE: f64 = 4e6;
@@ -24,7 +24,7 @@ fn run(query: Query, form: Form, seed: u64, due: Option<f64>) -> Loaded {
         form,
         workers,
         bins,
-        events: EVENTS,
+        events: from_environment("EVENTS", &[EVENTS])[0],
         event_rate,
         tick_ms: 10,
         dilation: from_environment("DILATION", &[400.0])[0],

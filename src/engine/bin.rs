@@ -113,6 +113,13 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         self.timers.as_mut()?.take_first()
     }
 
+    /// Gives back the list of a timer's keys, which is empty by now, for keys to come.
+    pub(super) fn reuse(&mut self, keys: Vec<K>) {
+        if let Some(timers) = &mut self.timers {
+            timers.reuse(keys);
+        }
+    }
+
     /// Takes the bin apart, to be sent in parts.
     pub(super) fn into_parts(self) -> (IntoEntries<(K, S)>, Timers<K>) {
         (self.table.into_entries(), self.timers.map(|timers| *timers).unwrap_or_default())

@@ -192,19 +192,20 @@ impl Bins {
                 let start = self.context.clock.now();
                 let called = bins.iter().filter(|&&(owner, id)| contents.call((id, owner), at, &mut self.timers)).count();
                 if called > 0 {
-                    self.give(at, bins[0].0, start, contents);
+                    self.give((at, bins[0].0), start, contents);
                 }
             }
         }
-        let now = self.context.clock.now();
-        for (at, owner) in contents.called() {
-            self.give(at, owner, now, contents);
+        let called = contents.called();
+        if !called.is_empty() {
+            let now = self.context.clock.now();
+            called.into_iter().for_each(|called| self.give(called, now, contents));
         }
         self.timers.downgrade();
     }
 
     /// Gives out the results of timers.
-    fn give(&mut self, at: Time, owner: u32, start: Timestamp, contents: &mut dyn Contents) {
+    fn give(&mut self, (at, owner): (Time, u32), start: Timestamp, contents: &mut dyn Contents) {
         let instance = InstanceId::new(self.spec.id, owner);
         let lane = self.context.lane(instance, self.spec.capacity);
         // A limited instance's time is imposed, and calls take none of it.
@@ -216,7 +217,7 @@ impl Bins {
 
     /// Records queues and bins when a sample is due.
     pub(super) fn sample(&mut self, contents: &dyn Contents) {
-        if !self.stations.sample() || !self.context.recorder.is_on() {
+        if !self.stations.sample() {
             return;
         }
         let at = self.context.clock.now();

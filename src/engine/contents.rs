@@ -5,6 +5,7 @@
 //! worker's share has to be divided further.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -180,25 +181,16 @@ where
                     call(bin, (id, owners[id.0 as usize]), epoch, timers, logic, called);
                 }
                 let mut session = Session::new(epoch, results, &mut timers.asked);
-                match bin.get_mut(hash, &key) {
-                    Some(state) => {
-                        logic.apply(&key, value, state, &mut session);
-                        if !L::PLAIN {
-                            if session.forgets() {
-                                bin.remove(hash, &key);
-                            }
-                            set(timers, bin, id, &key, &caps.results);
-                        }
-                    }
-                    None => {
-                        let mut fresh = S::default();
-                        logic.apply(&key, value, &mut fresh, &mut session);
-                        let keeps = !session.forgets();
-                        set(timers, bin, id, &key, &caps.results);
-                        if keeps {
-                            bin.insert(hash, key, fresh);
-                        }
-                    }
+                let mut fresh = None;
+                let state = bin.get_mut(hash, &key).unwrap_or_else(|| fresh.get_or_insert_default());
+                logic.apply(&key, value, state, &mut session);
+                let forgets = !L::PLAIN && session.forgets();
+                if !L::PLAIN && !timers.asked.is_empty() {
+                    set(timers, bin, id, &key, Some(&caps.results));
+                }
+                // Most often neither, and then there is nothing to pass on.
+                if forgets || fresh.is_some() {
+                    keep(bin, hash, Cow::Owned(key), fresh, forgets);
                 }
             }
         });
@@ -327,16 +319,18 @@ fn look_up<K: Hash + Eq, S>(states: &[Option<Bin<K, S>>], space: &KeySpace, key:
     (id, hash)
 }
 
-/// Sets the timers that the last call asked for, about `key`; `cap` is the right to answer it.
-#[inline]
-fn set<K: Hash + Eq + Clone, S>(timers: &mut DueTimers, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: &Capability<Time>) {
-    if !timers.asked.is_empty() {
-        set_asked(timers, bin, id, key, Some(cap));
+/// After a call about `key`: a state that was there goes if it is to be forgotten, and a `fresh` one stays if it is not.
+fn keep<K: Hash + Eq + Clone, S>(bin: &mut Bin<K, S>, hash: u64, key: Cow<'_, K>, fresh: Option<S>, forgets: bool) {
+    match (fresh, forgets) {
+        (Some(fresh), false) => bin.insert(hash, key.into_owned(), fresh),
+        (None, true) => bin.remove(hash, &key),
+        _ => {}
     }
 }
 
+/// Sets the timers that the last call asked for, about `key`; `cap` is the right to answer it.
 #[cold]
-fn set_asked<K: Hash + Eq + Clone, S>(timers: &mut DueTimers, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: Option<&Capability<Time>>) {
+fn set<K: Hash + Eq + Clone, S>(timers: &mut DueTimers, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: Option<&Capability<Time>>) {
     let before = bin.next_timer();
     for at in timers.asked.drain(..) {
         bin.set_timer(at, key.clone());
@@ -366,28 +360,23 @@ fn call<K, V, S, R>(
         let (at, keys) = bin.take_timer().expect("there is a timer");
         timers.set(id, bin.next_timer());
         let results = called.of((at, owner));
-        for key in keys {
-            let hash = hash_of(&key);
-            let mut session = Session::new(at, results, &mut timers.asked);
-            match bin.get_mut(hash, &key) {
-                Some(state) => {
-                    logic.call(&key, state, &mut session);
-                    if session.forgets() {
-                        bin.remove(hash, &key);
-                    }
-                    set_asked(timers, bin, id, &key, None);
-                }
-                None => {
-                    let mut fresh = S::default();
-                    logic.call(&key, &mut fresh, &mut session);
-                    let keeps = !session.forgets();
-                    set_asked(timers, bin, id, &key, None);
-                    if keeps {
-                        bin.insert(hash, key, fresh);
-                    }
-                }
+        keys.iter().take(AHEAD).for_each(|key| bin.prefetch(hash_of(key)));
+        for (n, key) in keys.iter().enumerate() {
+            if let Some(ahead) = keys.get(n + AHEAD) {
+                bin.prefetch(hash_of(ahead));
             }
+            let hash = hash_of(key);
+            let mut session = Session::new(at, results, &mut timers.asked);
+            let mut fresh = None;
+            let state = bin.get_mut(hash, key).unwrap_or_else(|| fresh.get_or_insert_default());
+            logic.call(key, state, &mut session);
+            let forgets = session.forgets();
+            if !timers.asked.is_empty() {
+                set(timers, bin, id, key, None);
+            }
+            keep(bin, hash, Cow::Borrowed(key), fresh, forgets);
         }
+        bin.reuse(keys);
     }
 }
 

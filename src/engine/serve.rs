@@ -144,6 +144,8 @@ pub(super) struct Stations {
     context: Context,
     spec: OperatorSpec,
     stations: BTreeMap<u32, Station>,
+    /// When they last looked at the clock.
+    now: Timestamp,
     next_sample: Timestamp,
     armed: Timestamp,
 }
@@ -151,7 +153,8 @@ pub(super) struct Stations {
 impl Stations {
     pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Stations {
         let start = Timestamp::ZERO;
-        Stations { context: context.clone(), spec: spec.clone(), stations: BTreeMap::new(), next_sample: start, armed: start }
+        let (context, spec) = (context.clone(), spec.clone());
+        Stations { context, spec, stations: BTreeMap::new(), now: start, next_sample: start, armed: start }
     }
 
     /// The station of instance `index`.
@@ -199,6 +202,7 @@ impl Stations {
 
     fn serve_by(&mut self, server: &mut dyn Server) {
         let Stations { context, spec, stations, .. } = self;
+        // The clock is looked at as seldom as can be: at full speed an epoch takes a tenth of a millisecond.
         let mut now = context.clock.now();
         for (&index, station) in stations.iter_mut() {
             while let Some(work) = station.queue.front_mut() {
@@ -241,12 +245,13 @@ impl Stations {
                 station.wake(now);
             }
         }
+        self.now = now;
     }
 
-    /// Records a sample of each queue when one is due; says whether it did. Call before `serve` changes nothing further.
+    /// Records a sample of each queue when one is due; says whether it did. To be called after `serve`.
     pub(super) fn sample(&mut self) -> bool {
-        let now = self.context.clock.now();
-        if now < self.next_sample {
+        let now = self.now;
+        if !self.context.recorder.is_on() || now < self.next_sample {
             return false;
         }
         self.next_sample = now + SAMPLE;
@@ -262,11 +267,12 @@ impl Stations {
 
     /// Asks to be scheduled when the next work completes or the next sample is due.
     pub(super) fn arm(&mut self, activator: &Activator) {
-        let now = self.context.clock.now();
+        let now = self.now;
         let completions = self.stations.values().filter(|station| !station.queue.is_empty()).filter_map(|station| station.pace.as_ref());
         let grid = GRID.as_nanos() as u64;
         let release = completions.map(|pace| Timestamp(pace.completion(1).0.next_multiple_of(grid))).min();
-        let due = release.unwrap_or(self.next_sample).min(self.next_sample);
+        let sample = self.context.recorder.is_on().then_some(self.next_sample);
+        let Some(due) = release.into_iter().chain(sample).min() else { return };
         if self.armed <= now || due < self.armed {
             activator.activate_after(due.since(now));
             self.armed = due;

@@ -89,7 +89,9 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
                     stations.station(batch.to).arrive(Work::new(&caps, records), now);
                 });
                 stations.serve(&mut output.activate(), |_, _, records, count, results| {
-                    records.take(count).for_each(|record| apply(record, results));
+                    for record in records.take(count) {
+                        apply(record, results);
+                    }
                 });
                 stations.sample();
                 if !frontiers[0].is_empty() || !stations.is_empty() {

@@ -14,11 +14,13 @@ pub(super) struct Timers<K> {
     by_time: BTreeMap<Time, Keys<K>>,
     /// The earliest time, which is asked for before each record.
     next: Time,
+    /// An empty list with room for some keys: what the next new time takes.
+    spare: Keys<K>,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Timers { by_time: BTreeMap::new(), next: Time::MAX }
+        Timers { by_time: BTreeMap::new(), next: Time::MAX, spare: Keys::default() }
     }
 }
 
@@ -31,11 +33,11 @@ impl<K: Hash + Eq> Timers<K> {
 
     /// Calls `key` at `at`.
     pub(super) fn set(&mut self, at: Time, key: K) {
-        self.by_time.entry(at).or_default().add(key);
+        self.by_time.entry(at).or_insert_with(|| std::mem::take(&mut self.spare)).add(key);
         self.next = self.next.min(at);
     }
 
-    /// Takes the keys of the earliest time, in the order of their hashes.
+    /// Takes the keys of the earliest time.
     pub(super) fn take_first(&mut self) -> Option<(Time, Vec<K>)> {
         let first = self.by_time.pop_first();
         self.next = self.by_time.keys().next().copied().unwrap_or(Time::MAX);
@@ -47,6 +49,13 @@ impl<K: Hash + Eq> Timers<K> {
 }
 
 impl<K> Timers<K> {
+    /// Keeps an empty list, unless it has much room.
+    pub(super) fn reuse(&mut self, keys: Vec<K>) {
+        if keys.capacity() <= MOST_SPARE {
+            self.spare = Keys(keys);
+        }
+    }
+
     /// Takes up to so many keys of the earliest times. One may be there twice at a time.
     pub(super) fn take_some(&mut self, most: usize) -> Vec<(Time, Vec<K>)> {
         let (mut taken, mut room) = (Vec::new(), most);
@@ -65,6 +74,11 @@ impl<K> Timers<K> {
         taken
     }
 }
+
+/// So many keys are compared with each other, which is quicker than putting them in order.
+const FEW: usize = 32;
+/// No more room than this is kept for times to come.
+const MOST_SPARE: usize = 64;
 
 /// Keys of one time. Some may be there several times: they are sorted out before there is no room for more, and at last.
 #[derive(Serialize, Deserialize)]
@@ -90,13 +104,21 @@ impl<K: Hash + Eq> Keys<K> {
         if self.0.len() < 2 {
             return;
         }
-        self.0.sort_unstable_by_key(hash_of);
-        // Those that are equal have the same hash, others hardly ever.
+        let few = self.0.len() <= FEW;
+        if !few {
+            self.0.sort_unstable_by_key(hash_of);
+        }
         let mut kept: usize = 0;
         for next in 0..self.0.len() {
-            let hash = hash_of(&self.0[next]);
-            let same = self.0[..kept].iter().rev().take_while(|key| hash_of(*key) == hash).any(|key| *key == self.0[next]);
-            if !same {
+            let (before, key) = (&self.0[..kept], &self.0[next]);
+            let is_there = if few {
+                before.contains(key)
+            } else {
+                // Those that are equal have the same hash, others hardly ever.
+                let hash = hash_of(key);
+                before.iter().rev().take_while(|other| hash_of(*other) == hash).any(|other| other == key)
+            };
+            if !is_there {
                 self.0.swap(kept, next);
                 kept += 1;
             }
@@ -135,6 +157,24 @@ mod tests {
             let called: Vec<(Time, usize)> = std::iter::from_fn(|| timers.take_first()).map(|(at, keys)| (at, keys.len())).collect();
             assert_eq!((called, timers.next()), (vec![(3, 1), (7, 2)], Time::MAX));
         }
+    }
+
+    /// As often as it was asked for, in short lists and in long ones, and after a list was used again.
+    #[test]
+    fn lists_of_any_length_have_each_key_once() {
+        let mut timers = Timers::default();
+        for keys in [3, FEW as u64, FEW as u64 + 1, 1000] {
+            (0..5 * keys).for_each(|n| timers.set(1, n * n % keys));
+            let (_, mut called) = timers.take_first().unwrap();
+            let mut asked: Vec<u64> = (0..keys).map(|n| n * n % keys).collect();
+            asked.sort_unstable();
+            asked.dedup();
+            called.sort_unstable();
+            assert_eq!(called, asked);
+            called.clear();
+            timers.reuse(called);
+        }
+        assert!(timers.spare.0.capacity() <= MOST_SPARE);
     }
 
     #[test]

@@ -290,6 +290,13 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
             self.function.late(key, value).into_iter().for_each(|result| session.give(result));
             return;
         }
+        // Most events come while the last session goes on.
+        if let Some((_, last, state)) = open.last_mut()
+            && (*last..*last + self.gap).contains(&time)
+        {
+            *last = time;
+            return self.function.add(key, value, state);
+        }
         // The first session that had not ended by then; the event is in it, or lies before it.
         let place = open.iter().position(|&(_, last, _)| time < last + self.gap).unwrap_or(open.len());
         let joins = |open: &Open<W::State>, place: usize| open.get(place).is_some_and(|&(first, _, _)| first < time + self.gap);
@@ -313,8 +320,10 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
 
     fn call(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let over = open.iter().take_while(|&&(_, last, _)| self.given_out(last) <= session.epoch()).count();
-        for (first, last, state) in open.drain(..over) {
-            session.give(self.function.result(key, first..last + self.gap, state));
+        if over > 0 {
+            for (first, last, state) in open.drain(..over) {
+                session.give(self.function.result(key, first..last + self.gap, state));
+            }
         }
         match open.first() {
             Some(&(_, last, _)) => session.notify_at(self.given_out(last)),

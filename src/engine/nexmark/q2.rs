@@ -9,7 +9,7 @@ const EVERY: u64 = 123;
 #[inline]
 pub(super) fn answer(event: Event) -> Option<Answer> {
     match event {
-        Event::Bid(Bid { auction, price, .. }) if auction % EVERY == 0 => Some(Answer::Price { auction, price }),
-        _ => None,
+        Event::Bid(Bid { auction, price, .. }) => (auction % EVERY == 0).then_some(Answer::Price { auction, price }),
+        Event::Person(_) | Event::Auction(_) => None,
     }
 }

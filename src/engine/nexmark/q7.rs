@@ -13,12 +13,14 @@ use super::{Answer, Parts, Spans};
 use crate::engine::{BatchStream, ElasticStateless, Time};
 use crate::workload::nexmark::{Bid, Event};
 
+#[inline]
 fn bid(event: Event) -> Bid {
     let Event::Bid(bid) = event else { unreachable!("the query reads bids") };
     bid
 }
 
 /// The highest bids of each window among bids that come together: any instance may find them among any bids.
+#[inline]
 fn enter(best: &mut Vec<(u64, Leaders)>, bid: Bid, spans: Spans) {
     let until = end_of(bid.at, spans.best_size);
     let place = best.iter().rposition(|(other, _)| *other == until).unwrap_or(best.len());

@@ -7,25 +7,34 @@ use super::{Answer, Parts, Query, q0, q1, q2};
 use crate::engine::{BatchStream, ElasticStateless, Time};
 use crate::workload::nexmark::Event;
 
-#[inline]
-fn answer(query: Query, event: Event) -> Option<Answer> {
+/// The operator of `query`.
+pub(super) fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+    // An operator for each: which query it is would otherwise be asked of each event.
     match query {
-        Query::Q0 => Some(q0::answer(event)),
-        Query::Q1 => q1::answer(event),
-        Query::Q2 => q2::answer(event),
+        Query::Q0 => each(events, parts, |event| Some(q0::answer(event))),
+        Query::Q1 => each(events, parts, q1::answer),
+        Query::Q2 => each(events, parts, q2::answer),
         _ => unreachable!("{query} has state"),
     }
 }
 
-/// The operator of `query`.
-pub(super) fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+fn each<'s>(
+    events: BatchStream<'s, Event>,
+    parts: &Parts<'_, 's>,
+    answer: impl Fn(Event) -> Option<Answer> + 'static,
+) -> BatchStream<'s, Answer> {
     let instances = parts.instances(0);
     events.elastic_flat_map(parts.control(), parts.context, parts.spec(0), instances, move |event, answers| {
-        answers.extend(answer(query, event));
+        answers.extend(answer(event));
     })
 }
 
 /// The same in plain timely.
 pub(super) fn plain(query: Query, events: StreamVec<'_, Time, Event>) -> StreamVec<'_, Time, Answer> {
-    events.flat_map(move |event| answer(query, event))
+    match query {
+        Query::Q0 => events.map(q0::answer),
+        Query::Q1 => events.flat_map(q1::answer),
+        Query::Q2 => events.flat_map(q2::answer),
+        _ => unreachable!("{query} has state"),
+    }
 }
