@@ -113,7 +113,7 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         self.timers.as_mut()?.take_first()
     }
 
-    /// Gives back the list of a timer's keys, which is empty by now, for keys to come.
+    /// Gives back the list of a timer's keys, which have been called.
     pub(super) fn reuse(&mut self, keys: Vec<K>) {
         if let Some(timers) = &mut self.timers {
             timers.reuse(keys);

@@ -49,8 +49,9 @@ impl<K: Hash + Eq> Timers<K> {
 }
 
 impl<K> Timers<K> {
-    /// Keeps an empty list, unless it has much room.
-    pub(super) fn reuse(&mut self, keys: Vec<K>) {
+    /// Keeps a list whose keys have been called, for keys to come, unless it has much room.
+    pub(super) fn reuse(&mut self, mut keys: Vec<K>) {
+        keys.clear();
         if keys.capacity() <= MOST_SPARE {
             self.spare = Keys(keys);
         }
@@ -171,7 +172,6 @@ mod tests {
             asked.dedup();
             called.sort_unstable();
             assert_eq!(called, asked);
-            called.clear();
             timers.reuse(called);
         }
         assert!(timers.spare.0.capacity() <= MOST_SPARE);
