@@ -139,12 +139,10 @@ impl HeldBack {
     fn next_batches(&mut self, control: &MutableAntichain<Time>) -> Option<(Capability<Time>, Lane, Vec<Records>)> {
         let mut first = self.early.first_entry().filter(|first| !control.less_equal(first.key()))?;
         let (cap, batches) = first.get_mut();
-        let (cap, from) = (cap.clone(), batches.front().expect("a time has batches").0);
+        let from = batches.front().expect("a time has batches").0;
         let others = batches.iter().position(|(other, _)| *other != from).unwrap_or(batches.len());
         let together = batches.drain(..others).map(|(_, records)| records).collect();
-        if batches.is_empty() {
-            first.remove();
-        }
+        let cap = if batches.is_empty() { first.remove().0 } else { cap.clone() };
         Some((cap, from, together))
     }
 
