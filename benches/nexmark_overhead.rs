@@ -3,7 +3,8 @@
 //! Two quantities of each query, each a ratio of the elastic to the plain form: *throughput* in a closed loop, and the 99th percentile of
 //! an *epoch's latency* in an open loop at half of the plain form's throughput. Runs of the two alternate, in one process; a pair gives one
 //! ratio, and the median counts, printed with the smallest and the largest. The environment variables `QUERIES` (such as `q4,q5`),
-//! `WORKERS`, `BINS`, `PAIRS`, `EVENTS`, `RATE` (events in a second of event time), `DILATION` and `ONLY` (`throughput` or `latency`) choose some of the runs.
+//! `WORKERS`, `BINS`, `PAIRS`, `EVENTS`, `RATE` (events in a second of event time), `DILATION` and `ONLY` (`throughput` or `latency`)
+//! choose some of the runs.
 
 use std::env;
 use std::str::FromStr;

@@ -5,7 +5,6 @@
 //! worker's share has to be divided further.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -190,7 +189,7 @@ where
                 }
                 // Most often neither, and then there is nothing to pass on.
                 if forgets || fresh.is_some() {
-                    keep(bin, hash, Cow::Owned(key), fresh, forgets);
+                    keep(bin, hash, key, fresh, forgets);
                 }
             }
         });
@@ -320,16 +319,16 @@ fn look_up<K: Hash + Eq, S>(states: &[Option<Bin<K, S>>], space: &KeySpace, key:
 }
 
 /// After a call about `key`: a state that was there goes if it is to be forgotten, and a `fresh` one stays if it is not.
-fn keep<K: Hash + Eq + Clone, S>(bin: &mut Bin<K, S>, hash: u64, key: Cow<'_, K>, fresh: Option<S>, forgets: bool) {
+fn keep<K: Hash + Eq, S>(bin: &mut Bin<K, S>, hash: u64, key: K, fresh: Option<S>, forgets: bool) {
     match (fresh, forgets) {
-        (Some(fresh), false) => bin.insert(hash, key.into_owned(), fresh),
+        (Some(fresh), false) => bin.insert(hash, key, fresh),
         (None, true) => bin.remove(hash, &key),
         _ => {}
     }
 }
 
-/// Sets the timers that the last call asked for, about `key`; `cap` is the right to answer it.
-#[cold]
+/// Sets the timers that the last call asked for, about `key`; `cap` is the right to answer it, none if such a right is held already.
+#[inline(never)]
 fn set<K: Hash + Eq + Clone, S>(timers: &mut DueTimers, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: Option<&Capability<Time>>) {
     let before = bin.next_timer();
     for at in timers.asked.drain(..) {
@@ -357,25 +356,29 @@ fn call<K, V, S, R>(
     S: Default,
 {
     while bin.next_timer() <= until {
-        let (at, keys) = bin.take_timer().expect("there is a timer");
+        let (at, mut keys) = bin.take_timer().expect("there is a timer");
         timers.set(id, bin.next_timer());
         let results = called.of((at, owner));
         keys.iter().take(AHEAD).for_each(|key| bin.prefetch(hash_of(key)));
-        for (n, key) in keys.iter().enumerate() {
-            if let Some(ahead) = keys.get(n + AHEAD) {
+        let mut rest = keys.drain(..);
+        while let Some(key) = rest.next() {
+            if let Some(ahead) = rest.as_slice().get(AHEAD - 1) {
                 bin.prefetch(hash_of(ahead));
             }
-            let hash = hash_of(key);
+            let hash = hash_of(&key);
             let mut session = Session::new(at, results, &mut timers.asked);
             let mut fresh = None;
-            let state = bin.get_mut(hash, key).unwrap_or_else(|| fresh.get_or_insert_default());
-            logic.call(key, state, &mut session);
+            let state = bin.get_mut(hash, &key).unwrap_or_else(|| fresh.get_or_insert_default());
+            logic.call(&key, state, &mut session);
             let forgets = session.forgets();
             if !timers.asked.is_empty() {
-                set(timers, bin, id, key, None);
+                set(timers, bin, id, &key, None);
             }
-            keep(bin, hash, Cow::Borrowed(key), fresh, forgets);
+            if forgets || fresh.is_some() {
+                keep(bin, hash, key, fresh, forgets);
+            }
         }
+        drop(rest);
         bin.reuse(keys);
     }
 }

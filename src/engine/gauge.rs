@@ -135,7 +135,8 @@ impl Gauges {
         if !gauge.pressed.load(Ordering::SeqCst) {
             return None;
         }
-        let since = Timestamp(gauge.since.swap(now.0, Ordering::SeqCst));
+        // It may have begun on another worker since `now` was read.
+        let since = Timestamp(gauge.since.fetch_max(now.0, Ordering::SeqCst));
         (since < now).then_some((since, now))
     }
 }
@@ -205,6 +206,7 @@ mod tests {
         assert_eq!(paused(), 0);
         gauges.add(1, 1, Timestamp(2));
         assert_eq!((paused(), gauges.waiting(1)), (1, 11));
+        assert_eq!(gauges.cut(1, Timestamp(1)), None);
         assert_eq!(gauges.cut(1, Timestamp(4)), Some((Timestamp(2), Timestamp(4))));
         assert_eq!(gauges.remove(1, 6, Timestamp(5)), None);
         assert_eq!(gauges.remove(1, 1, Timestamp(6)), Some((Timestamp(4), Timestamp(6))));

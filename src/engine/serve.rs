@@ -25,7 +25,7 @@ use crate::time::{Epoch, Timestamp};
 
 /// Completed work of limited instances is released on this grid.
 const GRID: Duration = Duration::from_millis(5);
-/// Queues are looked at this often.
+/// Queues are looked at this often, if anybody records it.
 const SAMPLE: Duration = Duration::from_millis(100);
 
 /// The right to give out results of an epoch, and to ship them on while they are not processed.
@@ -248,7 +248,7 @@ impl Stations {
         self.now = now;
     }
 
-    /// Records a sample of each queue when one is due; says whether it did. To be called after `serve`.
+    /// Records a sample of each queue when one is due and somebody records; says whether it did. To be called after `serve`.
     pub(super) fn sample(&mut self) -> bool {
         let now = self.now;
         if !self.context.recorder.is_on() || now < self.next_sample {
@@ -265,7 +265,7 @@ impl Stations {
         true
     }
 
-    /// Asks to be scheduled when the next work completes or the next sample is due.
+    /// Asks to be scheduled when the next work completes or, if anybody records, the next sample is due. To be called after `serve`.
     pub(super) fn arm(&mut self, activator: &Activator) {
         let now = self.now;
         let completions = self.stations.values().filter(|station| !station.queue.is_empty()).filter_map(|station| station.pace.as_ref());
@@ -274,7 +274,8 @@ impl Stations {
         let sample = self.context.recorder.is_on().then_some(self.next_sample);
         let Some(due) = release.into_iter().chain(sample).min() else { return };
         if self.armed <= now || due < self.armed {
-            activator.activate_after(due.since(now));
+            // What was done since the clock was read is over by now.
+            activator.activate_after(due.since(self.context.clock.now()));
             self.armed = due;
         }
     }

@@ -320,6 +320,7 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
 
     fn call(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let over = open.iter().take_while(|&&(_, last, _)| self.given_out(last) <= session.epoch()).count();
+        // Most calls find a session that went on, and a drain of nothing is not free.
         if over > 0 {
             for (first, last, state) in open.drain(..over) {
                 session.give(self.function.result(key, first..last + self.gap, state));

@@ -37,6 +37,8 @@ pub struct Case {
     pub pauses: Vec<u8>,
     /// Whether the last epoch comes after all steps, or where the input happens to end.
     pub asks_late: bool,
+    /// Whether what is done is recorded; if not, nobody wakes an operator ten times a second for a sample of its queues.
+    pub recorded: bool,
 }
 
 impl Case {
@@ -161,12 +163,12 @@ pub fn case(workers: RangeInclusive<usize>) -> impl Strategy<Value = Case> {
         prop_oneof![2 => Just(Capacity::Cpu), 1 => limited(20_000.0, 200_000.0)],
         prop_oneof![1 => Just(Capacity::Cpu), 3 => limited(3_000.0, 100_000.0)],
         prop::collection::vec(prop_oneof![Just(0u8), 0u8..20], 1..8),
-        any::<bool>(),
+        any::<(bool, bool)>(),
     )
-        .prop_map(|((form, workers, bins, marks, part_bytes), epochs, mut changes, horizon, map, keyed, pauses, asks_late)| {
+        .prop_map(|((form, workers, bins, marks, part_bytes), epochs, mut changes, horizon, map, keyed, pauses, (asks_late, recorded))| {
             changes.sort_by_key(|(at, _)| *at);
             let steps = steps(bins, changes);
-            Case { form, workers, bins, epochs, steps, horizon, map, keyed, marks, part_bytes, pauses, asks_late }
+            Case { form, workers, bins, epochs, steps, horizon, map, keyed, marks, part_bytes, pauses, asks_late, recorded }
         })
         .prop_filter("something moves", |case| case.steps.values().flatten().flat_map(|step| &step.moves).any(|to| to.from != to.to))
 }

@@ -80,7 +80,8 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
         let (_alarm, end) = (Alarm(alarm.clone()), clock.now() + for_ever);
         let id = WorkerId(worker.index() as u32);
         let (log, acks) = ends.lock().unwrap().clone();
-        let context = Context::new(id, worker.peers() as u32, clock, Recorder::new(id, log), acks);
+        let recorder = if case.recorded { Recorder::new(id, log) } else { Recorder::off() };
+        let context = Context::new(id, worker.peers() as u32, clock, recorder, acks);
         let local = if alone { id.0..id.0 + 1 } else { context.local.clone() };
         let context = Context { local, ..context };
         let mut input = InputHandleVec::<Time, (u16, Value)>::new();
