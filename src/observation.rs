@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::activity::{ActivityKind, Record};
+use crate::critical_path::{PathObserver, WindowPaths};
 use crate::dataflow::{Configuration, Topology};
 use crate::id::OperatorId;
 use crate::metrics::{Doubt, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
@@ -31,6 +32,10 @@ pub struct Observation {
     /// What makes it no ground for a decision; empty as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
+    /// The critical paths of the epochs that completed; nothing unless the policy asked for them
+    /// ([`Policy::needs`](crate::policy::Policy::needs)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<WindowPaths>,
 }
 
 /// Percentiles of latency over a window, in nanoseconds.
@@ -83,6 +88,8 @@ pub struct Observer {
     sources: BTreeMap<OperatorId, SourceSample>,
     /// A window starts here although records of before may still come: those are left out.
     open_from: Timestamp,
+    /// Follows critical paths, where they are asked for.
+    paths: Option<Box<PathObserver>>,
 }
 
 /// Due times kept at most: 10 minutes of epochs of 10 ms. Memory stays bounded whatever the length of the run.
@@ -98,7 +105,15 @@ impl Observer {
             due: BTreeMap::new(),
             sources: BTreeMap::new(),
             open_from: start,
+            paths: None,
         }
+    }
+
+    /// The same, with critical paths in its observations. The host has to record what they are made of: messages and completed epochs.
+    pub fn with_paths(mut self) -> Observer {
+        let window = self.current.window();
+        self.paths = Some(Box::new(PathObserver::new(self.topology.operators().len(), window.start, window.length())));
+        self
     }
 
     /// The window that is being filled.
@@ -118,6 +133,14 @@ impl Observer {
 
     /// Takes a record.
     pub fn push(&mut self, record: &Record) {
+        if let Some(paths) = &mut self.paths {
+            paths.push(record);
+        }
+        self.sort(record);
+    }
+
+    /// Gives a record to the window that claims it.
+    fn sort(&mut self, record: &Record) {
         if let Record::EpochOpened { epoch, due, .. } = record {
             let earliest = self.due.entry(*epoch).or_insert(*due);
             *earliest = (*earliest).min(*due);
@@ -159,6 +182,7 @@ impl Observer {
             operators: closed.operators(&self.topology, configuration),
             latency: LatencySummary::of(closed.latency()),
             doubts: closed.doubts(&self.topology, &self.sources),
+            paths: self.paths.as_mut().map(|paths| paths.close(end, length)),
         };
         self.sources.extend(closed.source_samples());
         (observation, closed.latency().clone())
@@ -169,8 +193,11 @@ impl Observer {
         let abandoned = std::mem::take(&mut self.early);
         let dropped = self.begin(start, length);
         self.sources.extend(dropped.source_samples());
+        if let Some(paths) = &mut self.paths {
+            paths.restart(start, length);
+        }
         for record in abandoned {
-            self.push(&record);
+            self.sort(&record);
         }
     }
 
@@ -179,7 +206,7 @@ impl Observer {
         let closed = std::mem::replace(&mut self.current, next);
         self.open_from = start;
         for record in std::mem::take(&mut self.early) {
-            self.push(&record);
+            self.sort(&record);
         }
         while self.due.len() > MOST_OPEN_EPOCHS {
             self.due.pop_first();

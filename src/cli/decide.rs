@@ -254,7 +254,7 @@ fn observation(measured: &Measured, number: usize, epoch: &[OperatorRates], leng
             });
         }
     }
-    Observation { window, configuration, sources, operators, latency: LatencySummary::default(), doubts: Vec::new() }
+    Observation { window, configuration, sources, operators, latency: LatencySummary::default(), doubts: Vec::new(), paths: None }
 }
 
 /// One of so many instances that share an operator's rates evenly: the files' sums are all that policies of operators look at.

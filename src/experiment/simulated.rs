@@ -12,7 +12,7 @@ use crate::controller::ControllerConfig;
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::word_count::Verdict;
 use crate::id::OperatorId;
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
 use crate::sim::{Job, Simulation};
 use crate::time::Timestamp;
 
@@ -40,9 +40,10 @@ const OBSERVED_AFTER: Duration = Duration::from_millis(20);
 pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, mut show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
     let SimulatedSpec { job, seed, controller, policy, row_window } = spec;
     let mut log = KeptLog::create(activity_log)?;
+    let needs_paths = policy.needs() == policy::Needs::Paths;
     let mut supervision = Supervision::new(&job.topology, job.configuration.clone(), controller, policy, row_window, job.duration);
     let mut simulation = Simulation::new(&job, seed);
-    if activity_log.is_some() {
+    if activity_log.is_some() || needs_paths {
         simulation = simulation.recording_graph();
     }
     let mut records = Vec::new();

@@ -12,7 +12,7 @@ use crate::dataflow::{Configuration, Topology};
 use crate::engine::word_count::Verdict;
 use crate::migration::{Latest, Strategy};
 use crate::observation::{LatencySummary, Observation, Observer};
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
 use crate::stats::LatencyHistogram;
 use crate::time::Timestamp;
 
@@ -52,13 +52,15 @@ impl Supervision {
     ) -> Supervision {
         let (interval, strategy) = (config.policy_interval, config.strategy);
         let configurations = vec![(Timestamp::ZERO, configuration.clone())];
+        let observer = Observer::new(topology.clone(), Timestamp::ZERO, interval);
+        let observer = if policy.needs() == policy::Needs::Paths { observer.with_paths() } else { observer };
         Supervision {
             topology: topology.clone(),
             interval,
             strategy,
             controller: Controller::new(topology.clone(), configuration, config, policy),
             rows: Rows::new(topology, row_window),
-            observer: Observer::new(topology.clone(), Timestamp::ZERO, interval),
+            observer,
             configurations,
             migration: None,
             duration,

@@ -165,6 +165,7 @@ mod tests {
             operators: operators.collect(),
             latency: LatencySummary::default(),
             doubts: Vec::new(),
+            paths: None,
         }
     }
 

@@ -8,8 +8,10 @@ mod curve;
 mod flow;
 mod latency;
 mod speed;
+mod what_if;
 
 pub use curve::CapacityModel;
 pub use flow::FlowModel;
 pub use latency::{Hop, LatencyModel, longest};
 pub use speed::Speeds;
+pub use what_if::{Prediction, Station, WhatIf};

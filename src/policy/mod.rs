@@ -43,6 +43,15 @@ pub enum Decision {
     Rescale(Plan, Reason),
 }
 
+/// What a policy goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Rates, queues, latency: every observation has them.
+    Metrics,
+    /// Those, and [`Observation::paths`].
+    Paths,
+}
+
 /// A scaling policy.
 ///
 /// ```
@@ -74,6 +83,11 @@ pub enum Decision {
 /// # assert_eq!(Threshold.name(), "threshold");
 /// ```
 pub trait Policy: Send {
+    /// What its observations have to hold beside metrics. Critical paths cost their analysis, so they are there only if asked for.
+    fn needs(&self) -> Needs {
+        Needs::Metrics
+    }
+
     /// What it is called on the command line and in reports.
     fn name(&self) -> &'static str;
 

@@ -130,7 +130,15 @@ impl Fluid {
             lag_records: self.due - self.emitted,
         };
         let (operators, configuration) = (operators.collect(), configuration.clone());
-        Observation { window, configuration, sources: vec![source], operators, latency: LatencySummary::default(), doubts: Vec::new() }
+        Observation {
+            window,
+            configuration,
+            sources: vec![source],
+            operators,
+            latency: LatencySummary::default(),
+            doubts: Vec::new(),
+            paths: None,
+        }
     }
 
     /// Shares of the load that the instances of `operator` get, from (1 + spread) to (1 - spread) times the mean.

@@ -26,7 +26,7 @@ pub struct EpochPart {
 }
 
 impl EpochPart {
-    fn of(piece: &EpochPiece) -> EpochPart {
+    pub(in crate::critical_path) fn of(piece: &EpochPiece) -> EpochPart {
         EpochPart {
             kind: piece.kind,
             operator: piece.instance.map(|instance| instance.operator),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::Clock;
 use crate::observation::Observation;
-use crate::policy::{Decision, Policy};
+use crate::policy::{Decision, Needs, Policy};
 use crate::time::Timestamp;
 
 /// The longest that a decision took; shared with whoever wants to know.
@@ -35,6 +35,10 @@ impl Timed {
 impl Policy for Timed {
     fn name(&self) -> &'static str {
         self.policy.name()
+    }
+
+    fn needs(&self) -> Needs {
+        self.policy.needs()
     }
 
     fn decide(&mut self, now: Timestamp, observation: &Observation) -> Decision {

@@ -21,7 +21,7 @@ use judge::{IN_VAIN, Judgement, Memory, SLOWLY};
 use search::{Found, Search, Searched};
 use sight::Sight;
 
-use super::{Cause, Decision, Finding, Policy, Reason};
+use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
 use crate::metrics::OperatorMetrics;
@@ -343,6 +343,10 @@ impl CriticalPath {
 impl Policy for CriticalPath {
     fn name(&self) -> &'static str {
         "critical-path"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Paths
     }
 
     fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {

@@ -1,0 +1,98 @@
+//! Paths of several epochs, summed by kind and operator.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::critical_path::epoch::{EpochPart, EpochPath};
+use crate::id::OperatorId;
+
+/// Pieces that a group tells of, at most: the largest.
+const MOST_PIECES: usize = 64;
+
+/// What the latency of several epochs consists of, on average; an epoch counts as often as it has records.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PathGroup {
+    /// Number of epochs.
+    pub epochs: u64,
+    /// Their records.
+    pub records: u64,
+    /// Mean latency in ns.
+    pub latency_ns: f64,
+    /// Its pieces, the largest first; they add up to it but for pieces left out beyond the 64 largest.
+    pub pieces: Vec<PathPiece>,
+    /// By operator, what an epoch could at most have gained had the operator been faster, in ns; see
+    /// [`Gains`](crate::critical_path::Gains).
+    pub gains_ns: Vec<(OperatorId, f64)>,
+}
+
+/// A piece of the mean latency.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathPiece {
+    /// What the time went into, at which operator, behind which one, by which channel.
+    pub part: EpochPart,
+    /// Mean over the group's epochs, in ns.
+    pub mean_ns: f64,
+    /// Part of the latency, 0 to 1.
+    pub share: f64,
+    /// Epochs that had any of it.
+    pub epochs: u64,
+    /// The instance with most of it, where it has one, and its part of the piece, 0 to 1.
+    pub worst: Option<(u32, f64)>,
+}
+
+/// Sums of a piece, weighted by records.
+#[derive(Clone, Debug, Default)]
+struct Sum {
+    ns: f64,
+    epochs: u64,
+    last: Option<usize>,
+    instances: BTreeMap<u32, f64>,
+}
+
+impl PathGroup {
+    /// The group of `paths`, each with its number of records.
+    pub(super) fn of(paths: &[(EpochPath, u64)]) -> PathGroup {
+        let records: u64 = paths.iter().map(|(_, records)| records).sum();
+        let mut sums: BTreeMap<EpochPart, Sum> = BTreeMap::new();
+        let mut gains: BTreeMap<OperatorId, f64> = BTreeMap::new();
+        let mut latency = 0.0;
+        for (index, (path, records)) in paths.iter().enumerate() {
+            let weight = *records as f64;
+            latency += weight * path.latency().as_nanos() as f64;
+            for piece in &path.pieces {
+                let sum = sums.entry(EpochPart::of(piece)).or_default();
+                let ns = weight * piece.length().as_nanos() as f64;
+                sum.ns += ns;
+                sum.epochs += u64::from(sum.last.replace(index) != Some(index));
+                if let Some(instance) = piece.behind.map(|behind| behind.instance).or(piece.instance) {
+                    *sum.instances.entry(instance.index).or_default() += ns;
+                }
+            }
+            for (operator, bound) in &path.gains.operators {
+                *gains.entry(*operator).or_default() += weight * *bound as f64;
+            }
+        }
+        let all = (records as f64).max(1.0);
+        let piece = |(part, sum): (EpochPart, Sum)| {
+            let worst = sum.instances.iter().reduce(|a, b| if b.1 > a.1 { b } else { a });
+            let worst = worst.filter(|_| sum.ns > 0.0).map(|(&index, ns)| (index, ns / sum.ns));
+            PathPiece { part, mean_ns: sum.ns / all, share: if latency > 0.0 { sum.ns / latency } else { 0.0 }, epochs: sum.epochs, worst }
+        };
+        let mut pieces: Vec<PathPiece> = sums.into_iter().map(piece).collect();
+        pieces.sort_by(|a, b| b.mean_ns.total_cmp(&a.mean_ns).then(a.part.cmp(&b.part)));
+        pieces.truncate(MOST_PIECES);
+        let gains_ns = gains.into_iter().map(|(operator, ns)| (operator, ns / all)).collect();
+        PathGroup { epochs: paths.len() as u64, records, latency_ns: latency / all, pieces, gains_ns }
+    }
+
+    /// Mean time of the pieces for which `holds`, in ns.
+    pub fn mean_ns(&self, holds: impl Fn(&PathPiece) -> bool) -> f64 {
+        self.pieces.iter().filter(|piece| holds(piece)).map(|piece| piece.mean_ns).sum()
+    }
+
+    /// Part of the latency that the pieces for which `holds` are, 0 to 1.
+    pub fn share(&self, holds: impl Fn(&PathPiece) -> bool) -> f64 {
+        self.pieces.iter().filter(|piece| holds(piece)).map(|piece| piece.share).sum()
+    }
+}

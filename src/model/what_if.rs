@@ -1,0 +1,305 @@
+//! What latency records would have under another configuration: measured arrivals and service times, timed anew.
+//!
+//! An instance is a first-in-first-out server. Its arrivals are its part of the operator's measured arrivals, scaled to the
+//! predicted demand; its service times have the measured mean and variation; each batch starts at the later of its arrival and
+//! the end of the one before it:
+//!
+//! ```text
+//! start(k) = max(arrival(k), end(k - 1))      end(k) = start(k) + service(k)
+//! ```
+//!
+//! That gives the distribution of the time that a record spends at each operator. A record's latency is the sum over the way it
+//! takes, so ways are drawn backwards from each sink, with the probabilities that records were measured to take them, and times
+//! are drawn from the distributions on the way. What another number of instances does not change stays as it was measured on the
+//! epochs' critical paths: the way from one lane to the next, results that wait for their release, the source's own delay.
+//!
+//! The model is calibrated by the latency that the present configuration was measured to have. Invariants: the same
+//! measurements give the same prediction; nothing is predicted of a configuration that would not keep up.
+// papers/snailtrail-nsdi18.md#epoch-what-if
+
+mod calibration;
+mod server;
+
+use std::collections::BTreeMap;
+
+use calibration::Calibration;
+use server::{Server, Sojourns};
+
+use crate::critical_path::{Arrival, EpochPieceKind, PathGroup, WindowPaths};
+use crate::dataflow::{Operator, Role, Topology};
+use crate::id::{ChannelId, OperatorId};
+use crate::observation::LatencySummary;
+
+/// Ways that are drawn for each sink.
+const WAYS: usize = 4096;
+/// What a new window adds to what was known of variations and fixed delays.
+const NEW: f64 = 0.3;
+/// Arrivals that are kept of each operator: of less than this, older ones are kept beside the new.
+const ENOUGH_ARRIVALS: usize = 256;
+
+/// How one operator would work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Station {
+    /// Its instances; at least 1.
+    pub instances: u32,
+    /// Seconds that one instance takes for a record, waits for something outside included.
+    pub service_s: f64,
+    /// Records per second that all of them are to process.
+    pub demand_per_s: f64,
+    /// Load of the fullest instance over an even share; at least 1.
+    pub fullest: f64,
+}
+
+impl Station {
+    /// Busy part of the fullest instance.
+    pub fn utilisation(&self) -> f64 {
+        self.demand_per_s * self.service_s * self.fullest / f64::from(self.instances.max(1))
+    }
+}
+
+/// A predicted distribution of latency.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Latencies of records at the sink where they are the longest, in seconds, in ascending order; never empty.
+    latencies_s: Vec<f32>,
+    /// Relative error to be expected: the logarithm of measured over predicted has about this standard deviation.
+    pub error: f64,
+    /// Mean seconds that the slowest records, one in a hundred, wait for an instance, by operator.
+    pub waits_s: Vec<f64>,
+    /// Seconds that are left if no record waited for an instance anywhere, at the same quantile: what instances do not change.
+    pub least_s: f64,
+}
+
+impl Prediction {
+    /// The latency that a part `quantile` (0 to 1) of the records does not exceed, in seconds.
+    pub fn quantile_s(&self, quantile: f64) -> f64 {
+        let index = (quantile.clamp(0.0, 1.0) * self.latencies_s.len() as f64) as usize;
+        f64::from(self.latencies_s[index.min(self.latencies_s.len() - 1)])
+    }
+
+    /// Part of the records that take longer than `seconds`.
+    pub fn beyond(&self, seconds: f64) -> f64 {
+        let within = self.latencies_s.partition_point(|latency| f64::from(*latency) <= seconds);
+        1.0 - within as f64 / self.latencies_s.len() as f64
+    }
+}
+
+/// What was measured of one operator.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Measured {
+    runs: Vec<Vec<Arrival>>,
+    /// Operators whose records reach it, with the channel and how many records came that way.
+    inputs: BTreeMap<OperatorId, (ChannelId, f64)>,
+    dispersion: Option<f64>,
+    variation: Option<f64>,
+    /// Seconds that results wait for their release.
+    release_s: f64,
+}
+
+/// Learns from windows and predicts.
+#[derive(Clone, Debug)]
+pub struct WhatIf {
+    operators: Vec<Measured>,
+    /// Seconds on each channel.
+    network_s: BTreeMap<ChannelId, f64>,
+    /// Seconds from when records are due to when their source emits them.
+    source_s: f64,
+    calibration: Calibration,
+}
+
+impl WhatIf {
+    /// Of a job of which nothing is known.
+    pub fn new(topology: &Topology) -> WhatIf {
+        WhatIf {
+            operators: vec![Measured::default(); topology.operators().len()],
+            network_s: BTreeMap::new(),
+            source_s: 0.0,
+            calibration: Calibration::default(),
+        }
+    }
+
+    /// Learns from the paths of a window in which the job was on time.
+    pub fn observe(&mut self, paths: &WindowPaths) {
+        for (known, traffic) in self.operators.iter_mut().zip(&paths.traffic) {
+            known.observe_runs(&traffic.runs);
+            for input in &traffic.inputs {
+                let sum = known.inputs.entry(input.from).or_insert((input.channel, 0.0));
+                *sum = (input.channel, sum.1 * (1.0 - NEW) + input.records as f64);
+            }
+            blend(&mut known.dispersion, traffic.dispersion);
+            blend(&mut known.variation, traffic.service_variation);
+        }
+        let all = &paths.all;
+        if all.epochs == 0 {
+            return;
+        }
+        for piece in &all.pieces {
+            let seconds = piece.mean_ns * all.epochs as f64 / piece.epochs.max(1) as f64 / 1e9;
+            match (piece.part.kind, piece.part.channel, piece.part.operator) {
+                (EpochPieceKind::Network, Some(channel), _) => {
+                    let known = self.network_s.entry(channel).or_insert(seconds);
+                    *known += NEW * (seconds - *known);
+                }
+                (EpochPieceKind::Release | EpochPieceKind::Scheduling, _, Some(operator)) => {
+                    if let Some(known) = self.operators.get_mut(operator.0 as usize) {
+                        known.release_s += NEW * (seconds - known.release_s);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.source_s = source_delay_s(all);
+    }
+
+    /// Compares what is predicted of the present configuration with what it was measured to have in a window.
+    pub fn calibrate(&mut self, topology: &Topology, present: &[Option<Station>], latency: &LatencySummary) {
+        let (Some(p50), Some(p99)) = (latency.ns_p50, latency.ns_p99) else { return };
+        if let Some(raw) = self.raw(topology, present) {
+            let predicted = (raw.quantile_s(0.5), raw.quantile_s(0.99));
+            self.calibration.observe(predicted, (p50 as f64 / 1e9, p99 as f64 / 1e9), latency.records);
+        }
+    }
+
+    /// The distribution of latency if operators work as `stations` say, those without an entry in no time; nothing if one of them
+    /// would not keep up, or nothing was measured yet.
+    ///
+    /// # Panics
+    /// If there is not one entry an operator.
+    pub fn predict(&self, topology: &Topology, stations: &[Option<Station>]) -> Option<Prediction> {
+        let raw = self.raw(topology, stations)?;
+        Some(self.calibration.apply(raw))
+    }
+
+    fn raw(&self, topology: &Topology, stations: &[Option<Station>]) -> Option<Prediction> {
+        assert_eq!(stations.len(), topology.operators().len(), "one station an operator");
+        let mut sojourns: Vec<Option<Sojourns>> = Vec::with_capacity(stations.len());
+        for (operator, station) in topology.operators().iter().zip(stations) {
+            sojourns.push(match station {
+                Some(station) => Some(self.sojourns(operator, station)?),
+                None => None,
+            });
+        }
+        let hops = self.hops(topology);
+        let sinks = topology.operators().iter().filter(|operator| operator.role == Role::Sink);
+        let at_sinks = sinks.filter_map(|sink| at_sink(&hops, sink.id.0 as usize, stations, &sojourns));
+        at_sinks.max_by(|a, b| a.quantile_s(0.99).total_cmp(&b.quantile_s(0.99)))
+    }
+
+    /// By operator, where its records come from.
+    fn hops(&self, topology: &Topology) -> Vec<Vec<Hop>> {
+        let hops = |operator: &Operator| {
+            let known = &self.operators[operator.id.0 as usize].inputs;
+            let mut sum = 0.0;
+            let hop = |input: OperatorId| {
+                // What stays on one lane is no message: nobody counts it, and it takes no time.
+                let (network_s, records) = known
+                    .get(&input)
+                    .map_or((0.0, 0.0), |(channel, records)| (self.network_s.get(channel).copied().unwrap_or(0.0), *records));
+                let before = topology.operator(input);
+                let is_source = before.role == Role::Source;
+                let more_s = if is_source { self.source_s } else { self.operators[input.0 as usize].release_s };
+                sum += records;
+                Hop { from: input.0 as usize, is_source, fixed_s: network_s + more_s, until: sum }
+            };
+            topology.inputs(operator.id).map(hop).collect()
+        };
+        topology.operators().iter().map(hops).collect()
+    }
+
+    /// Times that records spend at one operator; nothing if it would not keep up.
+    fn sojourns(&self, operator: &Operator, station: &Station) -> Option<Sojourns> {
+        let known = &self.operators[operator.id.0 as usize];
+        // Records of a stateless operator take turns; where keys go was not seen yet, they go at random.
+        let dispersion = known.dispersion.unwrap_or(if operator.is_keyed() { 1.0 } else { 0.0 });
+        let server = Server { runs: &known.runs, dispersion, variation: known.variation.unwrap_or(0.0) };
+        server.sojourns(station)
+    }
+}
+
+/// A way that records take from one operator to the next.
+#[derive(Clone, Copy, Debug)]
+struct Hop {
+    /// Where they come from.
+    from: usize,
+    is_source: bool,
+    /// What it takes besides work and waiting, in seconds.
+    fixed_s: f64,
+    /// Records that come by this way and by those before it in the list.
+    until: f64,
+}
+
+/// Walks way number `way` from `sink` back to a source; `visit` is told of each operator, what its way on takes besides its work in
+/// seconds, and a number from 0 to 1 that says which of its times the record has. Nothing where no way is known.
+fn walk(hops: &[Vec<Hop>], sink: usize, way: usize, mut visit: impl FnMut(usize, f64, f64)) -> Option<()> {
+    // The same numbers for every configuration, so that two predictions differ by what the configurations do.
+    let mut random = fastrand::Rng::with_seed(way as u64 + 1);
+    let mut at = sink;
+    loop {
+        let inputs = &hops[at];
+        let chosen = random.f64() * inputs.last()?.until;
+        let hop = inputs.iter().find(|hop| chosen < hop.until).or(inputs.first())?;
+        visit(hop.from, hop.fixed_s, random.f64());
+        if hop.is_source {
+            return Some(());
+        }
+        at = hop.from;
+    }
+}
+
+/// The distribution of latency at `sink`.
+fn at_sink(hops: &[Vec<Hop>], sink: usize, stations: &[Option<Station>], sojourns: &[Option<Sojourns>]) -> Option<Prediction> {
+    let stays = |operator: usize, u: f64| sojourns[operator].as_ref().map_or(0.0, |sojourns| sojourns.at(u));
+    let works = |operator: usize| stations[operator].map_or(0.0, |station| station.service_s);
+    let mut ways: Vec<(f32, f32, usize)> = Vec::with_capacity(WAYS);
+    for way in 0..WAYS {
+        let (mut latency, mut least) = (0.0, 0.0);
+        walk(hops, sink, way, |operator, fixed_s, u| {
+            latency += fixed_s + stays(operator, u);
+            least += fixed_s + works(operator);
+        })?;
+        ways.push((latency as f32, least as f32, way));
+    }
+    ways.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
+    let slowest = &ways[ways.len() - (WAYS / 100).max(1)..];
+    let mut waits_s = vec![0.0; sojourns.len()];
+    for (_, _, way) in slowest {
+        walk(hops, sink, *way, |operator, _, u| {
+            waits_s[operator] += (stays(operator, u) - works(operator)).max(0.0) / slowest.len() as f64;
+        })?;
+    }
+    let mut least: Vec<f32> = ways.iter().map(|(_, least, _)| *least).collect();
+    least.sort_by(f32::total_cmp);
+    let least_s = f64::from(least[(WAYS as f64 * 0.99) as usize]);
+    let latencies_s = ways.into_iter().map(|(latency, ..)| latency).collect();
+    Some(Prediction { latencies_s, error: 0.0, waits_s, least_s })
+}
+
+impl Measured {
+    /// Takes the arrivals of a window, and keeps of those before it what makes them enough.
+    fn observe_runs(&mut self, runs: &[Vec<Arrival>]) {
+        let count = |runs: &[Vec<Arrival>]| runs.iter().map(Vec::len).sum::<usize>();
+        if count(runs) == 0 {
+            return;
+        }
+        self.runs.extend(runs.iter().filter(|run| !run.is_empty()).cloned());
+        let mut all = count(&self.runs);
+        let mut first = 0;
+        while all - self.runs[first].len() >= ENOUGH_ARRIVALS.max(count(runs)) {
+            all -= self.runs[first].len();
+            first += 1;
+        }
+        self.runs.drain(..first);
+    }
+}
+
+/// Moves what is known towards what a window tells, if it tells anything.
+fn blend(known: &mut Option<f64>, new: Option<f64>) {
+    if let Some(new) = new.filter(|new| new.is_finite()) {
+        *known = Some(known.map_or(new, |known| known + NEW * (new - known)));
+    }
+}
+
+/// Mean delay of the source itself, in seconds.
+fn source_delay_s(all: &PathGroup) -> f64 {
+    all.mean_ns(|piece| piece.part.kind == EpochPieceKind::SourceDelay) / 1e9
+}
