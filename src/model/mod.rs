@@ -14,4 +14,4 @@ pub use curve::CapacityModel;
 pub use flow::FlowModel;
 pub use latency::{Hop, LatencyModel, longest};
 pub use speed::Speeds;
-pub use what_if::{Prediction, Station, WhatIf};
+pub use what_if::{Prediction, Predictor, Station, WhatIf};

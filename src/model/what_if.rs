@@ -20,7 +20,9 @@
 mod calibration;
 mod server;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use calibration::Calibration;
 use server::{Server, Sojourns};
@@ -34,6 +36,8 @@ use crate::observation::LatencySummary;
 const WAYS: usize = 4096;
 /// What a new window adds to what was known of variations and fixed delays.
 const NEW: f64 = 0.3;
+/// An operator busier than this tells nothing of how good predictions are.
+const MOST_CALIBRATED: f64 = 0.9;
 /// Arrivals that are kept of each operator: of less than this, older ones are kept beside the new.
 const ENOUGH_ARRIVALS: usize = 256;
 
@@ -77,6 +81,11 @@ impl Prediction {
         f64::from(self.latencies_s[index.min(self.latencies_s.len() - 1)])
     }
 
+    /// Whether latencies are at most `factor` times as long as those of `other`: the median and what is slower.
+    pub fn is_no_longer_than(&self, other: &Prediction, factor: f64) -> bool {
+        [0.5, 0.75, 0.9, 0.99].iter().all(|&quantile| self.quantile_s(quantile) <= other.quantile_s(quantile) * factor)
+    }
+
     /// Part of the records that take longer than `seconds`.
     pub fn beyond(&self, seconds: f64) -> f64 {
         let within = self.latencies_s.partition_point(|latency| f64::from(*latency) <= seconds);
@@ -103,7 +112,7 @@ pub struct WhatIf {
     /// Seconds on each channel.
     network_s: BTreeMap<ChannelId, f64>,
     /// Seconds from when records are due to when their source emits them.
-    source_s: f64,
+    source_s: Option<f64>,
     calibration: Calibration,
 }
 
@@ -113,7 +122,7 @@ impl WhatIf {
         WhatIf {
             operators: vec![Measured::default(); topology.operators().len()],
             network_s: BTreeMap::new(),
-            source_s: 0.0,
+            source_s: None,
             calibration: Calibration::default(),
         }
     }
@@ -148,12 +157,24 @@ impl WhatIf {
                 _ => {}
             }
         }
-        self.source_s = source_delay_s(all);
+        // What is late because sources were paused is no delay of the source itself.
+        let delay_s = source_delay_s(all);
+        self.source_s = Some(self.source_s.map_or(delay_s, |known| delay_s.min(known + NEW * (delay_s - known))));
+    }
+
+    /// Whether anything was learned.
+    pub fn is_known(&self) -> bool {
+        self.operators.iter().any(|known| !known.runs.is_empty())
     }
 
     /// Compares what is predicted of the present configuration with what it was measured to have in a window.
     pub fn calibrate(&mut self, topology: &Topology, present: &[Option<Station>], latency: &LatencySummary) {
         let (Some(p50), Some(p99)) = (latency.ns_p50, latency.ns_p99) else { return };
+        // Close to its limit a job's latency is that of its past, and no prediction of what it will be holds for a window.
+        let busiest = present.iter().flatten().map(Station::utilisation).fold(0.0, f64::max);
+        if busiest > MOST_CALIBRATED {
+            return;
+        }
         if let Some(raw) = self.raw(topology, present) {
             let predicted = (raw.quantile_s(0.5), raw.quantile_s(0.99));
             self.calibration.observe(predicted, (p50 as f64 / 1e9, p99 as f64 / 1e9), latency.records);
@@ -166,23 +187,16 @@ impl WhatIf {
     /// # Panics
     /// If there is not one entry an operator.
     pub fn predict(&self, topology: &Topology, stations: &[Option<Station>]) -> Option<Prediction> {
-        let raw = self.raw(topology, stations)?;
-        Some(self.calibration.apply(raw))
+        self.predictor(topology).predict(stations)
+    }
+
+    /// Predicts several configurations of one job: what they have in common is worked out once.
+    pub fn predictor<'a>(&'a self, topology: &'a Topology) -> Predictor<'a> {
+        Predictor { what_if: self, topology, hops: self.hops(topology), known: RefCell::default() }
     }
 
     fn raw(&self, topology: &Topology, stations: &[Option<Station>]) -> Option<Prediction> {
-        assert_eq!(stations.len(), topology.operators().len(), "one station an operator");
-        let mut sojourns: Vec<Option<Sojourns>> = Vec::with_capacity(stations.len());
-        for (operator, station) in topology.operators().iter().zip(stations) {
-            sojourns.push(match station {
-                Some(station) => Some(self.sojourns(operator, station)?),
-                None => None,
-            });
-        }
-        let hops = self.hops(topology);
-        let sinks = topology.operators().iter().filter(|operator| operator.role == Role::Sink);
-        let at_sinks = sinks.filter_map(|sink| at_sink(&hops, sink.id.0 as usize, stations, &sojourns));
-        at_sinks.max_by(|a, b| a.quantile_s(0.99).total_cmp(&b.quantile_s(0.99)))
+        self.predictor(topology).raw(stations)
     }
 
     /// By operator, where its records come from.
@@ -197,7 +211,7 @@ impl WhatIf {
                     .map_or((0.0, 0.0), |(channel, records)| (self.network_s.get(channel).copied().unwrap_or(0.0), *records));
                 let before = topology.operator(input);
                 let is_source = before.role == Role::Source;
-                let more_s = if is_source { self.source_s } else { self.operators[input.0 as usize].release_s };
+                let more_s = if is_source { self.source_s.unwrap_or(0.0) } else { self.operators[input.0 as usize].release_s };
                 sum += records;
                 Hop { from: input.0 as usize, is_source, fixed_s: network_s + more_s, until: sum }
             };
@@ -213,6 +227,55 @@ impl WhatIf {
         let dispersion = known.dispersion.unwrap_or(if operator.is_keyed() { 1.0 } else { 0.0 });
         let server = Server { runs: &known.runs, dispersion, variation: known.variation.unwrap_or(0.0) };
         server.sojourns(station)
+    }
+}
+
+/// Predicts configurations of one job.
+#[derive(Debug)]
+pub struct Predictor<'a> {
+    what_if: &'a WhatIf,
+    topology: &'a Topology,
+    hops: Vec<Vec<Hop>>,
+    /// By operator, stations that were looked at, with what came out.
+    known: RefCell<BTreeMap<usize, Vec<(Station, Option<Rc<Sojourns>>)>>>,
+}
+
+impl Predictor<'_> {
+    /// As [`WhatIf::predict`].
+    ///
+    /// # Panics
+    /// If there is not one entry an operator.
+    pub fn predict(&self, stations: &[Option<Station>]) -> Option<Prediction> {
+        Some(self.what_if.calibration.apply(self.raw(stations)?))
+    }
+
+    /// Part of an operator's arrivals that would make more than `records` records at their instance; 1 if it would not keep up.
+    pub fn part_longer(&self, operator: OperatorId, station: &Station, records: f64) -> f64 {
+        self.sojourns(operator, station).map_or(1.0, |sojourns| sojourns.longer(records))
+    }
+
+    fn sojourns(&self, operator: OperatorId, station: &Station) -> Option<Rc<Sojourns>> {
+        let index = operator.0 as usize;
+        if let Some((_, known)) = self.known.borrow().get(&index).and_then(|all| all.iter().find(|(of, _)| of == station)) {
+            return known.clone();
+        }
+        let sojourns = self.what_if.sojourns(self.topology.operator(operator), station).map(Rc::new);
+        self.known.borrow_mut().entry(index).or_default().push((*station, sojourns.clone()));
+        sojourns
+    }
+
+    fn raw(&self, stations: &[Option<Station>]) -> Option<Prediction> {
+        assert_eq!(stations.len(), self.topology.operators().len(), "one station an operator");
+        let mut sojourns: Vec<Option<Rc<Sojourns>>> = Vec::with_capacity(stations.len());
+        for (operator, station) in self.topology.operators().iter().zip(stations) {
+            sojourns.push(match station {
+                Some(station) => Some(self.sojourns(operator.id, station)?),
+                None => None,
+            });
+        }
+        let sinks = self.topology.operators().iter().filter(|operator| operator.role == Role::Sink);
+        let at_sinks = sinks.filter_map(|sink| at_sink(&self.hops, sink.id.0 as usize, stations, &sojourns));
+        at_sinks.max_by(|a, b| a.quantile_s(0.99).total_cmp(&b.quantile_s(0.99)))
     }
 }
 
@@ -247,7 +310,7 @@ fn walk(hops: &[Vec<Hop>], sink: usize, way: usize, mut visit: impl FnMut(usize,
 }
 
 /// The distribution of latency at `sink`.
-fn at_sink(hops: &[Vec<Hop>], sink: usize, stations: &[Option<Station>], sojourns: &[Option<Sojourns>]) -> Option<Prediction> {
+fn at_sink(hops: &[Vec<Hop>], sink: usize, stations: &[Option<Station>], sojourns: &[Option<Rc<Sojourns>>]) -> Option<Prediction> {
     let stays = |operator: usize, u: f64| sojourns[operator].as_ref().map_or(0.0, |sojourns| sojourns.at(u));
     let works = |operator: usize| stations[operator].map_or(0.0, |station| station.service_s);
     let mut ways: Vec<(f32, f32, usize)> = Vec::with_capacity(WAYS);

@@ -17,7 +17,7 @@ mod reason;
 mod scripted;
 mod threshold;
 
-pub use critical_path::{CriticalPath, CriticalPathConfig};
+pub use critical_path::{CriticalPath, CriticalPathConfig, Paths};
 pub use dhalion::{Dhalion, DhalionConfig};
 pub use ds2::{Demand, Ds2, Ds2Config, Measurement, demands, demands_of, round_up, workers_needed};
 pub use flink_autoscaler::{FlinkAutoscaler, FlinkAutoscalerConfig};

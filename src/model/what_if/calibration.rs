@@ -10,8 +10,8 @@ use super::Prediction;
 const NEW: f64 = 0.2;
 /// Windows' worth of trust in the model as it is.
 const PRIOR_WINDOWS: f64 = 4.0;
-/// The tail is at most so many times longer or shorter than predicted.
-const MOST_FACTOR: f64 = 3.0;
+/// The tail is at least and at most so many times as long as predicted: a short time without slow records proves little.
+const FACTOR: (f64, f64) = (0.8, 3.0);
 /// Differences below this are the grid of ticks and clocks, in seconds.
 const GRAIN_S: f64 = 0.002;
 /// A percentile of fewer records than this says nothing.
@@ -37,7 +37,7 @@ impl Calibration {
         }
         let error = (measured.1.max(GRAIN_S) / self.calibrated(predicted.1, predicted.0).max(GRAIN_S)).ln();
         let tail = (measured.1 - measured.0 + GRAIN_S) / (predicted.1 - predicted.0 + GRAIN_S);
-        let log_factor = tail.clamp(1.0 / MOST_FACTOR, MOST_FACTOR).ln();
+        let log_factor = tail.clamp(FACTOR.0, FACTOR.1).ln();
         self.windows += 1.0;
         let weight = NEW.max(1.0 / self.windows);
         self.more_s += weight * (measured.0 - predicted.0 - self.more_s);

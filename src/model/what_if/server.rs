@@ -1,5 +1,7 @@
 //! One operator's instances as first-in-first-out servers: how long records stay.
 
+use std::collections::VecDeque;
+
 use super::Station;
 use crate::critical_path::Arrival;
 
@@ -22,10 +24,12 @@ const QUANTILES: usize = 2048;
 /// Below this variance over that of a random choice, records take turns.
 const IN_TURN: f64 = 0.15;
 
-/// How long records stay at an operator, as quantiles in seconds.
+/// How long records stay at an operator, as quantiles in seconds, and how many are at an instance when some arrive there.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sojourns {
     quantiles_s: Vec<f32>,
+    /// In ascending order.
+    lengths: Vec<f32>,
 }
 
 impl Sojourns {
@@ -34,8 +38,15 @@ impl Sojourns {
         f64::from(self.quantiles_s[((u * QUANTILES as f64) as usize).min(self.quantiles_s.len() - 1)])
     }
 
+    /// Part of the arrivals that make more than `records` records at an instance.
+    pub(super) fn longer(&self, records: f64) -> f64 {
+        let within = self.lengths.partition_point(|length| f64::from(*length) <= records);
+        if self.lengths.is_empty() { 0.0 } else { 1.0 - within as f64 / self.lengths.len() as f64 }
+    }
+
     /// Of times with their weights.
-    fn of(mut times: Vec<(f32, f32)>) -> Option<Sojourns> {
+    fn of(mut times: Vec<(f32, f32)>, mut lengths: Vec<f32>) -> Option<Sojourns> {
+        lengths.sort_by(f32::total_cmp);
         times.sort_by(|a, b| a.0.total_cmp(&b.0));
         let all: f64 = times.iter().map(|(_, weight)| f64::from(*weight)).sum();
         let last = times.last()?.0;
@@ -48,7 +59,7 @@ impl Sojourns {
             }
             quantiles_s.push(times.get(index).map_or(last, |(time, _)| *time));
         }
-        Some(Sojourns { quantiles_s })
+        Some(Sojourns { quantiles_s, lengths })
     }
 }
 
@@ -70,19 +81,22 @@ impl Server<'_> {
         let instances = f64::from(station.instances.max(1));
         let (gap_ns, records) = self.totals();
         if records == 0.0 || gap_ns == 0.0 || station.demand_per_s <= 0.0 {
-            return Sojourns::of(vec![(station.service_s as f32, 1.0)]);
+            return Sojourns::of(vec![(station.service_s as f32, 1.0)], Vec::new());
         }
         let scale = station.demand_per_s / (records / gap_ns * 1e9);
         let even = 1.0 / instances;
-        let mut times = Vec::new();
+        let (mut times, mut lengths) = (Vec::new(), Vec::new());
         if station.fullest <= EVEN || station.instances <= 1 {
-            self.serve(even * scale, station, 1.0, &mut times);
+            self.serve(even * scale, station, 1.0, &mut times, &mut lengths);
         } else {
             let fullest = (even * station.fullest).min(1.0);
-            self.serve(fullest * scale, station, fullest, &mut times);
-            self.serve((1.0 - fullest) / (instances - 1.0) * scale, station, 1.0 - fullest, &mut times);
+            self.serve(fullest * scale, station, fullest, &mut times, &mut lengths);
+            self.serve((1.0 - fullest) / (instances - 1.0) * scale, station, 1.0 - fullest, &mut times, &mut lengths);
         }
-        Sojourns::of(times).or_else(|| Sojourns::of(vec![(station.service_s as f32, 1.0)]))
+        if times.is_empty() {
+            times.push((station.service_s as f32, 1.0));
+        }
+        Sojourns::of(times, lengths)
     }
 
     /// Time and records of all runs; a run's first arrival stands for the mean gap.
@@ -94,8 +108,8 @@ impl Server<'_> {
         (if counted > 0 { gaps * all as f64 / counted as f64 } else { 0.0 }, records as f64)
     }
 
-    /// Serves a part `part` of the arrivals; adds times, which together weigh `weight`.
-    fn serve(&self, part: f64, station: &Station, weight: f64, times: &mut Vec<(f32, f32)>) {
+    /// Serves a part `part` of the arrivals; adds times, which together weigh `weight`, and lengths of the queue.
+    fn serve(&self, part: f64, station: &Station, weight: f64, times: &mut Vec<(f32, f32)>, lengths: &mut Vec<f32>) {
         let (gap_ns, _) = self.totals();
         let arrivals = self.runs.iter().map(Vec::len).sum::<usize>();
         let mean_gap_s = gap_ns / arrivals.max(1) as f64 / 1e9;
@@ -105,6 +119,8 @@ impl Server<'_> {
         let (mut now, mut free, mut carry, mut batches) = (0.0, 0.0f64, 0.5, 0);
         let mut served: Vec<(f32, f32)> = Vec::with_capacity(wanted * 2);
         let mut looked_at = 0;
+        // Batches that are not complete, with when they are.
+        let (mut waiting, mut length): (VecDeque<(f64, f64)>, f64) = (VecDeque::new(), 0.0);
         'all: loop {
             // A run may follow any other, so that their order repeats nothing.
             let run = &self.runs[random.usize(..self.runs.len())];
@@ -116,9 +132,15 @@ impl Server<'_> {
                     let start = free.max(now);
                     let work = count * station.service_s * factor(self.variation * self.variation / count, &mut random);
                     free = start + work;
+                    while waiting.front().is_some_and(|(until, _)| *until <= now) {
+                        length -= waiting.pop_front().map_or(0.0, |(_, records)| records);
+                    }
+                    waiting.push_back((free, count));
+                    length += count;
                     batches += 1;
                     if batches > wanted / WARM_UP {
                         push(&mut served, start - now, work, count);
+                        lengths.push(length as f32);
                     }
                 }
                 if batches >= wanted + wanted / WARM_UP || looked_at >= MOST_ARRIVALS {

@@ -21,6 +21,19 @@ pub struct CriticalPathConfig {
     pub least_saving: f64,
     /// Standard errors by which an estimate must differ from the present before it is acted upon.
     pub confidence: f64,
+    /// Whether decisions rest on measured critical paths; without, latency is guessed from utilisation by a queueing formula.
+    pub paths: Paths,
+}
+
+/// Whether critical paths are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Paths {
+    /// They are.
+    #[default]
+    On,
+    /// They are not.
+    Off,
 }
 
 impl CriticalPathConfig {
@@ -34,6 +47,7 @@ impl CriticalPathConfig {
             look_back_s: 180.0,
             least_saving: 0.1,
             confidence: 2.0,
+            paths: Paths::On,
         }
     }
 

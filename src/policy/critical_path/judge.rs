@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::search::{FLAT, Searched};
 use super::sight::Sight;
-use super::{AGREEING, CriticalPath, Load};
+use super::{AGREEING, CriticalPath, Load, MISSED_KEPT, OFTEN_MISSED, Paths};
 use crate::dataflow::Operator;
 use crate::id::OperatorId;
 use crate::policy::{Cause, Finding};
@@ -94,7 +94,8 @@ impl CriticalPath {
             let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
             let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
             let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
-            let under = ratio * error > 1.0 + TOLERANCE || behind || !load.on_time && catching_up * error > SLOWLY;
+            let held_up = search.held_up[index] && !load.on_time;
+            let under = ratio * error > 1.0 + TOLERANCE || behind || held_up || !load.on_time && catching_up * error > SLOWLY;
             memory.under = if under { memory.under + 1 } else { 0 };
             let obvious = ratio * error > OBVIOUS;
             let about = |cause| Finding::new(&operator.name, cause).with("demand per s", demand).with("capacity per s", capacity);
@@ -114,7 +115,7 @@ impl CriticalPath {
             if search.parts[index].is_some_and(|part| part < 1.0) && !memory.is_in_vain(sight) {
                 let most = f64::from(search.most[index]);
                 judgement.findings.push((weight + 1.0, about(Cause::AtLimit).with("most instances", most)));
-            } else if under && ratio > 1.0 {
+            } else if under && (ratio > 1.0 || held_up) {
                 judgement.findings.push((weight, about(Cause::UnderProvisioned).with("busy", sight.busy)));
             } else if ratio < 1.0 && !load.on_time && sight.busy < ratio * 0.8 && !uneven && !sight.has_slow() {
                 judgement.findings.push((0.0, about(Cause::Starved).with("busy", sight.busy)));
@@ -138,8 +139,16 @@ impl CriticalPath {
             }
         }
         let goal_s = self.config.goal_ms / 1e3;
-        let now = search.p99_s.filter(|p99| goal_s > 0.0 && load.on_time && *p99 > goal_s);
-        self.missed = if now.is_some() { self.missed + 1 } else { 0 };
+        // With paths by what was measured: what is predicted decides how many instances help, not whether it is slow.
+        let now = if self.config.paths == Paths::On && search.has_paths { load.p99_s } else { search.p99_s };
+        let now = now.filter(|p99| goal_s > 0.0 && (load.on_time || search.has_paths) && load.settled && *p99 > goal_s);
+        // By the formula a miss is a miss; measured in short windows it comes and goes.
+        self.missed = match (now, search.has_paths) {
+            (Some(_), true) => self.missed * MISSED_KEPT + 1.0,
+            (None, true) => self.missed * MISSED_KEPT,
+            (Some(_), false) => self.missed + 1.0,
+            (None, false) => 0.0,
+        };
         if let Some(now) = now {
             let slowest = self.topology.scalable().filter(|operator| search.longest.on_it[operator.id.0 as usize]);
             let ratio = |operator: &&Operator| search.ratio(&load.demands, operator.id.0 as usize);
@@ -147,7 +156,7 @@ impl CriticalPath {
                 let finding = Finding::new(&slowest.name, Cause::Slow).with("p99 ms", now * 1e3).with("goal ms", self.config.goal_ms);
                 judgement.findings.push((1.0, finding));
             }
-            judgement.slow = self.missed >= AGREEING;
+            judgement.slow = self.missed >= OFTEN_MISSED && search.misses && !search.found.out_of_reach;
         }
         judgement
     }

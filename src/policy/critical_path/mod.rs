@@ -10,13 +10,15 @@
 //! which nothing was measured is left as it is.
 
 mod config;
+mod goal;
 mod judge;
 mod search;
 mod sight;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use config::CriticalPathConfig;
+pub use config::{CriticalPathConfig, Paths};
+use goal::{Goal, paused_for, waited_at};
 use judge::{IN_VAIN, Judgement, Memory, SLOWLY};
 use search::{Found, Search, Searched};
 use sight::Sight;
@@ -25,7 +27,7 @@ use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
 use crate::metrics::OperatorMetrics;
-use crate::model::{CapacityModel, FlowModel, LatencyModel, Speeds};
+use crate::model::{CapacityModel, FlowModel, LatencyModel, Speeds, WhatIf};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
@@ -37,8 +39,16 @@ const HURRY: f64 = 6.0;
 const KEEPS_UP: f64 = 0.98;
 /// With less lag than this part of a window's records the job is on time.
 const ON_TIME: f64 = 0.25;
+/// With less than this part it has no lag.
+const CALM: f64 = 0.02;
 /// More instances that do more by less than this part of what was to be expected in proportion are useless.
 const USELESS: f64 = 0.1;
+/// A goal that was missed in so many windows is missed...
+const OFTEN_MISSED: f64 = 1.8;
+/// ... where a window counts this much less with each that follows it.
+const MISSED_KEPT: f64 = 0.85;
+/// An operator holds the job up if sources are paused for it in this part of the latency.
+const HELD_UP: f64 = 0.2;
 /// Most findings that a reason tells.
 const MOST_FINDINGS: usize = 16;
 
@@ -49,6 +59,11 @@ pub struct CriticalPath {
     config: CriticalPathConfig,
     flow: FlowModel,
     latency: LatencyModel,
+    what_if: WhatIf,
+    /// By operator, windows one after the other in which sources were paused for it more than for anything else.
+    held_up: Vec<u32>,
+    /// By operator, the shortest queue for which sources were seen paused.
+    marks: Vec<Option<f64>>,
     memory: Vec<Memory>,
     curves: Vec<CapacityModel>,
     /// By operator and instance, windows in which it has been slow, one after the other.
@@ -59,8 +74,8 @@ pub struct CriticalPath {
     since: Option<Timestamp>,
     /// Records that were due and not emitted at the end of the last window, of all sources.
     lag: f64,
-    /// Windows in which the goal was missed, one after the other.
-    missed: u32,
+    /// Windows in which the goal was missed, those of before fading.
+    missed: f64,
     acted: Option<Acted>,
 }
 
@@ -81,8 +96,14 @@ struct Load {
     most_recent: Vec<Option<f64>>,
     /// Records per second, of all sources.
     offered: f64,
+    /// Measured 99th percentile of latency, in seconds.
+    p99_s: Option<f64>,
     /// Whether the job emits what is due and has no lag.
     on_time: bool,
+    /// Whether all epochs that completed were due under the present configuration.
+    settled: bool,
+    /// Whether it has hardly any lag and no source was paused: what is measured now is what the present configuration does.
+    calm: bool,
     /// Whether its lag grows.
     falls_behind: bool,
     /// Whether recent windows are as many as must be looked back upon.
@@ -96,13 +117,16 @@ impl CriticalPath {
         CriticalPath {
             flow: FlowModel::new(&topology),
             latency: LatencyModel::default(),
+            what_if: WhatIf::new(&topology),
+            held_up: vec![0; operators],
+            marks: vec![None; operators],
             memory: vec![Memory::default(); operators],
             curves: vec![CapacityModel::default(); operators],
             slow: vec![Vec::new(); operators],
             offered: VecDeque::new(),
             since: None,
             lag: 0.0,
-            missed: 0,
+            missed: 0.0,
             acted: None,
             topology,
             config,
@@ -136,6 +160,7 @@ impl CriticalPath {
         for (_, recent) in &self.offered {
             most.iter_mut().zip(recent).for_each(|(most, recent)| *most = most.max(*recent));
         }
+        let settled = observation.paths.as_ref().is_none_or(|paths| paths.migrating.epochs == 0);
         let demands = |offered: &[f64]| self.flow.demands(&self.topology, offered);
         let mut catching_up = demands(&catching_up);
         for (demand, metrics) in catching_up.iter_mut().zip(&observation.operators) {
@@ -147,7 +172,10 @@ impl CriticalPath {
             catching_up,
             most_recent: demands(&most),
             offered: sum,
+            p99_s: observation.latency.ns_p99.map(|p99| p99 as f64 / 1e9),
             on_time: achieved >= sum * KEEPS_UP && lag <= sum * window * ON_TIME,
+            settled,
+            calm: settled && lag <= sum * window * CALM && observation.operators.iter().all(|metrics| metrics.backpressure_sum() == 0.0),
             falls_behind: lag > before + sum * window * (1.0 - KEEPS_UP),
             looked_back: end >= since + look_back,
         }
@@ -235,13 +263,45 @@ struct Change {
 }
 
 impl CriticalPath {
-    fn search(&self, load: &Load, sights: &[Sight]) -> Searched {
+    /// By operator, how many records at an instance pause sources, as far as it was seen; only where they are what holds the job up.
+    fn pressing(&self) -> Vec<Option<f64>> {
+        self.marks.iter().zip(&self.held_up).map(|(mark, held_up)| mark.filter(|_| *held_up >= AGREEING)).collect()
+    }
+
+    /// Counts for which operator sources are paused; learns what latency is predicted from.
+    fn follow(&mut self, observation: &Observation, load: &Load) {
+        let Some(paths) = observation.paths.as_ref().filter(|_| self.config.paths == Paths::On) else { return };
+        for (mark, metrics) in self.marks.iter_mut().zip(&observation.operators) {
+            let pressed = metrics.instances.iter().filter(|instance| !instance.backpressure.is_zero());
+            let longest = pressed.map(|instance| instance.queue_max_records.max(1) as f64);
+            *mark = longest.chain(*mark).reduce(f64::min);
+        }
+        let paused = paused_for(&self.topology, &paths.all);
+        for (held_up, paused) in self.held_up.iter_mut().zip(paused) {
+            *held_up = if paused > HELD_UP { *held_up + 1 } else { 0 };
+        }
+        if load.calm || !self.what_if.is_known() {
+            self.what_if.observe(paths);
+        }
+    }
+
+    fn search(&self, observation: &Observation, load: &Load, sights: &[Sight]) -> Searched {
         let most = |(operator, memory): (&Operator, &Memory)| {
             memory.most.map_or(operator.max_parallelism, |most| most.min(operator.max_parallelism))
         };
         let most: Vec<u32> = self.topology.operators().iter().zip(&self.memory).map(most).collect();
         let in_vain: Vec<bool> = self.memory.iter().zip(sights).map(|(memory, sight)| memory.is_in_vain(sight)).collect();
+        let predictor = self.what_if.predictor(&self.topology);
+        let window_s = observation.window.length().as_secs_f64();
+        let paths =
+            observation.paths.as_ref().filter(|paths| self.config.paths == Paths::On && paths.all.epochs + paths.migrating.epochs > 0);
+        let waited_at = paths.map(|paths| waited_at(&self.topology, paths)).unwrap_or_default();
+        let goal = Goal::new(&predictor, self.config.goal_ms / 1e3, observation.latency.records as f64 / window_s, &waited_at);
+        let pressing = self.pressing();
         let search = Search {
+            goal: paths.filter(|_| self.config.goal_ms > 0.0).map(|_| &goal),
+            pressed: paths.map(|_| (&predictor, pressing.as_slice())),
+            marks: &self.marks,
             in_vain: &in_vain,
             topology: &self.topology,
             config: &self.config,
@@ -308,6 +368,7 @@ impl CriticalPath {
             (false, ..) if judgement.slow => "goal-missed",
             (_, false, _) => "uneven",
             (.., false) => "over-provisioned",
+            _ if self.missed >= OFTEN_MISSED && searched.found.out_of_reach => "goal-unreachable",
             _ => searched.bound.unwrap_or("hold"),
         };
         for (&id, &instances) in &trims {
@@ -346,18 +407,22 @@ impl Policy for CriticalPath {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Paths
+        if self.config.paths == Paths::On { Needs::Paths } else { Needs::Metrics }
     }
 
     fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {
         let load = self.load(observation);
         let sights = self.look(observation, &load);
         let useless = self.learn(observation, &sights);
-        let searched = self.search(&load, &sights);
+        self.follow(observation, &load);
+        let searched = self.search(observation, &load, &sights);
         if load.on_time
             && let Some(p99) = observation.latency.ns_p99
         {
             self.latency.observe(p99 as f64 / 1e9, searched.longest.service_s, searched.longest.queueing_s);
+            if searched.has_paths && load.calm {
+                self.what_if.calibrate(&self.topology, &searched.stations, &observation.latency);
+            }
         }
         let mut judgement = self.judge(&load, &sights, &searched);
         let before = observation.configuration.clone();
@@ -379,7 +444,7 @@ impl Policy for CriticalPath {
         let reason = self.reason(rule, observation, &load, judgement.findings, Some(&searched.found));
         self.acted = Some(Acted { before, rebalanced: judgement.rebalance });
         self.memory.iter_mut().for_each(|memory| (memory.under, memory.hot) = (0, 0));
-        self.missed = 0;
+        self.missed = 0.0;
         Decision::Rescale(self.plan(rescales, rebalances, &sights), reason)
     }
 

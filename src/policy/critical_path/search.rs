@@ -5,9 +5,10 @@
 //! instance is added that shortens the predicted critical path most, again and again.
 
 use super::CriticalPathConfig;
+use super::goal::{Goal, unpressed};
 use super::sight::Sight;
 use crate::dataflow::{Operator, Role, Topology};
-use crate::model::{CapacityModel, Hop, LatencyModel, longest};
+use crate::model::{CapacityModel, Hop, LatencyModel, Predictor, Station, longest};
 
 /// A latency is aimed at below its goal by so much: what is predicted is not exact.
 const GOAL_MARGIN: f64 = 0.85;
@@ -34,7 +35,14 @@ pub(super) struct Search<'a> {
     pub(super) demands: &'a [Option<f64>],
     /// The same while a lag is worked off.
     pub(super) catching_up: &'a [Option<f64>],
+    /// Without paths.
     pub(super) latency: &'a LatencyModel,
+    /// With them: what latency is asked for, if any.
+    pub(super) goal: Option<&'a Goal<'a>>,
+    /// By operator, the records at an instance for which sources were ever seen paused.
+    pub(super) marks: &'a [Option<f64>],
+    /// With them, and where sources are paused: what predicts it, and by operator how many records at an instance pause them.
+    pub(super) pressed: Option<(&'a Predictor<'a>, &'a [Option<f64>])>,
 }
 
 /// What a search found.
@@ -46,6 +54,8 @@ pub(super) struct Found {
     pub(super) part: f64,
     /// Predicted latency, where it can be predicted.
     pub(super) p99_s: Option<f64>,
+    /// Whether no number of instances would meet the goal.
+    pub(super) out_of_reach: bool,
 }
 
 /// What a search says of the present and of what would be best; vectors are by operator.
@@ -64,8 +74,16 @@ pub(super) struct Searched {
     pub(super) most: Vec<u32>,
     /// Predicted latency of the present configuration, in seconds.
     pub(super) p99_s: Option<f64>,
+    /// Whether the present configuration is predicted to miss the goal.
+    pub(super) misses: bool,
     /// The longest way through it.
     pub(super) longest: Longest,
+    /// How the present instances work.
+    pub(super) stations: Vec<Option<Station>>,
+    /// Whether there were paths to go by.
+    pub(super) has_paths: bool,
+    /// By operator, whether it is what sources are paused for.
+    pub(super) held_up: Vec<bool>,
 }
 
 impl Searched {
@@ -179,6 +197,11 @@ impl Search<'_> {
             while instances < most && !self.capacity(index, instances).is_some_and(suffices) {
                 instances += 1;
             }
+            if let Some((predictor, marks)) = self.pressed
+                && let Some(mark) = marks[index]
+            {
+                instances = unpressed(self, predictor, operator, instances, part, mark);
+            }
             wanted[index] = instances;
         }
         wanted
@@ -198,6 +221,11 @@ impl Search<'_> {
             }
             (part, instances) = (within, self.wanted(within, margin));
         }
+        if let Some(goal) = self.goal {
+            let reached = goal.reach(self, instances, part, budget);
+            let p99_s = reached.prediction.map(|prediction| prediction.quantile_s(0.99));
+            return Found { instances: reached.instances, part, p99_s, out_of_reach: reached.out_of_reach };
+        }
         let mut p99_s = self.p99_s(&instances, part);
         let goal_s = self.config.goal_ms / 1e3;
         while goal_s > 0.0 && sum(&instances) < budget && p99_s.is_some_and(|p99| p99 > goal_s * GOAL_MARGIN) {
@@ -205,7 +233,23 @@ impl Search<'_> {
             instances[slowest] += 1;
             p99_s = self.p99_s(&instances, part);
         }
-        Found { instances, part, p99_s }
+        Found { instances, part, p99_s, out_of_reach: false }
+    }
+
+    /// The smallest configuration that is certainly enough for `demands`. Where that would make latency longer than the goal allows, what
+    /// there is stays.
+    fn enough(&self, demands: &[Option<f64>], present: &[u32]) -> Found {
+        let certain = self.goal.map(Goal::certain);
+        let marks: Option<(&Predictor<'_>, &[Option<f64>])> = self.pressed.map(|(predictor, _)| (predictor, self.marks));
+        let search = Search { demands, goal: certain.as_ref(), pressed: marks, ..*self };
+        let mut found = search.find(self.config.confidence);
+        if let Some(goal) = self.goal {
+            let after: Vec<u32> = found.instances.iter().zip(present).map(|(enough, present)| *enough.min(present)).collect();
+            if !goal.allows(&search, present, &after, found.part) {
+                found.instances = present.to_vec();
+            }
+        }
+        found
     }
 
     /// Searches for what is offered now, and for `most_recent`, the most that was offered recently.
@@ -215,15 +259,24 @@ impl Search<'_> {
         let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
         let longest = self.longest(&present, found.part);
         Searched {
-            enough: Search { demands: most_recent, ..*self }.find(self.config.confidence),
+            enough: self.enough(most_recent, &present),
             bound: self.bounded_by().or((found.part < 1.0).then_some("budget")),
             capacities: operators.clone().map(|index| self.capacity(index, present[index])).collect(),
             parts: operators.map(|index| self.part_of(index)).collect(),
+            misses: self.goal.is_none_or(|goal| goal.predict(self, &present, found.part).is_none_or(|now| goal.is_missed(&now))),
             p99_s: self.latency.p99_s(longest.service_s, longest.queueing_s),
             most: self.most.to_vec(),
+            stations: self.goal.map(|goal| goal.stations(self, &present, found.part)).unwrap_or_default(),
+            has_paths: self.goal.is_some(),
+            held_up: self.pressed.map_or_else(|| vec![false; present.len()], |(_, marks)| marks.iter().map(Option::is_some).collect()),
             longest,
             found,
         }
+    }
+
+    /// Busy part of an operator's fullest instance; 0 where it is not known.
+    pub(super) fn utilisation(&self, operator: usize, instances: u32) -> f64 {
+        self.hop(operator, instances, 1.0).utilisation
     }
 
     /// What each operator adds to the way of a record.

@@ -1,0 +1,242 @@
+//! The latency goal, by what is predicted from measured paths.
+//!
+//! *Met* means: in hardly any half second does more than one record in a hundred take longer than the goal. That is stricter than
+//! a 99th percentile over a long time where few records come, since a handful of slow ones is one in a hundred then.
+//!
+//! An instance is added where the slowest records wait longest for one, but only where the measured paths show that they wait there as
+//! well: what is predicted alone is no ground for scaling. If the goal would be missed even with every operator at its limit, it
+//! is out of reach, and what stands in its way is told.
+
+use super::search::{Search, granularity};
+use crate::critical_path::{EpochPieceKind, PathGroup, PathPiece, WindowPaths};
+use crate::dataflow::{Operator, Topology};
+use crate::model::{Prediction, Predictor, Station};
+
+/// A goal is judged over times of this length, in seconds.
+const JUDGED_S: f64 = 0.5;
+/// Part of the records that may take longer.
+const SLOWER: f64 = 0.01;
+/// Part of the times in which more may, by prediction.
+const MOST_MISSED: f64 = 0.02;
+/// A latency is aimed at below its goal by so much: what is predicted is not exact...
+const MARGIN: f64 = 0.85;
+/// ... and by so much before instances are taken away, so that what is taken away need not be given back.
+const CERTAIN_MARGIN: f64 = 0.7;
+/// A prediction longer than another one by less than this part is no longer.
+const NO_LONGER: f64 = 1.02;
+/// With a mean of events above this, their number is normal to within what is asked here.
+const MANY: f64 = 200.0;
+/// Waiting at an operator below this part of the slowest epochs' latency is none.
+const LEAST_SHARE: f64 = 0.03;
+/// Part of what is tried at once of an operator's instances, one at least.
+const STEP: u32 = 12;
+/// Instances are added so many times, at most.
+const MOST_STEPS: usize = 200;
+/// Sources may be paused for any instance of an operator in this part of the time.
+const MOST_PRESSED: f64 = 0.01;
+
+/// What is asked of latency, and what predicts it.
+pub(super) struct Goal<'a> {
+    pub(super) predictor: &'a Predictor<'a>,
+    /// Seconds.
+    pub(super) goal_s: f64,
+    /// Records that reach sinks, per second.
+    pub(super) records_per_s: f64,
+    /// By operator, whether the slowest epochs were measured to wait for its instances; nothing if that is not asked for.
+    pub(super) waited_at: Option<&'a [bool]>,
+    /// How much of the goal is aimed at.
+    pub(super) margin: f64,
+}
+
+/// What a search for the goal came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Reached {
+    pub(super) instances: Vec<u32>,
+    pub(super) prediction: Option<Prediction>,
+    /// Whether no number of instances would do.
+    pub(super) out_of_reach: bool,
+}
+
+impl<'a> Goal<'a> {
+    /// A goal of `goal_s` seconds for `records_per_s` at the sinks, by `predictor`; where epochs were measured to wait is `waited_at`.
+    pub(super) fn new(predictor: &'a Predictor<'a>, goal_s: f64, records_per_s: f64, waited_at: &'a [bool]) -> Goal<'a> {
+        Goal { predictor, goal_s, records_per_s, waited_at: Some(waited_at), margin: MARGIN }
+    }
+
+    /// The same, so that it is certainly met: what may be taken away is no matter of where epochs happened to wait in one window.
+    pub(super) fn certain(&self) -> Goal<'a> {
+        Goal { waited_at: None, margin: CERTAIN_MARGIN, ..*self }
+    }
+
+    /// Whether latency with `after` is certainly within the goal, or no longer than with `before`.
+    pub(super) fn allows(&self, search: &Search<'_>, before: &[u32], after: &[u32], part: f64) -> bool {
+        let Some(prediction) = self.predict(search, after, part) else { return false };
+        let now = self.predict(search, before, part);
+        !self.certain().is_missed(&prediction) || now.is_none_or(|now| prediction.is_no_longer_than(&now, NO_LONGER))
+    }
+
+    /// How operators would work with `instances` for the part `part` of the load.
+    pub(super) fn stations(&self, search: &Search<'_>, instances: &[u32], part: f64) -> Vec<Option<Station>> {
+        let station = |operator: &Operator| station(search, operator, instances[operator.id.0 as usize], part);
+        search.topology.operators().iter().map(station).collect()
+    }
+
+    /// Predicted latency with `instances`; nothing if they would not keep up.
+    pub(super) fn predict(&self, search: &Search<'_>, instances: &[u32], part: f64) -> Option<Prediction> {
+        self.predictor.predict(&self.stations(search, instances, part))
+    }
+
+    /// Part of the times in which the goal would be missed.
+    pub(super) fn missed(&self, prediction: &Prediction) -> f64 {
+        let records = (self.records_per_s * JUDGED_S).max(1.0);
+        more_than((records * SLOWER).floor(), records * prediction.beyond(self.goal_s * self.margin))
+    }
+
+    /// Whether that is too often.
+    pub(super) fn is_missed(&self, prediction: &Prediction) -> bool {
+        self.missed(prediction) > MOST_MISSED
+    }
+
+    fn is_met(&self, prediction: Option<&Prediction>) -> bool {
+        prediction.is_some_and(|prediction| !self.is_missed(prediction))
+    }
+
+    /// The fewest instances, from `instances` on and at most `budget`, with which the goal is met.
+    pub(super) fn reach(&self, search: &Search<'_>, instances: Vec<u32>, part: f64, budget: u64) -> Reached {
+        let limits = |operator: &Operator| {
+            let index = operator.id.0 as usize;
+            if operator.is_scalable() && !search.is_fixed(index) { search.most[index].max(instances[index]) } else { instances[index] }
+        };
+        let limits: Vec<u32> = search.topology.operators().iter().map(limits).collect();
+        let prediction = self.predict(search, &instances, part);
+        if self.is_met(prediction.as_ref()) {
+            return Reached { instances, prediction, out_of_reach: false };
+        }
+        if !self.is_met(self.predict(search, &limits, part).as_ref()) {
+            return Reached { instances, prediction, out_of_reach: true };
+        }
+        let (start, mut instances, mut prediction) = (instances.clone(), instances, prediction);
+        for _ in 0..MOST_STEPS {
+            if self.is_met(prediction.as_ref()) || sum(search.topology, &instances) >= budget {
+                break;
+            }
+            let Some(slowest) = self.slowest(search, &instances, &limits, prediction.as_ref()) else {
+                // Nobody was measured to wait where instances would help.
+                return Reached { instances: start, prediction, out_of_reach: false };
+            };
+            instances[slowest] = (instances[slowest] + (instances[slowest] / STEP).max(1)).min(limits[slowest]);
+            prediction = self.predict(search, &instances, part);
+        }
+        self.give_back(search, &start, &mut instances, part);
+        let prediction = self.predict(search, &instances, part);
+        Reached { instances, prediction, out_of_reach: false }
+    }
+
+    /// The operator where an instance more helps most: where the slowest records wait longest.
+    fn slowest(&self, search: &Search<'_>, instances: &[u32], limits: &[u32], prediction: Option<&Prediction>) -> Option<usize> {
+        let may = |index: &usize| instances[*index] < limits[*index] && self.waited_at.is_none_or(|waited_at| waited_at[*index]);
+        let candidates = search.topology.scalable().map(|operator| operator.id.0 as usize).filter(may);
+        let waits = |index: usize| match prediction {
+            Some(prediction) => prediction.waits_s[index],
+            // One that would not keep up waits for ever.
+            None => search.utilisation(index, instances[index]),
+        };
+        let longest = candidates.map(|index| (waits(index), index)).reduce(|a, b| if b.0 > a.0 { b } else { a });
+        longest.filter(|(waits, _)| *waits > 0.0).map(|(_, index)| index)
+    }
+
+    /// Takes away again what does not matter, one instance after the other, down to `start`.
+    fn give_back(&self, search: &Search<'_>, start: &[u32], instances: &mut [u32], part: f64) {
+        for index in 0..instances.len() {
+            while instances[index] > start[index] {
+                instances[index] -= 1;
+                if !self.is_met(self.predict(search, instances, part).as_ref()) {
+                    instances[index] += 1;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// How an operator would work with so many instances; nothing where it is not known.
+fn station(search: &Search<'_>, operator: &Operator, instances: u32, part: f64) -> Option<Station> {
+    let index = operator.id.0 as usize;
+    let total = search.curves[index].total(instances).filter(|_| operator.is_scalable())?;
+    let skew = if instances == search.sights[index].instances { search.sights[index].imbalance } else { 1.0 };
+    Some(Station {
+        instances,
+        // Waits grow much faster than service times do: one standard error to be safe.
+        service_s: f64::from(instances) / total * search.curves[index].error().exp(),
+        demand_per_s: search.demands[index]? * part,
+        fullest: granularity(operator, instances) * skew,
+    })
+}
+
+/// The fewest instances, from `instances` on, with which sources are hardly ever paused for the operator although more than `mark`
+/// records at one of them pause them.
+pub(super) fn unpressed(search: &Search<'_>, predictor: &Predictor<'_>, operator: &Operator, instances: u32, part: f64, mark: f64) -> u32 {
+    let index = operator.id.0 as usize;
+    (instances..search.most[index])
+        .find(|&instances| {
+            let Some(station) = station(search, operator, instances, part) else { return true };
+            predictor.part_longer(operator.id, &station, mark) * f64::from(instances) <= MOST_PRESSED
+        })
+        .unwrap_or(search.most[index])
+}
+
+fn sum(topology: &Topology, instances: &[u32]) -> u64 {
+    topology.scalable().map(|operator| u64::from(instances[operator.id.0 as usize])).sum()
+}
+
+/// The probability of more than `most` events where `mean` are expected, each by itself.
+fn more_than(most: f64, mean: f64) -> f64 {
+    if mean > MANY {
+        // The logistic function is close enough to the normal distribution's.
+        return 1.0 / (1.0 + ((most + 0.5 - mean) / mean.sqrt() * 1.702).exp());
+    }
+    let (mut term, mut sum, mut events) = ((-mean).exp(), 0.0, 0.0);
+    while events <= most {
+        sum += term;
+        events += 1.0;
+        term *= mean / events;
+    }
+    (1.0 - sum).max(0.0)
+}
+
+/// By operator, whether the slowest epochs of a window waited for its instances.
+pub(super) fn waited_at(topology: &Topology, paths: &WindowPaths) -> Vec<bool> {
+    let waits = |operator: &Operator| {
+        let at = |piece: &PathPiece| {
+            let kind = piece.part.kind;
+            let queue =
+                kind == EpochPieceKind::Queueing && (piece.part.operator == Some(operator.id) || piece.part.behind == Some(operator.id));
+            queue || kind == EpochPieceKind::Backpressure && piece.part.operator == Some(operator.id)
+        };
+        [&paths.all, &paths.slowest].iter().any(|group| group.share(at) >= LEAST_SHARE)
+    };
+    topology.operators().iter().map(waits).collect()
+}
+
+/// Part of the latency in which sources were paused for each operator; what their lag makes of it later is not counted.
+pub(super) fn paused_for(topology: &Topology, group: &PathGroup) -> Vec<f64> {
+    let lag = group.share(|piece| piece.part.kind == EpochPieceKind::SourceDelay);
+    let paused = |operator: &Operator| {
+        let paused = |piece: &PathPiece| piece.part.kind == EpochPieceKind::Backpressure && piece.part.operator == Some(operator.id);
+        group.share(paused) / (1.0 - lag).max(0.01)
+    };
+    topology.operators().iter().map(paused).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_events_are_counted_as_poisson_says() {
+        assert!((more_than(0.0, 0.1) - (1.0 - (-0.1f64).exp())).abs() < 1e-12);
+        assert!((more_than(1.0, 2.0) - (1.0 - 3.0 * (-2.0f64).exp())).abs() < 1e-12);
+        assert!(more_than(300.0, 250.0) < 0.01 && more_than(200.0, 250.0) > 0.99);
+        assert_eq!(more_than(5.0, 0.0), 0.0);
+    }
+}
