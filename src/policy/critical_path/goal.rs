@@ -7,9 +7,12 @@
 //! well: what is predicted alone is no ground for scaling. If the goal would be missed even with every operator at its limit, it
 //! is out of reach, and what stands in its way is told.
 
+use std::collections::BTreeMap;
+
 use super::search::{Search, granularity};
 use crate::critical_path::{EpochPieceKind, PathGroup, PathPiece, WindowPaths};
 use crate::dataflow::{Operator, Topology};
+use crate::id::OperatorId;
 use crate::model::{Prediction, Predictor, Station};
 
 /// A goal is judged over times of this length, in seconds.
@@ -19,11 +22,13 @@ const SLOWER: f64 = 0.01;
 /// Part of the times in which more may, by prediction.
 const MOST_MISSED: f64 = 0.02;
 /// A latency is aimed at below its goal by so much: what is predicted is not exact...
-const MARGIN: f64 = 0.85;
+const MARGIN: f64 = 0.8;
 /// ... and by so much before instances are taken away, so that what is taken away need not be given back.
-const CERTAIN_MARGIN: f64 = 0.7;
+const CERTAIN_MARGIN: f64 = 0.65;
 /// A prediction longer than another one by less than this part is no longer.
 const NO_LONGER: f64 = 1.02;
+/// A source that catches up emits so many times what is offered, about.
+const CATCH_UP: f64 = 1.1;
 /// With a mean of events above this, their number is normal to within what is asked here.
 const MANY: f64 = 200.0;
 /// Waiting at an operator below this part of the slowest epochs' latency is none.
@@ -180,6 +185,7 @@ pub(super) fn unpressed(search: &Search<'_>, predictor: &Predictor<'_>, operator
     (instances..search.most[index])
         .find(|&instances| {
             let Some(station) = station(search, operator, instances, part) else { return true };
+            let station = Station { demand_per_s: station.demand_per_s * CATCH_UP, ..station };
             predictor.part_longer(operator.id, &station, mark) * f64::from(instances) <= MOST_PRESSED
         })
         .unwrap_or(search.most[index])
@@ -216,6 +222,17 @@ pub(super) fn waited_at(topology: &Topology, paths: &WindowPaths) -> Vec<bool> {
         [&paths.all, &paths.slowest].iter().any(|group| group.share(at) >= LEAST_SHARE)
     };
     topology.operators().iter().map(waits).collect()
+}
+
+/// The operator that the largest part of a group's latency is charged to.
+pub(super) fn charged(group: &PathGroup) -> Option<OperatorId> {
+    let mut sums: BTreeMap<OperatorId, f64> = BTreeMap::new();
+    for piece in &group.pieces {
+        if let Some(operator) = piece.part.charged().filter(|_| piece.part.kind != EpochPieceKind::SourceDelay) {
+            *sums.entry(operator).or_default() += piece.mean_ns;
+        }
+    }
+    sums.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a }).map(|(operator, _)| operator)
 }
 
 /// Part of the latency in which sources were paused for each operator; what their lag makes of it later is not counted.

@@ -94,7 +94,7 @@ impl CriticalPath {
             let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
             let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
             let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
-            let held_up = search.held_up[index] && !load.on_time;
+            let held_up = self.held_up[index] >= AGREEING && !load.on_time;
             let under = ratio * error > 1.0 + TOLERANCE || behind || held_up || !load.on_time && catching_up * error > SLOWLY;
             memory.under = if under { memory.under + 1 } else { 0 };
             let obvious = ratio * error > OBVIOUS;
@@ -150,9 +150,10 @@ impl CriticalPath {
             (None, false) => 0.0,
         };
         if let Some(now) = now {
+            let charged = load.slowest.map(|slowest| self.topology.operator(slowest)).filter(|operator| operator.is_scalable());
             let slowest = self.topology.scalable().filter(|operator| search.longest.on_it[operator.id.0 as usize]);
             let ratio = |operator: &&Operator| search.ratio(&load.demands, operator.id.0 as usize);
-            if let Some(slowest) = slowest.reduce(|a, b| if ratio(&b) > ratio(&a) { b } else { a }) {
+            if let Some(slowest) = charged.or(slowest.reduce(|a, b| if ratio(&b) > ratio(&a) { b } else { a })) {
                 let finding = Finding::new(&slowest.name, Cause::Slow).with("p99 ms", now * 1e3).with("goal ms", self.config.goal_ms);
                 judgement.findings.push((1.0, finding));
             }

@@ -18,7 +18,7 @@ mod sight;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use config::{CriticalPathConfig, Paths};
-use goal::{Goal, paused_for, waited_at};
+use goal::{Goal, charged, paused_for, waited_at};
 use judge::{IN_VAIN, Judgement, Memory, SLOWLY};
 use search::{Found, Search, Searched};
 use sight::Sight;
@@ -41,6 +41,10 @@ const KEEPS_UP: f64 = 0.98;
 const ON_TIME: f64 = 0.25;
 /// With less than this part it has no lag.
 const CALM: f64 = 0.02;
+/// ... and need not be seen twice from this part on.
+const MOSTLY_HELD_UP: f64 = 0.5;
+/// The longest queue of an instance for which sources paused is somewhat above its mark: this part of it is about the mark.
+const OVER_MARK: f64 = 0.7;
 /// More instances that do more by less than this part of what was to be expected in proportion are useless.
 const USELESS: f64 = 0.1;
 /// A goal that was missed in so many windows is missed...
@@ -98,6 +102,8 @@ struct Load {
     offered: f64,
     /// Measured 99th percentile of latency, in seconds.
     p99_s: Option<f64>,
+    /// The operator that the largest part of the slowest epochs' latency is charged to, where paths were measured.
+    slowest: Option<OperatorId>,
     /// Whether the job emits what is due and has no lag.
     on_time: bool,
     /// Whether all epochs that completed were due under the present configuration.
@@ -173,6 +179,7 @@ impl CriticalPath {
             most_recent: demands(&most),
             offered: sum,
             p99_s: observation.latency.ns_p99.map(|p99| p99 as f64 / 1e9),
+            slowest: observation.paths.as_ref().and_then(|paths| charged(&paths.slowest)),
             on_time: achieved >= sum * KEEPS_UP && lag <= sum * window * ON_TIME,
             settled,
             calm: settled && lag <= sum * window * CALM && observation.operators.iter().all(|metrics| metrics.backpressure_sum() == 0.0),
@@ -265,7 +272,8 @@ struct Change {
 impl CriticalPath {
     /// By operator, how many records at an instance pause sources, as far as it was seen; only where they are what holds the job up.
     fn pressing(&self) -> Vec<Option<f64>> {
-        self.marks.iter().zip(&self.held_up).map(|(mark, held_up)| mark.filter(|_| *held_up >= AGREEING)).collect()
+        let has_goal = self.config.goal_ms > 0.0;
+        self.marks.iter().zip(&self.held_up).map(|(mark, held_up)| mark.filter(|_| has_goal || *held_up >= AGREEING)).collect()
     }
 
     /// Counts for which operator sources are paused; learns what latency is predicted from.
@@ -273,12 +281,17 @@ impl CriticalPath {
         let Some(paths) = observation.paths.as_ref().filter(|_| self.config.paths == Paths::On) else { return };
         for (mark, metrics) in self.marks.iter_mut().zip(&observation.operators) {
             let pressed = metrics.instances.iter().filter(|instance| !instance.backpressure.is_zero());
-            let longest = pressed.map(|instance| instance.queue_max_records.max(1) as f64);
+            let longest = pressed.map(|instance| (instance.queue_max_records as f64 * OVER_MARK).max(1.0));
             *mark = longest.chain(*mark).reduce(f64::min);
         }
         let paused = paused_for(&self.topology, &paths.all);
         for (held_up, paused) in self.held_up.iter_mut().zip(paused) {
-            *held_up = if paused > HELD_UP { *held_up + 1 } else { 0 };
+            *held_up = match paused {
+                paused if paused <= HELD_UP => 0,
+                // What is obvious need not be seen twice.
+                paused if paused > MOSTLY_HELD_UP && !load.on_time => (*held_up + 1).max(AGREEING),
+                _ => *held_up + 1,
+            };
         }
         if load.calm || !self.what_if.is_known() {
             self.what_if.observe(paths);

@@ -82,8 +82,6 @@ pub(super) struct Searched {
     pub(super) stations: Vec<Option<Station>>,
     /// Whether there were paths to go by.
     pub(super) has_paths: bool,
-    /// By operator, whether it is what sources are paused for.
-    pub(super) held_up: Vec<bool>,
 }
 
 impl Searched {
@@ -268,7 +266,7 @@ impl Search<'_> {
             most: self.most.to_vec(),
             stations: self.goal.map(|goal| goal.stations(self, &present, found.part)).unwrap_or_default(),
             has_paths: self.goal.is_some(),
-            held_up: self.pressed.map_or_else(|| vec![false; present.len()], |(_, marks)| marks.iter().map(Option::is_some).collect()),
+            
             longest,
             found,
         }
