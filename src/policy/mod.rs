@@ -24,7 +24,7 @@ pub use flink_autoscaler::{FlinkAutoscaler, FlinkAutoscalerConfig};
 pub use heron::{Heron, HeronConfig};
 pub use hold::Hold;
 pub use oracle::Oracle;
-pub use reason::{Cause, Finding, Reason};
+pub use reason::{Cause, Finding, PathShare, Reason};
 pub use scripted::{ScriptError, Scripted};
 use serde::{Deserialize, Serialize};
 pub use threshold::{Threshold, ThresholdConfig, desired};

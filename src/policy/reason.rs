@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::critical_path::EpochPieceKind;
+
 /// The rule that fired and the values it looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
@@ -22,6 +24,26 @@ pub struct Reason {
     /// What was found out about operators, the most important first; not every policy looks for causes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// Of what the latency of the slowest epochs consisted, the largest piece first; not every policy looks at critical paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<PathShare>,
+}
+
+/// A piece of the critical paths that a decision rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathShare {
+    /// What the time went into.
+    pub kind: EpochPieceKind,
+    /// Name of the operator that it is charged to; for the network and word of progress, of the one that received it. Empty where that is nobody.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub operator: String,
+    /// Part of the latency, 0 to 1.
+    pub share: f64,
+    /// Mean over the slowest epochs, in milliseconds.
+    pub mean_ms: f64,
+    /// What is predicted to be left of it under the plan, in milliseconds, where that is predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_ms: Option<f64>,
 }
 
 /// What is the matter with one operator.
@@ -103,7 +125,14 @@ fn values(f: &mut fmt::Formatter<'_>, values: &BTreeMap<String, f64>) -> fmt::Re
 impl Reason {
     /// The rule `rule`, about nothing in particular.
     pub fn new(rule: &str) -> Reason {
-        Reason { rule: rule.to_owned(), operator: String::new(), values: BTreeMap::new(), detail: String::new(), findings: Vec::new() }
+        Reason {
+            rule: rule.to_owned(),
+            operator: String::new(),
+            values: BTreeMap::new(),
+            detail: String::new(),
+            findings: Vec::new(),
+            path: Vec::new(),
+        }
     }
 
     /// The same, about `operator`.
@@ -121,6 +150,12 @@ impl Reason {
     /// The same, with what was found out about operators.
     pub fn finding(mut self, findings: impl IntoIterator<Item = Finding>) -> Reason {
         self.findings.extend(findings);
+        self
+    }
+
+    /// The same, with what the latency of the slowest epochs consisted of.
+    pub fn along(mut self, path: impl IntoIterator<Item = PathShare>) -> Reason {
+        self.path.extend(path);
         self
     }
 

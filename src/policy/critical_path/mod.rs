@@ -14,6 +14,7 @@ mod goal;
 mod judge;
 mod search;
 mod sight;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -409,6 +410,12 @@ impl CriticalPath {
             if let Some(p99) = found.p99_s {
                 reason = reason.with("predicted p99 ms", p99 * 1e3);
             }
+        }
+        if let Some(p99) = observation.latency.ns_p99.filter(|_| self.config.goal_ms > 0.0) {
+            reason = reason.with("p99 ms", p99 as f64 / 1e6).with("goal ms", self.config.goal_ms);
+        }
+        if let Some(paths) = observation.paths.as_ref().filter(|paths| paths.slowest.epochs > 0 && self.config.paths == Paths::On) {
+            reason = reason.along(told::path(&self.topology, paths, found.and_then(|found| found.waits_s.as_deref())));
         }
         reason.finding(findings.into_iter().take(MOST_FINDINGS).map(|(_, finding)| finding))
     }

@@ -54,6 +54,8 @@ pub(super) struct Found {
     pub(super) part: f64,
     /// Predicted latency, where it can be predicted.
     pub(super) p99_s: Option<f64>,
+    /// Mean seconds that the slowest records would wait, by operator, where it can be predicted.
+    pub(super) waits_s: Option<Vec<f64>>,
     /// Whether no number of instances would meet the goal.
     pub(super) out_of_reach: bool,
 }
@@ -221,8 +223,9 @@ impl Search<'_> {
         }
         if let Some(goal) = self.goal {
             let reached = goal.reach(self, instances, part, budget);
-            let p99_s = reached.prediction.map(|prediction| prediction.quantile_s(0.99));
-            return Found { instances: reached.instances, part, p99_s, out_of_reach: reached.out_of_reach };
+            let p99_s = reached.prediction.as_ref().map(|prediction| prediction.quantile_s(0.99));
+            let waits_s = reached.prediction.map(|prediction| prediction.waits_s);
+            return Found { instances: reached.instances, part, p99_s, waits_s, out_of_reach: reached.out_of_reach };
         }
         let mut p99_s = self.p99_s(&instances, part);
         let goal_s = self.config.goal_ms / 1e3;
@@ -231,7 +234,7 @@ impl Search<'_> {
             instances[slowest] += 1;
             p99_s = self.p99_s(&instances, part);
         }
-        Found { instances, part, p99_s, out_of_reach: false }
+        Found { instances, part, p99_s, waits_s: None, out_of_reach: false }
     }
 
     /// The smallest configuration that is certainly enough for `demands`. Where that would make latency longer than the goal allows, what
@@ -266,7 +269,7 @@ impl Search<'_> {
             most: self.most.to_vec(),
             stations: self.goal.map(|goal| goal.stations(self, &present, found.part)).unwrap_or_default(),
             has_paths: self.goal.is_some(),
-            
+
             longest,
             found,
         }

@@ -1,6 +1,8 @@
 //! Rules of policies in plain words, and numbers as people read them.
 
-use crate::policy::{Cause, Finding, Reason};
+use crate::critical_path::EpochPieceKind;
+use crate::policy::{Cause, Finding, PathShare, Reason};
+use crate::report::table::latency;
 
 /// What a rule means, as the end of a sentence that begins with who the rule was about; nothing for a rule that is not known here, whose
 /// name has to do.
@@ -19,6 +21,12 @@ pub(super) fn meaning(rule: &str) -> Option<&'static str> {
         "under-provisioned" => "it has fewer instances than it needs to keep up",
         "over-provisioned" => "it has more instances than it needs",
         "goal-missed" => "it keeps up, but latency is beyond the goal",
+        "goal-unreachable" => "latency is beyond the goal, and no number of instances would change that",
+        "hot-key" => "a single key is more than an instance can take, which spreading the others does not help",
+        "external-wait" => "it waits for something outside of the job, which more instances do not help",
+        "straggling" => "instances are slower than the others, and what they cannot do is missing",
+        "bounded" => "an operator has as many instances as help it, which bounds the whole job",
+        "budget" => "the budget of instances is used up",
         "uneven" => "its load is not spread as its instances can take it",
         "roll-back" => "the last action made it worse",
         "undo-scale-down" => "it was given too few instances",
@@ -67,11 +75,43 @@ pub(super) fn finding(finding: &Finding) -> String {
     format!("{} {is}{rests_on}{so}.", finding.operator)
 }
 
+/// Of what latency consisted, in a sentence.
+fn path(pieces: &[PathShare]) -> String {
+    let piece = |piece: &PathShare| {
+        let left = piece.predicted_ms.map_or(String::new(), |ms| format!(", predicted {}", latency((ms * 1e6) as u64)));
+        format!("{} {} ({}{left})", percent(piece.share), went_into(piece), latency((piece.mean_ms * 1e6) as u64))
+    };
+    format!("On the critical path of the slowest epochs, {}.", list(&pieces.iter().map(piece).collect::<Vec<_>>()))
+}
+
+/// What a piece of a path is, as the end of "30 % was".
+fn went_into(piece: &PathShare) -> String {
+    let (before, without) = match piece.kind {
+        EpochPieceKind::Processing => ("work of", "work"),
+        EpochPieceKind::Queueing => ("waiting for", "waiting for a worker"),
+        EpochPieceKind::Release => ("results waiting for their release at", "results waiting for their release"),
+        EpochPieceKind::Scheduling => ("scheduling at", "scheduling"),
+        EpochPieceKind::Serialization => ("serialization at", "serialization"),
+        EpochPieceKind::Deserialization => ("deserialization at", "deserialization"),
+        EpochPieceKind::ExternalWait => ("waiting for something outside at", "waiting for something outside"),
+        EpochPieceKind::Migration => ("migration of", "migration"),
+        EpochPieceKind::Network => ("the way to", "the network"),
+        EpochPieceKind::Progress => ("progress to", "progress"),
+        EpochPieceKind::SourceDelay => ("delay of", "delay of the source"),
+        EpochPieceKind::Backpressure => ("sources paused for", "sources paused"),
+        EpochPieceKind::Unknown => ("unknown at", "unknown"),
+    };
+    if piece.operator.is_empty() { without.to_owned() } else { format!("{before} {}", piece.operator) }
+}
+
 /// Why, in sentences: the rule, what was found out about operators, what was looked at, and what a program outside said.
 /// `looked` is how the sentence on the values begins.
 pub(super) fn reasons(reason: &Reason, looked: &str) -> String {
     let mut sentences = vec![format!("{}.", why(reason))];
     sentences.extend(reason.findings.iter().map(finding));
+    if !reason.path.is_empty() {
+        sentences.push(path(&reason.path));
+    }
     let values = looked_at(reason);
     if !values.is_empty() {
         sentences.push(format!("{looked} {}.", list(&values)));

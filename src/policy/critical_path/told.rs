@@ -1,0 +1,38 @@
+//! The path that a decision rests on, as it is told with the decision.
+
+use std::collections::BTreeMap;
+
+use crate::critical_path::{EpochPieceKind, PathPiece, WindowPaths};
+use crate::dataflow::Topology;
+use crate::id::{ChannelId, OperatorId};
+use crate::policy::PathShare;
+
+/// Pieces that are told, at most.
+const MOST_PIECES: usize = 6;
+/// A piece below this part of the latency is not told.
+const LEAST_SHARE: f64 = 0.01;
+
+/// The largest pieces of the slowest epochs' latency, by kind and operator; `waits_s` is what is predicted to be left of waiting for
+/// each operator's instances, if anything is.
+pub(super) fn path(topology: &Topology, paths: &WindowPaths, waits_s: Option<&[f64]>) -> Vec<PathShare> {
+    let mut channels: BTreeMap<ChannelId, OperatorId> = BTreeMap::new();
+    for traffic in &paths.traffic {
+        channels.extend(traffic.inputs.iter().map(|input| (input.channel, traffic.operator)));
+    }
+    let whose = |piece: &PathPiece| piece.part.charged().or(piece.part.channel.and_then(|channel| channels.get(&channel).copied()));
+    let mut sums: BTreeMap<(EpochPieceKind, Option<OperatorId>), (f64, f64)> = BTreeMap::new();
+    for piece in &paths.slowest.pieces {
+        let sum = sums.entry((piece.part.kind, whose(piece))).or_default();
+        *sum = (sum.0 + piece.share, sum.1 + piece.mean_ns);
+    }
+    let mut pieces: Vec<_> = sums.into_iter().filter(|(_, (share, _))| *share >= LEAST_SHARE).collect();
+    pieces.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+    let told = |((kind, operator), (share, mean_ns)): ((EpochPieceKind, Option<OperatorId>), (f64, f64))| PathShare {
+        kind,
+        operator: operator.map_or(String::new(), |id| topology.operator(id).name.clone()),
+        share,
+        mean_ms: mean_ns / 1e6,
+        predicted_ms: operator.filter(|_| kind == EpochPieceKind::Queueing).and_then(|id| Some(waits_s?.get(id.0 as usize)? * 1e3)),
+    };
+    pieces.into_iter().take(MOST_PIECES).map(told).collect()
+}
