@@ -107,4 +107,6 @@ mod tests {
     }
 }
 
-pub(super) fn tune(name: &str, or: f64) -> f64 { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or) }
+pub(super) fn tune(name: &str, or: f64) -> f64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or)
+}

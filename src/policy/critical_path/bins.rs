@@ -61,8 +61,7 @@ mod tests {
 
     fn bins(listed: &[(u32, u64, u64)]) -> Bins {
         let topology = Topology::new(&[("source", Role::Source, 1), ("count", Role::Keyed { bins: 16 }, 64)], &[(0, 1)]).unwrap();
-        let load =
-            |&(bin, arrivals, keys): &(u32, u64, u64)| BinLoad { bin: BinId(bin), arrivals, useful: Duration::ZERO, keys, bytes: 0 };
+        let load = |&(bin, arrivals, keys): &(u32, u64, u64)| BinLoad { bin: BinId(bin), arrivals, useful: Duration::ZERO, keys, bytes: 0 };
         let metrics = OperatorMetrics { operator: OperatorId(1), instances: vec![], bins: listed.iter().map(load).collect() };
         Bins::of(topology.operator(OperatorId(1)), &metrics)
     }
