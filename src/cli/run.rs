@@ -67,7 +67,7 @@ pub(super) struct Args {
     pub(super) nexmark: NexmarkArgs,
     /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler; scripted, which follows --plan; or external, a
     /// program of yours that --external-command names.
-    #[arg(long, default_value = "ds2")]
+    #[arg(long, default_value = "critical-path")]
     policy: String,
     #[command(flatten)]
     chosen: PolicyArgs,

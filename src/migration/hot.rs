@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::{Assignment, Measures};
 use crate::id::{BinId, OperatorId};
 
+/// What is split becomes so small that an instance carries so many parts at least: larger ones could not be dealt out evenly, since some instances would
+/// have two and others one.
+pub const PARTS_AN_INSTANCE: u32 = 4;
+
 /// A bin that alone exceeds what one instance is to carry.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HotBin {
@@ -36,8 +40,8 @@ pub fn hot_bins(loads: &[f64], carries: f64) -> Vec<HotBin> {
     hot
 }
 
-/// Splits the hot bins of an operator that is to have `instances` instances, as far as their keys allow, into parts that one instance
-/// carries if their keys are used alike. Gives the bins to be split, in order, and the hot bins of a single key; `assignment` and
+/// Splits the hot bins of an operator that is to have `instances` instances, as far as their keys allow, into parts of which one instance
+/// carries [`PARTS_AN_INSTANCE`] if their keys are used alike. Gives the bins to be split, in order, and the hot bins of a single key; `assignment` and
 /// `measures` then know the parts.
 ///
 /// # Panics
@@ -67,7 +71,8 @@ pub fn split_hot(
         }
         let mut parts = vec![hot.bin];
         // Breadth first: as many halvings as make the parts small enough, and no more than there are keys.
-        while measures.load(operator, parts[0]) > carries && measures.bin(operator, parts[0]).is_some_and(|part| part.keys > 1) {
+        let small = carries / f64::from(PARTS_AN_INSTANCE);
+        while measures.load(operator, parts[0]) > small && measures.bin(operator, parts[0]).is_some_and(|part| part.keys > 1) {
             for bin in std::mem::take(&mut parts) {
                 let first = assignment.split(bin);
                 measures.halve(operator, bin, first);
@@ -90,13 +95,17 @@ mod tests {
         let measured = [(0, 60.0, 1000), (1, 30.0, 1), (2, 5.0, 9), (3, 5.0, 9)];
         let measure = |(bin, load, keys)| (count, BinId(bin), BinMeasure { load, size: 16.0 * keys as f64, keys });
         let mut measures = Measures::of(measured.map(measure));
-        // Of five instances one is to carry 20: the first bin makes 4 parts of 15, the second is one key.
+        // Of two instances one is to carry 50: the first bin makes 8 parts of 7.5, of which it carries more than four.
+        let (splits, single) = split_hot(count, &mut assignment, &mut measures, 2);
+        assert_eq!(splits.iter().map(|(_, bin)| bin.0).collect::<Vec<_>>(), [0, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(single, []);
+        let parts = [[0.0, 30.0, 5.0, 5.0].as_slice(), &[0.0; 6], &[7.5; 8]].concat();
+        assert_eq!(measures.loads(count, 18), parts);
+        assert_eq!(assignment.owners(), [[0, 1, 0, 1].as_slice(), &[0; 14]].concat());
+        assert_eq!(split_hot(count, &mut assignment, &mut measures, 2).0, []);
+        // Of five one is to carry 20: the second is one key.
         let (splits, single) = split_hot(count, &mut assignment, &mut measures, 5);
-        assert_eq!(splits.iter().map(|(_, bin)| bin.0).collect::<Vec<_>>(), [0, 4, 5]);
-        assert_eq!(single.iter().map(|hot| hot.bin.0).collect::<Vec<_>>(), [1]);
-        assert_eq!(measures.loads(count, 10), [0.0, 30.0, 5.0, 5.0, 0.0, 0.0, 15.0, 15.0, 15.0, 15.0]);
-        assert_eq!(assignment.owners(), [0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(split_hot(count, &mut assignment, &mut measures, 5).0, []);
+        assert_eq!((splits, single.iter().map(|hot| hot.bin.0).collect::<Vec<_>>()), (vec![], vec![1]));
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod strategy;
 pub use assignment::{Assignment, Assignments};
 pub use balance::{rebalance, rebalance_by_speed};
 pub use goal::{Goal, GoalError};
-pub use hot::{HotBin, hot_bins, split_hot};
+pub use hot::{HotBin, PARTS_AN_INSTANCE, hot_bins, split_hot};
 pub use measures::{BinMeasure, Measures};
 pub use pacing::{Choice, Latest, Overlap, Pacer, Report};
 pub use schedule::{BinMove, Schedule, Step};

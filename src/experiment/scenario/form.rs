@@ -74,7 +74,7 @@ pub struct Control {
 impl Default for Control {
     fn default() -> Control {
         Control {
-            policy: "ds2".to_owned(),
+            policy: "critical-path".to_owned(),
             policy_interval_s: 2.0,
             warm_up_windows: 0,
             activation_windows: 1,

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use super::limits::{Did, Limit, Vain};
+use super::probe::Waits;
 use super::search::{FLAT, Searched};
 use super::sight::Sight;
 use super::{AGREEING, CriticalPath, Load, MISSED_KEPT, OFTEN_MISSED, Paths};
@@ -35,16 +37,26 @@ pub(super) struct Memory {
     /// Windows in which it was uneven and that mattered, one after the other.
     pub(super) hot: u32,
     /// The unevenness that no rebalance helped, at so many instances.
-    pub(super) in_vain: Option<(f64, u32)>,
+    pub(super) in_vain: Option<(f64, u32, Vain)>,
+    /// Whether it is too early to try again.
+    pub(super) rests: bool,
     /// More instances than this did not help.
-    pub(super) most: Option<u32>,
+    pub(super) limit: Option<Limit>,
+    /// What it did before more instances did no more, which may have been for other reasons.
+    pub(super) doubt: Option<Did>,
+    /// Records per second for which it was given more instances last.
+    pub(super) raised_for: Option<f64>,
+    /// What is known of its waits for something outside.
+    pub(super) waits: Waits,
 }
 
 impl Memory {
     /// Whether spreading its keys anew was in vain, and it is as uneven as then.
     pub(super) fn is_in_vain(&self, sight: &Sight) -> bool {
-        self.in_vain
-            .is_some_and(|(before, instances)| instances == sight.instances && (sight.imbalance / before - 1.0).abs() < 1.0 - IN_VAIN)
+        let as_then = |(before, instances, _): (f64, u32, Vain)| {
+            instances == sight.instances && (sight.imbalance / before - 1.0).abs() < 1.0 - IN_VAIN
+        };
+        self.rests && self.in_vain.is_some_and(as_then)
     }
 }
 
@@ -96,6 +108,8 @@ impl CriticalPath {
             let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
             let held_up = self.held_up[index] >= AGREEING && !load.on_time;
             let under = ratio * error > 1.0 + TOLERANCE || behind || held_up || !load.on_time && catching_up * error > SLOWLY;
+            let rises = !bounded && load.rises && load.soon[index].unwrap_or(demand) / capacity * error > 1.0 + TOLERANCE;
+            let under = under || rises;
             memory.under = if under { memory.under + 1 } else { 0 };
             let obvious = ratio * error > OBVIOUS;
             let about = |cause| Finding::new(&operator.name, cause).with("demand per s", demand).with("capacity per s", capacity);
@@ -105,14 +119,18 @@ impl CriticalPath {
                     let finding = about(Cause::ExternalWait).with("waiting share", sight.waiting_share);
                     judgement.findings.push((weight + 1.0, finding));
                 }
-                continue;
+                if sight.probe.is_none() {
+                    continue;
+                }
             }
             if sight.has_slow() && (sight.imbalance * ratio > 1.0 || sight.imbalance > UNEVEN) {
                 let relative = sight.speeds.as_ref().map_or(1.0, |speeds| speeds.relative.iter().copied().fold(1.0, f64::min));
                 let finding = about(Cause::Straggling).with("instance", f64::from(sight.worst)).with("speed", relative);
                 judgement.findings.push((weight * sight.imbalance, finding));
             }
-            if search.parts[index].is_some_and(|part| part < 1.0) && !memory.is_in_vain(sight) {
+            if sight.waits {
+                // What the probing step is for is told already.
+            } else if search.parts[index].is_some_and(|part| part < 1.0) && !memory.is_in_vain(sight) {
                 let most = f64::from(search.most[index]);
                 judgement.findings.push((weight + 1.0, about(Cause::AtLimit).with("most instances", most)));
             } else if under && (ratio > 1.0 || held_up) {
@@ -120,7 +138,7 @@ impl CriticalPath {
             } else if ratio < 1.0 && !load.on_time && sight.busy < ratio * 0.8 && !uneven && !sight.has_slow() {
                 judgement.findings.push((0.0, about(Cause::Starved).with("busy", sight.busy)));
             }
-            if obvious || memory.under >= AGREEING {
+            if obvious || rises || memory.under >= AGREEING {
                 judgement.under = true;
             }
             memory.hot = if uneven { memory.hot + 1 } else { 0 };

@@ -9,20 +9,30 @@
 //! Invariants: one plan with everything that is to change; within 1 and each operator's maximum, and within the budget; an operator of
 //! which nothing was measured is left as it is.
 
+mod ahead;
+mod bins;
 mod config;
 mod goal;
 mod judge;
+mod learn;
+mod limits;
+mod probe;
 mod search;
 mod sight;
 mod told;
+mod trim;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
+use ahead::{Offered, ahead, is_steady};
 pub use config::{CriticalPathConfig, Paths};
 use goal::{Goal, charged, paused_for, waited_at};
-use judge::{IN_VAIN, Judgement, Memory, SLOWLY};
+use judge::{Judgement, Memory, SLOWLY};
+use learn::{Acted, Learned};
 use search::{Found, Search, Searched};
 use sight::Sight;
+use trim::Needed;
 
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
@@ -46,14 +56,16 @@ const CALM: f64 = 0.02;
 const MOSTLY_HELD_UP: f64 = 0.5;
 /// The longest queue of an instance for which sources paused is somewhat above its mark: this part of it is about the mark.
 const OVER_MARK: f64 = 0.7;
-/// More instances that do more by less than this part of what was to be expected in proportion are useless.
-const USELESS: f64 = 0.1;
 /// A goal that was missed in so many windows is missed...
 const OFTEN_MISSED: f64 = 1.8;
 /// ... where a window counts this much less with each that follows it.
 const MISSED_KEPT: f64 = 0.85;
 /// An operator holds the job up if sources are paused for it in this part of the latency.
 const HELD_UP: f64 = 0.2;
+/// While a load rises, a lag is worked off in so many look-backs: the instances for that will be needed anyway.
+const RISING_CATCH_UP: f64 = 2.0;
+/// What a plan adds to what was known of the disruption by plans.
+const NEW_DISRUPTION: f64 = 0.5;
 /// Most findings that a reason tells.
 const MOST_FINDINGS: usize = 16;
 
@@ -73,8 +85,14 @@ pub struct CriticalPath {
     curves: Vec<CapacityModel>,
     /// By operator and instance, windows in which it has been slow, one after the other.
     slow: Vec<Vec<u32>>,
-    /// Offered rates of sources in recent windows, by operator, with the end of the window.
-    offered: VecDeque<(Timestamp, Vec<f64>)>,
+    /// What sources were to emit in recent windows.
+    offered: VecDeque<Offered>,
+    /// What recent windows needed.
+    needed: Needed,
+    /// How long the last plan took to be carried out.
+    delay: Duration,
+    /// Seconds of load that a plan leaves as lag, by those that were carried out.
+    disruption_s: f64,
     /// When the first window began.
     since: Option<Timestamp>,
     /// Records that were due and not emitted at the end of the last window, of all sources.
@@ -82,13 +100,6 @@ pub struct CriticalPath {
     /// Windows in which the goal was missed, those of before fading.
     missed: f64,
     acted: Option<Acted>,
-}
-
-/// The last action.
-#[derive(Clone, Debug)]
-struct Acted {
-    before: Configuration,
-    rebalanced: BTreeMap<OperatorId, f64>,
 }
 
 /// What the load asks for in a window.
@@ -99,6 +110,12 @@ struct Load {
     catching_up: Vec<Option<f64>>,
     /// As `demands`, of the most that was offered in recent windows.
     most_recent: Vec<Option<f64>>,
+    /// As `demands`, of what will be offered when the next decision has been carried out.
+    soon: Vec<Option<f64>>,
+    /// Whether that is more, because the load rises from window to window.
+    rises: bool,
+    /// Whether all windows that are known were offered the same.
+    steady: bool,
     /// Records per second, of all sources.
     offered: f64,
     /// Measured 99th percentile of latency, in seconds.
@@ -131,6 +148,9 @@ impl CriticalPath {
             curves: vec![CapacityModel::default(); operators],
             slow: vec![Vec::new(); operators],
             offered: VecDeque::new(),
+            needed: Needed::default(),
+            delay: Duration::ZERO,
+            disruption_s: 0.0,
             since: None,
             lag: 0.0,
             missed: 0.0,
@@ -145,27 +165,36 @@ impl CriticalPath {
         self.flow.observe(&self.topology, observation);
         let window = observation.window.length().as_secs_f64();
         let mut offered = vec![0.0; self.topology.operators().len()];
-        let mut catching_up = offered.clone();
-        let catch_up_s = self.config.catch_up_s / if self.config.goal_ms > 0.0 { HURRY } else { 1.0 };
         let (mut lag, mut achieved) = (0.0, 0.0);
         for source in &observation.sources {
-            let rate = source.offered.as_per_second();
-            offered[source.operator.0 as usize] = rate;
-            catching_up[source.operator.0 as usize] = rate + source.lag_records / catch_up_s;
+            offered[source.operator.0 as usize] = source.offered.as_per_second();
             lag += source.lag_records;
             achieved += source.achieved.as_per_second();
         }
         let sum: f64 = offered.iter().sum();
         let before = std::mem::replace(&mut self.lag, lag);
-        let (end, look_back) = (observation.window.end, std::time::Duration::from_secs_f64(self.config.look_back_s));
+        let (end, look_back) = (observation.window.end, Duration::from_secs_f64(self.config.look_back_s));
         let since = *self.since.get_or_insert(observation.window.start);
-        self.offered.push_back((end, offered.clone()));
-        while self.offered.len() > 1 && self.offered[0].0 + look_back < end {
+        if let Some(last) = self.offered.back().filter(|_| self.acted.as_ref().is_some_and(Acted::is_new)) {
+            self.delay = observation.window.start.since(last.window.end);
+            let more_s = if sum > 0.0 { (lag - before) / sum } else { 0.0 };
+            self.disruption_s += (more_s.max(0.0) - self.disruption_s) * NEW_DISRUPTION;
+        }
+        self.offered.push_back(Offered { window: observation.window, rates: offered.clone() });
+        while self.offered.len() > 1 && self.offered[0].window.end + look_back < end {
             self.offered.pop_front();
         }
         let mut most = offered.clone();
-        for (_, recent) in &self.offered {
-            most.iter_mut().zip(recent).for_each(|(most, recent)| *most = most.max(*recent));
+        for recent in &self.offered {
+            most.iter_mut().zip(&recent.rates).for_each(|(most, recent)| *most = most.max(*recent));
+        }
+        let ahead = ahead(&self.offered, self.delay);
+        let catch_up_s = self.catch_up_s(ahead.rises);
+        let mut catching_up = ahead.later;
+        // A plan while the load rises comes upon the lag that it makes itself.
+        let disruption_s = if ahead.rises { self.disruption_s } else { 0.0 };
+        for source in &observation.sources {
+            catching_up[source.operator.0 as usize] += (source.lag_records + source.offered.as_per_second() * disruption_s) / catch_up_s;
         }
         let settled = observation.paths.as_ref().is_none_or(|paths| paths.migrating.epochs == 0);
         let demands = |offered: &[f64]| self.flow.demands(&self.topology, offered);
@@ -178,6 +207,9 @@ impl CriticalPath {
             demands: demands(&offered),
             catching_up,
             most_recent: demands(&most),
+            soon: demands(&ahead.soon),
+            rises: ahead.rises,
+            steady: is_steady(&self.offered),
             offered: sum,
             p99_s: observation.latency.ns_p99.map(|p99| p99 as f64 / 1e9),
             slowest: observation.paths.as_ref().and_then(|paths| charged(&paths.slowest)),
@@ -187,6 +219,12 @@ impl CriticalPath {
             falls_behind: lag > before + sum * window * (1.0 - KEEPS_UP),
             looked_back: end >= since + look_back,
         }
+    }
+
+    /// The time in which a lag is to be worked off.
+    fn catch_up_s(&self, rises: bool) -> f64 {
+        let asked = self.config.catch_up_s / if self.config.goal_ms > 0.0 { HURRY } else { 1.0 };
+        if rises { asked.min((self.config.look_back_s * ahead::tune("RCU", RISING_CATCH_UP)).max(f64::MIN_POSITIVE)) } else { asked }
     }
 
     /// What the window shows of every operator; learns from it how fast instances are.
@@ -199,34 +237,11 @@ impl CriticalPath {
             if let Some(speeds) = speeds.as_ref().filter(|_| operator.is_scalable()) {
                 self.curves[index].observe(instances, speeds.rate, speeds.error);
             }
-            sights.push(Sight::of(operator, metrics, instances, load.demands[index], speeds));
+            let sight = Sight::of(operator, metrics, instances, load.demands[index], speeds);
+            self.memory[index].waits.observe(observation.window.end, &sight);
+            sights.push(sight);
         }
         sights
-    }
-
-    /// Learns from what came of the last action; gives operators that more instances did not help, with how many they had.
-    fn learn(&mut self, observation: &Observation, sights: &[Sight]) -> BTreeMap<OperatorId, u32> {
-        let Some(acted) = self.acted.take() else { return BTreeMap::new() };
-        let mut useless = BTreeMap::new();
-        for (id, now) in observation.configuration.iter() {
-            let index = id.0 as usize;
-            let (before, curve) = (acted.before.parallelism(id), &self.curves[index]);
-            if now > before
-                && let (Some(fewer), Some(more)) = (curve.measured(before), curve.measured(now))
-                && more * (self.config.confidence * curve.error()).exp()
-                    < fewer * (1.0 + USELESS * (f64::from(now) / f64::from(before) - 1.0))
-            {
-                self.memory[index].most = Some(before);
-                useless.insert(id, before);
-            }
-        }
-        for (&id, &imbalance) in &acted.rebalanced {
-            let (index, sight) = (id.0 as usize, &sights[id.0 as usize]);
-            if sight.imbalance - 1.0 > (imbalance - 1.0) * IN_VAIN {
-                self.memory[index].in_vain = Some((sight.imbalance, sight.instances));
-            }
-        }
-        useless
     }
 
     /// A plan of `rescales`, with `rebalances`, and what is known of slow instances.
@@ -300,10 +315,8 @@ impl CriticalPath {
     }
 
     fn search(&self, observation: &Observation, load: &Load, sights: &[Sight]) -> Searched {
-        let most = |(operator, memory): (&Operator, &Memory)| {
-            memory.most.map_or(operator.max_parallelism, |most| most.min(operator.max_parallelism))
-        };
-        let most: Vec<u32> = self.topology.operators().iter().zip(&self.memory).map(most).collect();
+        let most = self.topology.operators().iter().map(|operator| self.most(operator, &sights[operator.id.0 as usize], load));
+        let most: Vec<u32> = most.collect();
         let in_vain: Vec<bool> = self.memory.iter().zip(sights).map(|(memory, sight)| memory.is_in_vain(sight)).collect();
         let predictor = self.what_if.predictor(&self.topology);
         let window_s = observation.window.length().as_secs_f64();
@@ -359,24 +372,11 @@ impl CriticalPath {
         self.topology.scalable().filter_map(more).collect()
     }
 
-    /// What none of the recent windows needed, if it is worth the while and may go now.
-    fn trims(&self, load: &Load, judgement: &Judgement, searched: &Searched, present: &Configuration) -> BTreeMap<OperatorId, u32> {
-        // A job that is late needs what it has until it is not, unless others need more: then one plan does it all. A job that is bounded
-        // from elsewhere says nothing of what it would need.
-        let calm = load.on_time && judgement.rebalance.is_empty() && !judgement.uneven || judgement.under;
-        if !calm || !load.looked_back || searched.found.part < 1.0 {
-            return BTreeMap::new();
-        }
-        let fewer = self.fewer(&searched.enough, present);
-        let all = self.together(present, &BTreeMap::new());
-        let saved = all - self.together(present, &fewer);
-        if saved as f64 >= all as f64 * self.config.least_saving { fewer } else { BTreeMap::new() }
-    }
-
     /// What is to change, and by which rule.
-    fn change(&self, load: &Load, judgement: &Judgement, searched: &Searched, present: &Configuration) -> Change {
+    fn change(&mut self, now: Timestamp, load: &Load, judgement: &Judgement, searched: &Searched, present: &Configuration) -> Change {
         let mut rescales = self.more(load, judgement, searched, present);
-        let trims = self.trims(load, judgement, searched, present);
+        let acts = !rescales.is_empty() || !judgement.rebalance.is_empty();
+        let trims = self.trims(now, load, (judgement, acts), searched, present);
         let rule = match (rescales.is_empty(), judgement.rebalance.is_empty(), trims.is_empty()) {
             (false, ..) if judgement.under => "under-provisioned",
             (false, ..) if judgement.slow => "goal-missed",
@@ -432,8 +432,9 @@ impl Policy for CriticalPath {
 
     fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {
         let load = self.load(observation);
-        let sights = self.look(observation, &load);
-        let useless = self.learn(observation, &sights);
+        let mut sights = self.look(observation, &load);
+        let learned = self.learn(observation, &load, &sights);
+        self.recall(observation.window.end, &load, &mut sights);
         self.follow(observation, &load);
         let searched = self.search(observation, &load, &sights);
         if load.on_time
@@ -446,12 +447,18 @@ impl Policy for CriticalPath {
         }
         let mut judgement = self.judge(&load, &sights, &searched);
         let before = observation.configuration.clone();
-        if !useless.is_empty() {
-            let reason = self.reason("roll-back", observation, &load, judgement.findings, None);
-            self.acted = Some(Acted { before, rebalanced: BTreeMap::new() });
-            return Decision::Rescale(self.plan(useless, BTreeSet::new(), &sights), reason);
+        match learned {
+            Learned::Useless(useless) => {
+                let reason = self.reason("roll-back", observation, &load, judgement.findings, None);
+                return Decision::Rescale(self.plan(useless, BTreeSet::new(), &sights), reason);
+            }
+            // What was done last is to be seen twice before anything follows from it.
+            Learned::Unsure => {
+                return Decision::Hold(self.reason(searched.bound.unwrap_or("hold"), observation, &load, judgement.findings, None));
+            }
+            Learned::Nothing => {}
         }
-        let Change { rule, rescales, trims } = self.change(&load, &judgement, &searched, &before);
+        let Change { rule, rescales, trims } = self.change(observation.window.end, &load, &judgement, &searched, &before);
         for (&id, &enough) in &trims {
             let finding = Finding::new(&self.topology.operator(id).name, Cause::OverProvisioned);
             let finding = finding.with("instances", f64::from(before.parallelism(id))).with("enough", f64::from(enough));
@@ -462,7 +469,10 @@ impl Policy for CriticalPath {
             return Decision::Hold(self.reason(rule, observation, &load, judgement.findings, None));
         }
         let reason = self.reason(rule, observation, &load, judgement.findings, Some(&searched.found));
-        self.acted = Some(Acted { before, rebalanced: judgement.rebalance });
+        for (&id, _) in rescales.iter().filter(|(id, instances)| **instances > before.parallelism(**id)) {
+            self.memory[id.0 as usize].raised_for = load.demands[id.0 as usize];
+        }
+        self.acted = Some(Acted::new(before, judgement.rebalance));
         self.memory.iter_mut().for_each(|memory| (memory.under, memory.hot) = (0, 0));
         self.missed = 0.0;
         Decision::Rescale(self.plan(rescales, rebalances, &sights), reason)

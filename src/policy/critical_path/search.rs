@@ -64,8 +64,10 @@ pub(super) struct Found {
 pub(super) struct Searched {
     /// The smallest configuration for what is offered now.
     pub(super) found: Found,
-    /// The same for the most that was offered recently and with a margin: what is certainly enough.
-    pub(super) enough: Found,
+    /// The same with a margin: what is certainly enough.
+    pub(super) enough: Vec<u32>,
+    /// The same for the most that was offered recently.
+    pub(super) enough_recently: Vec<u32>,
     /// What bounds the job, if anything does.
     pub(super) bound: Option<&'static str>,
     /// Records per second that the present instances process.
@@ -103,16 +105,6 @@ pub(super) struct Longest {
     pub(super) on_it: Vec<bool>,
 }
 
-/// How much more the fullest of `instances` instances has than its part although bins are spread as evenly as they can be: a bin is not
-/// divided. 1 without bins.
-pub(super) fn granularity(operator: &Operator, instances: u32) -> f64 {
-    match operator.role {
-        Role::Keyed { bins } if bins >= instances => f64::from(bins.div_ceil(instances)) * f64::from(instances) / f64::from(bins),
-        Role::Keyed { bins } => f64::from(instances) / f64::from(bins),
-        _ => 1.0,
-    }
-}
-
 impl Search<'_> {
     /// Records per second that `instances` of the operator process together, slow ones among them.
     pub(super) fn capacity(&self, operator: usize, instances: u32) -> Option<f64> {
@@ -123,14 +115,14 @@ impl Search<'_> {
             // They take turns, so that all go as fast as the slowest.
             return Some(total / if sight.has_slow() { sight.imbalance } else { 1.0 } * (1.0 - sight.missing() / p).max(0.01));
         }
-        Some(total * (1.0 - sight.missing() / p).max(0.01) / granularity(&self.topology.operators()[operator], instances))
+        Some(total * (1.0 - sight.missing() / p).max(0.01) / sight.bins.granularity(instances))
     }
 
     /// Whether its number of instances is not ours to change: what bounds it lies elsewhere.
     pub(super) fn is_fixed(&self, operator: usize) -> bool {
         let sight = &self.sights[operator];
         let turns = matches!(self.topology.operators()[operator].role, Role::Stateless) && sight.has_slow();
-        sight.waits || turns
+        sight.waits && sight.probe.is_none() || turns
     }
 
     /// The part of its demand that the operator can do at most; nothing where it is not known.
@@ -260,7 +252,8 @@ impl Search<'_> {
         let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
         let longest = self.longest(&present, found.part);
         Searched {
-            enough: self.enough(most_recent, &present),
+            enough: self.wanted(self.bound(), self.config.confidence),
+            enough_recently: self.enough(most_recent, &present).instances,
             bound: self.bounded_by().or((found.part < 1.0).then_some("budget")),
             capacities: operators.clone().map(|index| self.capacity(index, present[index])).collect(),
             parts: operators.map(|index| self.part_of(index)).collect(),

@@ -1,6 +1,6 @@
 //! What one window shows of one operator, as far as causes can be told from it.
 
-use super::search::granularity;
+use super::bins::Bins;
 use crate::dataflow::Operator;
 use crate::metrics::{InstanceMetrics, OperatorMetrics};
 use crate::model::Speeds;
@@ -33,6 +33,10 @@ pub(super) struct Sight {
     pub(super) hottest_bin: f64,
     /// Whether sources were paused for it.
     pub(super) pressed: bool,
+    /// Its bins.
+    pub(super) bins: Bins,
+    /// Instances to which it may go to see what it waits for, if it is the time for that.
+    pub(super) probe: Option<u32>,
 }
 
 impl Sight {
@@ -54,6 +58,7 @@ impl Sight {
         let busy = if available > 0.0 { ((useful + waiting) / available).min(1.0) } else { 0.0 };
         let (uneven, worst) = imbalance(operator, metrics, speeds.as_ref(), instances);
         let arrivals: u64 = metrics.bins.iter().map(|bin| bin.arrivals).sum();
+        let bins = Bins::of(operator, metrics);
         let hottest = metrics.bins.iter().map(|bin| bin.arrivals).max().unwrap_or(0);
         Sight {
             instances,
@@ -61,9 +66,11 @@ impl Sight {
             waits,
             waiting_share,
             busy,
-            imbalance: (uneven / granularity(operator, instances)).max(1.0),
+            imbalance: (uneven / bins.granularity(instances)).max(1.0),
             worst,
             hottest_bin: if arrivals > 0 { hottest as f64 / arrivals as f64 } else { 0.0 },
+            bins,
+            probe: None,
             pressed: present.iter().any(|instance| !instance.backpressure.is_zero()),
         }
     }

@@ -109,16 +109,41 @@ fn a_slow_instance_gets_less_to_do() {
     assert!(plan.rescales.values().all(|instances| *instances == 12), "one instance makes up for it: {plan:?}");
 }
 
-#[test]
-fn what_waits_outside_is_told_and_left_alone() {
-    let mut policy = policy(|_| {});
-    let count = Group(vec![(1500.0, 0.1, 0.7); 10]);
-    for n in 1..10 {
-        let seen = window(n, (1000.0, 750.0, 500.0 * f64::from(n)), &Group::even(11, 100.0), &count);
+/// Rules and plans for windows of a second's part `waiting` of waits, in which `instances` instances of Count do what `rate` says of their number.
+fn waits(windows: u32, waiting: f64, rate: impl Fn(u32) -> f64) -> Vec<(String, u32)> {
+    let (mut policy, mut instances) = (policy(|_| {}), 10);
+    let mut decided = Vec::new();
+    for n in 1..=windows {
+        let count = Group(vec![(rate(instances), 1.0 / f64::from(instances), waiting); instances as usize]);
+        let achieved = (rate(instances) * f64::from(instances) / 20.0).min(1000.0);
+        let seen = window(n, (1000.0, achieved, 500.0 * f64::from(n)), &Group::even(11, 100.0), &count);
         let (rule, plan, findings) = told(&policy.decide(seen.window.end, &seen));
-        assert_eq!((rule.as_str(), plan), ("external-wait", Plan::default()));
-        assert_eq!(findings[0], ("count".to_owned(), Cause::ExternalWait));
+        instances = plan.rescales.get(&COUNT).copied().unwrap_or(instances);
+        if rule == "external-wait" {
+            assert_eq!(findings[0], ("count".to_owned(), Cause::ExternalWait));
+        }
+        decided.push((rule, instances));
     }
+    decided
+}
+
+#[test]
+fn a_few_more_instances_show_whether_they_share_what_they_wait_for() {
+    // Ten do 15,000 of the 20,000 words a second; so do fifteen.
+    let shared = waits(9, 0.7, |instances| 15_000.0 / f64::from(instances));
+    let rules: Vec<_> = shared.iter().map(|(rule, instances)| (rule.as_str(), *instances)).collect();
+    assert_eq!(rules[..3], [("under-provisioned", 15), ("external-wait", 15), ("roll-back", 10)]);
+    assert!(rules[3..].iter().all(|decided| *decided == ("external-wait", 10)), "{rules:?}");
+    // Each waits for itself: two windows, and it is an operator as any other.
+    let apart = waits(5, 0.7, |_| 1000.0);
+    assert_eq!((apart[0].1, apart[1].1), (15, 15));
+    assert!(apart[2].1 >= 21 && apart[4].1 == apart[2].1, "{apart:?}");
+}
+
+#[test]
+fn where_own_work_has_most_of_the_time_a_wait_is_left_alone() {
+    let decided = waits(40, 0.3, |_| 1500.0);
+    assert!(decided.iter().all(|decided| *decided == ("external-wait".to_owned(), 10)), "{decided:?}");
 }
 
 #[test]
@@ -176,15 +201,56 @@ fn instances_that_do_not_help_are_given_back() {
     let mut policy = policy(|_| {});
     let seen = window(1, (1000.0, 400.0, 1200.0), &Group::even(4, 100.0), &Group::even(11, 2000.0));
     assert_eq!(told(&policy.decide(seen.window.end, &seen)).1, Plan::rescale(FLATMAP, 11));
-    // Eleven do no more than four did.
-    let seen = window(2, (1000.0, 400.0, 2400.0), &Group::even(11, 400.0 / 11.0), &Group::even(11, 2000.0));
-    let (rule, plan, _) = told(&policy.decide(seen.window.end, &seen));
-    assert_eq!((rule.as_str(), plan), ("roll-back", Plan::rescale(FLATMAP, 4)));
-    for n in 3..8 {
+    // Eleven do no more than four did, and two windows show it.
+    for (n, expected) in [(2, ("bounded", Plan::default())), (3, ("roll-back", Plan::rescale(FLATMAP, 4)))] {
+        let seen = window(n, (1000.0, 400.0, 1200.0 * f64::from(n)), &Group::even(11, 400.0 / 11.0), &Group::even(11, 2000.0));
+        let (rule, plan, _) = told(&policy.decide(seen.window.end, &seen));
+        assert_eq!(plan, expected.1, "{n}: {rule}");
+        assert!(n == 2 || rule == expected.0, "{rule}");
+    }
+    let mut tried_again = Vec::new();
+    for n in 4..40 {
         let seen = window(n, (1000.0, 400.0, 1200.0 * f64::from(n)), &Group::even(4, 100.0), &Group::even(11, 2000.0));
         let (rule, plan, _) = told(&policy.decide(seen.window.end, &seen));
+        if plan.rescales.contains_key(&FLATMAP) {
+            tried_again.push(n);
+            assert_eq!(plan.rescales[&FLATMAP], 6, "half as many more");
+            break;
+        }
         assert_eq!((rule.as_str(), plan), ("bounded", Plan::default()));
     }
+    // After four look-backs of six seconds, not before.
+    assert_eq!(tried_again, [15]);
+}
+
+#[test]
+fn slower_machines_are_no_limit() {
+    let mut policy = policy(|_| {});
+    let seen = window(1, (1000.0, 700.0, 300.0), &Group::even(7, 100.0), &Group::even(11, 2000.0));
+    let more = told(&policy.decide(seen.window.end, &seen)).1.rescales[&FLATMAP];
+    // All of them do 60 % of what each did: as much as seven did, or less.
+    let mut asked = more;
+    for n in 2..5 {
+        let seen = window(n, (1000.0, 60.0 * f64::from(asked), 2000.0), &Group::even(asked, 60.0), &Group::even(11, 2000.0));
+        let (rule, plan, _) = told(&policy.decide(seen.window.end, &seen));
+        assert_ne!(rule, "roll-back");
+        asked = plan.rescales.get(&FLATMAP).copied().unwrap_or(asked);
+    }
+    assert!(asked >= 17, "{more}, then {asked}");
+}
+
+#[test]
+fn a_bound_gives_others_back_while_lag_stands() {
+    let mut policy = policy(|_| {});
+    let mut plans = Vec::new();
+    for n in 1..=2 {
+        let seen = window(n, (20_000.0, 3200.0, 33_600.0 * f64::from(n)), &Group::even(64, 50.0), &Group::even(64, 2000.0));
+        plans.push(told(&policy.decide(seen.window.end, &seen)));
+    }
+    // FlatMap's 64 let 3,200 sentences a second through, for which 34 of Count suffice.
+    let (rule, plan, _) = &plans[1];
+    assert_eq!(rule, "over-provisioned");
+    assert!(!plan.rescales.contains_key(&FLATMAP) && (34..=36).contains(&plan.rescales[&COUNT]), "{plan:?}");
 }
 
 proptest! {

@@ -1,0 +1,89 @@
+//! How evenly the records of an operator can be dealt out to a number of instances.
+//!
+//! A bin belongs to one instance, so with few bins some instances have one more than others. Bins that alone exceed an instance's part are
+//! split when a plan is carried out; how many there are afterwards the topology does not know, but the windows do.
+
+use crate::dataflow::{Operator, Role};
+use crate::metrics::OperatorMetrics;
+use crate::migration::PARTS_AN_INSTANCE;
+
+/// The bins of an operator in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bins {
+    /// Bins that may hold something; 0 where records are not dealt out by key.
+    count: u32,
+    /// Keys in them; 0 if nobody counted.
+    keys: u64,
+}
+
+impl Bins {
+    /// The bins of `operator`, of which `metrics` tell.
+    pub(super) fn of(operator: &Operator, metrics: &OperatorMetrics) -> Bins {
+        let Role::Keyed { bins } = operator.role else { return Bins { count: 0, keys: 0 } };
+        let is_split = metrics.bins.iter().any(|load| load.bin.0 >= bins);
+        // A bin that was split is left behind empty.
+        let in_use = metrics.bins.iter().filter(|load| load.arrivals > 0 || load.keys > 0).count();
+        Bins { count: if is_split { in_use as u32 } else { bins }, keys: metrics.bins.iter().map(|load| load.keys).sum() }
+    }
+
+    /// How much more the fullest of `instances` instances has than its part although bins are spread as evenly as they can be. 1 without
+    /// bins.
+    pub(super) fn granularity(self, instances: u32) -> f64 {
+        if self.count == 0 {
+            return 1.0;
+        }
+        let (bins, p) = (self.after_splits(instances), u64::from(instances.max(1)));
+        (bins.div_ceil(p) * p) as f64 / bins as f64
+    }
+
+    /// Bins once those that are more than an instance's part are split.
+    fn after_splits(self, instances: u32) -> u64 {
+        let (mut bins, p) = (u64::from(self.count), u64::from(instances));
+        // Where nobody counts keys, bins stay as they are.
+        while bins < p || bins > u64::from(self.count) && bins < p * u64::from(PARTS_AN_INSTANCE) {
+            if bins * 2 > self.keys {
+                break;
+            }
+            bins *= 2;
+        }
+        bins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::activity::BinLoad;
+    use crate::dataflow::Topology;
+    use crate::id::{BinId, OperatorId};
+
+    fn bins(listed: &[(u32, u64, u64)]) -> Bins {
+        let topology = Topology::new(&[("source", Role::Source, 1), ("count", Role::Keyed { bins: 16 }, 64)], &[(0, 1)]).unwrap();
+        let load = |&(bin, arrivals, keys): &(u32, u64, u64)| BinLoad { bin: BinId(bin), arrivals, useful: Duration::ZERO, keys, bytes: 0 };
+        let metrics = OperatorMetrics { operator: OperatorId(1), instances: vec![], bins: listed.iter().map(load).collect() };
+        Bins::of(topology.operator(OperatorId(1)), &metrics)
+    }
+
+    #[test]
+    fn a_bin_is_not_divided() {
+        let uncounted = bins(&[]);
+        assert_eq!([1, 3, 15, 16, 32].map(|p| uncounted.granularity(p)), [1.0, 18.0 / 16.0, 30.0 / 16.0, 1.0, 2.0]);
+        assert_eq!(Bins { count: 0, keys: 0 }.granularity(7), 1.0);
+    }
+
+    #[test]
+    fn what_will_be_split_is_dealt_out_finely_and_what_was_split_counts() {
+        let whole: Vec<_> = (0..16).map(|bin| (bin, 10, 1000)).collect();
+        // Sixteen bins are too many for one of twenty instances each: they become 128.
+        assert_eq!(bins(&whole).granularity(20), 7.0 * 20.0 / 128.0);
+        // The old ones are empty then.
+        let mut split: Vec<_> = (0..16).map(|bin| (bin, 0, 0)).collect();
+        split.extend((16..48).map(|bin| (bin, 5, 500)));
+        assert_eq!((bins(&split).granularity(32), bins(&split).granularity(20)), (1.0, 2.0 * 20.0 / 32.0));
+        // A key is not split.
+        let single: Vec<_> = (0..16).map(|bin| (bin, 10, 1)).collect();
+        assert_eq!(bins(&single).granularity(32), 2.0);
+    }
+}

@@ -1,0 +1,102 @@
+//! What more instances or another spread of keys did not help, and when that is tried again.
+//!
+//! That something was in vain is true of the work, the machines and the load of its time. So a limit carries what it was learned from: it is void once
+//! an instance at the limit is faster or slower than then, and it is tried again after a rest that grows with each try in vain, and is short again
+//! where the load has changed.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// What was in vain rests for so many look-backs at first...
+const FIRST_REST: f64 = 4.0;
+/// ... and for so many times as long after each further try...
+const LONGER: f64 = 4.0;
+/// ... which is as much as this many times the first rest at most.
+const LONGEST: f64 = 256.0;
+/// A load that differs by more than this factor is another load.
+const OTHER_LOAD: f64 = 1.25;
+/// An instance whose rate differs by more than this factor does other work.
+const OTHER_RATE: f64 = 1.15;
+/// Instances that are each slower than this part of what fewer were can hardly be so for their neighbours on the machines: they share something.
+const LEAST_OF_NEIGHBOURS: f64 = 0.45;
+
+/// A try that was in vain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Vain {
+    since: Timestamp,
+    /// How often it was tried.
+    tries: i32,
+    /// Records per second that the operator had to process.
+    demand: f64,
+}
+
+impl Vain {
+    /// A try in vain at `now`, with a demand of so many records per second, after what was tried `before`.
+    pub(super) fn after(before: Option<Vain>, now: Timestamp, demand: f64) -> Vain {
+        Vain { since: now, tries: before.map_or(0, |before| before.tries) + 1, demand }
+    }
+
+    /// Whether it is left alone at `now`, where recent windows reach back `look_back_s`.
+    pub(super) fn rests(&self, now: Timestamp, look_back_s: f64, demand: Option<f64>) -> bool {
+        let change = demand.map_or(1.0, |demand| demand.max(f64::MIN_POSITIVE) / self.demand.max(f64::MIN_POSITIVE));
+        let tries = if (1.0 / OTHER_LOAD..=OTHER_LOAD).contains(&change) { self.tries } else { 1 };
+        let rest_s = look_back_s * FIRST_REST * LONGER.powi(tries - 1).min(LONGEST);
+        now < self.since + Duration::from_secs_f64(rest_s.min(1e9))
+    }
+}
+
+/// A number of instances beyond which more did not help.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Limit {
+    /// That number.
+    pub(super) most: u32,
+    /// What one of them did when it was learned, in records per second.
+    pub(super) rate: f64,
+    pub(super) vain: Vain,
+}
+
+impl Limit {
+    /// Whether one of `instances` instances does what it did when the limit was learned, or there is no telling.
+    pub(super) fn is_sound(&self, instances: u32, rate: f64) -> bool {
+        instances != self.most || (1.0 / OTHER_RATE..=OTHER_RATE).contains(&(rate / self.rate))
+    }
+}
+
+/// What an operator did with fewer instances, or does with more, in records per second of all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Did {
+    pub(super) instances: u32,
+    pub(super) total: f64,
+}
+
+impl Did {
+    /// Whether `more` may do no more than these because all machines are slower than before.
+    pub(super) fn may_have_neighbours(&self, more: Did) -> bool {
+        more.total / f64::from(more.instances) >= LEAST_OF_NEIGHBOURS * self.total / f64::from(self.instances)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rests_grow_with_each_try_and_are_short_again_for_another_load() {
+        let at = Timestamp::from_secs_f64;
+        let once = Vain::after(None, at(100.0), 1000.0);
+        assert!(once.rests(at(123.0), 6.0, Some(1000.0)) && !once.rests(at(124.5), 6.0, Some(1000.0)));
+        let twice = Vain::after(Some(once), at(200.0), 1000.0);
+        assert!(twice.rests(at(295.0), 6.0, Some(1100.0)) && !twice.rests(at(297.0), 6.0, None));
+        assert!(!twice.rests(at(225.0), 6.0, Some(1300.0)), "another load");
+    }
+
+    #[test]
+    fn a_limit_is_void_once_its_instances_are_not_what_they_were() {
+        let limit = Limit { most: 7, rate: 800.0, vain: Vain::after(None, Timestamp::ZERO, 1.0) };
+        assert!(limit.is_sound(7, 780.0) && limit.is_sound(9, 400.0) && !limit.is_sound(7, 400.0) && !limit.is_sound(7, 1000.0));
+        let fewer = Did { instances: 4, total: 400.0 };
+        assert!(fewer.may_have_neighbours(Did { instances: 6, total: 400.0 }));
+        assert!(!fewer.may_have_neighbours(Did { instances: 11, total: 400.0 }));
+    }
+}
