@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::search::{Search, granularity};
+use super::search::Search;
 use crate::critical_path::{EpochPieceKind, PathGroup, PathPiece, WindowPaths};
 use crate::dataflow::{Operator, Topology};
 use crate::id::OperatorId;
@@ -174,7 +174,7 @@ fn station(search: &Search<'_>, operator: &Operator, instances: u32, part: f64) 
         // Waits grow much faster than service times do: one standard error to be safe.
         service_s: f64::from(instances) / total * search.curves[index].error().exp(),
         demand_per_s: search.demands[index]? * part,
-        fullest: granularity(operator, instances) * skew,
+        fullest: search.sights[index].bins.granularity(instances) * skew,
     })
 }
 
