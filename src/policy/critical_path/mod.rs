@@ -24,8 +24,7 @@ use sight::Sight;
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
-use crate::metrics::OperatorMetrics;
-use crate::model::{CapacityModel, FlowModel, LatencyModel, Speeds};
+use crate::model::{CapacityModel, FlowModel, LatencyModel, RelativeSpeeds, Speeds};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
@@ -51,8 +50,8 @@ pub struct CriticalPath {
     latency: LatencyModel,
     memory: Vec<Memory>,
     curves: Vec<CapacityModel>,
-    /// By operator and instance, windows in which it has been slow, one after the other.
-    slow: Vec<Vec<u32>>,
+    /// By operator, which of its instances are slow.
+    relative: Vec<RelativeSpeeds>,
     /// Offered rates of sources in recent windows, by operator, with the end of the window.
     offered: VecDeque<(Timestamp, Vec<f64>)>,
     /// When the first window began.
@@ -98,7 +97,7 @@ impl CriticalPath {
             latency: LatencyModel::default(),
             memory: vec![Memory::default(); operators],
             curves: vec![CapacityModel::default(); operators],
-            slow: vec![Vec::new(); operators],
+            relative: vec![RelativeSpeeds::default(); operators],
             offered: VecDeque::new(),
             since: None,
             lag: 0.0,
@@ -159,7 +158,7 @@ impl CriticalPath {
         for operator in self.topology.operators() {
             let (index, metrics) = (operator.id.0 as usize, observation.operator(operator.id));
             let instances = observation.configuration.parallelism(operator.id);
-            let speeds = Speeds::of(metrics).map(|speeds| remember_slow(&mut self.slow[index], speeds, metrics, instances));
+            let speeds = Speeds::of(metrics).map(|speeds| self.relative[index].observe(metrics, instances, speeds));
             if let Some(speeds) = speeds.as_ref().filter(|_| operator.is_scalable()) {
                 self.curves[index].observe(instances, speeds.rate, speeds.error);
             }
@@ -204,25 +203,6 @@ impl CriticalPath {
         });
         Plan { speeds: speeds.collect(), rescales, rebalances }
     }
-}
-
-/// Counts in `slow`, by instance, for how many windows each of the first `instances` has been slow; gives their speeds with those only
-/// that have been for long enough.
-fn remember_slow(slow: &mut Vec<u32>, mut speeds: Speeds, metrics: &OperatorMetrics, instances: u32) -> Speeds {
-    speeds.relative.truncate(instances as usize);
-    slow.resize(slow.len().max(speeds.relative.len()), 0);
-    for ((windows, relative), instance) in slow.iter_mut().zip(&mut speeds.relative).zip(&metrics.instances) {
-        if *relative < 1.0 {
-            *windows += 1;
-        } else if instance.processed > 0 {
-            // An idle instance tells nothing, so what was known of it stays.
-            *windows = 0;
-        }
-        if *windows < AGREEING {
-            *relative = 1.0;
-        }
-    }
-    speeds
 }
 
 /// What is to change.
