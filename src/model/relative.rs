@@ -187,20 +187,29 @@ mod tests {
 
     use super::*;
     use crate::id::{InstanceId, OperatorId};
-    use crate::sim::Random;
 
     /// Windows of a second in which every instance processes `records` records at 1000 a busy second, times the speed of its own and
     /// noise with the standard deviation `noise`.
     struct Bench {
         speeds: RelativeSpeeds,
-        random: Random,
+        random: u64,
         records: u64,
         noise: f64,
     }
 
     impl Bench {
         fn new(seed: u64, records: u64, noise: f64) -> Bench {
-            Bench { speeds: RelativeSpeeds::default(), random: Random::new(seed), records, noise }
+            Bench { speeds: RelativeSpeeds::default(), random: seed, records, noise }
+        }
+
+        /// A number of about a normal distribution: the sum of twelve of an even one.
+        fn normal(&mut self) -> f64 {
+            let mut even = || {
+                // Numerical Recipes' generator; its high bits are good enough for noise.
+                self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (self.random >> 11) as f64 / (1u64 << 53) as f64
+            };
+            (0..12).map(|_| even()).sum::<f64>() - 6.0
         }
 
         /// What is known after `windows` windows more in which instances had these speeds; 0 stands idle.
@@ -208,13 +217,13 @@ mod tests {
             let mut known = Vec::new();
             for _ in 0..windows {
                 let operator = OperatorId(1);
-                let mut instance = |(index, &speed): (u32, &f64)| {
+                let instance = |(index, &speed): (u32, &f64)| {
                     let idle = InstanceMetrics::idle(InstanceId::new(operator, index), Duration::from_secs(1));
-                    let rate = 1000.0 * speed * (self.noise * self.random.normal()).exp();
+                    let rate = 1000.0 * speed * (self.noise * self.normal()).exp();
                     let useful = Duration::from_secs_f64(self.records as f64 / rate.max(1.0));
                     if speed > 0.0 { InstanceMetrics { processed: self.records, useful, ..idle } } else { idle }
                 };
-                let instances: Vec<_> = (0..).zip(speeds).map(&mut instance).collect();
+                let instances: Vec<_> = (0..).zip(speeds).map(instance).collect();
                 let metrics = OperatorMetrics { operator, instances, bins: Vec::new() };
                 let measured = Speeds::of(&metrics).expect("some worked");
                 known = self.speeds.observe(&metrics, speeds.len() as u32, measured).relative;
