@@ -13,6 +13,7 @@ mod config;
 mod judge;
 mod search;
 mod sight;
+mod slow;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,6 +21,7 @@ pub use config::CriticalPathConfig;
 use judge::{IN_VAIN, Judgement, Memory, SLOWLY};
 use search::{Found, Search, Searched};
 use sight::Sight;
+use slow::Division;
 
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
@@ -52,6 +54,8 @@ pub struct CriticalPath {
     curves: Vec<CapacityModel>,
     /// By operator, which of its instances are slow.
     relative: Vec<RelativeSpeeds>,
+    /// By operator, by which speeds its load is divided.
+    divisions: Vec<Division>,
     /// Offered rates of sources in recent windows, by operator, with the end of the window.
     offered: VecDeque<(Timestamp, Vec<f64>)>,
     /// When the first window began.
@@ -98,6 +102,7 @@ impl CriticalPath {
             memory: vec![Memory::default(); operators],
             curves: vec![CapacityModel::default(); operators],
             relative: vec![RelativeSpeeds::default(); operators],
+            divisions: vec![Division::default(); operators],
             offered: VecDeque::new(),
             since: None,
             lag: 0.0,
@@ -193,15 +198,18 @@ impl CriticalPath {
     }
 
     /// A plan of `rescales`, with `rebalances`, and what is known of slow instances.
-    fn plan(&self, rescales: BTreeMap<OperatorId, u32>, rebalances: BTreeSet<OperatorId>, sights: &[Sight]) -> Plan {
-        let keyed = |id: &OperatorId| self.topology.operator(*id).is_keyed();
-        let touched = rescales.keys().chain(&rebalances).copied().filter(keyed);
-        let speeds = touched.filter_map(|id| {
-            let sight = &sights[id.0 as usize];
-            let speeds = sight.speeds.as_ref().filter(|_| sight.has_slow())?;
-            Some((id, speeds.relative.clone()))
-        });
-        Plan { speeds: speeds.collect(), rescales, rebalances }
+    fn plan(&mut self, rescales: BTreeMap<OperatorId, u32>, rebalances: BTreeSet<OperatorId>, sights: &[Sight]) -> Plan {
+        self.divisions.iter_mut().for_each(Division::keep);
+        let touched: BTreeSet<OperatorId> = rescales.keys().chain(&rebalances).copied().collect();
+        let mut speeds = BTreeMap::new();
+        for id in touched {
+            let change = if rebalances.contains(&id) { slow::Change::Rebalanced } else { slow::Change::Rescaled };
+            let index = id.0 as usize;
+            if let Some(planned) = self.divisions[index].planned(self.topology.operator(id), &sights[index], change) {
+                speeds.insert(id, planned);
+            }
+        }
+        Plan { speeds, rescales, rebalances }
     }
 }
 
@@ -365,6 +373,7 @@ impl Policy for CriticalPath {
 
     fn refused(&mut self, _why: &str) {
         self.acted = None;
+        self.divisions.iter_mut().for_each(Division::refused);
     }
 }
 
