@@ -104,6 +104,9 @@ struct DecidedOperator {
     target_rate: Option<f64>,
     true_processing_rate: f64,
     true_output_rate: f64,
+    /// Speeds of its instances by which load is to be divided among them, where the policy says that they differ.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    speeds: Vec<f64>,
 }
 
 pub(super) fn decide(args: &Args) -> Result<(), Failure> {
@@ -219,15 +222,16 @@ fn by_policy(args: &Args, measured: &Measured) -> Result<Vec<DecidedEpoch>, Fail
     let mut policy = made.map_err(|why| usage(anyhow!("--policy {}: {why}", args.policy)))?;
     let decided = |(number, epoch): (usize, &Vec<OperatorRates>)| {
         let observation = observation(measured, number, epoch, Duration::from_secs_f64(args.window));
-        let (after, reason) = match policy.decide(observation.window.end, &observation) {
-            Decision::Hold(reason) => (observation.configuration, reason),
+        let (after, speeds, reason) = match policy.decide(observation.window.end, &observation) {
+            Decision::Hold(reason) => (observation.configuration, BTreeMap::new(), reason),
             Decision::Rescale(plan, reason) => match plan.apply(topology, &observation.configuration) {
-                Ok(after) => (after, reason),
-                Err(why) => (observation.configuration, reason.saying(why.to_string())),
+                Ok(after) => (after, plan.speeds, reason),
+                Err(why) => (observation.configuration, BTreeMap::new(), reason.saying(why.to_string())),
             },
         };
         let parallelism: Vec<u32> = after.iter().map(|(_, instances)| instances).collect();
-        DecidedEpoch::new(measured, number, epoch, &demands(measured, epoch), &parallelism, Some(reason))
+        let decided = DecidedEpoch::new(measured, number, epoch, &demands(measured, epoch), &parallelism, Some(reason));
+        decided.with_speeds(topology, speeds)
     };
     Ok(measured.epochs.iter().enumerate().map(decided).collect())
 }
@@ -291,6 +295,7 @@ impl DecidedEpoch {
                 target_rate: demands[place].target.map(Rate::as_per_second),
                 true_processing_rate: rates[place].true_processing,
                 true_output_rate: rates[place].true_output,
+                speeds: Vec::new(),
             };
             (operator.name.clone(), decided)
         });
@@ -303,6 +308,15 @@ impl DecidedEpoch {
             target_rate_ratio: ratio.is_finite().then_some(ratio),
             reason,
         }
+    }
+
+    /// The same, with the speeds that a plan counts instances with.
+    fn with_speeds(mut self, topology: &Topology, speeds: BTreeMap<OperatorId, Vec<f64>>) -> DecidedEpoch {
+        for (id, speeds) in speeds {
+            let name = &topology.operator(id).name;
+            self.operators.get_mut(name).expect("a plan that applies names operators of the job").speeds = speeds;
+        }
+        self
     }
 }
 
@@ -324,7 +338,11 @@ fn text(topology: &Topology, epochs: &[DecidedEpoch]) -> String {
                 true_processing_rate: (operator.role != Role::Source).then_some(decided.true_processing_rate),
             });
         }
-        let reason = epoch.reason.as_ref().map_or(String::new(), |reason| format!("; {reason}"));
+        let mut reason = epoch.reason.as_ref().map_or(String::new(), |reason| format!("; {reason}"));
+        for (name, decided) in epoch.operators.iter().filter(|(_, decided)| !decided.speeds.is_empty()) {
+            let speeds: Vec<String> = decided.speeds.iter().map(|speed| format!("{speed:.2}")).collect();
+            reason += &format!("; speeds of {name}: {}", speeds.join(" "));
+        }
         below += &format!("epoch {}: {} workers if operators share them{reason}\n", epoch.epoch, epoch.workers);
     }
     format!("{}\n{below}", decisions(&lines))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::routing::Routing;
 use super::{ControllerConfig, Event, EventKind};
 use crate::activity::BinLoad;
 use crate::dataflow::{Configuration, Plan, PlanError, Topology};
@@ -21,6 +22,7 @@ pub struct Controller {
     policy: Box<dyn Policy>,
     configuration: Configuration,
     assignments: Assignments,
+    routing: Routing,
     /// What holds once the running migration is complete.
     target: Option<Target>,
     /// What the last window told of bins.
@@ -38,6 +40,7 @@ struct Target {
     /// Before the moves, when bins that the plan splits are split.
     divided: Assignments,
     assignments: Assignments,
+    routing: Routing,
     /// Bins that move.
     bins: usize,
 }
@@ -64,6 +67,7 @@ impl Controller {
             policy,
             configuration,
             assignments,
+            routing: Routing::default(),
             target: None,
             measures: Measures::default(),
             sizes_in_bytes: false,
@@ -165,6 +169,8 @@ impl Controller {
         let assignments = assign(&divided, &measures, &plan, &after);
         let before = (&self.configuration, &divided);
         let mut schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments), &measures);
+        let routing = self.routing.after(&plan, &self.topology, &after);
+        self.routing.change_to(&routing, &after, &mut schedule.steps[0]);
         if !splits.is_empty() {
             schedule.steps.insert(0, Step { splits, ..Step::default() });
             schedule.sizes.insert(0, 0.0);
@@ -179,7 +185,7 @@ impl Controller {
             steps: schedule.steps.len(),
         };
         self.events.push(Event { at, kind });
-        self.target = Some(Target { configuration: after, divided, assignments, bins: schedule.moves() });
+        self.target = Some(Target { configuration: after, divided, assignments, routing, bins: schedule.moves() });
         Ok(schedule)
     }
 
@@ -206,7 +212,7 @@ impl Controller {
     /// If there is none.
     pub fn migrated(&mut self, at: Timestamp) {
         let target = self.target.take().expect("a migration is being carried out");
-        (self.configuration, self.assignments) = (target.configuration, target.assignments);
+        (self.configuration, self.assignments, self.routing) = (target.configuration, target.assignments, target.routing);
         self.warm_up_left = self.config.warm_up_windows;
         self.events.push(Event { at, kind: EventKind::Migrated { configuration: self.configuration.clone() } });
     }
@@ -230,6 +236,7 @@ impl Controller {
             self.assignments = target.divided;
         }
         let rescaled: BTreeMap<OperatorId, u32> = complete.iter().flat_map(|step| step.parallelism.clone()).collect();
+        self.routing.take_over(&target.routing, rescaled.keys().copied());
         for (&operator, assignment) in &mut self.assignments {
             *assignment = assignment.after(moves.iter().filter(|one| one.operator == operator));
         }

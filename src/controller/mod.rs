@@ -8,6 +8,7 @@
 mod config;
 mod control;
 mod event;
+mod routing;
 #[cfg(test)]
 mod tests;
 

@@ -12,12 +12,14 @@ use crate::id::OperatorId;
 pub struct Plan {
     /// New parallelism by operator.
     pub rescales: BTreeMap<OperatorId, u32>,
-    /// Keyed operators whose bins are to be spread anew over the instances they have.
+    /// Keyed operators whose bins are to be spread anew over the instances they have, and stateless ones whose records are to be divided
+    /// among these by `speeds`.
     pub rebalances: BTreeSet<OperatorId>,
-    /// What was found out about instances of keyed operators that are slower than others, by index: their speed as a part of what
-    /// it should be, more than 0. Where the plan moves an operator's bins, an instance gets load in proportion to its speed. Instances that
-    /// are not listed, and all instances of operators that are not, have 1; entries for instances that the operator is not to have say
-    /// nothing.
+    /// What was found out about instances that are slower than others, by index: their speed as a part of what it should be, more than 0.
+    /// Where the plan moves a keyed operator's bins, or rescales or rebalances a stateless one, an instance gets load in proportion to its
+    /// speed. Instances that are not listed have 1; entries for instances that the operator is not to have say nothing. Of operators that are
+    /// not listed, bins are spread as if all were alike; a stateless one goes on dividing its records as before, with 1 for new instances.
+    /// So equal speeds are listed to have its instances take equal turns again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub speeds: BTreeMap<OperatorId, Vec<f64>>,
 }
@@ -44,7 +46,7 @@ pub enum PlanError {
         /// What the operator allows.
         most: u32,
     },
-    /// Only keyed operators have bins.
+    /// Only keyed operators have bins. A stateless operator is rebalanced by speeds alone, a source or a sink never.
     #[error("'{0}' has no bins to rebalance")]
     NoBins(String),
     /// The speed of an instance is no part of another one's.
@@ -97,7 +99,7 @@ impl Plan {
         }
         for &id in self.rebalances.iter().chain(self.speeds.keys()) {
             let operator = known(id)?;
-            if !operator.is_keyed() {
+            if !operator.is_keyed() && !(operator.is_scalable() && self.speeds.contains_key(&id)) {
                 return Err(PlanError::NoBins(operator.name.clone()));
             }
         }
@@ -141,7 +143,10 @@ mod tests {
             speeds: BTreeMap::from([(operator, speeds.to_vec())]),
             ..Plan::default()
         };
-        assert_eq!(refused(with_speeds(map, &[0.5])), PlanError::NoBins("map".into()));
+        assert_eq!(refused(with_speeds(source, &[0.5])), PlanError::NoBins("source".into()));
+        // A stateless operator has no bins, but its records can be divided by speed.
+        let by_speed = Plan { rebalances: BTreeSet::from([map]), speeds: BTreeMap::from([(map, vec![0.5])]), ..Plan::default() };
+        assert_eq!(by_speed.apply(&topology, &before), Ok(before.clone()));
         for speed in [0.0, -1.0, f64::INFINITY, f64::NAN] {
             let expected = format!("expected a speed of more than 0 for instance 1 of 'count', found {speed}");
             assert_eq!(refused(with_speeds(count, &[1.0, speed])).to_string(), expected);

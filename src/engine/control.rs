@@ -7,15 +7,17 @@ use timely::dataflow::StreamVec;
 
 use super::Time;
 use crate::id::{BinId, OperatorId};
-use crate::migration::Step;
+use crate::migration::{Step, Weights};
 
 /// What changes for one operator at the logical time the command is sent at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// The operator.
     pub operator: OperatorId,
-    /// New number of instances of a stateless operator.
+    /// Number of instances of a stateless operator from now on.
     pub parallelism: Option<u32>,
+    /// How these share its records, where they do not all alike.
+    pub weights: Option<Weights>,
     /// Bins of a keyed operator with their new owners.
     pub moves: Vec<(BinId, u32)>,
     /// Bins of a keyed operator that are split in two, one after the other. None of the operator's bins may be in motion then, so
@@ -26,7 +28,7 @@ pub struct Command {
 impl Command {
     /// A command that changes nothing about `operator` yet.
     pub fn new(operator: OperatorId) -> Command {
-        Command { operator, parallelism: None, moves: Vec::new(), splits: Vec::new() }
+        Command { operator, parallelism: None, weights: None, moves: Vec::new(), splits: Vec::new() }
     }
 }
 
@@ -46,7 +48,7 @@ pub enum Ack {
 pub fn commands_of(step: &Step) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for (&operator, &instances) in &step.parallelism {
-        commands.push(Command { parallelism: Some(instances), ..Command::new(operator) });
+        commands.push(Command { parallelism: Some(instances), weights: step.weights.get(&operator).cloned(), ..Command::new(operator) });
     }
     for one in &step.moves {
         match commands.iter_mut().find(|command| command.operator == one.operator) {

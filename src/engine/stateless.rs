@@ -1,7 +1,8 @@
 //! An elastic operator without state: any instance may take any record.
 //!
 //! The router gives each record to the instance with the fewest waiting. Rescaling changes how many instances it chooses
-//! from; nothing moves. Instances that take what the processor takes are chosen among those of the worker where the record is, as long as
+//! from; nothing moves. Where a plan says that some instances are slower, it gives each of them its part of the records by weight instead,
+//! whatever waits. Instances that take what the processor takes are chosen among those of the worker where the record is, as long as
 //! workers have as much of them and as many records as each other: then what is near is in the cache, and nothing is gained by going further.
 
 use timely::ExchangeData;
@@ -15,7 +16,9 @@ use super::serve::{Caps, Stations, Work};
 use super::{Ack, Batch, Command, Context, ControlStream, OperatorSpec, Time};
 use crate::dataflow::Capacity;
 use crate::id::InstanceId;
+use crate::migration::Turns;
 use crate::time::Timestamp;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -70,7 +73,7 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         mut apply: F,
     ) -> BatchStream<'s, R> {
         let scope = self.scope();
-        let routed = route(self, control, context, spec, instances, LeastWaiting::new(context, spec));
+        let routed = route(self, control, context, spec, Among::equal(instances), Dealing::new(context, spec));
         let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
         let activator = scope.activator_for(builder.operator_info().address);
         let mut input = builder.new_input(routed, DistributorPact(|_| ByHeader));
@@ -110,8 +113,23 @@ const UNEVEN: f64 = 1.25;
 /// A worker on which this many times as much waits as was worked off since the last look gives some away.
 const BEHIND: u64 = 2;
 
-/// Gives each record to the instance with the fewest waiting records, of all or of those that are near.
-struct LeastWaiting {
+/// Instances that records go to from some time on.
+struct Among {
+    instances: u32,
+    /// How they share records; nothing where each gets as many as it works off. What they are owed is this router's own business, and every
+    /// router is exact by itself, so that all of them together are.
+    turns: Option<RefCell<Turns>>,
+}
+
+impl Among {
+    fn equal(instances: u32) -> Among {
+        Among { instances, turns: None }
+    }
+}
+
+/// Gives each record to an instance: by weight where there are weights, else to the one with the fewest waiting records, of all or of those
+/// that are near.
+struct Dealing {
     context: Context,
     spec: OperatorSpec,
     /// Whether records stay near.
@@ -125,10 +143,10 @@ struct LeastWaiting {
     among: u32,
 }
 
-impl LeastWaiting {
-    fn new(context: &Context, spec: &OperatorSpec) -> LeastWaiting {
+impl Dealing {
+    fn new(context: &Context, spec: &OperatorSpec) -> Dealing {
         let (context, spec) = (context.clone(), spec.clone());
-        LeastWaiting { context, spec, stay: true, next_look: Timestamp::ZERO, came: 0, last: [0; 3], among: 0 }
+        Dealing { context, spec, stay: true, next_look: Timestamp::ZERO, came: 0, last: [0; 3], among: 0 }
     }
 
     /// Whether records are to stay on this worker: each worker has as many instances, and this one neither more records nor less time for
@@ -164,29 +182,45 @@ impl LeastWaiting {
     }
 }
 
-impl<D: ExchangeData> Partition<D> for LeastWaiting {
-    type Table = u32;
+impl<D: ExchangeData> Partition<D> for Dealing {
+    type Table = Among;
     type Routed = D;
 
-    fn next(&self, table: &u32, command: &Command) -> (u32, Option<Ack>) {
-        (command.parallelism.unwrap_or(*table), Some(Ack::Rerouted(self.spec.id)))
+    fn next(&self, table: &Among, command: &Command) -> (Among, Option<Ack>) {
+        let instances = command.parallelism.unwrap_or(table.instances);
+        let turns = command.weights.as_ref().map(|weights| RefCell::new(Turns::new(weights)));
+        (Among { instances, turns }, Some(Ack::Rerouted(self.spec.id)))
     }
 
-    fn divide(&mut self, &instances: &u32, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
-        let candidates = self.candidates(instances, now);
-        let gauges = &self.spec.gauges;
-        for mut records in batches {
-            self.came += records.len() as u64;
-            let waiting: Vec<u64> = candidates.iter().map(|&index| gauges.waiting(index)).collect();
-            let shares = shares(&waiting, records.len() as u64);
-            // From the end: what is taken off moves, the rest stays where it is.
-            for (&index, share) in candidates.iter().zip(shares).rev().filter(|(_, share)| *share > 0) {
-                let rest = records.len() - share as usize;
-                let taken = if rest == 0 { std::mem::take(&mut records) } else { records.split_off(rest) };
-                gauges.add(index, share, now);
-                send(index, taken);
+    fn divide(&mut self, among: &Among, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
+        let candidates = if among.turns.is_none() { self.candidates(among.instances, now) } else { Vec::new() };
+        let (gauges, came) = (&self.spec.gauges, &mut self.came);
+        let mut send = |index, records: Vec<D>| {
+            gauges.add(index, records.len() as u64, now);
+            send(index, records);
+        };
+        for records in batches {
+            *came += records.len() as u64;
+            if let Some(turns) = &among.turns {
+                let mut turns = turns.borrow_mut();
+                let parts = turns.deal(records.len() as u64);
+                hand_out(records, (0..among.instances).zip(parts.iter().copied()).rev(), &mut send);
+            } else {
+                let waiting: Vec<u64> = candidates.iter().map(|&index| gauges.waiting(index)).collect();
+                let shares = shares(&waiting, records.len() as u64);
+                hand_out(records, candidates.iter().copied().zip(shares).rev(), &mut send);
             }
         }
+    }
+}
+
+/// Sends instances so many of `records` each; `parts`, which sum to all of them, are in the reverse order of the records.
+fn hand_out<D>(mut records: Vec<D>, parts: impl Iterator<Item = (u32, u64)>, send: &mut impl FnMut(u32, Vec<D>)) {
+    // From the end: what is taken off moves, the rest stays where it is.
+    for (index, part) in parts.filter(|(_, part)| *part > 0) {
+        let rest = records.len() - part as usize;
+        let taken = if rest == 0 { std::mem::take(&mut records) } else { records.split_off(rest) };
+        send(index, taken);
     }
 }
 
@@ -223,13 +257,14 @@ mod tests {
     use super::*;
     use crate::engine::{Clock, Recorder};
     use crate::id::{OperatorId, WorkerId};
+    use crate::migration::Weights;
 
     /// How many of 1000 records that come to each of two routers go to the other's instance, once it has been looked at who has how many:
     /// `weights` of thousands at a time come to each, and `works` of those that are sent to an instance are worked off at once.
     fn sent_away(weights: [usize; 2], works: [u64; 2]) -> [u64; 2] {
         let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 2);
         let context = |worker| Context::new(WorkerId(worker), 2, Clock::start(), Recorder::off(), channel().0);
-        let mut routers = [0, 1].map(|worker| LeastWaiting::new(&context(worker), &spec));
+        let mut routers = [0, 1].map(|worker| Dealing::new(&context(worker), &spec));
         let mut away = [0; 2];
         for round in 0..10 {
             let now = Timestamp::ZERO + LOOK * round;
@@ -237,7 +272,7 @@ mod tests {
                 away[worker] = 0;
                 let batches = vec![vec![(); 1000]; weights[worker]];
                 let mut sent = [0; 2];
-                router.divide(&2, batches, now, &mut |to, records| sent[to as usize] += records.len() as u64);
+                router.divide(&Among::equal(2), batches, now, &mut |to, records| sent[to as usize] += records.len() as u64);
                 for (instance, &records) in sent.iter().enumerate() {
                     away[worker] += if instance == worker { 0 } else { records };
                     spec.gauges.remove(instance as u32, records * works[instance] / 10, now);
@@ -254,6 +289,34 @@ mod tests {
         assert_eq!(from_first, 1000, "half of what comes to one alone");
         let [from_first, from_second] = sent_away([1, 1], [1, 10]);
         assert!(from_first > 900 && from_second == 0, "the first does not keep up: {from_first} and {from_second}");
+    }
+
+    #[test]
+    fn by_weight_every_router_is_exact_whatever_waits() {
+        let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 4);
+        let mut router = Dealing::new(&Context::new(WorkerId(0), 2, Clock::start(), Recorder::off(), channel().0), &spec);
+        let command = Command { parallelism: Some(3), weights: Weights::of(&[1.0, 0.3, 0.7]), ..Command::new(OperatorId(1)) };
+        let (among, ack) = Partition::<u64>::next(&router, &Among::equal(4), &command);
+        assert_eq!(ack, Some(Ack::Rerouted(OperatorId(1))));
+        let mut came = vec![Vec::new(); 3];
+        // 2000 records one after the other, in batches of 0 to 12.
+        let mut next = 0..2000u64;
+        for size in (0..13).cycle() {
+            let batch: Vec<u64> = next.by_ref().take(size).collect();
+            if size > 0 && batch.is_empty() {
+                break;
+            }
+            router.divide(&among, vec![batch], Timestamp::ZERO, &mut |to, records| came[to as usize].extend(records));
+        }
+        assert_eq!([&came[0], &came[1], &came[2]].map(Vec::len), [1000, 300, 700]);
+        assert_eq!([0, 1, 2, 3].map(|index| spec.gauges.waiting(index)), [1000, 300, 700, 0]);
+        let mut all = came.concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..2000), "each record once");
+        // Without weights from now on, those with the fewest waiting get what comes.
+        let (among, _) = Partition::<u64>::next(&router, &among, &Command { parallelism: Some(4), ..Command::new(OperatorId(1)) });
+        router.divide(&among, vec![vec![0; 500]], Timestamp::ZERO, &mut |_, _| {});
+        assert_eq!([0, 1, 2, 3].map(|index| spec.gauges.waiting(index)), [1000, 400, 700, 400]);
     }
 
     proptest! {

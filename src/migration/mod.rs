@@ -12,6 +12,8 @@ mod schedule;
 mod shares;
 mod spread;
 mod strategy;
+mod turns;
+mod weights;
 
 pub use assignment::{Assignment, Assignments};
 pub use balance::{rebalance, rebalance_by_speed};
@@ -21,3 +23,5 @@ pub use measures::{BinMeasure, Measures};
 pub use pacing::{Choice, Latest, Overlap, Pacer, Report};
 pub use schedule::{BinMove, Schedule, Step};
 pub use strategy::{Strategy, StrategyError};
+pub use turns::Turns;
+pub use weights::Weights;

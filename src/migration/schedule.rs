@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Weights;
 use crate::id::{BinId, OperatorId};
 
 /// One bin changes its owner.
@@ -28,8 +29,11 @@ pub struct Step {
     /// may be in motion then, so such a step goes when all before it are complete, and moves none of them.
     #[serde(default)]
     pub splits: Vec<(OperatorId, BinId)>,
-    /// New parallelism of stateless operators.
+    /// Parallelism of stateless operators from now on.
     pub parallelism: BTreeMap<OperatorId, u32>,
+    /// Of these operators, how their instances share its records from now on; those of others take equal turns.
+    #[serde(default)]
+    pub weights: BTreeMap<OperatorId, Weights>,
 }
 
 /// Steps in order; each takes effect at a logical time of its own, not before that of the step before.

@@ -7,11 +7,13 @@
 mod curve;
 mod flow;
 mod latency;
+mod relative;
 mod speed;
 mod what_if;
 
 pub use curve::CapacityModel;
 pub use flow::FlowModel;
 pub use latency::{Hop, LatencyModel, longest};
+pub use relative::RelativeSpeeds;
 pub use speed::Speeds;
 pub use what_if::{Prediction, Predictor, Station, WhatIf};

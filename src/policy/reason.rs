@@ -67,6 +67,8 @@ pub enum Cause {
     Skewed,
     /// An instance is slower than the others: giving it less to do helps.
     Straggling,
+    /// Its instances are as fast as each other again: each gets the same.
+    Recovered,
     /// It waits for something outside of the job: nothing that is done inside helps.
     ExternalWait,
     /// It has as many instances as it may have, and they are not enough.
@@ -85,6 +87,7 @@ impl fmt::Display for Cause {
             Cause::UnderProvisioned => "under-provisioned",
             Cause::Skewed => "skewed",
             Cause::Straggling => "straggling",
+            Cause::Recovered => "recovered",
             Cause::ExternalWait => "external-wait",
             Cause::AtLimit => "at-limit",
             Cause::Slow => "slow",

@@ -1,12 +1,14 @@
 //! A given list of plans at given times: for experiments on migration, for tests, and to rescale by hand.
 //!
-//! A script is written as plans with their times, `4s: count=8, flatmap=4; 8s: count=rebalance`:
+//! A script is written as plans with their times, `4s: count=8, flatmap=4; 8s: count=rebalance; 9s: flatmap=rebalance 1 0.3 1 1`:
 //!
 //! ```text
 //! script = plan { ";" plan }
 //! plan   = seconds "s" ":" change { "," change }
-//! change = operator "=" ( instances | "rebalance" )
+//! change = operator "=" ( instances | "rebalance" ) { speed }
 //! ```
+//!
+//! Speeds are those of the operator's instances by index, 1 where there are none ([`Plan::speeds`]).
 
 use std::collections::VecDeque;
 
@@ -83,10 +85,17 @@ fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), Scrip
             names: topology.scalable().map(|operator| operator.name.clone()).collect(),
             found: name.trim_end().to_owned(),
         })?;
-        match (to.trim(), to.trim().parse()) {
-            ("rebalance", _) => _ = plan.rebalances.insert(operator.id),
-            (_, Ok(instances)) => _ = plan.rescales.insert(operator.id, instances),
-            _ => return Err(ScriptError::Change(change.to_owned())),
+        let wrong = || ScriptError::Change(change.to_owned());
+        let mut words = to.split_whitespace();
+        let what = words.next().ok_or_else(wrong)?;
+        match what.parse() {
+            _ if what == "rebalance" => _ = plan.rebalances.insert(operator.id),
+            Ok(instances) => _ = plan.rescales.insert(operator.id, instances),
+            Err(_) => return Err(wrong()),
+        }
+        let speeds: Vec<f64> = words.map(|speed| speed.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
+        if !speeds.is_empty() {
+            plan.speeds.insert(operator.id, speeds);
         }
     }
     Ok((Timestamp::from_secs_f64(seconds), plan))
@@ -121,6 +130,9 @@ mod tests {
         let rebalance = Plan { rebalances: [count].into(), ..Plan::default() };
         let plans = [(Timestamp(2_500_000_000), rebalance), (Timestamp(4_000_000_000), Plan::rescale(count, 8).and(flatmap, 4))];
         assert_eq!(script.plans, plans);
+        let speeds = [(flatmap, vec![1.0, 0.3]), (count, vec![0.5])].into();
+        let script = Scripted::read("1s: flatmap=rebalance 1  0.3, count=2 .5", &word_count()).unwrap();
+        assert_eq!(script.plans[0].1, Plan { speeds, rebalances: [flatmap].into(), ..Plan::rescale(count, 2) });
         for (text, expected) in [
             ("", "expected plans such as '4s: count=8', separated by ';', found ''"),
             ("4s: count=8;", "separated by ';', found ''"),
@@ -128,6 +140,8 @@ mod tests {
             ("-1s: count=8", "found '-1s: count=8'"),
             ("4s: count", "expected changes such as 'count=8' or 'count=rebalance', separated by ',', found 'count'"),
             ("4s: count=many", "found 'count=many'"),
+            ("4s: count=", "found 'count='"),
+            ("4s: count=8 fast", "found 'count=8 fast'"),
             ("4s: counts=8", "expected an operator, one of 'flatmap', 'count', found 'counts'"),
             ("4s: source=2", "one of 'flatmap', 'count', found 'source'"),
         ] {

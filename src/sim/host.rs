@@ -305,7 +305,7 @@ impl Simulation {
             }
             for (operator, parallelism) in step.parallelism {
                 let Node::Station(station) = &mut self.nodes[operator.0 as usize] else { unreachable!("{operator} is not rescaled") };
-                station.reroute(at, parallelism, from);
+                station.reroute(at, parallelism, step.weights.get(&operator), from);
                 self.reports.push(Report::Rerouted(operator));
             }
             let mut operators: Vec<OperatorId> = step.moves.iter().map(|one| one.operator).collect();

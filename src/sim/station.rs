@@ -14,7 +14,7 @@ use super::{Random, ServiceTimes};
 use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
 use crate::dataflow::{Operator, Role};
 use crate::id::{BinId, InstanceId, OperatorId};
-use crate::migration::Assignment;
+use crate::migration::{Assignment, Turns, Weights};
 use crate::time::{Epoch, Timestamp};
 
 /// Records of epochs, the oldest first.
@@ -61,8 +61,10 @@ pub(super) struct Station {
     pub(super) id: OperatorId,
     pub(super) model: OperatorModel,
     pub(super) parallelism: u32,
-    /// There were so many instances for the records of epochs before that one.
-    before: Option<(u64, u32)>,
+    /// How instances share what arrives; nothing where they take equal turns. Stateless operators only.
+    turns: Option<Turns>,
+    /// There were so many instances for the records of epochs before that one, which shared them in that way.
+    before: Option<(u64, u32, Option<Turns>)>,
     pub(super) instances: Vec<Instance>,
     pub(super) bins: Option<Bins>,
     /// What came in this tick.
@@ -96,6 +98,7 @@ impl Station {
             id: operator.id,
             model: model.clone(),
             parallelism: instances,
+            turns: None,
             before: None,
             instances: (0..instances).map(|_| Instance::starting(0.0)).collect(),
             bins,
@@ -125,9 +128,9 @@ impl Station {
         }
     }
 
-    /// Records of `epoch` and later go to `parallelism` instances, those of before to as many as there were.
-    pub(super) fn reroute(&mut self, epoch: u64, parallelism: u32, from: f64) {
-        self.before = Some((epoch, self.parallelism));
+    /// Records of `epoch` and later go to `parallelism` instances, by `weights` if there are any, those of before to as many as there were.
+    pub(super) fn reroute(&mut self, epoch: u64, parallelism: u32, weights: Option<&Weights>, from: f64) {
+        self.before = Some((epoch, self.parallelism, std::mem::replace(&mut self.turns, weights.map(Turns::new))));
         self.resize(parallelism, from);
         self.cursor = 0;
     }
@@ -208,7 +211,14 @@ impl Station {
 
     /// Any instance may take any record: they take turns.
     fn in_turn(&mut self, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
-        let all = self.before.filter(|(since, _)| epoch < *since).map_or(self.parallelism, |(_, before)| before);
+        let (all, turns) = match &mut self.before {
+            Some((since, before, turns)) if epoch < *since => (*before, turns),
+            _ => (self.parallelism, &mut self.turns),
+        };
+        if let Some(turns) = turns {
+            let parts = turns.deal(records).to_vec();
+            return parts.into_iter().enumerate().for_each(|(index, part)| self.take(index, epoch, part, around));
+        }
         let (each, more) = (records / u64::from(all), (records % u64::from(all)) as u32);
         let first = self.cursor % all;
         for index in 0..all {

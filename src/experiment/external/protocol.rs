@@ -134,6 +134,7 @@ pub(super) fn line(topology: &Topology, observation: &Observation, refused: Opti
 struct Answer {
     rescale: BTreeMap<String, u32>,
     rebalance: Vec<String>,
+    speeds: BTreeMap<String, Vec<f64>>,
     reason: String,
     values: BTreeMap<String, f64>,
 }
@@ -169,9 +170,13 @@ pub(super) fn decision(line: &[u8], topology: &Topology, present: &Configuration
     for name in &answer.rebalance {
         plan.rebalances.insert(operator(name)?);
     }
+    for (name, speeds) in answer.speeds {
+        plan.speeds.insert(operator(&name)?, speeds);
+    }
     let mut reason = Reason::new("external").saying(answer.reason);
     reason.values = answer.values;
-    let holds = plan == Plan::default();
+    // Speeds alone change nothing.
+    let holds = plan.rescales.is_empty() && plan.rebalances.is_empty();
     Ok(if holds { Decision::Hold(reason) } else { Decision::Rescale(plan, reason) })
 }
 
@@ -236,7 +241,11 @@ mod tests {
         };
         assert_eq!(plan, Plan { rescales: [(OperatorId(1), 4)].into(), rebalances: [OperatorId(2)].into(), ..Plan::default() });
         assert_eq!(reason.to_string(), "external: x 1 (busy)");
-        for line in ["{}", r#"{"reason":"fine"}"#, r#"{"rescale":{"map":1}}"#, "{}\r"] {
+        let by_speed = r#"{"rebalance":["map"],"speeds":{"map":[1,0.3],"count":[0.5]}}"#;
+        let Ok(Decision::Rescale(plan, _)) = decide(by_speed) else { panic!("a plan") };
+        let speeds = [(OperatorId(1), vec![1.0, 0.3]), (OperatorId(2), vec![0.5])].into();
+        assert_eq!(plan, Plan { rebalances: [OperatorId(1)].into(), speeds, ..Plan::default() });
+        for line in ["{}", r#"{"speeds":{"map":[0.5]}}"#, r#"{"reason":"fine"}"#, r#"{"rescale":{"map":1}}"#, "{}\r"] {
             assert!(matches!(decide(line), Ok(Decision::Hold(_))), "{line}");
         }
         for (line, expected) in [
@@ -247,6 +256,8 @@ mod tests {
             (r#"{"scale":{"map":1}}"#, "unknown field `scale`"),
             (r#"{"rescale":{"maps":2}}"#, "expected an operator that may be rescaled, one of 'map', 'count', found 'maps'"),
             (r#"{"rescale":{"source":2}}"#, "found 'source'"),
+            (r#"{"speeds":{"sink":[1]}}"#, "found 'sink'"),
+            (r#"{"speeds":{"map":1}}"#, "expected a sequence"),
             ("{} {}", "trailing characters"),
         ] {
             let error = decide(line).unwrap_err().to_string();

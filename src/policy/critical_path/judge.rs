@@ -22,7 +22,7 @@ const OBVIOUS: f64 = 1.2;
 const BUSY: f64 = 0.97;
 /// A lag is worked off in about the time that was asked for as long as that asks for no more than this part of the capacity.
 pub(super) const SLOWLY: f64 = 1.05;
-/// Uneven by less than this is even.
+/// An instance that has so many times its part is told of, whether or not it holds the others up.
 const UNEVEN: f64 = 1.1;
 /// An instance with so many times what it can do needs nothing to be seen twice.
 const GROSS: f64 = 1.5;
@@ -60,11 +60,6 @@ impl Memory {
     }
 }
 
-/// Whether an instance of a keyed operator has more to do than it can, and more than its part. `ratio` is demand over capacity.
-fn is_uneven(sight: &Sight, ratio: f64) -> bool {
-    sight.imbalance > UNEVEN && ratio * sight.imbalance > 1.0 + TOLERANCE
-}
-
 /// What [`CriticalPath::judge`] found.
 #[derive(Default)]
 pub(super) struct Judgement {
@@ -87,11 +82,11 @@ impl CriticalPath {
         let z = self.config.confidence;
         judgement.uneven = self.topology.scalable().any(|operator| {
             let index = operator.id.0 as usize;
-            operator.is_keyed() && is_uneven(&sights[index], search.ratio(&load.demands, index))
+            self.divisions[index].is_uneven(operator, &sights[index], search.ratio(&load.demands, index))
         });
         for operator in self.topology.scalable() {
             let index = operator.id.0 as usize;
-            let (sight, memory) = (&sights[index], &mut self.memory[index]);
+            let (sight, memory, division) = (&sights[index], &mut self.memory[index], &mut self.divisions[index]);
             let (Some(demand), Some(capacity)) = (load.demands[index], search.capacities[index]) else {
                 if sight.busy == 0.0 && !load.on_time {
                     judgement.findings.push((0.0, Finding::new(&operator.name, Cause::Starved).with("busy", sight.busy)));
@@ -101,15 +96,16 @@ impl CriticalPath {
             let error = (-z * self.curves[index].error()).exp();
             let asked = demand * search.found.part;
             let ratio = asked / capacity;
-            let uneven = operator.is_keyed() && is_uneven(sight, ratio);
+            let uneven = division.is_uneven(operator, sight, ratio);
             // An instance that has too much to do makes all others look idle, and a lag that no number of instances works off.
             let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
             let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
             let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
             let held_up = self.held_up[index] >= AGREEING && !load.on_time;
-            let under = ratio * error > 1.0 + TOLERANCE || behind || held_up || !load.on_time && catching_up * error > SLOWLY;
+            let by_slow = division.is_held_up(operator, sight, ratio * error);
             let rises = !bounded && load.rises && load.soon[index].unwrap_or(demand) / capacity * error > 1.0 + TOLERANCE;
-            let under = under || rises;
+            let late = !load.on_time && catching_up * error > SLOWLY;
+            let under = ratio * error > 1.0 + TOLERANCE || behind || held_up || by_slow || rises || late;
             memory.under = if under { memory.under + 1 } else { 0 };
             let obvious = ratio * error > OBVIOUS;
             let about = |cause| Finding::new(&operator.name, cause).with("demand per s", demand).with("capacity per s", capacity);
@@ -151,9 +147,15 @@ impl CriticalPath {
                         .with("hottest bin over an instance", share);
                     judgement.findings.push((weight * sight.imbalance, finding));
                 }
-                if (memory.hot >= AGREEING || ratio * sight.imbalance > GROSS) && !memory.is_in_vain(sight) {
+                // That an instance is slow was seen in several windows already.
+                let certain = memory.hot >= AGREEING || ratio * sight.imbalance > GROSS || division.is_news(sight);
+                if certain && !memory.is_in_vain(sight) {
                     judgement.rebalance.insert(operator.id, sight.imbalance);
                 }
+            }
+            if let Some(imbalance) = division.is_over(operator, sight, ratio) {
+                judgement.findings.push((weight, about(Cause::Recovered)));
+                judgement.rebalance.insert(operator.id, imbalance);
             }
         }
         let goal_s = self.config.goal_ms / 1e3;

@@ -19,6 +19,7 @@ mod limits;
 mod probe;
 mod search;
 mod sight;
+mod slow;
 mod told;
 mod trim;
 
@@ -32,13 +33,13 @@ use judge::{Judgement, Memory, SLOWLY};
 use learn::{Acted, Learned};
 use search::{Found, Search, Searched};
 use sight::Sight;
+use slow::Division;
 use trim::Needed;
 
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
-use crate::metrics::OperatorMetrics;
-use crate::model::{CapacityModel, FlowModel, LatencyModel, Speeds, WhatIf};
+use crate::model::{CapacityModel, FlowModel, LatencyModel, RelativeSpeeds, Speeds, WhatIf};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
@@ -83,8 +84,10 @@ pub struct CriticalPath {
     marks: Vec<Option<f64>>,
     memory: Vec<Memory>,
     curves: Vec<CapacityModel>,
-    /// By operator and instance, windows in which it has been slow, one after the other.
-    slow: Vec<Vec<u32>>,
+    /// By operator, which of its instances are slow.
+    relative: Vec<RelativeSpeeds>,
+    /// By operator, by which speeds its load is divided.
+    divisions: Vec<Division>,
     /// What sources were to emit in recent windows.
     offered: VecDeque<Offered>,
     /// What recent windows needed.
@@ -146,7 +149,8 @@ impl CriticalPath {
             marks: vec![None; operators],
             memory: vec![Memory::default(); operators],
             curves: vec![CapacityModel::default(); operators],
-            slow: vec![Vec::new(); operators],
+            relative: vec![RelativeSpeeds::default(); operators],
+            divisions: vec![Division::default(); operators],
             offered: VecDeque::new(),
             needed: Needed::default(),
             delay: Duration::ZERO,
@@ -233,7 +237,7 @@ impl CriticalPath {
         for operator in self.topology.operators() {
             let (index, metrics) = (operator.id.0 as usize, observation.operator(operator.id));
             let instances = observation.configuration.parallelism(operator.id);
-            let speeds = Speeds::of(metrics).map(|speeds| remember_slow(&mut self.slow[index], speeds, metrics, instances));
+            let speeds = Speeds::of(metrics).map(|speeds| self.relative[index].observe(metrics, instances, speeds));
             if let Some(speeds) = speeds.as_ref().filter(|_| operator.is_scalable()) {
                 self.curves[index].observe(instances, speeds.rate, speeds.error);
             }
@@ -245,35 +249,19 @@ impl CriticalPath {
     }
 
     /// A plan of `rescales`, with `rebalances`, and what is known of slow instances.
-    fn plan(&self, rescales: BTreeMap<OperatorId, u32>, rebalances: BTreeSet<OperatorId>, sights: &[Sight]) -> Plan {
-        let keyed = |id: &OperatorId| self.topology.operator(*id).is_keyed();
-        let touched = rescales.keys().chain(&rebalances).copied().filter(keyed);
-        let speeds = touched.filter_map(|id| {
-            let sight = &sights[id.0 as usize];
-            let speeds = sight.speeds.as_ref().filter(|_| sight.has_slow())?;
-            Some((id, speeds.relative.clone()))
-        });
-        Plan { speeds: speeds.collect(), rescales, rebalances }
-    }
-}
-
-/// Counts in `slow`, by instance, for how many windows each of the first `instances` has been slow; gives their speeds with those only
-/// that have been for long enough.
-fn remember_slow(slow: &mut Vec<u32>, mut speeds: Speeds, metrics: &OperatorMetrics, instances: u32) -> Speeds {
-    speeds.relative.truncate(instances as usize);
-    slow.resize(slow.len().max(speeds.relative.len()), 0);
-    for ((windows, relative), instance) in slow.iter_mut().zip(&mut speeds.relative).zip(&metrics.instances) {
-        if *relative < 1.0 {
-            *windows += 1;
-        } else if instance.processed > 0 {
-            // An idle instance tells nothing, so what was known of it stays.
-            *windows = 0;
+    fn plan(&mut self, rescales: BTreeMap<OperatorId, u32>, rebalances: BTreeSet<OperatorId>, sights: &[Sight]) -> Plan {
+        self.divisions.iter_mut().for_each(Division::keep);
+        let touched: BTreeSet<OperatorId> = rescales.keys().chain(&rebalances).copied().collect();
+        let mut speeds = BTreeMap::new();
+        for id in touched {
+            let change = if rebalances.contains(&id) { slow::Change::Rebalanced } else { slow::Change::Rescaled };
+            let index = id.0 as usize;
+            if let Some(planned) = self.divisions[index].planned(self.topology.operator(id), &sights[index], change) {
+                speeds.insert(id, planned);
+            }
         }
-        if *windows < AGREEING {
-            *relative = 1.0;
-        }
+        Plan { speeds, rescales, rebalances }
     }
-    speeds
 }
 
 /// What is to change.
@@ -480,6 +468,7 @@ impl Policy for CriticalPath {
 
     fn refused(&mut self, _why: &str) {
         self.acted = None;
+        self.divisions.iter_mut().for_each(Division::refused);
     }
 }
 

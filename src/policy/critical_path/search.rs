@@ -29,7 +29,7 @@ pub(super) struct Search<'a> {
     pub(super) sights: &'a [Sight],
     /// Most instances.
     pub(super) most: &'a [u32],
-    /// Whether a single key bounds it, which no spreading of keys helps.
+    /// Whether no division of its load helps: a single key bounds it, or the host does not divide by speed.
     pub(super) in_vain: &'a [bool],
     /// Records per second that each must process.
     pub(super) demands: &'a [Option<f64>],
@@ -110,26 +110,22 @@ impl Search<'_> {
     pub(super) fn capacity(&self, operator: usize, instances: u32) -> Option<f64> {
         let (sight, total) = (&self.sights[operator], self.curves[operator].total(instances)?);
         let p = f64::from(instances);
-        let stateless = matches!(self.topology.operators()[operator].role, Role::Stateless);
-        if stateless {
-            // They take turns, so that all go as fast as the slowest.
-            return Some(total / if sight.has_slow() { sight.imbalance } else { 1.0 } * (1.0 - sight.missing() / p).max(0.01));
-        }
-        Some(total * (1.0 - sight.missing() / p).max(0.01) / sight.bins.granularity(instances))
+        let even = total * (1.0 - sight.missing() / p).max(0.01) / sight.bins.granularity(instances);
+        // Where load cannot be divided by speed, all go as fast as the slowest; with more instances its part is less.
+        Some(if self.in_vain[operator] && sight.has_slow() { even / sight.imbalance } else { even })
     }
 
     /// Whether its number of instances is not ours to change: what bounds it lies elsewhere.
     pub(super) fn is_fixed(&self, operator: usize) -> bool {
         let sight = &self.sights[operator];
-        let turns = matches!(self.topology.operators()[operator].role, Role::Stateless) && sight.has_slow();
-        sight.waits && sight.probe.is_none() || turns
+        sight.waits && sight.probe.is_none()
     }
 
     /// The part of its demand that the operator can do at most; nothing where it is not known.
     pub(super) fn part_of(&self, operator: usize) -> Option<f64> {
         let demand = self.demands[operator].filter(|demand| *demand > 0.0)?;
         let sight = &self.sights[operator];
-        if self.in_vain[operator] {
+        if self.in_vain[operator] && !sight.has_slow() {
             return Some(self.capacity(operator, sight.instances)? / sight.imbalance / demand);
         }
         let most = if self.is_fixed(operator) { sight.instances } else { self.most[operator] };
@@ -156,7 +152,7 @@ impl Search<'_> {
         let (_, index) = self.tightest().filter(|(part, _)| *part < 1.0)?;
         let sight = &self.sights[index];
         Some(match () {
-            () if self.in_vain[index] => "hot-key",
+            () if self.in_vain[index] && !sight.has_slow() => "hot-key",
             () if sight.waits => "external-wait",
             () if sight.has_slow() => "straggling",
             () => "bounded",

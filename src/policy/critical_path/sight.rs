@@ -80,6 +80,11 @@ impl Sight {
         self.speeds.as_ref().map_or(0.0, |speeds| speeds.relative.len() as f64 - speeds.together())
     }
 
+    /// The speed of the instance that has most to do for it, beside an ordinary one: 1 unless it is slow.
+    pub(super) fn speed_of_worst(&self) -> f64 {
+        self.speeds.as_ref().and_then(|speeds| speeds.relative.get(self.worst as usize).copied()).unwrap_or(1.0)
+    }
+
     /// Whether an instance has been slow.
     pub(super) fn has_slow(&self) -> bool {
         self.missing() > 0.0
@@ -92,10 +97,14 @@ fn imbalance(operator: &Operator, metrics: &OperatorMetrics, speeds: Option<&Spe
     let together = speeds.together().max(f64::MIN_POSITIVE);
     let arrivals: u64 = metrics.instances.iter().take(instances as usize).map(|instance| instance.arrivals).sum();
     let even = 1.0 / f64::from(instances.max(1));
-    // Instances that take turns have the same, whatever was counted of a part of a turn.
-    let counted = operator.is_keyed() && arrivals > 0;
+    if !operator.is_keyed() && together == speeds.relative.len() as f64 {
+        // Nobody is slow: who got more was to get more.
+        return (1.0, 0);
+    }
+    // What instances that take turns had of a turn that is not over says nothing.
+    let turn = if operator.is_keyed() { 0 } else { 1 };
     let ratio = |(index, (relative, instance)): (u32, (&f64, &InstanceMetrics))| {
-        let share = if counted { instance.arrivals as f64 / arrivals as f64 } else { even };
+        let share = if arrivals > 0 { instance.arrivals.saturating_sub(turn) as f64 / arrivals as f64 } else { even };
         (share * together / relative, index)
     };
     let ratios = (0..).zip(speeds.relative.iter().zip(&metrics.instances)).map(ratio);

@@ -66,6 +66,7 @@ pub(super) fn finding(finding: &Finding) -> String {
         Cause::UnderProvisioned => ("has more to do than its instances can", ": more of them help"),
         Cause::Skewed => ("has an instance with more to do than its part", ": spreading the bins helps, more instances do not"),
         Cause::Straggling => ("has an instance that is slower than the others", ": giving it less to do helps, more instances do not"),
+        Cause::Recovered => ("has instances that are as fast as each other again", ": each gets the same"),
         Cause::ExternalWait => ("waits for something outside of the job", ": nothing that is done inside helps"),
         Cause::AtLimit => ("has as many instances as it may have, and they are not enough", ""),
         Cause::Slow => ("has the largest part in a latency that is beyond the goal", ""),
