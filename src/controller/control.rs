@@ -43,6 +43,10 @@ struct Target {
     routing: Routing,
     /// Bins that move.
     bins: usize,
+    /// When the migration to it began.
+    began: Timestamp,
+    /// State that moves, in bytes; 0 where no host says how large it is.
+    bytes: u64,
 }
 
 /// Why a plan from outside is refused. Nothing has changed when it is.
@@ -175,17 +179,18 @@ impl Controller {
             schedule.steps.insert(0, Step { splits, ..Step::default() });
             schedule.sizes.insert(0, 0.0);
         }
+        let bytes = if self.sizes_in_bytes { schedule.sizes.iter().sum::<f64>() as u64 } else { 0 };
         let kind = EventKind::Rescaling {
             plan,
             reason,
             before: self.configuration.clone(),
             after: after.clone(),
             bins: schedule.moves(),
-            bytes: if self.sizes_in_bytes { schedule.sizes.iter().sum::<f64>() as u64 } else { 0 },
+            bytes,
             steps: schedule.steps.len(),
         };
         self.events.push(Event { at, kind });
-        self.target = Some(Target { configuration: after, divided, assignments, routing, bins: schedule.moves() });
+        self.target = Some(Target { configuration: after, divided, assignments, routing, bins: schedule.moves(), began: at, bytes });
         Ok(schedule)
     }
 
@@ -212,6 +217,7 @@ impl Controller {
     /// If there is none.
     pub fn migrated(&mut self, at: Timestamp) {
         let target = self.target.take().expect("a migration is being carried out");
+        self.policy.migrated(target.began, at, target.bytes);
         (self.configuration, self.assignments, self.routing) = (target.configuration, target.assignments, target.routing);
         self.warm_up_left = self.config.warm_up_windows;
         self.events.push(Event { at, kind: EventKind::Migrated { configuration: self.configuration.clone() } });
@@ -231,6 +237,7 @@ impl Controller {
     /// If there is no migration, or the steps are not part of it.
     pub fn interrupted(&mut self, at: Timestamp, complete: &[Step]) {
         let target = self.target.take().expect("a migration is being carried out");
+        self.policy.migrated(target.began, at, target.bytes);
         let moves: Vec<BinMove> = complete.iter().flat_map(|step| step.moves.iter().copied()).collect();
         if complete.iter().any(|step| !step.splits.is_empty()) {
             self.assignments = target.divided;

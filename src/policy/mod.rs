@@ -96,4 +96,9 @@ pub trait Policy: Send {
 
     /// Told that the controller refused the plan just decided, so that a policy does not wait for an effect that will not come.
     fn refused(&mut self, _why: &str) {}
+
+    /// Told that a migration, whoever asked for it, `began` and is complete at `ended`, or was broken off then; `bytes` of state were to
+    /// move, 0 where no host says how large state is. The next window that it is asked about starts at `ended` or later. For policies that
+    /// weigh what a change costs.
+    fn migrated(&mut self, _began: Timestamp, _ended: Timestamp, _bytes: u64) {}
 }

@@ -52,4 +52,8 @@ impl Policy for Timed {
     fn refused(&mut self, why: &str) {
         self.policy.refused(why);
     }
+
+    fn migrated(&mut self, began: Timestamp, ended: Timestamp, bytes: u64) {
+        self.policy.migrated(began, ended, bytes);
+    }
 }

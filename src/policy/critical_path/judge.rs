@@ -169,6 +169,9 @@ impl CriticalPath {
             (Some(_), false) => self.missed + 1.0,
             (None, false) => 0.0,
         };
+        if now.is_some() {
+            self.worth.missed();
+        }
         if let Some(now) = now {
             let charged = load.slowest.map(|slowest| self.topology.operator(slowest)).filter(|operator| operator.is_scalable());
             let slowest = self.topology.scalable().filter(|operator| search.longest.on_it[operator.id.0 as usize]);

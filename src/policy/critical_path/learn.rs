@@ -35,6 +35,11 @@ impl Acted {
         Acted { before, rebalanced, windows: 0 }
     }
 
+    /// The configuration before it.
+    pub(super) fn before(&self) -> &Configuration {
+        &self.before
+    }
+
     /// Whether no window has been seen since.
     pub(super) fn is_new(&self) -> bool {
         self.windows == 0

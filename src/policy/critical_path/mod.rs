@@ -20,8 +20,11 @@ mod probe;
 mod search;
 mod sight;
 mod slow;
+mod started;
 mod told;
 mod trim;
+mod weigh;
+mod worth;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -34,12 +37,15 @@ use learn::{Acted, Learned};
 use search::{Found, Search, Searched};
 use sight::Sight;
 use slow::Division;
+use started::Started;
 use trim::Needed;
+use worth::{Saving, Worth};
 
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
-use crate::model::{CapacityModel, FlowModel, LatencyModel, RelativeSpeeds, Speeds, WhatIf};
+use crate::metrics::OperatorMetrics;
+use crate::model::{CapacityModel, ChangeModel, FlowModel, LatencyModel, RelativeSpeeds, Speeds, WhatIf};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
@@ -102,6 +108,14 @@ pub struct CriticalPath {
     lag: f64,
     /// Windows in which the goal was missed, those of before fading.
     missed: f64,
+    /// What a change costs, whether the last one is over, and whether the next is worth it.
+    change: ChangeModel,
+    started: Started,
+    worth: Worth,
+    /// Length of the last window.
+    window_s: f64,
+    /// Windows not to be judged in which the load outran the last change, one after the other.
+    outrun: u32,
     acted: Option<Acted>,
 }
 
@@ -158,6 +172,11 @@ impl CriticalPath {
             since: None,
             lag: 0.0,
             missed: 0.0,
+            change: ChangeModel::new(operators),
+            started: Started::default(),
+            worth: Worth::new(),
+            window_s: 0.0,
+            outrun: 0,
             acted: None,
             topology,
             config,
@@ -166,7 +185,6 @@ impl CriticalPath {
 
     /// What the sources ask for, and whether the job keeps up.
     fn load(&mut self, observation: &Observation) -> Load {
-        self.flow.observe(&self.topology, observation);
         let window = observation.window.length().as_secs_f64();
         let mut offered = vec![0.0; self.topology.operators().len()];
         let (mut lag, mut achieved) = (0.0, 0.0);
@@ -176,10 +194,17 @@ impl CriticalPath {
             achieved += source.achieved.as_per_second();
         }
         let sum: f64 = offered.iter().sum();
+        self.window_s = window;
+        self.worth.observe(observation.window.start, observation.window.end, sum);
         let before = std::mem::replace(&mut self.lag, lag);
         let (end, look_back) = (observation.window.end, Duration::from_secs_f64(self.config.look_back_s));
         let since = *self.since.get_or_insert(observation.window.start);
-        if let Some(last) = self.offered.back().filter(|_| self.acted.as_ref().is_some_and(Acted::is_new)) {
+        if let Some(last) = self
+            .offered
+            .back()
+            .filter(|_| self.acted.as_ref().is_some_and(Acted::is_new))
+            .filter(|last| last.window.end < observation.window.start)
+        {
             self.delay = observation.window.start.since(last.window.end);
             let more_s = if sum > 0.0 { (lag - before) / sum } else { 0.0 };
             self.disruption_s += (more_s.max(0.0) - self.disruption_s) * NEW_DISRUPTION;
@@ -271,6 +296,8 @@ struct Change {
     rescales: BTreeMap<OperatorId, u32>,
     /// Those of them that take away what no recent window needed.
     trims: BTreeMap<OperatorId, u32>,
+    /// What these save.
+    saving: Option<Saving>,
 }
 
 impl CriticalPath {
@@ -342,14 +369,21 @@ impl CriticalPath {
         self.topology.scalable().map(|operator| after(operator.id)).sum()
     }
 
-    /// Operators that are to have more instances.
-    fn more(&self, load: &Load, judgement: &Judgement, searched: &Searched, present: &Configuration) -> BTreeMap<OperatorId, u32> {
+    /// Operators that are to have more instances than they have at `present`, by what was `found`.
+    fn more(
+        &self,
+        load: &Load,
+        judgement: &Judgement,
+        searched: &Searched,
+        found: &Found,
+        present: &Configuration,
+    ) -> BTreeMap<OperatorId, u32> {
         if !judgement.under && !judgement.slow && judgement.rebalance.is_empty() {
             return BTreeMap::new();
         }
         let more = |operator: &Operator| {
             let index = operator.id.0 as usize;
-            let wanted = searched.found.instances[index];
+            let wanted = found.instances[index];
             // One that just keeps up is left alone, unless the goal asks for more.
             let asked = judgement.slow
                 || self.memory[index].under > 0
@@ -361,16 +395,30 @@ impl CriticalPath {
     }
 
     /// What is to change, and by which rule.
-    fn change(&mut self, now: Timestamp, load: &Load, judgement: &Judgement, searched: &Searched, present: &Configuration) -> Change {
-        let mut rescales = self.more(load, judgement, searched, present);
+    fn change(&mut self, observation: &Observation, load: &Load, judgement: &Judgement, searched: &Searched, sights: &[Sight]) -> Change {
+        let present = &observation.configuration;
+        let mut rescales = self.more(load, judgement, searched, &searched.found, present);
+        let mut held_back = false;
+        if !rescales.is_empty() {
+            if self.is_better_without(load, judgement, searched, sights, present, &rescales) {
+                (held_back, rescales) = (true, BTreeMap::new());
+            } else if let Some(lasting) = self.lasting(observation, load, sights, &rescales) {
+                rescales = self.more(load, judgement, searched, &lasting, present);
+            }
+        }
         let acts = !rescales.is_empty() || !judgement.rebalance.is_empty();
-        let trims = self.trims(now, load, (judgement, acts), searched, present);
+        let mut trims = self.trims(observation.window.end, load, (judgement, acts), searched, present);
+        let saving = self.saving(load, present, &trims).filter(|_| !trims.is_empty() && !held_back);
+        if saving.is_none() && !trims.is_empty() {
+            (held_back, trims) = (true, BTreeMap::new());
+        }
         let rule = match (rescales.is_empty(), judgement.rebalance.is_empty(), trims.is_empty()) {
             (false, ..) if judgement.under => "under-provisioned",
             (false, ..) if judgement.slow => "goal-missed",
             (_, false, _) => "uneven",
             (.., false) => "over-provisioned",
             _ if self.missed >= OFTEN_MISSED && searched.found.out_of_reach => "goal-unreachable",
+            _ if held_back => "not-worth-it",
             _ => searched.bound.unwrap_or("hold"),
         };
         for (&id, &instances) in &trims {
@@ -381,7 +429,7 @@ impl CriticalPath {
             // What one is to have more, others have to give.
             rescales.extend(self.fewer(&searched.found, present));
         }
-        Change { rule, rescales, trims }
+        Change { rule, rescales, trims, saving }
     }
 
     /// Why, with what was found out and what is expected of it.
@@ -419,7 +467,16 @@ impl Policy for CriticalPath {
     }
 
     fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {
+        self.change.observe(observation);
+        let unsettled = self.started.observe(&self.topology, observation, &mut self.change);
+        if unsettled.is_none() {
+            self.flow.observe(&self.topology, observation);
+        }
         let load = self.load(observation);
+        if let Some(rule) = unsettled {
+            return self.meanwhile(rule, observation, &load);
+        }
+        self.outrun = 0;
         let mut sights = self.look(observation, &load);
         let learned = self.learn(observation, &load, &sights);
         self.recall(observation.window.end, &load, &mut sights);
@@ -446,7 +503,7 @@ impl Policy for CriticalPath {
             }
             Learned::Nothing => {}
         }
-        let Change { rule, rescales, trims } = self.change(observation.window.end, &load, &judgement, &searched, &before);
+        let Change { rule, rescales, trims, saving } = self.change(observation, &load, &judgement, &searched, &sights);
         for (&id, &enough) in &trims {
             let finding = Finding::new(&self.topology.operator(id).name, Cause::OverProvisioned);
             let finding = finding.with("instances", f64::from(before.parallelism(id))).with("enough", f64::from(enough));
@@ -463,12 +520,22 @@ impl Policy for CriticalPath {
         self.acted = Some(Acted::new(before, judgement.rebalance));
         self.memory.iter_mut().for_each(|memory| (memory.under, memory.hot) = (0, 0));
         self.missed = 0.0;
+        match &saving {
+            Some(saving) => self.worth.saved(saving),
+            None if rule == "goal-missed" => self.worth.added_for_goal(),
+            None => self.worth.added(),
+        }
         Decision::Rescale(self.plan(rescales, rebalances, &sights), reason)
     }
 
     fn refused(&mut self, _why: &str) {
         self.acted = None;
         self.divisions.iter_mut().for_each(Division::refused);
+    }
+
+    fn migrated(&mut self, began: Timestamp, ended: Timestamp, bytes: u64) {
+        self.started.migrated(began, ended);
+        self.change.migrated(bytes as f64, ended.since(began).as_secs_f64());
     }
 }
 

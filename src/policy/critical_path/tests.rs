@@ -10,6 +10,8 @@ use crate::id::BinId;
 use crate::policy::fixture;
 use crate::rate::Rate;
 
+mod change;
+
 const FLATMAP: OperatorId = OperatorId(1);
 const COUNT: OperatorId = OperatorId(2);
 const WINDOW_S: f64 = 2.0;
@@ -76,7 +78,7 @@ fn all_operators_at_once_with_a_little_to_spare() {
 #[test]
 fn nothing_is_taken_away_that_a_recent_window_needed() {
     let mut policy = policy(|_| {});
-    let loads = [1000.0, 1000.0, 1000.0, 500.0, 500.0, 500.0, 500.0, 500.0];
+    let loads = [[1000.0; 20].as_slice(), &[500.0; 5]].concat();
     let mut rules = Vec::new();
     for (n, load) in (1..).zip(loads) {
         let seen = window(n, (load, load, 0.0), &Group::even(11, 100.0), &Group::even(11, 2000.0));
@@ -88,7 +90,8 @@ fn nothing_is_taken_away_that_a_recent_window_needed() {
         }
     }
     // Six seconds of windows must agree: 180 s, thirty times faster.
-    assert_eq!(rules, ["hold", "hold", "hold", "hold", "hold", "hold", "over-provisioned"]);
+    assert_eq!(rules.iter().position(|rule| rule == "over-provisioned"), Some(23));
+    assert!(rules[..23].iter().all(|rule| rule == "hold"), "{rules:?}");
 }
 
 #[test]

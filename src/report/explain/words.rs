@@ -36,6 +36,8 @@ pub(super) fn meaning(rule: &str) -> Option<&'static str> {
         "at-limit" => "it would need more instances than it may have",
         "no-diagnosis" => "something is wrong, but no known cause fits",
         "several-components" => "several operators make sources pause at once, so it waits until it is one",
+        "starting" => "new instances do not work yet, so nothing can be said of them",
+        "not-worth-it" => "a change would cost more than it is worth",
         "settling" => "it waits for what the last action does",
         "between-runs" => "it is not yet time for its next look",
         "utilisation" => "utilisation is away from its target",

@@ -1,0 +1,147 @@
+//! Where a decision asks what a change costs: instances that are added, and instances that are given back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::judge::Judgement;
+use super::learn::Acted;
+use super::search::{Found, Searched};
+use super::sight::Sight;
+use super::worth::Saving;
+use super::{AGREEING, CriticalPath, Load};
+use crate::dataflow::{Configuration, Plan};
+use crate::id::OperatorId;
+use crate::observation::Observation;
+use crate::policy::Decision;
+
+/// A demand of so many times the capacity outruns a change that is not over yet.
+const OUTRUN: f64 = 1.2;
+/// Before new instances were seen at work, they are taken to need so many windows.
+const UNSEEN_WINDOWS: f64 = 3.0;
+/// From this part of the time on, an operator holds up what would catch up.
+const BUSY: f64 = 0.97;
+
+impl CriticalPath {
+    fn after(present: &Configuration, rescales: &BTreeMap<OperatorId, u32>) -> Configuration {
+        rescales.iter().fold(present.clone(), |after, (&id, &instances)| after.with(id, instances))
+    }
+
+    /// Seconds for which the job stalls if `rescales` are carried out; new instances of which none were seen take `unseen_s`.
+    fn stall_s(&self, present: &Configuration, rescales: &BTreeMap<OperatorId, u32>, unseen_s: f64) -> f64 {
+        self.change.cost(present, &CriticalPath::after(present, rescales), unseen_s).stall_s
+    }
+
+    /// The part of what is offered that the operators of `configuration` process, by what was learned of them: may exceed 1.
+    fn part(&self, load: &Load, configuration: &Configuration) -> f64 {
+        let part = |id: OperatorId| {
+            let demand = load.demands[id.0 as usize].filter(|demand| *demand > 0.0)?;
+            Some(self.curves[id.0 as usize].total(configuration.parallelism(id))? / demand)
+        };
+        self.topology.scalable().filter_map(|operator| part(operator.id)).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Whether the instances that `rescales` add are better not added now, because the change costs more than they bring.
+    pub(super) fn is_better_without(
+        &self,
+        load: &Load,
+        judgement: &Judgement,
+        searched: &Searched,
+        sights: &[Sight],
+        present: &Configuration,
+        rescales: &BTreeMap<OperatorId, u32>,
+    ) -> bool {
+        if !judgement.rebalance.is_empty() {
+            return false;
+        }
+        let known_s = self.stall_s(present, rescales, 0.0);
+        if !judgement.under {
+            return self.worth.is_better_missed(known_s, self.config.goal_ms / 1e3);
+        }
+        let part = self.part(load, present);
+        if load.on_time || part < 1.0 {
+            let unseen_s = self.stall_s(present, rescales, self.window_s);
+            let ratio = rescales.keys().map(|id| searched.ratio(&load.demands, id.0 as usize)).fold(0.0, f64::max);
+            return self.worth.is_marginal(ratio, self.lag, known_s, unseen_s);
+        }
+        // All that is left is to catch up. Where no operator is busy it is the sources that set the pace.
+        let held_up = |id: &OperatorId| sights[id.0 as usize].pressed || sights[id.0 as usize].busy > BUSY;
+        let is_held_up = rescales.keys().any(held_up);
+        part >= 1.0
+            && self.worth.matters(known_s)
+            && (!is_held_up || !self.worth.is_sooner(self.lag, part, known_s, self.catch_up_s(false)))
+    }
+
+    /// What is wanted if what the change itself makes pile up is to be worked off as well, and if it is to last; nothing if that is no
+    /// different from what is wanted without.
+    pub(super) fn lasting(
+        &self,
+        observation: &Observation,
+        load: &Load,
+        sights: &[Sight],
+        rescales: &BTreeMap<OperatorId, u32>,
+    ) -> Option<Found> {
+        let present = &observation.configuration;
+        let known_s = self.change.cost(present, &CriticalPath::after(present, rescales), 0.0).measured_s;
+        let unseen_s = if self.change.start_s().is_none() { self.worth.unseen_stall_s() } else { 0.0 };
+        let stall_s = known_s.max(unseen_s);
+        if !self.worth.matters(stall_s) || load.offered <= 0.0 {
+            return None;
+        }
+        let (all, changed) =
+            (self.together(present, rescales), self.together(present, rescales).abs_diff(self.together(present, &BTreeMap::new())));
+        let peak = self.worth.peak(known_s, all as f64, changed as f64).map_or(1.0, |peak| (peak / load.offered).max(1.0));
+        let behind = peak + stall_s / self.catch_up_s(false);
+        let scale = |demands: &[Option<f64>], factor: f64| demands.iter().map(|demand| demand.map(|demand| demand * factor)).collect();
+        let more = |(catching_up, demand): (&Option<f64>, &Option<f64>)| Some((*catching_up)? + (*demand)? * (behind - 1.0));
+        let lasting = Load {
+            demands: scale(&load.demands, peak),
+            catching_up: load.catching_up.iter().zip(&load.demands).map(more).collect(),
+            most_recent: load.most_recent.clone(),
+            soon: scale(&load.soon, peak),
+            ..*load
+        };
+        Some(self.search(observation, &lasting, sights).found)
+    }
+
+    /// What giving `fewer` instances back saves; nothing if it costs more than that.
+    pub(super) fn saving(&self, load: &Load, present: &Configuration, fewer: &BTreeMap<OperatorId, u32>) -> Option<Saving> {
+        let after = CriticalPath::after(present, fewer);
+        let (all, left) = (self.together(present, &BTreeMap::new()), self.together(present, fewer));
+        let part = self.part(load, &after);
+        let saving = Saving {
+            instances: all as f64,
+            saved: (all - left) as f64,
+            level: if part.is_finite() { load.offered * part } else { load.offered },
+            down_s: self.change.cost(present, &after, 0.0).stall_s,
+            up_s: self.change.cost(&after, present, self.window_s).stall_s,
+            goal_s: self.config.goal_ms / 1e3,
+        };
+        self.worth.is_saving(&saving).then_some(saving)
+    }
+
+    /// What to do in a window that is not to be judged, by the rule `rule`: nothing, unless what is offered has outrun what the last change
+    /// was for.
+    pub(super) fn meanwhile(&mut self, rule: &'static str, observation: &Observation, load: &Load) -> Decision {
+        let present = &observation.configuration;
+        // What piles up until they work is to be worked off too.
+        let start_s = self.change.start_s().unwrap_or(0.0).max(UNSEEN_WINDOWS * self.window_s);
+        let spare = 1.0 + start_s / self.catch_up_s(false);
+        let outrun = |id: OperatorId| {
+            let (curve, memory) = (&self.curves[id.0 as usize], &self.memory[id.0 as usize]);
+            let added = self.acted.as_ref().is_some_and(|acted| acted.before().parallelism(id) < present.parallelism(id));
+            let demand = load.demands[id.0 as usize].filter(|_| added)?;
+            let most = memory.limit.map_or(u32::MAX, |limit| limit.most).min(self.topology.operator(id).max_parallelism);
+            let wanted = curve.instances_for(demand * spare, self.config.utilisation, most)?;
+            (demand > curve.total(present.parallelism(id))? * OUTRUN && wanted > present.parallelism(id)).then_some((id, wanted))
+        };
+        let more: BTreeMap<OperatorId, u32> = self.topology.scalable().filter_map(|operator| outrun(operator.id)).collect();
+        let is_within_budget = self.config.budget == 0 || self.together(present, &more) <= u64::from(self.config.budget);
+        self.outrun = if more.is_empty() || !is_within_budget { 0 } else { self.outrun + 1 };
+        if self.outrun < AGREEING {
+            return Decision::Hold(self.reason(rule, observation, load, Vec::new(), None));
+        }
+        self.outrun = 0;
+        self.acted = Some(Acted::new(present.clone(), BTreeMap::new()));
+        let plan = Plan { rescales: more, rebalances: BTreeSet::new(), ..Plan::default() };
+        Decision::Rescale(plan, self.reason("under-provisioned", observation, load, Vec::new(), None))
+    }
+}

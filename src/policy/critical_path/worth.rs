@@ -1,0 +1,358 @@
+//! Whether a change is worth what it costs.
+//!
+//! A change stalls the job, and a stall is lag that has to be worked off; so it must hold for long enough to pay for that. How long the
+//! load stays where it is, is judged by how often it has crossed the level in question as far back as is known: a load that goes up and
+//! down as often as anybody looks is served by its peak. A saving that had to be taken back too early makes the next one wait longer.
+//!
+//! Where state is small and instances start at once, stalls are a small part of a window and nothing here changes a decision.
+
+use std::collections::VecDeque;
+
+use super::started::BRIEF;
+use crate::time::Timestamp;
+
+/// A second without progress is worth so many seconds of all instances: what was not done meanwhile has to be worked off with the little
+/// that they have to spare.
+const STALL: f64 = 3.5;
+/// Windows of which offered rates are remembered: a day of windows of half a minute.
+const MOST_WINDOWS: usize = 2880;
+/// A load that is below a level has fallen below it only if it is by this part.
+const FALLEN: f64 = 0.95;
+/// With fewer crossings of a level than this, how long it took from one to the next is not known.
+const LEAST_CROSSINGS: u32 = 3;
+/// A load that has stayed for so many times as long as usual does other than usual.
+const UNUSUAL: f64 = 2.0;
+/// A saving that was taken back too early makes the next wait so many times as long, ...
+const REGRET: f64 = 2.0;
+/// ... up to this.
+const MOST_PATIENCE: f64 = 16.0;
+/// With a 99th percentile as the goal, one part in so many of the time may be spent beyond it...
+const ONE_PERCENT: f64 = 100.0;
+/// ... and windows are beyond it for up to this part without anything being wrong.
+const SOME_MISSED: f64 = 0.05;
+/// A stall of this part of the goal, with what is worked off after it, is beyond the goal.
+const HALF: f64 = 0.5;
+/// A load that has grown by this factor within [`JUMP_WINDOWS`] has jumped.
+const JUMP: f64 = 1.2;
+/// See [`JUMP`].
+const JUMP_WINDOWS: usize = 3;
+/// Less than this much under-provisioned is not obvious, so that it is weighed against what a change costs.
+const MARGINAL: f64 = 1.2;
+/// That instances of which none were seen may take long to start keeps nobody from adding them for more than so many windows.
+const MOST_UNSEEN: f64 = 6.0;
+/// Lag is worked off by more instances only if that takes less than this part of the time that the present ones would need, and adds less
+/// than this part of the lag.
+const SOONER: f64 = 0.5;
+
+/// What fewer instances would save, and at which risk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Saving {
+    /// Instances of all scalable operators.
+    pub(super) instances: f64,
+    /// How many of them are saved.
+    pub(super) saved: f64,
+    /// Offered records per second that are left enough instances for.
+    pub(super) level: f64,
+    /// Seconds that the job stalls for it.
+    pub(super) down_s: f64,
+    /// Seconds that it stalls when they are needed again.
+    pub(super) up_s: f64,
+    /// The latency goal in seconds; 0 without one.
+    pub(super) goal_s: f64,
+}
+
+/// What is remembered of the load, and of savings.
+#[derive(Clone, Debug)]
+pub(super) struct Worth {
+    /// Ends of windows, with what all sources offered.
+    offered: VecDeque<(Timestamp, f64)>,
+    /// When the first window began.
+    since: Option<Timestamp>,
+    window_s: f64,
+    /// Factor on how long a saving must hold.
+    patience: f64,
+    /// The last saving: when, which load it left instances for, for how long it must hold.
+    trimmed: Option<(Timestamp, f64, f64)>,
+    /// Seconds in which the goal was missed since the last change, and when that was.
+    missed_s: f64,
+    changed: Option<Timestamp>,
+    /// The least that was offered when instances were added for the goal.
+    missed_at: f64,
+}
+
+impl Worth {
+    pub(super) fn new() -> Worth {
+        Worth {
+            offered: VecDeque::new(),
+            since: None,
+            window_s: 0.0,
+            patience: 1.0,
+            trimmed: None,
+            missed_s: 0.0,
+            changed: None,
+            missed_at: f64::INFINITY,
+        }
+    }
+
+    /// Notes what was offered in a window.
+    pub(super) fn observe(&mut self, start: Timestamp, end: Timestamp, offered: f64) {
+        self.since.get_or_insert(start);
+        self.window_s = end.since(start).as_secs_f64();
+        self.offered.push_back((end, offered));
+        if self.offered.len() > MOST_WINDOWS {
+            self.since = self.offered.pop_front().map(|(end, _)| end);
+        }
+        if let Some((at, level, pays_s)) = self.trimmed {
+            let held_s = end.since(at).as_secs_f64();
+            if held_s >= pays_s {
+                (self.patience, self.trimmed) = ((self.patience / REGRET).max(1.0), None);
+            } else if offered > level {
+                (self.patience, self.trimmed) = ((self.patience * REGRET).min(MOST_PATIENCE), None);
+            }
+        }
+    }
+
+    /// Whether a stall of so many seconds is long enough to be weighed.
+    pub(super) fn matters(&self, stall_s: f64) -> bool {
+        stall_s > BRIEF * self.window_s
+    }
+
+    fn now(&self) -> Timestamp {
+        self.offered.back().map_or(Timestamp::ZERO, |(end, _)| *end)
+    }
+
+    /// Whether the load has been above `level` as far back as is known.
+    fn has_been_above(&self, level: f64) -> bool {
+        self.offered.iter().any(|(_, offered)| *offered > level)
+    }
+
+    /// Seconds for which the load may be expected to stay on the side of `level` where it is.
+    fn stays_s(&self, level: f64) -> f64 {
+        let (stayed_s, crossings) = self.stayed(level);
+        let known_s = self.since.map_or(0.0, |since| self.now().since(since).as_secs_f64());
+        let usual_s = known_s / f64::from(crossings + 1);
+        if crossings >= LEAST_CROSSINGS && stayed_s < UNUSUAL * usual_s { usual_s } else { stayed_s.max(usual_s) }
+    }
+
+    /// Seconds for which the load has been on the side of `level` where it is, and how often it has crossed it.
+    fn stayed(&self, level: f64) -> (f64, u32) {
+        let Some(since) = self.since else { return (0.0, 0) };
+        let (mut above, mut crossings, mut last) = (None, 0, since);
+        let mut before = since;
+        for &(end, offered) in &self.offered {
+            let is_above = match above {
+                Some(true) => offered > level * FALLEN,
+                _ => offered > level,
+            };
+            if above.is_some_and(|above| above != is_above) {
+                (crossings, last) = (crossings + 1, before);
+            }
+            (above, before) = (Some(is_above), end);
+        }
+        (self.now().since(last).as_secs_f64(), crossings)
+    }
+
+    /// The largest change from one window to the next, as a part of the highest load.
+    fn swing(&self) -> f64 {
+        let highest = self.offered.iter().map(|(_, offered)| *offered).fold(0.0, f64::max);
+        let pairs = self.offered.iter().zip(self.offered.iter().skip(1));
+        let largest = pairs.map(|(a, b)| (b.1 - a.1).abs()).fold(0.0, f64::max);
+        if highest > 0.0 { largest / highest } else { 0.0 }
+    }
+
+    /// For how many seconds a saving must hold to pay for its stalls, and for those when it has to be taken back, if the load has been as
+    /// high as that before. What comes back at once is missed for a window before anybody sees it.
+    fn pays_s(&self, saving: &Saving) -> f64 {
+        let mut stall_s = saving.down_s;
+        if self.has_been_above(self.level(saving)) {
+            stall_s += saving.up_s + self.swing() * self.window_s;
+        }
+        let pays_s = STALL * stall_s * saving.instances / saving.saved.max(1.0);
+        let is_beyond = saving.goal_s > 0.0 && stall_s > HALF * saving.goal_s;
+        let within_goal_s = if is_beyond { ONE_PERCENT * stall_s } else { 0.0 };
+        pays_s.max(within_goal_s) * self.patience
+    }
+
+    /// The load that is left enough instances for, as far as the goal was met at it.
+    fn level(&self, saving: &Saving) -> f64 {
+        if saving.goal_s > 0.0 { saving.level.min(self.missed_at * FALLEN) } else { saving.level }
+    }
+
+    /// Whether instances may be given back.
+    pub(super) fn is_saving(&self, saving: &Saving) -> bool {
+        self.stays_s(self.level(saving)) >= self.pays_s(saving)
+    }
+
+    /// Notes that they are given back.
+    pub(super) fn saved(&mut self, saving: &Saving) {
+        self.trimmed = Some((self.now(), self.level(saving), self.pays_s(saving)));
+        self.added();
+    }
+
+    /// Notes that instances are added.
+    pub(super) fn added(&mut self) {
+        (self.missed_s, self.changed) = (0.0, Some(self.now()));
+    }
+
+    /// Notes that instances are added for the goal.
+    pub(super) fn added_for_goal(&mut self) {
+        self.missed_at = self.offered.back().map_or(self.missed_at, |(_, offered)| offered.min(self.missed_at));
+        self.added();
+    }
+
+    /// Whether a job that has `ratio` times the load it can take is better left so: what would pile up while the load stays, and what has,
+    /// is less than what piles up in a change that stalls it for `known_s` seconds, or for `unseen_s` if new instances, of which none were
+    /// seen, take a window to start.
+    pub(super) fn is_marginal(&self, ratio: f64, lag: f64, known_s: f64, unseen_s: f64) -> bool {
+        let Some(&(_, offered)) = self.offered.back() else { return false };
+        let level = offered / ratio.max(1.0);
+        let may_be_slow = self.stayed(level).0 <= MOST_UNSEEN * self.window_s;
+        let stall_s = if may_be_slow { known_s.max(unseen_s) } else { known_s };
+        if ratio > MARGINAL || !self.matters(stall_s) {
+            return false;
+        }
+        lag + (offered - level) * self.stays_s(level) < offered * stall_s
+    }
+
+    /// Whether more instances, which stall the job for `stall_s` seconds and then work its lag off in `catch_up_s`, do that much sooner than
+    /// the present ones, which process `capacity` times what is offered.
+    pub(super) fn is_sooner(&self, lag: f64, capacity: f64, stall_s: f64, catch_up_s: f64) -> bool {
+        let Some(&(_, offered)) = self.offered.back() else { return true };
+        if !self.matters(stall_s) {
+            return true;
+        }
+        // What is offered now passes; what was offered on average is what lag is worked off beside.
+        let mean = self.offered.iter().map(|(_, offered)| offered).sum::<f64>() / self.offered.len() as f64;
+        let spare = offered * capacity - mean.min(offered);
+        offered * stall_s < SOONER * lag && (spare <= 0.0 || stall_s + catch_up_s < SOONER * lag / spare)
+    }
+
+    /// Notes that the goal was missed in a window.
+    pub(super) fn missed(&mut self) {
+        self.missed_s += self.window_s;
+    }
+
+    /// Whether a change that stalls the job for `stall_s` seconds would cost more seconds beyond the goal than were seen without it.
+    pub(super) fn is_better_missed(&self, stall_s: f64, goal_s: f64) -> bool {
+        let since = self.changed.or(self.since).unwrap_or(Timestamp::ZERO);
+        let bearable_s = SOME_MISSED * self.now().since(since).as_secs_f64();
+        stall_s > HALF * goal_s && self.missed_s < bearable_s.max(STALL * stall_s)
+    }
+
+    /// Seconds for which new instances may stall the job if nothing is known of them yet: what a jump of the load leaves time for. Of a
+    /// job that begins nothing was asked yet.
+    pub(super) fn unseen_stall_s(&self) -> f64 {
+        let windows = self.offered.len();
+        let Some(&(_, now)) = self.offered.back().filter(|_| windows > JUMP_WINDOWS) else { return 0.0 };
+        let before = self.offered[windows - 1 - JUMP_WINDOWS].1;
+        if now > before * JUMP { JUMP_WINDOWS as f64 * self.window_s } else { 0.0 }
+    }
+
+    /// The most that was offered while a change of `stall_s` seconds would have had to hold to pay for itself; nothing if it need not.
+    pub(super) fn peak(&self, stall_s: f64, instances: f64, changed: f64) -> Option<f64> {
+        if !self.matters(stall_s) {
+            return None;
+        }
+        let horizon_s = STALL * stall_s * instances / changed.max(1.0);
+        let recent = |(end, _): &&(Timestamp, f64)| self.now().since(*end).as_secs_f64() <= horizon_s;
+        self.offered.iter().rev().take_while(recent).map(|(_, offered)| *offered).reduce(f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Windows of five seconds, each with what was offered in it.
+    fn seen(loads: &[f64]) -> Worth {
+        let mut worth = Worth::new();
+        loads.iter().for_each(|load| see(&mut worth, *load));
+        worth
+    }
+
+    fn see(worth: &mut Worth, load: f64) {
+        let start = worth.now();
+        worth.observe(start, Timestamp::from_secs_f64(start.since(Timestamp::ZERO).as_secs_f64() + 5.0), load);
+    }
+
+    /// Eight of ten instances may go, at no cost but for what new ones take to start.
+    fn saving(up_s: f64) -> Saving {
+        Saving { instances: 10.0, saved: 8.0, level: 2000.0, down_s: 0.0, up_s, goal_s: 0.0 }
+    }
+
+    fn repeated(high: usize, low: usize, times: usize) -> Vec<f64> {
+        [vec![10_000.0; high], vec![1000.0; low]].concat().repeat(times)
+    }
+
+    #[test]
+    fn a_load_that_was_never_higher_needs_no_patience() {
+        assert!(seen(&[1000.0]).is_saving(&saving(5.0)));
+        // A stall for the saving itself has to be paid for all the same: five seconds of ten instances, three and a half times.
+        let dear = Saving { down_s: 5.0, ..saving(5.0) };
+        assert!(!seen(&[1000.0; 4]).is_saving(&dear) && seen(&[1000.0; 5]).is_saving(&dear));
+        // With a goal of a second, a hundred times.
+        let goal = Saving { goal_s: 1.0, ..dear };
+        assert!(!seen(&[1000.0; 99]).is_saving(&goal) && seen(&[1000.0; 100]).is_saving(&goal));
+    }
+
+    #[test]
+    fn a_load_that_comes_and_goes_is_served_by_its_peak() {
+        for (high, low) in [(1, 1), (2, 2), (3, 3), (2, 4)] {
+            let loads = repeated(high, low, 20);
+            let mut worth = Worth::new();
+            for load in loads {
+                see(&mut worth, load);
+                assert!(!worth.is_saving(&saving(1.0)), "{high} windows and {low}");
+            }
+        }
+        // Half an hour of each is worth it, as soon as that is known.
+        let mut worth = seen(&repeated(360, 360, 2));
+        see(&mut worth, 10_000.0);
+        see(&mut worth, 1000.0);
+        assert!(worth.is_saving(&saving(1.0)));
+    }
+
+    #[test]
+    fn a_saving_that_was_taken_back_makes_the_next_wait_longer() {
+        let mut worth = seen(&repeated(40, 40, 1));
+        let before = worth.pays_s(&saving(1.0));
+        worth.saved(&saving(1.0));
+        see(&mut worth, 10_000.0);
+        assert_eq!(worth.pays_s(&saving(1.0)), before * REGRET);
+        // One that held is forgotten again.
+        worth.saved(&saving(1.0));
+        (0..40).for_each(|_| see(&mut worth, 1000.0));
+        assert_eq!(worth.pays_s(&saving(1.0)), before);
+    }
+
+    #[test]
+    fn a_little_too_much_is_borne_where_the_change_costs_more() {
+        let worth = seen(&[10_000.0; 2]);
+        assert!(worth.is_marginal(1.01, 0.0, 0.0, 5.0));
+        assert!(worth.is_marginal(1.01, 0.0, 5.0, 0.0));
+        // What is brief, obvious, or has piled up already is not borne.
+        assert!(!worth.is_marginal(1.01, 0.0, 0.1, 0.1));
+        assert!(!worth.is_marginal(1.5, 0.0, 5.0, 5.0));
+        assert!(!worth.is_marginal(1.01, 50_000.0, 5.0, 5.0));
+        // A load that stays is served, unless the stall is known.
+        let worth = seen(&[10_000.0; 8]);
+        assert!(!worth.is_marginal(1.01, 0.0, 0.0, 5.0) && worth.is_marginal(1.01, 0.0, 5.0, 5.0));
+    }
+
+    #[test]
+    fn lag_is_worked_off_sooner_or_left_to_those_who_are_there() {
+        let worth = seen(&[9000.0; 4]);
+        // A tenth to spare: 900 records a second.
+        assert!(!worth.is_sooner(100_000.0, 1.1, 16.0, 60.0), "more than half of the lag again");
+        assert!(worth.is_sooner(400_000.0, 1.1, 16.0, 60.0), "444 seconds become 76");
+        assert!(!worth.is_sooner(400_000.0, 1.5, 16.0, 60.0), "89 seconds become 76");
+        assert!(worth.is_sooner(400_000.0, 1.5, 0.5, 60.0), "what is brief is not weighed");
+    }
+
+    #[test]
+    fn a_jump_leaves_room_for_what_is_not_known() {
+        assert_eq!(seen(&[9000.0]).unseen_stall_s(), 0.0);
+        assert_eq!(seen(&[9000.0; 9]).unseen_stall_s(), 0.0);
+        assert_eq!(seen(&[3000.0, 3000.0, 3000.0, 9000.0]).unseen_stall_s(), 15.0);
+    }
+}
