@@ -12,7 +12,7 @@ use crate::activity::{ActivityKind, Record};
 use crate::critical_path::{PathObserver, WindowPaths};
 use crate::dataflow::{Configuration, Topology};
 use crate::id::OperatorId;
-use crate::metrics::{Doubt, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
+use crate::metrics::{Balance, Doubt, Ledger, Mend, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
 use crate::stats::LatencyHistogram;
 use crate::time::{Epoch, Timestamp, Window};
 
@@ -29,7 +29,7 @@ pub struct Observation {
     pub operators: Vec<OperatorMetrics>,
     /// Latency of records that reached a sink, from their due time.
     pub latency: LatencySummary,
-    /// What makes it no ground for a decision; empty as a rule.
+    /// What makes it no ground for a decision, or what was mended so that it is one; empty as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
     /// The critical paths of the epochs that completed; nothing unless the policy asked for them
@@ -90,7 +90,16 @@ pub struct Observer {
     open_from: Timestamp,
     /// Follows critical paths, where they are asked for.
     paths: Option<Box<PathObserver>>,
+    ledger: Ledger,
+    /// Windows since the last one that was whole.
+    not_whole: u32,
 }
+
+/// So many windows that are not whole are left alone, one after the other; those that follow are mended, so that a policy is never blind for
+/// long. One that is not whole is still the worse ground for a decision, so as a rule there is none on it.
+const LEFT_ALONE: u32 = 2;
+/// What is less of a window than this says too little of the rest.
+const LEAST_SEEN: f64 = 0.4;
 
 /// Due times kept at most: 10 minutes of epochs of 10 ms. Memory stays bounded whatever the length of the run.
 const MOST_OPEN_EPOCHS: usize = 60_000;
@@ -106,6 +115,8 @@ impl Observer {
             sources: BTreeMap::new(),
             open_from: start,
             paths: None,
+            ledger: Ledger::default(),
+            not_whole: 0,
         }
     }
 
@@ -153,6 +164,7 @@ impl Observer {
     }
 
     fn claim(&mut self, record: &Record) {
+        self.ledger.take(record, self.open_from);
         if record.at() < self.open_from {
             // Too late for the window it belongs to. A source's sample still says where the next window begins.
             if let Record::Source { source, at, due, emitted } = record
@@ -173,24 +185,52 @@ impl Observer {
 
     /// Ends the current window and begins the next one, which lasts `length`; `configuration` held throughout.
     pub fn close(&mut self, configuration: &Configuration, length: Duration) -> (Observation, LatencyHistogram) {
-        let end = self.current.window().end;
-        let closed = self.begin(end, length);
-        let observation = Observation {
+        let window = self.current.window();
+        let balance = self.ledger.close(window);
+        let closed = self.begin(window.end, length);
+        let mut observation = Observation {
             window: closed.window(),
             configuration: configuration.clone(),
             sources: closed.sources(&self.sources),
             operators: closed.operators(&self.topology, configuration),
             latency: LatencySummary::of(closed.latency()),
             doubts: closed.doubts(&self.topology, &self.sources),
-            paths: self.paths.as_mut().map(|paths| paths.close(end, length)),
+            paths: self.paths.as_mut().map(|paths| paths.close(window.end, length)),
         };
+        self.mend(&mut observation, &closed, &balance);
         self.sources.extend(closed.source_samples());
         (observation, closed.latency().clone())
+    }
+
+    /// Doubts a window that is not whole, or mends it if those before it were not whole either.
+    fn mend(&mut self, observation: &mut Observation, closed: &WindowMetrics, balance: &Balance) {
+        let seen = balance.seen(balance.silence().is_some_and(|longest| closed.is_silent_for(longest)));
+        let mend = Mend { seen: seen.unwrap_or(1.0), times: closed.times() };
+        observation.doubts.extend(seen.map(|_| Doubt::Incomplete(mend.percent())));
+        if seen.is_some() || self.not_whole > 0 {
+            // Otherwise a source's rates would be about what was lost as well, those of operators not.
+            let sources = std::mem::take(&mut observation.sources);
+            observation.sources = sources.into_iter().map(|source| balance.over_what_was_seen(source)).collect();
+        }
+        if observation.doubts.is_empty() {
+            self.not_whole = 0;
+            return;
+        }
+        let can_be = mend.seen >= LEAST_SEEN && observation.doubts.iter().all(Doubt::is_a_matter_of_scale);
+        if self.not_whole < LEFT_ALONE || !can_be {
+            self.not_whole += 1;
+            return;
+        }
+        let operators = std::mem::take(&mut observation.operators);
+        observation.operators = operators.into_iter().map(|operator| mend.operator(operator)).collect();
+        observation.doubts = vec![Doubt::Mended(mend.percent())];
+        observation.doubts.extend(observation.operators.iter().flat_map(OperatorMetrics::too_busy));
     }
 
     /// Forgets the current window and begins one at `start`, so that no window mixes two configurations.
     pub fn restart(&mut self, start: Timestamp, length: Duration) {
         let abandoned = std::mem::take(&mut self.early);
+        self.ledger.close(self.current.window());
         let dropped = self.begin(start, length);
         self.sources.extend(dropped.source_samples());
         if let Some(paths) = &mut self.paths {

@@ -70,6 +70,10 @@ impl Live {
             EventKind::Interrupted { moved, of, configuration } => {
                 format!("the plan was cut short, {moved} of {of} bins had moved: {}", text(configuration))
             }
+            EventKind::BackingOff { failures, until } => {
+                let times = if *failures == 1 { String::new() } else { format!(", {failures} one after the other") };
+                format!("the host gave the plan up{times}: none is begun before {:.1} s", until.as_secs_f64())
+            }
             // The policy is a program that was given up: its reason is in the program's stead.
             EventKind::Held { reason } if reason.rule.starts_with("external-") && !reason.detail.is_empty() => {
                 format!("gives up its policy, {}: {}", reason.rule, reason.detail)
@@ -78,7 +82,7 @@ impl Live {
                 let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
                 format!("does not rely on this window: {}", doubts.join(", "))
             }
-            EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => return,
+            EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } | EventKind::Postponed { .. } => return,
         };
         let line = format!("{:>8} {:>6.1} s  {line}", self.policy, event.at.as_secs_f64());
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::backoff::Backoff;
 use super::routing::Routing;
 use super::{ControllerConfig, Event, EventKind};
 use crate::activity::BinLoad;
 use crate::dataflow::{Configuration, Plan, PlanError, Topology};
 use crate::id::{BinId, OperatorId};
-use crate::metrics::OperatorMetrics;
+use crate::metrics::{Doubt, OperatorMetrics};
 use crate::migration::{
     Assignment, Assignments, BinMeasure, BinMove, Choice, Goal, HotBin, Measures, Schedule, Step, rebalance_by_speed, split_hot,
 };
@@ -31,6 +32,7 @@ pub struct Controller {
     sizes_in_bytes: bool,
     warm_up_left: u32,
     agreed: u32,
+    backoff: Backoff,
     events: Vec<Event>,
 }
 
@@ -65,6 +67,7 @@ impl Controller {
     pub fn new(topology: Topology, configuration: Configuration, config: ControllerConfig, policy: Box<dyn Policy>) -> Controller {
         let assignments = Assignment::initial(&topology, &configuration);
         let warm_up_left = config.warm_up_windows;
+        let backoff = Backoff::new(config.policy_interval);
         Controller {
             topology,
             config,
@@ -77,6 +80,7 @@ impl Controller {
             sizes_in_bytes: false,
             warm_up_left,
             agreed: 0,
+            backoff,
             events: Vec::new(),
         }
     }
@@ -109,7 +113,7 @@ impl Controller {
             return None;
         }
         let at = observation.window.end;
-        if !observation.doubts.is_empty() {
+        if observation.doubts.iter().any(Doubt::forbids) {
             self.agreed = 0;
             self.events.push(Event { at, kind: EventKind::Doubted { doubts: observation.doubts.clone() } });
             return None;
@@ -133,6 +137,11 @@ impl Controller {
                     self.events.push(Event { at, kind: EventKind::Activating { plan, reason, left } });
                     return None;
                 }
+                if let Some(until) = self.backoff.until(at) {
+                    self.policy.postponed(&plan, until);
+                    self.events.push(Event { at, kind: EventKind::Postponed { plan, reason, until } });
+                    return None;
+                }
                 self.agreed = 0;
                 match self.begin(at, plan, reason) {
                     Ok(schedule) => Some(schedule),
@@ -145,7 +154,7 @@ impl Controller {
         }
     }
 
-    /// Takes a plan from outside of the policy; gives the schedule to carry out. Warm-up and activation do not apply to it.
+    /// Takes a plan from outside of the policy; gives the schedule to carry out. Warm-up, activation and what failed before do not apply to it.
     ///
     /// # Errors
     /// See [`RequestError`]; the reason is in the log too, and nothing has changed.
@@ -220,6 +229,7 @@ impl Controller {
         self.policy.migrated(target.began, at, target.bytes);
         (self.configuration, self.assignments, self.routing) = (target.configuration, target.assignments, target.routing);
         self.warm_up_left = self.config.warm_up_windows;
+        self.backoff.succeeded();
         self.events.push(Event { at, kind: EventKind::Migrated { configuration: self.configuration.clone() } });
     }
 
@@ -228,6 +238,18 @@ impl Controller {
         let beyond_goal = choices.iter().filter(|choice| choice.predicted > goal.latency()).count();
         let kind = EventKind::Paced { goal_ms: goal.latency().as_secs_f64() * 1e3, steps: choices.len(), beyond_goal };
         self.events.push(Event { at, kind });
+    }
+
+    /// Told that the host gave up the running migration; `complete` are the steps that were carried out. What holds is as after an
+    /// [interruption](Controller::interrupted); the policy learns that nothing will come of its plan, and for a while no other is begun.
+    ///
+    /// # Panics
+    /// If there is no migration, or the steps are not part of it.
+    pub fn failed(&mut self, at: Timestamp, complete: &[Step]) {
+        self.interrupted(at, complete);
+        let (failures, until) = self.backoff.failed(at);
+        self.policy.failed();
+        self.events.push(Event { at, kind: EventKind::BackingOff { failures, until } });
     }
 
     /// Told that the input ended, or the host gave up, before the running migration was complete; `complete` are the steps that were carried out. The

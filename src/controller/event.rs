@@ -102,6 +102,22 @@ pub enum EventKind {
         /// already.
         beyond_goal: usize,
     },
+    /// The host gave up the plan that was being carried out: for a while no other is begun.
+    BackingOff {
+        /// Plans that it gave up, one after the other.
+        failures: u32,
+        /// Before then no plan of the policy is begun.
+        until: Timestamp,
+    },
+    /// The policy wants a rescale, but the host gave up the last one a short while ago.
+    Postponed {
+        /// What it wants.
+        plan: Plan,
+        /// Why.
+        reason: Reason,
+        /// Before then it is not begun.
+        until: Timestamp,
+    },
     /// The input ended or the host gave up before the plan was carried out; what was not complete has not begun.
     Interrupted {
         /// Bins that moved.

@@ -90,6 +90,9 @@ pub struct Summary {
     pub seed: u64,
     /// Plans carried out.
     pub actions: usize,
+    /// Plans that the host gave up; 0 in summaries written before they were counted.
+    #[serde(default)]
+    pub failed_actions: usize,
     /// When the last plan was carried out, in seconds of the run; nothing if none was.
     pub settle_s: Option<f64>,
     /// Instances of each scalable operator at the end.
@@ -132,6 +135,7 @@ impl Summary {
             policy: manifest.policy.clone(),
             seed: manifest.seed,
             actions: result.actions(),
+            failed_actions: result.failed_actions(),
             settle_s: result.settled_at().map(Timestamp::as_secs_f64),
             last: by_name(result.last_configuration()),
             peak: by_name(&result.peak_configuration()),
@@ -159,7 +163,8 @@ impl fmt::Display for Summary {
         let milliseconds = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format!("{:.1} ms", ns as f64 / 1e6));
         writeln!(f, "policy              {}", self.policy)?;
         let settled = self.settle_s.map_or(String::new(), |seconds| format!(" (the last at {seconds:.1} s)"));
-        writeln!(f, "actions             {}{settled}", self.actions)?;
+        let failed = if self.failed_actions > 0 { format!(", {} failed", self.failed_actions) } else { String::new() };
+        writeln!(f, "actions             {}{settled}{failed}", self.actions)?;
         if !self.last.is_empty() {
             writeln!(f, "instances           {} at the end, at most {}", list(&self.last), list(&self.peak))?;
         }
@@ -194,6 +199,7 @@ pub fn row(manifest: &Manifest, topology: &Topology, result: Result<&RunResult, 
     let summary = Summary::of(manifest, result);
     RunRow {
         actions: Some(summary.actions as u32),
+        failed_actions: Some(summary.failed_actions as u32),
         settle_s: summary.settle_s,
         final_configuration: Some(configuration_text(topology, result.last_configuration())),
         peak_configuration: Some(configuration_text(topology, &result.peak_configuration())),

@@ -47,6 +47,11 @@ impl RunResult {
         self.events.iter().filter(|event| matches!(event.kind, EventKind::Migrated { .. })).count()
     }
 
+    /// Plans that the host gave up.
+    pub fn failed_actions(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event.kind, EventKind::BackingOff { .. })).count()
+    }
+
     /// When the last plan was carried out; nothing if none was.
     pub fn settled_at(&self) -> Option<Timestamp> {
         self.events.iter().rev().find(|event| matches!(event.kind, EventKind::Migrated { .. })).map(|event| event.at)

@@ -119,6 +119,9 @@ pub struct RunRow {
     pub latency_ns_p99: Option<u64>,
     /// Activity records that did not fit and were dropped; results rest on the rest.
     pub dropped_records: Option<u64>,
+    /// Plans that the host gave up; empty in rows written before they were counted.
+    #[serde(default)]
+    pub failed_actions: Option<u32>,
 }
 
 /// What a paper reports of one policy; what it does not say is empty.

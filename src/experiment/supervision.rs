@@ -110,7 +110,7 @@ impl Supervision {
     /// Tells the controller that a plan is carried out, or as far as it was, and begins a window that saw nothing else.
     fn conclude(&mut self, at: Timestamp, done: &CarryingOut) {
         if done.failed() {
-            self.controller.interrupted(at, done.complete());
+            self.controller.failed(at, done.complete());
         } else {
             self.controller.migrated(at);
             if let Strategy::Adaptive(goal) = self.strategy {

@@ -18,6 +18,23 @@ pub enum Doubt {
     SeenTwice(OperatorId),
     /// An instance was busy for more than twice the window: its clock jumped, or its work was counted twice.
     TooBusy(InstanceId),
+    /// Records of a part of the window are missing; so many in a hundred came.
+    Incomplete(u32),
+    /// So many in a hundred records came, and sums are scaled to what that makes of the whole window: they can be relied on like those of a
+    /// shorter window.
+    Mended(u32),
+}
+
+impl Doubt {
+    /// Whether nothing may be decided on the window.
+    pub fn forbids(&self) -> bool {
+        !matches!(self, Doubt::Mended(_))
+    }
+
+    /// Whether what is wrong is that too few or too many records came, so that sums can be scaled.
+    pub fn is_a_matter_of_scale(&self) -> bool {
+        matches!(self, Doubt::Incomplete(_) | Doubt::SeenTwice(_) | Doubt::TooBusy(_))
+    }
 }
 
 impl fmt::Display for Doubt {
@@ -27,6 +44,8 @@ impl fmt::Display for Doubt {
             Doubt::SourceImpossible(operator) => write!(f, "source {operator} told what cannot be"),
             Doubt::SeenTwice(operator) => write!(f, "records of {operator} came twice"),
             Doubt::TooBusy(instance) => write!(f, "{instance} was busy for more than twice the window"),
+            Doubt::Incomplete(percent) => write!(f, "only {percent} % of the records came"),
+            Doubt::Mended(percent) => write!(f, "{percent} % of the records came, and sums are scaled to all of them"),
         }
     }
 }

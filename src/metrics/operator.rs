@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::InstanceMetrics;
+use super::{Doubt, InstanceMetrics};
 use crate::activity::BinLoad;
 use crate::id::OperatorId;
 use crate::rate::Rate;
@@ -72,6 +72,11 @@ impl OperatorMetrics {
     /// Sum over instances of the share of the window in which sources were paused for them; 0 to the parallelism.
     pub fn backpressure_sum(&self) -> f64 {
         self.instances.iter().map(InstanceMetrics::backpressure_share).sum()
+    }
+
+    /// Instances that were busy for more than can be.
+    pub fn too_busy(&self) -> impl Iterator<Item = Doubt> {
+        self.instances.iter().filter(|instance| instance.useful > instance.window * 2).map(|instance| Doubt::TooBusy(instance.instance))
     }
 
     /// Whether the true rates were taken from so little work that they are an extrapolation.

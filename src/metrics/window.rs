@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::grid::Grid;
+use super::heard::Heard;
 use super::{Doubt, InstanceMetrics, OperatorMetrics, SourceMetrics, SourceSample};
 use crate::activity::{ActivityKind, BinLoad, Record};
 use crate::dataflow::{Configuration, Role, Topology};
@@ -36,6 +37,10 @@ pub struct WindowMetrics {
     bins: Grid<BinLoad>,
     sources: BTreeMap<OperatorId, SourceSample>,
     latency: LatencyHistogram,
+    heard: Heard,
+    /// Samples of queues, and those among them that had come before.
+    samples: u64,
+    repeated: u64,
     doubts: BTreeSet<Doubt>,
 }
 
@@ -48,6 +53,9 @@ impl WindowMetrics {
             bins: Grid::default(),
             sources: BTreeMap::new(),
             latency: LatencyHistogram::default(),
+            heard: Heard::new(window),
+            samples: 0,
+            repeated: 0,
             doubts: BTreeSet::new(),
         }
     }
@@ -59,6 +67,7 @@ impl WindowMetrics {
 
     /// Adds a record that the window claims; `due` tells when an epoch's earliest record was due.
     pub fn add(&mut self, record: &Record, due: impl Fn(Epoch) -> Option<Timestamp>) {
+        self.heard.mark(record);
         match record {
             Record::Activity(activity) => match activity.kind {
                 ActivityKind::Processing | ActivityKind::Serialization | ActivityKind::Deserialization | ActivityKind::Source => {
@@ -83,8 +92,10 @@ impl WindowMetrics {
                 self.instance(*instance).backpressure += inside;
             }
             Record::Queue { instance, at, length, arrivals } => {
+                self.samples += 1;
                 let seen = self.seen(*instance);
                 if seen.has(*at) {
+                    self.repeated += 1;
                     self.doubts.insert(Doubt::SeenTwice(instance.operator));
                     return;
                 }
@@ -190,6 +201,16 @@ impl WindowMetrics {
             }
         }
         doubts.into_iter().collect()
+    }
+
+    /// Whether nothing at all was recorded for longer than `longest` somewhere in the window.
+    pub fn is_silent_for(&self, longest: Duration) -> bool {
+        self.heard.is_silent_for(longest)
+    }
+
+    /// How many times records came, on average: 1 if none came twice.
+    pub fn times(&self) -> f64 {
+        self.samples.max(1) as f64 / (self.samples - self.repeated).max(1) as f64
     }
 
     /// Latency of the records that reached a sink in the window, from their due time.

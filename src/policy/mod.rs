@@ -101,4 +101,16 @@ pub trait Policy: Send {
     /// move, 0 where no host says how large state is. The next window that it is asked about starts at `ended` or later. For policies that
     /// weigh what a change costs.
     fn migrated(&mut self, _began: Timestamp, _ended: Timestamp, _bytes: u64) {}
+
+    /// Told that the host gave up the last plan, which at most in part holds: the next observation's configuration says in which. It is
+    /// no evidence of what the plan would have done.
+    fn failed(&mut self) {
+        self.refused("the host gave it up before it was complete");
+    }
+
+    /// Told that the plan just decided is not begun, because the host gave up the last one, and none will be before `until`. It may be asked for
+    /// again.
+    fn postponed(&mut self, _plan: &Plan, until: Timestamp) {
+        self.refused(&format!("the host gave up the plan before it: none is begun before {:.1} s", until.as_secs_f64()));
+    }
 }

@@ -115,6 +115,10 @@ impl Policy for Scripted {
             _ => Decision::Hold(Reason::new("scripted")),
         }
     }
+
+    fn postponed(&mut self, plan: &Plan, until: Timestamp) {
+        self.plans.push_front((until, plan.clone()));
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::dataflow::Plan;
 use crate::engine::Clock;
 use crate::observation::Observation;
 use crate::policy::{Decision, Needs, Policy};
@@ -55,5 +56,13 @@ impl Policy for Timed {
 
     fn migrated(&mut self, began: Timestamp, ended: Timestamp, bytes: u64) {
         self.policy.migrated(began, ended, bytes);
+    }
+
+    fn failed(&mut self) {
+        self.policy.failed();
+    }
+
+    fn postponed(&mut self, plan: &Plan, until: Timestamp) {
+        self.policy.postponed(plan, until);
     }
 }

@@ -75,6 +75,9 @@ pub struct SuiteRow {
     pub path: String,
     /// What the paper's run went through.
     pub paper: Option<String>,
+    /// Plans that the host gave up; 0 in rows written before they were counted.
+    #[serde(default)]
+    pub failed_actions: u32,
 }
 
 /// Operators up to whose number a path is written out.
@@ -122,6 +125,7 @@ impl SuiteRow {
             needed_configuration: configuration_text(&result.topology, &needed),
             path: path.join(" > "),
             paper: run.case.paper.clone(),
+            failed_actions: result.failed_actions() as u32,
         }
     }
 }

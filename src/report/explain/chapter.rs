@@ -36,7 +36,7 @@ pub struct Quiet {
 /// Windows that went the same way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Course {
-    /// `held`, `activating`, `warming-up` or `doubted`.
+    /// `held`, `activating`, `postponed`, `warming-up` or `doubted`.
     pub what: &'static str,
     /// So many windows.
     pub windows: usize,
@@ -137,7 +137,11 @@ pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
     let mut remarks = Vec::new();
     for (place, event) in recorded.events.iter().enumerate() {
         match &event.kind {
-            EventKind::WarmingUp { .. } | EventKind::Doubted { .. } | EventKind::Held { .. } | EventKind::Activating { .. } => {
+            EventKind::WarmingUp { .. }
+            | EventKind::Doubted { .. }
+            | EventKind::Held { .. }
+            | EventKind::Activating { .. }
+            | EventKind::Postponed { .. } => {
                 let span = Span { from_s: recorded.window_start(place), until_s: event.at.as_secs_f64() };
                 let course = recorded.course(event);
                 match chapters.last_mut() {
@@ -152,7 +156,7 @@ pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
                 chapters.push(Chapter::Decision(Box::new(recorded.told(decisions, place, std::mem::take(&mut remarks)))));
             }
             // They are told with the plan that they are about.
-            EventKind::Migrated { .. } | EventKind::Paced { .. } | EventKind::Interrupted { .. } => {}
+            EventKind::Migrated { .. } | EventKind::Paced { .. } | EventKind::Interrupted { .. } | EventKind::BackingOff { .. } => {}
         }
     }
     if let Some(Chapter::Quiet(quiet)) = chapters.last_mut() {
@@ -204,6 +208,10 @@ impl Recorded<'_> {
                 ("doubted", None, words::list(&doubts))
             }
             EventKind::Activating { plan, reason, .. } => ("activating", Some(reason.clone()), self.asked(plan)),
+            EventKind::Postponed { plan, reason, until } => {
+                let until = format!("{}; before {:.1} s none is begun", self.asked(plan), until.as_secs_f64());
+                ("postponed", Some(reason.clone()), until)
+            }
             EventKind::Held { reason } => ("held", Some(reason.clone()), String::new()),
             other => unreachable!("{other:?} ends no quiet window"),
         };
@@ -233,6 +241,11 @@ impl Recorded<'_> {
                 "It went in {} for a latency of {goal_ms} ms; expected to exceed that: {beyond_goal}.",
                 words::count(*steps, "step", "steps")
             ),
+            EventKind::BackingOff { failures, until } => format!(
+                "The host gave it up{}, so that nothing was begun before {:.1} s.",
+                if *failures == 1 { String::new() } else { format!(", as {failures} plans one after the other") },
+                until.as_secs_f64()
+            ),
             other => unreachable!("{other:?} adds nothing to a plan"),
         }
     }
@@ -256,7 +269,12 @@ impl Recorded<'_> {
             _ => (0, 0),
         };
         let following = if refused.is_some() { &[] } else { following };
-        remarks.extend(following.iter().filter(|event| matches!(event.kind, EventKind::Paced { .. })).map(|event| self.remark(event)));
+        remarks.extend(
+            following
+                .iter()
+                .filter(|event| matches!(event.kind, EventKind::Paced { .. } | EventKind::BackingOff { .. }))
+                .map(|event| self.remark(event)),
+        );
         let end = following.iter().find_map(|event| match event.kind {
             EventKind::Migrated { .. } => Some((event.at, Outcome::CarriedOut { took_s: event.at.as_secs_f64() - at_s })),
             EventKind::Interrupted { moved, of, .. } => Some((event.at, Outcome::Interrupted { moved, of })),

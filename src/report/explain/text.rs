@@ -38,6 +38,7 @@ impl Course {
             "warming-up" => "the job warmed up, so the policy was not asked.".to_owned(),
             "doubted" => format!("what was measured cannot be relied on, so the policy was not asked: {}.", self.remark),
             "activating" => format!("the policy wanted {}, but not for enough windows in a row yet: {why}", self.remark),
+            "postponed" => format!("plans had failed, so that none was begun. The policy wanted {}: {why}", self.remark),
             _ => why,
         }
     }

@@ -1,0 +1,91 @@
+//! When in a window anything at all was recorded: where nothing was for long, records are missing.
+//!
+//! Time is divided into slots. A record marks the slot of the instant by which a window claims it; work on a worker's lane marks all
+//! that it spans, because a worker that is at work records nothing else. What an instance with a capacity of its own does says nothing
+//! of the time before: its host goes on recording meanwhile.
+
+use std::time::Duration;
+
+use crate::activity::{Activity, Lane, Record};
+use crate::time::{Timestamp, Window};
+
+/// A slot: a quarter of the time from one sample to the next on all hosts of ours, so that a missing sample can be told.
+const SLOT: Duration = Duration::from_millis(25);
+/// Slots of a window at most: of a longer window they are wider.
+const MOST_SLOTS: u64 = 1 << 14;
+
+/// The slots of a window in which something was recorded.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    window: Window,
+    slot_ns: u64,
+    slots: Vec<bool>,
+}
+
+impl Heard {
+    /// Nothing yet.
+    pub(super) fn new(window: Window) -> Heard {
+        let length_ns = window.length().as_nanos() as u64;
+        let slot_ns = (SLOT.as_nanos() as u64).max(length_ns.div_ceil(MOST_SLOTS));
+        Heard { window, slot_ns, slots: vec![false; length_ns.div_ceil(slot_ns) as usize] }
+    }
+
+    /// Takes note of a record.
+    pub(super) fn mark(&mut self, record: &Record) {
+        match record {
+            Record::Activity(Activity { lane: Lane::Worker(_), start, end, .. }) => self.span(*start, *end),
+            Record::Operator { .. } | Record::Channel { .. } => {}
+            other => self.span(other.at(), other.at()),
+        }
+    }
+
+    fn span(&mut self, from: Timestamp, to: Timestamp) {
+        let (from, to) = (from.max(self.window.start), to);
+        if self.slots.is_empty() || to < self.window.start || from >= self.window.end {
+            return;
+        }
+        let slot = |at: Timestamp| ((at.since(self.window.start).as_nanos() as u64 / self.slot_ns) as usize).min(self.slots.len() - 1);
+        let (first, last) = (slot(from), slot(to));
+        self.slots[first..=last].fill(true);
+    }
+
+    /// Whether nothing was recorded for longer than `longest` somewhere in the window.
+    pub(super) fn is_silent_for(&self, longest: Duration) -> bool {
+        let run = self.slots.split(|heard| *heard).map(<[bool]>::len).max().unwrap_or(0);
+        run as u64 * self.slot_ns > longest.as_nanos() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::ActivityKind;
+    use crate::id::{InstanceId, OperatorId, WorkerId};
+    use crate::time::Epoch;
+
+    fn ms(ms: u64) -> Timestamp {
+        Timestamp(ms * 1_000_000)
+    }
+
+    fn heard(lane: Lane, spans: &[(u64, u64)]) -> Heard {
+        let mut heard = Heard::new(Window::starting(ms(1000), Duration::from_secs(1)));
+        let instance = InstanceId::new(OperatorId(1), 0);
+        for &(start, end) in spans {
+            let (start, end) = (ms(start), ms(end));
+            let kind = ActivityKind::Processing;
+            heard.mark(&Record::Activity(Activity { lane, kind, instance, epoch: Epoch(0), start, end, records_in: 1, records_out: 1 }));
+        }
+        heard
+    }
+
+    #[test]
+    fn a_worker_at_work_is_not_silent_but_an_instance_of_its_own_says_nothing_of_the_time_before() {
+        let spans = [(1000, 1100), (1200, 1900), (1910, 1990)];
+        assert!(!heard(Lane::Worker(WorkerId(0)), &spans).is_silent_for(Duration::from_millis(100)));
+        let instance = heard(Lane::Instance(InstanceId::new(OperatorId(1), 0)), &spans);
+        assert!(instance.is_silent_for(Duration::from_millis(700)) && !instance.is_silent_for(Duration::from_millis(800)));
+        assert!(heard(Lane::Worker(WorkerId(0)), &[]).is_silent_for(Duration::from_millis(999)), "nothing at all");
+        assert!(heard(Lane::Worker(WorkerId(0)), &[(1000, 1700)]).is_silent_for(Duration::from_millis(200)), "nothing at the end");
+        assert!(!heard(Lane::Worker(WorkerId(0)), &[(0, 5000)]).is_silent_for(Duration::ZERO), "work beyond both ends");
+    }
+}

@@ -1,0 +1,191 @@
+//! What sources say they have emitted, against the emissions that were seen.
+//!
+//! A source's counters go on whatever gets lost of its records, so between two of its samples the emissions must add up to the difference of
+//! the counters, to the record. Samples come at an even pace, which is learned; how many came, of those that should have, is the
+//! part of the window that was seen.
+//!
+//! A source's records come in the order in which it made them, late ones included. A sample that comes twice is taken once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::{SourceMetrics, SourceSample};
+use crate::activity::{ActivityKind, Record};
+use crate::id::OperatorId;
+use crate::rate::Rate;
+use crate::time::{Timestamp, Window};
+
+/// Intervals between samples from which the pace is learned.
+const REMEMBERED: usize = 64;
+/// After so many intervals without a sample one is missing: one that is late comes sooner.
+const MISSED_AFTER: f64 = 1.5;
+/// Intervals are alike that are at most so many times as long as most are at least: hosts that look at their clock now and then only sample
+/// after one look or after two.
+const ALIKE: f64 = 2.5;
+/// Less than this part of what was emitted may be missing: what drops so little bends nothing.
+const NEGLIGIBLE: f64 = 0.03;
+
+/// Counters and emissions of all sources.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    accounts: BTreeMap<OperatorId, Account>,
+    /// Seconds from one sample to the next of the same source, the last of them.
+    intervals: VecDeque<f64>,
+}
+
+/// One source.
+#[derive(Clone, Debug, Default)]
+struct Account {
+    last: Option<SourceSample>,
+    /// Records of the emissions seen since then.
+    seen: u64,
+    tally: Tally,
+}
+
+/// One source in the window that is open.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    /// Samples, each counted once.
+    samples: u64,
+    /// By its counters, as far as they are about the window.
+    emitted: u64,
+    /// Of these no emission was seen.
+    missing: u64,
+    /// Time between samples one after the other, without intervals in which samples are missing...
+    covered: Duration,
+    /// ... with the records that became due in it...
+    due: f64,
+    /// ... and were emitted.
+    achieved: u64,
+}
+
+/// What the ledger says of a window.
+#[derive(Clone, Debug, Default)]
+pub struct Balance {
+    /// Of the window, the part from which samples came; 0 to 1.
+    sampled: f64,
+    /// Of what sources emitted, the part of which the emissions were seen; 0 to 1.
+    emissions: f64,
+    /// Silence that says that samples are missing; nothing while the pace is not known.
+    silence: Option<Duration>,
+    /// Rates of each source over the parts that were seen.
+    rates: BTreeMap<OperatorId, (Rate, Rate)>,
+}
+
+impl Ledger {
+    /// Takes a record that belongs to a window that starts at `start`, or to one before it.
+    pub fn take(&mut self, record: &Record, start: Timestamp) {
+        match record {
+            Record::Activity(activity) if activity.kind == ActivityKind::Source => {
+                let account = self.accounts.entry(activity.instance.operator).or_default();
+                if account.last.is_none_or(|last| activity.end > last.at) {
+                    account.seen += activity.records_out;
+                }
+            }
+            Record::Source { source, at, due, emitted } if due.is_finite() && *due >= 0.0 => {
+                self.sample(*source, SourceSample { at: *at, due: *due, emitted: *emitted }, start);
+            }
+            _ => {}
+        }
+    }
+
+    fn sample(&mut self, source: OperatorId, sample: SourceSample, start: Timestamp) {
+        let longest = self.longest();
+        let account = self.accounts.entry(source).or_default();
+        let Some(last) = account.last else {
+            (account.last, account.seen) = (Some(sample), 0);
+            account.tally.samples += u64::from(sample.at >= start);
+            return;
+        };
+        if sample.at <= last.at {
+            // It has come before, and what came again between the two with it.
+            account.seen = if sample.at == last.at { 0 } else { account.seen };
+            return;
+        }
+        let interval = sample.at.since(last.at);
+        let (emitted, seen) = (sample.emitted.saturating_sub(last.emitted), std::mem::take(&mut account.seen));
+        account.last = Some(sample);
+        if emitted == seen {
+            // With nothing missing in between they came one after the other.
+            self.intervals.push_back(interval.as_secs_f64());
+        }
+        if self.intervals.len() > REMEMBERED {
+            self.intervals.pop_front();
+        }
+        if sample.at < start {
+            return;
+        }
+        let (tally, is_gap) = (&mut account.tally, longest.is_some_and(|longest| interval > longest));
+        tally.samples += 1;
+        if !is_gap {
+            tally.covered += interval;
+            tally.due += sample.due - last.due;
+            tally.achieved += emitted;
+        }
+        // What is missing of a gap that began before the window may be missing there.
+        if last.at >= start || !is_gap {
+            tally.emitted += emitted;
+            tally.missing += emitted.saturating_sub(seen);
+        }
+    }
+
+    /// Seconds from one sample to the next on average; nothing before two have come. What is much longer than most has a gap in it.
+    fn pace_s(&self) -> Option<f64> {
+        let mut intervals: Vec<f64> = self.intervals.iter().copied().collect();
+        intervals.sort_unstable_by(f64::total_cmp);
+        let longest = intervals.get(intervals.len() / 4)? * ALIKE;
+        let alike: Vec<f64> = intervals.into_iter().take_while(|interval| *interval <= longest).collect();
+        Some(alike.iter().sum::<f64>() / alike.len() as f64)
+    }
+
+    /// The longest time between two samples with none missing.
+    fn longest(&self) -> Option<Duration> {
+        self.pace_s().map(|pace_s| Duration::from_secs_f64(pace_s * MISSED_AFTER))
+    }
+
+    /// What it says of `window`, all records of which have been taken; begins the next one.
+    pub fn close(&mut self, window: Window) -> Balance {
+        let expected = self.pace_s().map_or(0.0, |pace_s| window.length().as_secs_f64() / pace_s);
+        let mut balance = Balance { sampled: 1.0, emissions: 1.0, silence: self.longest(), rates: BTreeMap::new() };
+        let mut most = 0;
+        for (&source, account) in &mut self.accounts {
+            let tally = std::mem::take(&mut account.tally);
+            most = most.max(tally.samples);
+            if tally.emitted > 0 {
+                balance.emissions = balance.emissions.min(1.0 - tally.missing as f64 / tally.emitted as f64);
+            }
+            let rate = |records: f64| Rate::of(records.max(0.0), tally.covered);
+            if let (Some(offered), Some(achieved)) = (rate(tally.due), rate(tally.achieved as f64)) {
+                balance.rates.insert(source, (offered, achieved));
+            }
+        }
+        if expected > 0.0 {
+            balance.sampled = (most as f64 / expected).min(1.0);
+        }
+        balance
+    }
+}
+
+impl Balance {
+    /// Silence that says that samples are missing; nothing while it is not known how often they come.
+    pub fn silence(&self) -> Option<Duration> {
+        self.silence
+    }
+
+    /// The part of the window that was seen, 0 to 1, if it is not all of it; `was_silent` says whether there was such a silence.
+    ///
+    /// Emissions that are missing prove that something is lost, and so does silence. How much is lost the samples tell, or else the emissions.
+    pub fn seen(&self, was_silent: bool) -> Option<f64> {
+        let is_lossy = was_silent || self.emissions < 1.0 - NEGLIGIBLE;
+        let part = if self.sampled < 1.0 - NEGLIGIBLE { self.sampled } else { self.emissions };
+        (is_lossy && part < 1.0 - NEGLIGIBLE).then_some(part)
+    }
+
+    /// The rates of a source over what was seen of the window alone, in the place of those between the last samples of two windows.
+    pub fn over_what_was_seen(&self, source: SourceMetrics) -> SourceMetrics {
+        match self.rates.get(&source.operator) {
+            Some(&(offered, achieved)) => SourceMetrics { offered, achieved, ..source },
+            None => source,
+        }
+    }
+}
