@@ -13,6 +13,7 @@ use crate::critical_path::{PathObserver, WindowPaths};
 use crate::dataflow::{Configuration, Topology};
 use crate::id::OperatorId;
 use crate::metrics::{Balance, Doubt, Ledger, Mend, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
+use crate::rate::Rate;
 use crate::stats::LatencyHistogram;
 use crate::time::{Epoch, Timestamp, Window};
 
@@ -223,6 +224,13 @@ impl Observer {
         }
         let operators = std::mem::take(&mut observation.operators);
         observation.operators = operators.into_iter().map(|operator| mend.operator(operator)).collect();
+        // What sources emitted is scaled like what arrived of it: where they pause now and then, what was seen of both is the same part.
+        for source in &mut observation.sources {
+            let emitted = observation.operators[source.operator.0 as usize].processed();
+            if emitted > 0 {
+                source.achieved = Rate::of(emitted as f64, observation.window.length()).unwrap_or(source.achieved);
+            }
+        }
         observation.doubts = vec![Doubt::Mended(mend.percent())];
         observation.doubts.extend(observation.operators.iter().flat_map(OperatorMetrics::too_busy));
     }

@@ -9,6 +9,7 @@ use thalweg::activity::Record;
 use thalweg::controller::{Controller, ControllerConfig, EventKind};
 use thalweg::experiment::policies::{Given, POLICIES, policy_with};
 use thalweg::experiment::simulated::{best, needs};
+use thalweg::metrics::Doubt;
 use thalweg::migration::Strategy;
 use thalweg::observation::Observer;
 use thalweg::sim::{Random, Simulation};
@@ -116,14 +117,16 @@ fn run(seed: u64, name: &str) -> (usize, usize) {
             come_now.iter().for_each(|record| observer.push(record));
             let before = controller.events().len();
             let schedule = controller.window_closed(&observation);
-            if wrong != Wrong::Nothing && !controller.is_migrating() {
+            // What came twice can be halved, and is when there was no whole window for long.
+            let mended = wrong == Wrong::Doubled && observation.doubts == [Doubt::Mended(200)];
+            if wrong != Wrong::Nothing && !mended && !controller.is_migrating() {
                 bad += 1;
                 let events = &controller.events()[before..];
                 assert!(events.iter().all(|event| matches!(event.kind, EventKind::Doubted { .. })), "seed {seed}, {wrong:?}: {events:?}");
                 assert_eq!(schedule, None, "seed {seed}, {wrong:?}");
             }
             if let Some(schedule) = schedule {
-                assert_eq!(wrong, Wrong::Nothing, "seed {seed}");
+                assert!(wrong == Wrong::Nothing || mended, "seed {seed}, {wrong:?}");
                 plans += 1;
                 steps = schedule.steps;
                 // One report for the bins of an operator that move together, one for a split, one for a stateless operator.

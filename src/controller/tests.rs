@@ -8,9 +8,11 @@ use proptest::prelude::{prop, prop_assert_eq, proptest};
 use super::*;
 use crate::dataflow::{Configuration, Plan, Role, Topology};
 use crate::id::{BinId, OperatorId};
+use crate::metrics::OperatorMetrics;
 use crate::migration::{Schedule, Strategy};
-use crate::policy::Hold;
-use crate::time::Timestamp;
+use crate::observation::{LatencySummary, Observation};
+use crate::policy::{Decision, Hold, Policy, Reason};
+use crate::time::{Timestamp, Window};
 
 const MAP: OperatorId = OperatorId(1);
 const COUNT: OperatorId = OperatorId(2);
@@ -59,6 +61,69 @@ fn a_plan_that_spreads_bins_that_are_spread_moves_none() {
     assert_eq!((schedule.steps.len(), schedule.moves()), (1, 0));
     controller.migrated(Timestamp(2));
     assert_eq!(controller.configuration().to_string(), "1/2/2");
+}
+
+/// Wants one more instance of the stateless operator every time, and counts what it is told.
+struct More(std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>);
+
+impl Policy for More {
+    fn name(&self) -> &'static str {
+        "more"
+    }
+
+    fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {
+        Decision::Rescale(Plan::rescale(MAP, observation.configuration.parallelism(MAP) + 1), Reason::new("more"))
+    }
+
+    fn failed(&mut self) {
+        self.0.lock().unwrap().push("failed");
+    }
+
+    fn postponed(&mut self, _plan: &Plan, _until: Timestamp) {
+        self.0.lock().unwrap().push("postponed");
+    }
+}
+
+#[test]
+fn after_a_plan_that_failed_none_is_begun_for_a_while_but_the_policy_is_asked() {
+    let told = std::sync::Arc::default();
+    let mut controller = Controller { policy: Box::new(More(std::sync::Arc::clone(&told))), ..controller(Strategy::Fluid) };
+    let second = |second: u64| Timestamp(second * 1_000_000_000);
+    let window = |controller: &mut Controller, end: u64| {
+        let metrics = |operator| OperatorMetrics { operator: OperatorId(operator), instances: Vec::new(), bins: Vec::new() };
+        let observation = Observation {
+            window: Window::starting(second(end - 1), Duration::from_secs(1)),
+            configuration: controller.configuration().clone(),
+            sources: Vec::new(),
+            operators: (0..3).map(metrics).collect(),
+            latency: LatencySummary::default(),
+            doubts: Vec::new(),
+        };
+        controller.window_closed(&observation).is_some()
+    };
+    assert!(window(&mut controller, 1));
+    controller.failed(second(1), &[]);
+    let begun: Vec<u64> = (2..40)
+        .filter(|&end| {
+            let begins = window(&mut controller, end);
+            if begins {
+                controller.failed(second(end), &[]);
+            }
+            begins
+        })
+        .collect();
+    assert_eq!(begun, [3, 7, 15, 31], "every failure doubles the wait");
+    let said = told.lock().unwrap().iter().filter(|what| **what == "failed").count();
+    assert_eq!((said, told.lock().unwrap().len()), (5, 5 + 34));
+    let until = controller.events().iter().rev().find_map(|event| match event.kind {
+        EventKind::Postponed { until, .. } => Some(until),
+        _ => None,
+    });
+    assert_eq!(until, Some(second(63)));
+    // What is asked for from outside is not put off, and a success ends the waiting.
+    controller.request(second(40), Plan::rescale(COUNT, 3)).unwrap();
+    controller.migrated(second(41));
+    assert!(window(&mut controller, 42));
 }
 
 proptest! {

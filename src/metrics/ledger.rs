@@ -189,3 +189,103 @@ impl Balance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::{Activity, Lane};
+    use crate::id::{InstanceId, WorkerId};
+    use crate::time::Epoch;
+
+    const SOURCE: OperatorId = OperatorId(0);
+
+    fn ms(ms: u64) -> Timestamp {
+        Timestamp(ms * 1_000_000)
+    }
+
+    fn window(start_ms: u64) -> Window {
+        Window::starting(ms(start_ms), Duration::from_secs(1))
+    }
+
+    /// What a source that emits a record every 10 ms records until `until_ms`: an emission each, and a sample every 100 ms.
+    fn recorded(until_ms: u64) -> Vec<Record> {
+        let mut records = Vec::new();
+        for at in (10..=until_ms).step_by(10) {
+            let emission = Activity {
+                lane: Lane::Worker(WorkerId(0)),
+                kind: ActivityKind::Source,
+                instance: InstanceId::new(SOURCE, 0),
+                epoch: Epoch(at),
+                start: ms(at),
+                end: ms(at),
+                records_in: 1,
+                records_out: 1,
+            };
+            records.push(Record::Activity(emission));
+            if at % 100 == 0 {
+                records.push(Record::Source { source: SOURCE, at: ms(at), due: at as f64 / 10.0, emitted: at / 10 });
+            }
+        }
+        records
+    }
+
+    /// The part of the third second that was seen, if those records arrive for which `arrives` holds; with silence if that is said.
+    fn seen(was_silent: bool, arrives: impl Fn(u64) -> bool) -> Option<f64> {
+        let mut ledger = Ledger::default();
+        let (mut start, mut part) = (0, None);
+        for record in recorded(3000) {
+            let at = record.at().0 / 1_000_000;
+            if at >= start + 1000 {
+                part = ledger.close(window(start)).seen(was_silent);
+                start += 1000;
+            }
+            if arrives(at) {
+                ledger.take(&record, ms(start));
+            }
+        }
+        assert_eq!(start, 3000);
+        part.map(|part| (part * 1000.0).round() / 1000.0)
+    }
+
+    #[test]
+    fn what_is_missing_of_the_window_is_told_to_the_sample() {
+        assert_eq!(seen(false, |_| true), None);
+        assert_eq!(seen(true, |_| true), None, "silence with every sample there is none that matters");
+        assert_eq!(seen(false, |at| !(2200..2500).contains(&at)), Some(0.7));
+        // What was missing right before the window is no matter of the window.
+        assert_eq!(seen(false, |at| !(1500..2000).contains(&at)), None);
+        // Nothing comes after the gap, so no counter tells of it; silence does.
+        assert_eq!((seen(false, |at| at < 2700), seen(true, |at| at < 2700)), (None, Some(0.7)));
+        // Samples came, emissions did not.
+        let part = seen(false, |at| at % 100 == 0 || !(2000..2550).contains(&at)).unwrap();
+        assert!((0.4..0.6).contains(&part), "{part}");
+        assert_eq!(seen(false, |at| at % 1000 != 990), None, "hardly anything is missing");
+    }
+
+    #[test]
+    fn records_that_come_twice_or_late_are_no_loss() {
+        let mut ledger = Ledger::default();
+        for record in recorded(1000) {
+            ledger.take(&record, ms(0));
+            ledger.take(&record, ms(0));
+        }
+        assert_eq!(ledger.close(window(0)).seen(false), None);
+        // All of a second comes when the next window is open already.
+        recorded(2500).iter().filter(|record| record.at() > ms(1000)).for_each(|record| ledger.take(record, ms(2000)));
+        let balance = ledger.close(Window::starting(ms(2000), Duration::from_millis(500)));
+        assert_eq!(balance.seen(true), None);
+    }
+
+    #[test]
+    fn a_window_after_a_loss_has_its_own_rates() {
+        let mut ledger = Ledger::default();
+        recorded(1000).iter().for_each(|record| ledger.take(record, ms(0)));
+        ledger.close(window(0));
+        recorded(3000).iter().filter(|record| record.at() >= ms(2000)).for_each(|record| ledger.take(record, ms(2000)));
+        let balance = ledger.close(window(2000));
+        let stale = SourceMetrics { operator: SOURCE, offered: Rate::per_second(1.0), achieved: Rate::per_second(1.0), lag_records: 5.0 };
+        let own = balance.over_what_was_seen(stale);
+        let rounded = |rate: Rate| rate.as_per_second().round();
+        assert_eq!((rounded(own.offered), rounded(own.achieved), own.lag_records), (100.0, 100.0, 5.0));
+    }
+}
