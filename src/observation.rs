@@ -212,6 +212,8 @@ impl Observer {
             // Otherwise a source's rates would be about what was lost as well, those of operators not.
             let sources = std::mem::take(&mut observation.sources);
             observation.sources = sources.into_iter().map(|source| balance.over_what_was_seen(source)).collect();
+            // A path with records missing would lead somewhere else.
+            observation.paths = None;
         }
         if observation.doubts.is_empty() {
             self.not_whole = 0;

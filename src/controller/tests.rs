@@ -98,6 +98,7 @@ fn after_a_plan_that_failed_none_is_begun_for_a_while_but_the_policy_is_asked() 
             operators: (0..3).map(metrics).collect(),
             latency: LatencySummary::default(),
             doubts: Vec::new(),
+            paths: None,
         };
         controller.window_closed(&observation).is_some()
     };
