@@ -96,8 +96,8 @@ pub struct Observer {
     not_whole: u32,
 }
 
-/// So many windows that are not whole are left alone, one after the other; those that follow are mended, so that a policy is never blind for
-/// long. One that is not whole is still the worse ground for a decision, so as a rule there is none on it.
+/// So many windows that are not whole are left alone, one after the other; those that follow are mended, so that a policy is never
+/// blind for long. One that is not whole is still the worse ground for a decision, so as a rule there is none on it.
 const LEFT_ALONE: u32 = 2;
 /// What is less of a window than this says too little of the rest.
 const LEAST_SEEN: f64 = 0.4;

@@ -154,7 +154,8 @@ impl Controller {
         }
     }
 
-    /// Takes a plan from outside of the policy; gives the schedule to carry out. Warm-up, activation and what failed before do not apply to it.
+    /// Takes a plan from outside of the policy; gives the schedule to carry out. Warm-up, activation and what failed before do not
+    /// apply to it.
     ///
     /// # Errors
     /// See [`RequestError`]; the reason is in the log too, and nothing has changed.

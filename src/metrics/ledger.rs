@@ -1,7 +1,7 @@
 //! What sources say they have emitted, against the emissions that were seen.
 //!
-//! A source's counters go on whatever gets lost of its records, so between two of its samples the emissions must add up to the difference of
-//! the counters, to the record. Samples come at an even pace, which is learned; how many came, of those that should have, is the
+//! A source's counters go on whatever gets lost of its records, so between two of its samples the emissions must add up to the
+//! difference of the counters, to the record. Samples come at an even pace, which is learned; how many came, of those that should have, is the
 //! part of the window that was seen.
 //!
 //! A source's records come in the order in which it made them, late ones included. A sample that comes twice is taken once.
@@ -174,7 +174,8 @@ impl Balance {
 
     /// The part of the window that was seen, 0 to 1, if it is not all of it; `was_silent` says whether there was such a silence.
     ///
-    /// Emissions that are missing prove that something is lost, and so does silence. How much is lost the samples tell, or else the emissions.
+    /// Emissions that are missing prove that something is lost, and so does silence. How much is lost the samples tell, or else the
+    /// emissions.
     pub fn seen(&self, was_silent: bool) -> Option<f64> {
         let is_lossy = was_silent || self.emissions < 1.0 - NEGLIGIBLE;
         let part = if self.sampled < 1.0 - NEGLIGIBLE { self.sampled } else { self.emissions };
