@@ -260,8 +260,10 @@ impl Controller {
     /// If there is no migration, or the steps are not part of it.
     pub fn interrupted(&mut self, at: Timestamp, complete: &[Step]) {
         let target = self.target.take().expect("a migration is being carried out");
-        self.policy.migrated(target.began, at, target.bytes);
         let moves: Vec<BinMove> = complete.iter().flat_map(|step| step.moves.iter().copied()).collect();
+        // No more than the part of the state that did move took that long.
+        let bytes = target.bytes as f64 * moves.len() as f64 / target.bins.max(1) as f64;
+        self.policy.migrated(target.began, at, bytes as u64);
         if complete.iter().any(|step| !step.splits.is_empty()) {
             self.assignments = target.divided;
         }

@@ -97,8 +97,8 @@ pub trait Policy: Send {
     /// Told that the controller refused the plan just decided, so that a policy does not wait for an effect that will not come.
     fn refused(&mut self, _why: &str) {}
 
-    /// Told that a migration, whoever asked for it, `began` and is complete at `ended`, or was broken off then; `bytes` of state were to
-    /// move, 0 where no host says how large state is. The next window that it is asked about starts at `ended` or later. For policies that
+    /// Told that a migration, whoever asked for it, `began` and is complete at `ended`, or was broken off then; `bytes` of state moved
+    /// until then, 0 where no host says how large state is. The next window that it is asked about starts at `ended` or later. For policies that
     /// weigh what a change costs.
     fn migrated(&mut self, _began: Timestamp, _ended: Timestamp, _bytes: u64) {}
 
@@ -108,8 +108,8 @@ pub trait Policy: Send {
         self.refused("the host gave it up before it was complete");
     }
 
-    /// Told that the plan just decided is not begun, because the host gave up the last one, and none will be before `until`. It may be asked for
-    /// again.
+    /// Told that the plan just decided is not begun, because the host gave up the last one, and none will be before `until`. It may be
+    /// asked for again.
     fn postponed(&mut self, _plan: &Plan, until: Timestamp) {
         self.refused(&format!("the host gave up the plan before it: none is begun before {:.1} s", until.as_secs_f64()));
     }

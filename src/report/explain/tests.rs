@@ -202,6 +202,28 @@ fn what_went_wrong_with_a_plan_is_told() {
 }
 
 #[test]
+fn plans_that_fail_are_told_with_what_follows_from_it() {
+    let seconds = |seconds: u64| Timestamp(seconds * 1_000_000_000);
+    let interrupted = || EventKind::Interrupted { moved: 0, of: 4, configuration: configuration(1, 1) };
+    let plan = || Plan::rescale(COUNT, 3);
+    let postponed = EventKind::Postponed { plan: plan(), reason: Reason::new("scripted"), until: seconds(12) };
+    let run = Run::new(20, 0)
+        .with(4.0, rescaling(plan(), Reason::new("scripted"), 4, 0))
+        .with(4.5, interrupted())
+        .with(4.5, EventKind::BackingOff { failures: 1, until: seconds(6) })
+        .with(6.0, rescaling(plan(), Reason::new("scripted"), 4, 0))
+        .with(6.5, interrupted())
+        .with(6.5, EventKind::BackingOff { failures: 2, until: seconds(12) })
+        .with(8.0, postponed.clone())
+        .with(10.0, postponed);
+    let text = run.text().replace("\n              ", " ");
+    assert!(text.contains("cut short when 0 of 4 had. The host gave it up, so that nothing was begun before 6.0 s."), "{text}");
+    assert!(text.contains("The host gave it up, as 2 plans one after the other, so that nothing was begun before 12.0 s."), "{text}");
+    let put_off = "   2 windows  Plans had failed, so that none was begun. The policy wanted count to 3; before 12.0 s none is begun:";
+    assert!(text.contains(put_off), "{text}");
+}
+
+#[test]
 fn a_run_without_rows_or_events_has_nothing_to_tell_and_is_no_error() {
     assert!(Run::new(5, 0).chapters().is_empty());
     let run = Run::new(0, 0)
