@@ -60,6 +60,21 @@ fn the_target_rate_ratio_speaks_only_when_the_equations_ask_for_nothing_more() {
 }
 
 #[test]
+fn the_target_rate_ratio_does_not_speak_of_the_window_after_a_move() {
+    let mut ds2 = Ds2::new(fixture::word_count(), Ds2Config::default());
+    let mut rule = |observation: Observation| match ds2.decide(observation.window.end, &observation) {
+        Decision::Hold(reason) | Decision::Rescale(_, reason) => reason.rule,
+    };
+    assert_eq!(rule(heron(1, 1, 1e6, 5e4)), "equation-7");
+    // The move has just ended: sources were held back by it, and the equations ask for nothing.
+    assert_eq!(rule(heron(10, 20, 1e6, 0.7e6)), "as-demanded");
+    // It lasts: overheads that no instance's useful time shows.
+    assert_eq!(rule(heron(10, 20, 1e6, 0.7e6)), "target-rate-ratio");
+    // The equations are not silenced by a move.
+    assert_eq!(rule(heron(9, 20, 1e6, 0.7e6)), "equation-7");
+}
+
+#[test]
 fn an_operator_that_was_not_measured_is_kept_and_named() {
     let topology = fixture::word_count();
     let mut observation = heron(1, 3, 1e6, 5e4);
