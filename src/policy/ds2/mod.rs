@@ -75,7 +75,8 @@ impl Ds2 {
     }
 
     /// Whether the observation is the first one after a move. What the sources achieved in it was held back by the move, by queues that
-    /// fill or drain and by instances that only start: the ratio would add instances for that, and the equations take them away again.
+    /// fill or drain and by instances that only start. A ratio of that would add instances for the move itself, and the equations alone
+    /// would take away what the ratio had added before it is seen to help; so such a window is passed over.
     // papers/ds2-osdi18.md#target-rate-ratio
     fn has_just_moved(&mut self, observation: &Observation) -> bool {
         let before = self.seen.replace(observation.configuration.clone());
@@ -96,10 +97,10 @@ impl Policy for Ds2 {
         let mut rule = "equation-7";
         let increases = wanted.iter().any(|(&operator, &instances)| instances > present(operator));
         // As released: the correction only speaks when the equations ask for no increase, and multiplies what they gave.
-        if !increases
-            && !just_moved
-            && let Some(ratio) = self.shortfall(observation)
-        {
+        if !increases && let Some(ratio) = self.shortfall(observation) {
+            if just_moved {
+                return Decision::Hold(self.reason("settling", &demands, observation));
+            }
             rule = "target-rate-ratio";
             for (&operator, instances) in &mut wanted {
                 *instances = self.clamped(operator, f64::from(*instances) * ratio);
