@@ -9,8 +9,8 @@ use thalweg::id::{InstanceId, OperatorId};
 use thalweg::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use thalweg::observation::{LatencySummary, Observation, Observer};
 use thalweg::policy::{
-    CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig,
-    Oracle, Policy, Threshold, ThresholdConfig,
+    Aws, AwsConfig, CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig,
+    Heron, HeronConfig, Oracle, Policy, Threshold, ThresholdConfig,
 };
 use thalweg::rate::Rate;
 use thalweg::time::{Epoch, Timestamp, Window};
@@ -111,13 +111,14 @@ fn benchmark(criterion: &mut Criterion) {
         // Without waits: what a decision costs is asked, not how often it is taken.
         let autoscaler = FlinkAutoscalerConfig { metrics_window_s: 0.0, stabilisation_s: 0.0, ..FlinkAutoscalerConfig::published() };
         let best = || [(Timestamp::ZERO, configuration.iter().fold(configuration.clone(), |best, (id, _)| best.with(id, 50)))];
-        let policies: [(&str, MakePolicy<'_>); 7] = [
+        let policies: [(&str, MakePolicy<'_>); 8] = [
             ("ds2", Box::new(|| Box::new(Ds2::new(topology.clone(), Ds2Config::default())))),
             ("critical-path", Box::new(|| Box::new(CriticalPath::new(topology.clone(), CriticalPathConfig::standard())))),
             ("dhalion", Box::new(|| Box::new(Dhalion::new(topology.clone(), DhalionConfig::published())))),
             ("heron", Box::new(|| Box::new(Heron::new(topology.clone(), HeronConfig::published())))),
             ("threshold", Box::new(|| Box::new(Threshold::new(topology.clone(), ThresholdConfig::published())))),
             ("flink-autoscaler", Box::new(|| Box::new(FlinkAutoscaler::new(topology.clone(), autoscaler.clone())))),
+            ("aws", Box::new(|| Box::new(Aws::new(topology.clone(), AwsConfig::published())))),
             ("oracle", Box::new(|| Box::new(Oracle::new(topology.clone(), best())))),
         ];
         for (name, policy) in &policies {

@@ -34,7 +34,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--text", "latin1.txt"], "--text latin1.txt: expected UTF-8, found the byte 0xe9 at position 3"),
         (
             &["run", "--policy", "magic"],
-            "--policy: expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', 'critical-path', found 'magic', also 'scripted' \
+            "--policy: expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', 'aws', 'critical-path', found 'magic', also 'scripted' \
              and 'external'",
         ),
         (&["run", "--policy", "oracle", "--limits", "none"], "--policy: expected a job of which is known what it needs"),

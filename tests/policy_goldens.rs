@@ -13,8 +13,8 @@ use thalweg::dataflow::{Configuration, Plan};
 use thalweg::id::OperatorId;
 use thalweg::migration::Strategy;
 use thalweg::policy::{
-    CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig,
-    Hold, Oracle, Policy, Threshold, ThresholdConfig,
+    Aws, AwsConfig, CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig,
+    Heron, HeronConfig, Hold, Oracle, Policy, Threshold, ThresholdConfig,
 };
 use thalweg::time::Timestamp;
 
@@ -140,6 +140,15 @@ fn flink_autoscaler_takes_few_steps_with_long_waits() {
     let controller = run(Box::new(policy), 90, (1.0, 1.5, 0.0));
     let instances = |operator: u32| controller.configuration().parallelism(OperatorId(operator));
     assert!(rescales(&controller).len() <= 3 && instances(1) >= 10 && instances(2) >= 20, "{}", log(&controller));
+    insta::assert_snapshot!(log(&controller));
+}
+
+/// A quarter of an hour, 30 s here, passes before each doubling, and both operators are doubled whichever is busy.
+#[test]
+fn aws_doubles_everything_until_no_instance_is_busy() {
+    let controller = run(Box::new(Aws::new(word_count(), AwsConfig::published().compressed(COMPRESSION))), 120, USUAL);
+    let instances = |operator: u32| controller.configuration().parallelism(OperatorId(operator));
+    assert_eq!((instances(1), instances(2), rescales(&controller).len()), (32, 32, 5), "{}", log(&controller));
     insta::assert_snapshot!(log(&controller));
 }
 

@@ -240,9 +240,9 @@ fn scenarios_of_the_program_keep_their_promises() {
     // As on the engine and in the paper: one action to the minimum.
     let ds2 = go("heron-wordcount", "ds2");
     assert_eq!((ds2.actions(), last(&ds2, 1), last(&ds2, 2)), (1, 10, 20));
-    // As on the engine: four actions, too many in the end.
+    // As on the engine: four actions to too many, of which a fifth begins to take away.
     let dhalion = go("heron-wordcount", "dhalion");
-    assert_eq!((dhalion.actions(), last(&dhalion, 1), last(&dhalion, 2)), (4, 25, 25));
+    assert_eq!((dhalion.actions(), last(&dhalion, 1), last(&dhalion, 2)), (5, 22, 25));
     // Sub-linear: it approaches what is needed from below, in more than one action.
     let sublinear = go("sublinear", "ds2");
     let rescales = sublinear.events.iter().filter(|event| matches!(event.kind, EventKind::Rescaling { .. })).count();

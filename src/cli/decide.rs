@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Whose files they are: flink, heron or timely.
     #[arg(long, default_value = "flink")]
     system: String,
-    /// The policy: ds2, or one of threshold, dhalion, heron, flink-autoscaler, hold, which see each epoch as a window.
+    /// The policy: ds2, or one of threshold, dhalion, heron, flink-autoscaler, aws, hold, which see each epoch as a window.
     #[arg(long, default_value = "ds2")]
     policy: String,
     /// Offered over observed rate of the sources above which ds2 adds instances in that ratio when its equations ask for none; never by

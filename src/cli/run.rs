@@ -65,7 +65,7 @@ pub(super) struct Args {
     words: Option<usize>,
     #[command(flatten)]
     pub(super) nexmark: NexmarkArgs,
-    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler; scripted, which follows --plan; or external, a
+    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler, aws; scripted, which follows --plan; or external, a
     /// program of yours that --external-command names.
     #[arg(long, default_value = "critical-path")]
     policy: String,

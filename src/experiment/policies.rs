@@ -11,13 +11,13 @@ use crate::controller::ControllerConfig;
 use crate::dataflow::{Configuration, Topology};
 use crate::migration::Strategy;
 use crate::policy::{
-    CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig, Heron, HeronConfig,
-    Hold, Oracle, Policy, Threshold, ThresholdConfig,
+    Aws, AwsConfig, CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig,
+    Heron, HeronConfig, Hold, Oracle, Policy, Threshold, ThresholdConfig,
 };
 use crate::time::Timestamp;
 
 /// Names of the policies that can be asked for.
-pub const POLICIES: [&str; 8] = ["hold", "oracle", "threshold", "dhalion", "heron", "ds2", "flink-autoscaler", "critical-path"];
+pub const POLICIES: [&str; 9] = ["hold", "oracle", "threshold", "dhalion", "heron", "ds2", "flink-autoscaler", "aws", "critical-path"];
 
 /// Metrics are taken, and DS2 decides, over 60 s of the paper's time on Heron.
 // papers/ds2-osdi18.md#fig1-fig6
@@ -106,6 +106,7 @@ pub fn policy_with(name: &str, topology: &Topology, time_factor: f64, given: &Gi
             let config = set(FlinkAutoscalerConfig::published(), settings, FlinkAutoscalerConfig::check)?;
             Box::new(FlinkAutoscaler::new(topology, config.compressed(time_factor)))
         }
+        "aws" => Box::new(Aws::new(topology, set(AwsConfig::published(), settings, AwsConfig::check)?.compressed(time_factor))),
         "critical-path" => {
             let config = set(CriticalPathConfig::standard(), settings, CriticalPathConfig::check)?;
             Box::new(CriticalPath::new(topology, config.compressed(time_factor)))
@@ -208,6 +209,7 @@ mod tests {
         make("critical-path", &["goal_ms=100", "budget=40"]).unwrap();
         make("ds2", &["target_rate_ratio=inf"]).unwrap();
         make("flink-autoscaler", &["alignment=off", "metrics_window_s=180", "max_parallelism=64"]).unwrap();
+        make("aws", &["busy_s=300", "idle_utilisation=0.2"]).unwrap();
         assert!(policy("oracle", &Topology::new(&[], &[]).unwrap(), 1.0).is_err_and(|why| why == PolicyError::NothingKnown));
     }
 
@@ -225,7 +227,7 @@ mod tests {
             (
                 "ds3",
                 &[],
-                "expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', 'critical-path', found 'ds3'",
+                "expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', 'aws', 'critical-path', found 'ds3'",
             ),
         ] {
             let error = make(name, settings).unwrap_err();

@@ -82,6 +82,15 @@ impl InstanceMetrics {
         Rate::of(self.produced as f64, self.window)
     }
 
+    /// Time for which records occupied the instance: useful time, and waits for something outside, during which it could do nothing else.
+    ///
+    /// It is what a system sees that does not tell a blocking call from work: DS2's useful time includes all of processing, Flink's busy
+    /// time all that is neither idle nor held back.
+    // papers/ds2-osdi18.md#true-rate, papers/flink-autoscaler.md#true-rate
+    pub fn busy(&self) -> Duration {
+        self.useful + self.external_wait
+    }
+
     /// Useful share of the window, 0 to 1.
     pub fn utilisation(&self) -> f64 {
         share(self.useful, self.window)

@@ -4,6 +4,7 @@
 //! come in through [`Policy::decide`]; what it wants and why goes out as a [`Decision`]. The controller calls it once a
 //! window, never during a migration, and validates the plan.
 
+mod aws;
 mod critical_path;
 pub mod dhalion;
 mod ds2;
@@ -17,6 +18,7 @@ mod reason;
 mod scripted;
 mod threshold;
 
+pub use aws::{Aws, AwsConfig};
 pub use critical_path::{CriticalPath, CriticalPathConfig, Paths};
 pub use dhalion::{Dhalion, DhalionConfig};
 pub use ds2::{Demand, Ds2, Ds2Config, Measurement, demands, demands_of, round_up, workers_needed};

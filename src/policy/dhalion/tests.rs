@@ -63,15 +63,23 @@ fn the_bottleneck_is_where_it_hurts_now() {
 }
 
 #[test]
-fn by_default_nothing_has_too_much() {
+fn an_operator_has_too_much_when_hardly_anything_waits_for_it() {
     let components = [component(1, &[(0.0, 0.0, 5.0), (0.0, 0.0, 5.0)]), component(2, &[(0.0, 150.0, 5.0), (0.0, 10.0, 5.0)])];
     let found = |config: &DhalionConfig, components: &[ComponentStatus]| over_provisioned(components, config).count();
-    let config = DhalionConfig::published();
-    assert_eq!(found(&config, &components), 0);
-    assert_eq!(found(&DhalionConfig { pending_records_below: 100.0, ..config.clone() }, &components), 1);
-    let patient = DhalionConfig { pending_records_below: 200.0, ..config };
-    assert_eq!(found(&patient, &components), 2);
-    assert_eq!(found(&patient, &[components[0].clone(), component(2, &[(0.1, 0.0, 5.0)])]), 0, "backpressure anywhere");
+    let published = DhalionConfig::published();
+    assert_eq!(found(&published, &components), 2);
+    assert_eq!(found(&published, &[component(1, &[(0.0, 199.9, 5.0), (0.0, 200.0, 5.0)])]), 0, "an instance has 200");
+    assert_eq!(found(&published, &[components[0].clone(), component(2, &[(0.1, 0.0, 5.0)])]), 0, "backpressure anywhere");
+    assert_eq!(found(&DhalionConfig { pending_records_below: 100.0, ..published.clone() }, &components), 1);
+    assert_eq!(found(&DhalionConfig { pending_records_below: 0.0, ..published }, &components), 0, "as the prototype's combined policy");
+}
+
+#[test]
+fn it_scales_down_by_a_tenth_while_there_is_no_backpressure() {
+    let mut feed = Feed::new(DhalionConfig::published());
+    assert_eq!(feed.windows(5, &[(0.0, 10, 30_000); 20])[4], "over-provisioned 18");
+    assert_eq!(feed.windows(5, &[(0.0, 10, 33_000); 18])[4], "over-provisioned 16");
+    assert_eq!(feed.windows(5, &[(0.0, 300, 37_000); 16])[4], "healthy", "records wait");
 }
 
 #[test]
@@ -143,7 +151,7 @@ fn the_policy_acts_once_an_interval_and_only_after_the_job_has_settled() {
     assert_eq!(feed.windows(1, &[(0.5, 900, 60_000)]), ["under-provisioned 2"], "asked again until it is carried out");
     // Nearly twice the work and still backpressure: a success that is not enough.
     assert_eq!(feed.windows(4, &[(0.5, 900, 57_000); 2]), [SETTLE, SETTLE, SETTLE, "under-provisioned 10"]);
-    assert_eq!(feed.windows(5, &[(0.0, 0, 20_000); 10]), [SETTLE, SETTLE, SETTLE, WAIT, "healthy"]);
+    assert_eq!(feed.windows(5, &[(0.0, 900, 20_000); 10]), [SETTLE, SETTLE, SETTLE, WAIT, "healthy"]);
 }
 
 #[test]

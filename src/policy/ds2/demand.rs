@@ -2,7 +2,8 @@
 //!
 //! Takes a topology and one observation; gives a [`Demand`] for every operator in topological order, with nothing rounded.
 //! Invariant: one pass in that order suffices, because each operator's demand follows from those of its inputs, and every
-//! number is finite: what cannot be measured is absent, never infinite. The paper is `papers/ds2-osdi18.md`.
+//! number is finite: what cannot be measured is absent, never infinite. A call that blocks on something outside is part of
+//! processing, as it is for who instruments the beginning and the end of it. The paper is `papers/ds2-osdi18.md`.
 
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +85,9 @@ pub fn demands(topology: &Topology, observation: &Observation) -> Vec<Demand> {
         let add =
             |sum: Option<Rate>, rate: Rate| Some(sum.map_or(rate, |sum| Rate::per_second(sum.as_per_second() + rate.as_per_second())));
         for instance in &observation.operator(operator.id).instances {
-            if let (Some(processing), Some(output)) = (instance.true_processing_rate(), instance.true_output_rate()) {
+            // papers/ds2-osdi18.md#true-rate: a blocking call is useful time.
+            let rate = |records: u64| Rate::of(records as f64, instance.busy());
+            if let (Some(processing), Some(output)) = (rate(instance.processed), rate(instance.produced)) {
                 sums.true_processing_rate = add(sums.true_processing_rate, processing);
                 sums.true_output_rate = add(sums.true_output_rate, output);
                 sums.instances += 1;
@@ -156,6 +159,8 @@ fn finite(per_second: f64) -> Rate {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::dataflow::Configuration;
     use crate::policy::fixture;
@@ -210,6 +215,20 @@ mod tests {
         // Nothing offered: the target is 0 all the way down, measured or not.
         observation.sources[0].offered = Rate::ZERO;
         assert_eq!(demands(&topology, &observation)[2].instances(), Some(0.0));
+    }
+
+    #[test]
+    fn a_blocking_call_is_useful_time() {
+        let topology = fixture::word_count();
+        let mut observation = fixture::idle(&topology, &fixture::instances(1, 1), 60.0, 60.0);
+        fixture::source(&mut observation, OperatorId(0), 1000.0, 50.0);
+        // 1 ms of work and 19 ms of waiting a record: 50 records a second, not 1000.
+        let instance = &mut observation.operators[1].instances[0];
+        (instance.processed, instance.produced) = (3000, 6000);
+        (instance.useful, instance.external_wait) = (Duration::from_secs(3), Duration::from_secs(57));
+        let flatmap = &demands(&topology, &observation)[1];
+        assert_eq!((flatmap.instance_rate(), flatmap.selectivity()), (Some(Rate::per_second(50.0)), Some(2.0)));
+        assert_eq!(flatmap.instances(), Some(20.0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! DS2 (Kalavri et al., OSDI'18): every operator's parallelism at once, from true rates and the dataflow graph.
 //!
-//! Takes one observation a decision and keeps nothing between decisions; interval, warm-up and activation are the
-//! controller's. Gives one plan with every operator that is to change. Invariants: parallelism stays within 1 and the
+//! Takes one observation a decision and keeps of it only which configuration it was of; interval, warm-up and activation are
+//! the controller's. Gives one plan with every operator that is to change. Invariants: parallelism stays within 1 and the
 //! operator's maximum, sources and sinks are never touched, an operator that was not measured is left as it is. The
 //! paper is `papers/ds2-osdi18.md`; where the released program says more than the paper, its rule is named.
 
@@ -13,7 +13,7 @@ pub use demand::{Demand, Measurement, demands, demands_of, round_up, workers_nee
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Policy, Reason};
-use crate::dataflow::{Operator, Plan, Topology};
+use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 #[serde(deny_unknown_fields, default)]
 pub struct Ds2Config {
     /// Offered over achieved source rate above which instances are added in that ratio although the equations ask for
-    /// none. The paper runs with 1.0, where a measurement error of a thousandth already adds an instance; the default
+    /// none, in the first window of a configuration excepted. The paper runs with 1.0, where a measurement error of a thousandth already adds an instance; the default
     /// of 1.05 stands above such noise. Infinity leaves the equations alone.
     // papers/ds2-osdi18.md#target-rate-ratio
     pub target_rate_ratio: f64,
@@ -46,12 +46,14 @@ impl Default for Ds2Config {
 pub struct Ds2 {
     topology: Topology,
     config: Ds2Config,
+    /// The configuration of the last observation.
+    seen: Option<Configuration>,
 }
 
 impl Ds2 {
     /// DS2 for the job `topology`.
     pub fn new(topology: Topology, config: Ds2Config) -> Ds2 {
-        Ds2 { topology, config }
+        Ds2 { topology, config, seen: None }
     }
 
     /// Instances that the equations ask for, clamped to each operator's maximum; operators without a measured demand
@@ -71,6 +73,15 @@ impl Ds2 {
         let ratio = observation.target_rate_ratio();
         (ratio.is_finite() && ratio > self.config.target_rate_ratio).then_some(ratio)
     }
+
+    /// Whether the observation is the first one after a move. What the sources achieved in it was held back by the move, by queues that
+    /// fill or drain and by instances that only start. A ratio of that would add instances for the move itself, and the equations alone
+    /// would take away what the ratio had added before it is seen to help; so such a window is passed over.
+    // papers/ds2-osdi18.md#target-rate-ratio
+    fn has_just_moved(&mut self, observation: &Observation) -> bool {
+        let before = self.seen.replace(observation.configuration.clone());
+        before.is_some_and(|before| before != observation.configuration)
+    }
 }
 
 impl Policy for Ds2 {
@@ -80,12 +91,16 @@ impl Policy for Ds2 {
 
     fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {
         let demands = demands(&self.topology, observation);
+        let just_moved = self.has_just_moved(observation);
         let mut wanted = self.wanted(&demands);
         let present = |operator: OperatorId| observation.configuration.parallelism(operator);
         let mut rule = "equation-7";
         let increases = wanted.iter().any(|(&operator, &instances)| instances > present(operator));
         // As released: the correction only speaks when the equations ask for no increase, and multiplies what they gave.
         if !increases && let Some(ratio) = self.shortfall(observation) {
+            if just_moved {
+                return Decision::Hold(self.reason("settling", &demands, observation));
+            }
             rule = "target-rate-ratio";
             for (&operator, instances) in &mut wanted {
                 *instances = self.clamped(operator, f64::from(*instances) * ratio);

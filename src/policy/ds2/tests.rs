@@ -60,6 +60,24 @@ fn the_target_rate_ratio_speaks_only_when_the_equations_ask_for_nothing_more() {
 }
 
 #[test]
+fn the_target_rate_ratio_does_not_speak_of_the_window_after_a_move() {
+    let mut ds2 = Ds2::new(fixture::word_count(), Ds2Config::default());
+    let mut rule = |observation: Observation| match ds2.decide(observation.window.end, &observation) {
+        Decision::Hold(reason) | Decision::Rescale(_, reason) => reason.rule,
+    };
+    assert_eq!(rule(heron(1, 1, 1e6, 5e4)), "equation-7");
+    // The move has just ended, and sources were held back by it.
+    assert_eq!(rule(heron(10, 20, 1e6, 0.7e6)), "settling");
+    // It lasts: overheads that no instance's useful time shows.
+    assert_eq!(rule(heron(10, 20, 1e6, 0.7e6)), "target-rate-ratio");
+    // What the ratio added is not taken away before it can have helped, and is once it has.
+    assert_eq!(rule(heron(15, 29, 1e6, 0.9e6)), "settling");
+    assert_eq!(rule(heron(15, 29, 1e6, 1.1e6)), "equation-7");
+    // The equations are not silenced by a move.
+    assert_eq!(rule(heron(9, 20, 1e6, 0.7e6)), "equation-7");
+}
+
+#[test]
 fn an_operator_that_was_not_measured_is_kept_and_named() {
     let topology = fixture::word_count();
     let mut observation = heron(1, 3, 1e6, 5e4);

@@ -19,10 +19,10 @@ pub enum BusyAggregator {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Alignment {
-    /// The next parallelism that divides the bins or leaves the fullest instance fewer of them.
+    /// The first parallelism from the target on that divides the bins or leaves the fullest instance fewer of them.
     #[default]
     Balanced,
-    /// The next parallelism that divides the bins.
+    /// The first parallelism from the target on that divides the bins.
     EvenlySpread,
     /// As computed.
     Off,
@@ -47,9 +47,9 @@ pub struct FlinkAutoscalerConfig {
     pub catch_up_s: f64,
     /// How long a rescale is expected to take the job away.
     pub restart_s: f64,
-    /// A lag of more than this at the present rate is a backlog, during which nothing is scaled down.
+    /// A lag of more than this at the present rate is a backlog, during which nothing is scaled down for its own sake.
     pub backlog_lag_s: f64,
-    /// A scale-down waits for this long and then goes to the most that was recommended meanwhile.
+    /// A scale-down waits for this long and then goes to the most that was recommended in the last such time.
     pub scale_down_interval_s: f64,
     /// Share of the instances that a scale-down takes away at most.
     pub most_scale_down: f64,

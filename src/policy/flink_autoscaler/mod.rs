@@ -3,17 +3,20 @@
 //! Takes an observation a decision and averages over its metrics window; gives one plan with every operator whose parallelism is to change,
 //! once one of them is outside of its utilisation band. Demand follows the graph as in DS2; added are room for catching up after the
 //! restart that a rescale is, a band instead of a point, and a scale-down that waits. Invariants: nothing is decided before the window is
-//! full; nothing is scaled down while a backlog is worked off; sources and sinks are never touched. The rules are in
-//! `papers/flink-autoscaler.md`, with what is left out.
+//! full; while a backlog is worked off, nothing is scaled down but along with a scale-up; sources and sinks are never touched. The rules
+//! are in `papers/flink-autoscaler.md`, with what is left out and which of the two estimators of the true rate is followed.
 
 mod config;
+mod delay;
 mod samples;
 mod scaler;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use config::{Alignment, BusyAggregator, FlinkAutoscalerConfig};
+pub use delay::{Band, Change, ScaleDowns};
 use samples::Samples;
 pub use scaler::{
     Backlog, Bounds, Limit, Load, Recommendation, Restart, Scaling, aligned, capacity, recommend, scalability, scale, thresholds,
@@ -24,14 +27,6 @@ use crate::dataflow::{Configuration, Operator, Plan, Role, Topology};
 use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
-
-/// A scale-down that waits.
-#[derive(Clone, Copy, Debug)]
-struct Delayed {
-    since: Timestamp,
-    /// The most that was recommended since.
-    most: u32,
-}
 
 /// What was asked for and has not been seen yet.
 #[derive(Clone, Debug)]
@@ -46,7 +41,7 @@ pub struct FlinkAutoscaler {
     topology: Topology,
     config: FlinkAutoscalerConfig,
     samples: Samples,
-    delayed: BTreeMap<OperatorId, Delayed>,
+    scale_downs: ScaleDowns,
     history: BTreeMap<OperatorId, Vec<(Timestamp, Scaling)>>,
     asked: Option<Asked>,
 }
@@ -56,10 +51,9 @@ struct Found<'a> {
     operator: &'a Operator,
     load: Load,
     true_rate: f64,
-    /// Instances it is to have, the delay of scale-downs included.
-    instances: u32,
     recommendation: Recommendation,
-    outside: bool,
+    /// What is to become of it, the wait of scale-downs included; nothing if it is left as it is.
+    change: Option<Change>,
 }
 
 impl FlinkAutoscaler {
@@ -69,13 +63,14 @@ impl FlinkAutoscaler {
     /// If the configuration makes no sense; [`FlinkAutoscalerConfig::check`] tells.
     pub fn new(topology: Topology, config: FlinkAutoscalerConfig) -> FlinkAutoscaler {
         config.check().expect("a configuration that makes sense");
-        FlinkAutoscaler { topology, config, samples: Samples::default(), delayed: BTreeMap::new(), history: BTreeMap::new(), asked: None }
+        let scale_downs = ScaleDowns::waiting_for(Duration::from_secs_f64(config.scale_down_interval_s));
+        FlinkAutoscaler { topology, config, samples: Samples::default(), scale_downs, history: BTreeMap::new(), asked: None }
     }
 
     /// Another configuration holds: what was asked for is history if it is what came, and no scale-down waits any more.
     // papers/flink-autoscaler.md#delay
     fn rescaled(&mut self, now: Timestamp, configuration: &Configuration) {
-        self.delayed.clear();
+        self.scale_downs.clear();
         let Some(asked) = self.asked.take().filter(|asked| asked.before != *configuration) else { return };
         for (operator, scaling) in asked.scalings {
             if configuration.parallelism(operator) == scaling.after {
@@ -93,17 +88,19 @@ impl FlinkAutoscaler {
         kept.map(|(_, scaling)| *scaling).collect()
     }
 
-    /// What is to become of an operator that is recommended `wanted` instances: fewer only after the wait, and then the most of it.
+    /// What is to become of an operator with `present` instances that is recommended others: fewer only after the wait.
+    ///
+    /// A backlog does not end the wait. It keeps the operator inside of its band, so that what has waited is not a reason to rescale, but
+    /// is carried out along with one.
     // papers/flink-autoscaler.md#delay
-    fn after_delay(&mut self, now: Timestamp, operator: OperatorId, present: u32, wanted: u32) -> u32 {
-        if wanted >= present {
-            self.delayed.remove(&operator);
-            return wanted;
+    fn change(&mut self, now: Timestamp, operator: OperatorId, present: u32, recommended: Change) -> Option<Change> {
+        match recommended.instances.cmp(&present) {
+            Ordering::Less => self.scale_downs.recommend(now, operator, recommended),
+            unchanged_or_more => {
+                self.scale_downs.forget(operator);
+                (unchanged_or_more == Ordering::Greater).then_some(recommended)
+            }
         }
-        let delayed = self.delayed.entry(operator).or_insert(Delayed { since: now, most: wanted });
-        delayed.most = delayed.most.max(wanted);
-        let waited = now.since(delayed.since).as_secs_f64() >= self.config.scale_down_interval_s * (1.0 - 1e-6);
-        if waited { delayed.most } else { present }
     }
 
     fn evaluate(&mut self, now: Timestamp, observation: &Observation) -> Decision {
@@ -116,7 +113,6 @@ impl FlinkAutoscaler {
             let present = observation.configuration.parallelism(operator.id);
             let load = loads[operator.id.0 as usize];
             let true_rate = self.samples.true_rate(operator.id, &self.config);
-            let (up_below, down_above) = thresholds(load, backlog, &self.config);
             let bins = match operator.role {
                 Role::Keyed { bins } => Some(bins),
                 _ => None,
@@ -124,45 +120,54 @@ impl FlinkAutoscaler {
             let bounds = Bounds { most: operator.max_parallelism, bins };
             let history = self.history(now, operator.id);
             let recommendation = recommend(present, load, true_rate, bounds, &history, &self.config);
-            let wanted = match backlog {
-                Backlog::Yes => recommendation.instances.max(present),
-                Backlog::No => recommendation.instances,
-            };
-            let instances = self.after_delay(now, operator.id, present, wanted);
-            // Within the band an operator changes only along with another that is outside.
-            let outside = (true_rate < up_below && instances > present) || (true_rate > down_above && instances < present);
-            found.push(Found { operator, load, true_rate, instances, recommendation, outside });
+            let recommended = Change { instances: recommendation.instances, band: band(true_rate, load, backlog, &self.config) };
+            let change = self.change(now, operator.id, present, recommended);
+            found.push(Found { operator, load, true_rate, recommendation, change });
+        }
+        // Within the band an operator changes only along with another that is outside.
+        let acts = found.iter().any(|found| found.change.is_some_and(|change| change.band == Band::Outside));
+        let reason = self.reason(&found, acts, backlog, lag_s);
+        if !acts {
+            return Decision::Hold(reason);
         }
         let present = |operator: OperatorId| observation.configuration.parallelism(operator);
-        let changed: Vec<&Found> = found.iter().filter(|found| found.instances != present(found.operator.id)).collect();
-        let acts = changed.iter().any(|found| found.outside);
+        let scaling = |found: &Found| {
+            let (before, after) = (present(found.operator.id), found.change?.instances);
+            let scaling = Scaling { before, after, true_rate: found.true_rate, expected: found.recommendation.expected };
+            Some((found.operator.id, scaling))
+        };
+        let scalings: BTreeMap<OperatorId, Scaling> = found.iter().filter_map(scaling).collect();
+        let rescales = scalings.iter().map(|(&operator, scaling)| (operator, scaling.after)).collect();
+        self.asked = Some(Asked { before: observation.configuration.clone(), scalings });
+        Decision::Rescale(Plan { rescales, ..Plan::default() }, reason)
+    }
+
+    /// The rule, the lag, and each operator's target and true rate.
+    fn reason(&self, found: &[Found<'_>], acts: bool, backlog: Backlog, lag_s: f64) -> Reason {
         let mut reason = Reason::new(match (acts, backlog) {
             (true, _) => "outside-band",
             (false, _) if found.iter().any(|found| found.recommendation.limit == Limit::Ineffective) => "ineffective",
             (false, Backlog::Yes) => "backlog",
-            (false, Backlog::No) if !self.delayed.is_empty() => "scale-down-delayed",
+            (false, Backlog::No) if self.scale_downs.any() => "scale-down-delayed",
             (false, Backlog::No) => "within-band",
         });
+        // Decision logs are JSON, which has no infinity.
         reason = reason.with("lag s", lag_s.min(f64::MAX));
-        for found in &found {
+        for found in found {
             reason = reason.with(&format!("{} target", found.operator.name), found.load.target);
             if found.true_rate.is_finite() {
                 reason = reason.with(&format!("{} true rate", found.operator.name), found.true_rate);
             }
         }
-        if !acts {
-            return Decision::Hold(reason);
-        }
-        let scaling = |found: &&Found| {
-            let (before, after) = (present(found.operator.id), found.instances);
-            let scaling = Scaling { before, after, true_rate: found.true_rate, expected: found.recommendation.expected };
-            (found.operator.id, scaling)
-        };
-        let scalings: BTreeMap<OperatorId, Scaling> = changed.iter().map(scaling).collect();
-        let rescales = scalings.iter().map(|(&operator, scaling)| (operator, scaling.after)).collect();
-        self.asked = Some(Asked { before: observation.configuration.clone(), scalings });
-        Decision::Rescale(Plan { rescales, ..Plan::default() }, reason)
+        reason
     }
+}
+
+/// Where a true rate stands to what the load asks for.
+// papers/flink-autoscaler.md#thresholds
+fn band(true_rate: f64, load: Load, backlog: Backlog, config: &FlinkAutoscalerConfig) -> Band {
+    let (up_below, down_above) = thresholds(load, backlog, config);
+    if true_rate < up_below || true_rate > down_above { Band::Outside } else { Band::Inside }
 }
 
 impl Policy for FlinkAutoscaler {

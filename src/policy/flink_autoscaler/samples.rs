@@ -1,6 +1,7 @@
 //! Metrics over the metrics window: sums over the observations in it, and what follows from them.
 //!
 //! Invariant: the sums are those of the observations kept, to the nanosecond and the record; all of them saw one configuration.
+//! True rates are estimated as the autoscaler does since FLINK-39306 (`papers/flink-autoscaler.md#estimator`).
 
 use std::collections::VecDeque;
 
@@ -8,6 +9,7 @@ use super::config::{BusyAggregator, FlinkAutoscalerConfig};
 use super::scaler::Load;
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::id::OperatorId;
+use crate::metrics::OperatorMetrics;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
@@ -17,8 +19,6 @@ struct Counts {
     processed: u64,
     produced: u64,
     arrivals: u64,
-    /// Of each instance, in nanoseconds.
-    busy_ns: Vec<u64>,
 }
 
 /// What one observation tells.
@@ -27,6 +27,8 @@ struct Sample {
     start: Timestamp,
     end: Timestamp,
     operators: Vec<Counts>,
+    /// Busy time of each operator's instances made one, in nanoseconds; at most the time that was observed.
+    busy_ns: Vec<u64>,
     /// Records due and emitted, by source in the order of operators; 0 elsewhere.
     sources: Vec<(f64, f64)>,
 }
@@ -65,14 +67,13 @@ impl Samples {
 
     fn keep(&mut self, observation: &Observation, config: &FlinkAutoscalerConfig) {
         let seconds = observation.window.length().as_secs_f64();
-        let counts = |metrics: &crate::metrics::OperatorMetrics| {
+        let counts = |metrics: &OperatorMetrics| {
             let arrivals: u64 = metrics.instances.iter().map(|instance| instance.arrivals).sum();
             Counts {
                 processed: metrics.processed(),
                 produced: metrics.produced(),
                 // What nobody counted on arrival arrived at the latest when it was processed.
                 arrivals: if arrivals == 0 { metrics.processed() } else { arrivals },
-                busy_ns: metrics.instances.iter().map(|instance| instance.useful.as_nanos() as u64).collect(),
             }
         };
         let mut sources = vec![(0.0, 0.0); observation.operators.len()];
@@ -84,7 +85,9 @@ impl Samples {
         for (sum, counts) in self.sums.iter_mut().zip(&operators) {
             sum.add(counts);
         }
-        self.kept.push_back(Sample { start: observation.window.start, end: observation.window.end, operators, sources });
+        let all_ns = observation.window.length().as_nanos() as u64;
+        let busy_ns = observation.operators.iter().map(|metrics| busy_ns(metrics, config.busy_aggregator).min(all_ns)).collect();
+        self.kept.push_back(Sample { start: observation.window.start, end: observation.window.end, operators, busy_ns, sources });
         // As long as what remains still fills the window.
         while self.kept.len() > 1 && self.covers(1, config.metrics_window_s) {
             let left = self.kept.pop_front().expect("there is more than one");
@@ -110,7 +113,7 @@ impl Samples {
 
     /// Seconds that the kept observations lasted; gaps between them left out.
     fn seconds(&self) -> f64 {
-        self.kept.iter().map(|sample| sample.end.since(sample.start).as_secs_f64()).sum()
+        self.kept.iter().map(Sample::seconds).sum()
     }
 
     /// Records that came into an operator and that left it.
@@ -173,16 +176,23 @@ impl Samples {
     }
 
     /// Records per second that an operator could process if it were busy all the time; infinite for one that had nothing to do.
-    // papers/flink-autoscaler.md#true-rate
+    ///
+    /// Records a second over the share of a second that it is busy. For the busiest and the least busy instance both are means over the
+    /// observations, each of which counts the same; for the mean of instances both are sums.
+    // papers/flink-autoscaler.md#estimator
     pub(super) fn true_rate(&self, operator: OperatorId, config: &FlinkAutoscalerConfig) -> f64 {
-        let sum = &self.sums[operator.0 as usize];
-        let busy = sum.busy_ns.iter().map(|ns| *ns as f64 / 1e9);
-        let busy = match config.busy_aggregator {
-            BusyAggregator::Max => busy.fold(0.0, f64::max),
-            BusyAggregator::Avg => busy.sum::<f64>() / sum.busy_ns.len().max(1) as f64,
-            BusyAggregator::Min => busy.fold(f64::INFINITY, f64::min),
+        let place = operator.0 as usize;
+        let weight = |sample: &Sample| match config.busy_aggregator {
+            BusyAggregator::Avg => 1.0,
+            // Nothing is observed over no time.
+            BusyAggregator::Max | BusyAggregator::Min => 1.0 / sample.seconds().max(f64::MIN_POSITIVE),
         };
-        if sum.processed == 0 || busy <= 0.0 { f64::INFINITY } else { sum.processed as f64 / busy }
+        let (mut records, mut busy_s) = (0.0, 0.0);
+        for sample in &self.kept {
+            records += sample.operators[place].processed as f64 * weight(sample);
+            busy_s += sample.busy_ns[place] as f64 / 1e9 * weight(sample);
+        }
+        if records <= 0.0 || busy_s <= 0.0 { f64::INFINITY } else { records / busy_s }
     }
 
     /// Whether a source has more lag than it emits in the given time; the largest such time in seconds.
@@ -194,21 +204,33 @@ impl Samples {
     }
 }
 
+impl Sample {
+    fn seconds(&self) -> f64 {
+        self.end.since(self.start).as_secs_f64()
+    }
+}
+
+/// The busy times of an operator's instances as one, in nanoseconds. Busy is what is neither idle nor held back, a blocking call included.
+// papers/flink-autoscaler.md#true-rate
+fn busy_ns(metrics: &OperatorMetrics, aggregator: BusyAggregator) -> u64 {
+    let busy = || metrics.instances.iter().map(|instance| instance.busy().as_nanos() as u64);
+    match aggregator {
+        BusyAggregator::Max => busy().max().unwrap_or(0),
+        BusyAggregator::Avg => busy().sum::<u64>() / metrics.instances.len().max(1) as u64,
+        BusyAggregator::Min => busy().min().unwrap_or(0),
+    }
+}
+
 impl Counts {
     fn add(&mut self, more: &Counts) {
         self.processed += more.processed;
         self.produced += more.produced;
         self.arrivals += more.arrivals;
-        if self.busy_ns.len() < more.busy_ns.len() {
-            self.busy_ns.resize(more.busy_ns.len(), 0);
-        }
-        self.busy_ns.iter_mut().zip(&more.busy_ns).for_each(|(sum, ns)| *sum += ns);
     }
 
     fn take_off(&mut self, less: &Counts) {
         self.processed -= less.processed;
         self.produced -= less.produced;
         self.arrivals -= less.arrivals;
-        self.busy_ns.iter_mut().zip(&less.busy_ns).for_each(|(sum, ns)| *sum -= ns);
     }
 }

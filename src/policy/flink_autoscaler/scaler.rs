@@ -3,6 +3,8 @@
 //! Pure functions of numbers, each a rule of the autoscaler that its own unit tests state facts of; `tests.rs` repeats those. Rates are
 //! records per second; an infinite true rate is that of an operator that had nothing to do.
 
+use std::cmp::Ordering;
+
 use super::config::{Alignment, FlinkAutoscalerConfig};
 
 /// What an operator must process, before any allowance.
@@ -73,7 +75,7 @@ pub struct Scaling {
 /// What an operator is to have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recommendation {
-    /// Instances, before a scale-down is delayed.
+    /// Instances; a scale-down waits before it is carried out.
     pub instances: u32,
     /// True rate expected of them.
     pub expected: f64,
@@ -112,8 +114,9 @@ pub fn recommend(
     let wanted = capacity(load, config.utilisation_target, Restart::Counted, config);
     let scalability = scalability(history, config);
     let factor = (wanted / true_rate / scalability).clamp(1.0 - config.most_scale_down, 1.0 + config.most_scale_up);
-    let expected = if true_rate.is_finite() { true_rate * factor } else { wanted };
     let scaled = scale(instances, factor, bounds, config);
+    // Of the instances there will be, not of those that were asked for: bounds and bins have had their say.
+    let expected = if true_rate.is_finite() { true_rate * f64::from(scaled) / f64::from(instances) } else { wanted };
     let ineffective = scaled > instances && history.last().is_some_and(|last| is_ineffective(last, instances, true_rate, config));
     let (instances, limit) = if ineffective { (instances, Limit::Ineffective) } else { (scaled, Limit::None) };
     Recommendation { instances, expected, limit }
@@ -128,25 +131,33 @@ pub fn scale(instances: u32, factor: f64, bounds: Bounds, config: &FlinkAutoscal
     // A billionth of an instance is rounding. What does not fit saturates, and NaN is the least.
     let scaled = ((f64::from(instances) * factor - 1e-9).ceil() as u32).clamp(least, most);
     match bounds.bins {
-        Some(bins) => aligned(scaled, bins, most, config.alignment),
+        Some(bins) => aligned(instances, scaled, bins, most, config.alignment),
         None => scaled,
     }
 }
 
-/// The first parallelism from `instances` on that suits the bins, at most `most` and at most one instance a bin; `instances` if none does.
+/// The first parallelism from `target` on that suits the bins; `target` if none does. At most one instance a bin.
+///
+/// A scale-up looks up to `most`. A scale-down looks no further than to the instances that are `present`, so that it never becomes a
+/// scale-up; it may end there, and then nothing changes. What does not change is not looked at.
 // papers/flink-autoscaler.md#alignment
-pub fn aligned(instances: u32, bins: u32, most: u32, alignment: Alignment) -> u32 {
-    let instances = instances.min(bins.max(1));
+pub fn aligned(present: u32, target: u32, bins: u32, most: u32, alignment: Alignment) -> u32 {
+    let target = target.min(bins.max(1));
+    let last = match target.cmp(&present) {
+        Ordering::Equal => return present,
+        Ordering::Less => present.min(most).min(bins),
+        Ordering::Greater => most.min(bins),
+    };
     let divides = |candidate: u32| bins.is_multiple_of(candidate);
     // Whole bins an instance, rounded down, as the autoscaler counts them.
-    let fewer = |candidate: u32| bins / candidate < bins / instances;
-    let mut candidates = instances..=most.min(bins).max(instances);
+    let fewer = |candidate: u32| bins / candidate < bins / target;
+    let mut candidates = target..=last.max(target);
     let found = match alignment {
         Alignment::Off => None,
         Alignment::EvenlySpread => candidates.find(|&candidate| divides(candidate)),
         Alignment::Balanced => candidates.find(|&candidate| divides(candidate) || fewer(candidate)),
     };
-    found.unwrap_or(instances)
+    found.unwrap_or(target)
 }
 
 /// Whether the last scaling was a scale-up to the instances there are now, and gained less than the threshold's share of what was expected.

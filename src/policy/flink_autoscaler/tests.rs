@@ -84,6 +84,39 @@ fn parallelism_is_fitted_to_the_bins() {
 }
 
 #[test]
+fn what_does_not_change_is_not_aligned_and_a_scale_down_stays_one() {
+    // papers/flink-autoscaler.md#alignment: (present, factor, bins) and what comes of it, balanced and evenly spread.
+    for (present, factor, bins, balanced, evenly) in [
+        // 4096 bins leave the fullest of 12 fewer than the fullest of 11, and no wish to have more than 11.
+        (11, 1.0, 4096, 11, 11),
+        (11, 1.05, 4096, 13, 16),
+        // 16 divide the bins between 9 and 20; between 9 and 15 nothing does.
+        (20, 0.45, 4096, 10, 16),
+        (15, 0.6, 4096, 10, 9),
+        // The divisor may be what there is: then it stays.
+        (16, 0.6, 4096, 11, 16),
+        (6, 0.8, 36, 6, 6),
+    ] {
+        let scaled = |alignment| {
+            let config = FlinkAutoscalerConfig { alignment, ..FlinkAutoscalerConfig::published() };
+            scale(present, factor, Bounds { most: u32::MAX, bins: Some(bins) }, &config)
+        };
+        let found = (scaled(Alignment::Balanced), scaled(Alignment::EvenlySpread));
+        assert_eq!(found, (balanced, evenly), "{present} x {factor} of {bins}");
+    }
+}
+
+#[test]
+fn what_is_expected_is_of_the_instances_there_will_be() {
+    // papers/flink-autoscaler.md#parallelism: 12 would do, there may be 10; 10 of 16 bins become 16.
+    let config = FlinkAutoscalerConfig { utilisation_target: 1.0, ..without_restart() };
+    let narrow = recommend(5, load(120.0), 50.0, Bounds { most: 10, bins: None }, &[], &config);
+    assert_eq!((narrow.instances, narrow.expected), (10, 100.0));
+    let aligned = recommend(5, load(100.0), 50.0, Bounds { most: 64, bins: Some(16) }, &[], &config);
+    assert_eq!((aligned.instances, aligned.expected), (16, 160.0));
+}
+
+#[test]
 fn the_band_counts_the_lag_and_the_restart() {
     // papers/flink-autoscaler.md#facts
     let config = FlinkAutoscalerConfig { utilisation_max: 0.9, utilisation_min: 0.7, utilisation_target: 0.8, ..without_restart() };
@@ -210,13 +243,86 @@ fn a_scale_down_waits_for_an_hour_and_takes_the_most_of_it() {
 }
 
 #[test]
-fn nothing_shrinks_while_a_backlog_is_worked_off() {
+fn nothing_shrinks_for_its_own_sake_while_a_backlog_is_worked_off() {
     let at_once = || FlinkAutoscalerConfig { scale_down_interval_s: 0.0, ..unaligned() };
     // 200,000 sentences of lag are 2000 s at 100 sentences/s.
     let (rules, has) = run(at_once(), (10, 20), |_| (100.0, 200_000.0), 25);
     assert_eq!((rules[24].as_str(), has), ("backlog", (10, 20)));
     // 299 s are no backlog.
     assert_ne!(run(at_once(), (10, 20), |_| (100.0, 29_900.0), 20).1, (10, 20));
+}
+
+#[test]
+fn a_scale_down_goes_on_waiting_through_a_backlog_and_goes_along_with_a_scale_up() {
+    // FlatMap is idle for the most part from the beginning, Count is as busy as it may be. From the 60th to the 89th minute a backlog is
+    // worked off, in the 85th Count turns out to be too few: the scale-up takes place at once, and with it what has waited for an hour.
+    let run = |minutes: u32| {
+        let config = FlinkAutoscalerConfig { catch_up_s: 0.0, ..unaligned() };
+        let topology = fixture::word_count();
+        let mut policy = FlinkAutoscaler::new(topology, config);
+        let decide = |end_min| {
+            let lag = if (60..90).contains(&end_min) { 1e9 } else { 0.0 };
+            let mut observation = minute(end_min, (40, 20), 990.0, lag);
+            if end_min >= 85 {
+                observation.sources[0].offered = Rate::per_second(2000.0);
+            }
+            match policy.decide(observation.window.end, &observation) {
+                Decision::Hold(reason) => reason.rule,
+                Decision::Rescale(plan, _) => format!("{:?}", plan.rescales.values().collect::<Vec<_>>()),
+            }
+        };
+        (1..=minutes).map(decide).collect::<Vec<_>>()
+    };
+    let rules = run(100);
+    assert!(rules[19..59].iter().all(|rule| rule == "scale-down-delayed"), "{rules:?}");
+    // The hour is over in the 80th minute: a backlog alone does not end the wait, nor is it a time to scale down.
+    assert!(rules[59..84].iter().all(|rule| rule == "backlog"), "{rules:?}");
+    assert_eq!(rules[84], "[16, 31]", "at most six tenths are taken away; 1057 sentences/s in the mean of the window");
+}
+
+#[test]
+fn a_blocking_call_is_busy_time() {
+    let topology = fixture::word_count();
+    let decide = |waits: f64| {
+        let mut policy = FlinkAutoscaler::new(topology.clone(), unaligned());
+        let decide = |end_min| {
+            // FlatMap works for four tenths of the time; 1001 sentences/s are offered, 1000 come.
+            let mut observation = minute(end_min, (25, 40), 1000.0, 0.0);
+            observation.sources[0].offered = Rate::per_second(1001.0);
+            for instance in &mut observation.operators[1].instances {
+                instance.external_wait = Duration::from_secs_f64(60.0 * waits);
+            }
+            policy.decide(observation.window.end, &observation)
+        };
+        match (1..=20).map(decide).last().unwrap() {
+            Decision::Hold(reason) => reason.rule,
+            Decision::Rescale(plan, _) => format!("{:?}", plan.rescales[&OperatorId(1)]),
+        }
+    };
+    assert_eq!(decide(0.0), "scale-down-delayed");
+    assert_eq!(decide(0.6), "40", "busy all the time");
+}
+
+#[test]
+fn the_true_rate_is_a_mean_of_observations_over_a_mean_of_observations() {
+    // papers/flink-autoscaler.md#estimator: 60 s at 100 records/s with the busiest instance half busy, then 180 s at 300 all busy.
+    let topology = fixture::word_count();
+    let rate = |busy_aggregator| {
+        let config = FlinkAutoscalerConfig { stabilisation_s: 0.0, busy_aggregator, ..FlinkAutoscalerConfig::published() };
+        let mut samples = Samples::default();
+        for (end, length, records, busy) in [(60.0, 60.0, 3000, [30, 0]), (240.0, 180.0, 27_000, [0, 180])] {
+            let mut observation = fixture::idle(&topology, &fixture::instances(2, 1), end, length);
+            for (instance, busy_s) in observation.operators[1].instances.iter_mut().zip(busy) {
+                (instance.processed, instance.useful) = (records, Duration::from_secs(busy_s));
+            }
+            samples.push(&observation, &config);
+        }
+        samples.true_rate(OperatorId(1), &config)
+    };
+    // (100 + 300) / (0.5 + 1), not 60,000 records over 240 s and the means of shares, nor over the busiest instance's 180 s.
+    assert!((rate(BusyAggregator::Max) - 400.0 / 1.5).abs() < 1e-9, "{}", rate(BusyAggregator::Max));
+    assert!((rate(BusyAggregator::Avg) - 60_000.0 / 105.0).abs() < 1e-9, "{}", rate(BusyAggregator::Avg));
+    assert_eq!(rate(BusyAggregator::Min), f64::INFINITY);
 }
 
 #[test]

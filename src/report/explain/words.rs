@@ -43,6 +43,8 @@ pub(super) fn meaning(rule: &str) -> Option<&'static str> {
         "utilisation" => "utilisation is away from its target",
         "stabilising" => "what it would do has not been called for long enough",
         "outside-band" => "utilisation at what is offered is outside of its band",
+        "busy-for-long" => "it has had a busy instance for long enough",
+        "idle-for-long" => "no instance has been busy for long enough",
         "ineffective" => "the last increase did not do what it was to do",
         "backlog" => "a backlog is worked off first",
         "scale-down-delayed" => "fewer instances would do, but not for long enough yet",
