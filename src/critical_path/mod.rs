@@ -2,6 +2,8 @@
 //!
 //! - *Critical participation* ([`Participation`], [`WindowSummary`]): of all paths through a window, how many lead through it.
 //! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): of what a completed epoch's latency consists.
+//!
+//! And who made the lag of a source that stands behind its schedule: [`LagLedger`].
 
 mod epoch;
 mod participation;
@@ -11,7 +13,8 @@ mod summary;
 mod trace;
 
 pub use epoch::{
-    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, OperatorLatency, PartLatency,
+    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, LagLedger, LagOwner,
+    OperatorLatency, PartLatency, SourceLag,
 };
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
