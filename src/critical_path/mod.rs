@@ -3,6 +3,8 @@
 //! - *Critical participation* ([`Participation`], [`WindowSummary`]): of all paths through a window, how many lead through it.
 //! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): of what a completed epoch's latency consists; online, window by
 //!   window, by a [`PathObserver`].
+//!
+//! And who made the lag of a source that stands behind its schedule: [`LagLedger`].
 
 mod epoch;
 mod online;
@@ -13,7 +15,8 @@ mod summary;
 mod trace;
 
 pub use epoch::{
-    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, OperatorLatency, PartLatency,
+    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, LagLedger, LagOwner,
+    OperatorLatency, PartLatency, SourceLag,
 };
 pub use online::{Arrival, InputTraffic, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
 pub use participation::Participation;

@@ -1,71 +1,113 @@
 //! When sources were paused, and for whom.
 //!
-//! Invariant: the spans of an instance are disjoint and in order of time; they are forgotten once no open epoch was due then.
+//! Spans come instance by instance, late and in pieces. [`Pauses::merge`] makes one timeline of them: stretches in which the same
+//! instances hold the sources back. Invariant: stretches are disjoint and in order of time; they are forgotten once no open epoch was
+//! due then.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::path::{EpochPieceKind, Label, Tiles};
 use crate::id::InstanceId;
 use crate::time::Timestamp;
 
-/// Spans of one instance at most; of more, the oldest are forgotten.
+/// Spans of one instance that are not merged, at most; of more, the oldest are forgotten.
 const MOST_SPANS: usize = 1 << 14;
-/// Instances with spans at most; further ones are left out.
+/// Instances with spans that are not merged, at most; further ones are left out.
 const MOST_INSTANCES: usize = 1 << 12;
+/// Stretches of the timeline at most; of more, the oldest are forgotten.
+const MOST_STRETCHES: usize = 1 << 14;
+/// Instances that share a stretch at most: a job in which more are above their marks at once has no one to blame among them.
+const MOST_SHARING: usize = 64;
 
-/// Spans of backpressure by instance.
+/// A stretch of time in which sources were paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pause {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// For whom, in order; never empty.
+    pub(super) instances: Vec<InstanceId>,
+}
+
+/// The pauses of all sources: any instance above its mark pauses all of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pauses {
+    /// What the timeline does not hold yet; of each instance disjoint and in order of time.
     spans: BTreeMap<InstanceId, VecDeque<(u64, u64)>>,
+    timeline: VecDeque<Pause>,
+    /// The timeline reaches up to here.
+    merged: u64,
 }
 
 impl Pauses {
     /// Sources were paused for `instance` over `[start, end)`. Spans that come in another order than that of time are joined to
-    /// the ones they touch or left out.
+    /// the ones they touch or left out, and so is what the timeline has passed.
     pub(super) fn push(&mut self, instance: InstanceId, start: Timestamp, end: Timestamp) {
-        if end <= start || (self.spans.len() >= MOST_INSTANCES && !self.spans.contains_key(&instance)) {
+        let start = start.0.max(self.merged);
+        if end.0 <= start || (self.spans.len() >= MOST_INSTANCES && !self.spans.contains_key(&instance)) {
             return;
         }
         let spans = self.spans.entry(instance).or_default();
         match spans.back_mut() {
             // A long span is reported in pieces.
-            Some(last) if start.0 <= last.1 => last.1 = last.1.max(end.0),
-            _ => spans.push_back((start.0, end.0)),
+            Some(last) if start <= last.1 => last.1 = last.1.max(end.0),
+            _ => spans.push_back((start, end.0)),
         }
         if spans.len() > MOST_SPANS {
             spans.pop_front();
         }
     }
 
-    /// Forgets what ended before `at`.
-    pub(super) fn forget(&mut self, at: u64) {
-        self.spans.retain(|_, spans| {
-            while spans.front().is_some_and(|span| span.1 <= at) {
+    /// Takes everything before `until` into the timeline; spans of before that come later are left out.
+    pub(super) fn merge(&mut self, until: u64) {
+        let mut edges: Vec<(u64, bool, InstanceId)> = Vec::new();
+        for (&instance, spans) in &mut self.spans {
+            while let Some(span) = spans.front_mut().filter(|span| span.0 < until) {
+                edges.extend([(span.0, true, instance), (span.1.min(until), false, instance)]);
+                if span.1 > until {
+                    span.0 = until;
+                    break;
+                }
                 spans.pop_front();
             }
-            !spans.is_empty()
-        });
+        }
+        self.spans.retain(|_, spans| !spans.is_empty());
+        self.merged = self.merged.max(until);
+        edges.sort_unstable();
+        let (mut holding, mut since) = (BTreeSet::new(), 0);
+        for (at, begins, instance) in edges {
+            if at > since && !holding.is_empty() {
+                self.add(Pause { start: since, end: at, instances: holding.iter().copied().take(MOST_SHARING).collect() });
+            }
+            since = at;
+            if begins {
+                holding.insert(instance)
+            } else {
+                holding.remove(&instance)
+            };
+        }
     }
 
-    /// The rest of a path, from where its source emitted down to `due`: pauses, each charged to whoever held it longest back, and
-    /// between them the source's own delay.
-    pub(super) fn tile(&self, tiles: &mut Tiles, due: u64, source: InstanceId) {
-        let delay = Label::of(EpochPieceKind::SourceDelay, source);
-        while tiles.now() > due {
-            let now = tiles.now();
-            let before = |spans: &VecDeque<(u64, u64)>| {
-                let index = spans.partition_point(|span| span.0 < now).checked_sub(1)?;
-                spans.get(index).copied()
-            };
-            let latest = self.spans.iter().filter_map(|(&instance, spans)| before(spans).map(|span| (instance, span)));
-            // Those that cover the instant before now: the earliest start. Otherwise the one that ended last.
-            let Some((instance, (start, end))) = latest.max_by_key(|(_, (start, end))| ((*end).min(now), u64::MAX - start)) else { break };
-            if end < now {
-                tiles.down_to(end, delay);
-            }
-            tiles.down_to(start, Label::of(EpochPieceKind::Backpressure, instance));
+    fn add(&mut self, pause: Pause) {
+        match self.timeline.back_mut() {
+            Some(last) if last.end == pause.start && last.instances == pause.instances => last.end = pause.end,
+            _ => self.timeline.push_back(pause),
         }
-        tiles.down_to(due, delay);
+        if self.timeline.len() > MOST_STRETCHES {
+            self.timeline.pop_front();
+        }
+    }
+
+    /// Forgets what ended before `at`.
+    pub(super) fn forget(&mut self, at: u64) {
+        while self.timeline.front().is_some_and(|pause| pause.end <= at) {
+            self.timeline.pop_front();
+        }
+    }
+
+    /// The stretches that reach into `[from, until)`, as far as they are merged.
+    pub(super) fn within(&self, from: u64, until: u64) -> impl DoubleEndedIterator<Item = &Pause> {
+        let first = self.timeline.partition_point(|pause| pause.end <= from);
+        let end = self.timeline.partition_point(|pause| pause.start < until);
+        self.timeline.range(first.min(end)..end)
     }
 }
 
@@ -73,29 +115,34 @@ impl Pauses {
 mod tests {
     use super::*;
     use crate::id::OperatorId;
-    use crate::time::Epoch;
+
+    fn drawn(pauses: &Pauses) -> Vec<String> {
+        let of = |pause: &Pause| {
+            let instances: Vec<String> = pause.instances.iter().map(|instance| instance.index.to_string()).collect();
+            format!("{}-{} {}", pause.start, pause.end, instances.join("+"))
+        };
+        pauses.timeline.iter().map(of).collect()
+    }
 
     #[test]
-    fn the_rest_of_a_path_is_cut_into_pauses_and_the_sources_own_delay() {
-        let instance = |index| InstanceId::new(OperatorId(2), index);
+    fn spans_of_instances_become_one_timeline_however_they_come_in_pieces() {
         let mut pauses = Pauses::default();
-        for (index, start, end) in [(0, 10, 20), (0, 20, 30), (1, 25, 40), (1, 60, 70), (0, 80, 90), (1, 95, 99)] {
-            pauses.push(instance(index), Timestamp(start), Timestamp(end));
-        }
-        let tile = |pauses: &Pauses, due: u64| {
-            let (from, until) = (Timestamp(due), Timestamp(85));
-            let mut tiles = Tiles::new(Epoch(1), from, until, from);
-            pauses.tile(&mut tiles, due, InstanceId::default());
-            let pieces = tiles.finish(Default::default()).pieces;
-            pieces.into_iter().map(|piece| (piece.kind, piece.instance.unwrap(), piece.start.0)).collect::<Vec<_>>()
+        let push = |pauses: &mut Pauses, index, start, end| {
+            pauses.push(InstanceId::new(OperatorId(2), index), Timestamp(start), Timestamp(end));
         };
-        use EpochPieceKind::{Backpressure, SourceDelay};
-        let source = InstanceId::default();
-        let recent = [(Backpressure, instance(1), 60), (SourceDelay, source, 70), (Backpressure, instance(0), 80)];
-        let all = [(SourceDelay, source, 5), (Backpressure, instance(0), 10), (Backpressure, instance(1), 25), (SourceDelay, source, 40)];
-        assert_eq!(tile(&pauses, 5), [&all[..], &recent].concat());
-        pauses.forget(60);
-        assert_eq!(tile(&pauses, 60), recent);
-        assert_eq!(pauses.spans[&instance(1)].len(), 2);
+        for (index, start, end) in [(0, 10, 20), (0, 20, 30), (1, 25, 40), (1, 60, 70)] {
+            push(&mut pauses, index, start, end);
+        }
+        pauses.merge(65);
+        assert_eq!(drawn(&pauses), ["10-25 0", "25-30 0+1", "30-40 1", "60-65 1"]);
+        // Of what the timeline has passed nothing changes any more.
+        push(&mut pauses, 0, 40, 66);
+        push(&mut pauses, 0, 80, 90);
+        pauses.merge(100);
+        assert_eq!(drawn(&pauses), ["10-25 0", "25-30 0+1", "30-40 1", "60-65 1", "65-66 0+1", "66-70 1", "80-90 0"]);
+        assert_eq!(pauses.within(28, 66).map(|pause| pause.start).collect::<Vec<_>>(), [25, 30, 60, 65]);
+        pauses.forget(40);
+        assert_eq!(drawn(&pauses), ["60-65 1", "65-66 0+1", "66-70 1", "80-90 0"]);
+        assert!(pauses.spans.is_empty());
     }
 }

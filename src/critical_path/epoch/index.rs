@@ -69,6 +69,11 @@ impl Places {
         self.places.get(index).copied().filter(|place| place.lane == lane)
     }
 
+    /// On each lane the first one that satisfies `holds`.
+    pub(super) fn first_by_lane(&self, holds: impl Fn(Place) -> bool) -> impl Iterator<Item = Place> {
+        self.places.chunk_by(|a, b| a.lane == b.lane).filter_map(move |lane| lane.iter().copied().find(|&place| holds(place)))
+    }
+
     /// On each lane the last one that satisfies `holds`.
     pub(super) fn last_by_lane(&self, holds: impl Fn(Place) -> bool) -> impl Iterator<Item = Place> {
         self.places.chunk_by(|a, b| a.lane == b.lane).filter_map(move |lane| lane.iter().rev().copied().find(|&place| holds(place)))

@@ -1,9 +1,10 @@
 //! The epoch critical path: of what each completed epoch's latency consists, piece by piece.
 //!
 //! ```text
-//!  records ─► EpochPaths::push: due, opened, completed, backpressure
+//!  records ─► EpochPaths::push: due, opened, completed; LagLedger: who made the lag of each source
 //!  GraphBuilder (lanes' stories) ─► Index: where each open epoch's work and receipts lie
 //!                                        └► Walk, backwards from the completion ─► EpochPath ─► EpochSummary
+//!                                           LagLedger, before the source emitted  ─┘
 //!                                           Chains, over what was binding         ─► Gains
 //! ```
 //!
@@ -15,6 +16,8 @@
 mod backpressure;
 mod chain;
 mod index;
+mod lag;
+mod ledger;
 mod path;
 mod paths;
 mod summary;
@@ -22,6 +25,8 @@ mod summary;
 mod tests;
 mod walk;
 
+pub use lag::LagOwner;
+pub use ledger::{LagLedger, SourceLag};
 pub use path::{Behind, EpochPath, EpochPiece, EpochPieceKind, Gains};
 pub use paths::{EpochOddities, EpochPaths};
 pub use summary::{EpochPart, EpochSummary, OperatorLatency, PartLatency};

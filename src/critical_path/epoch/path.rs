@@ -35,9 +35,10 @@ pub enum EpochPieceKind {
     Network,
     /// Word of progress was on its way, or the last records had left and the frontier had not passed yet.
     Progress,
-    /// The source had not emitted what was due: its pace, or the host was late.
+    /// The source had not emitted what was due, and nobody held it: its pace, or the host was late.
     SourceDelay,
-    /// The source was paused because an instance's queue was above its mark.
+    /// The source had not emitted what was due because an instance's queue was, or had been, above its mark: it was paused, or had not
+    /// made up for the lag of that.
     Backpressure,
     /// The log does not tell.
     Unknown,
@@ -70,6 +71,8 @@ pub struct Behind {
     pub instance: InstanceId,
     /// On which epoch.
     pub epoch: Epoch,
+    /// What it was: an instance that waits for something outside keeps others waiting, too.
+    pub activity: ActivityKind,
 }
 
 /// A piece of an epoch's latency; never empty.

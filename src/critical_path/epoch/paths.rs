@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::backpressure::Pauses;
 use super::index::Index;
+use super::ledger::{LagLedger, SourceLag};
 use super::path::EpochPath;
 use super::walk::{Completed, Walk};
 use crate::activity::Record;
@@ -23,6 +23,9 @@ use crate::time::{Epoch, Timestamp};
 const MOST_OPEN: usize = 1 << 16;
 /// Epochs that wait for [`EpochPaths::walk`] at most; further ones are given up.
 const MOST_COMPLETED: usize = 1 << 20;
+
+/// Hosts tell by then for whom sources paused, in ns: how far the ledger stays behind what is settled, unless an epoch asks for more.
+const TOLD_LATE: u64 = 1_000_000_000;
 
 /// What had to be left out, so far. All zero for a log that was kept from its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -64,7 +67,7 @@ pub struct EpochPaths {
     /// Complete and not walked yet.
     completed: Vec<Completed>,
     index: Index,
-    pauses: Pauses,
+    ledger: LagLedger,
     /// Due time of the epoch that was opened last; those to come are due later.
     last_due: Timestamp,
     oddities: EpochOddities,
@@ -74,7 +77,9 @@ pub struct EpochPaths {
 struct Opened {
     due: Timestamp,
     at: Timestamp,
+    /// The one that was due first, and when it should have come to emit at the latest.
     source: OperatorId,
+    expected: Option<Timestamp>,
 }
 
 impl EpochPaths {
@@ -82,29 +87,31 @@ impl EpochPaths {
     #[inline]
     pub fn push(&mut self, record: &Record) {
         match *record {
-            Record::EpochOpened { at, source, epoch, due, .. } => self.opened(epoch, Opened { due, at, source }),
+            Record::EpochOpened { at, source, epoch, due, records } => {
+                let expected = self.ledger.opened(source, at, due, records);
+                self.opened(epoch, Opened { due, at, source, expected });
+            }
             Record::EpochCompleted { at, worker, epoch } => match self.open.remove(&epoch) {
                 Some(_) if self.completed.len() >= MOST_COMPLETED => {
                     self.index.close(epoch);
                     self.oddities.given_up += 1;
                 }
-                Some(Opened { due, at: opened, source }) => {
-                    self.completed.push(Completed { epoch, due, opened, source, at, worker });
+                Some(Opened { due, at: opened, source, expected }) => {
+                    self.completed.push(Completed { epoch, due, opened, source, expected, at, worker });
                 }
                 None => self.oddities.not_open += 1,
             },
-            Record::Backpressure { instance, start, end } => self.pauses.push(instance, start, end),
-            _ => {}
+            _ => self.ledger.push(record),
         }
     }
 
     fn opened(&mut self, epoch: Epoch, opened: Opened) {
         // Several sources may open an epoch: it is due when the first of them is.
         if let Some(known) = self.open.get_mut(&epoch) {
-            known.due = known.due.min(opened.due);
-            if opened.at < known.at {
-                (known.at, known.source) = (opened.at, opened.source);
+            if opened.due < known.due {
+                (known.due, known.source, known.expected) = (opened.due, opened.source, opened.expected);
             }
+            known.at = known.at.min(opened.at);
             return;
         }
         self.last_due = opened.due;
@@ -128,6 +135,11 @@ impl EpochPaths {
         self.order.retain(|epoch| self.open.contains_key(epoch));
     }
 
+    /// The lag of each source by who made it, as of a second before the last instant to which epochs were [walked](Self::walk), or later.
+    pub fn lags(&self) -> Vec<SourceLag> {
+        self.ledger.lags()
+    }
+
     /// Epochs that are open, or complete and not walked.
     pub fn open_epochs(&self) -> usize {
         self.open.len() + self.completed.len()
@@ -147,9 +159,11 @@ impl EpochPaths {
             std::mem::take(&mut self.completed).into_iter().partition::<Vec<_>, _>(|epoch| epoch.at <= settled_until);
         self.completed = waiting;
         ready.sort_by_key(|completed| (completed.at, completed.epoch));
+        let opened = ready.iter().map(|completed| completed.opened.0).max().unwrap_or(0);
+        self.ledger.advance(Timestamp(opened.max(settled_until.0.saturating_sub(TOLD_LATE))));
         let walk = |completed: Completed| {
             let places = self.index.close(completed.epoch);
-            Walk::path(graph, &places, &self.pauses, completed)
+            Walk::path(graph, &places, &self.ledger, completed)
         };
         let paths = ready.into_iter().map(walk).collect();
         while self.order.front().is_some_and(|epoch| !self.open.contains_key(epoch)) {
@@ -157,7 +171,7 @@ impl EpochPaths {
         }
         let oldest = self.order.front().and_then(|epoch| self.open.get(epoch)).map(|opened| opened.due);
         let oldest = self.completed.iter().map(|completed| completed.due).chain(oldest).min();
-        self.pauses.forget(oldest.unwrap_or(self.last_due).min(self.last_due).0);
+        self.ledger.forget(oldest.unwrap_or(self.last_due).min(self.last_due).0);
         paths
     }
 }

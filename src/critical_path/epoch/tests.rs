@@ -275,7 +275,8 @@ impl Run {
                 let before = here().rfind(|other| other.epoch == epoch);
                 let from = before.map_or(0, |before| before.end).max(input.arrived);
                 for other in here().filter(|other| other.end > from && other.epoch != epoch) {
-                    let behind = Behind { instance: other.instance, epoch: Epoch(other.epoch as u64) };
+                    let (instance, epoch) = (other.instance, Epoch(other.epoch as u64));
+                    let behind = Behind { instance, epoch, activity: ActivityKind::Processing };
                     add(Queueing, Some(job.instance), Some(behind), other.end - other.start.max(from));
                 }
                 match before {

@@ -6,9 +6,9 @@
 //! ended waits. Every move goes back in time or along a lane, and all of them are counted: the walk ends whatever the log says.
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
-use super::backpressure::Pauses;
 use super::chain::Chains;
 use super::index::{EpochPlaces, Place, Places};
+use super::ledger::LagLedger;
 use super::path::{Behind, EpochPath, EpochPieceKind, Gains, Label, Tiles};
 use crate::activity::{ActivityKind, Lane, MessageKind};
 use crate::id::{InstanceId, OperatorId, WorkerId};
@@ -28,6 +28,8 @@ pub(super) struct Completed {
     /// When its source emitted the first of it.
     pub(super) opened: Timestamp,
     pub(super) source: OperatorId,
+    /// When the source should have come to emit it at the latest.
+    pub(super) expected: Option<Timestamp>,
     pub(super) at: Timestamp,
     /// The worker that saw it complete.
     pub(super) worker: WorkerId,
@@ -46,8 +48,8 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// The path of `completed`, whose steps are at `places`.
-    pub(super) fn path(graph: &'a GraphBuilder, places: &'a EpochPlaces, pauses: &Pauses, completed: Completed) -> EpochPath {
-        let Completed { epoch, due, opened, source, at, worker } = completed;
+    pub(super) fn path(graph: &'a GraphBuilder, places: &'a EpochPlaces, ledger: &LagLedger, completed: Completed) -> EpochPath {
+        let Completed { epoch, due, opened, source, expected, at, worker } = completed;
         // Before the source emitted the epoch nothing of it can have happened.
         let tiles = Tiles::new(epoch, due, at, opened);
         let mut walk = Walk { graph, places, epoch, tiles, waiting: None, fuel: MOST_STEPS };
@@ -61,12 +63,17 @@ impl<'a> Walk<'a> {
                 (last.and_then(|last| walk.along_waits(last)), last)
             }
         };
-        let mut tiles = walk.tiles;
         if known.is_none() {
-            tiles.down_to(0, Label::plain(EpochPieceKind::Unknown));
+            walk.tiles.down_to(0, Label::plain(EpochPieceKind::Unknown));
         }
-        tiles.open();
-        pauses.tile(&mut tiles, due.0, InstanceId::new(source, 0));
+        walk.tiles.open();
+        if let Some(expected) = expected.filter(|expected| *expected < opened) {
+            let from = expected.max(due).0.max(ledger.paused_until(opened.0));
+            // Where the worker was not busy with others the ledger says why.
+            let _ = walk.source_held_up(InstanceId::new(source, 0), opened.0, from);
+        }
+        let mut tiles = walk.tiles;
+        ledger.tile(&mut tiles, due.0, source);
         let latency = at.0.saturating_sub(due.0);
         tiles.finish(match last {
             Some(last) => Chains::gains(graph, places, epoch, due.0, last).at_most(latency),
@@ -235,13 +242,39 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
+    /// What the worker of `source` did for others instead of letting it emit, from `opened` down to `from`, when it should have.
+    fn source_held_up(&mut self, source: InstanceId, opened: u64, from: u64) -> Option<()> {
+        let begins = |step: &Step| step.kind == StepKind::Work(ActivityKind::Source) && step.instance == source && step.start >= opened;
+        let firsts = self.places.works.first_by_lane(|place| place.of(self.graph).is_some_and(begins));
+        let mut place = firsts.filter(|place| self.is_worker(place.lane)).min()?;
+        self.waiting = Some(source);
+        while self.tiles.now() > from {
+            place.step = place.step.checked_sub(1)?;
+            self.burn()?;
+            let step = place.of(self.graph)?;
+            let is_for_others = match step.kind {
+                StepKind::Work(_) => step.instance.operator != source.operator,
+                StepKind::Gap => step.end - step.start < SHORT_GAP,
+                StepKind::Wait => false,
+                StepKind::Sent | StepKind::Received { .. } => true,
+            };
+            if !is_for_others {
+                return None;
+            }
+            if step.start < opened {
+                self.tiles.down_to(step.start.max(from), self.label(step));
+            }
+        }
+        Some(())
+    }
+
     /// What a step of a lane is to records of this epoch that wait.
     fn label(&self, step: &Step) -> Label {
         match step.kind {
             StepKind::Work(kind) if step.epoch == self.epoch || step.epoch == Epoch::UNKNOWN || kind == ActivityKind::Migration => {
                 Label::of(EpochPieceKind::of_work(kind), step.instance)
             }
-            StepKind::Work(_) => Label::behind(Behind { instance: step.instance, epoch: step.epoch }, self.waiting),
+            StepKind::Work(kind) => Label::behind(Behind { instance: step.instance, epoch: step.epoch, activity: kind }, self.waiting),
             _ => Label::of(EpochPieceKind::Scheduling, self.waiting),
         }
     }

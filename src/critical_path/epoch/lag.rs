@@ -1,0 +1,349 @@
+//! The lag of one source and who made it: a queue of what was due and not emitted, with an owner for each part.
+//!
+//! ```text
+//!  due ──► fresh ──(the source comes to emit)──► emitted, what is fresh first; more leaves the queue from its front
+//!            │                               └─► what is left of it is the source's own: its pace
+//!            └──(sources pause)──► queue, under those for whom they pause, evenly
+//! ```
+//!
+//! What becomes due while the source emits at least as fast is not lag of its own: it is late because of what lies before it. So only
+//! what the lag grows by is entered, and only what it shrinks by leaves, first in, first out.
+//!
+//! Invariant: the parts add up to due minus emitted, as the latest sample and the epochs opened since say. Memory is bounded: where the
+//! queue or its history grows too long, neighbours are joined.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::backpressure::Pauses;
+use crate::id::InstanceId;
+
+/// Parts of the queue at most; beyond, the two in front become one.
+const MOST_PARTS: usize = 1 << 10;
+/// Looks back at most; beyond, every second is forgotten.
+const MOST_LOOKS: usize = 1 << 11;
+/// Owners in a look back at most: the largest.
+const MOST_OWNERS: usize = 64;
+/// Looks back are at least this far apart, in ns.
+const LEAST_SPACING: u64 = 1_000_000;
+/// Openings and samples that wait until everything before them is known, at most.
+const MOST_PENDING: usize = 1 << 16;
+/// Fewer records are what rounding leaves of none.
+const NOTHING: f64 = 1e-6;
+
+/// Who made a part of a source's lag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LagOwner {
+    /// An instance for which the source paused.
+    Instance(InstanceId),
+    /// The source: its pace, or its host was late.
+    Own,
+}
+
+/// Parts by owner, in their order.
+pub(super) type Parts = Vec<(LagOwner, f64)>;
+
+/// Adds `records` to the part of `owner`.
+pub(super) fn add(parts: &mut Parts, owner: LagOwner, records: f64) {
+    match parts.binary_search_by_key(&owner, |(known, _)| *known) {
+        Ok(index) => parts[index].1 += records,
+        Err(index) => parts.insert(index, (owner, records)),
+    }
+}
+
+fn total(parts: &Parts) -> f64 {
+    parts.iter().map(|(_, records)| records).sum()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Emitted(u64),
+    Sample { due: f64, emitted: u64 },
+}
+
+/// Who owned the lag at an instant.
+#[derive(Clone, Debug)]
+struct Look {
+    at: u64,
+    parts: Parts,
+}
+
+/// The lag of one source.
+#[derive(Clone, Debug)]
+pub(super) struct Lag {
+    /// Openings and samples that have not been taken in.
+    pending: VecDeque<(u64, Event)>,
+    sorted: bool,
+    /// Everything before is taken in; nothing until the first sample.
+    at: Option<u64>,
+    /// Records due by `at`, and per ns from then on.
+    due: f64,
+    rate: f64,
+    /// Due since the source last came to emit or a pause ended, and when that was.
+    fresh: f64,
+    fresh_since: u64,
+    /// The oldest first; the owners of one entry leave it together.
+    queue: VecDeque<Parts>,
+    /// The sum of all entries.
+    sums: Parts,
+    looks: VecDeque<Look>,
+    spacing: u64,
+    /// When an epoch was last opened, the due time of its first record, and the usual time between two.
+    opened: Option<(u64, u64)>,
+    tick: u64,
+}
+
+impl Default for Lag {
+    fn default() -> Lag {
+        Lag {
+            pending: VecDeque::new(),
+            sorted: true,
+            at: None,
+            due: 0.0,
+            rate: 0.0,
+            fresh: 0.0,
+            fresh_since: 0,
+            queue: VecDeque::new(),
+            sums: Parts::new(),
+            looks: VecDeque::new(),
+            spacing: LEAST_SPACING,
+            opened: None,
+            tick: 0,
+        }
+    }
+}
+
+impl Lag {
+    /// At `at` the source emitted `records`, the first of them due at `due`. Gives the instant at which it should have come to emit
+    /// at the latest, as far as its usual pace says; nothing of its first epoch.
+    pub(super) fn emitted(&mut self, at: u64, due: u64, records: u64) -> Option<u64> {
+        self.push(at, Event::Emitted(records));
+        let expected = self.opened.map(|(before, _)| before.saturating_add(self.tick));
+        if let Some((before, _)) = self.opened
+            && at > before
+        {
+            // The median of the times between two, followed in small steps: a late epoch is soon followed by the next one.
+            let (passed, step) = (at - before, self.tick / 16 + 1);
+            self.tick = match self.tick {
+                0 => passed,
+                tick if passed > tick => (tick + step).min(passed),
+                tick => tick.saturating_sub(step).max(passed),
+            };
+        }
+        self.opened = Some((at, due));
+        expected
+    }
+
+    /// At `at` so many records were due and emitted since the start.
+    pub(super) fn sample(&mut self, at: u64, due: f64, emitted: u64) {
+        if due.is_finite() && due >= 0.0 {
+            self.push(at, Event::Sample { due, emitted });
+        }
+    }
+
+    fn push(&mut self, at: u64, event: Event) {
+        self.sorted &= self.pending.back().is_none_or(|(last, _)| *last <= at);
+        self.pending.push_back((at, event));
+        if self.pending.len() > MOST_PENDING {
+            self.pending.pop_front();
+        }
+    }
+
+    /// Due time of the first record of the epoch that was opened last; those of later ones are due later.
+    pub(super) fn last_due(&self) -> u64 {
+        self.opened.map_or(0, |(_, due)| due)
+    }
+
+    /// Takes in what happened up to `until`, of which `pauses` are merged.
+    pub(super) fn advance(&mut self, until: u64, pauses: &Pauses) {
+        if !std::mem::replace(&mut self.sorted, true) {
+            // Stable: what happened at the same instant keeps the order of the log.
+            self.pending.make_contiguous().sort_by_key(|(at, _)| *at);
+        }
+        self.find_rate();
+        while let Some((at, event)) = self.pending.front().copied().filter(|(at, _)| *at <= until) {
+            self.pending.pop_front();
+            self.pass(at, pauses);
+            match event {
+                Event::Emitted(records) => self.leave(records as f64, at),
+                Event::Sample { due, emitted } => {
+                    self.correct(at, due, emitted);
+                    self.find_rate();
+                }
+            }
+            self.look();
+        }
+        self.pass(until, pauses);
+    }
+
+    /// Records become due evenly up to the next sample.
+    fn find_rate(&mut self) {
+        let Some(now) = self.at else { return };
+        let next = self.pending.iter().find_map(|&(at, event)| match event {
+            Event::Sample { due, .. } if at > now => Some((at, due)),
+            _ => None,
+        });
+        if let Some((at, due)) = next {
+            self.rate = ((due - self.due) / (at - now) as f64).max(0.0);
+        }
+    }
+
+    /// Time goes on to `until`.
+    fn pass(&mut self, until: u64, pauses: &Pauses) {
+        let Some(from) = self.at.filter(|at| *at < until) else { return };
+        let mut now = from;
+        for pause in pauses.within(from, until) {
+            let (start, end) = (pause.start.max(now), pause.end.min(until));
+            self.become_due(start - now);
+            let owners: Vec<LagOwner> = pause.instances.iter().map(|&instance| LagOwner::Instance(instance)).collect();
+            self.hold(&owners, start);
+            let held = self.rate * (end - start) as f64;
+            self.due += held;
+            self.enter(&owners, held);
+            (now, self.fresh_since, self.at) = (end, end, Some(end));
+            self.look();
+        }
+        self.become_due(until - now);
+        self.at = Some(until);
+    }
+
+    fn become_due(&mut self, ns: u64) {
+        let due = self.rate * ns as f64;
+        (self.fresh, self.due) = (self.fresh + due, self.due + due);
+    }
+
+    /// A pause begins: it holds back what the source would have emitted next. What it should have emitted before was late already.
+    fn hold(&mut self, owners: &[LagOwner], at: u64) {
+        let fresh = std::mem::take(&mut self.fresh);
+        if fresh > 0.0 {
+            // It comes to emit as often as it usually does, more or less.
+            let (waited, usual) = (at.saturating_sub(self.fresh_since) as f64, 1.5 * self.tick as f64);
+            let held = if self.tick == 0 || waited <= usual { fresh } else { fresh * usual / waited };
+            self.enter(&[LagOwner::Own], fresh - held);
+            self.enter(owners, held);
+        }
+    }
+
+    /// Enters lag under `owners`, evenly.
+    fn enter(&mut self, owners: &[LagOwner], records: f64) {
+        if records <= 0.0 {
+            return;
+        }
+        let each = records / owners.len() as f64;
+        owners.iter().for_each(|&owner| add(&mut self.sums, owner, each));
+        match self.queue.back_mut() {
+            Some(last) if last.len() == owners.len() && last.iter().zip(owners).all(|(part, owner)| part.0 == *owner) => {
+                last.iter_mut().for_each(|(_, sum)| *sum += each);
+            }
+            _ => self.queue.push_back(owners.iter().map(|&owner| (owner, each)).collect()),
+        }
+        if self.queue.len() > MOST_PARTS
+            && let (Some(front), Some(next)) = (self.queue.pop_front(), self.queue.front_mut())
+        {
+            front.into_iter().for_each(|(owner, records)| add(next, owner, records));
+        }
+    }
+
+    /// The source came to emit at `at`, and emitted `records`.
+    fn leave(&mut self, records: f64, at: u64) {
+        let fresh = std::mem::take(&mut self.fresh);
+        self.fresh_since = at;
+        if records >= fresh { self.take_out(records - fresh) } else { self.enter(&[LagOwner::Own], fresh - records) }
+    }
+
+    /// Takes records out of the queue, the oldest first.
+    fn take_out(&mut self, records: f64) {
+        let mut left = records;
+        while left > 0.0
+            && let Some(front) = self.queue.front_mut()
+        {
+            let sum = total(front);
+            let part = if left < sum { left / sum } else { 1.0 };
+            for (owner, records) in front.iter_mut() {
+                add(&mut self.sums, *owner, -*records * part);
+                *records -= *records * part;
+            }
+            if part == 1.0 {
+                self.queue.pop_front();
+            }
+            left -= sum * part;
+        }
+        if self.queue.is_empty() {
+            self.sums.clear();
+        }
+    }
+
+    /// A sample says how large the lag is: openings may be missing in the log, and between samples the rate is only a mean.
+    fn correct(&mut self, at: u64, due: f64, emitted: u64) {
+        let (lag, known) = ((due - emitted as f64).max(0.0), self.fresh + total(&self.sums));
+        if self.at.is_none() {
+            self.fresh_since = at;
+        }
+        (self.at, self.due) = (Some(self.at.unwrap_or(at)), due);
+        if lag >= known {
+            self.fresh += lag - known;
+        } else {
+            self.take_out(known - lag);
+            self.fresh = (lag - total(&self.sums)).max(0.0);
+        }
+    }
+
+    /// Who owns the lag now; what the source has had no time to emit is its own.
+    pub(super) fn parts(&self) -> Parts {
+        let mut parts = self.sums.clone();
+        add(&mut parts, LagOwner::Own, self.fresh);
+        parts.retain(|(_, records)| *records > NOTHING);
+        parts
+    }
+
+    /// Up to when the lag is known; nothing without a sample.
+    pub(super) fn at(&self) -> Option<u64> {
+        self.at
+    }
+
+    /// Keeps who owns the lag now.
+    fn look(&mut self) {
+        let Some(at) = self.at else { return };
+        if self.looks.back().is_some_and(|last| at < last.at.saturating_add(self.spacing)) {
+            return;
+        }
+        let mut parts = self.parts();
+        if parts.len() > MOST_OWNERS {
+            parts.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            parts.truncate(MOST_OWNERS);
+            parts.sort_unstable_by_key(|(owner, _)| *owner);
+        }
+        self.looks.push_back(Look { at, parts });
+        if self.looks.len() > MOST_LOOKS {
+            let mut index = 0;
+            self.looks.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+            self.spacing = self.spacing.saturating_mul(2);
+        }
+    }
+
+    /// Who owned the lag at `at`: how much lay before what became due then. Nothing is known of before the first sample.
+    pub(super) fn owners(&self, at: u64) -> Parts {
+        let next = self.looks.partition_point(|look| look.at <= at);
+        let Some(before) = next.checked_sub(1).and_then(|index| self.looks.get(index)) else { return Parts::new() };
+        let Some(after) = self.looks.get(next) else { return before.parts.clone() };
+        let weight = (at - before.at) as f64 / (after.at - before.at) as f64;
+        let mut parts: Parts = before.parts.iter().map(|&(owner, records)| (owner, records * (1.0 - weight))).collect();
+        after.parts.iter().for_each(|&(owner, records)| add(&mut parts, owner, records * weight));
+        parts
+    }
+
+    /// Nobody asks any more who owned the lag before `at`.
+    pub(super) fn forget(&mut self, at: u64) {
+        while self.looks.get(1).is_some_and(|next| next.at <= at) {
+            self.looks.pop_front();
+        }
+        if self.looks.len() < MOST_LOOKS / 4 {
+            self.spacing = (self.spacing / 2).max(LEAST_SPACING);
+        }
+    }
+}
