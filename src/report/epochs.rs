@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::bottleneck::percent;
 use super::table::{UNKNOWN, latency, table};
-use crate::activity::Names;
+use crate::activity::{ActivityKind, Names};
 use crate::critical_path::{EpochPart, EpochPieceKind, EpochSummary};
 
 /// The largest `top` parts of the epochs' latency, with a sentence on who is charged most; says so if no epoch was completed.
@@ -51,7 +51,7 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
         let _ = writeln!(
             text,
             "\n{}: {} of the latency is charged to it: in the mean {} for its work on an epoch, {} of waiting behind its work on others, \
-             and {} because the source paused for it or the host was late. However fast it were, an epoch would be complete at most {} \
+             and {} because the source was held back by it or the host was late. However fast it were, an epoch would be complete at most {} \
              sooner in the mean.",
             names.operator(most.operator),
             percent(most.share),
@@ -87,6 +87,12 @@ pub fn part_label(part: &EpochPart, names: &Names) -> String {
         // Records of an epoch usually wait behind those of earlier epochs at the same operator.
         let behind = if part.operator == Some(behind) { "its other epochs".to_owned() } else { names.operator(behind) };
         let _ = write!(label, " behind {behind}");
+        match part.doing {
+            Some(ActivityKind::ExternalWait) => label.push_str(", which wait for something outside"),
+            Some(ActivityKind::Serialization) => label.push_str(", which are serialized"),
+            Some(ActivityKind::Deserialization) => label.push_str(", which are deserialized"),
+            _ => {}
+        }
     }
     if let Some(channel) = part.channel {
         let _ = write!(label, " {}", names.channel(channel));

@@ -13,11 +13,14 @@
 //! of kind [`EpochPieceKind::Unknown`].
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
+#[cfg(test)]
+mod attribution;
 mod backpressure;
 mod chain;
 mod index;
 mod lag;
 mod ledger;
+mod moves;
 mod path;
 mod paths;
 mod summary;

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use super::index::Index;
 use super::ledger::{LagLedger, SourceLag};
+use super::moves::Moves;
 use super::path::EpochPath;
-use super::walk::{Completed, Walk};
+use super::walk::{Completed, Known, Walk};
 use crate::activity::Record;
 use crate::id::OperatorId;
 use crate::pag::GraphBuilder;
@@ -68,6 +69,7 @@ pub struct EpochPaths {
     completed: Vec<Completed>,
     index: Index,
     ledger: LagLedger,
+    moves: Moves,
     /// Due time of the epoch that was opened last; those to come are due later.
     last_due: Timestamp,
     oddities: EpochOddities,
@@ -101,6 +103,7 @@ impl EpochPaths {
                 }
                 None => self.oddities.not_open += 1,
             },
+            Record::Activity(ref activity) => self.moves.push(activity),
             _ => self.ledger.push(record),
         }
     }
@@ -163,7 +166,7 @@ impl EpochPaths {
         self.ledger.advance(Timestamp(opened.max(settled_until.0.saturating_sub(TOLD_LATE))));
         let walk = |completed: Completed| {
             let places = self.index.close(completed.epoch);
-            Walk::path(graph, &places, &self.ledger, completed)
+            Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed)
         };
         let paths = ready.into_iter().map(walk).collect();
         while self.order.front().is_some_and(|epoch| !self.open.contains_key(epoch)) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::path::{EpochPath, EpochPiece, EpochPieceKind};
+use crate::activity::ActivityKind;
 use crate::id::{ChannelId, OperatorId};
 use crate::stats::LatencyHistogram;
 
@@ -21,6 +22,8 @@ pub struct EpochPart {
     pub operator: Option<OperatorId>,
     /// For queueing, the operator behind whose work the records waited.
     pub behind: Option<OperatorId>,
+    /// For queueing, what that operator did if it did not work on records: it waited for something outside, for instance.
+    pub doing: Option<ActivityKind>,
     /// For messages, the channel.
     pub channel: Option<ChannelId>,
 }
@@ -31,6 +34,7 @@ impl EpochPart {
             kind: piece.kind,
             operator: piece.instance.map(|instance| instance.operator),
             behind: piece.behind.map(|behind| behind.instance.operator),
+            doing: piece.behind.map(|behind| behind.activity).filter(|activity| !is_on_records(*activity)),
             channel: piece.channel,
         }
     }
@@ -39,6 +43,10 @@ impl EpochPart {
     pub fn charged(&self) -> Option<OperatorId> {
         self.behind.or(self.operator)
     }
+}
+
+fn is_on_records(activity: ActivityKind) -> bool {
+    matches!(activity, ActivityKind::Processing | ActivityKind::Source | ActivityKind::Sink)
 }
 
 /// How much of the latency a part is.

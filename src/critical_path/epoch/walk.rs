@@ -9,6 +9,7 @@
 use super::chain::Chains;
 use super::index::{EpochPlaces, Place, Places};
 use super::ledger::LagLedger;
+use super::moves::Moves;
 use super::path::{Behind, EpochPath, EpochPieceKind, Gains, Label, Tiles};
 use crate::activity::{ActivityKind, Lane, MessageKind};
 use crate::id::{InstanceId, OperatorId, WorkerId};
@@ -35,10 +36,21 @@ pub(super) struct Completed {
     pub(super) worker: WorkerId,
 }
 
+/// Where to look up what happened.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) graph: &'a GraphBuilder,
+    /// Where the epoch's steps lie.
+    pub(super) places: &'a EpochPlaces,
+    pub(super) ledger: &'a LagLedger,
+    pub(super) moves: &'a Moves,
+}
+
 /// A walk under way.
 pub(super) struct Walk<'a> {
     graph: &'a GraphBuilder,
     places: &'a EpochPlaces,
+    moves: &'a Moves,
     epoch: Epoch,
     tiles: Tiles,
     /// Whose records they are that wait.
@@ -47,12 +59,13 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// The path of `completed`, whose steps are at `places`.
-    pub(super) fn path(graph: &'a GraphBuilder, places: &'a EpochPlaces, ledger: &LagLedger, completed: Completed) -> EpochPath {
+    /// The path of `completed`.
+    pub(super) fn path(known: Known<'a>, completed: Completed) -> EpochPath {
+        let Known { graph, places, ledger, moves } = known;
         let Completed { epoch, due, opened, source, expected, at, worker } = completed;
         // Before the source emitted the epoch nothing of it can have happened.
         let tiles = Tiles::new(epoch, due, at, opened);
-        let mut walk = Walk { graph, places, epoch, tiles, waiting: None, fuel: MOST_STEPS };
+        let mut walk = Walk { graph, places, moves, epoch, tiles, waiting: None, fuel: MOST_STEPS };
         let (known, last) = match walk.last_event(at.0) {
             Some((place, step)) => {
                 walk.tiles.down_to(step.end, Label::plain(EpochPieceKind::Progress));
@@ -133,8 +146,42 @@ impl<'a> Walk<'a> {
             (None, Some(receipt)) => receipt,
             (None, None) => return self.moved_here(step),
         };
-        self.lane_between(before, at)?;
+        if self.waits_for_bins(before, at) {
+            self.until_bins_came(before, at)?
+        } else {
+            self.lane_between(before, at)?
+        }
         Some(before)
+    }
+
+    /// Whether the records that were received at `receipt` may have waited at `work` for the bins they belong to.
+    fn waits_for_bins(&self, receipt: Place, work: Place) -> bool {
+        let (Some(receipt), Some(work)) = (receipt.of(self.graph), work.of(self.graph)) else { return false };
+        let is_receipt = matches!(receipt.kind, StepKind::Received { .. });
+        is_receipt && !work.goes_on && self.moves.within(work.instance.operator, receipt.end, work.start)
+    }
+
+    /// As [`lane_between`](Self::lane_between), at an instance of its own whose operator moves bins: in order of arrival an instance neither
+    /// rests while records wait nor works on later epochs. Where it does, they waited for their bins.
+    fn until_bins_came(&mut self, receipt: Place, work: Place) -> Option<()> {
+        if self.is_worker(work.lane) {
+            return self.lane_between(receipt, work);
+        }
+        let migration = Label::of(EpochPieceKind::Migration, self.waiting);
+        let mut place = work;
+        while place.step > receipt.step + 1 {
+            place.step -= 1;
+            self.burn()?;
+            let step = place.of(self.graph)?;
+            let label = match step.kind {
+                StepKind::Gap | StepKind::Wait if step.end - step.start >= SHORT_GAP => migration,
+                StepKind::Work(_) if step.epoch > self.epoch && step.epoch != Epoch::UNKNOWN => migration,
+                _ => self.label(step),
+            };
+            self.tiles.down_to(step.start, label);
+        }
+        self.tiles.down_to(receipt.of(self.graph)?.end, migration);
+        Some(())
     }
 
     /// Where the input of work was received that came to its instance from another one, with the bins it is for.
@@ -246,26 +293,26 @@ impl<'a> Walk<'a> {
     fn source_held_up(&mut self, source: InstanceId, opened: u64, from: u64) -> Option<()> {
         let begins = |step: &Step| step.kind == StepKind::Work(ActivityKind::Source) && step.instance == source && step.start >= opened;
         let firsts = self.places.works.first_by_lane(|place| place.of(self.graph).is_some_and(begins));
-        let mut place = firsts.filter(|place| self.is_worker(place.lane)).min()?;
-        self.waiting = Some(source);
-        while self.tiles.now() > from {
+        let first = firsts.filter(|place| self.is_worker(place.lane)).min()?;
+        // Down to the earliest work for others from which on the worker had no rest.
+        let (mut place, mut busy_since) = (first, opened);
+        while busy_since > from {
             place.step = place.step.checked_sub(1)?;
             self.burn()?;
-            let step = place.of(self.graph)?;
-            let is_for_others = match step.kind {
-                StepKind::Work(_) => step.instance.operator != source.operator,
-                StepKind::Gap => step.end - step.start < SHORT_GAP,
-                StepKind::Wait => false,
-                StepKind::Sent | StepKind::Received { .. } => true,
-            };
-            if !is_for_others {
-                return None;
+            let Some(step) = place.of(self.graph) else { break };
+            match step.kind {
+                StepKind::Work(_) if step.instance.operator == source.operator => break,
+                StepKind::Work(_) => busy_since = busy_since.min(step.start.max(from)),
+                StepKind::Gap if step.end - step.start < SHORT_GAP => {}
+                StepKind::Gap | StepKind::Wait => break,
+                StepKind::Sent | StepKind::Received { .. } => {}
             }
-            if step.start < opened {
-                self.tiles.down_to(step.start.max(from), self.label(step));
+            if step.start <= from {
+                break;
             }
         }
-        Some(())
+        self.waiting = Some(source);
+        if self.tiles.now() > busy_since { self.lane_down_to(first, busy_since) } else { None }
     }
 
     /// What a step of a lane is to records of this epoch that wait.
