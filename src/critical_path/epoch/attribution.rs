@@ -185,7 +185,11 @@ impl Case {
             moves: MoveModel::default(),
             disturbance: Disturbance::default(),
         };
-        let utilisation = (0..operators.len()).map(|_| random.between(0.15, 0.5)).collect();
+        let mut utilisation: Vec<f64> = (0..operators.len()).map(|_| random.between(0.15, 0.5)).collect();
+        if cause == Cause::Migration {
+            // One instance has the load of two while bins are with it; were that near its capacity, load would be a second cause.
+            utilisation[at.0 as usize] = random.between(0.1, 0.25);
+        }
         let mut case = Case { cause, job, seed, at, utilisation, schedule: None };
         case.load(&mut random);
         case.inject(offered, &mut random);
@@ -212,11 +216,12 @@ impl Case {
         let instances = self.job.configuration.parallelism(self.at);
         let each = f64::from(instances) / demand;
         let (begins, ends) = (Timestamp::ZERO + BEGINS, Timestamp::ZERO + DURATION);
+        let slow = self.slow();
         let (utilisation, model) = (self.utilisation[number], &mut self.job.models[number]);
         match self.cause {
             Cause::SlowInstance => {
                 let speed = utilisation / random.between(1.2, 2.0);
-                model.stragglers = vec![Straggler { instance: self.slow(), speed, from: begins, until: ends }];
+                model.stragglers = vec![Straggler { instance: slow, speed, from: begins, until: ends }];
             }
             Cause::Network => self.job.delay = Duration::from_millis(100 + random.below(200)),
             Cause::ExternalWait => model.wait = Duration::from_secs_f64(each * random.between(0.9, 1.5)),

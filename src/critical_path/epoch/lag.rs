@@ -25,8 +25,6 @@ const MOST_PARTS: usize = 1 << 10;
 const MOST_LOOKS: usize = 1 << 11;
 /// Owners in a look back at most: the largest.
 const MOST_OWNERS: usize = 64;
-/// Looks back are at least this far apart, in ns.
-const LEAST_SPACING: u64 = 1_000_000;
 /// Openings and samples that wait until everything before them is known, at most.
 const MOST_PENDING: usize = 1 << 16;
 /// Fewer records are what rounding leaves of none.
@@ -89,6 +87,7 @@ pub(super) struct Lag {
     /// The sum of all entries.
     sums: Parts,
     looks: VecDeque<Look>,
+    /// Looks back are this far apart at least, in ns, apart from two of one instant: before and after something happened.
     spacing: u64,
     /// When an epoch was last opened, the due time of its first record, and the usual time between two.
     opened: Option<(u64, u64)>,
@@ -108,7 +107,7 @@ impl Default for Lag {
             queue: VecDeque::new(),
             sums: Parts::new(),
             looks: VecDeque::new(),
-            spacing: LEAST_SPACING,
+            spacing: 1,
             opened: None,
             tick: 0,
         }
@@ -198,7 +197,10 @@ impl Lag {
             let (start, end) = (pause.start.max(now), pause.end.min(until));
             self.become_due(start - now);
             let owners: Vec<LagOwner> = pause.instances.iter().map(|&instance| LagOwner::Instance(instance)).collect();
+            self.at = Some(start);
+            self.look();
             self.hold(&owners, start);
+            self.look();
             let held = self.rate * (end - start) as f64;
             self.due += held;
             self.enter(&owners, held);
@@ -306,8 +308,15 @@ impl Lag {
     /// Keeps who owns the lag now.
     fn look(&mut self) {
         let Some(at) = self.at else { return };
-        if self.looks.back().is_some_and(|last| at < last.at.saturating_add(self.spacing)) {
-            return;
+        match self.looks.back() {
+            Some(last) if last.at == at => {
+                // The first of an instant stays, and the last.
+                if self.looks.len() > 1 && self.looks[self.looks.len() - 2].at == at {
+                    self.looks.pop_back();
+                }
+            }
+            Some(last) if at < last.at.saturating_add(self.spacing) => return,
+            _ => {}
         }
         let mut parts = self.parts();
         if parts.len() > MOST_OWNERS {
@@ -322,7 +331,8 @@ impl Lag {
                 index += 1;
                 index % 2 == 1
             });
-            self.spacing = self.spacing.saturating_mul(2);
+            let span = at - self.looks[0].at;
+            self.spacing = (2 * (span / MOST_LOOKS as u64)).max(1);
         }
     }
 
@@ -343,7 +353,7 @@ impl Lag {
             self.looks.pop_front();
         }
         if self.looks.len() < MOST_LOOKS / 4 {
-            self.spacing = (self.spacing / 2).max(LEAST_SPACING);
+            self.spacing = (self.spacing / 2).max(1);
         }
     }
 }
