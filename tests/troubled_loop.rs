@@ -14,7 +14,6 @@ use thalweg::experiment::scenario::Scenario;
 use thalweg::experiment::simulated::{SimulatedSpec, simulate};
 use thalweg::id::OperatorId;
 use thalweg::migration::Strategy;
-use thalweg::policy::Hold;
 
 /// A chain of three that needs 3, 4 and 2 instances at first, and twice that from the middle of the run on.
 fn chain(seconds: u32, interval_s: f64, disturb: &str) -> String {
@@ -180,10 +179,8 @@ fn nothing_is_doubted_where_nothing_is_lost() {
         let policy_interval = Duration::from_millis([500, 1000, 2000, 3700][seed as usize % 4]);
         let strategy = [Strategy::AllAtOnce, Strategy::Fluid][seed as usize / 4 % 2];
         let controller = ControllerConfig { policy_interval, warm_up_windows: 0, activation_windows: 1, strategy };
-        let policy = match ["hold", "ds2", "critical-path"][seed as usize % 3] {
-            "hold" => Box::new(Hold),
-            name => policy_with(name, &job.topology, 30.0, &Given::default()).expect("a policy"),
-        };
+        let name = ["hold", "ds2", "critical-path"][seed as usize % 3];
+        let policy = policy_with(name, &job.topology, 30.0, &Given::default()).expect("a policy");
         let result =
             simulate(SimulatedSpec { job, seed, controller, policy, row_window: Duration::from_secs(1) }, None, |_| {}).expect("a result");
         windows += result.events.len();

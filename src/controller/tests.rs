@@ -18,11 +18,15 @@ const MAP: OperatorId = OperatorId(1);
 const COUNT: OperatorId = OperatorId(2);
 
 fn controller(strategy: Strategy) -> Controller {
+    controlled_by(Box::new(Hold), strategy)
+}
+
+fn controlled_by(policy: Box<dyn Policy>, strategy: Strategy) -> Controller {
     let operators = [("source", Role::Source, 1), ("map", Role::Stateless, 8), ("count", Role::Keyed { bins: 16 }, 8)];
     let topology = Topology::new(&operators, &[(0, 1), (1, 2)]).unwrap();
     let configuration = Configuration::ones(&topology).with(MAP, 2).with(COUNT, 2);
     let config = ControllerConfig { policy_interval: Duration::from_secs(1), warm_up_windows: 0, activation_windows: 1, strategy };
-    Controller::new(topology, configuration, config, Box::new(Hold))
+    Controller::new(topology, configuration, config, policy)
 }
 
 /// All that a refused plan must leave as it was.
@@ -86,8 +90,8 @@ impl Policy for More {
 
 #[test]
 fn after_a_plan_that_failed_none_is_begun_for_a_while_but_the_policy_is_asked() {
-    let told = std::sync::Arc::default();
-    let mut controller = Controller { policy: Box::new(More(std::sync::Arc::clone(&told))), ..controller(Strategy::Fluid) };
+    let told: std::sync::Arc<std::sync::Mutex<Vec<&'static str>>> = std::sync::Arc::default();
+    let mut controller = controlled_by(Box::new(More(std::sync::Arc::clone(&told))), Strategy::Fluid);
     let second = |second: u64| Timestamp(second * 1_000_000_000);
     let window = |controller: &mut Controller, end: u64| {
         let metrics = |operator| OperatorMetrics { operator: OperatorId(operator), instances: Vec::new(), bins: Vec::new() };
