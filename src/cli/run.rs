@@ -65,8 +65,8 @@ pub(super) struct Args {
     words: Option<usize>,
     #[command(flatten)]
     pub(super) nexmark: NexmarkArgs,
-    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler, aws; scripted, which follows --plan; or external, a
-    /// program of yours that --external-command names.
+    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler, aws, critical-path; scripted, which follows --plan; or
+    /// external, a program of yours that --external-command names.
     #[arg(long, default_value = "critical-path")]
     policy: String,
     #[command(flatten)]
