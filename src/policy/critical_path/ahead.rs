@@ -13,7 +13,7 @@ const RISES: usize = 3;
 /// A rise is at least this part of what was offered.
 const LEAST_RISE: f64 = 0.005;
 /// More than this part of what is offered is never added.
-const MOST_AHEAD: f64 = 0.25;
+const MOST_AHEAD: f64 = 0.4;
 /// Once instances are added they are to last for so many windows longer than until the next decision.
 const LASTING: f64 = 2.0;
 
@@ -47,10 +47,10 @@ pub(super) fn ahead(recent: &VecDeque<Offered>, delay: Duration) -> Ahead {
     let soon_s = length_s * 1.5 + delay.as_secs_f64();
     let slopes: Vec<f64> = (0..last.rates.len()).map(|operator| slope(recent, operator)).collect();
     let at = |seconds: f64| {
-        let rates = last.rates.iter().zip(&slopes).map(|(rate, slope)| rate + (slope * seconds).min(rate * tune("MA", MOST_AHEAD)));
+        let rates = last.rates.iter().zip(&slopes).map(|(rate, slope)| rate + (slope * seconds).min(rate * MOST_AHEAD));
         rates.collect()
     };
-    Ahead { soon: at(soon_s), later: at(soon_s + length_s * tune("LAST", LASTING)), rises: slopes.iter().any(|slope| *slope > 0.0) }
+    Ahead { soon: at(soon_s), later: at(soon_s + length_s * LASTING), rises: slopes.iter().any(|slope| *slope > 0.0) }
 }
 
 /// Records per second by which the rate of a source rises each second; 0 where it does not rise steadily.
@@ -92,8 +92,8 @@ mod tests {
     #[test]
     fn a_steady_rise_goes_on_and_nothing_else_does() {
         let rising = ahead(&recent(&[50.0, 100.0, 110.0, 120.0, 130.0]), Duration::from_secs(1));
-        // Five a second, for three seconds and one; then for two windows more.
-        assert_eq!((rising.soon, rising.later, rising.rises), (vec![150.0], vec![162.5], true));
+        // Five a second, for three seconds and one; then for two windows more, and never beyond two fifths.
+        assert_eq!((rising.soon, rising.later, rising.rises), (vec![150.0], vec![170.0], true));
         for rates in [&[100.0, 100.0, 150.0, 200.0, 200.0][..], &[90.0, 80.0, 70.0, 90.0, 80.0, 70.0, 90.0], &[100.0, 110.0, 120.0], &[]] {
             assert!(!ahead(&recent(rates), Duration::ZERO).rises, "{rates:?}");
         }
@@ -105,8 +105,4 @@ mod tests {
     fn the_same_all_the_time_is_steady() {
         assert!(is_steady(&recent(&[100.0, 100.2, 100.0])) && !is_steady(&recent(&[100.0, 102.0])));
     }
-}
-
-pub(super) fn tune(name: &str, or: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(or)
 }

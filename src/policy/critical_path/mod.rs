@@ -70,7 +70,7 @@ const MISSED_KEPT: f64 = 0.85;
 /// An operator holds the job up if sources are paused for it in this part of the latency.
 const HELD_UP: f64 = 0.2;
 /// While a load rises, a lag is worked off in so many look-backs: the instances for that will be needed anyway.
-const RISING_CATCH_UP: f64 = 2.0;
+const RISING_CATCH_UP: f64 = 0.5;
 /// What a plan adds to what was known of the disruption by plans.
 const NEW_DISRUPTION: f64 = 0.5;
 /// Most findings that a reason tells.
@@ -253,7 +253,7 @@ impl CriticalPath {
     /// The time in which a lag is to be worked off.
     fn catch_up_s(&self, rises: bool) -> f64 {
         let asked = self.config.catch_up_s / if self.config.goal_ms > 0.0 { HURRY } else { 1.0 };
-        if rises { asked.min((self.config.look_back_s * ahead::tune("RCU", RISING_CATCH_UP)).max(f64::MIN_POSITIVE)) } else { asked }
+        if rises { asked.min((self.config.look_back_s * RISING_CATCH_UP).max(f64::MIN_POSITIVE)) } else { asked }
     }
 
     /// What the window shows of every operator; learns from it how fast instances are.
