@@ -83,7 +83,10 @@ impl Started {
             change.not_started(since_s(observation.window.end));
             return Some(STARTING);
         }
-        let was_waiting = std::mem::take(&mut self.waited) > 0;
+        let was_waiting = self.waited > 0;
+        if !waits {
+            self.waited = 0;
+        }
         let late_s = late_s.unwrap_or(0.0);
         if was_waiting && !waits || is_first && late_s > BRIEF * window_s {
             // They began somewhere in this window.
@@ -154,6 +157,7 @@ mod tests {
         started.observe(&topology, &window(0.0, &[2000]), &mut change);
         let judged = (1..100).find(|n| started.observe(&topology, &window(2.0 * f64::from(*n), &[2000, 0]), &mut change).is_none());
         assert_eq!(judged, Some(MOST_WINDOWS as i32 + 1));
+        assert_eq!(started.observe(&topology, &window(200.0, &[2000, 0]), &mut change), None);
     }
 
     #[test]
