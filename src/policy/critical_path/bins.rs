@@ -41,7 +41,7 @@ impl Bins {
         let (mut bins, p) = (u64::from(self.count), u64::from(instances));
         // Where nobody counts keys, bins stay as they are.
         while bins < p || bins > u64::from(self.count) && bins < p * u64::from(PARTS_AN_INSTANCE) {
-            if bins * 2 > self.keys {
+            if bins == 0 || bins * 2 > self.keys {
                 break;
             }
             bins *= 2;
