@@ -6,11 +6,14 @@
 //! enough to matter, so a large difference is seen at once and a small one once there are windows enough; either is forgotten in the same
 //! way.
 //!
-//! A mean over many windows is slow to follow a change. Therefore two windows in a row that both lie far to the same side of the mean begin
-//! a new one; one alone is an outlier and is left out (a change-point rule as in Shewhart's charts, with runs of two).
+//! A mean over many windows is slow to follow a change. Therefore it begins anew where the last few windows differ from those before them
+//! by more than noise does (a change-point test), at once where two in a row lie far to the same side. One alone is an outlier and is left
+//! out.
 //!
 //! Invariants: an instance of which nothing is known, or which stood idle, counts as it did before; where fewer than
 //! [`LEAST_TO_COMPARE`] instances worked nobody can say which of them is the slow one.
+
+use std::collections::VecDeque;
 
 use super::Speeds;
 use crate::metrics::{InstanceMetrics, OperatorMetrics};
@@ -25,18 +28,22 @@ const LEAST_RECORDS: u64 = 50;
 /// Standard errors by which an instance is slower before it counts as slow: with dozens of instances looked at in hundreds of windows,
 /// less than this happens by chance.
 const SIGNIFICANT: f64 = 4.5;
-/// An instance above this part of the ordinary speed is not worth telling apart.
-const SLOW: f64 = 0.95;
+/// An instance above this part of the ordinary speed is not worth telling apart: it lacks less than a twentieth.
+const SLOW: f64 = 0.955;
 /// A slow instance counts as slow until it is above this part: nothing flickers at the limit.
 const RECOVERED: f64 = 0.97;
 /// Windows after which an instance may count as slow.
-const LEAST_WINDOWS: f64 = 2.0;
-/// Windows of which a mean is taken: what is older fades.
-const MEMORY: f64 = 30.0;
+const LEAST_WINDOWS: usize = 2;
+/// Windows of which a mean is taken.
+const MEMORY: usize = 30;
+/// The last windows that are compared with those before them are at least and at most so many.
+const LATEST: std::ops::RangeInclusive<usize> = 3..=12;
+/// Standard errors by which they differ where the speed has changed. A change that is none costs no more than windows to average over.
+const CHANGED: f64 = 4.0;
 /// Windows over which the noise is averaged.
 const NOISE_MEMORY: f64 = 10.0;
-/// Standard deviations from the mean beyond which a window belongs to another speed.
-const APART: f64 = 3.0;
+/// Standard deviations from the mean beyond which a window belongs to another speed, or to none.
+const APART: f64 = 4.0;
 /// Noise that is always there: a batch that straddles the end of a window counts in one of them.
 const LEAST_NOISE: f64 = 0.005;
 /// Median of squares of a normal distribution over their mean.
@@ -54,12 +61,10 @@ pub struct RelativeSpeeds {
 }
 
 /// What is known of one instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Track {
-    /// Mean of the logarithm of its rate over the ordinary one.
-    mean: f64,
-    /// Windows it is the mean of, at most [`MEMORY`].
-    windows: f64,
+    /// Logarithms of its rate over the ordinary one, of windows in which its speed was the same, the latest last.
+    logs: VecDeque<f64>,
     /// The logarithm in the last window in which it worked.
     last: Option<f64>,
     /// The logarithm of the last window, where that lay far from the mean.
@@ -147,35 +152,60 @@ impl RelativeSpeeds {
 }
 
 impl Track {
+    fn mean(&self) -> f64 {
+        self.logs.iter().sum::<f64>() / self.logs.len().max(1) as f64
+    }
+
     /// Takes the logarithm of a window in, which has the standard deviation `deviation`.
     fn take(&mut self, log: f64, deviation: f64) {
         self.last = Some(log);
-        if self.windows == 0.0 {
-            (self.mean, self.windows) = (log, 1.0);
-            return;
+        let (mean, windows) = (self.mean(), self.logs.len() as f64);
+        let off = log - mean;
+        if windows > 0.0 && off.abs() > APART * deviation * (1.0 + 1.0 / windows).sqrt() {
+            let Some(before) = self.apart.take().filter(|before| (before - mean) * off > 0.0) else {
+                self.apart = Some(log);
+                return;
+            };
+            self.logs.clear();
+            self.logs.push_back(before);
         }
-        let off = log - self.mean;
-        if off.abs() <= APART * deviation * (1.0 + 1.0 / self.windows).sqrt() {
-            self.windows = (self.windows + 1.0).min(MEMORY);
-            self.mean += off / self.windows;
-            self.apart = None;
-        } else if let Some(before) = self.apart.filter(|before| (before - self.mean) * off > 0.0) {
-            (self.mean, self.windows, self.apart) = ((before + log) / 2.0, 2.0, None);
-        } else {
-            self.apart = Some(log);
+        self.apart = None;
+        self.logs.push_back(log);
+        if self.logs.len() > MEMORY {
+            self.logs.pop_front();
         }
+        if let Some(latest) = self.changed(deviation) {
+            self.logs.drain(..self.logs.len() - latest);
+        }
+    }
+
+    /// How many of the last windows show another speed than those before them, if some do.
+    fn changed(&self, deviation: f64) -> Option<usize> {
+        let (all, sum) = (self.logs.len(), self.logs.iter().sum::<f64>());
+        let (mut found, mut largest, mut latest) = (None, CHANGED * deviation, 0.0);
+        for (log, count) in self.logs.iter().rev().zip(1..).take_while(|(_, count)| count < &all && count <= LATEST.end()) {
+            latest += log;
+            let (late, early) = (count as f64, (all - count) as f64);
+            // In standard deviations of one window.
+            let off = (latest / late - (sum - latest) / early).abs() / (1.0 / late + 1.0 / early).sqrt();
+            if LATEST.contains(&count) && off > largest {
+                (found, largest) = (Some(count), off);
+            }
+        }
+        found
     }
 
     /// Decides whether the instance is slow, one among `among` that worked.
     fn judge(&mut self, deviation: f64, among: f64) {
-        let error = deviation * (1.0 / self.windows * (1.0 + MEDIAN_VARIANCE / among)).sqrt();
+        let (mean, windows) = (self.mean(), self.logs.len());
+        let error = deviation * (1.0 / windows as f64 * (1.0 + MEDIAN_VARIANCE / among)).sqrt();
         let least_off = if self.slow { SIGNIFICANT / 2.0 } else { SIGNIFICANT } * error;
         let limit = if self.slow { RECOVERED } else { SLOW };
-        self.slow = self.windows >= LEAST_WINDOWS && self.mean < limit.ln() && -self.mean > least_off;
+        self.slow = windows >= LEAST_WINDOWS && mean < limit.ln() && -mean > least_off;
     }
 
     fn relative(&self) -> f64 {
-        if self.slow { self.mean.exp() } else { 1.0 }
+        if self.slow { self.mean().exp() } else { 1.0 }
     }
 }
 
@@ -277,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_smaller_the_difference_in_noise_the_more_windows_it_takes() {
-        for (speed, noise, most) in [(0.65, 0.07, 4), (0.65, 0.14, 9), (0.8, 0.07, 8), (0.8, 0.14, 30), (0.9, 0.07, 32)] {
+        for (speed, noise, most) in [(0.65, 0.07, 4), (0.65, 0.14, 6), (0.8, 0.07, 6), (0.8, 0.14, 15), (0.9, 0.07, 18)] {
             let mut seen: Vec<u32> = Vec::new();
             for seed in 0..40 {
                 let mut bench = Bench::new(seed, 500, noise);

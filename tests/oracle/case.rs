@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use thalweg::dataflow::{Capacity, Configuration, Plan, QueueMarks, Role, Topology};
 use thalweg::engine::Time;
 use thalweg::id::BinId;
-use thalweg::migration::{Assignment, Assignments, BinMeasure, BinMove, Measures, Step, Strategy as Pacing, rebalance};
+use thalweg::migration::{Assignment, Assignments, BinMeasure, BinMove, Measures, Step, Strategy as Pacing, Weights, rebalance};
 use thalweg::rate::Rate;
 
 use super::{Form, INSTANCES, KEYED, KEYS, MAP};
@@ -68,6 +68,8 @@ enum Change {
     Plan { map: u32, keyed: u32, pacing: Pacing, loads: Vec<f64> },
     /// One bin after the other is split.
     Split { bins: Vec<u32> },
+    /// Records of the stateless operator are divided by the speeds of so many instances.
+    Weights { speeds: Vec<f64> },
     /// One bin goes from owner to owner, so many epochs apart.
     Tour { bin: u32, apart: Time, owners: Vec<u32> },
 }
@@ -121,6 +123,12 @@ fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
                 earliest += 1;
                 assignments = [(KEYED, assignment)].into();
             }
+            Change::Weights { speeds } => {
+                let instances = speeds.len() as u32;
+                let weights = Weights::of(&speeds).map(|weights| (MAP, weights)).into_iter().collect();
+                steps.entry(earliest).or_default().push(Step { parallelism: [(MAP, instances)].into(), weights, ..Step::default() });
+                configuration = configuration.with(MAP, instances);
+            }
             Change::Tour { bin, apart, owners } => {
                 let mut all = assignments[&KEYED].owners().to_vec();
                 let bin = BinId(bin % all.len() as u32);
@@ -151,7 +159,9 @@ pub fn case(workers: RangeInclusive<usize>) -> impl Strategy<Value = Case> {
     let tour =
         (0u32..64, 0u64..3, prop::collection::vec(0..INSTANCES, 1..6)).prop_map(|(bin, apart, owners)| Change::Tour { bin, apart, owners });
     let split = prop::collection::vec(any::<u32>(), 1..5).prop_map(|bins| Change::Split { bins });
-    let changes = prop::collection::vec((0u64..16, prop_oneof![2 => plan, 2 => tour, 1 => split]), 1..6);
+    let speeds = prop::collection::vec(prop_oneof![Just(1.0), 0.01f64..1.0], 1..=INSTANCES as usize);
+    let weights = speeds.prop_map(|speeds| Change::Weights { speeds });
+    let changes = prop::collection::vec((0u64..16, prop_oneof![2 => plan, 2 => tour, 1 => split, 2 => weights]), 1..6);
     let marks = prop_oneof![Just(QueueMarks::default()), Just(QueueMarks { high_records: 20, low_records: 10 })];
     let bins = prop_oneof![Just(1u32), Just(4), Just(16), Just(64)];
     let forms = [Form::StateMachine, Form::Unary, Form::Binary, Form::Tumbling, Form::Sliding, Form::Session];

@@ -36,12 +36,12 @@ impl Bins {
         (bins.div_ceil(p) * p) as f64 / bins as f64
     }
 
-    /// Bins once those that are more than an instance's part are split.
-    fn after_splits(self, instances: u32) -> u64 {
+    /// Bins once those that are more than an instance's part are split; 0 without bins.
+    pub(super) fn after_splits(self, instances: u32) -> u64 {
         let (mut bins, p) = (u64::from(self.count), u64::from(instances));
         // Where nobody counts keys, bins stay as they are.
         while bins < p || bins > u64::from(self.count) && bins < p * u64::from(PARTS_AN_INSTANCE) {
-            if bins * 2 > self.keys {
+            if bins == 0 || bins * 2 > self.keys {
                 break;
             }
             bins *= 2;

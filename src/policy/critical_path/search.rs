@@ -7,6 +7,7 @@
 use super::CriticalPathConfig;
 use super::goal::{Goal, unpressed};
 use super::sight::Sight;
+use super::slow::granularity_by_speed;
 use crate::dataflow::{Operator, Role, Topology};
 use crate::model::{CapacityModel, Hop, LatencyModel, Predictor, Station, longest};
 
@@ -110,7 +111,7 @@ impl Search<'_> {
     pub(super) fn capacity(&self, operator: usize, instances: u32) -> Option<f64> {
         let (sight, total) = (&self.sights[operator], self.curves[operator].total(instances)?);
         let p = f64::from(instances);
-        let even = total * (1.0 - sight.missing() / p).max(0.01) / sight.bins.granularity(instances);
+        let even = total * (1.0 - sight.missing() / p).max(0.01) / granularity_by_speed(sight.bins, sight.speeds.as_ref(), instances);
         // Where load cannot be divided by speed, all go as fast as the slowest; with more instances its part is less.
         Some(if self.in_vain[operator] && sight.has_slow() { even / sight.imbalance } else { even })
     }

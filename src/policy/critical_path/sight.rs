@@ -1,6 +1,7 @@
 //! What one window shows of one operator, as far as causes can be told from it.
 
 use super::bins::Bins;
+use super::slow::granularity_by_speed;
 use crate::dataflow::Operator;
 use crate::metrics::{InstanceMetrics, OperatorMetrics};
 use crate::model::Speeds;
@@ -59,6 +60,7 @@ impl Sight {
         let (uneven, worst) = imbalance(operator, metrics, speeds.as_ref(), instances);
         let arrivals: u64 = metrics.bins.iter().map(|bin| bin.arrivals).sum();
         let bins = Bins::of(operator, metrics);
+        let granularity = granularity_by_speed(bins, speeds.as_ref(), instances);
         let hottest = metrics.bins.iter().map(|bin| bin.arrivals).max().unwrap_or(0);
         Sight {
             instances,
@@ -66,7 +68,7 @@ impl Sight {
             waits,
             waiting_share,
             busy,
-            imbalance: (uneven / bins.granularity(instances)).max(1.0),
+            imbalance: (uneven / granularity).max(1.0),
             worst,
             hottest_bin: if arrivals > 0 { hottest as f64 / arrivals as f64 } else { 0.0 },
             bins,

@@ -112,6 +112,30 @@ fn a_slow_instance_gets_less_to_do() {
     assert!(plan.rescales.values().all(|instances| *instances == 12), "one instance makes up for it: {plan:?}");
 }
 
+#[test]
+fn a_slow_stateless_instance_gets_fewer_records_or_more_company() {
+    let mut policy = policy(|_| {});
+    let slow = |instances| {
+        let mut flatmap = Group::even(instances, 100.0);
+        flatmap.0[2].0 = 30.0;
+        flatmap
+    };
+    let mut decide = |n: u32, instances: u32| {
+        // They take equal turns, so that all go as fast as the slow one.
+        let achieved = 30.0 * f64::from(instances);
+        let seen = window(n, (1000.0, achieved, 1400.0 * f64::from(n)), &slow(instances), &Group::even(11, 2000.0));
+        told(&policy.decide(seen.window.end, &seen))
+    };
+    decide(1, 11);
+    let (rule, plan, findings) = decide(2, 11);
+    assert_eq!((rule.as_str(), findings[0].clone()), ("uneven", ("flatmap".to_owned(), Cause::Straggling)));
+    assert_eq!((plan.rescales.clone(), plan.rebalances.clone()), (BTreeMap::from([(FLATMAP, 12)]), BTreeSet::from([FLATMAP])));
+    assert!((plan.speeds[&FLATMAP][2] - 0.3).abs() < 0.01 && plan.speeds[&FLATMAP][3] == 1.0, "{plan:?}");
+    // The host goes on with equal turns: with many more instances the slow one's turn comes seldom enough.
+    let (_, plan, _) = decide(3, 12);
+    assert!((33..=36).contains(&plan.rescales[&FLATMAP]) && plan.rebalances.is_empty(), "{plan:?}");
+}
+
 /// Rules and plans for windows of a second's part `waiting` of waits, in which `instances` instances of Count do what `rate` says of their number.
 fn waits(windows: u32, waiting: f64, rate: impl Fn(u32) -> f64) -> Vec<(String, u32)> {
     let (mut policy, mut instances) = (policy(|_| {}), 10);
