@@ -146,9 +146,14 @@ impl OutFolder {
     /// # Errors
     /// When nothing can be removed there.
     pub fn finish(self) -> io::Result<()> {
-        fs::remove_file(self.path.join(BEGUN))?;
-        steps::taken();
-        Ok(())
+        match fs::remove_file(self.path.join(BEGUN)) {
+            // Somebody else has taken it away, which is all there was to do.
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
+            _ => {
+                steps::taken();
+                Ok(())
+            }
+        }
     }
 
     /// Removes what an earlier process left that is not gone on with, and says what begins here.
