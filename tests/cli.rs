@@ -100,7 +100,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--time-factor", "0"], "--time-factor: expected a factor from 1 to 600, found 0"),
         (&["run", "--catch-up", "0.5"], "--catch-up: expected a factor from 1 to 100, found 0.5"),
         (&["run", "--words", "0"], "--words: expected sentences of at least one word, found 0"),
-        (&["run", "--out", "signs.txt"], "--out signs.txt: expected a new or empty folder, found something there"),
+        (&["run", "--out", "signs.txt"], "--out signs.txt: expected a new or empty folder, found a file"),
         (
             &["reproduce", "fig0"],
             "expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig10', 'ds2-fig6', 'ds2-fig7', 'ds2-skew', 'ds2-table4', 'loop', 'loop-scale', \

@@ -15,18 +15,20 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use thalweg::engine::fault::{Fault, choose};
 
 /// A job that hangs has been caught; healthy ones take a few hundredths of that.
-const FOR_EVER: Duration = Duration::from_secs(5);
+const CAUGHT: Duration = Duration::from_secs(5);
+/// Longer than a healthy job takes on any machine.
+const FOR_EVER: Duration = Duration::from_secs(60);
 /// Cases that a fault may pass: a tenth of what the suite runs.
 const MOST_CASES: usize = 200;
 
-/// How many cases it takes until one goes wrong; nothing if none does.
-fn caught_after(most: usize) -> Option<usize> {
+/// How many cases it takes until one goes wrong, or hangs for `for_ever`; nothing if none does.
+fn caught_after(most: usize, for_ever: Duration) -> Option<usize> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     (1..=most).find(|index| {
         let case = case(1..=4).new_tree(&mut runner).unwrap().current();
         let wire = if index % 2 == 0 { Wire::Parts } else { Wire::Memory };
-        let right = catch_unwind(AssertUnwindSafe(|| elastic(&case, &wire, FOR_EVER) == sequential(&case)));
+        let right = catch_unwind(AssertUnwindSafe(|| elastic(&case, &wire, for_ever) == sequential(&case)));
         !right.unwrap_or(false)
     })
 }
@@ -39,11 +41,11 @@ fn every_fault_is_caught() {
         .into_iter()
         .map(|fault| {
             choose(Some(fault));
-            (fault, caught_after(MOST_CASES))
+            (fault, caught_after(MOST_CASES, CAUGHT))
         })
         .collect();
     choose(None);
-    let sound = caught_after(MOST_CASES);
+    let sound = caught_after(MOST_CASES, FOR_EVER);
     let _ = std::panic::take_hook();
     caught.iter().for_each(|(fault, cases)| println!("{fault:?}: caught by case {cases:?}"));
     assert!(caught.iter().all(|(_, cases)| cases.is_some()), "{caught:?}");

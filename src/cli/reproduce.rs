@@ -19,6 +19,7 @@ use crate::dataflow::Topology;
 use crate::experiment::definition::{Definition, PolicyRun, Scale};
 use crate::experiment::environment::Environment;
 use crate::experiment::figures::Figure;
+use crate::experiment::out_folder::{Fills, OutFolder};
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::rows::RunRow;
 use crate::experiment::run::{RunSpec, run};
@@ -121,6 +122,7 @@ struct Experiment<'a> {
 }
 
 pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
+    reproduce_all::end_with_who_waits();
     if args.list {
         return list(args);
     }
@@ -149,14 +151,14 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     let known: Vec<&str> = definition.runs.iter().map(|run| run.policy.as_str()).collect();
     check_policies(args, figure, &known)?;
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("{figure}-{}", args.scale), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("{figure}-{}", args.scale), figure, &environment)?;
     let experiment = Experiment::new(args, definition);
     let definition = &experiment.definition;
     let rows_file = out.join(folder::ROWS);
     let (mut rows, mut runs, mut figure_files) = (Vec::new(), Vec::new(), Vec::new());
     for seed in (args.seed..).take(args.repeat as usize) {
-        let out = if args.repeat == 1 { out.clone() } else { out.join(format!("seed-{seed}")) };
-        std::fs::create_dir_all(&out).with_context(|| out.display().to_string())?;
+        let out = if args.repeat == 1 { out.to_path_buf() } else { out.join(format!("seed-{seed}")) };
+        folder::create_dir_all(&out).with_context(|| out.display().to_string())?;
         for policy_run in definition.runs.iter().filter(|run| args.policies.is_empty() || args.policies.contains(&run.policy)) {
             runs.push(experiment.run(policy_run, seed, &out, |row| {
                 rows.push(row);
@@ -177,6 +179,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         violations,
         rows_file,
         figure_files,
+        folder: out,
     };
     reproduced.tell(args, &definition.title, || tables(&rows, &definition.paper, definition.time_factor))
 }
@@ -236,7 +239,7 @@ impl<'a> Experiment<'a> {
         keep(record::row(&manifest, topology, result.as_ref()))?;
         let result = result.with_context(|| format!("the run of '{name}' failed"))?;
         let run_folder = out.join(name);
-        std::fs::create_dir(&run_folder).with_context(|| run_folder.display().to_string())?;
+        folder::create_dir_all(&run_folder).with_context(|| run_folder.display().to_string())?;
         record::write(&run_folder, &manifest, &result)?;
         Ok(Summary::of(&manifest, &result))
     }
@@ -258,8 +261,9 @@ fn list(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder a command writes to: the one that was asked for, which must be new or empty, or a new one below `runs/`.
-pub(super) fn out_folder(asked: Option<&Path>, name: &str, environment: &Environment) -> Result<PathBuf, Failure> {
+/// The folder a command writes to: the one that was asked for, which must be new, empty, or half made by the same command, or a new
+/// one below `runs/`. `figure` is the stem of the figures that are drawn into it.
+pub(super) fn out_folder(asked: Option<&Path>, name: &str, figure: &str, environment: &Environment) -> Result<OutFolder, Failure> {
     let compact: String = environment.started_utc.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     let out = match asked {
         Some(out) => out.to_owned(),
@@ -270,10 +274,10 @@ pub(super) fn out_folder(asked: Option<&Path>, name: &str, environment: &Environ
             std::iter::once(base.clone()).chain(later).find(|out| !out.exists()).unwrap_or(base)
         }
     };
-    let used = out.is_file() || out.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-    if used {
-        return Err(usage(anyhow!("--out {}: expected a new or empty folder, found something there", out.display())));
-    }
-    std::fs::create_dir_all(&out).map_err(|why| usage(anyhow!("--out {}: cannot be made: {why}", out.display())))?;
-    Ok(out)
+    begin(&out, Fills { name, figure, kept_with: None })
+}
+
+/// Begins the folder `out`.
+pub(super) fn begin(out: &Path, fills: Fills<'_>) -> Result<OutFolder, Failure> {
+    OutFolder::begin(out, fills).map_err(|why| usage(anyhow!("--out {}: {why}", out.display())))
 }

@@ -3,9 +3,12 @@
 //! Each figure is made in a folder with a temporary name, which is renamed once its rows, its figure and what it printed are whole. So a
 //! run that was killed is taken up where it was: what has its name is complete, and what has not is made anew. A figure that fails
 //! leaves `failed-<figure>.txt`, and the others go on.
+//!
+//! The process of a figure ends when the one that waits for it does, and until then the folder is held: who takes it up finds nobody
+//! else at work there. Both are locks, which end with a process however it ends.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -14,22 +17,23 @@ use anyhow::{Context as _, anyhow};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
-use super::reproduce::Args;
+use super::reproduce::{Args, begin};
 use super::{Failure, report, usage};
 use crate::experiment::claims::{self, RESULT};
 use crate::experiment::definition::Scale;
 use crate::experiment::environment::{COMMAND, Environment};
 use crate::experiment::figures::Figure;
-use crate::experiment::folder;
+use crate::experiment::folder::{self, PAGE, PLAN, TOOK};
+use crate::experiment::out_folder::{Fills, OutFolder};
+use crate::experiment::partial::{partial, whole};
 use crate::experiment::record;
+use crate::experiment::steps;
 use crate::report::{Page, Section, claims_table, page};
 
-/// What is being made, in the folder of all; written before anything else.
-const PLAN: &str = "all.toml";
-/// How long a figure took, in its folder.
-const TOOK: &str = "took.toml";
-/// The page.
-const PAGE: &str = "report.html";
+/// What begins the folder of all, and what of it is kept.
+const FILLS: Fills<'static> = Fills { name: "all", figure: "all", kept_with: Some(PLAN) };
+/// Environment variable of the process of a figure: the file that the process which waits for it has locked.
+const WAITS_WITH: &str = "THALWEG_WAITS_WITH";
 /// Folders of this name below the working directory, unless another one is asked for.
 const RECORD: &str = "experiments/record";
 
@@ -61,6 +65,9 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
     let environment = Environment::here();
     let figures = args.only_or_all()?;
     let (out, plan) = take_up(args, &environment, figures)?;
+    let waits = File::open(out.join(PLAN))?;
+    // Without locks a figure's process does not see the end of this one, and goes on for nothing.
+    let _ = waits.lock();
     let all = plan.figures.len() as u64;
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len}, {elapsed} so far  {msg}").expect("the template is fixed");
     let bar = ProgressBar::new(all).with_style(style.progress_chars("=> "));
@@ -89,19 +96,20 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
         println!("\nreport  {}", report.display());
     }
     if !failed.is_empty() {
-        let why = format!("{} failed: {}; the same command tries again", failed.join(", "), out.join("failed-<figure>.txt").display());
+        let why = format!("{} failed: {}; the same command tries again", failed.join(", "), out.join(folder::failed("<figure>")).display());
         return Err(Failure::Run(anyhow!(why)));
     }
+    let page = out.join(PAGE);
+    out.finish()?;
     let violations: usize = sections.iter().map(|section| section.violations.len()).sum();
     if args.check && violations > 0 {
-        return Err(Failure::Run(anyhow!("{violations} expectations are not met: {}", out.join(PAGE).display())));
+        return Err(Failure::Run(anyhow!("{violations} expectations are not met: {}", page.display())));
     }
     Ok(())
 }
 
 /// The folder of all, and what is to be made in it: a new one, or one that was begun and is the same.
-fn take_up(args: &Args, environment: &Environment, figures: Vec<String>) -> Result<(PathBuf, Plan), Failure> {
-    let begun = |out: &Path| -> Option<Plan> { record::read_toml(&out.join(PLAN)).ok() };
+fn take_up(args: &Args, environment: &Environment, figures: Vec<String>) -> Result<(OutFolder, Plan), Failure> {
     let fits = |plan: &Plan| plan.scale == args.scale && plan.environment.revision == environment.revision && plan.figures == figures;
     let out = match &args.out {
         Some(out) => out.clone(),
@@ -109,42 +117,66 @@ fn take_up(args: &Args, environment: &Environment, figures: Vec<String>) -> Resu
             let revision = format!("-{}", environment.revision);
             let all = fs::read_dir(RECORD).into_iter().flatten().flatten().map(|entry| entry.path());
             let mut old: Vec<PathBuf> = all.filter(|path| path.to_string_lossy().ends_with(&revision)).collect();
-            old.retain(|path| begun(path).is_some_and(|plan| fits(&plan)));
+            old.retain(|path| begun(path).is_ok_and(|plan| plan.is_some_and(|plan| fits(&plan))));
             old.sort();
             let date = environment.started_utc.split('T').next().unwrap_or_default();
             let base = Path::new(RECORD).join(format!("{date}{revision}"));
             let later = (2..).map(|n| base.with_file_name(format!("{date}-{n}{revision}")));
-            let new = || std::iter::once(base.clone()).chain(later).find(|out| !out.exists());
+            let new = || std::iter::once(base.clone()).chain(later).find(|out| OutFolder::is_free(out));
             old.pop().or_else(new).unwrap_or_else(|| base.clone())
         }
     };
-    if let Some(plan) = begun(&out) {
-        if fits(&plan) {
-            return Ok((out, plan));
+    let check = |plan: &Plan| {
+        if fits(plan) {
+            return Ok(());
         }
         let (scale, revision, figures) = (plan.scale, &plan.environment.revision, plan.figures.join(", "));
         let found = format!("{scale} of {revision} with {figures}");
-        return Err(usage(anyhow!("--out {}: expected what this command makes, found what was begun as {found}", out.display())));
+        Err(usage(anyhow!("--out {}: expected what this command makes, found what was begun as {found}", out.display())))
+    };
+    // Before anything there is touched.
+    begun(&out)?.as_ref().map_or(Ok(()), check)?;
+    let held = begin(&out, FILLS)?;
+    if let Some(plan) = begun(&out)? {
+        check(&plan)?;
+        return Ok((held, plan));
     }
     let plan = Plan { scale: args.scale, figures, environment: environment.clone() };
-    let out = super::reproduce::out_folder(Some(&out), "all", environment)?;
-    folder::write_text(&out.join(PLAN), &toml::to_string(&plan).context("the plan as TOML")?)?;
-    Ok((out, plan))
+    folder::write_text(&held.join(PLAN), &toml::to_string(&plan).context("the plan as TOML")?)?;
+    Ok((held, plan))
+}
+
+/// What is being made in `out`, if it has been said.
+fn begun(out: &Path) -> Result<Option<Plan>, Failure> {
+    let plan = out.join(PLAN);
+    if plan.is_file() { record::read_toml(&plan).map(Some).map_err(usage) } else { Ok(None) }
+}
+
+/// In the process of a figure: it ends when the process does that waits for it, since nobody would give its folder a name.
+pub(super) fn end_with_who_waits() {
+    let Some(plan) = std::env::var_os(WAITS_WITH) else { return };
+    std::thread::spawn(move || {
+        // Granted once the other process is gone.
+        if File::open(plan).is_ok_and(|plan| plan.lock_shared().is_ok()) {
+            std::process::exit(1);
+        }
+    });
 }
 
 /// Makes a figure in a process of its own; gives how long it took, or nothing if it failed, which is then written down.
-fn make(out: &Path, figure: &str, scale: Scale, bar: &ProgressBar) -> Result<Option<f64>, Failure> {
-    let prefix = format!(".{figure}.");
-    for stale in out.read_dir()?.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+fn make(out: &OutFolder, figure: &str, scale: Scale, bar: &ProgressBar) -> Result<Option<f64>, Failure> {
+    let is_stale = |entry: &fs::DirEntry| whole(&entry.file_name().to_string_lossy()).as_deref() == Some(figure);
+    for stale in out.read_dir()?.flatten().filter(is_stale) {
         fs::remove_dir_all(stale.path()).with_context(|| format!("{}: what was left half made", stale.path().display()))?;
+        steps::taken();
     }
-    let partial = out.join(format!("{prefix}{}.partial", std::process::id()));
-    let failed = out.join(format!("failed-{figure}.txt"));
+    let partial = partial(&out.join(figure));
+    let failed = out.join(folder::failed(figure));
     let begun = bar.elapsed();
     let mut command = Command::new(std::env::current_exe().context("where this program is")?);
     command.args(["reproduce", figure, "--json", "--scale", &scale.to_string(), "--out"]).arg(&partial);
-    command.env(COMMAND, format!("thalweg reproduce {figure} --scale {scale}"));
-    let output = command.stdin(Stdio::null()).output().context("a process for the figure")?;
+    command.env(COMMAND, format!("thalweg reproduce {figure} --scale {scale}")).env(WAITS_WITH, out.join(PLAN));
+    let output = command.stdin(Stdio::from(out.share()?)).output().context("a process for the figure")?;
     let seconds = (bar.elapsed() - begun).as_secs_f64();
     let told = String::from_utf8_lossy(&output.stdout);
     let whole = output.status.success() && serde_json::from_str::<serde_json::Value>(&told).is_ok();
@@ -155,12 +187,14 @@ fn make(out: &Path, figure: &str, scale: Scale, bar: &ProgressBar) -> Result<Opt
         folder::write_text(&failed, &format!("thalweg reproduce {figure} --scale {scale}: {}\n{last}\n", output.status))?;
         // What there is of it is not whole; what went wrong is written down.
         let _ = fs::remove_dir_all(&partial);
+        steps::taken();
         return Ok(None);
     }
     folder::write_text(&partial.join(RESULT), &told.replace(&format!("{}/", partial.display()), ""))?;
     folder::write_text(&partial.join(TOOK), &toml::to_string(&Took { scale, seconds }).context("a time as TOML")?)?;
-    fs::rename(&partial, out.join(figure)).with_context(|| format!("{}: cannot have its name", partial.display()))?;
+    folder::rename(&partial, &out.join(figure)).with_context(|| format!("{}: cannot have its name", partial.display()))?;
     let _ = fs::remove_file(failed);
+    steps::taken();
     Ok(Some(seconds))
 }
 
@@ -224,7 +258,7 @@ fn section(out: &Path, figure: &str, scale: Scale) -> Result<Section, Failure> {
         table: if recorded.is_some() { report::table_of(&folder).unwrap_or_default() } else { String::new() },
         drawings: drawings.iter().filter_map(|path| fs::read_to_string(path).ok()).collect(),
         violations: recorded.map(|recorded| recorded.violations).unwrap_or_default(),
-        error: fs::read_to_string(out.join(format!("failed-{figure}.txt"))).ok().filter(|_| !folder.is_dir()),
+        error: fs::read_to_string(out.join(folder::failed(figure))).ok().filter(|_| !folder.is_dir()),
         seconds: took.map(|took| took.seconds),
     })
 }

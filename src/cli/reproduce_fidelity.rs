@@ -22,14 +22,14 @@ use crate::workload::Text;
 
 pub(super) fn reproduce(args: &Args, definition: &FidelityDefinition) -> Result<(), Failure> {
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::FIDELITY);
     let (revision, machine) = (environment.revision.clone(), environment.machine.clone());
     let like = FidelityRow { revision, machine, ..FidelityRow::default() };
     let text = Arc::new(Text::liber_primus(definition.job.sentence_length()));
     let mut rows: Vec<FidelityRow> = Vec::new();
     for seed in (args.seed..).take(args.repeat as usize) {
-        let out = if args.repeat == 1 { out.clone() } else { out.join(format!("seed-{seed}")) };
+        let out = if args.repeat == 1 { out.to_path_buf() } else { out.join(format!("seed-{seed}")) };
         let engine = on("engine", args, definition, &text, seed, &out)?;
         let sim = on("sim", args, definition, &text, seed, &out)?;
         rows.extend(definition.rows(seed, &engine, &sim, &like));
@@ -46,6 +46,7 @@ pub(super) fn reproduce(args: &Args, definition: &FidelityDefinition) -> Result<
         runs: rows.clone(),
         rows_file,
         figure_files: Vec::new(),
+        folder: out,
     };
     reproduced.tell(args, &definition.title, || fidelity_table(&rows))
 }
@@ -91,7 +92,7 @@ fn on(host: &str, args: &Args, definition: &FidelityDefinition, text: &Arc<Text>
     live.finish(result.as_ref());
     let result = result.with_context(|| format!("the run on host '{host}' failed"))?;
     let folder = out.join(host);
-    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    folder::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     record::write(&folder, &manifest, &result)?;
     Ok(Summary::of(&manifest, &result))
 }

@@ -14,7 +14,7 @@ use crate::report::window_latency_table;
 
 pub(super) fn reproduce(args: &Args, definition: &WindowLatencyDefinition) -> Result<(), Failure> {
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::WINDOW_LATENCY);
     let mut rows: Vec<WindowLatencyRow> = Vec::new();
     let bar = bar(definition.windows_s.len() as u64 * args.repeat, "windows");
@@ -42,6 +42,7 @@ pub(super) fn reproduce(args: &Args, definition: &WindowLatencyDefinition) -> Re
         violations,
         rows_file,
         figure_files,
+        folder: out,
     };
     reproduced.tell(args, &definition.title, || window_latency_table(&rows, &definition.reference))
 }

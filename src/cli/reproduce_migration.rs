@@ -14,7 +14,7 @@ use crate::report::migration_table;
 
 pub(super) fn reproduce(args: &Args, definition: &MigrationDefinition) -> Result<(), Failure> {
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let (rows_file, timeline_file) = (out.join(folder::MIGRATIONS), out.join(folder::MIGRATION_TIMELINE));
     folder::write_text(&out.join(DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
     let (mut rows, mut timeline): (Vec<MigrationRow>, Vec<MigrationTimelineRow>) = Default::default();
@@ -45,6 +45,7 @@ pub(super) fn reproduce(args: &Args, definition: &MigrationDefinition) -> Result
         violations,
         rows_file,
         figure_files,
+        folder: out,
     };
     reproduced.tell(args, &definition.title, || table)
 }

@@ -17,7 +17,7 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
     let known: Vec<String> = definition.queries.iter().map(ToString::to_string).collect();
     check_cases(args, &definition.figure, &known)?;
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     folder::write_text(&out.join(DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
     let rows_file = out.join(folder::NEXMARK_OVERHEAD);
     let mut rows: Vec<OverheadRow> = Vec::new();
@@ -57,6 +57,7 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
         violations,
         rows_file,
         figure_files,
+        folder: out,
     };
     reproduced.tell(args, &definition.title, || table)
 }

@@ -15,7 +15,7 @@ use crate::report::ranking_table;
 
 pub(super) fn reproduce(args: &Args, definition: &RankingDefinition) -> Result<(), Failure> {
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::RANKINGS);
     let (mut rows, mut runs): (Vec<RankingRow>, Vec<RankingSummary>) = Default::default();
     for seed in (args.seed..).take(args.repeat as usize) {
@@ -48,6 +48,7 @@ pub(super) fn reproduce(args: &Args, definition: &RankingDefinition) -> Result<(
         violations,
         rows_file,
         figure_files,
+        folder: out,
     };
     reproduced.tell(args, &definition.title, || ranking_table(&rows))
 }

@@ -21,7 +21,7 @@ pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result
     let known: Vec<&str> = definition.policies.iter().map(|choice| choice.name.as_str()).collect();
     check_policies(args, &definition.figure, &known)?;
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::SIMULATED);
     // Seeds that follow each other are a repetition here: the definition says how many make a result.
     let runs: Vec<Run> = (0..args.repeat)
@@ -60,6 +60,7 @@ pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result
         violations,
         rows_file,
         figure_files,
+        folder: out,
     };
     reproduced.tell(args, &definition.title, || table)
 }
@@ -87,7 +88,7 @@ fn keep(folder: &Path, args: &Args, run: &Run<'_>, scenario: &Scenario, result: 
         nexmark: None,
         scenario: Some(scenario.clone()),
     };
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    folder::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     record::write(folder, &manifest, result)?;
     Ok(())
 }

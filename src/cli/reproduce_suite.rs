@@ -33,7 +33,7 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     known.dedup();
     check_cases(args, &definition.figure, &known)?;
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::SUITE);
     // Seeds that follow each other are a repetition here: the definition says how many make a result.
     let seeds = definition.seeds.at(args.scale);
@@ -69,6 +69,7 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
         violations,
         rows_file,
         figure_files,
+        folder: out,
     };
     reproduced.tell(args, &definition.title, || suite_table(&rows) + &path_table(&rows) + &order_table(&orders))
 }

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::reproduce::Args;
 use super::{Failure, usage};
 use crate::experiment::environment::Environment;
+use crate::experiment::out_folder::OutFolder;
 
 /// An experiment that was run, recorded and drawn: what `reproduce --json` prints. `S` sums up a run, or all runs of a setting.
 #[derive(serde::Serialize)]
@@ -31,10 +32,13 @@ pub(super) struct Reproduced<'a, S> {
     pub(super) rows_file: PathBuf,
     /// Where the figure is.
     pub(super) figure_files: Vec<PathBuf>,
+    /// The folder they are in.
+    #[serde(skip)]
+    pub(super) folder: OutFolder,
 }
 
 impl<S: serde::Serialize> Reproduced<'_, S> {
-    /// Prints it as JSON, or `title` and `table` and where the files are.
+    /// Prints it as JSON, or `title` and `table` and where the files are. Then the folder is whole.
     ///
     /// # Errors
     /// With `--check`, when something is not as expected.
@@ -48,6 +52,7 @@ impl<S: serde::Serialize> Reproduced<'_, S> {
             self.figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
             self.violations.iter().for_each(|violation| println!("not as expected: {violation}"));
         }
+        self.folder.finish()?;
         if args.check && !self.violations.is_empty() {
             return Err(Failure::Run(anyhow!("not as expected: {}", self.violations.join("; "))));
         }

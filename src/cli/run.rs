@@ -188,7 +188,7 @@ fn carry_out<J: EngineJob>(
     let policy_name = if plain { "plain" } else { &args.policy };
     let controller = policies::pacing(args.time_factor, strategy);
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("run-{policy_name}"), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("run-{policy_name}"), "run", &environment)?;
     let (operators, scalable) = Manifest::names(&topology);
     let manifest = Manifest {
         experiment: "run".to_owned(),
@@ -224,7 +224,7 @@ fn carry_out<J: EngineJob>(
     let summary = Summary::of(&manifest, &result);
     let throughput = manifest.nexmark.as_ref().map(|_| emitted_per_second(&result));
     if args.json {
-        let mut printed = serde_json::json!({ "run": out, "summary": summary, "figure_files": figure_files });
+        let mut printed = serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files });
         if let Some(nexmark) = &manifest.nexmark {
             printed["query"] = serde_json::json!(nexmark.query);
             printed["form"] = serde_json::json!(nexmark.form);
@@ -237,7 +237,7 @@ fn carry_out<J: EngineJob>(
         println!("folder              {}", out.display());
         figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
     }
-    Ok(())
+    Ok(out.finish()?)
 }
 
 /// Events per second that the source emitted, over the whole run.

@@ -85,7 +85,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let environment = Environment::here();
     let stem = Path::new(asked).file_stem().map_or("scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let name = scenario.control.policy.clone();
-    let out = out_folder(args.out.as_deref(), &format!("simulate-{stem}-{name}"), &environment)?;
+    let out = out_folder(args.out.as_deref(), &format!("simulate-{stem}-{name}"), &stem, &environment)?;
     let (operators, scalable) = Manifest::names(&topology);
     let first = needs(&job).into_iter().next().map_or(BTreeMap::new(), |(_, needed)| needed);
     let manifest = Manifest {
@@ -117,13 +117,13 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let figure_files = draw(&out)?;
     let summary = Summary::of(&manifest, &result);
     if args.json {
-        println!("{}", serde_json::json!({ "run": out, "summary": summary, "figure_files": figure_files }));
+        println!("{}", serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files }));
     } else {
         print!("{summary}");
         println!("folder              {}", out.display());
         figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
     }
-    Ok(())
+    Ok(out.finish()?)
 }
 
 /// The scenario of that name, or of that file.

@@ -189,8 +189,10 @@ impl Bins {
             });
             // Results of an instance go out together.
             for bins in due.chunk_by(|(one, _), (next, _)| one == next) {
-                let start = self.context.clock.now();
+                let start = self.begin_call(at, bins[0].0);
                 let called = bins.iter().filter(|&&(owner, id)| contents.call((id, owner), at, &mut self.timers)).count();
+                // From where on it is still to be recorded, if they waited for something outside.
+                let start = self.context.waits.end().unwrap_or(start);
                 if called > 0 {
                     self.give((at, bins[0].0), start, contents);
                 }
@@ -202,6 +204,17 @@ impl Bins {
             called.into_iter().for_each(|called| self.give(called, now, contents));
         }
         self.timers.downgrade();
+    }
+
+    /// Timers of an instance are called from now on.
+    fn begin_call(&self, at: Time, owner: u32) -> Timestamp {
+        let (context, start) = (&self.context, self.context.clock.now());
+        if self.spec.capacity == Capacity::Cpu && context.recorder.is_on() {
+            let (lane, kind, instance, epoch) =
+                (Lane::Worker(context.worker), self.spec.work, InstanceId::new(self.spec.id, owner), Epoch(at));
+            context.waits.begin(Activity { lane, kind, instance, epoch, start, end: start, records_in: 0, records_out: 0 });
+        }
+        start
     }
 
     /// Gives out the results of timers.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use super::waits::Waits;
 use super::{Ack, Clock, Gauges, Recorder};
 use crate::activity::{ActivityKind, Lane, Record};
 use crate::dataflow::{Capacity, QueueMarks, Straggler, Topology};
@@ -25,6 +26,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Where completed parts of migrations are reported.
     pub acks: Sender<Ack>,
+    /// What functions of operators mark as waiting.
+    pub(super) waits: Waits,
 }
 
 /// One elastic operator of the job.
@@ -68,7 +71,7 @@ impl OperatorSpec {
 impl Context {
     /// The view of one of `peers` workers, all of them in this process.
     pub fn new(worker: WorkerId, peers: u32, clock: Clock, recorder: Recorder, acks: Sender<Ack>) -> Context {
-        Context { worker, peers, local: 0..peers, clock, recorder, acks }
+        Context { worker, peers, local: 0..peers, clock, recorder, acks, waits: Waits::default() }
     }
 
     /// The view of the only worker of a program that nobody observes: records are forgotten, reports go nowhere.

@@ -64,6 +64,7 @@ mod table;
 mod timers;
 mod transfer;
 mod unary;
+mod waits;
 mod window;
 pub mod word_count;
 
@@ -88,6 +89,7 @@ pub use source::{OpenLoop, SourceConfig};
 pub use state_machine::ElasticKeyed;
 pub use stateless::ElasticStateless;
 pub use unary::ElasticUnary;
+pub use waits::ExternalWait;
 pub use window::{ElasticWindow, WindowFunction, Windows};
 pub use word_count::Verdict;
 

@@ -214,26 +214,25 @@ impl Stations {
                 if count == 0 && waiting > 0 {
                     break;
                 }
-                let results = server.apply(work, count, station.lane);
+                let (lane, kind, instance, epoch) = (station.lane, spec.work, station.id, Epoch(epoch));
+                let begun = Activity { lane, kind, instance, epoch, start: now, end: now, records_in: 0, records_out: 0 };
+                // Where time is imposed, waits have none.
+                if station.pace.is_none() && context.recorder.is_on() {
+                    context.waits.begin(begun);
+                }
+                let results = server.apply(work, count, lane);
                 let (start, end) = match &mut station.pace {
-                    None => (now, context.clock.now()),
+                    None => (context.waits.end().unwrap_or(now), context.clock.now()),
                     Some(pace) => pace.serve(count as u64),
                 };
+                let (records_in, records_out) = (count as u64, results as u64);
+                context.recorder.log(Record::Activity(Activity { start, end, records_in, records_out, ..begun }));
+                station.processed += records_in;
+                // Waits keep the instance from other records as work does.
+                station.useful += end.since(if station.pace.is_none() { now } else { start });
                 if station.pace.is_none() {
                     now = end;
                 }
-                context.recorder.log(Record::Activity(Activity {
-                    lane: station.lane,
-                    kind: spec.work,
-                    instance: station.id,
-                    epoch: Epoch(epoch),
-                    start,
-                    end,
-                    records_in: count as u64,
-                    records_out: results as u64,
-                }));
-                station.processed += count as u64;
-                station.useful += end.since(start);
                 if work.len() == 0 {
                     station.queue.pop_front();
                 }

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::partial::partial;
+use super::steps;
+
 /// What was asked of the run: definition, revision, machine, seed.
 pub const RUN: &str = "run.toml";
 /// [`TimelineRow`](super::rows::TimelineRow)s.
@@ -23,6 +26,8 @@ pub const DECISIONS: &str = "decisions.jsonl";
 pub const SUMMARY: &str = "summary.json";
 /// The activity log, when it was asked for.
 pub const ACTIVITY: &str = "activity.log";
+/// The same until it is whole; what a run that failed has recorded keeps this name.
+pub const ACTIVITY_BEGUN: &str = "activity.log.partial";
 /// [`RunRow`](super::rows::RunRow)s.
 pub const ROWS: &str = "rows.csv";
 /// [`RankingRow`](super::ranking::RankingRow)s.
@@ -44,6 +49,23 @@ pub const ENVIRONMENT: &str = "environment.toml";
 pub const MIGRATIONS: &str = "migrations.csv";
 /// [`MigrationTimelineRow`](super::migration::MigrationTimelineRow)s.
 pub const MIGRATION_TIMELINE: &str = "migration_timeline.csv";
+
+/// What `reproduce all` makes in its folder; written before anything else.
+pub const PLAN: &str = "all.toml";
+/// The page about all figures.
+pub const PAGE: &str = "report.html";
+/// How long a figure of `reproduce all` took, in the figure's folder.
+pub const TOOK: &str = "took.toml";
+
+/// The file that says why a figure of `reproduce all` failed.
+pub fn failed(figure: &str) -> String {
+    format!("failed-{figure}.txt")
+}
+
+/// Whether a file has such a name.
+pub fn is_failed(name: &str) -> bool {
+    name.strip_prefix("failed-").is_some_and(|rest| rest.ends_with(".txt"))
+}
 
 /// Longest excerpt of a file that an error shows.
 const EXCERPT_CHARS: usize = 80;
@@ -86,20 +108,40 @@ pub enum FolderError {
 /// # Errors
 /// [`FolderError::Write`]; what stood under the name before is still there.
 pub fn write_whole(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), FolderError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // The same folder, since a rename is atomic only within one file system; the process, since two may write at once.
-    let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    let partial = partial(path);
     let written = File::create(&partial).and_then(|file| {
+        steps::taken();
         let mut file = BufWriter::new(file);
         fill(&mut file)?;
         file.into_inner()?;
-        fs::rename(&partial, path)
+        steps::taken();
+        rename(&partial, path)
     });
     written.map_err(|source| {
         // It may not even exist; the first error is the one to report.
         let _ = fs::remove_file(&partial);
         FolderError::Write { path: path.to_owned(), source }
     })
+}
+
+/// Makes the folder `path`, and those it is in, where they are not there.
+///
+/// # Errors
+/// When it is not there and cannot be made.
+pub fn create_dir_all(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    steps::taken();
+    Ok(())
+}
+
+/// Gives `from` the name `to`, in one step.
+///
+/// # Errors
+/// When it cannot have that name; then it has its own.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    steps::taken();
+    Ok(())
 }
 
 /// Writes `rows` under a header of their fields' names. No rows give an empty file, which reads back as no rows.

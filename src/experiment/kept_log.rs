@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
+use super::folder::{ACTIVITY_BEGUN, rename};
+use super::steps;
 use crate::activity::{LogWriter, Record};
 
 /// A log that is being written, under another name until it is whole; a run that fails leaves what it had under that name.
@@ -13,8 +15,10 @@ impl KeptLog {
     /// Begins the file `path`; without one nothing is kept.
     pub(super) fn create(path: Option<&Path>) -> io::Result<KeptLog> {
         let Some(path) = path else { return Ok(KeptLog(None)) };
-        let partial = path.with_extension("log.partial");
-        let writer = LogWriter::new(BufWriter::new(File::create(&partial)?))?;
+        let partial = path.with_file_name(ACTIVITY_BEGUN);
+        let file = File::create(&partial)?;
+        steps::taken();
+        let writer = LogWriter::new(BufWriter::new(file))?;
         Ok(KeptLog(Some((writer, partial, path.to_owned()))))
     }
 
@@ -26,6 +30,7 @@ impl KeptLog {
     pub(super) fn finish(self) -> io::Result<()> {
         let Some((writer, partial, path)) = self.0 else { return Ok(()) };
         writer.finish()?;
-        std::fs::rename(partial, path)
+        steps::taken();
+        rename(&partial, &path)
     }
 }

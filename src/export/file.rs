@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::experiment::partial::partial;
+
 /// Written under a name beside the final one; removed when it is dropped before it is finished.
 pub(super) struct WholeFile {
     path: PathBuf,
@@ -17,10 +19,12 @@ impl WholeFile {
         if path.is_dir() {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         }
-        let name = path.file_name().ok_or_else(|| io::Error::other("expected the name of a file"))?.to_string_lossy();
-        // The same folder, since a rename is atomic only within one file system; the process, since two may write at once.
-        let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
-        let file = Some(BufWriter::new(File::create_new(&partial)?));
+        if path.file_name().is_none() {
+            return Err(io::Error::other("expected the name of a file"));
+        }
+        let partial = partial(path);
+        // A process of the same number may have been killed while it wrote this: in a container numbers come back.
+        let file = Some(BufWriter::new(File::create(&partial)?));
         Ok(WholeFile { path: path.to_owned(), partial, file })
     }
 

@@ -26,6 +26,9 @@ use std::path::{Path, PathBuf};
 use plotters::coord::Shift;
 use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingArea, SVGBackend, WHITE};
 
+use crate::experiment::folder::rename;
+use crate::experiment::partial::partial_of_same_kind;
+use crate::experiment::steps;
 use canvas::{Canvas, Drawn, Medium};
 
 pub use lanes::{LaneFigure, LaneLabels};
@@ -135,8 +138,11 @@ fn scaled_svg(text: &str, (width, height): (u32, u32)) -> String {
 fn write_whole(stem: &Path, extension: &str, fill: impl FnOnce(&Path, &Path) -> Result<(), PlotError>) -> Result<PathBuf, PlotError> {
     let name = stem.file_name().unwrap_or_default().to_string_lossy();
     let path = stem.with_file_name(format!("{name}.{extension}"));
-    let partial = stem.with_file_name(format!(".{name}.{}.partial.{extension}", std::process::id()));
-    let renamed = |()| fs::rename(&partial, &path).map_err(|source| PlotError::Write { path: path.clone(), source });
+    let partial = partial_of_same_kind(&path);
+    let renamed = |()| {
+        steps::taken();
+        rename(&partial, &path).map_err(|source| PlotError::Write { path: path.clone(), source })
+    };
     match fill(&partial, &path).and_then(renamed) {
         Ok(()) => Ok(path),
         Err(error) => {

@@ -81,9 +81,10 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
         let id = WorkerId(worker.index() as u32);
         let (log, acks) = ends.lock().unwrap().clone();
         let recorder = if case.recorded { Recorder::new(id, log) } else { Recorder::off() };
-        let context = Context::new(id, worker.peers() as u32, clock, recorder, acks);
-        let local = if alone { id.0..id.0 + 1 } else { context.local.clone() };
-        let context = Context { local, ..context };
+        let mut context = Context::new(id, worker.peers() as u32, clock, recorder, acks);
+        if alone {
+            context.local = id.0..id.0 + 1;
+        }
         let mut input = InputHandleVec::<Time, (u16, Value)>::new();
         let mut other = InputHandleVec::<Time, (u16, Value)>::new();
         let mut control = InputHandleVec::<Time, Command>::new();

@@ -26,7 +26,6 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct External {
     topology: Topology,
-    timeout: Duration,
     /// Nothing once it was given up.
     program: Option<Program>,
     /// Why the controller refused its last plan, until it has been told.
@@ -34,21 +33,21 @@ pub struct External {
 }
 
 impl External {
-    /// Starts the program that decides for the job `topology`.
+    /// Starts the program that decides for the job `topology`; it has `timeout` for each answer, and to end when it is not needed any more.
     ///
     /// `command` is a program and its arguments as a shell would split them; no shell runs. What it writes to standard error goes to ours.
     ///
     /// # Errors
     /// When the command cannot be split or the program cannot be started.
     pub fn start(command: &str, topology: Topology, timeout: Duration) -> Result<External, ProgramError> {
-        let program = Program::start(command)?;
-        Ok(External { topology, timeout, program: Some(program), refused: None })
+        let program = Program::start(command, timeout)?;
+        Ok(External { topology, program: Some(program), refused: None })
     }
 
     fn ask(&mut self, observation: &Observation) -> Result<Decision, Failure> {
         let line = protocol::line(&self.topology, observation, self.refused.take());
         let program = self.program.as_mut().ok_or(Failure::Gone)?;
-        let answer = program.ask(line, self.timeout)?;
+        let answer = program.ask(line)?;
         Ok(protocol::decision(&answer, &self.topology, &observation.configuration)?)
     }
 }

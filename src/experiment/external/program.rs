@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// An answer names operators; a job with ten thousand of them fits.
 const MOST_ANSWER_BYTES: u64 = 1 << 20;
-/// How long a program that was told to end may take.
-const TIME_TO_END: Duration = Duration::from_millis(500);
+/// How long a program that was told to end may take at least: on a busy machine nothing ends at once.
+const LEAST_TIME_TO_END: Duration = Duration::from_millis(500);
 
 /// Why a program cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +55,13 @@ pub(super) struct Program {
     /// Nothing once it is to end.
     questions: Option<Sender<String>>,
     answers: Receiver<io::Result<Vec<u8>>>,
+    /// How long it has for an answer, and for its end.
+    timeout: Duration,
 }
 
 impl Program {
-    pub(super) fn start(command: &str) -> Result<Program, ProgramError> {
+    /// Starts the program, which has `timeout` for each answer.
+    pub(super) fn start(command: &str, timeout: Duration) -> Result<Program, ProgramError> {
         let words = shlex::split(command).filter(|words| !words.is_empty()).ok_or_else(|| ProgramError::Command(command.to_owned()))?;
         let mut child = Command::new(&words[0])
             .args(&words[1..])
@@ -71,20 +74,20 @@ impl Program {
         let (questions, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
         thread::spawn(move || converse(&asked, &answer, input, output));
-        Ok(Program { child, questions: Some(questions), answers })
+        Ok(Program { child, questions: Some(questions), answers, timeout })
     }
 
     /// Sends a line and gives the line that answers it, without its end.
-    pub(super) fn ask(&mut self, line: String, timeout: Duration) -> Result<Vec<u8>, Lost> {
+    pub(super) fn ask(&mut self, line: String) -> Result<Vec<u8>, Lost> {
         let sent = self.questions.as_ref().is_some_and(|questions| questions.send(line).is_ok());
-        let answer = if sent { self.answers.recv_timeout(timeout) } else { Err(RecvTimeoutError::Disconnected) };
+        let answer = if sent { self.answers.recv_timeout(self.timeout) } else { Err(RecvTimeoutError::Disconnected) };
         match answer {
             Ok(Ok(mut answer)) if answer.ends_with(b"\n") => {
                 answer.pop();
                 Ok(answer)
             }
             Ok(Ok(answer)) if answer.len() as u64 > MOST_ANSWER_BYTES => Err(Lost::TooLong),
-            Err(RecvTimeoutError::Timeout) => Err(Lost::Silent(timeout)),
+            Err(RecvTimeoutError::Timeout) => Err(Lost::Silent(self.timeout)),
             // It broke off within a line, or the pipe is broken: it has ended, or soon will have.
             Ok(_) | Err(RecvTimeoutError::Disconnected) => Err(Lost::Ended(self.wait())),
         }
@@ -95,7 +98,7 @@ impl Program {
         // Nobody sends anything here: a wait with an end, since a child has none.
         let (_open, never) = mpsc::channel::<()>();
         let step = Duration::from_millis(5);
-        for _ in 0..TIME_TO_END.as_millis() / step.as_millis() {
+        for _ in 0..self.timeout.max(LEAST_TIME_TO_END).as_millis() / step.as_millis() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(status);
             }
