@@ -267,10 +267,12 @@ impl Lag {
                 add(&mut self.sums, *owner, -*records * part);
                 *records -= *records * part;
             }
-            if part == 1.0 {
-                self.queue.pop_front();
+            if part < 1.0 {
+                // What rounding leaves of nothing must not be taken out again and again.
+                break;
             }
-            left -= sum * part;
+            self.queue.pop_front();
+            left -= sum;
         }
         if self.queue.is_empty() {
             self.sums.clear();
