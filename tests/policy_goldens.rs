@@ -65,6 +65,8 @@ fn line(event: &Event) -> String {
         EventKind::Paced { goal_ms, steps, beyond_goal } => format!("paced     {steps} steps for {goal_ms} ms, {beyond_goal} beyond"),
         EventKind::Splitting { operator, bins } => format!("split     {} bins of {operator}", bins.len()),
         EventKind::HotKey { operator, bin, share } => format!("hot key   {bin} of {operator}: {share:.1}"),
+        EventKind::BackingOff { failures, until } => format!("back off  until {until} after {failures} failures"),
+        EventKind::Postponed { plan: wanted, reason, until } => format!("postpone  {} until {until} ({reason})", plan(wanted)),
         EventKind::Interrupted { moved, of, configuration } => format!("cut off   {moved} of {of} bins moved: {configuration}"),
     };
     format!("{:>9}  {kind}", event.at.to_string())

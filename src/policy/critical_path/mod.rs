@@ -44,7 +44,6 @@ use worth::{Saving, Worth};
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
-use crate::metrics::OperatorMetrics;
 use crate::model::{CapacityModel, ChangeModel, FlowModel, LatencyModel, RelativeSpeeds, Speeds, WhatIf};
 use crate::observation::Observation;
 use crate::time::Timestamp;
@@ -67,6 +66,8 @@ const OVER_MARK: f64 = 0.7;
 const OFTEN_MISSED: f64 = 1.8;
 /// ... where a window counts this much less with each that follows it.
 const MISSED_KEPT: f64 = 0.85;
+/// A job that emits more than this part of what is due catches up.
+const CATCHES_UP: f64 = 1.01;
 /// An operator holds the job up if sources are paused for it in this part of the latency.
 const HELD_UP: f64 = 0.2;
 /// While a load rises, a lag is worked off in so many look-backs: the instances for that will be needed anyway.
@@ -145,6 +146,8 @@ struct Load {
     settled: bool,
     /// Whether it has hardly any lag and no source was paused: what is measured now is what the present configuration does.
     calm: bool,
+    /// Whether sources emit more than what becomes due.
+    catches_up: bool,
     /// Whether its lag grows.
     falls_behind: bool,
     /// Whether recent windows are as many as must be looked back upon.
@@ -245,6 +248,7 @@ impl CriticalPath {
             on_time: achieved >= sum * KEEPS_UP && lag <= sum * window * ON_TIME,
             settled,
             calm: settled && lag <= sum * window * CALM && observation.operators.iter().all(|metrics| metrics.backpressure_sum() == 0.0),
+            catches_up: achieved > sum * CATCHES_UP,
             falls_behind: lag > before + sum * window * (1.0 - KEEPS_UP),
             looked_back: end >= since + look_back,
         }
@@ -318,7 +322,8 @@ impl CriticalPath {
         let paused = paused_for(&self.topology, &paths.all);
         for (held_up, paused) in self.held_up.iter_mut().zip(paused) {
             *held_up = match paused {
-                paused if paused <= HELD_UP => 0,
+                // Sources that catch up fill queues whatever the operator can do.
+                paused if paused <= HELD_UP || load.catches_up => 0,
                 // What is obvious need not be seen twice.
                 paused if paused > MOSTLY_HELD_UP && !load.on_time => (*held_up + 1).max(AGREEING),
                 _ => *held_up + 1,

@@ -8,7 +8,7 @@ use super::CriticalPathConfig;
 use super::goal::{Goal, unpressed};
 use super::sight::Sight;
 use super::slow::granularity_by_speed;
-use crate::dataflow::{Operator, Role, Topology};
+use crate::dataflow::{Operator, Topology};
 use crate::model::{CapacityModel, Hop, LatencyModel, Predictor, Station, longest};
 
 /// A latency is aimed at below its goal by so much: what is predicted is not exact.
@@ -186,7 +186,7 @@ impl Search<'_> {
             while instances < most && !self.capacity(index, instances).is_some_and(suffices) {
                 instances += 1;
             }
-            if let Some((predictor, marks)) = self.pressed
+            if let Some((predictor, marks)) = self.pressed.filter(|_| part >= 1.0)
                 && let Some(mark) = marks[index]
             {
                 instances = unpressed(self, predictor, operator, instances, part, mark);
@@ -230,7 +230,8 @@ impl Search<'_> {
     /// there is stays.
     fn enough(&self, demands: &[Option<f64>], present: &[u32]) -> Found {
         let certain = self.goal.map(Goal::certain);
-        let marks: Option<(&Predictor<'_>, &[Option<f64>])> = self.pressed.map(|(predictor, _)| (predictor, self.marks));
+        let marks: Option<(&Predictor<'_>, &[Option<f64>])> =
+            self.pressed.filter(|_| self.goal.is_some()).map(|(predictor, _)| (predictor, self.marks));
         let search = Search { demands, goal: certain.as_ref(), pressed: marks, ..*self };
         let mut found = search.find(self.config.confidence);
         if let Some(goal) = self.goal {
