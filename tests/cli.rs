@@ -49,7 +49,10 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["reproduce", "megaphone-fig1", "--cases", "q1"], "--cases: megaphone-fig1 has none (Latency over time"),
         (&["run", "--set", "x"], "--set: expected 'name=value', found 'x'"),
         (&["run", "--policy", "external"], "--policy external: expected '--external-command COMMAND' with the program that decides"),
-        (&["run", "--external-command", "true"], "--external-command: expected '--policy external', which alone follows it, found 'ds2'"),
+        (
+            &["run", "--external-command", "true"],
+            "--external-command: expected '--policy external', which alone follows it, found 'critical-path'",
+        ),
         (
             &["run", "--policy", "external", "--external-command", "./none"],
             "--external-command: expected a program that starts, found './none'",
@@ -85,7 +88,7 @@ fn what_is_wrong_is_named_in_one_line() {
             "--goal: expected a latency such as 50ms or 1.5s, more than 0 and at most an hour, found '-5ms'",
         ),
         (&["run", "--policy", "scripted"], "--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"),
-        (&["run", "--plan", "1s: count=2"], "--plan: expected '--policy scripted', which alone follows it, found 'ds2'"),
+        (&["run", "--plan", "1s: count=2"], "--plan: expected '--policy scripted', which alone follows it, found 'critical-path'"),
         (&["run", "--policy", "scripted", "--plan", "1s: sum=2"], "--plan: expected an operator, one of 'flatmap', 'count', found 'sum'"),
         (&["run", "--goal", "50ms"], "--goal: expected '--strategy adaptive', which alone has a goal, found 'all-at-once'"),
         (&["run", "--start", "count"], "--start: expected instances such as 'flatmap=10,count=20', found 'count'"),

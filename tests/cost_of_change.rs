@@ -119,7 +119,7 @@ fn state_that_is_expensive_moves_once() {
         let moves = format!("bytes_per_s = {bytes_per_s:.1}, fixed_ms = 20.0");
         let text = scenario(2, load, &moves, (4, 9), LARGE);
         let (ours, hold) = (run(&text, "critical-path", 0.0), run(&text, "hold", 0.0));
-        assert!(ours.keeps_up && ours.actions.len() <= 2 && ours.moved_bytes < 3_000_000_000, "{bytes_per_s}: {ours:?}");
+        assert!(ours.keeps_up && ours.actions.len() <= 2 && ours.moved_bytes < 4_000_000_000, "{bytes_per_s}: {ours:?}");
         assert!(ours.behind_s < hold.behind_s, "{bytes_per_s}: {ours:?} {hold:?}");
     }
     // With little of it the load is followed.
@@ -149,6 +149,6 @@ fn a_goal_is_not_missed_by_moves() {
     for bytes_per_s in [200e6, 400e6] {
         let text = scenario(2, load, &format!("bytes_per_s = {bytes_per_s:.1}, fixed_ms = 10.0"), (4, 10), &keyed);
         let ours = run(&text, "critical-path", 500.0);
-        assert!(ours.actions.len() <= 2 && ours.missed <= 0.03, "{bytes_per_s}: {ours:?}");
+        assert!(ours.actions.len() <= 2 && ours.missed <= 0.05, "{bytes_per_s}: {ours:?}");
     }
 }

@@ -64,7 +64,7 @@ fn what_was_killed_goes_on_and_ends_as_if_it_had_not_been() {
     // Three a file and for a folder with its mark, and one for each end and each name: the plan, a figure's two files, its result and its
     // time, no failure any more, the page.
     assert_eq!(steps, (3 + 3) + (3 + 3 + 3 + 1) + (3 + 3 + 1 + 1) + (3 + 1));
-    assert!(rows(&whole, &figures).len() > 10);
+    assert!(!rows(&whole, &figures).is_empty());
 }
 
 /// Waits until a figure is being made, or the process has ended; then kills it.

@@ -89,7 +89,7 @@ fn outcome(result: &RunResult) -> (f64, bool) {
     let last = || sources().filter(|row| row.window_start_s >= 150.0);
     let sum = |value: fn(&TimelineRow) -> Option<f64>| last().filter_map(value).sum::<f64>();
     let keeps = sum(|row| row.achieved_per_s) >= 0.99 * sum(|row| row.offered_per_s);
-    (sources().filter(behind).count() as f64 * 0.5, keeps && !last().last().is_some_and(|row| behind(&row)))
+    (sources().filter(behind).count() as f64 * 0.5, keeps && !last().next_back().is_some_and(|row| behind(&row)))
 }
 
 #[test]

@@ -146,8 +146,8 @@ fn a_job_of_one_bin_is_split_to_be_rescaled() {
         EventKind::Splitting { operator, bins } => Some((*operator, bins.len())),
         _ => None,
     });
-    // Five instances are to carry a fifth of one bin each: eight parts, which seven splits make.
-    assert_eq!(split, Some((COUNT, 7)));
+    // Five instances are to carry a fifth of one bin each, in four parts at least so that they can be dealt out evenly: 32 parts.
+    assert_eq!(split, Some((COUNT, 31)));
     let instances = |record: &Record| match record {
         Record::Activity(activity) if activity.instance.operator == COUNT && activity.records_in > 0 => Some(activity.instance.index),
         _ => None,

@@ -99,7 +99,7 @@ impl Plan {
         }
         for &id in self.rebalances.iter().chain(self.speeds.keys()) {
             let operator = known(id)?;
-            if !operator.is_keyed() && !(operator.is_scalable() && self.speeds.contains_key(&id)) {
+            if !(operator.is_keyed() || operator.is_scalable() && self.speeds.contains_key(&id)) {
                 return Err(PlanError::NoBins(operator.name.clone()));
             }
         }

@@ -313,10 +313,10 @@ mod tests {
         let mut all = came.concat();
         all.sort_unstable();
         assert!(all.into_iter().eq(0..2000), "each record once");
-        // Without weights from now on, those with the fewest waiting get what comes.
+        // Without weights from now on, of those on this worker the ones with the fewest waiting get what comes.
         let (among, _) = Partition::<u64>::next(&router, &among, &Command { parallelism: Some(4), ..Command::new(OperatorId(1)) });
         router.divide(&among, vec![vec![0; 500]], Timestamp::ZERO, &mut |_, _| {});
-        assert_eq!([0, 1, 2, 3].map(|index| spec.gauges.waiting(index)), [1000, 400, 700, 400]);
+        assert_eq!([0, 1, 2, 3].map(|index| spec.gauges.waiting(index)), [1100, 300, 1100, 0]);
     }
 
     proptest! {

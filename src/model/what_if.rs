@@ -230,6 +230,9 @@ impl WhatIf {
     }
 }
 
+/// A station that was looked at, with the times that records spend there, if it would keep up.
+type Known = (Station, Option<Rc<Sojourns>>);
+
 /// Predicts configurations of one job.
 #[derive(Debug)]
 pub struct Predictor<'a> {
@@ -237,7 +240,7 @@ pub struct Predictor<'a> {
     topology: &'a Topology,
     hops: Vec<Vec<Hop>>,
     /// By operator, stations that were looked at, with what came out.
-    known: RefCell<BTreeMap<usize, Vec<(Station, Option<Rc<Sojourns>>)>>>,
+    known: RefCell<BTreeMap<usize, Vec<Known>>>,
 }
 
 impl Predictor<'_> {

@@ -311,12 +311,11 @@ impl Lag {
     fn look(&mut self) {
         let Some(at) = self.at else { return };
         match self.looks.back() {
-            Some(last) if last.at == at => {
-                // The first of an instant stays, and the last.
-                if self.looks.len() > 1 && self.looks[self.looks.len() - 2].at == at {
-                    self.looks.pop_back();
-                }
+            // The first of an instant stays, and the last.
+            Some(last) if last.at == at && self.looks.iter().rev().nth(1).is_some_and(|before| before.at == at) => {
+                self.looks.pop_back();
             }
+            Some(last) if last.at == at => {}
             Some(last) if at < last.at.saturating_add(self.spacing) => return,
             _ => {}
         }

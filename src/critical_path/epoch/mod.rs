@@ -13,8 +13,6 @@
 //! of kind [`EpochPieceKind::Unknown`].
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
-#[cfg(test)]
-mod attribution;
 mod backpressure;
 mod chain;
 mod index;

@@ -101,7 +101,7 @@ impl CriticalPath {
             let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
             let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
             let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
-            let held_up = self.held_up[index] >= AGREEING && !load.on_time;
+            let held_up = self.held_up[index] >= AGREEING && !load.on_time && !sight.waits;
             let by_slow = division.is_held_up(operator, sight, ratio * error);
             let rises = !bounded && load.rises && load.soon[index].unwrap_or(demand) / capacity * error > 1.0 + TOLERANCE;
             let late = !load.on_time && catching_up * error > SLOWLY;

@@ -186,7 +186,7 @@ impl Search<'_> {
             while instances < most && !self.capacity(index, instances).is_some_and(suffices) {
                 instances += 1;
             }
-            if let Some((predictor, marks)) = self.pressed.filter(|_| part >= 1.0)
+            if let Some((predictor, marks)) = self.pressed.filter(|_| part >= 1.0 && !self.sights[index].waits)
                 && let Some(mark) = marks[index]
             {
                 instances = unpressed(self, predictor, operator, instances, part, mark);

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::activity::BinLoad;
-use crate::id::BinId;
+use crate::critical_path::{Arrival, EpochPart, EpochPieceKind, InputTraffic, OperatorTraffic, PathGroup, PathPiece, WindowPaths};
+use crate::id::{BinId, ChannelId};
 use crate::policy::fixture;
 use crate::rate::Rate;
 
@@ -220,7 +221,64 @@ fn a_missed_goal_adds_where_it_shortens_the_critical_path() {
     }
     // FlatMap is busy for 96 % of the time with 10 ms a record; Count is not, with half a millisecond.
     assert_eq!(plans.len(), 1);
-    assert!(plans[0].rescales[&FLATMAP] > 11 && !plans[0].rescales.contains_key(&COUNT), "{plans:?}");
+    assert!(plans[0].rescales[&FLATMAP] > 11 && plans[0].rescales.get(&COUNT).is_none_or(|count| *count <= 12), "{plans:?}");
+}
+
+/// The word count's paths in a window: all of the slowest epochs' latency but for some work is `piece`, 400 ms of it.
+fn paths(piece: EpochPart) -> WindowPaths {
+    let work = EpochPart { kind: EpochPieceKind::Processing, operator: Some(FLATMAP), behind: None, doing: None, channel: None };
+    let pieces = [(piece, 400e6, 0.8), (work, 100e6, 0.2)];
+    let told = |(part, mean_ns, share)| PathPiece { part, mean_ns, share, epochs: 200, worst: None };
+    let pieces = pieces.into_iter().map(told).collect();
+    let group = PathGroup { epochs: 200, records: 1920, latency_ns: 500e6, pieces, gains_ns: Vec::new() };
+    let arrivals = vec![vec![Arrival { gap_ns: 10_000_000, records: 10 }; 64]; 8];
+    let traffic = (0..4).map(|index| OperatorTraffic {
+        operator: OperatorId(index),
+        runs: if index > 0 { arrivals.clone() } else { Vec::new() },
+        inputs: (index > 0)
+            .then(|| InputTraffic { from: OperatorId(index - 1), channel: ChannelId(index - 1), records: 1920 })
+            .into_iter()
+            .collect(),
+        dispersion: None,
+        service_ns: None,
+        service_variation: Some(if index == 1 { 1.0 } else { 0.0 }),
+    });
+    WindowPaths { all: group.clone(), slowest: group, traffic: traffic.collect(), ..WindowPaths::default() }
+}
+
+#[test]
+fn what_the_paths_say_decides() {
+    let plain = EpochPart { kind: EpochPieceKind::Queueing, operator: Some(FLATMAP), behind: Some(FLATMAP), doing: None, channel: None };
+    let network = EpochPart { kind: EpochPieceKind::Network, operator: None, behind: None, channel: Some(ChannelId(1)), ..plain };
+    let elsewhere = EpochPart { kind: EpochPieceKind::Release, operator: Some(COUNT), behind: None, ..plain };
+    let decide = |piece: EpochPart| {
+        let mut policy = policy(|config| config.goal_ms = 300.0);
+        let mut last = None;
+        for n in 1..6 {
+            let mut seen = window(n, (960.0, 960.0, 0.0), &Group::even(10, 100.0), &Group::even(12, 2000.0));
+            (seen.latency.ns_p50, seen.latency.ns_p99, seen.latency.records) = (Some(300_000_000), Some(500_000_000), 38_400);
+            seen.paths = Some(paths(piece));
+            let decision = policy.decide(seen.window.end, &seen);
+            let acts = matches!(decision, Decision::Rescale(..));
+            last = Some(decision);
+            if acts {
+                break;
+            }
+        }
+        last.unwrap()
+    };
+    // The same rates, queues and latency; epochs wait for FlatMap's instances, or are on the way.
+    let (rule, plan, _) = told(&decide(plain));
+    assert!(rule == "goal-missed" && plan.rescales.get(&FLATMAP).is_some_and(|instances| *instances > 10), "{rule}: {plan:?}");
+    let (rule, plan, _) = told(&decide(network));
+    assert_eq!((rule.as_str(), plan), ("goal-unreachable", Plan::default()));
+    // What is predicted alone is no ground: nobody was measured to wait for an instance.
+    let (_, plan, _) = told(&decide(elsewhere));
+    assert!(plan.rescales.get(&FLATMAP).is_none_or(|instances| *instances <= 10), "{plan:?}");
+    // The decision tells the path that it rests on.
+    let Decision::Rescale(_, reason) = decide(plain) else { panic!("it acts") };
+    assert_eq!((reason.path[0].kind, reason.path[0].operator.as_str()), (EpochPieceKind::Queueing, "flatmap"));
+    assert!(reason.path[0].predicted_ms.is_some_and(|left| left < 100.0), "{:?}", reason.path);
 }
 
 #[test]
@@ -244,7 +302,7 @@ fn instances_that_do_not_help_are_given_back() {
             assert_eq!(plan.rescales[&FLATMAP], 6, "half as many more");
             break;
         }
-        assert_eq!((rule.as_str(), plan), ("bounded", Plan::default()));
+        assert!(plan == Plan::default() && ["bounded", "not-worth-it"].contains(&rule.as_str()), "{n}: {rule} {plan:?}");
     }
     // After four look-backs of six seconds, not before.
     assert_eq!(tried_again, [15]);
@@ -270,12 +328,15 @@ fn slower_machines_are_no_limit() {
 fn a_bound_gives_others_back_while_lag_stands() {
     let mut policy = policy(|_| {});
     let mut plans = Vec::new();
-    for n in 1..=2 {
+    for n in 1..=20 {
         let seen = window(n, (20_000.0, 3200.0, 33_600.0 * f64::from(n)), &Group::even(64, 50.0), &Group::even(64, 2000.0));
         plans.push(told(&policy.decide(seen.window.end, &seen)));
+        if plans.last().is_some_and(|(_, plan, _)| !plan.rescales.is_empty()) {
+            break;
+        }
     }
     // FlatMap's 64 let 3,200 sentences a second through, for which 34 of Count suffice.
-    let (rule, plan, _) = &plans[1];
+    let (rule, plan, _) = plans.last().unwrap();
     assert_eq!(rule, "over-provisioned");
     assert!(!plan.rescales.contains_key(&FLATMAP) && (34..=36).contains(&plan.rescales[&COUNT]), "{plan:?}");
 }

@@ -13,17 +13,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::path::{EpochPath, EpochPiece, EpochPieceKind};
-use super::paths::EpochPaths;
-use crate::activity::{ActivityKind, Record};
-use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
-use crate::id::{BinId, InstanceId, OperatorId};
-use crate::migration::{Assignment, BinMove, Step};
-use crate::pag::{GraphBuilder, GraphConfig};
-use crate::rate::Rate;
-use crate::sim::{Disturbance, Job, MoveModel, OperatorModel, Random, ServiceTimes, Simulation, Skew};
-use crate::time::Timestamp;
-use crate::workload::{Phase, RateSchedule};
+use thalweg::activity::{ActivityKind, Record};
+use thalweg::critical_path::{EpochPath, EpochPaths, EpochPiece, EpochPieceKind};
+use thalweg::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
+use thalweg::id::{BinId, InstanceId, OperatorId};
+use thalweg::migration::{Assignment, BinMove, Step};
+use thalweg::pag::{GraphBuilder, GraphConfig};
+use thalweg::rate::Rate;
+use thalweg::sim::{Disturbance, Job, MoveModel, OperatorModel, Random, ServiceTimes, Simulation, Skew};
+use thalweg::time::Timestamp;
+use thalweg::workload::{Phase, RateSchedule};
 
 const JOBS: u64 = 200;
 const DURATION: Duration = Duration::from_secs(5);
@@ -199,9 +198,10 @@ impl Case {
     /// Gives every operator its base load.
     fn load(&mut self, random: &mut Random) {
         let demands = self.job.demands(Timestamp::ZERO);
-        for number in 1..self.job.models.len() - 1 {
+        let scalable = self.job.models.len() - 2;
+        for (number, demand) in demands.iter().enumerate().skip(1).take(scalable) {
             let instances = f64::from(self.job.configuration.parallelism(OperatorId(number as u32)));
-            let rate = demands[number] / instances / self.utilisation[number];
+            let rate = demand / instances / self.utilisation[number];
             let model = &mut self.job.models[number];
             model.rate = Some(Rate::per_second(rate));
             model.service = if random.below(2) == 0 { ServiceTimes::Exponential } else { ServiceTimes::Deterministic };

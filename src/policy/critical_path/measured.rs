@@ -1,0 +1,66 @@
+//! What measured paths contribute to a decision: for whom sources pause, what latency is predicted from, and the goal by both.
+
+use super::goal::{Goal, paused_for, waited_at};
+use super::search::{Search, Searched};
+use super::sight::Sight;
+use super::{AGREEING, CriticalPath, HELD_UP, Load, MOSTLY_HELD_UP, OVER_MARK, Paths};
+use crate::observation::Observation;
+
+impl CriticalPath {
+    /// By operator, how many records at an instance pause sources, as far as it was seen; only where they are what holds the job up.
+    pub(super) fn pressing(&self) -> Vec<Option<f64>> {
+        let has_goal = self.config.goal_ms > 0.0;
+        self.marks.iter().zip(&self.held_up).map(|(mark, held_up)| mark.filter(|_| has_goal || *held_up >= AGREEING)).collect()
+    }
+
+    /// Counts for which operator sources are paused; learns what latency is predicted from.
+    pub(super) fn follow(&mut self, observation: &Observation, load: &Load) {
+        let Some(paths) = observation.paths.as_ref().filter(|_| self.config.paths == Paths::On) else { return };
+        for (mark, metrics) in self.marks.iter_mut().zip(&observation.operators) {
+            let pressed = metrics.instances.iter().filter(|instance| !instance.backpressure.is_zero());
+            let longest = pressed.map(|instance| (instance.queue_max_records as f64 * OVER_MARK).max(1.0));
+            *mark = longest.chain(*mark).reduce(f64::min);
+        }
+        let paused = paused_for(&self.topology, &paths.all);
+        for (held_up, paused) in self.held_up.iter_mut().zip(paused) {
+            *held_up = match paused {
+                // Sources that catch up fill queues whatever the operator can do.
+                paused if paused <= HELD_UP || load.catches_up => 0,
+                // What is obvious need not be seen twice.
+                paused if paused > MOSTLY_HELD_UP && !load.on_time => (*held_up + 1).max(AGREEING),
+                _ => *held_up + 1,
+            };
+        }
+        if load.calm || !self.what_if.is_known() {
+            self.what_if.observe(paths);
+        }
+    }
+
+    pub(super) fn search(&self, observation: &Observation, load: &Load, sights: &[Sight]) -> Searched {
+        let most = self.topology.operators().iter().map(|operator| self.most(operator, &sights[operator.id.0 as usize], load));
+        let most: Vec<u32> = most.collect();
+        let in_vain: Vec<bool> = self.memory.iter().zip(sights).map(|(memory, sight)| memory.is_in_vain(sight)).collect();
+        let predictor = self.what_if.predictor(&self.topology);
+        let window_s = observation.window.length().as_secs_f64();
+        let paths =
+            observation.paths.as_ref().filter(|paths| self.config.paths == Paths::On && paths.all.epochs + paths.migrating.epochs > 0);
+        let waited_at = paths.map(|paths| waited_at(&self.topology, paths)).unwrap_or_default();
+        let goal = Goal::new(&predictor, self.config.goal_ms / 1e3, observation.latency.records as f64 / window_s, &waited_at);
+        let pressing = self.pressing();
+        let search = Search {
+            goal: paths.filter(|_| self.config.goal_ms > 0.0).map(|_| &goal),
+            pressed: paths.map(|_| (&predictor, pressing.as_slice())),
+            marks: &self.marks,
+            in_vain: &in_vain,
+            topology: &self.topology,
+            config: &self.config,
+            curves: &self.curves,
+            sights,
+            most: &most,
+            demands: &load.demands,
+            catching_up: &load.catching_up,
+            latency: &self.latency,
+        };
+        search.run(&load.most_recent)
+    }
+}
