@@ -108,7 +108,7 @@ fn keeps_up(result: &RunResult) -> bool {
     let (offered, achieved) = rows().fold((0.0, 0.0), |(offered, achieved), row| {
         (offered + row.offered_per_s.unwrap_or(0.0), achieved + row.achieved_per_s.unwrap_or(0.0))
     });
-    let last = rows().last().expect("a row of the source");
+    let last = rows().next_back().expect("a row of the source");
     achieved >= 0.99 * offered && last.lag_records <= last.offered_per_s
 }
 
@@ -208,11 +208,8 @@ fn plans_that_the_host_gives_up_are_tried_ever_more_seldom() {
 #[test]
 fn a_host_that_gives_up_now_and_then_gets_there_all_the_same() {
     for seed in 0..5 {
-        // What a plan of which half fails leaves behind differs: DS2's ratio takes longer than this run.
-        for policy in ["critical-path"] {
-            let result = run(&chain(400, 2.0, "failed_actions = 0.5"), policy, seed);
-            assert!(keeps_up(&result), "{policy}, seed {seed}: {:?}", result.configurations);
-            assert!(result.actions() + result.failed_actions() <= 20, "{policy}, seed {seed}");
-        }
+        let result = run(&chain(400, 2.0, "failed_actions = 0.5"), "critical-path", seed);
+        assert!(keeps_up(&result), "seed {seed}: {:?}", result.configurations);
+        assert!(result.actions() + result.failed_actions() <= 20, "seed {seed}");
     }
 }
