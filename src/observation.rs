@@ -34,7 +34,7 @@ pub struct Observation {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<Doubt>,
     /// The critical paths of the epochs that completed; nothing unless the policy asked for them
-    /// ([`Policy::needs`](crate::policy::Policy::needs)).
+    /// (`Policy::needs`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<WindowPaths>,
 }
