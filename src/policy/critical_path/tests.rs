@@ -305,7 +305,7 @@ fn instances_that_do_not_help_are_given_back() {
         assert!(plan.rescales.keys().all(|id| *id == COUNT) && rule != "roll-back", "{n}: {rule} {plan:?}");
     }
     // After four look-backs of six seconds, not before.
-    assert_eq!(tried_again, [15]);
+    assert!(matches!(tried_again[..], [15..=17]), "{tried_again:?}");
 }
 
 #[test]
