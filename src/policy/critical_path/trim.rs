@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 
 /// A saving below the least one is worth an action after so many look-backs.
 const PATIENCE: f64 = 3.0;
+/// ... if it is at least this part of all instances.
+const LITTLE: f64 = 0.06;
 /// An operator keeps what it was given for its load until it has less than this part of that.
 const LESS_LOAD: f64 = 0.9;
 /// ... unless at least this part of its instances is too many.
@@ -86,7 +88,7 @@ impl CriticalPath {
             return fewer;
         }
         let since = *self.needed.idle_since.get_or_insert(now);
-        let patient = since + look_back.mul_f64(PATIENCE) <= now;
+        let patient = since + look_back.mul_f64(PATIENCE) <= now && saved >= all * LITTLE;
         if lifts || !patient && !acts {
             return BTreeMap::new();
         }
