@@ -144,7 +144,8 @@ fn ours_leaves_a_job_alone_that_has_what_it_needs_because_records_get_lost() {
             let undisturbed = run(&enough(""), "critical-path", seed).last_configuration().clone();
             let result = run(&enough(disturb), "critical-path", seed);
             assert_eq!(result.last_configuration(), &undisturbed, "{disturb}, seed {seed}");
-            assert!(decreases(&result) == 0 && keeps_up(&result), "{disturb}, seed {seed}: {:?}", result.configurations);
+            // What the rows say of rates lacks what got lost, too.
+            assert_eq!(result.actions(), 0, "{disturb}, seed {seed}: {:?}", result.configurations);
         }
     }
 }
