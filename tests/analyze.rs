@@ -199,8 +199,8 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["empty.log"], "found an empty file"),
         (&["other.log"], "other.log, byte 0: expected an activity log"),
         (&["version.log"], "found version 77"),
-        (&["names.log"], "names.log: expected work or messages in the time that was asked for, found none"),
-        (&["a.log", "--from", "1h"], "expected work or messages in the time that was asked for, found none"),
+        (&["names.log"], "names.log: expected activities or messages in the selected time, found none"),
+        (&["a.log", "--from", "1h"], "expected activities or messages in the selected time, found none"),
         (&["a.log", "--window", "0"], "--window: expected a length of time such as 500ms, 1s or 2m, found '0'"),
         (&["a.log", "--window", "0s"], "--window: expected more than 0, found '0s'"),
         (&["a.log", "--window", "-1s"], "--window: expected a length of time"),
@@ -222,8 +222,8 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["a.log", "--export", "perfetto"], "--export: expected FORMAT=FILE such as perfetto=trace.json, found 'perfetto'"),
         (&["a.log", "--export", "csv=none/x.csv"], "--export csv=none/x.csv: cannot be written: No such file"),
         (&["a.log", "--export", "csv=ok.csv", "--export", "json=."], "--export json=.: cannot be written"),
-        (&["a.log", "--export", "csv=x", "--export", "json=x"], "x: expected a file of its own for each"),
-        (&["a.log", "--export", "csv=./a.log"], "./a.log: expected another name for what is written"),
+        (&["a.log", "--export", "csv=x", "--export", "json=x"], "x: expected a different file for each"),
+        (&["a.log", "--export", "csv=./a.log"], "./a.log: expected an output file, found the name of an input trace"),
         (&["a.log", "--plot", "lanes.pdf"], "--plot lanes.pdf: expected a name that ends in .svg or .png"),
         (&["a.log", "--plot", "none/lanes.svg"], "--plot none/lanes.svg: expected a file in a folder that exists"),
         (&[], "the following required arguments were not provided"),
@@ -278,7 +278,7 @@ fn a_run_of_the_engine_can_be_analysed() {
     let shares: f64 = printed["epochs"].as_array().unwrap().iter().map(|part| part["share"].as_f64().unwrap()).sum();
     assert!((shares - 1.0).abs() < 1e-9, "{shares}");
     let text = text(&thalweg(folder.path(), &["analyze", "out/activity.log", "--epochs"]).stdout).to_owned();
-    assert!(text.contains("flatmap queues behind its other epochs"), "{text}");
+    assert!(text.contains("flatmap: queueing behind its other epochs"), "{text}");
     assert!(fs::read(folder.path().join("lanes.png")).unwrap().starts_with(b"\x89PNG"));
     let events: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("p.json")).unwrap()).unwrap();
     assert!(!events["traceEvents"].as_array().unwrap().is_empty());

@@ -206,7 +206,7 @@ fn a_run_is_explained_from_its_folder_and_what_is_wrong_with_it_is_named() {
     };
     refused(&["explain", "out", "--decision", "2"], "--decision: expected 1 to 1, found 2");
     refused(&["explain", "out", "--decision", "0"], "--decision: expected 1 to 1, found 0");
-    refused(&["explain", "."], "expected the folder of one run, with a run.toml, found folders that have one: out");
+    refused(&["explain", "."], "expected the folder of one run, with a run.toml, found folders with one: out");
     let decisions = folder.path().join("out/decisions.jsonl");
     let log = std::fs::read_to_string(&decisions).unwrap();
     std::fs::write(&decisions, &log[..log.len() - 5]).unwrap();

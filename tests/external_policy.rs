@@ -154,5 +154,5 @@ fn a_run_whose_program_fails_goes_on_and_says_so() {
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(printed["summary"]["actions"], 0);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("gives up its policy, external-nonsense: expected a decision such as"), "{told}");
+    assert!(told.contains("disables its policy (external-nonsense): expected a decision such as"), "{told}");
 }

@@ -1,4 +1,4 @@
-//! `thalweg reproduce` for suites: all policies in all cases, side by side on all cores, in virtual time.
+//! `thalweg reproduce` for suites: all policies in all cases, in parallel on all cores, in virtual time.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::experiment::record::DEFINITION;
 use crate::experiment::suite::{Cases, Order, SuiteDefinition, SuiteOutcome, SuiteRow};
 use crate::report::{order_table, path_table, suite_table};
 
-/// A run as `--json` tells it.
+/// A run as printed by `--json`.
 #[derive(serde::Serialize)]
 struct Told {
     #[serde(flatten)]
     row: SuiteRow,
     /// Instances at the end by operator.
     r#final: BTreeMap<String, u32>,
-    /// Why the policy acted or did not: each different rule with the operator it is about, and each finding.
+    /// The policy's reasons: each distinct rule with its operator, and each finding.
     reasons: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Axes: which values a panel spans, where they lie, and which of them are labelled.
 //!
-//! Every constructor gives a range that is finite and not empty, whatever the data, so that nothing after it divides by
-//! zero.
+//! Every constructor returns a finite, non-empty range, whatever the data, so that no division by zero
+//! can follow.
 
 /// How values are spread over an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

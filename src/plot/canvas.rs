@@ -1,4 +1,4 @@
-//! What figures are drawn with: lines and text in pixels, on a bitmap or as SVG, with the same result on both.
+//! Drawing primitives of figures: lines and text in pixels, with the same result on a bitmap and as SVG.
 //!
 //! The font is compiled in, so that a figure needs no font of the machine. An SVG names DejaVu Sans first and any sans
 //! serif after it; text was measured in DejaVu Sans, which is wider than the usual substitutes, so theirs fits too.

@@ -1,7 +1,8 @@
-//! Largest latency during a migration against how long it took, both on logarithmic axes: a mark a setting, a line a strategy, a panel
-//! a number of processes. The level at which the job is without a migration is dotted.
+//! Maximum latency during a migration against its duration, both on logarithmic axes: one mark per
+//! setting, one line per strategy, one panel per number of processes. The dotted line is the latency
+//! without a migration.
 //!
-//! Marks are medians of the seeds; thin lines go from the least to the most latency.
+//! Marks are medians over seeds; thin lines span the minimum to the maximum latency.
 
 use std::path::{Path, PathBuf};
 
@@ -215,7 +216,7 @@ impl Drawing for Figure<'_> {
             self.draw_grid(canvas, panel)?;
             self.draw_panel(canvas, panel)?;
         }
-        let (label, middle) = ("largest latency (ms)", self.top() + PANEL_HEIGHT / 2.0);
+        let (label, middle) = ("max latency (ms)", self.top() + PANEL_HEIGHT / 2.0);
         let em = fitting_em(label, TEXT_EM, PANEL_HEIGHT);
         canvas.text((PADDING + TEXT_EM * 0.5, middle), label, Anchor::Upward, palette::INK, em)?;
         let mut middle = self.top() + PANEL_HEIGHT + TEXT_EM * 4.0;

@@ -44,7 +44,7 @@ pub use window_latency::window_latency_figure;
 /// Why a figure could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
-    /// No columns, or more than anybody could read.
+    /// No columns, or more than fit legibly.
     #[error("expected 1 to {most} runs to draw, found {found}")]
     Columns {
         /// Most columns of a figure.
@@ -52,7 +52,7 @@ pub enum PlotError {
         /// Columns given.
         found: usize,
     },
-    /// The drawing library refused.
+    /// The drawing library reported an error.
     #[error("{}: cannot be drawn: {why}", path.display())]
     Draw {
         /// The file.

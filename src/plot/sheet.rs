@@ -1,7 +1,7 @@
 //! The sheet of a figure: columns of panels under headers, rows of panels under legends, title above, footer below.
 //!
-//! Everything is placed from the measured width of its text before anything is drawn, so that no text lies upon other
-//! text or is cut off, whatever the number of columns.
+//! The layout is computed from measured text widths before anything is drawn, so that no text overlaps
+//! or is cut off, whatever the number of columns.
 
 use plotters::prelude::{DrawingBackend, RGBColor};
 

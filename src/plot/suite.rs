@@ -1,7 +1,8 @@
-//! A suite on one sheet: a block a measure, in it a line a case and a column a policy, each cell with its number and shaded by it.
+//! A suite on one sheet: one block per measure, with one line per case and one column per policy; each
+//! cell shows its number and is shaded by it.
 //!
-//! Less is better in every block. Shades follow the logarithm of the number and are the same for all cells of a block; what is below
-//! nothing has a colour of its own.
+//! Less is better in every block. Shades follow the logarithm of the number, on the same scale within a
+//! block; negative numbers have their own colour.
 
 use std::path::{Path, PathBuf};
 
