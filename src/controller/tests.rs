@@ -1,4 +1,4 @@
-//! What the controller refuses, and what it says after a migration that was cut short.
+//! What the controller rejects, and its state after an interrupted migration.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
