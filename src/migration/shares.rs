@@ -115,8 +115,9 @@ impl<'a> Shares<'a> {
     /// no fuller than `most` or nothing lowers its fullness without making the other one as full.
     /// Returns whether it is no fuller than `most`.
     ///
-    /// An exchange leaves the fullest instance and another one less full than the first of them was, so how full instances are, in falling
-    /// order, comes earlier in the order of such lists with each, and as there are only so many this ends.
+    /// It terminates: an exchange leaves both instances less full than the fullest one was, so the
+    /// list of fullness values in descending order decreases lexicographically with each exchange,
+    /// and the number of such lists is finite.
     pub(super) fn exchange(&mut self, most: f64) -> bool {
         loop {
             let from = self.fullest();

@@ -1,6 +1,7 @@
-//! Epochs from the records that open and complete them to their paths.
+//! Follows epochs from the records that open and complete them to their paths.
 //!
-//! Memory is bounded: of open epochs the newest are kept, and what was given up is counted in [`EpochOddities`].
+//! Memory is bounded: the newest open epochs are kept, and those dropped are counted in
+//! [`EpochOddities`].
 
 // Looked up by key; the order of epochs is kept in a list.
 #![allow(clippy::disallowed_types)]
@@ -20,24 +21,26 @@ use crate::id::OperatorId;
 use crate::pag::GraphBuilder;
 use crate::time::{Epoch, Timestamp};
 
-/// Open epochs at most; beyond, the oldest is given up.
+/// The most open epochs; beyond, the oldest is dropped.
 const MOST_OPEN: usize = 1 << 16;
-/// Epochs that wait for [`EpochPaths::walk`] at most; further ones are given up.
+/// The most epochs that wait for [`EpochPaths::walk`]; further ones are dropped.
 const MOST_COMPLETED: usize = 1 << 20;
 
-/// Hosts tell by then for whom sources paused, in ns: how far the ledger stays behind what is settled, unless an epoch asks for more.
+/// The delay, in ns, within which hosts report spans of backpressure: how far the ledger stays
+/// behind what is settled, unless an epoch needs more.
 const TOLD_LATE: u64 = 1_000_000_000;
 
-/// What had to be left out, so far. All zero for a log that was kept from its beginning.
+/// What had to be skipped so far. All zero for a log that is complete from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EpochOddities {
-    /// Epochs given up because too many were open.
+    /// Epochs dropped because too many were open.
     pub given_up: u64,
-    /// Completions of epochs that were not open: their opening is missing, or they had been completed before.
+    /// Completions of epochs that were not open: their opening is missing, or they had completed
+    /// before.
     pub not_open: u64,
 }
 
-/// Follows epochs and gives the path of each that completes.
+/// Follows epochs and returns the path of each one that completes.
 ///
 /// Give it the same records as the [`GraphBuilder`], whose [`history`](crate::pag::GraphConfig::history) has to be at least the
 /// longest latency that is to be explained, and call [`walk`](Self::walk) whenever the builder has closed a window:
@@ -63,7 +66,7 @@ pub struct EpochOddities {
 #[derive(Clone, Debug, Default)]
 pub struct EpochPaths {
     open: FxHashMap<Epoch, Opened>,
-    /// Epochs in the order in which they were opened; may hold some that are no longer open.
+    /// Epochs in the order in which they were opened; may contain some that are no longer open.
     order: VecDeque<Epoch>,
     /// Complete and not walked yet.
     completed: Vec<Completed>,
@@ -79,13 +82,13 @@ pub struct EpochPaths {
 struct Opened {
     due: Timestamp,
     at: Timestamp,
-    /// The one that was due first, and when it should have come to emit at the latest.
+    /// The one that was due first, and the latest time at which it should have been emitted.
     source: OperatorId,
     expected: Option<Timestamp>,
 }
 
 impl EpochPaths {
-    /// Takes a record.
+    /// Adds a record.
     #[inline]
     pub fn push(&mut self, record: &Record) {
         match *record {
@@ -126,7 +129,7 @@ impl EpochPaths {
         }
     }
 
-    /// Gives up the oldest epochs while too many are open.
+    /// Drops the oldest epochs while too many are open.
     fn give_up(&mut self) {
         while self.open.len() > MOST_OPEN {
             let Some(oldest) = self.order.pop_front() else { break };
@@ -148,7 +151,7 @@ impl EpochPaths {
         self.open.len() + self.completed.len()
     }
 
-    /// What had to be left out so far.
+    /// What had to be skipped so far.
     pub fn oddities(&self) -> EpochOddities {
         self.oddities
     }

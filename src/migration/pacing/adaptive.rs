@@ -6,20 +6,25 @@
 //! proportional to the migrated state, so a step of size `s` is predicted to raise the latency from
 //! its baseline `b` to `b + c s`. There are two estimates of `c`, and the larger one counts:
 //!
-//! - what the step before added, the largest latency seen since it was sent less `b`, over its size. A part of it does not depend on
-//!   the size (a round of progress); that makes `c` too large while steps are small, and right as they grow;
-//! - how much longer than the quickest step it was under way, over how much more it moved, if that was at least as much again: over a
-//!   small difference it would tell how exactly times are known. What all steps have in common, such as the horizon by which commands
-//!   run ahead of the data, cancels out. This counts for bins that no record hit so far: no record waits longer than its bin is
-//!   under way.
+//! - the latency that the previous step added (the maximum since it was sent, minus `b`) over its
+//!   size. A part of it does not depend on the size (a round of progress tracking), so `c` is
+//!   overestimated while steps are small and becomes accurate as they grow;
+//! - how much longer the step was in flight than the fastest one, over how much more it moved, if
+//!   that was at least twice as much: with a smaller difference the result would be dominated by
+//!   timing errors. What all steps have in common, such as the horizon by which commands run ahead
+//!   of the data, cancels out. This estimate matters for bins that no record has hit so far: no
+//!   record waits longer than its bin is in flight.
 //!
 //! An increased cost is adopted immediately, a decreased one by half.
 //!
-//! *The next size.* `h / c` for the headroom `h = m (g - b)`, the part `m` of what the baseline leaves of the goal `g`. With a cost of
-//! `f + c s` of which the law sees only the ratio to `s`, a step to `h s / (f + c s)` approaches the largest allowed size from
-//! below: the ratio falls as `s` grows. The rest is for noise: estimates and outcomes that each deviate by 15 % stay below the goal,
-//! as long as the baseline is not beyond half of it. A step is never more than twice the one before (the first has one bin, nothing being known), at
-//! most half of it if the latency came near the goal, and never less than one bin.
+//! *Size of the next step.* `h / c` for the headroom `h = m (g - b)`, a share `m` of the difference
+//! between the goal `g` and the baseline. If the true cost is `f + c s`, of which the algorithm sees
+//! only the ratio to `s`, steps of size `h s / (f + c s)` approach the largest allowed size from
+//! below, since the ratio falls as `s` grows. The remaining share is for noise: estimates and
+//! outcomes that each deviate by 15 % stay below the goal, as long as the baseline is at most half
+//! of it. A step is never more than twice as large as the previous one (the first has one bin, since
+//! nothing is known), at most half as large if the latency came near the goal, and never less than
+//! one bin.
 //!
 //! *Time of the next step.* After a step is complete, the latency has to return to near the
 //! baseline first, so that steps do not add up. If it does not within the patience, the job itself
