@@ -22,12 +22,13 @@ use crate::time::{Timestamp, Window};
 
 /// Run a policy offline on a dataflow graph and measured rates.
 ///
-/// Reads the file formats of the released DS2: edges as 'id,name,instances,id,name,instances'; rates as
-/// 'operator,instance,instances,time,true processing,true output,observed processing,observed output', one line per
-/// instance and time; source and operator rates as 'operator,rate per instance' (-1: use the observed rate). With
-/// '--system timely' topology and rates are both lines of a timely log. The lines of an instance, ordered by time, are
-/// epochs 0, 1, 2, ...; each epoch is decided independently. The target rate of a source is its true output rate unless
-/// --source-rates says otherwise.
+/// Reads the file formats of the released DS2: edges as 'id,name,instances,id,name,instances';
+/// rates as 'operator,instance,instances,time,true processing,true output,observed
+/// processing,observed output', one line per instance and time; source and operator rates as
+/// 'operator,rate per instance' (-1: use the observed rate). With '--system timely' topology and
+/// rates are both lines of a timely log. The lines of an instance, ordered by time, are epochs 0,
+/// 1, 2, ...; each epoch is decided independently. The target rate of a source is its true output
+/// rate unless --source-rates says otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  thalweg decide --topology topology.csv --rates rates.log\n  \
                         thalweg decide --topology topology.csv --rates rates.log --source-rates sources.csv --json\n  \
@@ -48,11 +49,12 @@ pub(super) struct Args {
     /// System that wrote the files: flink, heron or timely.
     #[arg(long, default_value = "flink")]
     system: String,
-    /// The policy: ds2; or threshold, dhalion, heron, flink-autoscaler, aws or hold, for which each epoch is one window.
+    /// The policy: ds2; or threshold, dhalion, heron, flink-autoscaler, aws or hold, for which each
+    /// epoch is one window.
     #[arg(long, default_value = "ds2")]
     policy: String,
-    /// Offered/achieved source rate above which ds2 scales up by that ratio although its model needs no more instances
-    /// [default: never]
+    /// Offered/achieved source rate above which ds2 scales up by that ratio although its model
+    /// needs no more instances [default: never]
     #[arg(long, value_name = "RATIO", allow_hyphen_values = true)]
     target_rate_ratio: Option<f64>,
     /// Fraction that ds2 adds to each operator's demand before rounding up.
@@ -87,7 +89,8 @@ struct DecidedEpoch {
     workers: u32,
     /// The sum of demands.
     workers_demand: f64,
-    /// The largest ratio of offered to observed rate among the sources; `None` if a source emitted nothing.
+    /// The largest ratio of offered to observed rate among the sources; `None` if a source emitted
+    /// nothing.
     target_rate_ratio: Option<f64>,
     /// The reason, for a policy other than ds2.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +108,8 @@ struct DecidedOperator {
     target_rate: Option<f64>,
     true_processing_rate: f64,
     true_output_rate: f64,
-    /// Relative speeds of its instances, by which their load is weighted, if the policy reports different ones.
+    /// Relative speeds of its instances, by which their load is weighted, if the policy reports
+    /// different ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     speeds: Vec<f64>,
 }
@@ -172,7 +176,8 @@ fn read(args: &Args) -> Result<Measured, Failure> {
     ds2::read(system, &files).map_err(usage)
 }
 
-/// The demand of every operator in an epoch. As in the released program every instance counts, even an idle one.
+/// The demand of every operator in an epoch. As in the released program every instance counts, even
+/// an idle one.
 fn demands(measured: &Measured, epoch: &[OperatorRates]) -> Vec<Demand> {
     let measurement = |(place, rates): (usize, &OperatorRates)| Measurement {
         offered: Some(Rate::per_second(rates.true_output)),
@@ -191,7 +196,8 @@ fn ratio(topology: &Topology, epoch: &[OperatorRates]) -> f64 {
     sources.map(|(_, rates)| ratio(rates)).fold(0.0, f64::max)
 }
 
-/// Equations 7 and 8, rounded up exactly, with the correction by the target rate ratio if requested.
+/// Equations 7 and 8, rounded up exactly, with the correction by the target rate ratio if
+/// requested.
 // papers/ds2-osdi18.md#target-rate-ratio
 fn by_equations(args: &Args, measured: &Measured) -> Vec<DecidedEpoch> {
     let decided = |(number, epoch): (usize, &Vec<OperatorRates>)| {

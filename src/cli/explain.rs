@@ -14,8 +14,9 @@ use crate::report::{Chapter, Recorded, explain as chapters};
 
 /// Explain what a policy did in a recorded run, and why.
 ///
-/// For each plan: what was observed, the reason, the prediction if the policy makes one, the action and its outcome.
-/// Plans are numbered; the periods between them, without an action, are summarized.
+/// For each plan: what was observed, the reason, the prediction if the policy makes one, the action
+/// and its outcome. Plans are numbered; the periods between them, without an action, are
+/// summarized.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy ds2 --out it && thalweg explain it\n  thalweg explain it --decision 1"

@@ -19,11 +19,12 @@ pub(super) struct Hosts {
     /// Worker threads per process.
     #[arg(long, default_value_t = 2)]
     pub(super) workers: u32,
-    /// File with the listen address of each process, one 'host:port' per line. Start the same command on each machine, with
-    /// its own '--process'.
+    /// File with the listen address of each process, one 'host:port' per line. Start the same
+    /// command on each machine, with its own '--process'.
     #[arg(long, value_name = "FILE")]
     hostfile: Option<PathBuf>,
-    /// Line of the host file, counted from 0, that is this process. Process 0 controls the run and collects the results.
+    /// Line of the host file, counted from 0, that is this process. Process 0 controls the run and
+    /// collects the results.
     #[arg(long, value_name = "INDEX", requires = "hostfile")]
     process: Option<u32>,
 }

@@ -1,5 +1,5 @@
-//! The live status line of a run, on standard error: a progress bar on a terminal, otherwise one line
-//! per action.
+//! The live status line of a run, on standard error: a progress bar on a terminal, otherwise one
+//! line per action.
 
 use std::time::Duration;
 

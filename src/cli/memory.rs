@@ -2,9 +2,9 @@
 //!
 //! glibc keeps freed memory for later allocations unless the block had a mapping of its own, and it
 //! raises the size above which it maps blocks as larger ones are freed. A process whose bins have
-//! migrated away would therefore not shrink. An environment variable fixes that size, but it is read
-//! only when a program starts: a command that may run a job therefore re-executes itself once, in the
-//! same process, with the variable set. Child processes inherit it.
+//! migrated away would therefore not shrink. An environment variable fixes that size, but it is
+//! read only when a program starts: a command that may run a job therefore re-executes itself once,
+//! in the same process, with the variable set. Child processes inherit it.
 
 /// Allocations above this many bytes get a mapping of their own: glibc's initial threshold.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

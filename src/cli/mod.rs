@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand.
 //!
-//! Results go to standard output, everything else to standard error. Exit code 2 means invalid input
-//! (a flag, a file, a name); exit code 1 means that a valid command failed.
+//! Results go to standard output, everything else to standard error. Exit code 2 means invalid
+//! input (a flag, a file, a name); exit code 1 means that a valid command failed.
 
 mod analyze;
 mod calibrate;
@@ -35,7 +35,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-/// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do it.
+/// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do
+/// it.
 #[derive(Debug, Parser)]
 #[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
@@ -57,7 +58,8 @@ enum Command {
     Run(run::Args),
     /// Run a scenario under a policy in virtual time.
     Simulate(simulate::Args),
-    /// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside ours.
+    /// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside
+    /// ours.
     Reproduce(reproduce::Args),
     /// Redraw a run folder's figure from its recorded rows.
     Plot(plot::Args),
@@ -67,7 +69,8 @@ enum Command {
     Explain(explain::Args),
     /// Find a job's bottleneck from its activity log.
     Analyze(analyze::Args),
-    /// Run a policy offline on a dataflow graph and measured rates (in the file formats of the released DS2).
+    /// Run a policy offline on a dataflow graph and measured rates (in the file formats of the
+    /// released DS2).
     Decide(decide::Args),
     /// Print a completion script for your shell.
     Completions(completions::Args),

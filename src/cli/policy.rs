@@ -14,16 +14,16 @@ use crate::time::Timestamp;
 /// Flags that configure a policy.
 #[derive(Debug, clap::Args)]
 pub(super) struct PolicyArgs {
-    /// Plans of --policy scripted, each applied at the first decision after its time: '4s: count=8, flatmap=4; 8s:
-    /// count=rebalance'.
+    /// Plans of --policy scripted, each applied at the first decision after its time: '4s: count=8,
+    /// flatmap=4; 8s: count=rebalance'.
     #[arg(long, value_name = "SCRIPT")]
     plan: Option<String>,
-    /// Set a parameter of the policy, such as target_utilisation=0.7. Times are in seconds, as published, whatever the time
-    /// factor. May be repeated; an unknown name lists the valid ones.
+    /// Set a parameter of the policy, such as target_utilisation=0.7. Times are in seconds, as
+    /// published, whatever the time factor. May be repeated; an unknown name lists the valid ones.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
-    /// Program of --policy external, with its arguments. It reads one observation per line and writes one decision per
-    /// line.
+    /// Program of --policy external, with its arguments. It reads one observation per line and
+    /// writes one decision per line.
     #[arg(long, value_name = "COMMAND")]
     external_command: Option<String>,
     /// Timeout in seconds for an answer of the program of --policy external.
@@ -32,8 +32,8 @@ pub(super) struct PolicyArgs {
 }
 
 impl PolicyArgs {
-    /// Builds the policy called `name` with its script, program or the `best` configurations (for the
-    /// oracle). A process that does not decide does not start the program.
+    /// Builds the policy called `name` with its script, program or the `best` configurations (for
+    /// the oracle). A process that does not decide does not start the program.
     pub(super) fn policy(
         &self,
         name: &str,

@@ -1,4 +1,5 @@
-//! `thalweg process`: a worker process, other than process 0, of a job that runs in several processes.
+//! `thalweg process`: a worker process, other than process 0, of a job that runs in several
+//! processes.
 
 use super::{Failure, usage};
 use crate::engine::cluster::Seat;
@@ -12,8 +13,8 @@ pub(super) fn process(_: &Args) -> Result<(), Failure> {
     let served = Seat::taken().map(|seat| {
         seat.map(|seat| {
             let job = seat.job::<Job>()?;
-            // 'run' reports which processes are connected; experiments have many short runs and report only
-            // errors.
+            // 'run' reports which processes are connected; experiments have many short runs and
+            // report only errors.
             if let Job::WordCount(_) = job {
                 super::run::tell_connected(&seat);
             }

@@ -21,11 +21,13 @@ use crate::report::{
     window_latency_table,
 };
 
-/// Print the tables of recorded runs: one run per policy beside the paper's numbers, or medians of several runs.
+/// Print the tables of recorded runs: one run per policy beside the paper's numbers, or medians of
+/// several runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder written by `run`, `simulate` or `reproduce`, with a rows.csv, rankings.csv, window_latency.csv,
-    /// simulated.csv, suite.csv, migrations.csv, nexmark_overhead.csv or fidelity.csv.
+    /// Folder written by `run`, `simulate` or `reproduce`, with a rows.csv, rankings.csv,
+    /// window_latency.csv, simulated.csv, suite.csv, migrations.csv, nexmark_overhead.csv or
+    /// fidelity.csv.
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]

@@ -30,10 +30,12 @@ use crate::id::OperatorId;
 use crate::migration::Strategy;
 use crate::workload::Text;
 
-/// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside ours.
+/// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside
+/// ours.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The figure (see --list), or 'all' for every figure and a page that compares claims with measurements.
+    /// The figure (see --list), or 'all' for every figure and a page that compares claims with
+    /// measurements.
     #[arg(required_unless_present = "list")]
     pub(super) figure: Option<String>,
     /// List the figures that can be reproduced.
@@ -42,8 +44,9 @@ pub(super) struct Args {
     /// Size of the runs: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where jobs run: engine, or sim for virtual time (figures that compare policies only) [default: engine]. A suite
-    /// runs in virtual time, at full scale also on the engine; with '--host engine' only its cases that run on both.
+    /// Where jobs run: engine, or sim for virtual time (figures that compare policies only)
+    /// [default: engine]. A suite runs in virtual time, at full scale also on the engine; with
+    /// '--host engine' only its cases that run on both.
     #[arg(long, value_parser = ["engine", "sim"])]
     host: Option<String>,
     /// With 'all': only these figures (comma-separated).
@@ -52,7 +55,8 @@ pub(super) struct Args {
     /// Run only these policies (comma-separated) [default: all of the figure]
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
     pub(super) policies: Vec<String>,
-    /// Run only these cases of a suite, or queries of nexmark-overhead and ds2-fig10 (comma-separated) [default: all]
+    /// Run only these cases of a suite, or queries of nexmark-overhead and ds2-fig10
+    /// (comma-separated) [default: all]
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     pub(super) cases: Vec<String>,
     /// Seed: index of the first sentence of the text, or seed of the random numbers.
@@ -73,8 +77,8 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// Whether a job may run on the engine. Runs in virtual time migrate no real state, and are a third
-    /// slower with an allocator that returns all freed memory.
+    /// Whether a job may run on the engine. Runs in virtual time migrate no real state, and are a
+    /// third slower with an allocator that returns all freed memory.
     pub(super) fn on_engine(&self) -> bool {
         match self.figure.as_deref().map(Figure::named) {
             None | Some(Ok(Figure::Simulated(_))) => false,
@@ -192,7 +196,8 @@ impl<'a> Experiment<'a> {
         Experiment { args, definition, text, topology, needed, needed_by_name }
     }
 
-    /// Runs one policy and writes its folder into `out`; `keep` takes the row of the run, whether it has a result or failed.
+    /// Runs one policy and writes its folder into `out`; `keep` takes the row of the run, whether
+    /// it has a result or failed.
     fn run(
         &self,
         policy_run: &PolicyRun,
@@ -260,8 +265,9 @@ fn list(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder a command writes to: the one that was asked for, which must be new, empty, or half made by the same command, or a new
-/// one below `runs/`. `figure` is the stem of the figures that are drawn into it.
+/// The folder a command writes to: the one that was asked for, which must be new, empty, or half
+/// made by the same command, or a new one below `runs/`. `figure` is the stem of the figures that
+/// are drawn into it.
 pub(super) fn out_folder(asked: Option<&Path>, name: &str, figure: &str, environment: &Environment) -> Result<OutFolder, Failure> {
     let compact: String = environment.started_utc.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     let out = match asked {

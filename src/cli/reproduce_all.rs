@@ -1,9 +1,10 @@
-//! `thalweg reproduce all`: runs every figure, each in its own process, and writes one page about all.
+//! `thalweg reproduce all`: runs every figure, each in its own process, and writes one page about
+//! all.
 //!
-//! Each figure is made in a folder with a temporary name, which is renamed once its rows, its figure and
-//! its output are complete. A run that was killed can therefore be resumed: folders with their final
-//! name are complete, all others are made again. A figure that fails leaves `failed-<figure>.txt`, and
-//! the others continue.
+//! Each figure is made in a folder with a temporary name, which is renamed once its rows, its
+//! figure and its output are complete. A run that was killed can therefore be resumed: folders with
+//! their final name are complete, all others are made again. A figure that fails leaves
+//! `failed-<figure>.txt`, and the others continue.
 //!
 //! The process of a figure ends when its parent does, and holds the folder until then, so that no
 //! two runs work in the same folder. Both are file locks, which are released when a process ends,
@@ -68,7 +69,8 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
     let figures = args.only_or_all()?;
     let (out, plan) = take_up(args, &environment, figures)?;
     let waits = File::open(out.join(PLAN))?;
-    // Without locks a figure's process does not notice that this one has ended, and runs on in vain.
+    // Without locks a figure's process does not notice that this one has ended, and runs on in
+    // vain.
     let _ = waits.lock();
     let all = plan.figures.len() as u64;
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len}, {elapsed} so far  {msg}").expect("the template is fixed");
@@ -166,8 +168,8 @@ pub(super) fn end_with_who_waits() {
     });
 }
 
-/// Makes a figure in a child process; returns how long it took, or `None` if it failed, which is then
-/// recorded in a file.
+/// Makes a figure in a child process; returns how long it took, or `None` if it failed, which is
+/// then recorded in a file.
 fn make(out: &OutFolder, figure: &str, scale: Scale, bar: &ProgressBar) -> Result<Option<f64>, Failure> {
     let is_stale = |entry: &fs::DirEntry| whole(&entry.file_name().to_string_lossy()).as_deref() == Some(figure);
     for stale in out.read_dir()?.flatten().filter(is_stale) {

@@ -1,4 +1,5 @@
-//! `thalweg reproduce` for suites: all policies in all cases, in parallel on all cores, in virtual time.
+//! `thalweg reproduce` for suites: all policies in all cases, in parallel on all cores, in virtual
+//! time.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,8 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::SUITE);
-    // Seeds that follow each other are a repetition here: the definition says how many make a result.
+    // Seeds that follow each other are a repetition here: the definition says how many make a
+    // result.
     let seeds = definition.seeds.at(args.scale);
     let runs: Vec<_> = (0..args.repeat)
         .flat_map(|repeat| definition.runs(args.which_cases(), args.scale, 1 + args.seed + repeat * seeds, &args.policies))

@@ -10,8 +10,8 @@ use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::out_folder::OutFolder;
 
-/// An experiment that was run, recorded and plotted: what `reproduce --json` prints. `S` summarizes a
-/// run, or all runs of a setting.
+/// An experiment that was run, recorded and plotted: what `reproduce --json` prints. `S` summarizes
+/// a run, or all runs of a setting.
 #[derive(serde::Serialize)]
 pub(super) struct Reproduced<'a, S> {
     /// Name of the figure.
@@ -39,8 +39,8 @@ pub(super) struct Reproduced<'a, S> {
 }
 
 impl<S: serde::Serialize> Reproduced<'_, S> {
-    /// Prints the result as JSON, or as `title`, `table` and the paths of the files, and completes the
-    /// folder.
+    /// Prints the result as JSON, or as `title`, `table` and the paths of the files, and completes
+    /// the folder.
     ///
     /// # Errors
     /// With `--check`, if a check failed.

@@ -35,15 +35,17 @@ use crate::workload::{SentenceLength, Text};
 
 /// Run a word count on your text, or a NEXMark query, under a policy and watch it rescale.
 ///
-/// The source replays the sentences of the text in a loop at a fixed rate, whether or not the job keeps up. FlatMap
-/// splits them into words and Count counts the words. By default an instance of FlatMap is limited to 100,000
-/// sentences/min and an instance of Count to 1,000,000 words/min, so that dozens of instances fit on a few cores; with
-/// '--limits none' instances run as fast as the processor allows, at most one per worker. At the end the counts are
-/// compared with a sequential count.
+/// The source replays the sentences of the text in a loop at a fixed rate, whether or not the job
+/// keeps up. FlatMap splits them into words and Count counts the words. By default an instance of
+/// FlatMap is limited to 100,000 sentences/min and an instance of Count to 1,000,000 words/min, so
+/// that dozens of instances fit on a few cores; with '--limits none' instances run as fast as the
+/// processor allows, at most one per worker. At the end the counts are compared with a sequential
+/// count.
 ///
-/// With '--query' the job is a NEXMark query over generated persons, auctions and bids in the ratio 1 : 3 : 46; the
-/// source emits only the kinds of event that the query reads. Instances are not limited unless '--limits' says so. At
-/// the end the results are compared with those of plain timely on one worker for the same events.
+/// With '--query' the job is a NEXMark query over generated persons, auctions and bids in the ratio
+/// 1 : 3 : 46; the source emits only the kinds of event that the query reads. Instances are not
+/// limited unless '--limits' says so. At the end the results are compared with those of plain
+/// timely on one worker for the same events.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
@@ -66,21 +68,22 @@ pub(super) struct Args {
     words: Option<usize>,
     #[command(flatten)]
     pub(super) nexmark: NexmarkArgs,
-    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler, aws or critical-path; scripted: the
-    /// plans given by --plan; external: the program given by --external-command.
+    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler, aws or
+    /// critical-path; scripted: the plans given by --plan; external: the program given by
+    /// --external-command.
     #[arg(long, default_value = "critical-path")]
     policy: String,
     #[command(flatten)]
     chosen: PolicyArgs,
-    /// Offered load in sentences or events: per second, or with a unit, such as 1000000/min or 2.5k/s [default:
-    /// 300000/min; 10k/s for a query]
+    /// Offered load in sentences or events: per second, or with a unit, such as 1000000/min or
+    /// 2.5k/s [default: 300000/min; 10k/s for a query]
     #[arg(long, allow_hyphen_values = true)]
     pub(super) rate: Option<String>,
     /// Length of the run, in seconds.
     #[arg(long, default_value_t = 20.0, allow_hyphen_values = true)]
     duration: f64,
-    /// Capacity of an instance: heron (see above) or none; for a query, none or limits by operator, such as
-    /// 'winner=20k/s,average=500/s' [default: heron; none for a query]
+    /// Capacity of an instance: heron (see above) or none; for a query, none or limits by operator,
+    /// such as 'winner=20k/s,average=500/s' [default: heron; none for a query]
     #[arg(long)]
     pub(super) limits: Option<String>,
     #[command(flatten)]
@@ -90,15 +93,16 @@ pub(super) struct Args {
     /// Number of bins of Count, or of each stateful operator of a query: a power of two.
     #[arg(long, default_value_t = 4096)]
     pub(super) bins: u32,
-    /// Migration strategy: all-at-once, fluid (one bin per step), batched:N (N bins per step), optimized (at most one bin
-    /// to and from each instance per step), hot-first (one bin per step, the most loaded first) or adaptive (as many as
-    /// --goal allows).
+    /// Migration strategy: all-at-once, fluid (one bin per step), batched:N (N bins per step),
+    /// optimized (at most one bin to and from each instance per step), hot-first (one bin per step,
+    /// the most loaded first) or adaptive (as many as --goal allows).
     #[arg(long, default_value = "all-at-once")]
     strategy: String,
     /// Latency goal during a migration for --strategy adaptive, such as 50ms [default: 100ms]
     #[arg(long, value_name = "LATENCY", allow_hyphen_values = true)]
     goal: Option<String>,
-    /// Factor by which the intervals of policies are shortened: with 30, a policy interval of 60 s is 2 s.
+    /// Factor by which the intervals of policies are shortened: with 30, a policy interval of 60 s
+    /// is 2 s.
     #[arg(long, default_value_t = 30.0, allow_hyphen_values = true)]
     time_factor: f64,
     /// Factor by which the source may exceed its rate to drain its lag.
@@ -266,7 +270,8 @@ fn serve(deployment: &Deployment, job: &Job) -> Result<(), Failure> {
     job.serve(seat).map_err(wrong_hosts)
 }
 
-/// Reports that a process other than 0 has connected, with its pid, so that an operator can find it.
+/// Reports that a process other than 0 has connected, with its pid, so that an operator can find
+/// it.
 pub(super) fn tell_connected(seat: &Seat) {
     eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
 }

@@ -18,12 +18,12 @@ pub(super) struct NexmarkArgs {
     /// Run a NEXMark query instead of a word count: q0 to q8 or q11.
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     pub(super) query: Option<Query>,
-    /// Divide the lengths of windows by FACTOR: with 60, an hour becomes a minute. Auctions stay open as long as at 10,000
-    /// events/s, whatever the rate.
+    /// Divide the lengths of windows by FACTOR: with 60, an hour becomes a minute. Auctions stay
+    /// open as long as at 10,000 events/s, whatever the rate.
     #[arg(long, value_name = "FACTOR", default_value_t = 60.0, requires = "query", allow_hyphen_values = true)]
     dilation: f64,
-    /// Run the query in plain timely, without elastic operators: it cannot be rescaled, and only source and sink are
-    /// recorded.
+    /// Run the query in plain timely, without elastic operators: it cannot be rescaled, and only
+    /// source and sink are recorded.
     #[arg(long, requires = "query", conflicts_with_all = ["policy", "plan", "settings", "external_command", "limits", "start", "straggler", "strategy", "bins"])]
     plain: bool,
 }

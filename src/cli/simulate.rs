@@ -19,8 +19,9 @@ use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_s
 
 /// Run a scenario under a policy in virtual time: minutes of a job of any size within a second.
 ///
-/// A scenario defines operator speeds, selectivities and faults. The simulator uses the same controller, policies and
-/// migration code as the engine. The same scenario, policy and seed produce the same rows and decisions, byte for byte.
+/// A scenario defines operator speeds, selectivities and faults. The simulator uses the same
+/// controller, policies and migration code as the engine. The same scenario, policy and seed
+/// produce the same rows and decisions, byte for byte.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy dhalion\n  thalweg simulate my-scenario.toml --seed 7 --json\n  \
@@ -31,8 +32,8 @@ pub(super) struct Args {
     /// A scenario file, or the name of a built-in scenario (see --list).
     #[arg(required_unless_present_any = ["list", "calibrate"])]
     scenario: Option<String>,
-    /// Calibrate a scenario from the activity log of a recorded run ('run --record'). It is written as calibrated.toml to
-    /// the run's folder, or to --out.
+    /// Calibrate a scenario from the activity log of a recorded run ('run --record'). It is written
+    /// as calibrated.toml to the run's folder, or to --out.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["scenario", "list", "policy", "seed", "seconds", "record"])]
     calibrate: Option<PathBuf>,
     /// List the built-in scenarios.

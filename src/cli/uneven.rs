@@ -12,12 +12,13 @@ pub(super) struct Uneven {
     /// Initial parallelism, such as 'flatmap=10,count=20' [default: 1 for each operator]
     #[arg(long, value_name = "INSTANCES")]
     start: Option<String>,
-    /// Inject a straggler: 'count:3=0.33' runs instance 3 of Count at 0.33 of its speed, 'count:3=0.33@10..30' from 10 s
-    /// to 30 s, 'count:3=0.33@10' from 10 s on.
+    /// Inject a straggler: 'count:3=0.33' runs instance 3 of Count at 0.33 of its speed,
+    /// 'count:3=0.33@10..30' from 10 s to 30 s, 'count:3=0.33@10' from 10 s on.
     #[arg(long, value_name = "STRAGGLER")]
     straggler: Option<String>,
-    /// Inject skew: '205:0.5:20' puts half of all words into 205 bins of Count: 0, 20, 40 and so on; with 20 instances at
-    /// the start they all belong to the first. Without STEP it is the first 205 bins.
+    /// Inject skew: '205:0.5:20' puts half of all words into 205 bins of Count: 0, 20, 40 and so
+    /// on; with 20 instances at the start they all belong to the first. Without STEP it is the
+    /// first 205 bins.
     #[arg(long, value_name = "BINS:SHARE[:STEP]", conflicts_with = "query")]
     hot_bins: Option<String>,
 }

@@ -227,7 +227,7 @@ impl Controller {
     /// Called when the migration in progress is complete.
     ///
     /// # Panics
-    /// If there is none.
+    /// If no migration is in progress.
     pub fn migrated(&mut self, at: Timestamp) {
         let target = self.target.take().expect("a migration is being carried out");
         self.policy.migrated(target.began, at, target.bytes);

@@ -58,23 +58,23 @@ pub enum EventKind {
         after: Configuration,
         /// Number of bins that migrate.
         bins: usize,
-        /// Size of their state in bytes, by the metrics of the last window; 0 if the host does not report
-        /// sizes of bins.
+        /// Size of their state in bytes, by the metrics of the last window; 0 if the host does not
+        /// report sizes of bins.
         #[serde(default)]
         bytes: u64,
         /// Number of steps of the schedule; `adaptive` may combine several.
         steps: usize,
     },
-    /// The plan that follows starts by splitting bins, each of which exceeds an instance's fair share of
-    /// the load.
+    /// The plan that follows starts by splitting bins, each of which exceeds an instance's fair
+    /// share of the load.
     Splitting {
         /// The operator.
         operator: OperatorId,
         /// The bins, in order; the number of the new half is one higher.
         bins: Vec<BinId>,
     },
-    /// A single bin exceeds an instance's fair share because of a single key: no number of instances
-    /// helps.
+    /// A single bin exceeds an instance's fair share because of a single key: no number of
+    /// instances helps.
     HotKey {
         /// The operator.
         operator: OperatorId,
@@ -101,8 +101,8 @@ pub enum EventKind {
         goal_ms: f64,
         /// Steps that were executed.
         steps: usize,
-        /// Steps that were expected to exceed the goal whatever their size: steps of one bin, or with the
-        /// job above the goal already.
+        /// Steps that were expected to exceed the goal whatever their size: steps of one bin, or
+        /// with the job above the goal already.
         beyond_goal: usize,
     },
     /// The host abandoned the plan in progress: no other is started for a while.
@@ -121,15 +121,15 @@ pub enum EventKind {
         /// Time before which no plan is started.
         until: Timestamp,
     },
-    /// The input ended or the host abandoned the plan before it was complete; incomplete steps have had
-    /// no effect.
+    /// The input ended or the host abandoned the plan before it was complete; incomplete steps have
+    /// had no effect.
     Interrupted {
         /// Number of bins that migrated.
         moved: usize,
         /// Number of bins that were to migrate.
         of: usize,
-        /// The resulting configuration: an operator with bins that have not migrated has the instances that
-        /// hold any.
+        /// The resulting configuration: an operator with bins that have not migrated has the
+        /// instances that hold any.
         configuration: Configuration,
     },
 }

@@ -1,10 +1,10 @@
 //! The critical path of a job: two measures of what is critical, each ranked by operator, instance,
 //! activity, worker and channel.
 //!
-//! - *Critical participation* ([`Participation`], [`WindowSummary`]): the share of all paths through a
-//!   window that pass through an activity or message.
-//! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): the breakdown of a completed epoch's
-//!   latency; online, window by window, by a [`PathObserver`].
+//! - *Critical participation* ([`Participation`], [`WindowSummary`]): the share of all paths
+//!   through a window that pass through an activity or message.
+//! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): the breakdown of a completed
+//!   epoch's latency; online, window by window, by a [`PathObserver`].
 //!
 //! [`LagLedger`] attributes the lag of a source that is behind its schedule.
 

@@ -50,7 +50,8 @@ fn walk(graph: &WindowGraph, participation: &Participation, mut choose: impl FnM
     let in_flight = (0..).zip(&graph.messages).filter(|(_, edge)| edge.from.is_none());
     let in_flight = in_flight.map(|(index, _): (u32, _)| (Way::Message(index), participation.messages[index as usize]));
     let mut ways: Vec<(Way, f64)> = starts.chain(in_flight).collect();
-    // The first message of each point, and after each message the next one of the same point, so that a walk does not search.
+    // The first message of each point, and after each message the next one of the same point, so
+    // that a walk does not search.
     let (mut first, mut next) = (vec![None; graph.points.len()], vec![None; graph.messages.len()]);
     for (index, edge) in graph.messages.iter().enumerate().rev() {
         if let Some(from) = edge.from {
@@ -79,7 +80,8 @@ fn walk(graph: &WindowGraph, participation: &Participation, mut choose: impl FnM
         let after = graph.segment_before(point) + 1;
         let over = std::iter::successors(first[point as usize], |&index| next[index as usize]);
         ways.clear();
-        // A point that received leads on along its lane only, whatever came in; a share of the whole will do as weight.
+        // A point that received leads on along its lane only, whatever came in; a share of the
+        // whole will do as weight.
         ways.push((Way::Segment(after), participation.segments[after as usize]));
         ways.extend(over.map(|index| (Way::Message(index), participation.messages[index as usize])));
         debug_assert!(matches!(graph.points[point as usize], Point::Sent) || ways.len() == 1);

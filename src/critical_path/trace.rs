@@ -133,7 +133,8 @@ impl TraceSummary {
         whole.ranking(by)
     }
 
-    /// Wait patterns of the whole trace, the longest first. A wait that several windows share counts once in each of them.
+    /// Wait patterns of the whole trace, the longest first. A wait that several windows share
+    /// counts once in each of them.
     pub fn waits(&self) -> Vec<WaitPattern> {
         let pattern =
             |(&(lane, channel, from, cause), &(count, ns)): (&Pattern, &(u64, u64))| WaitPattern { lane, channel, from, cause, count, ns };

@@ -23,7 +23,8 @@ impl WholeFile {
             return Err(io::Error::other("expected the name of a file"));
         }
         let partial = partial(path);
-        // A process of the same number may have been killed while it wrote this: in a container numbers come back.
+        // A process of the same number may have been killed while it wrote this: in a container
+        // numbers come back.
         let file = Some(BufWriter::new(File::create(&partial)?));
         Ok(WholeFile { path: path.to_owned(), partial, file })
     }

@@ -16,12 +16,13 @@ pub enum Doubt {
     SourceImpossible(OperatorId),
     /// A queue sample arrived twice, so all records may have been counted twice.
     SeenTwice(OperatorId),
-    /// An instance was busy for more than twice the window: its clock jumped, or its work was counted twice.
+    /// An instance was busy for more than twice the window: its clock jumped, or its work was
+    /// counted twice.
     TooBusy(InstanceId),
     /// Records of a part of the window are missing; the percentage that arrived.
     Incomplete(u32),
-    /// Some records are missing, and sums are scaled up to the whole window; the percentage that arrived.
-    /// The sums are as reliable as those of a correspondingly shorter window.
+    /// Some records are missing, and sums are scaled up to the whole window; the percentage that
+    /// arrived. The sums are as reliable as those of a correspondingly shorter window.
     Mended(u32),
 }
 

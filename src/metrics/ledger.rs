@@ -213,7 +213,8 @@ mod tests {
         Window::starting(ms(start_ms), Duration::from_secs(1))
     }
 
-    /// What a source that emits a record every 10 ms records until `until_ms`: an emission each, and a sample every 100 ms.
+    /// What a source that emits a record every 10 ms records until `until_ms`: an emission each,
+    /// and a sample every 100 ms.
     fn recorded(until_ms: u64) -> Vec<Record> {
         let mut records = Vec::new();
         for at in (10..=until_ms).step_by(10) {
@@ -235,7 +236,8 @@ mod tests {
         records
     }
 
-    /// The part of the third second that was seen, if those records arrive for which `arrives` holds; with silence if that is said.
+    /// The part of the third second that was seen, if those records arrive for which `arrives`
+    /// holds; with silence if that is said.
     fn seen(was_silent: bool, arrives: impl Fn(u64) -> bool) -> Option<f64> {
         let mut ledger = Ledger::default();
         let (mut start, mut part) = (0, None);

@@ -197,7 +197,7 @@ mod tests {
         held.len() as f64 * speeds.get(owner as usize).map_or(1.0, |speed| (1.0 - mean * speed / load).max(0.0))
     }
 
-    /// Speeds of up to so many instances: all the same, or some that are slower or faster.
+    /// Speeds of up to this many instances: all the same, or some that are slower or faster.
     fn speeds(most: usize) -> impl Strategy<Value = Vec<f64>> {
         let slow = prop_oneof![3 => Just(1.0), 1 => 0.2f64..1.5];
         prop_oneof![(1..most).prop_map(|instances| vec![1.0; instances]), prop::collection::vec(slow, 1..most)]
@@ -214,7 +214,8 @@ mod tests {
     fn bins_that_nobody_has_seen_are_spread_by_their_number_when_instances_come_or_go() {
         let after = rebalance(&Assignment::even(64, 1), &[], 4);
         assert_eq!(sums(after.owners(), &[1.0; 64], 4), [16.0; 4]);
-        // Two bins are used; of the other six each instance has its part, whatever it has of the load.
+        // Two bins are used; of the other six each instance has its part, whatever it has of the
+        // load.
         let before = Assignment::even(8, 1);
         let after = rebalance(&before, &[4.0, 2.0], 2);
         assert_eq!(sums(&after.owners()[2..], &[1.0; 6], 2), [3.0; 2]);
@@ -261,7 +262,8 @@ mod tests {
     }
 
     proptest! {
-        /// Balance is as fine as that of the largest bins first, for any owners and loads, with bins heavier than the fair share too.
+        /// Balance is as fine as that of the largest bins first, for any owners and loads, with
+        /// bins heavier than the fair share too.
         #[test]
         fn the_fullest_instance_has_no_more_than_if_all_bins_were_dealt_out_anew(
             loads in prop::collection::vec(prop_oneof![3 => 0u32..100, 1 => 0u32..2000], 1..300), before in 1u32..12, speeds in speeds(40)
@@ -272,7 +274,8 @@ mod tests {
             let after = speeds.len() as u32;
             prop_assert!(balanced.owners().iter().all(|&owner| owner < after));
             let (seen, owners): (Vec<f64>, Vec<u32>) = loads.iter().zip(current.owners()).filter(|(load, _)| **load > 0.0).unzip();
-            // A bin above the fair share counts as that: it fills its instance, and what is beside it counts.
+            // A bin above the fair share counts as that: it fills its instance, and what is beside
+            // it counts.
             let (seen, fair) = fair_share(&seen, &speeds);
             let mut cut = seen.iter();
             let loads: Vec<f64> = loads.iter().map(|&load| if load > 0.0 { *cut.next().unwrap() } else { 0.0 }).collect();
@@ -282,7 +285,8 @@ mod tests {
             prop_assert!(found <= expected * (1.0 + tolerance) + 1e-6, "fullest {found}, dealt out anew {expected}");
         }
 
-        /// With many bins an instance, no order of dealing out is finer by more than the lightest bins.
+        /// With many bins an instance, no order of dealing out is finer by more than the lightest
+        /// bins.
         #[test]
         fn the_fullest_instance_is_close_to_the_mean(loads in prop::collection::vec(1u32..100, 400), before in 1u32..9, speeds in speeds(9)) {
             let loads: Vec<f64> = loads.into_iter().map(f64::from).collect();
@@ -294,7 +298,8 @@ mod tests {
             prop_assert!(found <= mean * (1.0 + tolerance) + slack, "fullest {found}, mean {mean}");
         }
 
-        /// Nobody is fuller than the mean, which is the best possible, by more than the heaviest bin.
+        /// Nobody is fuller than the mean, which is the best possible, by more than the heaviest
+        /// bin.
         #[test]
         fn the_fullest_instance_is_within_a_bin_of_the_best_possible(
             loads in prop::collection::vec(1u32..1000, 40..400), owners in prop::collection::vec(0u32..6, 400), speeds in speeds(9)
@@ -313,7 +318,8 @@ mod tests {
             prop_assert_eq!(rebalance_by_speed(&balanced, &loads, &speeds), balanced);
         }
 
-        /// What moves is little more than the load that has to, in little more bins than their part of all.
+        /// What moves is little more than the load that has to, in little more bins than their part
+        /// of all.
         #[test]
         fn little_more_moves_than_has_to(
             loads in prop::collection::vec(1u32..100, 400), owners in prop::collection::vec(0u32..6, 400), speeds in speeds(9)
@@ -328,7 +334,8 @@ mod tests {
             prop_assert!(bins as f64 <= fewest + 4.0 * speeds.len() as f64, "moves {bins} bins, {fewest} have to");
         }
 
-        /// With equal loads the old instances keep their whole shares, and bins go to new instances only.
+        /// With equal loads the old instances keep their whole shares, and bins go to new instances
+        /// only.
         #[test]
         fn growing_moves_the_share_of_the_new_instances(bins in 1u32..500, p in 1u32..20, more in 1u32..20) {
             let (before, q) = (Assignment::even(bins, p), p + more);

@@ -98,7 +98,8 @@ mod tests {
         let measured = [(0, 60.0, 1000), (1, 30.0, 1), (2, 5.0, 9), (3, 5.0, 9)];
         let measure = |(bin, load, keys)| (count, BinId(bin), BinMeasure { load, size: 16.0 * keys as f64, keys });
         let mut measures = Measures::of(measured.map(measure));
-        // Of two instances one is to carry 50: the first bin makes 8 parts of 7.5, of which it carries more than four.
+        // Of two instances one is to carry 50: the first bin makes 8 parts of 7.5, of which it
+        // carries more than four.
         let (splits, single) = split_hot(count, &mut assignment, &mut measures, 2);
         assert_eq!(splits.iter().map(|(_, bin)| bin.0).collect::<Vec<_>>(), [0, 4, 5, 6, 7, 8, 9]);
         assert_eq!(single, []);

@@ -72,7 +72,8 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing is lost, and in the long run each has its exact part, whatever the batches are like.
+        /// Nothing is lost, and in the long run each has its exact part, whatever the batches are
+        /// like.
         #[test]
         fn parts_are_exact_in_the_long_run(
             speeds in prop::collection::vec(0.01f64..1.0, 2..40), batches in prop::collection::vec(prop_oneof![0u64..5, 0u64..5000], 1..200)

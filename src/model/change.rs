@@ -132,7 +132,7 @@ mod tests {
         Configuration::ones(&topology()).with(COUNT, instances)
     }
 
-    /// A window in which each of four bins of Count has so many keys and bytes.
+    /// A window in which each of four bins of Count has this many keys and bytes.
     fn seen(keys: u64, bytes: u64) -> Observation {
         let window = Window { start: Timestamp::ZERO, end: Timestamp::from_secs_f64(1.0) };
         let bin = |bin| BinLoad { bin: BinId(bin), arrivals: 1, useful: Default::default(), keys, bytes };

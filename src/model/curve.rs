@@ -295,7 +295,8 @@ mod tests {
         // Fifteen that each do as much as ten each did show that it was none.
         model.observe(15, 640.0, 0.0);
         assert_eq!(model.exponent(), 1.0);
-        // Once may be chance, twice is another speed; and what was seen at the former says nothing of it.
+        // Once may be chance, twice is another speed; and what was seen at the former says nothing
+        // of it.
         model.observe(12, 640.0, 0.0);
         model.observe(12, 800.0, 0.0);
         assert_eq!(model.total(12).unwrap().round(), 7680.0);
@@ -318,7 +319,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever was seen, more instances never do less, and the fewest that are enough are enough.
+        /// Whatever was seen, more instances never do less, and the fewest that are enough are
+        /// enough.
         #[test]
         fn the_curve_does_not_fall(points in prop::collection::vec((1u32..60, 1.0f64..1e6, 0.0f64..0.3), 1..8), demand in 1.0f64..1e7) {
             let mut model = CapacityModel::default();

@@ -153,7 +153,7 @@ mod tests {
     use crate::rate::Rate;
     use crate::time::Window;
 
-    /// A window of a second: by operator, records that arrived, were processed and were given out.
+    /// A window of one second: by operator, records that arrived, were processed and were emitted.
     fn seen(topology: &Topology, achieved: f64, counts: &[(u64, u64, u64)]) -> Observation {
         let window = Window::starting(crate::time::Timestamp::ZERO, std::time::Duration::from_secs(1));
         let operators = (0..).zip(counts).map(|(number, &(arrivals, processed, produced))| {
@@ -181,7 +181,7 @@ mod tests {
         let mut model = FlowModel::new(&topology);
         let offered = [1000.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), None, None, None]);
-        // Parse gives out 2 for each; 0.7 of that goes left and 0.3 right, which gives out half.
+        // Parse emits 2 for each; 0.7 of that goes left and 0.3 right, which emits half.
         model.observe(&topology, &seen(&topology, 100.0, &[(0, 100, 100), (95, 100, 200), (140, 140, 140), (60, 60, 30), (0, 170, 0)]));
         assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), Some(1400.0), Some(600.0), Some(1700.0)]);
     }
@@ -193,7 +193,7 @@ mod tests {
         let topology = Topology::new(&operators, &[(0, 1), (1, 2), (2, 3)]).unwrap().with_feedback(&[(2, 1)]).unwrap();
         let mut model = FlowModel::new(&topology);
         let offered = [600.0, 0.0, 0.0, 0.0];
-        // Of what Check gives out 40 % comes back. Nobody keeps up: Check is far behind.
+        // 40 % of Check's output returns. No operator keeps up: Check has a large lag.
         model.observe(&topology, &seen(&topology, 500.0, &[(0, 500, 500), (540, 300, 300), (300, 100, 100), (0, 60, 0)]));
         let demands = model.demands(&topology, &offered);
         assert!(demands[1..3].iter().all(|demand| (demand.unwrap() / 1000.0 - 1.0).abs() < 1e-5), "{demands:?}");

@@ -229,8 +229,8 @@ mod tests {
     use super::*;
     use crate::id::{InstanceId, OperatorId};
 
-    /// Windows of a second in which every instance processes `records` records at 1000 a busy second, times the speed of its own and
-    /// noise with the standard deviation `noise`.
+    /// Windows of a second in which every instance processes `records` records at 1000 a busy
+    /// second, times the speed of its own and noise with the standard deviation `noise`.
     struct Bench {
         speeds: RelativeSpeeds,
         random: u64,
@@ -253,7 +253,8 @@ mod tests {
             (0..12).map(|_| even()).sum::<f64>() - 6.0
         }
 
-        /// What is known after `windows` windows more in which instances had these speeds; 0 stands idle.
+        /// What is known after `windows` windows more in which instances had these speeds; 0 stands
+        /// idle.
         fn after(&mut self, windows: u32, speeds: &[f64]) -> Vec<f64> {
             let mut known = Vec::new();
             for _ in 0..windows {

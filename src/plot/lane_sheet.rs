@@ -384,7 +384,8 @@ fn runs(pixels: &[[f64; FILLS]]) -> Vec<Run> {
     runs
 }
 
-/// The likeliest paths, as far as they lie in `stretch` and on lanes with a row; what follows on one lane is one segment.
+/// The likeliest paths, as far as they lie in `stretch` and on lanes with a row; what follows on
+/// one lane is one segment.
 fn path(windows: &[(&WindowGraph, &[PathStep])], stretch: Window, row_of: &BTreeMap<Lane, usize>) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     for (graph, steps) in windows {

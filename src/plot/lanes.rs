@@ -1,9 +1,9 @@
-//! Activity of the lanes over a time span, with the most likely critical path as one bold line along
-//! lanes and messages.
+//! Activity of the lanes over a time span, with the most likely critical path as one bold line
+//! along lanes and messages.
 //!
-//! One row per lane. Each pixel of a row shows what the lane did for most of that time, so a span of
-//! any length and number of activities can be drawn. The path is found window by window, so it may jump
-//! where a window ends. The footer says what is not shown.
+//! One row per lane. Each pixel of a row shows what the lane did for most of that time, so a span
+//! of any length and number of activities can be drawn. The path is found window by window, so it
+//! may jump where a window ends. The footer says what is not shown.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,8 @@ use crate::time::{Timestamp, Window};
 
 /// The most activities that are kept: some hundred megabytes.
 const MOST_PIECES: usize = 2_000_000;
-/// Number of steps of the path that are drawn if no time was selected: as many as the eye can follow.
+/// Number of steps of the path that are drawn if no time was selected: as many as the eye can
+/// follow.
 const FOLLOWED_STEPS: usize = 80;
 
 /// Title and footer of the figure.
@@ -42,13 +43,14 @@ pub struct LaneFigure {
 }
 
 impl LaneFigure {
-    /// A figure of `stretch`; without one, of a legible stretch in the window whose path changes lanes most often, and of these in the
-    /// one with the most paths.
+    /// A figure of `stretch`; without one, of a legible stretch in the window whose path changes
+    /// lanes most often, and of these in the one with the most paths.
     pub fn new(stretch: Option<Window>) -> LaneFigure {
         LaneFigure { asked: stretch, ..LaneFigure::default() }
     }
 
-    /// Takes a window with its likeliest path and the logarithm of its number of paths; keeps it if it is to be drawn.
+    /// Takes a window with its likeliest path and the logarithm of its number of paths; keeps it if
+    /// it is to be drawn.
     pub fn offer(&mut self, graph: WindowGraph, path: Vec<PathStep>, log2_paths: Option<f64>) {
         let Some(asked) = self.asked else {
             let changes = path.iter().filter(|step| matches!(step, PathStep::Message(_))).count();
@@ -93,8 +95,8 @@ impl LaneFigure {
     /// Draws the figure as `path`, an SVG or a PNG by its extension.
     ///
     /// # Errors
-    /// [`PlotError::Write`] and [`PlotError::Draw`] when the file cannot be made, [`PlotError::Format`] when its name ends otherwise; then
-    /// it is not there.
+    /// [`PlotError::Write`] and [`PlotError::Draw`] when the file cannot be made,
+    /// [`PlotError::Format`] when its name ends otherwise; then it is not there.
     pub fn draw(&self, names: &Names, labels: &LaneLabels, path: &Path) -> Result<PathBuf, PlotError> {
         let mut footer = labels.footer.clone();
         if self.left_out > 0 {

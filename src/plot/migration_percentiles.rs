@@ -46,7 +46,8 @@ struct Figure<'a> {
 /// Draws `summaries`, a column each, as `<stem>.svg` and `<stem>.png` and gives these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without any or with more than 16; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] without any or with more than 16; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn migration_percentiles_figure(
     summaries: &[MigrationSummary],
     title: &str,

@@ -1,7 +1,7 @@
 //! Latency or memory over time during migrations: one column per strategy, one row per setting.
 //!
-//! Panels are shaded during a migration. All panels have the same range, so that strategies and settings
-//! can be compared. With several seeds the first is drawn.
+//! Panels are shaded during a migration. All panels have the same range, so that strategies and
+//! settings can be compared. With several seeds the first is drawn.
 
 use std::path::{Path, PathBuf};
 
@@ -71,8 +71,8 @@ fn mebibytes(bytes: u64) -> f64 {
 /// Draws recorded runs as `<stem>.svg` and `<stem>.png` and gives these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without strategies or with more than 8; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be
-/// made.
+/// [`PlotError::Columns`] without strategies or with more than 8; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn migration_timeline_figure(
     rows: &[MigrationRow],
     timeline: &[MigrationTimelineRow],

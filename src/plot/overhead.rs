@@ -1,8 +1,8 @@
-//! Overhead of a feature on NEXMark queries: one bar per query, the throughput with the feature relative
-//! to that without it.
+//! Overhead of a feature on NEXMark queries: one bar per query, the throughput with the feature
+//! relative to that without it.
 //!
-//! A bar is the median of pairs of runs; the thin line spans minimum to maximum. At the vertical line
-//! both are equally fast.
+//! A bar is the median of pairs of runs; the thin line spans minimum to maximum. At the vertical
+//! line both are equally fast.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,8 @@ struct Figure<'a> {
 /// Draws one bar per query as `<stem>.svg` and `<stem>.png` and returns these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without queries or with more than 30; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] without queries or with more than 30; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn overhead_figure(queries: &[OverheadSummary], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     if queries.is_empty() || queries.len() > MOST_QUERIES {
         return Err(PlotError::Columns { most: MOST_QUERIES, found: queries.len() });

@@ -26,7 +26,8 @@ pub const P50: RGBColor = RGBColor(0x56, 0xB4, 0xE9);
 /// The 99th percentile.
 pub const P99: RGBColor = RGBColor(0xE6, 0x9F, 0x00);
 
-/// Operators in the order of the job. Those of [`P50`] and [`P99`] come last, for few jobs have five operators.
+/// Operators in the order of the job. Those of [`P50`] and [`P99`] come last, for few jobs have
+/// five operators.
 const OPERATORS: [RGBColor; 7] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),

@@ -62,11 +62,12 @@ struct Figure {
     width: f64,
 }
 
-/// Draws recorded rankings as `<stem>.svg` and `<stem>.png` and returns these two paths; with several
-/// seeds the first is drawn.
+/// Draws recorded rankings as `<stem>.svg` and `<stem>.png` and returns these two paths; with
+/// several seeds the first is drawn.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without runs or with more than 6; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] without runs or with more than 6; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn ranking_figure(rows: &[RankingRow], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     let seed = rows.first().map_or(0, |row| row.seed);
     let judged: Vec<&RankingRow> = rows.iter().filter(|row| row.judged && row.seed == seed).collect();

@@ -177,7 +177,8 @@ mod tests {
     use super::*;
     use crate::policy::fixture;
 
-    /// Minute by minute: the rule, and what FlatMap and Count have after it. Each minute tells the utilisation of their busiest instances.
+    /// Minute by minute: the rule, and what FlatMap and Count have after it. Each minute tells the
+    /// utilisation of their busiest instances.
     struct Minutes {
         aws: Aws,
         minute: u32,

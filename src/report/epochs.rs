@@ -7,8 +7,8 @@ use super::table::{UNKNOWN, latency, table};
 use crate::activity::{ActivityKind, Names};
 use crate::critical_path::{EpochPart, EpochPieceKind, EpochSummary};
 
-/// The `top` largest parts of the epochs' latency, with a sentence on the operator that accounts for
-/// most of it; a note if no epoch was completed.
+/// The `top` largest parts of the epochs' latency, with a sentence on the operator that accounts
+/// for most of it; a note if no epoch was completed.
 pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
     if summary.epochs() == 0 {
         return "No epoch was opened and completed in this time: there is no latency to break down.\n".to_owned();

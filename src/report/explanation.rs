@@ -1,6 +1,7 @@
 //! Explains the first entry of a ranking in sentences that suggest what to do.
 //!
-//! The sentences state only what the trace shows; causes that it cannot distinguish are not guessed.
+//! The sentences state only what the trace shows; causes that it cannot distinguish are not
+//! guessed.
 
 use std::collections::BTreeMap;
 
@@ -128,8 +129,8 @@ fn spread(trace: &TraceSummary, names: &Names, operator: OperatorId) -> String {
     if ns == 0 || count == 0 || most.count == 0 {
         return format!("{alone}: the others are idle (skew). Distribute its keys.");
     }
-    // How much longer one of its activities takes, and how many more it has, than those of the others
-    // on average.
+    // How much longer one of its activities takes, and how many more it has, than those of the
+    // others on average.
     let slower = (most.ns as f64 / most.count as f64) / (ns as f64 / count as f64);
     let busier = most.ns as f64 / (ns as f64 / siblings as f64);
     let more = most.count as f64 * siblings as f64 / count as f64;

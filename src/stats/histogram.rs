@@ -1,4 +1,5 @@
-//! Latencies in nanoseconds, weighted by records, with a relative error of at most one part in a thousand.
+//! Latencies in nanoseconds, weighted by records, with a relative error of at most one part in a
+//! thousand.
 //!
 //! A thin wrapper around HdrHistogram that handles units and the empty case in one place.
 

@@ -17,10 +17,11 @@ use crate::time::{Timestamp, Window};
 
 /// Find a job's bottleneck from its activity log.
 ///
-/// Each window of the trace becomes a graph of what every lane (a worker, or an instance with its own capacity) did and
-/// waited for. A path through this graph is a chain of activities and messages, each of which had to end before the next
-/// could start. Operators on most of the paths are the bottleneck; operators that are merely busy are not. The
-/// conventional profile and one random path are shown for comparison.
+/// Each window of the trace becomes a graph of what every lane (a worker, or an instance with its
+/// own capacity) did and waited for. A path through this graph is a chain of activities and
+/// messages, each of which had to end before the next could start. Operators on most of the paths
+/// are the bottleneck; operators that are merely busy are not. The conventional profile and one
+/// random path are shown for comparison.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Queries:\n  \
                         participation operator|instance|channel > 50% [over N windows | in each of N windows]\n  \
@@ -32,7 +33,8 @@ use crate::time::{Timestamp, Window};
                         thalweg analyze slow/activity.log --export perfetto=trace.json --plot lanes.svg\n\n\
                         Exit code 2: an argument is invalid or a file is damaged; the part of a file before the damage is still analysed.")]
 pub(in crate::cli) struct Args {
-    /// Traces of one job: activity logs of 'run --record', or files in another format (see --format).
+    /// Traces of one job: activity logs of 'run --record', or files in another format (see
+    /// --format).
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Length of a window, such as 500ms, 1s or 2m.
@@ -50,7 +52,8 @@ pub(in crate::cli) struct Args {
     /// Look-ahead past a window's end, to resolve its open waits.
     #[arg(long, default_value = "1s", allow_hyphen_values = true)]
     lookahead: String,
-    /// Let paths pass through messages that were queued while their receiver was busy, as SnailTrail does.
+    /// Let paths pass through messages that were queued while their receiver was busy, as
+    /// SnailTrail does.
     #[arg(long)]
     through_queues: bool,
     /// Skip windows that end before this time since the start of the run, such as 2s.
@@ -62,14 +65,16 @@ pub(in crate::cli) struct Args {
     /// Input format: thalweg, snailtrail, spark or timely [default: detected from content]
     #[arg(long)]
     format: Option<String>,
-    /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or json=FILE.
+    /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or
+    /// json=FILE.
     #[arg(long, value_name = "FORMAT=FILE")]
     export: Vec<String>,
-    /// Draw the activity of the lanes, with the most likely critical path, as FILE.svg or FILE.png; --from and --until
-    /// select the time.
+    /// Draw the activity of the lanes, with the most likely critical path, as FILE.svg or FILE.png;
+    /// --from and --until select the time.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Report when a query starts or stops matching, such as 'participation operator > 50% over 3 windows' (see below).
+    /// Report when a query starts or stops matching, such as 'participation operator > 50% over 3
+    /// windows' (see below).
     #[arg(long, value_name = "QUERY")]
     watch: Vec<String>,
     /// Analysis threads, in addition to the one that reads; the results do not depend on it.
@@ -186,8 +191,8 @@ impl Asked {
         }
     }
 
-    /// Number of workers that must have reported progress before a window is complete: each file has at
-    /// least one, and one file may lag behind another.
+    /// Number of workers that must have reported progress before a window is complete: each file
+    /// has at least one, and one file may lag behind another.
     pub(super) fn awaited(&self) -> usize {
         self.files.len()
     }

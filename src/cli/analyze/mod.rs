@@ -1,8 +1,8 @@
 //! `thalweg analyze`: finds a job's bottleneck from its activity log.
 //!
-//! One pass over the files: windows are summarized, printed, exported and discarded as they close. The
-//! part of a damaged file before the damage is analysed and printed; then the damage is reported and
-//! the exit code is 2.
+//! One pass over the files: windows are summarized, printed, exported and discarded as they close.
+//! The part of a damaged file before the damage is analysed and printed; then the damage is
+//! reported and the exit code is 2.
 
 mod arguments;
 mod findings;

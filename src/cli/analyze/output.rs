@@ -1,4 +1,5 @@
-//! Output of `thalweg analyze` other than tables: JSON, written as windows close, and notes on anomalies.
+//! Output of `thalweg analyze` other than tables: JSON, written as windows close, and notes on
+//! anomalies.
 
 use std::io::{self, BufWriter, Stdout, Write};
 
@@ -12,7 +13,8 @@ use crate::pag::Oddities;
 use crate::readers::Trace;
 use crate::report::part_label;
 
-/// One JSON object on standard output, written window by window; nothing is printed before the first.
+/// One JSON object on standard output, written window by window; nothing is printed before the
+/// first.
 pub(super) struct Json {
     out: BufWriter<Stdout>,
     has_windows: bool,
@@ -76,7 +78,8 @@ struct EpochEntry {
     name: String,
 }
 
-/// Share of the epochs' latency that is attributed to an operator, and the most that could be gained there.
+/// Share of the epochs' latency that is attributed to an operator, and the most that could be
+/// gained there.
 #[derive(Serialize)]
 struct OperatorEntry {
     #[serde(flatten)]

@@ -1,7 +1,7 @@
 //! Exports and the figure, which need the windows' graphs.
 //!
-//! They build their own graphs, separately from the analysis. Invariant: at most one graph is held at a
-//! time.
+//! They build their own graphs, separately from the analysis. Invariant: at most one graph is held
+//! at a time.
 
 use std::io;
 

@@ -156,7 +156,8 @@ impl Lag {
         }
     }
 
-    /// Due time of the first record of the epoch that was opened last; those of later ones are due later.
+    /// Due time of the first record of the epoch that was opened last; those of later ones are due
+    /// later.
     pub(super) fn last_due(&self) -> u64 {
         self.opened.map_or(0, |(_, due)| due)
     }

@@ -52,7 +52,8 @@ impl SourceLag {
 
 /// The ledgers of all sources.
 ///
-/// It needs [`Record::Source`], [`Record::EpochOpened`] and [`Record::Backpressure`]; without samples of a source it knows of no lag.
+/// It needs [`Record::Source`], [`Record::EpochOpened`] and [`Record::Backpressure`]; without
+/// samples of a source it knows of no lag.
 ///
 /// ```
 /// use thalweg::activity::Record;
@@ -123,7 +124,8 @@ impl LagLedger {
         }
     }
 
-    /// The lag of every source whose samples the log has, as of the instant to which it has [advanced](Self::advance).
+    /// The lag of every source whose samples the log has, as of the instant to which it has
+    /// [advanced](Self::advance).
     pub fn lags(&self) -> Vec<SourceLag> {
         let lag = |(&source, lag): (&OperatorId, &Lag)| Some(SourceLag { source, at: Timestamp(lag.at()?), owners: lag.parts() });
         self.sources.iter().filter_map(lag).collect()
@@ -219,7 +221,8 @@ mod tests {
         InstanceId::new(OperatorId(2), index)
     }
 
-    /// A source that is due a record a ns; in each tick it is either paused or emits up to so many records.
+    /// A source with one record due per ns; in each tick it is either paused or emits up to this
+    /// many records.
     fn run(ticks: &[Option<u64>], pauses: &[(u32, u64, u64)]) -> (LagLedger, Vec<Record>) {
         let (mut records, mut emitted) = (vec![Record::Source { source: SOURCE, at: Timestamp(0), due: 0.0, emitted: 0 }], 0);
         for (&most, number) in ticks.iter().zip(1u64..) {
@@ -316,7 +319,8 @@ mod tests {
     }
 
     proptest! {
-        /// Owners and own add up to due minus emitted, nobody owns less than nothing, and only those own anything for whom sources paused.
+        /// Owners and own add up to due minus emitted, nobody owns less than nothing, and only
+        /// those own anything for whom sources paused.
         #[test]
         fn owners_add_up_to_the_lag_and_pieces_tile_the_delay(
             ticks in prop::collection::vec(prop::option::weighted(0.7, 0u64..25), 5..80),

@@ -42,8 +42,9 @@ pub struct EpochOddities {
 
 /// Follows epochs and returns the path of each one that completes.
 ///
-/// Give it the same records as the [`GraphBuilder`], whose [`history`](crate::pag::GraphConfig::history) has to be at least the
-/// longest latency that is to be explained, and call [`walk`](Self::walk) whenever the builder has closed a window:
+/// Give it the same records as the [`GraphBuilder`], whose
+/// [`history`](crate::pag::GraphConfig::history) has to be at least the longest latency that is to
+/// be explained, and call [`walk`](Self::walk) whenever the builder has closed a window:
 ///
 /// ```
 /// use std::time::Duration;
@@ -141,7 +142,8 @@ impl EpochPaths {
         self.order.retain(|epoch| self.open.contains_key(epoch));
     }
 
-    /// The lag of each source by who made it, as of a second before the last instant to which epochs were [walked](Self::walk), or later.
+    /// The lag of each source by who made it, as of a second before the last instant to which
+    /// epochs were [walked](Self::walk), or later.
     pub fn lags(&self) -> Vec<SourceLag> {
         self.ledger.lags()
     }
@@ -156,9 +158,9 @@ impl EpochPaths {
         self.oddities
     }
 
-    /// The paths of epochs that were completed by `settled_until`, in order of completion; up to there the lanes' stories have to
-    /// be settled, which holds for the end of any window that `graph` has closed, and for `Timestamp(u64::MAX)` when it has closed
-    /// the last.
+    /// The paths of epochs that were completed by `settled_until`, in order of completion; up to
+    /// there the lanes' stories have to be settled, which holds for the end of any window that
+    /// `graph` has closed, and for `Timestamp(u64::MAX)` when it has closed the last.
     pub fn walk(&mut self, graph: &GraphBuilder, settled_until: Timestamp) -> Vec<EpochPath> {
         self.index.advance(graph);
         let (mut ready, waiting) =

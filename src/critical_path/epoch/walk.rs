@@ -336,7 +336,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks over the messages that ended waits, down to the floor, for a log whose steps do not tell their epoch.
+    /// Walks over the messages that ended waits, down to the floor, for a log whose steps do not
+    /// tell their epoch.
     fn along_waits(&mut self, last: Place) -> Option<()> {
         let mut place = last;
         while !self.tiles.is_down() {

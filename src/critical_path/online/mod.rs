@@ -5,10 +5,11 @@
 //!                               └─► TrafficMeter (arrivals, service times) ────┴─► close ─► WindowPaths
 //! ```
 //!
-//! An epoch belongs to the window in which its path is settled. Its pieces are summed by kind and operator, over all epochs
-//! and over the slowest of them. Epochs under way when the configuration changed are kept apart: they crossed a migration.
-//! Invariants: synchronous and deterministic (the same records and calls give the same answer); memory is bounded by
-//! [`HISTORY`] and by the number of instances, whatever the length of the run.
+//! An epoch belongs to the window in which its path is settled. Its pieces are summed by kind and
+//! operator, over all epochs and over the slowest of them. Epochs under way when the configuration
+//! changed are kept apart: they crossed a migration. Invariants: synchronous and deterministic (the
+//! same records and calls give the same answer); memory is bounded by [`HISTORY`] and by the number
+//! of instances, whatever the length of the run.
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
 mod group;

@@ -18,13 +18,13 @@
 //! An increased cost is adopted immediately, a decreased one by half.
 //!
 //! *Size of the next step.* `h / c` for the headroom `h = m (g - b)`, a share `m` of the difference
-//! between the goal `g` and the baseline. If the true cost is `f + c s`, of which the algorithm sees
-//! only the ratio to `s`, steps of size `h s / (f + c s)` approach the largest allowed size from
-//! below, since the ratio falls as `s` grows. The remaining share is for noise: estimates and
+//! between the goal `g` and the baseline. If the true cost is `f + c s`, of which the algorithm
+//! sees only the ratio to `s`, steps of size `h s / (f + c s)` approach the largest allowed size
+//! from below, since the ratio falls as `s` grows. The remaining share is for noise: estimates and
 //! outcomes that each deviate by 15 % stay below the goal, as long as the baseline is at most half
-//! of it. A step is never more than twice as large as the previous one (the first has one bin, since
-//! nothing is known), at most half as large if the latency came near the goal, and never less than
-//! one bin.
+//! of it. A step is never more than twice as large as the previous one (the first has one bin,
+//! since nothing is known), at most half as large if the latency came near the goal, and never less
+//! than one bin.
 //!
 //! *Time of the next step.* After a step is complete, the latency has to return to near the
 //! baseline first, so that steps do not add up. If it does not within the patience, the job itself

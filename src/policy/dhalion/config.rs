@@ -30,7 +30,8 @@ pub struct DhalionConfig {
     /// Instances with backpressure that process more than this many times what the others do have
     /// data skew.
     pub skew_ratio: f64,
-    /// Instances with backpressure that process less than this many times what the others do are slow.
+    /// Instances with backpressure that process less than this many times what the others do are
+    /// slow.
     pub slow_ratio: f64,
     /// Maximum scale-up factor u: parallelism grows at most (1 + u) times in one action.
     pub most_scale_up: f64,

@@ -5,7 +5,8 @@
 
 use super::DhalionConfig;
 
-/// Parallelism after a scale-up of `instances` instances whose backpressure shares add up to `backpressure`.
+/// Parallelism after a scale-up of `instances` instances whose backpressure shares add up to
+/// `backpressure`.
 ///
 /// T is the time of backpressure in one metric interval, summed over instances and clipped to just
 /// below the interval (by a millisecond per minute); u = T / (interval - T), at most

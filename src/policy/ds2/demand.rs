@@ -173,7 +173,8 @@ mod tests {
     use crate::dataflow::Configuration;
     use crate::policy::fixture;
 
-    /// Sources (each 100 or so), Op1 and Op2 in a row, as in the unit tests of the released program.
+    /// Sources (each 100 or so), Op1 and Op2 in a row, as in the unit tests of the released
+    /// program.
     fn row(sources: &[f64], op1: (f64, f64), op2: (f64, f64)) -> Vec<u32> {
         let count = sources.len() as u32;
         let names: Vec<String> = (0..count).map(|index| format!("source{index}")).collect();

@@ -1,4 +1,5 @@
-//! DS2 (Kalavri et al., OSDI'18): every operator's parallelism at once, from true rates and the dataflow graph.
+//! DS2 (Kalavri et al., OSDI'18): every operator's parallelism at once, from true rates and the
+//! dataflow graph.
 //!
 //! Uses one observation per decision and keeps only its configuration; interval, warm-up and
 //! activation are the controller's. Returns one plan with every operator that is to change.

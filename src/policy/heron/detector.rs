@@ -65,7 +65,8 @@ pub fn back_pressure(readings: &[ComponentReading], noise_ms_per_s: f64) -> Vec<
     symptoms
 }
 
-/// Instances whose queue grows by more than `records_per_second`, by regression over at least three checkpoints.
+/// Instances whose queue grows by more than `records_per_second`, by regression over at least three
+/// checkpoints.
 ///
 /// Heron has this detector and its policy does not use it.
 pub fn growing_wait_queue(readings: &[ComponentReading], records_per_second: f64) -> Vec<Symptom> {

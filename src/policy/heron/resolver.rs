@@ -3,7 +3,8 @@
 //! Follows Heron's scale-up resolver: it uses the parallelism and the latest checkpoint's
 //! backpressure.
 
-/// Parallelism after a scale-up of `instances` instances whose backpressure adds up to `backpressure_ms_per_s`.
+/// Parallelism after a scale-up of `instances` instances whose backpressure adds up to
+/// `backpressure_ms_per_s`.
 ///
 /// The time of backpressure over the remaining time, from the sum over instances, clipped to a
 /// millisecond below one second; at most `most_scale_up`; the result is instances × (1 + factor),

@@ -1,9 +1,11 @@
-//! The input files of DS2's released program: a dataflow, and the rates that were measured of it.
+//! The input files of the released DS2 program: a dataflow, and the rates measured for it.
 //!
-//! Takes the contents of files; gives the dataflow and, by epoch, the rates of each operator summed over its instances. The formats are
-//! those of the released program (`papers/ds2-osdi18.md#files`): tables for Flink and Heron, lines of a log for timely. Invariants: every
-//! rate is finite and not negative, every operator of the dataflow has rates in every epoch that is given out; whatever else is found is an
-//! error that names file, line, what was expected and what was found. Nothing is guessed.
+//! From the contents of files to the dataflow and, by epoch, the rates of each operator summed over
+//! its instances. The formats are those of the released program (`papers/ds2-osdi18.md#files`):
+//! tables for Flink and Heron, lines of a log for timely. Invariants: every rate is finite and not
+//! negative, and every operator of the dataflow has rates in every returned epoch; anything else is
+//! an error that names the file, the line, what was expected and what was found. Nothing is
+//! guessed.
 
 mod graph;
 mod rates;
@@ -19,7 +21,7 @@ use super::ReadError;
 use super::error::Place;
 use crate::dataflow::Topology;
 
-/// Which system's files they are.
+/// The system that wrote the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum System {
     /// Flink: tables.
@@ -31,34 +33,34 @@ pub enum System {
     Timely,
 }
 
-/// A file that was read into memory.
+/// A file read into memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Content<'f> {
-    /// What errors call it.
+    /// Its name in errors.
     pub path: &'f Path,
-    /// What is in it.
+    /// Its content.
     pub bytes: &'f [u8],
 }
 
-/// The files of one case.
+/// The files of one dataflow.
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'f> {
     /// Operators and edges.
     pub topology: Content<'f>,
     /// Rates by operator, instance and time.
     pub rates: Content<'f>,
-    /// Rates at which sources are to emit, by source and instance.
+    /// Target rates of sources, by source and instance.
     pub source_rates: Option<Content<'f>>,
-    /// Rates that operators are known not to exceed, by operator and instance.
+    /// Upper bounds on the processing rates of operators, by operator and instance.
     pub operator_rates: Option<Content<'f>>,
 }
 
-/// What was measured of one operator in one epoch: sums over its instances, in records per second.
+/// Measured rates of one operator in one epoch: sums over its instances, in records per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct OperatorRates {
     /// True processing rate.
     pub true_processing: f64,
-    /// True output rate; of a source the rate at which it is to emit.
+    /// True output rate; for a source its target rate.
     pub true_output: f64,
     /// Observed processing rate.
     pub observed_processing: f64,
@@ -66,26 +68,26 @@ pub struct OperatorRates {
     pub observed_output: f64,
 }
 
-/// A dataflow and what was measured of it.
+/// A dataflow with measured rates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// The dataflow. An operator's name here is its identifier in the files. Operators without inputs are sources; there is no limit on
-    /// parallelism.
+    /// The dataflow. The name of an operator here is its identifier in the files. Operators without
+    /// inputs are sources; parallelism is unlimited.
     pub topology: Topology,
-    /// Names of operators in the files, by operator; the identifier where they have no other.
+    /// Names of operators in the files, by operator; the identifier for those without one.
     pub names: Vec<String>,
     /// Instances of each operator.
     pub instances: Vec<u32>,
     /// Rates of each operator, by epoch.
     pub epochs: Vec<Vec<OperatorRates>>,
-    /// Epochs at the end that some instance has no rates of any more; they are left out.
+    /// Number of epochs at the end without rates of some instance; they are skipped.
     pub incomplete_epochs: usize,
 }
 
-/// Reads the files of a case.
+/// Reads the files of a dataflow.
 ///
 /// # Errors
-/// When a file is not what it should be, or files do not fit together.
+/// If a file is invalid, or files do not match.
 pub fn read(system: System, files: &Files<'_>) -> Result<Measured, ReadError> {
     let (graph, rows) = match system {
         System::Flink | System::Heron => (table::topology(&files.topology)?, table::rates(&files.rates)?),
@@ -135,8 +137,8 @@ fn measured(graph: &Graph, rows: Rows, files: &Files<'_>) -> Result<Measured, Re
 }
 
 impl OperatorRates {
-    /// Takes the true rates down to what the operator is known not to exceed, or to what was observed. Both of them in the same ratio: what
-    /// comes out of a record does not depend on how fast it goes in.
+    /// Clips the true processing rates to the upper bound, or to the observed rate. The output rate
+    /// is reduced by the same ratio: the selectivity does not depend on the rate.
     fn limit(&mut self, most: Option<f64>) {
         let processing = most.map_or(self.observed_processing, |most| most.min(self.true_processing));
         if self.true_processing > 0.0 {
@@ -153,7 +155,7 @@ impl OperatorRates {
     }
 }
 
-/// Nothing that is measured is faster, and sums of it stay finite.
+/// An upper bound on measured rates, so that sums stay finite.
 const MOST_PER_SECOND: f64 = 1e18;
 
 impl<'f> Content<'f> {
@@ -161,7 +163,7 @@ impl<'f> Content<'f> {
         ReadError::Damaged { file: self.path.to_owned(), place: Place::Line(line), expected: expected.into(), found: found.into() }
     }
 
-    /// Lines that are not empty and no comments, without blanks around them, with their numbers.
+    /// Lines that are neither empty nor comments, without surrounding blanks, with their numbers.
     fn lines(&self) -> impl Iterator<Item = Result<(u64, &'f str), ReadError>> + '_ {
         let bytes = self.bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(self.bytes);
         let numbered = (1..).zip(bytes.split(|&byte| byte == b'\n'));
@@ -180,7 +182,7 @@ impl<'f> Content<'f> {
         1 + end.iter().filter(|&&byte| byte == b'\n').count() as u64
     }
 
-    /// A rate, if it is one.
+    /// A rate, if the text is one.
     fn rate(&self, line: u64, what: &str, text: &str) -> Result<f64, ReadError> {
         let rate = text.trim().parse::<f64>().ok().filter(|rate| (0.0..=MOST_PER_SECOND).contains(rate));
         rate.ok_or_else(|| self.wrong(line, format!("{what}, in records/s from 0 to 1e18"), quoted(text)))
@@ -195,7 +197,7 @@ impl<'f> Content<'f> {
     }
 }
 
-/// What was found, cut to what a person reads.
+/// The text that was found, truncated for an error message.
 fn quoted(text: &str) -> String {
     super::error::excerpt(text.as_bytes())
 }

@@ -16,8 +16,9 @@ pub struct Span {
 /// Summary of the rows of a span. Rates and shares are means over the span.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Seen {
-    /// The requested span. It is summarized from the rows that lie within it, or if there are none, from
-    /// those that lie within it for the most part: a row in which the parallelism changed covers both.
+    /// The requested span. It is summarized from the rows that lie within it, or if there are none,
+    /// from those that lie within it for the most part: a row in which the parallelism changed
+    /// covers both.
     #[serde(flatten)]
     pub span: Span,
     /// Records per second that were due, all sources together.
@@ -26,8 +27,8 @@ pub struct Seen {
     pub achieved_per_s: f64,
     /// Records due but not emitted at the end.
     pub lag_records: f64,
-    /// The largest of the rows' 99th percentiles (percentiles of several rows cannot be combined); `None`
-    /// if no record arrived.
+    /// The largest of the rows' 99th percentiles (percentiles of several rows cannot be combined);
+    /// `None` if no record arrived.
     pub latency_ns_p99: Option<u64>,
     /// The scalable operators, in order.
     pub operators: Vec<OperatorSeen>,
