@@ -221,7 +221,7 @@ impl Recorded<'_> {
     /// What a plan asks for, without what was before.
     fn asked(&self, plan: &Plan) -> String {
         let rescales = plan.rescales.iter().map(|(&id, instances)| format!("{} to {instances}", self.name(id)));
-        let rebalances = plan.rebalances.iter().map(|&id| format!("the bins of {} spread anew", self.name(id)));
+        let rebalances = plan.rebalances.iter().map(|&id| format!("{} rebalanced", self.name(id)));
         words::list(&rescales.chain(rebalances).collect::<Vec<_>>())
     }
 
@@ -229,21 +229,21 @@ impl Recorded<'_> {
     fn remark(&self, event: &Event) -> String {
         match &event.kind {
             EventKind::Splitting { operator, bins } => format!(
-                "{} of {} alone exceeded what an instance was to carry and were split first.",
+                "{} of {} exceeded an instance's fair share and were split first.",
                 words::count(bins.len(), "bin", "bins"),
                 self.name(*operator)
             ),
             EventKind::HotKey { operator, bin, share } => format!(
-                "One key of {} ({bin}) alone was {share:.1} times what an instance was to carry: no number of instances helps.",
+                "A single key of {} ({bin}) carries {share:.1} times an instance's fair share: no number of instances helps.",
                 self.name(*operator)
             ),
             EventKind::Paced { goal_ms, steps, beyond_goal } => format!(
-                "It went in {} for a latency of {goal_ms} ms; expected to exceed that: {beyond_goal}.",
+                "It was cut into {} for a latency goal of {goal_ms} ms; steps expected to exceed it: {beyond_goal}.",
                 words::count(*steps, "step", "steps")
             ),
             EventKind::BackingOff { failures, until } => format!(
-                "The host gave it up{}, so that nothing was begun before {:.1} s.",
-                if *failures == 1 { String::new() } else { format!(", as {failures} plans one after the other") },
+                "The host abandoned it{}, so no plan was started before {:.1} s.",
+                if *failures == 1 { String::new() } else { format!(", like {failures} plans in a row") },
                 until.as_secs_f64()
             ),
             other => unreachable!("{other:?} adds nothing to a plan"),
