@@ -1,13 +1,11 @@
 //! What a command began and was killed at is taken up by the same command, whatever the step it was killed after; what anybody else
 //! wrote there is not touched.
 
-mod stopped;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use stopped::{after_every_step, thalweg};
+use crate::stopped::{after_every_step, thalweg};
 use thalweg::experiment::out_folder::BEGUN;
 
 const SIMULATE: [&str; 6] = ["simulate", "heron-wordcount", "--seconds", "10", "--record", "--json"];
