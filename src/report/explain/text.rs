@@ -1,6 +1,6 @@
 //! The sections of an explanation as text.
 
-use super::chapter::{Chapter, Course, Outcome, Quiet, Told};
+use super::chapter::{Chapter, Course, Outcome, Quiet, Told, Turns};
 use super::span::{OperatorSeen, Seen, Span};
 use super::words::{amount, count, list, percent, reasons, value};
 use crate::report::table::{bytes, latency, seconds};
@@ -69,13 +69,23 @@ impl Told {
             Some(before) => format!("{} {before} → {}", one.operator, one.after),
             None => format!("{} → {}", one.operator, one.after),
         });
-        let rebalanced = self.rebalanced.iter().map(|operator| format!("{operator} rebalanced"));
-        rescaled.chain(rebalanced).collect::<Vec<_>>().join(", ")
+        let rebalanced = self.rebalanced.iter().map(|operator| format!("bins of {operator} redistributed"));
+        let divided = self.divided.iter().map(|one| match one.turns {
+            Turns::Equal => format!("records of {} divided equally", one.operator),
+            Turns::BySpeed => format!("records of {} divided by the speed of its instances", one.operator),
+        });
+        rescaled.chain(rebalanced).chain(divided).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether the plan changes an operator.
     fn is_about(&self, name: &str) -> bool {
-        self.rebalanced.iter().any(|rebalanced| rebalanced == name) || self.rescaled.iter().any(|one| one.operator == name)
+        let mut named = self.rebalanced.iter().chain(self.rescaled.iter().map(|one| &one.operator));
+        named.any(|operator| operator == name) || self.divided.iter().any(|one| one.operator == name)
+    }
+
+    /// Whether the plan changes nothing but how records are divided.
+    fn is_division(&self) -> bool {
+        self.rescaled.is_empty() && self.rebalanced.is_empty() && !self.divided.is_empty()
     }
 
     fn why(&self) -> String {
@@ -89,10 +99,11 @@ impl Told {
         let remarks: String = self.remarks.iter().map(|remark| format!(" {remark}")).collect();
         let state = if self.bytes > 0 { format!(" with {} of state", bytes(self.bytes as f64)) } else { String::new() };
         let moved = match &self.outcome {
-            Outcome::Refused { why } => return format!("none: the plan was rejected, {why}."),
-            _ if self.bins == 0 => "no bin had to migrate".to_owned(),
-            Outcome::CarriedOut { .. } => format!("{} migrated{state}", count(self.bins, "bin", "bins")),
-            _ => format!("{} were to migrate{state}", count(self.bins, "bin", "bins")),
+            Outcome::Refused { why } => return format!("nothing: the plan was refused, {why}."),
+            _ if self.bins == 0 && self.is_division() => "no state had to move".to_owned(),
+            _ if self.bins == 0 => "no bin had to move".to_owned(),
+            Outcome::CarriedOut { .. } => format!("{} moved{state}", count(self.bins, "bin", "bins")),
+            _ => format!("{} were to move{state}", count(self.bins, "bin", "bins")),
         };
         let took = match &self.outcome {
             Outcome::CarriedOut { took_s } => format!("; it took {}", latency((took_s.max(0.0) * 1e9) as u64)),
@@ -173,8 +184,8 @@ fn is_unit(word: &str) -> bool {
 
 /// A heading and its text, wrapped.
 fn lines(heading: &str, sentences: &str) -> String {
-    let mut text = format!("   {heading:<width$}", width = INDENT - 3);
-    let mut column = INDENT;
+    let mut text = format!("   {heading:<width$} ", width = INDENT - 4);
+    let mut column = text.chars().count();
     let sentences = capital(sentences);
     let mut words: Vec<String> = Vec::new();
     for word in sentences.split(' ') {
