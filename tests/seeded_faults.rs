@@ -1,9 +1,10 @@
-//! The suite of `tests/migration_oracle.rs` sees every fault of [`Fault`]: run with `--features seeded-faults`.
+//! The suite of `tests/suite/migration_oracle.rs` sees every fault of [`Fault`]: run with `--features seeded-faults`.
 //!
 //! One test, because a fault holds for the whole process.
 
 // What only the suite itself needs of it.
 #[allow(dead_code, unused_imports)]
+#[path = "suite/oracle/mod.rs"]
 mod oracle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::policy::settings;
 use super::{Failure, usage};
 use crate::dataflow::{Configuration, Role, Topology};
-use crate::experiment::policies::{self, Given};
+use crate::experiment::policies::{self, Given, POLICIES};
 use crate::id::{InstanceId, OperatorId};
 use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use crate::observation::{LatencySummary, Observation};
@@ -49,9 +49,7 @@ pub(super) struct Args {
     /// System that wrote the files: flink, heron or timely.
     #[arg(long, default_value = "flink")]
     system: String,
-    /// The policy: ds2; or threshold, dhalion, heron, flink-autoscaler, aws or hold, for which each
-    /// epoch is one window.
-    #[arg(long, default_value = "ds2")]
+    #[arg(long, default_value = "ds2", help = policy_help())]
     policy: String,
     /// Offered/achieved source rate above which ds2 scales up by that ratio although its model
     /// needs no more instances [default: never]
@@ -69,6 +67,12 @@ pub(super) struct Args {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+/// Help for `--policy`. There is no oracle, because the required parallelism of these jobs is unknown.
+fn policy_help() -> String {
+    let others: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();
+    format!("The policy: ds2, or one of {}, for which each epoch is one window", others.join(", "))
 }
 
 /// What `decide --json` prints.

@@ -54,16 +54,19 @@ impl Live {
         self.shown = events.len();
     }
 
+    fn name(&self, operator: OperatorId) -> &str {
+        &self.topology.operator(operator).name
+    }
+
     fn event(&self, event: &Event) {
         let text = |configuration| configuration_text(&self.topology, configuration);
-        let name = |operator: &OperatorId| &self.topology.operator(*operator).name;
         let line = match &event.kind {
             EventKind::Rescaling { before, after, reason, bins, .. } => {
                 format!("rescales {} -> {} ({bins} bins migrate): {reason}", text(before), text(after))
             }
-            EventKind::Splitting { operator, bins } => format!("splits {} bins of {}", bins.len(), name(operator)),
+            EventKind::Splitting { operator, bins } => format!("splits {} bins of {}", bins.len(), self.name(*operator)),
             EventKind::HotKey { operator, bin, share } => {
-                format!("a single key of {} ({bin}) carries {share:.1} times an instance's fair share", name(operator))
+                format!("a single key of {} ({bin}) carries {share:.1} times an instance's fair share", self.name(*operator))
             }
             EventKind::Refused { why, .. } => format!("plan rejected: {why}"),
             EventKind::Migrated { configuration } => format!("now running {}", text(configuration)),

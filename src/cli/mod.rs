@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand.
 //!
 //! Results go to standard output, everything else to standard error. Exit code 2 means invalid
-//! input (a flag, a file, a name); exit code 1 means that a valid command failed.
+//! input (a flag, a file, a name), 1 that a valid command failed, 130 that it was interrupted.
 
 mod analyze;
 mod calibrate;
@@ -9,6 +9,7 @@ mod completions;
 mod decide;
 mod explain;
 mod hosts;
+mod interrupted;
 mod live;
 mod memory;
 mod plot;
@@ -34,6 +35,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+use crate::experiment::interrupt;
 
 /// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do
 /// it.
@@ -113,6 +116,9 @@ pub fn main() -> ExitCode {
             carry_out(asked.command.expect("a command was given"))
         }),
     };
+    if interrupt::asked() {
+        return interrupted::end();
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(error)) => {

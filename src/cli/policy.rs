@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use super::{Failure, usage};
 use crate::dataflow::{Configuration, Topology};
 use crate::experiment::external::{self, External};
-use crate::experiment::policies::{self, Given, PolicyError, Setting};
-use crate::policy::{Hold, Policy, Scripted};
+use crate::experiment::policies::{self, Given, POLICIES, PolicyError, Setting};
+use crate::policy::{Hold, Needs, Policy, Scripted};
 use crate::time::Timestamp;
 
 /// Flags that configure a policy.
@@ -29,6 +29,25 @@ pub(super) struct PolicyArgs {
     /// Timeout in seconds for an answer of the program of --policy external.
     #[arg(long, value_name = "SECONDS", default_value_t = external::DEFAULT_TIMEOUT.as_secs_f64(), allow_hyphen_values = true)]
     external_timeout: f64,
+    /// What the program of --policy external receives: metrics, or paths for metrics and the critical
+    /// paths of the window's epochs.
+    #[arg(long, value_name = "NEEDS", default_value = "metrics")]
+    external_needs: ExternalNeeds,
+}
+
+/// Help for `--policy` in commands that run a job.
+pub(super) fn policy_help() -> String {
+    let named = POLICIES.join(", ");
+    format!("The policy: {named}; scripted: the plans given by --plan; external: the program given by --external-command")
+}
+
+/// The metrics that an external policy receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ExternalNeeds {
+    #[value(help = "Rates, queues, latency")]
+    Metrics,
+    #[value(help = "Metrics and critical paths")]
+    Paths,
 }
 
 impl PolicyArgs {
@@ -52,6 +71,9 @@ impl PolicyArgs {
         }
         if let ("scripted" | "external", Some(setting)) = (name, settings.first()) {
             return Err(usage(anyhow!("--set {setting}: policy '{name}' has no parameters")));
+        }
+        if self.external_needs != ExternalNeeds::Metrics && name != "external" {
+            return Err(only("--external-needs", "external"));
         }
         match (name, &self.plan, &self.external_command) {
             ("scripted", Some(script), _) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
@@ -77,7 +99,11 @@ impl PolicyArgs {
             return Ok(Box::new(Hold));
         }
         let started = External::start(command, topology.clone(), Duration::from_secs_f64(seconds));
-        Ok(Box::new(started.map_err(|why| usage(anyhow!("--external-command: {why}")))?))
+        let needs = match self.external_needs {
+            ExternalNeeds::Metrics => Needs::Metrics,
+            ExternalNeeds::Paths => Needs::Paths,
+        };
+        Ok(Box::new(started.map_err(|why| usage(anyhow!("--external-command: {why}")))?.needing(needs)))
     }
 }
 

@@ -21,13 +21,23 @@ use crate::report::{
     window_latency_table,
 };
 
+/// Files with rows, one per kind of experiment.
+const KINDS: [&str; 8] = [
+    folder::ROWS,
+    folder::SUITE,
+    folder::SIMULATED,
+    folder::MIGRATIONS,
+    folder::FIDELITY,
+    folder::RANKINGS,
+    folder::WINDOW_LATENCY,
+    folder::NEXMARK_OVERHEAD,
+];
+
 /// Print the tables of recorded runs: one run per policy beside the paper's numbers, or medians of
 /// several runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder written by `run`, `simulate` or `reproduce`, with a rows.csv, rankings.csv,
-    /// window_latency.csv, simulated.csv, suite.csv, migrations.csv, nexmark_overhead.csv or
-    /// fidelity.csv.
+    #[arg(help = format!("Folder written by `run`, `simulate` or `reproduce`, with one of {}", KINDS.join(", ")))]
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]

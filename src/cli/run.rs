@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::hosts::Hosts;
+use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
-use super::policy::PolicyArgs;
+use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
 use super::run_nexmark::{self, NexmarkArgs};
 use super::uneven::Uneven;
@@ -46,6 +47,9 @@ use crate::workload::{SentenceLength, Text};
 /// 1 : 3 : 46; the source emits only the kinds of event that the query reads. Instances are not
 /// limited unless '--limits' says so. At the end the results are compared with those of plain
 /// timely on one worker for the same events.
+///
+/// Ctrl-C ends the run and keeps what has been measured so far (exit code 130); a second Ctrl-C
+/// ends it immediately.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
@@ -68,10 +72,7 @@ pub(super) struct Args {
     words: Option<usize>,
     #[command(flatten)]
     pub(super) nexmark: NexmarkArgs,
-    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler, aws or
-    /// critical-path; scripted: the plans given by --plan; external: the program given by
-    /// --external-command.
-    #[arg(long, default_value = "critical-path")]
+    #[arg(long, default_value = "critical-path", help = policy_help())]
     policy: String,
     #[command(flatten)]
     chosen: PolicyArgs,
@@ -218,16 +219,18 @@ fn carry_out<J: EngineJob>(
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    interrupted::listen(Meanwhile::Measures)?;
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
     live.finish(result.as_ref());
     folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
-    let result = result.map_err(|failure| match failure {
-        RunFailure::Engine(why) => wrong_hosts(why),
-        failure => failure.into(),
-    })?;
+    let result = match result {
+        Err(RunFailure::Interrupted(partial)) => *partial,
+        Err(RunFailure::Engine(why)) => return Err(wrong_hosts(why)),
+        result => result?,
+    };
     record::write(&out, &manifest, &result)?;
     // A plain job cannot be rescaled, so there is nothing to draw.
-    let figure_files = if plain { Vec::new() } else { draw(&out)? };
+    let figure_files = if plain || result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
     let throughput = manifest.nexmark.as_ref().map(|_| emitted_per_second(&result));
     if args.json {

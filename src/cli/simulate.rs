@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::calibrate::calibrate;
+use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
-use super::policy::PolicyArgs;
+use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
 use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::{self, Manifest, Summary};
+use crate::experiment::run::RunFailure;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
 
@@ -21,7 +23,8 @@ use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_s
 ///
 /// A scenario defines operator speeds, selectivities and faults. The simulator uses the same
 /// controller, policies and migration code as the engine. The same scenario, policy and seed
-/// produce the same rows and decisions, byte for byte.
+/// produce the same rows and decisions, byte for byte. Ctrl-C keeps what has been simulated so far
+/// (exit code 130).
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy dhalion\n  thalweg simulate my-scenario.toml --seed 7 --json\n  \
@@ -39,8 +42,7 @@ pub(super) struct Args {
     /// List the built-in scenarios.
     #[arg(long)]
     list: bool,
-    /// The policy [default: the scenario's]
-    #[arg(long)]
+    #[arg(long, help = format!("{} [default: the scenario's]", policy_help()))]
     policy: Option<String>,
     #[command(flatten)]
     chosen: PolicyArgs,
@@ -110,12 +112,16 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let mut live = Live::new(&name, &topology, job.duration);
     let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    interrupted::listen(Meanwhile::Measures)?;
     let result = run_scenario(spec, activity.as_deref(), |status| live.show(status));
     live.finish(result.as_ref());
     folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
-    let result = result?;
+    let result = match result {
+        Err(RunFailure::Interrupted(partial)) => *partial,
+        result => result?,
+    };
     record::write(&out, &manifest, &result)?;
-    let figure_files = draw(&out)?;
+    let figure_files = if result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
     if args.json {
         println!("{}", serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files }));

@@ -51,17 +51,6 @@ struct Target {
     bytes: u64,
 }
 
-/// Why a plan from outside is rejected. A rejected plan changes nothing.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum RequestError {
-    /// Another plan is in progress.
-    #[error("another plan is being carried out")]
-    Migrating,
-    /// The plan does not fit the job.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-}
-
 impl Controller {
     /// A controller of a job that runs in `configuration` with its bins evenly distributed.
     pub fn new(topology: Topology, configuration: Configuration, config: ControllerConfig, policy: Box<dyn Policy>) -> Controller {
@@ -155,12 +144,9 @@ impl Controller {
         }
     }
 
-    /// Requests a plan from outside of the policy; returns the schedule to execute, if any.
-    /// Warm-up, activation and back-off do not apply to it.
-    ///
-    /// # Errors
-    /// See [`RequestError`]; the reason is also logged, and nothing changes.
-    pub fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, RequestError> {
+    /// Starts a plan from a test as if a policy had asked for it, without warm-up and activation.
+    #[cfg(test)]
+    pub(super) fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, PlanError> {
         let schedule = self.begin(at, plan, Reason::new("requested"))?;
         self.agreed = 0;
         Ok(schedule)
@@ -168,13 +154,9 @@ impl Controller {
 
     /// Starts `plan`, or rejects it with its reason in the log; a plan is accepted as a whole or
     /// not at all.
-    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, RequestError> {
-        let valid = if self.is_migrating() {
-            Err(RequestError::Migrating)
-        } else {
-            plan.apply(&self.topology, &self.configuration).map_err(RequestError::from)
-        };
-        let after = match valid {
+    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, PlanError> {
+        assert!(!self.is_migrating(), "no policy is consulted during a migration");
+        let after = match plan.apply(&self.topology, &self.configuration) {
             Ok(after) => after,
             Err(error) => {
                 self.events.push(Event { at, kind: EventKind::Refused { plan, why: error.to_string() } });
@@ -200,6 +182,7 @@ impl Controller {
             bins: schedule.moves(),
             bytes,
             steps: schedule.steps.len(),
+            divided: self.routing.changes(&routing),
         };
         self.events.push(Event { at, kind });
         self.target = Some(Target { configuration: after, divided, assignments, routing, bins: schedule.moves(), began: at, bytes });

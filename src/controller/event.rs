@@ -1,5 +1,7 @@
 //! The decision log: what the controller did, and why.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Plan};
@@ -64,6 +66,10 @@ pub enum EventKind {
         bytes: u64,
         /// Number of steps of the schedule; `adaptive` may combine several.
         steps: usize,
+        /// Stateless operators whose records are divided among their instances in other parts from now on: the speeds of the instances in
+        /// order, to which these parts are in proportion; nothing where instances take equal turns again.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        divided: BTreeMap<OperatorId, Vec<f64>>,
     },
     /// The plan that follows starts by splitting bins, each of which exceeds an instance's fair
     /// share of the load.

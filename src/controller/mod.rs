@@ -3,10 +3,9 @@
 //! The host reports what happens ([`Controller::window_closed`], [`Controller::migrated`],
 //! [`Controller::interrupted`]), and the controller returns what the host is to do. It consults the
 //! policy only on windows with a constant configuration, applies warm-up and activation, validates
-//! plans, and turns them into schedules. Plans may also come from outside
-//! ([`Controller::request`]). One plan is in progress at a time; a rejected plan changes nothing.
-//! After the host has abandoned a plan ([`Controller::failed`]) the policy is still consulted, but
-//! for a while none of its plans is started. The controller reads no clock.
+//! plans, and turns them into schedules. One plan is in progress at a time; a rejected plan changes
+//! nothing. After the host has abandoned a plan ([`Controller::failed`]) the policy is still
+//! consulted, but for a while none of its plans is started. The controller reads no clock.
 
 mod backoff;
 mod config;
@@ -17,5 +16,5 @@ mod routing;
 mod tests;
 
 pub use config::ControllerConfig;
-pub use control::{Controller, RequestError};
+pub use control::Controller;
 pub use event::{Event, EventKind};

@@ -37,6 +37,13 @@ impl Routing {
         step.weights = step.parallelism.keys().filter_map(weights).collect();
     }
 
+    /// Operators whose speeds differ in `after`, with their new speeds; empty if all instances are
+    /// equally fast.
+    pub(super) fn changes(&self, after: &Routing) -> BTreeMap<OperatorId, Vec<f64>> {
+        let ids = self.0.keys().chain(after.0.keys()).filter(|id| self.0.get(*id) != after.0.get(*id));
+        ids.map(|id| (*id, after.0.get(id).cloned().unwrap_or_default())).collect()
+    }
+
     /// Takes over the speeds of these operators from `other`.
     pub(super) fn take_over(&mut self, other: &Routing, operators: impl Iterator<Item = OperatorId>) {
         for id in operators {
@@ -66,6 +73,7 @@ mod tests {
             routing.change_to(&after, &configuration, &mut step);
             routing.take_over(&after, [MAP, COUNT].into_iter());
             assert_eq!(routing, after);
+            assert!(routing.changes(&after).is_empty());
             (routing.0.get(&MAP).cloned(), step)
         };
         plans.iter().map(follow).collect()

@@ -32,8 +32,8 @@ pub enum PolicyError {
         /// The name that was given.
         found: String,
     },
-    /// The oracle knows nothing.
-    #[error("expected a job of which is known what it needs (instances with limits), found none: 'oracle' goes by that")]
+    /// The job's required parallelism is unknown, so there is no oracle.
+    #[error("'oracle' requires a job whose required parallelism is known (instances with limits), found none")]
     NothingKnown,
     /// A parameter is not one of the policy's, or its value makes no sense.
     #[error("{setting}: expected {expected}")]

@@ -77,12 +77,6 @@ impl InstanceMetrics {
         Rate::of(self.processed as f64, self.window)
     }
 
-    /// Observed output rate: records emitted per elapsed second.
-    // papers/ds2-osdi18.md#observed-rate (equation 4)
-    pub fn observed_output_rate(&self) -> Option<Rate> {
-        Rate::of(self.produced as f64, self.window)
-    }
-
     /// Busy time: useful time and external waits, during which the instance could do nothing else.
     ///
     /// This is what a system measures that does not distinguish a blocking call from work: DS2's

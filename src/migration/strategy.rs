@@ -43,7 +43,7 @@ pub enum StrategyError {
     )]
     Unknown(String),
     /// The batch size is not a number of bins.
-    #[error("expected 'batched:N' with N bins a step, at least 1, found '{0}'")]
+    #[error("expected 'batched:N' with N bins per step, at least 1, found '{0}'")]
     Batch(String),
     /// The goal is not a latency.
     #[error("expected 'adaptive' or 'adaptive:GOAL' with a latency such as 50ms, found '{0}'")]

@@ -33,7 +33,7 @@ pub enum TextError {
     #[error("expected sentences of at least one word")]
     NoLength,
     /// None of its words is in a hot bin.
-    #[error("expected a text with words that are to be hot, found none")]
+    #[error("expected a text with words in hot bins, found none")]
     NoneHot,
 }
 

@@ -6,6 +6,7 @@
 //!                                        └► Walk, backwards from the completion ─► EpochPath ─► EpochSummary
 //!                                           LagLedger, before the source emitted  ─┘
 //!                                           Chains, over what was binding         ─► Gains
+//!                                           OwnGraph, forwards and backwards     ─► slack, where asked for
 //! ```
 //!
 //! The latency of an epoch is `completed - due`. The pieces of an [`EpochPath`] tile `[due,
@@ -22,6 +23,7 @@ mod ledger;
 mod moves;
 mod path;
 mod paths;
+mod slack;
 mod summary;
 #[cfg(test)]
 mod tests;

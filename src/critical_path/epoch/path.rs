@@ -117,6 +117,10 @@ pub struct EpochPath {
     pub pieces: Vec<EpochPiece>,
     /// Upper bounds on what a faster operator could have gained.
     pub gains: Gains,
+    /// By operator, how much later its output could have been without delaying the epoch, in ns: 0 where it was critical, rather too little
+    /// than too much. Empty where that was not asked for or is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slack: Vec<(OperatorId, u64)>,
 }
 
 /// Upper bounds on how much earlier an epoch would have completed with a faster operator, in ns.
@@ -246,6 +250,6 @@ impl Tiles {
         self.open();
         self.down_to(0, Label::plain(EpochPieceKind::Unknown));
         self.pieces.reverse();
-        EpochPath { epoch: self.epoch, due: self.due, completed: self.completed, pieces: self.pieces, gains }
+        EpochPath { epoch: self.epoch, due: self.due, completed: self.completed, pieces: self.pieces, gains, slack: Vec::new() }
     }
 }

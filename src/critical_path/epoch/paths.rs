@@ -15,6 +15,7 @@ use super::index::Index;
 use super::ledger::{LagLedger, SourceLag};
 use super::moves::Moves;
 use super::path::EpochPath;
+use super::slack::OwnGraph;
 use super::walk::{Completed, Known, Walk};
 use crate::activity::Record;
 use crate::id::OperatorId;
@@ -25,6 +26,10 @@ use crate::time::{Epoch, Timestamp};
 const MOST_OPEN: usize = 1 << 16;
 /// The most epochs that wait for [`EpochPaths::walk`]; further ones are dropped.
 const MOST_COMPLETED: usize = 1 << 20;
+
+/// The most steps that are followed for slack in one [`EpochPaths::walk`]; the slack of further
+/// epochs is unknown.
+const MOST_SLACK_STEPS: u32 = 1 << 14;
 
 /// The delay, in ns, within which hosts report spans of backpressure: how far the ledger stays
 /// behind what is settled, unless an epoch needs more.
@@ -77,6 +82,8 @@ pub struct EpochPaths {
     /// Due time of the epoch that was opened last; those to come are due later.
     last_due: Timestamp,
     oddities: EpochOddities,
+    /// Steps that one walk may look at for slack.
+    slack_steps: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +96,11 @@ struct Opened {
 }
 
 impl EpochPaths {
+    /// Also computes the [slack](EpochPath::slack) of each path.
+    pub fn with_slack(self) -> EpochPaths {
+        EpochPaths { slack_steps: MOST_SLACK_STEPS, ..self }
+    }
+
     /// Adds a record.
     #[inline]
     pub fn push(&mut self, record: &Record) {
@@ -169,9 +181,11 @@ impl EpochPaths {
         ready.sort_by_key(|completed| (completed.at, completed.epoch));
         let opened = ready.iter().map(|completed| completed.opened.0).max().unwrap_or(0);
         self.ledger.advance(Timestamp(opened.max(settled_until.0.saturating_sub(TOLD_LATE))));
+        let mut fuel = self.slack_steps;
         let walk = |completed: Completed| {
             let places = self.index.close(completed.epoch);
-            Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed)
+            let path = Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed);
+            EpochPath { slack: OwnGraph::slack(graph, &places, completed.at.0, &mut fuel), ..path }
         };
         let paths = ready.into_iter().map(walk).collect();
         while self.order.front().is_some_and(|epoch| !self.open.contains_key(epoch)) {

@@ -73,11 +73,6 @@ impl Dhalion {
         Dhalion { topology, config, period, phase: Phase::Watching, unproven: None, blacklist: Blacklist::default(), next_run: None }
     }
 
-    /// Actions that did not help.
-    pub fn blacklist(&self) -> &Blacklist {
-        &self.blacklist
-    }
-
     /// One run of the policy: first the outcome of the last action, then the rules in the
     /// prototype's order.
     fn run(&mut self, observation: &Observation) -> Decision {

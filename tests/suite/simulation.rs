@@ -1,10 +1,8 @@
 //! The simulated host under the real controller: what must hold for any job, whatever the seed.
 
-mod random_job;
-
 use std::time::Duration;
 
-use random_job::{Kind, random_job};
+use crate::random_job::{Kind, random_job};
 use thalweg::activity::{ActivityKind, Record};
 use thalweg::controller::{ControllerConfig, Event, EventKind};
 use thalweg::dataflow::{Configuration, Plan, QueueMarks, Role, Topology};

@@ -1,11 +1,9 @@
 //! Whole loops in virtual time in which records get lost, come late or come twice, or the host gives plans up; and loops without any of
 //! it, in which no window may be doubted.
 
-mod random_job;
-
 use std::time::Duration;
 
-use random_job::{Kind, random_job};
+use crate::random_job::{Kind, random_job};
 use thalweg::controller::{ControllerConfig, Event, EventKind};
 use thalweg::dataflow::Configuration;
 use thalweg::experiment::policies::{Given, policy_with};

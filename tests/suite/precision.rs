@@ -124,7 +124,7 @@ fn the_length_of_a_window_does_not_change_what_it_names() {
 }
 
 /// Where the released program overflows: 8 and 32 workers, windows of 1 s and 5 s. Who waits goes on from the message that came last
-/// only, so there are fewer paths here; `tests/participation.rs` has the closed form for those that overflow.
+/// only, so there are fewer paths here; `tests/suite/participation.rs` has the closed form for those that overflow.
 #[test]
 fn participations_sum_to_one_however_many_paths_there_are() {
     for workers in [8, 32] {

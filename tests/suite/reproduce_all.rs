@@ -1,12 +1,10 @@
 //! `thalweg reproduce all`: taken up where it was killed, it ends with the same rows; nothing half made is taken for whole.
 
-mod stopped;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use stopped::{after_every_step, thalweg, unfinished};
+use crate::stopped::{after_every_step, thalweg, unfinished};
 use thalweg::experiment::partial;
 
 const FIGURES: [&str; 2] = ["contune-curve", "ds2-skew"];

@@ -9,14 +9,12 @@
 //!
 //! `THALWEG_ORACLE_CASES` asks for more cases than continuous integration runs; see `scripts/oracle`.
 
-mod oracle;
-
 use std::net::TcpListener;
 use std::panic::catch_unwind;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use oracle::{Case, Form, KEYED, Output, Wire, case, check_owners, elastic, sequential};
+use crate::oracle::{Case, Form, KEYED, Output, Wire, case, check_owners, elastic, sequential};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -112,7 +110,7 @@ fn nor_does_another_process() {
     for seed in 0..u64::from(share(CLUSTERS)) {
         let (case, addresses, file) = (seeded(seed), free_addresses(), folder.path().join(seed.to_string()));
         let second = serde_json::to_string(&(seed, &addresses, &file)).unwrap();
-        let arguments = ["--exact", "the_second_process", "--nocapture"];
+        let arguments = ["--exact", "migration_oracle::the_second_process", "--nocapture"];
         let mut child = Command::new(std::env::current_exe().unwrap());
         let mut child = child.args(arguments).env(SECOND, second).stdout(Stdio::null()).spawn().unwrap();
         let mut output = elastic(&case, &Wire::Processes { process: 0, addresses }, FOR_EVER);

@@ -13,7 +13,7 @@ use thalweg::report::migration_table;
 /// A definition as it is in the program, but small: what it shows of latency is worth nothing.
 fn small() -> MigrationDefinition {
     let mut definition: MigrationDefinition =
-        toml::from_str(include_str!("../experiments/definitions/beyondmr-fig2.toml")).expect("definitions are tested");
+        toml::from_str(include_str!("../../experiments/definitions/beyondmr-fig2.toml")).expect("definitions are tested");
     let seconds = |seconds| ScaledSeconds { quick: seconds, full: seconds };
     (definition.before_s, definition.warm_up_s, definition.after_s) = (seconds(0.2), 0.05, seconds(0.3));
     definition.rate = "20000/s".parse().unwrap();
@@ -30,7 +30,7 @@ fn small() -> MigrationDefinition {
 #[test]
 fn queries_are_moved_with_what_they_know() {
     let mut definition: MigrationDefinition =
-        toml::from_str(include_str!("../experiments/definitions/megaphone-nexmark.toml")).expect("definitions are tested");
+        toml::from_str(include_str!("../../experiments/definitions/megaphone-nexmark.toml")).expect("definitions are tested");
     let seconds = |seconds| ScaledSeconds { quick: seconds, full: seconds };
     (definition.before_s, definition.warm_up_s, definition.after_s) = (seconds(0.2), 0.05, seconds(0.3));
     definition.rate = "20000/s".parse().unwrap();

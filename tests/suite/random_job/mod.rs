@@ -12,7 +12,6 @@ use thalweg::workload::{RateSchedule, Shape};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing but linear operators: what DS2's theorem is about.
-    #[allow(dead_code, reason = "not every test has such jobs")]
     Linear,
     /// Anything that a scenario may have.
     Any,

@@ -1,13 +1,11 @@
 //! What each policy decides on the Heron word count, as a decision log.
 //!
-//! The job is a fluid model (`tests/fluid`): deterministic, coarse, and no claim about any engine. Time is compressed 30
+//! The job is a fluid model (`tests/suite/fluid`): deterministic, coarse, and no claim about any engine. Time is compressed 30
 //! times, as in the experiments. Write the logs anew with `INSTA_UPDATE=always` and read them before committing.
-
-mod fluid;
 
 use std::time::Duration;
 
-use fluid::{Fluid, word_count};
+use crate::fluid::{Fluid, word_count};
 use thalweg::controller::{Controller, ControllerConfig, Event, EventKind};
 use thalweg::dataflow::{Configuration, Plan};
 use thalweg::id::OperatorId;

@@ -1,10 +1,8 @@
 //! Records that are lost, late, doubled or mad: no policy acts on a window of them, and nothing panics.
 
-mod random_job;
-
 use std::time::Duration;
 
-use random_job::{Kind, random_job};
+use crate::random_job::{Kind, random_job};
 use thalweg::activity::Record;
 use thalweg::controller::{Controller, ControllerConfig, EventKind};
 use thalweg::experiment::policies::{Given, POLICIES, policy_with};

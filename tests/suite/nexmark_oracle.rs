@@ -4,11 +4,9 @@
 //! What only this test catches: a query that one of the forms understands otherwise, a window that is cut off wrongly, a tie that depends
 //! on an order, a timer or a state of a query that a migration loses.
 
-mod nexmark;
-
 use std::sync::Arc;
 
-use nexmark::{Case, differential, elastic, plain};
+use crate::nexmark::{Case, differential, elastic, plain};
 use thalweg::engine::nexmark::Query;
 
 /// Streams of each query; half of them with one worker, half with four.

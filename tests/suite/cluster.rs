@@ -350,7 +350,7 @@ struct Echo {
 }
 
 impl Echo {
-    /// Runs the job from test `name`, or serves it if that is what this process is for.
+    /// Runs the job from test `name` of this file, or serves it if that is what this process is for.
     fn run(&self, name: &str) -> Option<Result<Vec<u64>, RunError>> {
         let board = Board::new();
         if let Some(seat) = Seat::taken().unwrap() {
@@ -358,7 +358,7 @@ impl Echo {
             let _ = seat.serve(&board, move |worker, context| job.build(worker, context));
             return None;
         }
-        let deployment = Deployment::processes(2, 2).launched(Launch::this_test(name));
+        let deployment = Deployment::processes(2, 2).launched(Launch::this_test(&format!("cluster::{name}")));
         let job = Echo { ..*self };
         let running = Running::on(&deployment, self, &board, move |worker, context| job.build(worker, context)).unwrap();
         Some(running.join())

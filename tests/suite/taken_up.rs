@@ -1,13 +1,11 @@
 //! What a command began and was killed at is taken up by the same command, whatever the step it was killed after; what anybody else
 //! wrote there is not touched.
 
-mod stopped;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use stopped::{after_every_step, thalweg};
+use crate::stopped::{after_every_step, thalweg};
 use thalweg::experiment::out_folder::BEGUN;
 
 const SIMULATE: [&str; 6] = ["simulate", "heron-wordcount", "--seconds", "10", "--record", "--json"];
@@ -89,7 +87,7 @@ fn what_somebody_else_wrote_is_named_and_left_alone() {
     let output = thalweg(&args, &out).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("found rows.csv"), "{output:?}");
     fs::remove_file(out.join("rows.csv")).unwrap();
-    refused(&[&SIMULATE[..], &["--policy", "hold"]].concat(), &out, "found what 'simulate-heron-wordcount-ds2' began");
+    refused(&[&SIMULATE[..], &["--policy", "hold"]].concat(), &out, "found an unfinished one of 'simulate-heron-wordcount-ds2'");
     assert!(run(&args, &out).contains_key("summary.json"));
 
     // Without its mark a folder is somebody else's as soon as something in it is whole.

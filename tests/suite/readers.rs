@@ -1,16 +1,14 @@
 //! Readers: what becomes of real and of written traces of each format, and what becomes of files that are none.
 
-mod traces;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::traces::*;
 use thalweg::activity::{Activity, ActivityKind, Lane, LogWriter, Message, MessageKind, Record};
 use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use thalweg::readers::{self, Format, Place, ReadError};
 use thalweg::time::{Epoch, Timestamp};
-use traces::*;
 
 const SPARK: &str = "spark-wordcount-app-20170324182509-0000.jsonl";
 const TIMELY: &str = "timely_documented_log.clj";
