@@ -48,8 +48,7 @@ pub(super) fn explain(args: &Args) -> Result<(), Failure> {
     if let Some(asked) = args.decision {
         chapters.retain(|chapter| number(chapter) == Some(asked));
         if chapters.is_empty() {
-            let expected =
-                if decisions == 0 { "no --decision (this run has no plan)".to_owned() } else { format!("1 to {decisions}") };
+            let expected = if decisions == 0 { "no --decision (this run has no plan)".to_owned() } else { format!("1 to {decisions}") };
             return Err(usage(anyhow!("--decision: expected {expected}, found {asked}")));
         }
     }

@@ -79,9 +79,7 @@ impl PolicyArgs {
             ("scripted", Some(script), _) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
             ("scripted", None, _) => Err(usage(anyhow!("--policy scripted: requires '--plan SCRIPT', found none"))),
             ("external", _, Some(command)) => self.external(command, topology, decides),
-            ("external", _, None) => {
-                Err(usage(anyhow!("--policy external: requires '--external-command COMMAND', found none")))
-            }
+            ("external", _, None) => Err(usage(anyhow!("--policy external: requires '--external-command COMMAND', found none"))),
             (name, ..) => policies::policy_with(name, topology, time_factor, &Given { settings, best }).map_err(|why| {
                 let flag = if matches!(why, PolicyError::Setting { .. }) { "--set" } else { "--policy" };
                 let known = if matches!(why, PolicyError::Unknown { .. }) { ", also 'scripted' and 'external'" } else { "" };

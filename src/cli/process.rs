@@ -26,6 +26,8 @@ pub(super) fn process(_: &Args) -> Result<(), Failure> {
         // Process 0 reports the error, and its exit code is the job's.
         Ok(Some(Err(RunError::Stopped(_)))) => Ok(()),
         Ok(Some(Err(why))) | Err(why) => Err(why.into()),
-        Ok(None) => Err(usage(anyhow::anyhow!("process: expected to be started by 'thalweg run --processes N', found no such parent process"))),
+        Ok(None) => {
+            Err(usage(anyhow::anyhow!("process: expected to be started by 'thalweg run --processes N', found no such parent process")))
+        }
     }
 }

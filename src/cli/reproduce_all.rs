@@ -103,7 +103,8 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
         println!("\nreport  {}", report.display());
     }
     if !failed.is_empty() {
-        let why = format!("{} failed: {}; rerun the same command to retry", failed.join(", "), out.join(folder::failed("<figure>")).display());
+        let why =
+            format!("{} failed: {}; rerun the same command to retry", failed.join(", "), out.join(folder::failed("<figure>")).display());
         return Err(Failure::Run(anyhow!(why)));
     }
     let page = out.join(PAGE);

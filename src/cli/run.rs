@@ -300,7 +300,12 @@ fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
     let most = format!("more than 0 and at most {MOST_SENTENCES_PER_SECOND:.0} {what}/s (one source thread)");
     check(per_second > 0.0 && per_second <= MOST_SENTENCES_PER_SECOND, "rate", most, format!("'{given}'"))?;
     let seconds = args.duration;
-    check(seconds > 0.0 && seconds <= MOST_SECONDS, "duration", "seconds, more than 0 and at most 86400 (a day)".into(), seconds.to_string())?;
+    check(
+        seconds > 0.0 && seconds <= MOST_SECONDS,
+        "duration",
+        "seconds, more than 0 and at most 86400 (a day)".into(),
+        seconds.to_string(),
+    )?;
     let factor = args.time_factor;
     check((1.0..=600.0).contains(&factor), "time-factor", "a factor from 1 to 600".into(), factor.to_string())?;
     check((1.0..=100.0).contains(&args.catch_up), "catch-up", "a factor from 1 to 100".into(), args.catch_up.to_string())?;

@@ -118,10 +118,7 @@ fn spread(trace: &TraceSummary, names: &Names, operator: OperatorId) -> String {
     let part = most.participation / sum;
     let siblings = shares.len() - 1;
     if part * (shares.len() as f64) < UNEVEN {
-        return format!(
-            "Its {} instances have about equal shares: add instances, or make each record cheaper.",
-            siblings + 1
-        );
+        return format!("Its {} instances have about equal shares: add instances, or make each record cheaper.", siblings + 1);
     }
     let others = shares.iter().filter(|(instance, _)| **instance != worst).map(|(_, share)| share);
     let (ns, count) = others.fold((0, 0), |(ns, count), share| (ns + share.ns, count + share.count));
