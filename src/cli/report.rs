@@ -21,10 +21,22 @@ use crate::report::{
     window_latency_table,
 };
 
+/// Files of rows, one a kind of experiment.
+const KINDS: [&str; 8] = [
+    folder::ROWS,
+    folder::SUITE,
+    folder::SIMULATED,
+    folder::MIGRATIONS,
+    folder::FIDELITY,
+    folder::RANKINGS,
+    folder::WINDOW_LATENCY,
+    folder::NEXMARK_OVERHEAD,
+];
+
 /// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder with a rows.csv, rankings.csv, window_latency.csv, simulated.csv, suite.csv or migrations.csv, as `run` and `reproduce` write it.
+    #[arg(help = format!("A folder with rows, as `run`, `simulate` and `reproduce` write it, with one of {}", KINDS.join(", ")))]
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]

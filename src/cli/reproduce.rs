@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
+use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
@@ -22,7 +23,7 @@ use crate::experiment::figures::Figure;
 use crate::experiment::out_folder::{Fills, OutFolder};
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::rows::RunRow;
-use crate::experiment::run::{RunSpec, run};
+use crate::experiment::run::{RunFailure, RunSpec, run};
 use crate::experiment::simulated::{SimulatedSpec, simulate};
 use crate::experiment::suite::Cases;
 use crate::experiment::{folder, policies};
@@ -31,6 +32,8 @@ use crate::migration::Strategy;
 use crate::workload::Text;
 
 /// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
+///
+/// Ctrl-C keeps the rows that were measured until then (exit code 130); another Ctrl-C ends the command at once.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The figure (see --list), or 'all': every one, with a page that compares claims and measurements.
@@ -130,6 +133,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     if figure == "all" {
         return reproduce_all::reproduce_all(args);
     }
+    interrupted::listen(Meanwhile::Measures)?;
     if !args.only.is_empty() {
         return Err(usage(anyhow!("--only: expected with 'all' alone, found with {figure}")));
     }
@@ -159,13 +163,13 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     for seed in (args.seed..).take(args.repeat as usize) {
         let out = if args.repeat == 1 { out.to_path_buf() } else { out.join(format!("seed-{seed}")) };
         folder::create_dir_all(&out).with_context(|| out.display().to_string())?;
+        folder::write_text(&out.join(record::DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
         for policy_run in definition.runs.iter().filter(|run| args.policies.is_empty() || args.policies.contains(&run.policy)) {
             runs.push(experiment.run(policy_run, seed, &out, |row| {
                 rows.push(row);
                 Ok(folder::write_csv(&rows_file, &rows)?)
             })?);
         }
-        folder::write_text(&out.join(record::DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
         figure_files.extend(draw(&out)?);
     }
     let violations: Vec<String> = runs.iter().flat_map(|summary| experiment.violations(summary)).collect();
@@ -237,10 +241,12 @@ impl<'a> Experiment<'a> {
         };
         live.finish(result.as_ref());
         keep(record::row(&manifest, topology, result.as_ref()))?;
+        if let Some(measured) = result.as_ref().map_or_else(RunFailure::partial, Some) {
+            let run_folder = out.join(name);
+            folder::create_dir_all(&run_folder).with_context(|| run_folder.display().to_string())?;
+            record::write(&run_folder, &manifest, measured)?;
+        }
         let result = result.with_context(|| format!("the run of '{name}' failed"))?;
-        let run_folder = out.join(name);
-        folder::create_dir_all(&run_folder).with_context(|| run_folder.display().to_string())?;
-        record::write(&run_folder, &manifest, &result)?;
         Ok(Summary::of(&manifest, &result))
     }
 
@@ -279,5 +285,7 @@ pub(super) fn out_folder(asked: Option<&Path>, name: &str, figure: &str, environ
 
 /// Begins the folder `out`.
 pub(super) fn begin(out: &Path, fills: Fills<'_>) -> Result<OutFolder, Failure> {
-    OutFolder::begin(out, fills).map_err(|why| usage(anyhow!("--out {}: {why}", out.display())))
+    let begun = OutFolder::begin(out, fills).map_err(|why| usage(anyhow!("--out {}: {why}", out.display())))?;
+    interrupted::fills(out);
+    Ok(begun)
 }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, anyhow};
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, bar};
-use super::{Failure, usage};
+use super::{Failure, interrupted, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::migration::{MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow, Setting};
@@ -26,6 +26,7 @@ pub(super) fn reproduce(args: &Args, definition: &MigrationDefinition) -> Result
             timeline.extend(windows);
             folder::write_csv(&rows_file, &rows)?;
             folder::write_csv(&timeline_file, &timeline)?;
+            interrupted::check()?;
             if let Some(why) = failed {
                 return Err(Failure::Run(anyhow!("the run of '{}' under '{strategy}' failed: {why}", setting.label)));
             }

@@ -1,6 +1,7 @@
 //! `thalweg reproduce` for suites: all policies in all cases, side by side on all cores, in virtual time.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use anyhow::Context as _;
 
@@ -9,9 +10,9 @@ use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, check_cases, check_policies, runs_bar};
 use crate::experiment::environment::Environment;
-use crate::experiment::folder;
 use crate::experiment::record::DEFINITION;
 use crate::experiment::suite::{Cases, Order, SuiteDefinition, SuiteOutcome, SuiteRow};
+use crate::experiment::{folder, interrupt};
 use crate::report::{order_table, path_table, suite_table};
 
 /// A run as `--json` tells it.
@@ -42,11 +43,21 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
         .collect();
     let runs: Vec<_> = runs.into_iter().filter(|run| args.cases.is_empty() || args.cases.contains(&run.case.name)).collect();
     let bar = runs_bar(runs.len());
-    let outcomes = SuiteDefinition::run(&runs, |run| {
+    // What there is if somebody interrupts them.
+    let measured: Mutex<Vec<(usize, SuiteRow)>> = Mutex::default();
+    let outcomes = SuiteDefinition::run(&runs, |run, outcome| {
+        let position = runs.iter().position(|other| std::ptr::eq(other, run)).unwrap_or(runs.len());
+        measured.lock().expect("nobody panics with it").push((position, outcome.row.clone()));
         bar.set_message(format!("{} under {} ({})", run.case.name, run.policy.label(), run.host.name()));
         bar.inc(1);
     });
     bar.finish_and_clear();
+    if interrupt::asked() {
+        let mut measured = measured.into_inner().expect("nobody panics with it");
+        measured.sort_by_key(|(position, _)| *position);
+        let rows: Vec<SuiteRow> = measured.into_iter().map(|(_, row)| row).collect();
+        folder::write_csv(&rows_file, &rows)?;
+    }
     let mut outcomes = outcomes.context("a run of the suite failed")?;
     let orders: Vec<Order> = definition.both_hosts.same_order.iter().flat_map(|same| same.orders(&outcomes)).collect();
     let not_as_expected = definition.expect.iter().flat_map(|expected| expected.violations(&outcomes));

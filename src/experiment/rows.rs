@@ -91,7 +91,7 @@ pub struct RunRow {
     pub experiment: String,
     /// Name of the policy.
     pub policy: String,
-    /// Where the job ran: `engine`.
+    /// Where the job ran: `engine` or `sim`.
     pub host: String,
     /// Size of the run: `quick` or `full`.
     pub scale: String,

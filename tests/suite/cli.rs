@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use thalweg::experiment::folder;
+use thalweg::experiment::policies::POLICIES;
 
 fn thalweg(folder: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_thalweg")).args(args).current_dir(folder).env_remove("RUST_BACKTRACE").output().unwrap()
@@ -165,6 +167,29 @@ fn a_run_leaves_a_folder_that_can_be_drawn_again() {
     assert_eq!(damaged.status.code(), Some(2));
     let error = String::from_utf8(damaged.stderr).unwrap();
     assert!(error.contains("timeline.csv, line 2: expected"), "{error}");
+}
+
+#[test]
+fn help_names_every_policy_and_every_file_of_rows() {
+    let empty = tempfile::tempdir().unwrap();
+    let help = |command: &str| {
+        let output = thalweg(empty.path(), &["help", command]);
+        assert!(output.status.success(), "{output:?}");
+        // Lines are broken to fit.
+        String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for command in ["run", "simulate"] {
+        let help = help(command);
+        assert!(help.contains(&format!("The policy: {}; scripted, which follows --plan", POLICIES.join(", "))), "{help}");
+    }
+    let decide = help("decide");
+    let expected: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();
+    assert!(decide.contains(&format!("The policy: ds2, or one of {}", expected.join(", "))), "{decide}");
+    let report = help("report");
+    let files = [folder::ROWS, folder::SUITE, folder::SIMULATED, folder::MIGRATIONS, folder::FIDELITY, folder::RANKINGS];
+    for file in files.into_iter().chain([folder::WINDOW_LATENCY, folder::NEXMARK_OVERHEAD]) {
+        assert!(report.contains(file), "{file}: {report}");
+    }
 }
 
 #[test]

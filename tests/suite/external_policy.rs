@@ -123,14 +123,14 @@ fn a_program_ends_with_its_policy() {
     assert!(file.exists(), "it saw the end of its input and had the time to end by itself");
 }
 
-fn run(command: &str, seconds: &str) -> Output {
+fn run(command: &str, seconds: &str, more: &[&str]) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().unwrap();
     let out = out.path().join("run");
     let args =
         ["run", "--policy", "external", "--external-command", command, "--duration", seconds, "--time-factor", "60", "--rate", "200k/min"];
     let mut program = Command::new(env!("CARGO_BIN_EXE_thalweg"));
-    program.current_dir(root).args(args).args(["--json", "--out"]).arg(&out).output().expect("the binary of this package")
+    program.current_dir(root).args(args).args(more).args(["--json", "--out"]).arg(&out).output().expect("the binary of this package")
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn the_example_rescales_a_running_job() {
         eprintln!("skipped: python3 is not there");
         return;
     }
-    let output = run("python3 examples/external_policy.py", "6");
+    let output = run("python3 examples/external_policy.py", "6", &[]);
     assert!(output.status.success(), "{output:?}");
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     let summary = &printed["summary"];
@@ -149,10 +149,53 @@ fn the_example_rescales_a_running_job() {
 
 #[test]
 fn a_run_whose_program_fails_goes_on_and_says_so() {
-    let output = run("sh -c 'read line; echo nonsense'", "3");
+    let output = run("sh -c 'read line; echo nonsense'", "3", &[]);
     assert!(output.status.success(), "{output:?}");
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(printed["summary"]["actions"], 0);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("gives up its policy, external-nonsense: expected a decision such as"), "{told}");
+}
+
+/// The reasons of a simulated run that the example decided, with more arguments.
+fn reasons(more: &[&str]) -> Vec<(String, Value)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let args = ["simulate", "heron-wordcount", "--policy", "external", "--external-command", "python3 examples/external_policy.py"];
+    let mut program = Command::new(env!("CARGO_BIN_EXE_thalweg"));
+    let output = program.current_dir(root).args(args).args(more).arg("--out").arg(&out).output().expect("the binary of this package");
+    assert!(output.status.success(), "{output:?}");
+    let log = std::fs::read_to_string(out.join("decisions.jsonl")).unwrap();
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let reason = |event: Value| {
+        let (_, kind) = event["kind"].as_object()?.iter().next()?;
+        let reason = kind.get("reason")?;
+        Some((reason["detail"].as_str()?.to_owned(), reason["values"].clone()))
+    };
+    events.filter_map(reason).collect()
+}
+
+#[test]
+fn who_asks_for_paths_sees_them_and_who_does_not_decides_as_ever() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: python3 is not there");
+        return;
+    }
+    let (with, without) = (reasons(&["--external-needs", "paths"]), reasons(&[]));
+    assert!(without.iter().all(|(detail, _)| !detail.contains("slowest epochs")), "{without:?}");
+    assert!(!with.is_empty() && with.iter().all(|(detail, _)| detail.contains("slowest epochs: ")), "{with:?}");
+    // An overloaded job: sources wait for whom the path names, and an operator before it has no slack.
+    let (detail, values) = &with[0];
+    assert!(detail.contains("backpressure at ") || detail.contains("queueing at "), "{with:?}");
+    assert!(values["latency_ms"].as_f64().unwrap() > 0.0 && values["slack_ms_count"].is_number(), "{values}");
+}
+
+#[test]
+fn needs_are_those_of_an_external_policy() {
+    let args = ["simulate", "heron-wordcount", "--policy", "ds2", "--external-needs", "paths"];
+    let output = Command::new(env!("CARGO_BIN_EXE_thalweg")).args(args).output().expect("the binary of this package");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("--external-needs: expected '--policy external', which alone follows it, found 'ds2'"), "{told}");
 }

@@ -17,7 +17,7 @@ mod traffic;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use group::{PathGroup, PathPiece};
+pub use group::{OperatorSlack, PathGroup, PathPiece};
 use serde::{Deserialize, Serialize};
 use traffic::TrafficMeter;
 pub use traffic::{Arrival, InputTraffic, OperatorTraffic};
@@ -79,7 +79,7 @@ impl PathObserver {
         let config = GraphConfig { history: HISTORY, lookahead: LOOKAHEAD, ..GraphConfig::new(STEP) };
         PathObserver {
             graph: GraphBuilder::new(config),
-            epochs: EpochPaths::default(),
+            epochs: EpochPaths::default().with_slack(),
             traffic: TrafficMeter::new(operators, start, length),
             records: BTreeMap::new(),
             settled: Vec::new(),

@@ -168,7 +168,7 @@ impl SuiteDefinition {
     ///
     /// # Errors
     /// The first failure in that order.
-    pub fn run(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
+    pub fn run(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>, &SuiteOutcome) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
         runs::run_all(runs, done)
     }
 }
@@ -215,7 +215,7 @@ but = { operators = { map = { instances = 20 } } }
         let runs = suite.runs(Cases::All, Scale::Quick, 1, &[]);
         assert_eq!(runs.len(), 2 * 3 * 2);
         let done = std::sync::atomic::AtomicUsize::new(0);
-        let count = |_: &SuiteRun<'_>| {
+        let count = |_: &SuiteRun<'_>, _: &SuiteOutcome| {
             done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         };
         let outcomes = SuiteDefinition::run(&runs, count).unwrap();

@@ -173,8 +173,11 @@ fn reasons(events: &[Event]) -> Vec<String> {
 ///
 /// # Errors
 /// The first failure in that order.
-pub(super) fn run_all(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
-    let one = |run: &SuiteRun<'_>| run.run().inspect(|_| done(run));
+pub(super) fn run_all(
+    runs: &[SuiteRun<'_>],
+    done: impl Fn(&SuiteRun<'_>, &SuiteOutcome) + Sync,
+) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
+    let one = |run: &SuiteRun<'_>| run.run().inspect(|outcome| done(run, outcome));
     let simulated: Result<Vec<_>, _> = runs.par_iter().map(|run| (run.host == Host::Sim).then(|| one(run)).transpose()).collect();
     let outcomes = simulated?.into_iter().zip(runs).map(|(simulated, run)| simulated.map_or_else(|| one(run), Ok));
     let mut outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;

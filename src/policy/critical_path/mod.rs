@@ -1,13 +1,15 @@
-//! Ours: the whole job at once, by what its critical path would be.
+//! Thalweg's own policy: decides for all operators at once, from the measured critical path.
 //!
-//! In every window: what the load asks of each operator over the whole graph, how much its instances can do by a curve that is learned,
-//! what is the matter where the two do not fit, and the smallest configuration that would do. It acts only where the estimate
-//! differs from the present by more than it may be wrong, or where the job falls behind; takes instances away only if none of the recent
-//! windows would have needed them; answers skew and slow instances by spreading keys anew; and leaves alone what scaling cannot help. It
-//! keeps what it learned: curves, which instances are slow, which rebalances were in vain.
+//! For every window it computes the demand of each operator from the offered load and the whole
+//! graph, the capacity of its instances from a learned curve, a diagnosis where the two do not fit,
+//! and the smallest configuration that would do. It rescales only where the estimate differs from
+//! the present configuration by more than its error, or where the job falls behind; it removes
+//! instances only if none of the recent windows would have needed them; it answers skew and
+//! stragglers by rebalancing; and it leaves alone what rescaling cannot help. Across windows it
+//! keeps capacity curves, relative speeds of instances, limits, and the cost of changes.
 //!
-//! Invariants: one plan with everything that is to change; within 1 and each operator's maximum, and within the budget; an operator of
-//! which nothing was measured is left as it is.
+//! Invariants: one plan holds everything that is to change; parallelism stays between 1 and each
+//! operator's maximum, and within the budget; an operator that was not measured is not changed.
 
 mod ahead;
 mod bins;
@@ -49,36 +51,37 @@ use crate::model::{CapacityModel, ChangeModel, FlowModel, LatencyModel, Relative
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// What is not obvious is believed when so many windows, one after the other, have shown it.
+/// Consecutive windows that must agree before anything that is not obvious is acted upon.
 const AGREEING: u32 = 2;
-/// A lag is latency, so that with a goal for it the lag is to be worked off so many times faster.
+/// With a latency goal, lag is drained faster by this factor, since lag is latency.
 const HURRY: f64 = 6.0;
-/// A job that emits less than this part of what is due falls behind.
+/// A job whose throughput is below this share of the offered load falls behind.
 const KEEPS_UP: f64 = 0.98;
-/// With less lag than this part of a window's records the job is on time.
+/// Lag, as a share of a window's records, up to which the job is on time.
 const ON_TIME: f64 = 0.25;
-/// With less than this part it has no lag.
+/// Lag, as a share of a window's records, that counts as none.
 const CALM: f64 = 0.02;
-/// ... and need not be seen twice from this part on.
+/// ... and from this share on, one window is evidence enough.
 const MOSTLY_HELD_UP: f64 = 0.5;
-/// The longest queue of an instance for which sources paused is somewhat above its mark: this part of it is about the mark.
+/// The longest queue of an instance that backpressured the sources exceeds its high-water mark somewhat: this share of it estimates the
+/// mark.
 const OVER_MARK: f64 = 0.7;
-/// A goal that was missed in so many windows is missed...
+/// A goal counts as missed once this many windows missed it...
 const OFTEN_MISSED: f64 = 1.8;
-/// ... where a window counts this much less with each that follows it.
+/// ... where each further window discounts the earlier ones by this factor.
 const MISSED_KEPT: f64 = 0.85;
-/// A job that emits more than this part of what is due catches up.
+/// A job whose throughput exceeds this share of the offered load catches up.
 const CATCHES_UP: f64 = 1.01;
-/// An operator holds the job up if sources are paused for it in this part of the latency.
+/// An operator holds the job up if backpressure from it makes up this share of the latency.
 const HELD_UP: f64 = 0.2;
-/// While a load rises, a lag is worked off in so many look-backs: the instances for that will be needed anyway.
+/// While the load rises, lag is drained within this share of a look-back: the instances for it will be needed anyway.
 const RISING_CATCH_UP: f64 = 0.5;
-/// What a plan adds to what was known of the disruption by plans.
+/// Weight of a new measurement of the disruption that a plan causes.
 const NEW_DISRUPTION: f64 = 0.5;
-/// Most findings that a reason tells.
+/// At most this many findings are reported.
 const MOST_FINDINGS: usize = 16;
 
-/// The policy.
+/// The critical-path policy.
 #[derive(Clone, Debug)]
 pub struct CriticalPath {
     topology: Topology,
@@ -86,72 +89,74 @@ pub struct CriticalPath {
     flow: FlowModel,
     latency: LatencyModel,
     what_if: WhatIf,
-    /// By operator, windows one after the other in which sources were paused for it more than for anything else.
+    /// By operator, consecutive windows in which it backpressured the sources more than any other.
     held_up: Vec<u32>,
-    /// By operator, the shortest queue for which sources were seen paused.
+    /// By operator, the shortest queue that was seen to backpressure the sources.
     marks: Vec<Option<f64>>,
     memory: Vec<Memory>,
     curves: Vec<CapacityModel>,
     /// By operator, which of its instances are slow.
     relative: Vec<RelativeSpeeds>,
-    /// By operator, by which speeds its load is divided.
+    /// By operator, the speeds by which its load is divided.
     divisions: Vec<Division>,
-    /// What sources were to emit in recent windows.
+    /// Offered load of recent windows.
     offered: VecDeque<Offered>,
-    /// What recent windows needed.
+    /// Instances that recent windows needed.
     needed: Needed,
-    /// How long the last plan took to be carried out.
+    /// Duration of the last plan's execution.
     delay: Duration,
-    /// Seconds of load that a plan leaves as lag, by those that were carried out.
+    /// Lag that a plan leaves, in seconds of load; learned from executed plans.
     disruption_s: f64,
     /// When the first window began.
     since: Option<Timestamp>,
-    /// Records that were due and not emitted at the end of the last window, of all sources.
+    /// Lag of all sources at the end of the last window, in records.
     lag: f64,
-    /// Windows in which the goal was missed, those of before fading.
+    /// Windows that missed the goal, discounted by age.
     missed: f64,
-    /// What a change costs, whether the last one is over, and whether the next is worth it.
+    /// What a change costs, whether the last one has settled, and whether the next is worth its cost.
     change: ChangeModel,
     started: Started,
     worth: Worth,
     /// Length of the last window.
     window_s: f64,
-    /// Windows not to be judged in which the load outran the last change, one after the other.
+    /// Consecutive unsettled windows in which the load outran the last change.
     outrun: u32,
     acted: Option<Acted>,
 }
 
-/// What the load asks for in a window.
+/// Demand and lag of a window.
 struct Load {
-    /// By operator, records per second that reach it of what is offered.
+    /// By operator, records per second that reach it at the offered load.
     demands: Vec<Option<f64>>,
-    /// The same while lag and queues are worked off in the time that is given for it.
+    /// The same while lag and queues are drained within the time allowed for that.
     catching_up: Vec<Option<f64>>,
-    /// As `demands`, of the most that was offered in recent windows.
+    /// As `demands`, at the highest load of the recent windows.
     most_recent: Vec<Option<f64>>,
-    /// As `demands`, of what will be offered when the next decision has been carried out.
+    /// As `demands`, at the load expected when the next decision has been executed.
     soon: Vec<Option<f64>>,
-    /// Whether that is more, because the load rises from window to window.
+    /// Whether that is higher, because the load rises from window to window.
     rises: bool,
-    /// Whether all windows that are known were offered the same.
+    /// Whether it can be expected to rise beyond the stall of a change.
+    outlasts: bool,
+    /// Whether the load was the same in all recent windows.
     steady: bool,
     /// Records per second, of all sources.
     offered: f64,
     /// Measured 99th percentile of latency, in seconds.
     p99_s: Option<f64>,
-    /// The operator that the largest part of the slowest epochs' latency is charged to, where paths were measured.
+    /// The operator charged with the largest share of the slowest epochs' latency, where paths were measured.
     slowest: Option<OperatorId>,
-    /// Whether the job emits what is due and has no lag.
+    /// Whether throughput meets the offered load and there is no lag.
     on_time: bool,
-    /// Whether all epochs that completed were due under the present configuration.
+    /// Whether all epochs that completed began under the present configuration.
     settled: bool,
-    /// Whether it has hardly any lag and no source was paused: what is measured now is what the present configuration does.
+    /// Whether there is hardly any lag and no backpressure, so that the measurements describe the present configuration.
     calm: bool,
-    /// Whether sources emit more than what becomes due.
+    /// Whether throughput exceeds the offered load.
     catches_up: bool,
-    /// Whether its lag grows.
+    /// Whether the lag grows.
     falls_behind: bool,
-    /// Whether recent windows are as many as must be looked back upon.
+    /// Whether a whole look-back of windows has been seen.
     looked_back: bool,
 }
 
@@ -187,7 +192,7 @@ impl CriticalPath {
         }
     }
 
-    /// What the sources ask for, and whether the job keeps up.
+    /// Demand of the window, and whether the job keeps up.
     fn load(&mut self, observation: &Observation) -> Load {
         let window = observation.window.length().as_secs_f64();
         let mut offered = vec![0.0; self.topology.operators().len()];
@@ -221,10 +226,10 @@ impl CriticalPath {
         for recent in &self.offered {
             most.iter_mut().zip(&recent.rates).for_each(|(most, recent)| *most = most.max(*recent));
         }
-        let ahead = ahead(&self.offered, self.delay);
+        let ahead = ahead(&self.offered, self.delay, self.change.start_s().unwrap_or(window));
         let catch_up_s = self.catch_up_s(ahead.rises);
         let mut catching_up = ahead.later;
-        // A plan while the load rises comes upon the lag that it makes itself.
+        // While the load rises, a plan must also drain the lag that it causes itself.
         let disruption_s = if ahead.rises { self.disruption_s } else { 0.0 };
         for source in &observation.sources {
             catching_up[source.operator.0 as usize] += (source.lag_records + source.offered.as_per_second() * disruption_s) / catch_up_s;
@@ -233,7 +238,7 @@ impl CriticalPath {
         let demands = |offered: &[f64]| self.flow.demands(&self.topology, offered);
         let mut catching_up = demands(&catching_up);
         for (demand, metrics) in catching_up.iter_mut().zip(&observation.operators) {
-            // What waits in front of an operator is a lag as well.
+            // Queued records are lag as well.
             *demand = demand.map(|demand| demand + metrics.queue_records() as f64 / catch_up_s);
         }
         Load {
@@ -242,6 +247,7 @@ impl CriticalPath {
             most_recent: demands(&most),
             soon: demands(&ahead.soon),
             rises: ahead.rises,
+            outlasts: ahead.outlasts,
             steady: is_steady(&self.offered),
             offered: sum,
             p99_s: observation.latency.ns_p99.map(|p99| p99 as f64 / 1e9),
@@ -255,13 +261,13 @@ impl CriticalPath {
         }
     }
 
-    /// The time in which a lag is to be worked off.
+    /// The time within which lag is to be drained.
     fn catch_up_s(&self, rises: bool) -> f64 {
         let asked = self.config.catch_up_s / if self.config.goal_ms > 0.0 { HURRY } else { 1.0 };
         if rises { asked.min((self.config.look_back_s * RISING_CATCH_UP).max(f64::MIN_POSITIVE)) } else { asked }
     }
 
-    /// What the window shows of every operator; learns from it how fast instances are.
+    /// Views of all operators in the window; updates the learned speeds of instances.
     fn look(&mut self, observation: &Observation, load: &Load) -> Vec<Sight> {
         let mut sights = Vec::with_capacity(self.topology.operators().len());
         for operator in self.topology.operators() {
@@ -278,7 +284,7 @@ impl CriticalPath {
         sights
     }
 
-    /// A plan of `rescales`, with `rebalances`, and what is known of slow instances.
+    /// A plan of `rescales` and `rebalances`, with the known speeds of stragglers.
     fn plan(&mut self, rescales: BTreeMap<OperatorId, u32>, rebalances: BTreeSet<OperatorId>, sights: &[Sight]) -> Plan {
         self.divisions.iter_mut().for_each(Division::keep);
         let touched: BTreeSet<OperatorId> = rescales.keys().chain(&rebalances).copied().collect();
@@ -294,25 +300,25 @@ impl CriticalPath {
     }
 }
 
-/// What is to change.
+/// What a plan is to change.
 struct Change {
     /// Why.
     rule: &'static str,
     rescales: BTreeMap<OperatorId, u32>,
-    /// Those of them that take away what no recent window needed.
+    /// Those of them that remove instances no recent window needed.
     trims: BTreeMap<OperatorId, u32>,
-    /// What these save.
+    /// What removing them saves.
     saving: Option<Saving>,
 }
 
 impl CriticalPath {
-    /// Of the scalable operators those to which `found` gives fewer instances than they have.
+    /// Scalable operators that have fewer instances in `found` than at present.
     fn fewer(&self, found: &Found, present: &Configuration) -> BTreeMap<OperatorId, u32> {
         let ids = self.topology.scalable().map(|operator| operator.id);
         ids.map(|id| (id, found.instances[id.0 as usize])).filter(|(id, wanted)| *wanted < present.parallelism(*id)).collect()
     }
 
-    /// Instances of all scalable operators, if those of `rescales` change.
+    /// Sum of instances over scalable operators after `rescales`.
     fn together(&self, present: &Configuration, rescales: &BTreeMap<OperatorId, u32>) -> u64 {
         let after = |id| u64::from(rescales.get(&id).copied().unwrap_or(present.parallelism(id)));
         self.topology.scalable().map(|operator| after(operator.id)).sum()

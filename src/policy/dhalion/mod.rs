@@ -68,11 +68,6 @@ impl Dhalion {
         Dhalion { topology, config, period, phase: Phase::Watching, unproven: None, blacklist: Blacklist::default(), next_run: None }
     }
 
-    /// Actions that did not help.
-    pub fn blacklist(&self) -> &Blacklist {
-        &self.blacklist
-    }
-
     /// The loop of one policy run: the outcome of the last action first, then the rules in the prototype's order.
     fn run(&mut self, observation: &Observation) -> Decision {
         let components = self.period.components();

@@ -17,9 +17,7 @@ mod resolver;
 mod sensor;
 
 pub use config::HeronConfig;
-pub use detector::{
-    Sign, Symptom, SymptomKind, back_pressure, growing_wait_queue, large_wait_queue, processing_rate_skew, wait_queue_skew,
-};
+pub use detector::{Sign, Symptom, SymptomKind, back_pressure, large_wait_queue, processing_rate_skew, wait_queue_skew};
 pub use diagnoser::{Diagnosis, SeveralComponents, component_with_backpressure, data_skew, slow_instance, under_provisioning};
 pub use resolver::scaled_up;
 pub use sensor::{ComponentReading, InstanceReading, Sensors};
