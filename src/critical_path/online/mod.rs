@@ -108,12 +108,11 @@ impl PathObserver {
 
     /// Walks the paths that have settled.
     fn settle(&mut self) {
-        while let Some(window) = self.graph.close(self.graph.known()) {
-            for path in self.epochs.walk(&self.graph, window.window.end) {
+        while let Some(window) = self.graph.pass(self.graph.known()) {
+            for path in self.epochs.walk(&self.graph, window.end) {
                 let records = self.records.remove(&path.epoch).map_or(1, |(_, records)| records.max(1));
                 if self.settled.len() < MOST_PATHS { self.settled.push((path, records)) } else { self.left_out += 1 }
             }
-            self.graph.recycle(window);
         }
     }
 
