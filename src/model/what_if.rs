@@ -25,10 +25,11 @@ mod sojourns;
 mod ways;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use calibration::Calibration;
-pub use predictor::Predictor;
-use server::Server;
+pub use predictor::{Predictor, WorkedOut};
+use server::{Server, pace};
 use ways::Hop;
 
 use crate::critical_path::{Arrival, EpochPieceKind, PathGroup, WindowPaths};
@@ -98,6 +99,8 @@ impl Prediction {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Measured {
     runs: Vec<Vec<Arrival>>,
+    /// See [`pace`].
+    pace: (f64, f64),
     /// Operators whose records reach it, with the channel and how many records came that way.
     inputs: BTreeMap<OperatorId, (ChannelId, f64)>,
     dispersion: Option<f64>,
@@ -170,19 +173,23 @@ impl WhatIf {
 
     /// Compares what is predicted of the present configuration with what it was measured to have in a window.
     pub fn calibrate(&mut self, topology: &Topology, present: &[Option<Station>], latency: &LatencySummary) {
-        if latency.ns_p50.is_none() || is_too_busy(present) {
-            return;
-        }
-        if let Some(predicted) = self.predictor(topology).uncalibrated_s(present) {
-            self.calibrate_by(predicted, present, latency);
-        }
+        self.calibrate_with(topology, Rc::default(), present, latency);
     }
 
-    /// As [`calibrate`](Self::calibrate), where the present configuration is predicted to have `predicted` by
-    /// [`Predictor::uncalibrated_s`].
-    pub fn calibrate_by(&mut self, predicted: (f64, f64), present: &[Option<Station>], latency: &LatencySummary) {
+    /// As [`calibrate`](Self::calibrate), with what was worked out since this was last [taught](Self::observe).
+    pub fn calibrate_with(
+        &mut self,
+        topology: &Topology,
+        worked_out: Rc<WorkedOut>,
+        present: &[Option<Station>],
+        latency: &LatencySummary,
+    ) {
         let (Some(p50), Some(p99)) = (latency.ns_p50, latency.ns_p99) else { return };
-        if !is_too_busy(present) {
+        // Close to its limit a job's latency is that of its past, and no prediction of what it will be holds for a window.
+        if present.iter().flatten().any(|station| station.utilisation() > MOST_CALIBRATED) {
+            return;
+        }
+        if let Some(predicted) = self.predictor_with(topology, worked_out).uncalibrated_s(present) {
             self.calibration.observe(predicted, (p50 as f64 / 1e9, p99 as f64 / 1e9), latency.records);
         }
     }
@@ -198,7 +205,12 @@ impl WhatIf {
 
     /// Predicts several configurations of one job: what they have in common is worked out once.
     pub fn predictor<'a>(&'a self, topology: &'a Topology) -> Predictor<'a> {
-        Predictor::new(self, topology, self.hops(topology))
+        self.predictor_with(topology, Rc::default())
+    }
+
+    /// As [`predictor`](Self::predictor), with what was worked out before since this was last [taught](Self::observe).
+    pub fn predictor_with<'a>(&'a self, topology: &'a Topology, worked_out: Rc<WorkedOut>) -> Predictor<'a> {
+        Predictor::new(self, topology, worked_out)
     }
 
     /// By operator, where its records come from.
@@ -227,13 +239,8 @@ impl WhatIf {
         let known = &self.operators[operator.id.0 as usize];
         // Records of a stateless operator take turns; where keys go was not seen yet, they go at random.
         let dispersion = known.dispersion.unwrap_or(if operator.is_keyed() { 1.0 } else { 0.0 });
-        Server::new(&known.runs, dispersion, known.variation.unwrap_or(0.0))
+        Server::new(&known.runs, known.pace, dispersion, known.variation.unwrap_or(0.0))
     }
-}
-
-/// Whether a job is too close to its limit: its latency is that of its past then, and no prediction of what it will be holds for a window.
-fn is_too_busy(present: &[Option<Station>]) -> bool {
-    present.iter().flatten().any(|station| station.utilisation() > MOST_CALIBRATED)
 }
 
 impl Measured {
@@ -251,6 +258,7 @@ impl Measured {
             first += 1;
         }
         self.runs.drain(..first);
+        self.pace = pace(&self.runs);
     }
 }
 

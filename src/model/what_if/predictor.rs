@@ -1,4 +1,5 @@
-//! Predicts several configurations of one job: what they have in common is worked out once.
+//! Predicts several configurations of one job: what they have in common is worked out once, and only once as long as nothing new is
+//! learned, however many predictors there are.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -6,7 +7,7 @@ use std::rc::Rc;
 
 use super::server::Server;
 use super::sojourns::Sojourns;
-use super::ways::{Hop, Latencies, Ways};
+use super::ways::{Latencies, Ways};
 use super::{Prediction, Station, WhatIf};
 use crate::dataflow::{Role, Topology};
 use crate::id::OperatorId;
@@ -19,13 +20,9 @@ const MANY_OPERATORS: f64 = 60.0;
 /// A station that was looked at, with the times that records spend there, if it would keep up.
 type Known = (Station, Option<Rc<Sojourns>>);
 
-/// Predicts configurations of one job.
-#[derive(Debug)]
-pub struct Predictor<'a> {
-    what_if: &'a WhatIf,
-    topology: &'a Topology,
-    hops: Vec<Vec<Hop>>,
-    servers: Vec<Server<'a>>,
+/// What was worked out for predictions by what is known of a job at present. To be thrown away when more is learned of it.
+#[derive(Debug, Default)]
+pub struct WorkedOut {
     /// Part of the batches that make a good estimate of one operator; known from the first configuration on.
     effort: Cell<Option<f64>>,
     /// By operator, stations that were looked at, with what came out.
@@ -36,22 +33,21 @@ pub struct Predictor<'a> {
     ways: RefCell<Option<Vec<Ways>>>,
 }
 
+/// Predicts configurations of one job.
+#[derive(Debug)]
+pub struct Predictor<'a> {
+    what_if: &'a WhatIf,
+    topology: &'a Topology,
+    worked_out: Rc<WorkedOut>,
+}
+
 /// The latencies at the sink where they are the longest, by the number of the sink.
 type Longest = (usize, Latencies);
 
 impl<'a> Predictor<'a> {
-    pub(super) fn new(what_if: &'a WhatIf, topology: &'a Topology, hops: Vec<Vec<Hop>>) -> Predictor<'a> {
-        let operators = topology.operators();
-        Predictor {
-            what_if,
-            topology,
-            hops,
-            servers: operators.iter().map(|operator| what_if.server(operator)).collect(),
-            effort: Cell::new(None),
-            known: RefCell::new(vec![Vec::new(); operators.len()]),
-            longer: RefCell::default(),
-            ways: RefCell::new(None),
-        }
+    pub(super) fn new(what_if: &'a WhatIf, topology: &'a Topology, worked_out: Rc<WorkedOut>) -> Predictor<'a> {
+        worked_out.known.borrow_mut().resize(topology.operators().len(), Vec::new());
+        Predictor { what_if, topology, worked_out }
     }
 
     /// As [`WhatIf::predict`].
@@ -60,7 +56,7 @@ impl<'a> Predictor<'a> {
     /// If there is not one entry an operator.
     pub fn predict(&self, stations: &[Option<Station>]) -> Option<Prediction> {
         let (sink, latencies) = self.longest(stations)?;
-        let waits_s = self.ways.borrow().as_ref()?[sink].waits_s(&latencies, stations);
+        let waits_s = self.worked_out.ways.borrow().as_ref()?[sink].waits_s(&latencies, stations);
         let mut latencies_s = latencies.all_s;
         self.what_if.calibration.apply(&mut latencies_s, f64::from(latencies.p50_s));
         Some(Prediction { latencies_s, error: self.what_if.calibration.error(), waits_s })
@@ -80,32 +76,33 @@ impl<'a> Predictor<'a> {
     pub fn part_longer(&self, operator: OperatorId, station: &Station, records: f64) -> f64 {
         let index = operator.0 as usize;
         let is_asked = |(of, than, _): &&(Station, f64, f64)| of == station && *than == records;
-        if let Some((.., known)) = self.longer.borrow().get(&index).and_then(|all| all.iter().find(is_asked)) {
+        if let Some((.., known)) = self.worked_out.longer.borrow().get(&index).and_then(|all| all.iter().find(is_asked)) {
             return *known;
         }
-        let longer = self.servers[index].part_longer(station, records);
-        self.longer.borrow_mut().entry(index).or_default().push((*station, records, longer));
+        let longer = self.what_if.server(self.topology.operator(operator)).part_longer(station, records);
+        self.worked_out.longer.borrow_mut().entry(index).or_default().push((*station, records, longer));
         longer
     }
 
     /// How much of an effort is made for each operator of a configuration like `stations`.
     fn effort(&self, stations: &[Option<Station>]) -> f64 {
-        if let Some(effort) = self.effort.get() {
+        if let Some(effort) = self.worked_out.effort.get() {
             return effort;
         }
         let operators = stations.iter().flatten().count() as f64;
         let all: f64 = stations.iter().flatten().map(Server::batches).sum();
         let effort = (BATCHES / (1.0 + operators / MANY_OPERATORS) / all.max(1.0)).min(1.0);
-        self.effort.set(Some(effort));
+        self.worked_out.effort.set(Some(effort));
         effort
     }
 
     fn sojourns(&self, operator: usize, station: &Station, effort: f64) -> Option<Rc<Sojourns>> {
-        if let Some((_, known)) = self.known.borrow()[operator].iter().find(|(of, _)| of == station) {
+        if let Some((_, known)) = self.worked_out.known.borrow()[operator].iter().find(|(of, _)| of == station) {
             return known.clone();
         }
-        let sojourns = self.servers[operator].sojourns(station, effort).map(Rc::new);
-        self.known.borrow_mut()[operator].push((*station, sojourns.clone()));
+        let server = self.what_if.server(&self.topology.operators()[operator]);
+        let sojourns = server.sojourns(station, effort).map(Rc::new);
+        self.worked_out.known.borrow_mut()[operator].push((*station, sojourns.clone()));
         sojourns
     }
 
@@ -122,10 +119,11 @@ impl<'a> Predictor<'a> {
                 None => None,
             });
         }
-        let mut ways = self.ways.borrow_mut();
+        let mut ways = self.worked_out.ways.borrow_mut();
         let ways = ways.get_or_insert_with(|| {
+            let hops = self.what_if.hops(self.topology);
             let sinks = self.topology.operators().iter().filter(|operator| operator.role == Role::Sink);
-            sinks.filter_map(|sink| Ways::draw(&self.hops, sink.id.0 as usize)).collect()
+            sinks.filter_map(|sink| Ways::draw(&hops, sink.id.0 as usize)).collect()
         });
         let at_sinks = ways.iter_mut().map(|ways| ways.latencies(&sojourns)).enumerate();
         at_sinks.max_by(|(_, a), (_, b)| a.p99_s.total_cmp(&b.p99_s))

@@ -53,15 +53,8 @@ struct Batch {
 }
 
 impl<'a> Server<'a> {
-    /// A server of what arrives in `runs`.
-    pub(super) fn new(runs: &'a [Vec<Arrival>], dispersion: f64, variation: f64) -> Server<'a> {
-        let gaps: f64 = runs.iter().flat_map(|run| run.iter().skip(1)).map(|arrival| arrival.gap_ns as f64).sum();
-        // A run's first arrival stands for the mean gap.
-        let counted = runs.iter().map(|run| run.len().saturating_sub(1)).sum::<usize>();
-        let all = runs.iter().map(Vec::len).sum::<usize>();
-        let records: u64 = runs.iter().flatten().map(|arrival| arrival.records).sum();
-        let gap_s = if counted > 0 { gaps / counted as f64 / 1e9 } else { 0.0 };
-        let rate = if gap_s > 0.0 { records as f64 / (gap_s * all as f64) } else { 0.0 };
+    /// A server of what arrives in `runs`, at the pace that [`pace`] tells of them.
+    pub(super) fn new(runs: &'a [Vec<Arrival>], (gap_s, rate): (f64, f64), dispersion: f64, variation: f64) -> Server<'a> {
         Server { runs, dispersion, variation, gap_s, rate }
     }
 
@@ -176,6 +169,17 @@ impl<'a> Server<'a> {
     }
 }
 
+/// The mean time from one arrival to the next, in seconds, and records per second; zeros without two arrivals.
+pub(super) fn pace(runs: &[Vec<Arrival>]) -> (f64, f64) {
+    let gaps: f64 = runs.iter().flat_map(|run| run.iter().skip(1)).map(|arrival| arrival.gap_ns as f64).sum();
+    // A run's first arrival stands for the mean gap.
+    let counted = runs.iter().map(|run| run.len().saturating_sub(1)).sum::<usize>();
+    let all = runs.iter().map(Vec::len).sum::<usize>();
+    let records: u64 = runs.iter().flatten().map(|arrival| arrival.records).sum();
+    let gap_s = if counted > 0 { gaps / counted as f64 / 1e9 } else { 0.0 };
+    (gap_s, if gap_s > 0.0 { records as f64 / (gap_s * all as f64) } else { 0.0 })
+}
+
 /// Batches to be looked at with so much effort.
 fn batches(station: &Station, effort: f64) -> usize {
     (Server::batches(station) * effort).max(FEWEST_BATCHES) as usize
@@ -216,7 +220,7 @@ mod tests {
     fn who_takes_turns_and_always_as_long_never_waits() {
         // 190 records a second, 150 ms each, 58 instances: each has one every 305 ms.
         let runs = ticks(2);
-        let server = Server::new(&runs, 0.0, 0.0);
+        let server = Server::new(&runs, pace(&runs), 0.0, 0.0);
         let sojourns = server.sojourns(&station(58, 0.15, 190.0), 1.0).unwrap();
         assert!((quantile(&sojourns, 0.99) - 0.15).abs() < 1e-6);
         // With half as many still none waits: they are busy for 98 % of the time, but in turn.
@@ -229,7 +233,7 @@ mod tests {
     fn exponential_times_queue_as_theory_says() {
         // D/M/1 at utilisation 0.95: sigma = exp(-(1 - sigma) / rho), sojourns are exponential with mean s / (1 - sigma).
         let runs = ticks(1);
-        let server = Server::new(&runs, 0.0, 1.0);
+        let server = Server::new(&runs, pace(&runs), 0.0, 1.0);
         let (rho, mut sigma) = (0.8f64, 0.5f64);
         for _ in 0..1000 {
             sigma = (-(1.0 - sigma) / rho).exp();
@@ -239,7 +243,7 @@ mod tests {
         let found = quantile(&sojourns, 0.99);
         assert!((found / expected - 1.0).abs() < 0.12, "{found} {expected}");
         // Records that go to one of two instances by chance are M/M/1, nearly.
-        let server = Server::new(&runs, 1.0, 1.0);
+        let server = Server::new(&runs, pace(&runs), 1.0, 1.0);
         let sojourns = server.sojourns(&station(2, 0.01, 100.0), 1.0).unwrap();
         let expected = 0.01 / 0.5 * 100f64.ln();
         let found = quantile(&sojourns, 0.99);
@@ -249,7 +253,7 @@ mod tests {
     #[test]
     fn the_fullest_instance_has_the_tail() {
         let runs = ticks(10);
-        let server = Server::new(&runs, 0.0, 0.0);
+        let server = Server::new(&runs, pace(&runs), 0.0, 0.0);
         let even = server.sojourns(&station(10, 0.005, 1000.0), 1.0).unwrap();
         let skewed = server.sojourns(&Station { fullest: 1.9, ..station(10, 0.005, 1000.0) }, 1.0).unwrap();
         assert!(quantile(&skewed, 0.99) > 1.5 * quantile(&even, 0.99));
