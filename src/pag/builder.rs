@@ -272,12 +272,16 @@ impl GraphBuilder {
     }
 
     /// As [`close`](Self::close), but only settles the lanes' stories and builds no graph: for whoever reads stories alone, which
-    /// takes a fraction of the time. A builder is used by one of the two ways throughout.
-    pub fn pass(&mut self, known: Timestamp) -> Option<Window> {
+    /// takes a fraction of the time. Of the stories in the history nothing before `needed_from` is kept. A builder is used by one of
+    /// the two ways throughout.
+    pub fn pass(&mut self, known: Timestamp, needed_from: Timestamp) -> Option<Window> {
         let window = self.next_window(known)?;
         self.lanes.iter_mut().for_each(|lane| lane.pass(window.end.0));
         self.messages.forget_crossing();
-        self.forget(window, 0);
+        let horizon = needed_from.min(window.start).max(window.end - self.config.history);
+        for lane in &mut self.lanes {
+            lane.forget(horizon.0, &mut self.messages);
+        }
         Some(window)
     }
 
@@ -350,18 +354,15 @@ impl GraphBuilder {
         if !graph.has_open_end() {
             graph.open_silence();
         }
-        self.forget(window, graph.points.len());
-        graph
-    }
-
-    /// Forgets what lies further back than the history before the end of `window`, in slices if `points` are many.
-    fn forget(&mut self, window: Window, points: usize) {
         let horizon = window.end - self.config.history;
-        for instant in slices((window.start - self.config.history).0, horizon.0, points / (RECORDS_PER_SLICE + self.lanes.len())) {
+        for instant in
+            slices((window.start - self.config.history).0, horizon.0, graph.points.len() / (RECORDS_PER_SLICE + self.lanes.len()))
+        {
             for lane in &mut self.lanes {
                 lane.forget(instant, &mut self.messages);
             }
         }
+        graph
     }
 
     /// Adds messages that leave the window in flight; those that nobody waits for after it cross no further window.
