@@ -13,6 +13,8 @@
 
 mod ahead;
 mod bins;
+mod change;
+mod climb;
 mod config;
 mod goal;
 mod judge;
@@ -31,24 +33,26 @@ mod weigh;
 mod worth;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use ahead::Offered;
+use change::Change;
 pub use config::{CriticalPathConfig, Paths};
-use judge::{Judgement, Memory, SLOWLY};
+use judge::Memory;
 use learn::{Acted, Learned};
 use load::Load;
-use search::{Found, Searched};
+use search::Found;
 use sight::Sight;
 use slow::Division;
 use started::Started;
 use trim::Needed;
-use worth::{Saving, Worth};
+use worth::Worth;
 
 use super::registry::PolicyKind;
 use super::settings::set;
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
-use crate::dataflow::{Configuration, Operator, Plan, Topology};
+use crate::dataflow::{Plan, Topology};
 use crate::id::OperatorId;
 use crate::model::{CapacityModel, ChangeModel, FlowModel, LatencyModel, RelativeSpeeds, Speeds, WhatIf};
 use crate::observation::Observation;
@@ -178,93 +182,7 @@ impl CriticalPath {
     }
 }
 
-/// What a plan is to change.
-struct Change {
-    /// Why.
-    rule: &'static str,
-    rescales: BTreeMap<OperatorId, u32>,
-    /// Those of them that remove instances no recent window needed.
-    trims: BTreeMap<OperatorId, u32>,
-    /// What removing them saves.
-    saving: Option<Saving>,
-}
-
 impl CriticalPath {
-    /// Scalable operators that have fewer instances in `found` than at present.
-    fn fewer(&self, found: &Found, present: &Configuration) -> BTreeMap<OperatorId, u32> {
-        let ids = self.topology.scalable().map(|operator| operator.id);
-        ids.map(|id| (id, found.instances[id.0 as usize])).filter(|(id, wanted)| *wanted < present.parallelism(*id)).collect()
-    }
-
-    /// Sum of instances over scalable operators after `rescales`.
-    fn together(&self, present: &Configuration, rescales: &BTreeMap<OperatorId, u32>) -> u64 {
-        let after = |id| u64::from(rescales.get(&id).copied().unwrap_or(present.parallelism(id)));
-        self.topology.scalable().map(|operator| after(operator.id)).sum()
-    }
-
-    /// Operators that are to have more instances than they have at `present`, by what was `found`.
-    fn more(
-        &self,
-        load: &Load,
-        judgement: &Judgement,
-        searched: &Searched,
-        found: &Found,
-        present: &Configuration,
-    ) -> BTreeMap<OperatorId, u32> {
-        if !judgement.under && !judgement.slow && judgement.rebalance.is_empty() {
-            return BTreeMap::new();
-        }
-        let more = |operator: &Operator| {
-            let index = operator.id.0 as usize;
-            let wanted = found.instances[index];
-            // One that just keeps up is left alone, unless the goal asks for more.
-            let asked = judgement.slow
-                || self.memory[index].under > 0
-                || judgement.rebalance.contains_key(&operator.id)
-                || searched.ratio(&load.catching_up, index) > SLOWLY;
-            (asked && wanted > present.parallelism(operator.id)).then_some((operator.id, wanted))
-        };
-        self.topology.scalable().filter_map(more).collect()
-    }
-
-    /// What is to change, and by which rule.
-    fn change(&mut self, observation: &Observation, load: &Load, judgement: &Judgement, searched: &Searched, sights: &[Sight]) -> Change {
-        let present = &observation.configuration;
-        let mut rescales = self.more(load, judgement, searched, &searched.found, present);
-        let mut held_back = false;
-        if !rescales.is_empty() {
-            if self.is_better_without(load, judgement, searched, sights, present, &rescales) {
-                (held_back, rescales) = (true, BTreeMap::new());
-            } else if let Some(lasting) = self.lasting(observation, load, sights, &rescales) {
-                rescales = self.more(load, judgement, searched, &lasting, present);
-            }
-        }
-        let acts = !rescales.is_empty() || !judgement.rebalance.is_empty();
-        let mut trims = self.trims(observation.window.end, load, (judgement, acts), searched, present);
-        let saving = self.saving(load, present, &trims).filter(|_| !trims.is_empty() && !held_back);
-        if saving.is_none() && !trims.is_empty() {
-            (held_back, trims) = (true, BTreeMap::new());
-        }
-        let rule = match (rescales.is_empty(), judgement.rebalance.is_empty(), trims.is_empty()) {
-            (false, ..) if judgement.under => "under-provisioned",
-            (false, ..) if judgement.slow => "goal-missed",
-            (_, false, _) => "uneven",
-            (.., false) => "over-provisioned",
-            _ if self.missed >= OFTEN_MISSED && searched.found.out_of_reach => "goal-unreachable",
-            _ if held_back => "not-worth-it",
-            _ => searched.bound.unwrap_or("hold"),
-        };
-        for (&id, &instances) in &trims {
-            rescales.entry(id).or_insert(instances);
-        }
-        let beyond_budget = self.config.budget > 0 && self.together(present, &rescales) > u64::from(self.config.budget);
-        if beyond_budget && !rescales.is_empty() {
-            // What one is to have more, others have to give.
-            rescales.extend(self.fewer(&searched.found, present));
-        }
-        Change { rule, rescales, trims, saving }
-    }
-
     /// Why, with what was found out and what is expected of it.
     fn reason(&self, rule: &str, observation: &Observation, load: &Load, findings: Vec<(f64, Finding)>, found: Option<&Found>) -> Reason {
         let mut findings = findings;
@@ -341,13 +259,13 @@ impl Policy for CriticalPath {
         let learned = self.learn(observation, &load, &sights);
         self.recall(observation.window.end, &load, &mut sights);
         self.follow(observation, &load);
-        let searched = self.search(observation, &load, &sights);
+        let mut searched = self.search(observation, &load, &sights, (self.asked(&load), Rc::default()));
         if load.on_time
             && let Some(p99) = observation.latency.ns_p99
         {
             self.latency.observe(p99 as f64 / 1e9, searched.longest.service_s, searched.longest.queueing_s);
             if searched.has_paths && load.calm {
-                self.what_if.calibrate(&self.topology, &searched.stations, &observation.latency);
+                self.what_if.calibrate_with(&self.topology, searched.worked_out.clone(), &searched.stations, &observation.latency);
             }
         }
         let mut judgement = self.judge(&load, &sights, &searched);
@@ -363,6 +281,9 @@ impl Policy for CriticalPath {
             }
             Learned::Nothing => {}
         }
+        if judgement.under || !judgement.rebalance.is_empty() {
+            self.ask_for_goal(observation, &load, &sights, &mut searched);
+        }
         let Change { rule, rescales, trims, saving } = self.change(observation, &load, &judgement, &searched, &sights);
         for (&id, &enough) in &trims {
             let finding = Finding::new(&self.topology.operator(id).name, Cause::OverProvisioned);
@@ -373,6 +294,7 @@ impl Policy for CriticalPath {
         if rescales.is_empty() && rebalances.is_empty() {
             return Decision::Hold(self.reason(rule, observation, &load, judgement.findings, None));
         }
+        self.ask_for_goal(observation, &load, &sights, &mut searched);
         let reason = self.reason(rule, observation, &load, judgement.findings, Some(&searched.found));
         for (&id, _) in rescales.iter().filter(|(id, instances)| **instances > before.parallelism(**id)) {
             self.memory[id.0 as usize].raised_for = load.demands[id.0 as usize];
