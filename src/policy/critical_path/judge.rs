@@ -46,6 +46,8 @@ pub(super) struct Memory {
     pub(super) doubt: Option<Did>,
     /// Records per second for which it was given more instances last.
     pub(super) raised_for: Option<f64>,
+    /// Whether it was ever given more instances because sources paused for it, although those it had could do what was asked of them.
+    pub(super) raised_for_pauses: bool,
     /// What is known of its waits for something outside.
     pub(super) waits: Waits,
 }

@@ -40,7 +40,7 @@ pub(super) struct Search<'a> {
     pub(super) latency: &'a LatencyModel,
     /// With them: what latency is asked for, if any.
     pub(super) goal: Option<&'a Goal<'a>>,
-    /// By operator, the records at an instance for which sources were ever seen paused.
+    /// By operator, the records at an instance for which sources were ever seen paused, where that must not come again.
     pub(super) marks: &'a [Option<f64>],
     /// With them, and where sources are paused: what predicts it, and by operator how many records at an instance pause them.
     pub(super) pressed: Option<(&'a Predictor<'a>, &'a [Option<f64>])>,
@@ -230,8 +230,7 @@ impl Search<'_> {
     /// there is stays.
     fn enough(&self, demands: &[Option<f64>], present: &[u32]) -> Found {
         let certain = self.goal.map(Goal::certain);
-        let marks: Option<(&Predictor<'_>, &[Option<f64>])> =
-            self.pressed.filter(|_| self.goal.is_some()).map(|(predictor, _)| (predictor, self.marks));
+        let marks: Option<(&Predictor<'_>, &[Option<f64>])> = self.pressed.map(|(predictor, _)| (predictor, self.marks));
         let search = Search { demands, goal: certain.as_ref(), pressed: marks, ..*self };
         let mut found = search.find(self.config.confidence);
         if let Some(goal) = self.goal {
