@@ -33,8 +33,10 @@ const CATCH_UP: f64 = 1.1;
 const MANY: f64 = 200.0;
 /// Waiting at an operator below this part of the slowest epochs' latency is none.
 const LEAST_SHARE: f64 = 0.03;
-/// Sources may be paused for any instance of an operator in this part of the time.
+/// Sources may be paused for any instance of an operator in this part of the time...
 const MOST_PRESSED: f64 = 0.01;
+/// ... and in this part where no latency is asked for: they catch up with that easily.
+const MOST_PRESSED_AT_LEISURE: f64 = 0.04;
 
 /// What is asked of latency, and what predicts it.
 pub(super) struct Goal<'a> {
@@ -113,11 +115,12 @@ pub(super) fn station(search: &Search<'_>, operator: &Operator, instances: u32, 
 /// records at one of them pause them.
 pub(super) fn unpressed(search: &Search<'_>, predictor: &Predictor<'_>, operator: &Operator, instances: u32, part: f64, mark: f64) -> u32 {
     let index = operator.id.0 as usize;
+    let most = if search.config.goal_ms > 0.0 { MOST_PRESSED } else { MOST_PRESSED_AT_LEISURE };
     (instances..search.most[index])
         .find(|&instances| {
             let Some(station) = station(search, operator, instances, part) else { return true };
             let station = Station { demand_per_s: station.demand_per_s * CATCH_UP, ..station };
-            predictor.part_longer(operator.id, &station, mark) * f64::from(instances) <= MOST_PRESSED
+            predictor.part_longer(operator.id, &station, mark) * f64::from(instances) <= most
         })
         .unwrap_or(search.most[index])
 }

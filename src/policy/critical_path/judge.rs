@@ -47,6 +47,8 @@ pub(super) struct Memory {
     pub(super) doubt: Option<Did>,
     /// Demand at its last scale-up, in records per second.
     pub(super) raised_for: Option<f64>,
+    /// Whether it was ever scaled up because of backpressure although its instances had the capacity for the demand.
+    pub(super) raised_for_pauses: bool,
     /// What is known about its external waits.
     pub(super) waits: Waits,
 }

@@ -16,6 +16,13 @@ impl CriticalPath {
         self.marks.iter().zip(&self.held_up).map(|(mark, held_up)| mark.filter(|_| has_goal || *held_up >= AGREEING)).collect()
     }
 
+    /// The same of operators that were given instances for it, which are not to be taken away as long as they are needed for that.
+    fn remembered(&self) -> Vec<Option<f64>> {
+        let has_goal = self.config.goal_ms > 0.0;
+        let kept = self.marks.iter().zip(&self.memory);
+        kept.map(|(mark, memory)| mark.filter(|_| has_goal || memory.raised_for_pauses)).collect()
+    }
+
     /// Counts for which operator sources are paused; learns what latency is predicted from.
     pub(super) fn follow(&mut self, observation: &Observation, load: &Load) {
         let Some(paths) = observation.paths.as_ref().filter(|_| self.config.paths == Paths::On) else { return };
@@ -79,12 +86,12 @@ impl CriticalPath {
             observation.paths.as_ref().filter(|paths| self.config.paths == Paths::On && paths.all.epochs + paths.migrating.epochs > 0);
         let waited_at = paths.map(|paths| waited_at(&self.topology, paths)).unwrap_or_default();
         let goal = Goal::new(&predictor, self.config.goal_ms / 1e3, observation.latency.records as f64 / window_s, &waited_at);
-        let pressing = self.pressing();
+        let (pressing, remembered) = (self.pressing(), self.remembered());
         search(Search {
             goal: paths.filter(|_| self.config.goal_ms > 0.0).map(|_| &goal),
             asked: Asked::Goal,
             pressed: paths.map(|_| (&predictor, pressing.as_slice())),
-            marks: &self.marks,
+            marks: &remembered,
             in_vain: &in_vain,
             topology: &self.topology,
             config: &self.config,

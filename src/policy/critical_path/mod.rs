@@ -297,7 +297,9 @@ impl Policy for CriticalPath {
         self.ask_for_goal(observation, &load, &sights, &mut searched);
         let reason = self.reason(rule, observation, &load, judgement.findings, Some(&searched.found));
         for (&id, _) in rescales.iter().filter(|(id, instances)| **instances > before.parallelism(**id)) {
-            self.memory[id.0 as usize].raised_for = load.demands[id.0 as usize];
+            let (index, memory) = (id.0 as usize, &mut self.memory[id.0 as usize]);
+            memory.raised_for = load.demands[index];
+            memory.raised_for_pauses |= self.held_up[index] >= AGREEING && searched.ratio(&load.demands, index) < 1.0;
         }
         self.acted = Some(Acted::new(before, judgement.rebalance));
         self.memory.iter_mut().for_each(|memory| (memory.under, memory.hot) = (0, 0));

@@ -53,7 +53,7 @@ pub(super) struct Search<'a> {
     pub(super) goal: Option<&'a Goal<'a>>,
     /// Whether it is looked for.
     pub(super) asked: Asked,
-    /// By operator, the records at an instance for which sources were ever seen paused.
+    /// By operator, the queue length at which an instance was ever seen to backpressure the sources, where that must not recur.
     pub(super) marks: &'a [Option<f64>],
     /// With them, and where sources are paused: what predicts it, and by operator how many records at an instance pause them.
     pub(super) pressed: Option<(&'a Predictor<'a>, &'a [Option<f64>])>,
@@ -248,8 +248,7 @@ impl Search<'_> {
     /// there is stays.
     pub(super) fn enough(&self) -> Vec<u32> {
         let certain = self.goal.map(Goal::certain);
-        let marks: Option<(&Predictor<'_>, &[Option<f64>])> =
-            self.pressed.filter(|_| self.goal.is_some()).map(|(predictor, _)| (predictor, self.marks));
+        let marks: Option<(&Predictor<'_>, &[Option<f64>])> = self.pressed.map(|(predictor, _)| (predictor, self.marks));
         let search = Search { goal: certain.as_ref(), asked: Asked::Goal, pressed: marks, ..*self };
         let found = search.find(self.config.confidence);
         if let Some(goal) = self.goal {
