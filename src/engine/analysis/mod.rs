@@ -13,6 +13,7 @@
 mod collect;
 mod merge;
 mod parcel;
+pub mod queries;
 mod source;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,13 +37,12 @@ pub use merge::merged;
 
 use self::collect::{Outlet, WindowFound, collect};
 use self::parcel::{ByAddress, Parcel};
+use self::queries::{Fact, QueryChange, StandingQuery};
 use self::source::{GraphSource, Shared, Task};
-use super::RunError;
-use super::Time;
-use super::alarm::{Alarm, RaiseOnPanic};
-use super::queries::{self, Fact, QueryChange, StandingQuery};
 use crate::activity::{Names, Record};
 use crate::critical_path::{EpochOddities, EpochPath, WindowSummary};
+use crate::engine::Time;
+use crate::engine::host::{Alarm, RaiseOnPanic, RunError};
 use crate::pag::{GraphConfig, Oddities};
 use crate::time::{Timestamp, Window};
 

@@ -13,11 +13,11 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
 use super::parcel::{Parcel, ParcelBuilder};
+use super::queries::{Fact, LongSpans};
 use super::{AnalysisConfig, nanoseconds};
 use crate::activity::{Names, Record};
 use crate::critical_path::{EpochOddities, EpochPath, EpochPaths};
 use crate::engine::Time;
-use crate::engine::queries::{Fact, LongSpans};
 use crate::id::WorkerId;
 use crate::pag::{GraphBuilder, Oddities, WindowGraph};
 use crate::time::{Timestamp, Window};

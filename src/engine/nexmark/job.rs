@@ -21,13 +21,11 @@ use timely::worker::Worker;
 use super::tally::compare;
 use super::{NexmarkTally, Parts, Query, Spans, elastic, plain};
 use crate::dataflow::{Configuration, Role, Topology};
+use crate::engine::Time;
 use crate::engine::cluster::{Deployment, Seat};
-use crate::engine::feed::Feed;
-use crate::engine::word_count::{OperatorConfig, Verdict};
-use crate::engine::{
-    BatchStream, Board, Context, DrainToSink, EngineJob, IntoBatches, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig, Time,
-    WorkerPart,
-};
+use crate::engine::elastic::{BatchStream, IntoBatches};
+use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
+use crate::engine::jobs::{DrainToSink, EngineJob, Feed, Job, OpenLoop, OperatorConfig, SourceConfig, Verdict};
 use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::time::Timestamp;

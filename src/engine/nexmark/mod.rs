@@ -38,7 +38,9 @@ pub use tally::NexmarkTally;
 
 use timely::dataflow::StreamVec;
 
-use super::{BatchStream, Context, ControlStream, OperatorSpec, Time};
+use crate::engine::Time;
+use crate::engine::elastic::BatchStream;
+use crate::engine::host::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 use crate::workload::nexmark::Event;
 

@@ -4,10 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Answer;
 use crate::engine::Time;
-use crate::engine::bin::hash_of;
-use crate::engine::chain::mix;
-use crate::engine::key_count::Group;
-use crate::engine::word_count::Verdict;
+use crate::engine::elastic::hash_of;
+use crate::engine::jobs::{Group, Verdict, mix};
 
 /// What is wrong shows in the groups of the answers it concerns.
 const GROUPS: usize = 4096;
