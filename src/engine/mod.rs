@@ -39,7 +39,7 @@ pub use host::{
     Ack, Board, Clock, Command, Context, ControlStream, Dropped, ExternalWait, Gauges, Link, LogBatch, OperatorSpec, Progress, Recorder,
     RunError, Running, WorkerPart, commands_of, link,
 };
-pub use jobs::{DrainToSink, EngineJob, Job, OpenLoop, SourceConfig, Verdict, chain, key_count, word_count};
+pub use jobs::{DrainToSink, EngineJob, Job, OpenLoop, OperatorConfig, SourceConfig, Verdict, chain, key_count, word_count};
 pub use record::{AsEpoch, RecordError, Recorded, Recording, RecordingFile, RecordingSink, record};
 
 /// Logical time of the engine: the number of an [`Epoch`](crate::time::Epoch).

@@ -127,8 +127,8 @@ pub enum AnalysisResult {
 ///
 /// use thalweg::dataflow::{Capacity, QueueMarks};
 /// use thalweg::engine::cluster::Deployment;
-/// use thalweg::engine::word_count::{OperatorConfig, WordCount};
-/// use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult};
+/// use thalweg::engine::word_count::WordCount;
+/// use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult, OperatorConfig};
 /// use thalweg::rate::Rate;
 /// use thalweg::workload::{RateSchedule, SentenceLength, Text};
 ///

@@ -3,43 +3,17 @@
 //! A key is hashed once. The high bits of the hash are the bin, all of it finds the key inside the bin's table. Moving a bin moves
 //! its table's header, so its cost does not depend on how many keys the bin holds. Between processes its entries are moved.
 
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::mem::needs_drop;
 
-use rustc_hash::FxHasher;
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::key_space::hash_of;
 use super::table::{IntoEntries, Table};
 use super::timers::Timers;
 use crate::engine::Time;
-use crate::id::BinId;
-
-/// The hash of a key; the same on every worker and in every run.
-///
-/// FxHash ends with a multiplication, whose high bits depend on every bit of the key, and a rotation that brings them down to
-/// where a table looks first. The rotation is undone here: bins take the highest bits, tables those below.
-#[inline]
-pub(in crate::engine) fn hash_of<K: Hash>(key: &K) -> u64 {
-    let mut hasher = FxHasher::default();
-    key.hash(&mut hasher);
-    hasher.finish().rotate_right(FX_ROTATION)
-}
-
-/// By how many bits `FxHasher::finish` rotates to the left.
-const FX_ROTATION: u32 = 26;
-
-/// The bin of a hash among `bins` bins: its high bits.
-#[inline]
-pub(in crate::engine) fn bin_of_hash(hash: u64, bins: u32) -> BinId {
-    BinId(((u128::from(hash) * u128::from(bins)) >> 64) as u32)
-}
-
-/// The bin of a key among `bins` bins, a power of two.
-pub fn bin_of<K: Hash>(key: &K, bins: u32) -> BinId {
-    bin_of_hash(hash_of(key), bins)
-}
 
 /// State by key, and the timers of the keys.
 pub(in crate::engine) struct Bin<K, S> {
@@ -193,17 +167,6 @@ impl<'de, K: Hash + Eq + DeserializeOwned, S: DeserializeOwned> Deserialize<'de>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_spread_evenly_over_bins_and_inside_them() {
-        let bins = 64;
-        let mut counts = vec![0u32; bins as usize];
-        for key in 0u64..64_000 {
-            counts[bin_of(&key, bins).0 as usize] += 1;
-        }
-        assert!(counts.iter().all(|&count| (850..1150).contains(&count)), "{counts:?}");
-        assert_eq!(bin_of(&7u64, 1), BinId(0));
-    }
 
     #[test]
     fn a_bin_survives_serialization() {

@@ -18,11 +18,10 @@ use timely::scheduling::Activator;
 use super::due::DueTimers;
 use super::fault::{Fault, seeded};
 use super::key_space::KeySpace;
-use super::migrate::{Arrived, Event};
 use super::router::Origin;
 use super::servers::{Stations, Work};
-use super::store::Contents;
-use super::transfer::{Inbox, Outbox};
+use super::store::{Contents, Input};
+use super::transfer::{Arrived, Event, Inbox, Outbox};
 use crate::activity::{Activity, BinLoad, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
@@ -110,6 +109,13 @@ impl Bins {
         if contents.split(bin, first, &self.space, &mut self.timers) {
             self.report(1);
         }
+    }
+
+    /// What the store needs to apply records.
+    pub(super) fn input(&mut self) -> Input<'_> {
+        let Bins { context, spec, space, owners, stations, timers, arrivals, .. } = self;
+        let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
+        Input { space, owners, stations, timers, arrivals: counts.then_some(arrivals.as_mut_slice()) }
     }
 
     /// Queues records of one epoch at their instances, or behind the events of their bin.

@@ -5,9 +5,36 @@
 //! ([`Assignment::split`](crate::migration::Assignment::split) does).
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
-use super::bin::bin_of_hash;
+use rustc_hash::FxHasher;
+
 use crate::id::BinId;
+
+/// The hash of a key; the same on every worker and in every run.
+///
+/// FxHash ends with a multiplication, whose high bits depend on every bit of the key, and a rotation that brings them down to
+/// where a table looks first. The rotation is undone here: bins take the highest bits, tables those below.
+#[inline]
+pub(in crate::engine) fn hash_of<K: Hash>(key: &K) -> u64 {
+    let mut hasher = FxHasher::default();
+    key.hash(&mut hasher);
+    hasher.finish().rotate_right(FX_ROTATION)
+}
+
+/// By how many bits `FxHasher::finish` rotates to the left.
+const FX_ROTATION: u32 = 26;
+
+/// The bin of a hash among `bins` bins: its high bits.
+#[inline]
+pub(in crate::engine) fn bin_of_hash(hash: u64, bins: u32) -> BinId {
+    BinId(((u128::from(hash) * u128::from(bins)) >> 64) as u32)
+}
+
+/// The bin of a key among `bins` bins, a power of two.
+pub fn bin_of<K: Hash>(key: &K, bins: u32) -> BinId {
+    bin_of_hash(hash_of(key), bins)
+}
 
 /// The bins of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +92,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn keys_spread_evenly_over_bins() {
+        let bins = 64;
+        let mut counts = vec![0u32; bins as usize];
+        for key in 0u64..64_000 {
+            counts[bin_of(&key, bins).0 as usize] += 1;
+        }
+        assert!(counts.iter().all(|&count| (850..1150).contains(&count)), "{counts:?}");
+        assert_eq!(bin_of(&7u64, 1), BinId(0));
+    }
 
     proptest! {
         /// Whatever is split, halves divide what their bin had, by order of hashes, and all other bins keep what they have.

@@ -31,11 +31,10 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
 use super::batch::{Batch, BatchBuilder, BatchStream, ByHeader, Routed, at_once};
-use super::bin::hash_of;
 use super::bins::Bins;
 use super::fault::{Fault, seeded};
 use super::key_by::KeyedStream;
-use super::key_space::KeySpace;
+use super::key_space::{KeySpace, hash_of};
 use super::router::{Origin, Partition, route};
 use super::servers::{Caps, Work};
 use super::session::Logic;
@@ -145,7 +144,7 @@ fn operate<'s>(
             let mut shipments = shipments.activate();
             bins.transfer(&mut shipments, &*contents);
             bins.settle(&mut shipments, &mut *contents);
-            contents.serve(&mut bins);
+            contents.serve(bins.input());
             // Records that came along with a bin may just have been applied, which frees the bin to move on.
             bins.settle(&mut shipments, &mut *contents);
             // Timers are due like commands: once everything older has arrived and no command of that time can still come.

@@ -8,33 +8,15 @@ use std::rc::Rc;
 use timely::dataflow::operators::Capability;
 
 use super::bins::Bins;
-use super::erased::Sealed;
 use super::fault::{Fault, seeded};
 use super::servers::{Caps, Work};
 use super::store::Contents;
-use super::transfer::{Cargo, Outgoing, Ship, Shipments, Waiting};
+use super::transfer::{Cargo, Event, Outgoing, Ship, Shipments, Waiting};
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::engine::Time;
 use crate::engine::host::Ack;
 use crate::id::{BinId, InstanceId};
 use crate::time::{Epoch, Timestamp};
-
-/// What has to happen to a bin before its next records may be queued.
-pub(super) enum Event {
-    /// Its state comes from another worker.
-    Arrive { at: Time, to: u32 },
-    /// Its state goes to another worker.
-    Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
-    /// Its state stays on this worker but belongs to another instance.
-    HandOver { at: Time, from: u32, to: u32 },
-    /// These records come next.
-    Records { instance: u32, work: Work },
-}
-
-/// Records that come with a bin, and the right to answer its timers if it has any.
-pub(super) type Along = (Vec<Work>, Option<Capability<Time>>);
-/// A bin that has come, with the time of its next timer.
-pub(super) type Arrived = (Sealed, Time, Along);
 
 impl Bins {
     /// Takes state that has come; `cap` gives the right to give out results of an epoch.

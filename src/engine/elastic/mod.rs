@@ -27,10 +27,11 @@ mod window;
 
 pub(super) use batch::BatchBuilder;
 pub use batch::{Batch, BatchStream, IntoBatches};
-pub use bin::bin_of;
-pub(super) use bin::{Bin, hash_of};
+pub(super) use bin::Bin;
 pub use binary::ElasticBinary;
 pub use key_by::{KeyBy, KeyedStream, WithKeys};
+pub use key_space::bin_of;
+pub(super) use key_space::hash_of;
 pub use session::Session;
 pub use state_machine::ElasticKeyed;
 pub use stateless::ElasticStateless;

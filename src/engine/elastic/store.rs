@@ -17,18 +17,16 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 
 use super::batch::{Batch, BatchBuilder};
-use super::bin::{Bin, hash_of};
-use super::bins::Bins;
+use super::bin::Bin;
 use super::due::DueTimers;
 use super::erased::Sealed;
 use super::fault::{Fault, seeded};
-use super::key_space::KeySpace;
-use super::servers::{Caps, Work};
+use super::key_space::{KeySpace, hash_of};
+use super::servers::{Caps, Stations, Work};
 use super::session::{Logic, Session};
 use super::table::IntoEntries;
 use super::timers::Timers;
 use crate::activity::Lane;
-use crate::dataflow::Capacity;
 use crate::engine::Time;
 use crate::engine::host::Context;
 use crate::id::BinId;
@@ -40,10 +38,24 @@ const AHEAD: usize = 16;
 /// A bin that is on no worker, or is being put together.
 pub(super) type Loose = Box<dyn Any + Send>;
 
+/// The queues whose complete records a store applies, and what it needs for that.
+pub(super) struct Input<'a> {
+    /// Which bin a key is in.
+    pub(super) space: &'a KeySpace,
+    /// Owners of the bins.
+    pub(super) owners: &'a [u32],
+    /// Queues of the instances on this worker.
+    pub(super) stations: &'a mut Stations,
+    /// Timers of all bins.
+    pub(super) timers: &'a mut DueTimers,
+    /// By bin, how many records were applied; missing if nobody records it here.
+    pub(super) arrivals: Option<&'a mut [u32]>,
+}
+
 /// What is in the bins of one worker.
 pub(super) trait Contents {
     /// Applies what is complete by now. Results of timers that are called on the way are kept.
-    fn serve(&mut self, bins: &mut Bins);
+    fn serve(&mut self, input: Input<'_>);
 
     /// Calls the timers of a bin and its owner up to `until`, and keeps the results. False if there are none, or the bin is not here.
     fn call(&mut self, bin: (BinId, u32), until: Time, timers: &mut DueTimers) -> bool;
@@ -156,10 +168,9 @@ where
 {
     /// Where states do not fit in the processor's cache, most of the time would go into waiting for the places of keys in memory. So
     /// each is asked for some records before it is needed.
-    fn serve(&mut self, bins: &mut Bins) {
-        let Bins { stations, arrivals, spec, timers, owners, context, space, .. } = bins;
+    fn serve(&mut self, input: Input<'_>) {
+        let Input { space, owners, stations, timers, mut arrivals } = input;
         let Keyed { states, logic, called, output, .. } = self;
-        let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
         stations.serve(&mut output.activate(), |caps, epoch, records: &mut IntoIter<(K, V)>, count, results| {
             // Hardly ever: whoever asks for a call is called later, and what is due has been called if nothing older waits.
             let due = !L::PLAIN && timers.is_due(epoch) && !seeded(Fault::CallLate);
@@ -172,7 +183,7 @@ where
                 if n + AHEAD < count {
                     ahead[n % AHEAD] = look_up(states, space, &records.as_slice()[AHEAD].0);
                 }
-                if counts {
+                if let Some(arrivals) = &mut arrivals {
                     arrivals[id.0 as usize] += 1;
                 }
                 let (key, value) = records.next().expect("there are as many records as were announced");

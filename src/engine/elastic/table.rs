@@ -264,7 +264,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::bin::{bin_of, hash_of};
+    use super::super::key_space::{bin_of, hash_of};
     use super::*;
 
     /// Hashes of which many are equal, or equal in most of their bits.

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::bin::hash_of;
+use super::key_space::hash_of;
 use crate::engine::Time;
 
 /// Timers by time; a key has at most one for each.

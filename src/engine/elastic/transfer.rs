@@ -5,6 +5,7 @@
 //! more than that, and no message makes timely's buffers grow. Parts of a bin come in order, because messages between two workers do.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -13,7 +14,6 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 
 use super::erased::Sealed;
 use super::fault::{Fault, seeded};
-use super::migrate::{Along, Arrived};
 use super::servers::Work;
 use super::store::{Contents, Loose, Parts};
 use crate::engine::Time;
@@ -24,6 +24,23 @@ const PARTS_TAKEN_UP: usize = 2;
 
 /// Batches of records that go along with a bin in one message, each a part of what one worker sent at once.
 const BATCHES_AT_ONCE: usize = 8;
+
+/// What has to happen to a bin before its next records may be queued.
+pub(super) enum Event {
+    /// Its state comes from another worker.
+    Arrive { at: Time, to: u32 },
+    /// Its state goes to another worker.
+    Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
+    /// Its state stays on this worker but belongs to another instance.
+    HandOver { at: Time, from: u32, to: u32 },
+    /// These records come next.
+    Records { instance: u32, work: Work },
+}
+
+/// Records that come with a bin, and the right to answer its timers if it has any.
+pub(super) type Along = (Vec<Work>, Option<Capability<Time>>);
+/// A bin that has come, with the time of its next timer.
+pub(super) type Arrived = (Sealed, Time, Along);
 
 /// Records by epoch that wait for a bin.
 pub(super) type Waiting = Vec<(Time, Sealed)>;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::running::RunError;
+use super::error::RunError;
 
 /// Raised at most once; clones are one alarm.
 #[derive(Clone, Debug, Default)]

@@ -13,6 +13,7 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 
 use super::closed_loop::{ClosedLoop, ClosedLoopConfig};
+use super::digest::mix;
 use super::sink::DrainToSink;
 use crate::activity::ActivityKind;
 use crate::dataflow::{Capacity, QueueMarks, Role, Straggler, Topology};
@@ -164,12 +165,4 @@ impl Chain {
 fn key_of(random: u64, skew: f64) -> u64 {
     let share = (random >> 11) as f64 / (1u64 << 53) as f64;
     if share < skew { HOT_KEY } else { 1 + mix(random) % KEYS }
-}
-
-/// Spreads the bits of a number (the finalizer of SplitMix64, Steele et al., OOPSLA'14).
-pub(in crate::engine) fn mix(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

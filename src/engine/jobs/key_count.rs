@@ -25,12 +25,11 @@ use timely::dataflow::operators::{Operator, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
-use super::chain::mix;
+use super::digest::{GroupTally, mix};
 use super::feed::Feed;
-use super::registry::Job;
+use super::job::{Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
-use super::word_count::Verdict;
 use crate::dataflow::{Capacity, QueueMarks, Role, Topology};
 use crate::engine::cluster::{Deployment, Seat};
 use crate::engine::elastic::{BatchStream, Bin, ElasticKeyed, IntoBatches, bin_of};
@@ -92,16 +91,7 @@ pub struct KeyTally {
     /// Records its source emitted after it had counted every key once.
     pub emitted: u64,
     /// Results by group of keys.
-    pub groups: Vec<Group>,
-}
-
-/// The results of some keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// How many there are.
-    pub results: u64,
-    /// Sum over all of them of a hash of key and count.
-    pub digest: u64,
+    pub groups: Vec<GroupTally>,
 }
 
 /// What reached the sinks against a sequential count of what was emitted.
@@ -119,15 +109,8 @@ pub struct KeyVerdict {
 
 impl From<Verdict> for KeyVerdict {
     fn from(verdict: Verdict) -> KeyVerdict {
-        let Verdict { sentences: records, lost, duplicated, miscounted, .. } = verdict;
+        let Verdict { emitted: records, lost, duplicated, miscounted, .. } = verdict;
         KeyVerdict { records, lost, duplicated, miscounted }
-    }
-}
-
-impl Group {
-    fn add(&mut self, key: u64, count: u64) {
-        self.results += 1;
-        self.digest = self.digest.wrapping_add(mix(mix(key) ^ count));
     }
 }
 
@@ -161,7 +144,7 @@ impl KeyCount {
         let (board, count) = self.operator();
         let (job, stop) = (self.clone(), Arc::clone(stop));
         let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &count, &stop);
-        Running::on(&self.deployment, &Job::KeyCount(self.clone()), &board, build)
+        Running::on(&self.deployment, &described("KeyCount", self), &board, build)
     }
 
     /// Works for the job in another process until it is complete.
@@ -204,7 +187,7 @@ impl KeyCount {
             let drawn = n.checked_sub(keys).inspect(|index| emitted.set(index + 1));
             (drawn.map_or(n, |index| key(seed, index, keys)), ())
         });
-        let groups = Rc::new(RefCell::new(vec![Group::default(); GROUPS as usize]));
+        let groups = Rc::new(RefCell::new(vec![GroupTally::default(); GROUPS as usize]));
         let found = Rc::clone(&groups);
         let mut control = InputHandleVec::new();
         let probe = ProbeHandle::new();
@@ -235,7 +218,7 @@ impl KeyCount {
     /// Compares what reached the sinks with a plain sequential count of what was emitted.
     pub fn verify(&self, tallies: &[KeyTally]) -> KeyVerdict {
         let emitted: u64 = tallies.iter().map(|tally| tally.emitted).sum();
-        let mut expected = vec![Group::default(); GROUPS as usize];
+        let mut expected = vec![GroupTally::default(); GROUPS as usize];
         (0..self.keys).for_each(|key| expected[group_of(key)].add(key, 1));
         let mut counts = vec![1u32; self.keys as usize];
         for key in (0..emitted).map(|index| key(self.seed, index, self.keys)) {
@@ -246,7 +229,7 @@ impl KeyCount {
         let mut verdict = KeyVerdict { records: self.keys + emitted, ..KeyVerdict::default() };
         for (group, expected) in expected.iter().enumerate() {
             let all = tallies.iter().filter_map(|tally| tally.groups.get(group));
-            let found = all.fold(Group::default(), |sum, part| Group {
+            let found = all.fold(GroupTally::default(), |sum, part| GroupTally {
                 results: sum.results + part.results,
                 digest: sum.digest.wrapping_add(part.digest),
             });
@@ -328,7 +311,7 @@ mod tests {
     fn a_result_that_is_missing_doubled_or_wrong_shows() {
         let job = job(Counting::Elastic);
         let tallies = run(&job);
-        let wrong = |change: fn(&mut Group)| {
+        let wrong = |change: fn(&mut GroupTally)| {
             let mut tallies = tallies.clone();
             change(&mut tallies[1].groups[3]);
             let KeyVerdict { lost, duplicated, miscounted, .. } = job.verify(&tallies);

@@ -2,18 +2,19 @@
 
 pub mod chain;
 mod closed_loop;
+mod digest;
 mod feed;
+mod job;
 pub mod key_count;
 mod registry;
 mod sink;
 mod source;
 pub mod word_count;
 
-pub(super) use chain::mix;
+pub(super) use digest::{GroupTally, mix};
 pub(super) use feed::Feed;
-pub(super) use key_count::Group;
-pub use registry::{EngineJob, Job};
+pub(super) use job::described;
+pub use job::{EngineJob, OperatorConfig, Verdict};
+pub use registry::Job;
 pub use sink::DrainToSink;
 pub use source::{OpenLoop, SourceConfig};
-pub(super) use word_count::OperatorConfig;
-pub use word_count::Verdict;

@@ -20,10 +20,10 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
-use super::registry::{EngineJob, Job};
+use super::job::{EngineJob, OperatorConfig, Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
-use crate::dataflow::{Capacity, Configuration, QueueMarks, Role, Straggler, Topology};
+use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Seat};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless};
 use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
@@ -40,21 +40,6 @@ pub const FLAT_MAP: OperatorId = OperatorId(1);
 pub const COUNT: OperatorId = OperatorId(2);
 /// The sink.
 pub const SINK: OperatorId = OperatorId(3);
-
-/// One elastic operator of the job.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OperatorConfig {
-    /// Capacity of an instance.
-    pub capacity: Capacity,
-    /// When sources pause for an instance.
-    pub marks: QueueMarks,
-    /// Instances at the start.
-    pub instances: u32,
-    /// Most instances.
-    pub max_parallelism: u32,
-    /// An instance that is slow for a time; only where capacity is limited.
-    pub slow: Option<Straggler>,
-}
 
 /// A word count.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,22 +75,6 @@ pub struct Tally {
     pub words: FxHashMap<String, (u64, u64)>,
 }
 
-/// What reached the sinks of a job against a sequential run. For jobs that count no words, `sentences` are the records that its source emitted,
-/// and words the results.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// Sentences emitted.
-    pub sentences: u64,
-    /// Words emitted.
-    pub words: u64,
-    /// Words that did not reach the sink.
-    pub lost: u64,
-    /// Words that reached it more than once.
-    pub duplicated: u64,
-    /// Words whose final count differs from the sequential one.
-    pub miscounted: u64,
-}
-
 impl WordCount {
     /// The job's topology.
     ///
@@ -135,7 +104,7 @@ impl WordCount {
         let (board, [flat_map, count]) = self.operators();
         let (job, pressing) = (self.clone(), board.pressing());
         let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &flat_map, &count, &pressing);
-        Running::on(&self.deployment, &Job::WordCount(self.clone()), &board, build)
+        Running::on(&self.deployment, &described("WordCount", self), &board, build)
     }
 
     /// Works for the job in another process until it is complete.
@@ -227,12 +196,12 @@ impl WordCount {
 
     /// Compares what reached the sinks with a plain sequential count of what was emitted.
     pub fn verify(&self, tallies: &[Tally]) -> Verdict {
-        let sentences = tallies.iter().map(|tally| tally.emitted).sum();
+        let emitted = tallies.iter().map(|tally| tally.emitted).sum();
         let mut expected: FxHashMap<&str, u64> = FxHashMap::default();
-        let emitted: Vec<_> =
-            (0..(self.text.sentences().len() as u64).min(sentences)).map(|n| self.text.sentence(self.first_sentence + n)).collect();
-        for index in 0..sentences {
-            for word in emitted[index as usize % emitted.len()].split(' ') {
+        let sentences: Vec<_> =
+            (0..(self.text.sentences().len() as u64).min(emitted)).map(|n| self.text.sentence(self.first_sentence + n)).collect();
+        for index in 0..emitted {
+            for word in sentences[index as usize % sentences.len()].split(' ') {
                 *expected.entry(word).or_default() += 1;
             }
         }
@@ -241,7 +210,7 @@ impl WordCount {
             let sum = found.entry(word).or_default();
             *sum = (sum.0 + arrived, sum.1.max(highest));
         }
-        let mut verdict = Verdict { sentences, words: expected.values().sum(), ..Verdict::default() };
+        let mut verdict = Verdict { emitted, results: expected.values().sum(), ..Verdict::default() };
         for (&word, &count) in &expected {
             let (arrived, highest) = found.remove(word).unwrap_or_default();
             verdict.lost += count.saturating_sub(arrived);
