@@ -167,7 +167,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", serde_json::to_string(event)?);
     }
     let instances = result.last_configuration().parallelism(WATCH);
-    let Verdict { results: words, lost, duplicated, .. } = result.verdict;
-    println!("at the end {instances} instances watch; of {words} readings {lost} were lost and {duplicated} reported twice");
+    let Verdict { results, lost, duplicated, .. } = result.verdict;
+    println!("at the end {instances} instances watch; of {results} readings {lost} were lost and {duplicated} reported twice");
     Ok(())
 }

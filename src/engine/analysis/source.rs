@@ -12,9 +12,9 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
+use super::config::{AnalysisConfig, UNDER_WAY_A_WORKER, nanoseconds};
 use super::parcel::{Parcel, ParcelBuilder};
 use super::queries::{Fact, LongSpans};
-use super::{AnalysisConfig, nanoseconds};
 use crate::activity::{Names, Record};
 use crate::critical_path::{EpochOddities, EpochPath, EpochPaths};
 use crate::engine::Time;
@@ -91,7 +91,7 @@ impl GraphSource {
             window,
             awaited: config.awaited,
             heard: BTreeSet::new(),
-            most: super::UNDER_WAY_A_WORKER * workers,
+            most: UNDER_WAY_A_WORKER * workers,
             workers,
             sent: 0,
             shared,

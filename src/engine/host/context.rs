@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::control::Ack;
 use super::queues::Gauges;
 use super::recorder::Recorder;
-use super::waits::Waits;
+use super::waits::{ExternalWait, Waits};
 use crate::activity::{ActivityKind, Lane, Record};
 use crate::dataflow::{Capacity, QueueMarks, Straggler, Topology};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
@@ -115,5 +115,59 @@ impl Context {
             Capacity::Cpu => Lane::Worker(self.worker),
             Capacity::Limited { .. } | Capacity::Exponential { .. } => Lane::Instance(instance),
         }
+    }
+
+    /// Marks what a function of an operator does from now on as waiting for something outside of the job, until the mark is dropped: an
+    /// answer of a database, a file, a lock that another program holds. It is recorded as [`ActivityKind::ExternalWait`], apart from the
+    /// instance's work, so that it counts neither as its useful time nor as work that a faster processor would do sooner.
+    ///
+    /// Within another wait it marks nothing of its own. Outside of a function of an operator, for example in a source or a sink, and in
+    /// instances of [limited](crate::dataflow::Capacity::Limited) capacity, whose time is imposed, nothing is recorded.
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// use thalweg::activity::{ActivityKind, Record};
+    /// use thalweg::dataflow::Capacity;
+    /// use thalweg::engine::{Clock, Context, DrainToSink, ElasticStateless, IntoBatches, OperatorSpec, Recorder, link};
+    /// use thalweg::id::{OperatorId, WorkerId};
+    /// use timely::dataflow::InputHandleVec;
+    /// use timely::dataflow::operators::Input;
+    ///
+    /// let (link, log) = link();
+    /// timely::execute_directly(move |worker| {
+    ///     let recorder = Recorder::new(WorkerId(0), link);
+    ///     let context = Context::new(WorkerId(0), 1, Clock::start(), recorder.clone(), channel().0);
+    ///     let lookup = OperatorSpec::new(OperatorId(1), "Look up", Capacity::Cpu, 1);
+    ///     let (mut keys, mut control) = (InputHandleVec::new(), InputHandleVec::new());
+    ///     worker.dataflow(|scope| {
+    ///         let commands = control.to_stream(scope);
+    ///         let inside = context.clone();
+    ///         let keys = keys.to_stream(scope).into_batches();
+    ///         keys.elastic_flat_map(commands, &context, &lookup, 1, move |key: u64, found| {
+    ///             let answer = {
+    ///                 let _wait = inside.external_wait();
+    ///                 std::thread::sleep(Duration::from_millis(2)); // A question to a database.
+    ///                 key * key
+    ///             };
+    ///             found.push(answer);
+    ///         })
+    ///         .drain_to_sink(&context, OperatorId(2), |_, found| assert_eq!(found, [1, 4, 9]));
+    ///     });
+    ///     keys.send_batch(&mut vec![1, 2, 3]);
+    ///     drop((keys, control));
+    ///     while worker.step() {}
+    ///     recorder.finish(context.clock.now());
+    /// });
+    /// let records: Vec<Record> = log.iter().flat_map(|batch| batch.records).collect();
+    /// let waits = records.iter().filter_map(|record| match record {
+    ///     Record::Activity(activity) if activity.kind == ActivityKind::ExternalWait => Some(activity.end.since(activity.start)),
+    ///     _ => None,
+    /// });
+    /// assert!(waits.sum::<Duration>() >= Duration::from_millis(6));
+    /// ```
+    pub fn external_wait(&self) -> ExternalWait<'_> {
+        self.waits.external(self.clock, &self.recorder)
     }
 }

@@ -9,7 +9,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::context::Context;
+use super::clock::Clock;
+use super::recorder::Recorder;
 use crate::activity::{Activity, ActivityKind, Record};
 use crate::time::Timestamp;
 
@@ -33,94 +34,45 @@ impl Waits {
         self.0.set(Some(Stretch { work, recorded: work.start, waits: false }));
     }
 
+    /// Begins a wait, which is recorded unless it lies outside of a call or within another wait.
+    pub(super) fn external<'c>(&'c self, clock: Clock, recorder: &'c Recorder) -> ExternalWait<'c> {
+        let start = self.0.get().filter(|stretch| !stretch.waits).map(|stretch| {
+            self.0.set(Some(Stretch { waits: true, ..stretch }));
+            clock.now()
+        });
+        ExternalWait { waits: self, clock, recorder, start }
+    }
+
     /// They have been called; says from when on that is still to be recorded.
     pub(in crate::engine) fn end(&self) -> Option<Timestamp> {
         self.0.take().map(|stretch| stretch.recorded)
     }
 }
 
-/// A wait that lasts until this is dropped; see [`Context::external_wait`].
+/// A wait that lasts until this is dropped; see [`Context::external_wait`](super::Context::external_wait).
 #[must_use = "the wait ends when this is dropped"]
 pub struct ExternalWait<'c> {
-    context: &'c Context,
+    waits: &'c Waits,
+    clock: Clock,
+    recorder: &'c Recorder,
     /// Nothing if it is not recorded.
     start: Option<Timestamp>,
 }
 
-impl Context {
-    /// Marks what a function of an operator does from now on as waiting for something outside of the job, until the mark is dropped: an
-    /// answer of a database, a file, a lock that another program holds. It is recorded as [`ActivityKind::ExternalWait`], apart from the
-    /// instance's work, so that it counts neither as its useful time nor as work that a faster processor would do sooner.
-    ///
-    /// Within another wait it marks nothing of its own. Outside of a function of an operator, for example in a source or a sink, and in
-    /// instances of [limited](crate::dataflow::Capacity::Limited) capacity, whose time is imposed, nothing is recorded.
-    ///
-    /// ```
-    /// use std::sync::mpsc::channel;
-    /// use std::time::Duration;
-    ///
-    /// use thalweg::activity::{ActivityKind, Record};
-    /// use thalweg::dataflow::Capacity;
-    /// use thalweg::engine::{Clock, Context, DrainToSink, ElasticStateless, IntoBatches, OperatorSpec, Recorder, link};
-    /// use thalweg::id::{OperatorId, WorkerId};
-    /// use timely::dataflow::InputHandleVec;
-    /// use timely::dataflow::operators::Input;
-    ///
-    /// let (link, log) = link();
-    /// timely::execute_directly(move |worker| {
-    ///     let recorder = Recorder::new(WorkerId(0), link);
-    ///     let context = Context::new(WorkerId(0), 1, Clock::start(), recorder.clone(), channel().0);
-    ///     let lookup = OperatorSpec::new(OperatorId(1), "Look up", Capacity::Cpu, 1);
-    ///     let (mut keys, mut control) = (InputHandleVec::new(), InputHandleVec::new());
-    ///     worker.dataflow(|scope| {
-    ///         let commands = control.to_stream(scope);
-    ///         let inside = context.clone();
-    ///         let keys = keys.to_stream(scope).into_batches();
-    ///         keys.elastic_flat_map(commands, &context, &lookup, 1, move |key: u64, found| {
-    ///             let answer = {
-    ///                 let _wait = inside.external_wait();
-    ///                 std::thread::sleep(Duration::from_millis(2)); // A question to a database.
-    ///                 key * key
-    ///             };
-    ///             found.push(answer);
-    ///         })
-    ///         .drain_to_sink(&context, OperatorId(2), |_, found| assert_eq!(found, [1, 4, 9]));
-    ///     });
-    ///     keys.send_batch(&mut vec![1, 2, 3]);
-    ///     drop((keys, control));
-    ///     while worker.step() {}
-    ///     recorder.finish(context.clock.now());
-    /// });
-    /// let records: Vec<Record> = log.iter().flat_map(|batch| batch.records).collect();
-    /// let waits = records.iter().filter_map(|record| match record {
-    ///     Record::Activity(activity) if activity.kind == ActivityKind::ExternalWait => Some(activity.end.since(activity.start)),
-    ///     _ => None,
-    /// });
-    /// assert!(waits.sum::<Duration>() >= Duration::from_millis(6));
-    /// ```
-    pub fn external_wait(&self) -> ExternalWait<'_> {
-        let start = self.waits.0.get().filter(|stretch| !stretch.waits).map(|stretch| {
-            self.waits.0.set(Some(Stretch { waits: true, ..stretch }));
-            self.clock.now()
-        });
-        ExternalWait { context: self, start }
-    }
-}
-
 impl Drop for ExternalWait<'_> {
     fn drop(&mut self) {
-        let (Some(start), Some(stretch)) = (self.start, self.context.waits.0.get()) else { return };
+        let (Some(start), Some(stretch)) = (self.start, self.waits.0.get()) else { return };
         // One that was kept beyond its stretch says nothing of the next.
         if !stretch.waits || start < stretch.work.start {
             return;
         }
-        let end = self.context.clock.now();
+        let end = self.clock.now();
         let piece = |kind, start, end| Record::Activity(Activity { kind, start, end, ..stretch.work });
         if stretch.recorded < start {
-            self.context.recorder.log(piece(stretch.work.kind, stretch.recorded, start));
+            self.recorder.log(piece(stretch.work.kind, stretch.recorded, start));
         }
-        self.context.recorder.log(piece(ActivityKind::ExternalWait, start, end));
-        self.context.waits.0.set(Some(Stretch { recorded: end, waits: false, ..stretch }));
+        self.recorder.log(piece(ActivityKind::ExternalWait, start, end));
+        self.waits.0.set(Some(Stretch { recorded: end, waits: false, ..stretch }));
     }
 }
 
@@ -128,8 +80,8 @@ impl Drop for ExternalWait<'_> {
 mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
-    use super::super::clock::Clock;
-    use super::super::recorder::{LogBatch, Recorder, link};
+    use super::super::context::Context;
+    use super::super::recorder::{LogBatch, link};
     use super::*;
     use crate::activity::Lane;
     use crate::id::{InstanceId, OperatorId, WorkerId};
