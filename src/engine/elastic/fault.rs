@@ -76,13 +76,8 @@ pub fn choose(fault: Option<Fault>) {
 }
 
 /// Whether the process has this fault.
-<<<<<<< HEAD:src/engine/fault.rs
 #[cfg(debug_assertions)]
-pub(super) fn seeded(fault: Fault) -> bool {
-=======
-#[cfg(feature = "seeded-faults")]
 pub(in crate::engine) fn seeded(fault: Fault) -> bool {
->>>>>>> w-wings:src/engine/elastic/fault.rs
     CHOSEN.load(std::sync::atomic::Ordering::SeqCst) == fault as u8
 }
 
