@@ -13,12 +13,12 @@ use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, Mig
 use crate::experiment::nexmark_overhead::{OverheadDefinition, OverheadRow, OverheadSummary};
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
-use crate::experiment::rows::policy_rank;
 use crate::experiment::suite::{Host, SuiteDefinition, SuiteRow};
 use crate::experiment::window_latency::{WindowLatencyRow, WindowLatencySummary};
 use crate::experiment::{folder, record};
 use crate::plot::{Column, Labels, Upwards, overhead_figure, ranking_figure, suite_figure, timeline_figure, window_latency_figure};
 use crate::plot::{migration_duration_figure, migration_percentiles_figure, migration_timeline_figure};
+use crate::policy::registry;
 
 /// Redraw a run folder's figure from its recorded rows.
 #[derive(Debug, clap::Args)]
@@ -79,7 +79,7 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         runs.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.join(folder::RUN).is_file()));
     }
     let mut read = runs.iter().map(|run| column(run)).collect::<Result<Vec<_>, Failure>>()?;
-    read.sort_by(|a, b| (policy_rank(&a.1.policy), &a.1.policy).cmp(&(policy_rank(&b.1.policy), &b.1.policy)));
+    read.sort_by(|a, b| (registry::rank(&a.1.policy), &a.1.policy).cmp(&(registry::rank(&b.1.policy), &b.1.policy)));
     let Some((_, first)) = read.first() else {
         return Err(usage(anyhow!("{}: expected a run folder with a {}, or folders with one, found none", folder.display(), folder::RUN)));
     };

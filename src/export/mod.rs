@@ -8,65 +8,19 @@ mod dot;
 mod file;
 mod perfetto;
 mod rows;
+mod view;
+mod writer;
+
+pub use view::View;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::activity::{Lane, Names};
-use crate::critical_path::{Participation, PathStep, WindowSummary};
-use crate::pag::{MessageEdge, Piece, PieceKind, WindowGraph};
+use crate::activity::Names;
 use file::WholeFile;
-
-/// A window and its analysis.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    /// Its graph.
-    pub graph: &'a WindowGraph,
-    /// The graph's participations.
-    pub participation: &'a Participation,
-    /// The most likely path through it.
-    pub path: &'a [PathStep],
-    /// Its summary.
-    pub summary: &'a WindowSummary,
-    /// Names known so far.
-    pub names: &'a Names,
-}
-
-impl View<'_> {
-    /// Whether activities and messages, by number, are on the most likely path.
-    fn on_path(&self) -> (Vec<bool>, Vec<bool>) {
-        let (mut pieces, mut messages) = (vec![false; self.graph.pieces.len()], vec![false; self.graph.messages.len()]);
-        for step in self.path {
-            match *step {
-                PathStep::Piece(piece) => pieces[piece as usize] = true,
-                PathStep::Message(message) => messages[message as usize] = true,
-            }
-        }
-        (pieces, messages)
-    }
-
-    fn lane(&self, number: u32) -> Lane {
-        self.graph.lanes[number as usize]
-    }
-
-    /// Description of an activity.
-    fn piece_label(&self, piece: &Piece) -> String {
-        match piece.kind {
-            PieceKind::Work { kind, instance, .. } => format!("{} {kind}", self.names.instance(instance)),
-            PieceKind::Gap => "gap".to_owned(),
-            PieceKind::Silence => "silence".to_owned(),
-            PieceKind::Wait { channel, from_lane } => {
-                format!("waits for {} by {}", self.names.lane(self.lane(from_lane)), self.names.channel(channel))
-            }
-        }
-    }
-
-    fn message_label(&self, edge: &MessageEdge) -> String {
-        format!("{} {}", self.names.channel(edge.channel), edge.kind)
-    }
-}
+use writer::Writer;
 
 /// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,16 +54,6 @@ impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(FORMATS.iter().find(|(_, format)| format == self).map_or("", |(name, _)| name))
     }
-}
-
-/// Writes windows in some format to a given output.
-trait Writer {
-    /// Writes what precedes the first window.
-    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()>;
-    /// Writes a window.
-    fn window(&mut self, out: &mut dyn Write, view: &View<'_>) -> io::Result<()>;
-    /// Writes what follows the last window; returns a note on what was omitted.
-    fn finish(&mut self, out: &mut dyn Write, names: &Names) -> io::Result<Option<String>>;
 }
 
 /// Writes one export file.

@@ -4,7 +4,8 @@
 //! records that it receives. Both are ratios of sums over recent windows, because the ratio of a
 //! single window has an error due to records in flight at its ends. DS2 assumes 1 for the second
 //! (`papers/ds2-osdi18.md#eq8`), which counts records repeatedly if an operator's output is divided
-//! among its downstream operators.
+//! among its downstream operators. The second exceeds 1 if an operator's metrics miss a
+//! part of its output: arrivals are the better measurement then.
 //!
 //! At the operator where a cycle closes, arrivals beyond what was sent forward are feedback;
 //! demands then include records that circulate until they leave.
@@ -16,6 +17,9 @@ use crate::observation::Observation;
 const KEPT: f64 = 0.8;
 /// From this share on, all records are assumed to arrive: the rest was in flight.
 const NEARLY_ALL: f64 = 0.9;
+/// Arrivals of up to this many times the output are records that were in flight; above it, part of the
+/// output was not counted.
+const HARDLY_MORE: f64 = 1.2;
 /// Maximum number of iterations around a cycle; if demands still grow then, all records that enter
 /// the cycle stay in it.
 const MOST_ROUNDS: usize = 500;
@@ -134,12 +138,12 @@ impl Sums {
         if self.around > 0.0 { ((self.arrived - self.sent) / self.around).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The share of the upstream operators' output that arrives.
+    /// The share of the upstream operators' counted output that arrives.
     fn part(&self) -> f64 {
         let forward = self.around == 0.0 && self.sent > 0.0;
         let part = if forward { self.arrived / self.sent } else { 1.0 };
         // Without a count of arrivals, everything is assumed to arrive.
-        if part == 0.0 || part >= NEARLY_ALL { 1.0 } else { part }
+        if part == 0.0 || (NEARLY_ALL..=HARDLY_MORE).contains(&part) { 1.0 } else { part }
     }
 }
 
@@ -184,6 +188,22 @@ mod tests {
         // Parse emits 2 for each; 0.7 of that goes left and 0.3 right, which emits half.
         model.observe(&topology, &seen(&topology, 100.0, &[(0, 100, 100), (95, 100, 200), (140, 140, 140), (60, 60, 30), (0, 170, 0)]));
         assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), Some(1400.0), Some(600.0), Some(1700.0)]);
+    }
+
+    #[test]
+    fn what_arrives_without_having_been_counted_counts() {
+        let operators = [("source", Role::Source, 1), ("split", Role::Stateless, 8), ("enrich", Role::Stateless, 8)];
+        let topology = Topology::new(&operators, &[(0, 1), (1, 2)]).unwrap();
+        let offered = [1000.0, 0.0, 0.0];
+        let enrich = |counts: [(u64, u64, u64); 3]| {
+            let mut model = FlowModel::new(&topology);
+            model.observe(&topology, &seen(&topology, 1000.0, &counts));
+            model.demands(&topology, &offered)[2].unwrap()
+        };
+        // Split gives out two for each and counts one of them.
+        assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (2000, 1500, 1500)]), 2000.0);
+        // What was under way at the start of the window is no reason.
+        assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (1100, 1000, 1000)]), 1000.0);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! where the one before ended. Work inside other work splits it (the inner one is what the lane did). What ended a gap is
 //! decided here, once: a gap ended by a message that was not there when the gap began is a wait for that message.
 
-use super::messages::{Messages, NONE, Slot};
+use super::keys::NONE;
+use super::messages::{Messages, Slot};
 use super::queue::Queue;
 use crate::activity::{Activity, ActivityKind};
 use crate::id::InstanceId;
@@ -184,6 +185,11 @@ impl Lane {
         let (from, to) = (self.next + first, self.next + inside);
         self.next += over;
         (&self.steps.as_slice()[from..to], self.cut_points)
+    }
+
+    /// As [`cut`](Self::cut) for a window that ends at `end`, where nobody reads the steps: no window needs those before it again.
+    pub(super) fn pass(&mut self, end: u64) {
+        self.next += self.steps.as_slice()[self.next..].partition_point(|step| step.start < end && step.end <= end);
     }
 
     /// The earliest record that is not settled.

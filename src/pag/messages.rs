@@ -5,16 +5,13 @@
 
 use std::collections::VecDeque;
 
-use super::keys::{Key, Keys};
+use super::keys::{Key, Keys, NONE};
 use super::vacancies::Vacancies;
 use crate::activity::{Message, MessageKind};
 use crate::id::ChannelId;
 
 /// Messages that were sent and not received, at most.
 const MOST_IN_FLIGHT: usize = 1 << 20;
-/// No slot.
-pub(super) const NONE: u32 = u32::MAX;
-
 /// One message, as far as every pass over lanes needs it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
@@ -173,6 +170,13 @@ impl Messages {
     pub(super) fn crosses(&mut self, index: u32) {
         if !std::mem::replace(&mut self.slots[index as usize].crosses, true) {
             self.crossing.push(index);
+        }
+    }
+
+    /// Nobody builds the windows that messages cross into.
+    pub(super) fn forget_crossing(&mut self) {
+        for index in self.crossing.drain(..) {
+            self.slots[index as usize].crosses = false;
         }
     }
 

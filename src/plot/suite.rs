@@ -11,8 +11,8 @@ use plotters::style::RGBColor;
 
 use super::canvas::{Anchor, Canvas, Drawn, Title, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
-use crate::experiment::rows::policy_rank;
 use crate::experiment::suite::{Column, SuiteRow};
+use crate::policy::registry;
 use crate::stats::median;
 
 /// Most policies of a figure.
@@ -82,7 +82,7 @@ struct Block {
 pub fn suite_figure(rows: &[SuiteRow], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     let cases = each_once(rows.iter().map(case_of));
     let mut policies = each_once(rows.iter().map(|row| row.policy.clone()));
-    policies.sort_by_key(|policy| policy_rank(policy));
+    policies.sort_by_key(|policy| registry::rank(policy));
     if policies.is_empty() || policies.len() > MOST_POLICIES {
         return Err(PlotError::Columns { most: MOST_POLICIES, found: policies.len() });
     }

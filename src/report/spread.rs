@@ -1,7 +1,8 @@
 //! How runs of one policy differ: medians, with the least and the most.
 
 use super::table::{UNKNOWN, latency, pair, seconds, table};
-use crate::experiment::rows::{PaperRow, RunRow, policy_rank};
+use crate::experiment::rows::{PaperRow, RunRow};
+use crate::policy::registry;
 use crate::stats::median;
 
 const HEADER: [&str; 9] = [
@@ -26,7 +27,7 @@ pub fn spread(rows: &[RunRow], paper: &[PaperRow], time_compression: f64) -> Str
             policies.push(&row.policy);
         }
     }
-    policies.sort_by_key(|policy| policy_rank(policy));
+    policies.sort_by_key(|policy| registry::rank(policy));
     let lines: Vec<_> = policies.into_iter().map(|policy| line(policy, rows, paper, time_compression)).collect();
     table(&HEADER, &lines)
 }

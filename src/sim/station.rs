@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::graph::Graph;
 use super::instance::{Batch, Instance};
 use super::job::OperatorModel;
 use super::motion::Motion;
 use super::skew::Bins;
+use super::surroundings::Surroundings;
 use super::{Random, ServiceTimes};
 use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
 use crate::dataflow::{Operator, Role};
@@ -25,33 +25,6 @@ pub(super) fn add(flow: &mut Flow, epoch: u64, records: u64) {
     match flow.iter_mut().rev().find(|(known, _)| *known == epoch) {
         Some((_, sum)) => *sum += records,
         None => flow.push((epoch, records)),
-    }
-}
-
-/// What is the same for all operators.
-pub(super) struct Surroundings<'a> {
-    pub(super) now: u64,
-    /// Instances of the job above their mark.
-    pub(super) pressing: &'a mut usize,
-    pub(super) random: &'a mut Random,
-    pub(super) records: &'a mut Vec<Record>,
-    /// Where messages are recorded.
-    pub(super) graph: Option<&'a mut Graph>,
-}
-
-impl Surroundings<'_> {
-    /// `lane` gave out records of `epoch`.
-    pub(super) fn gave(&mut self, lane: Lane, epoch: u64, count: u64) {
-        if let Some(graph) = &mut self.graph {
-            graph.gave(lane, epoch, count);
-        }
-    }
-
-    /// `lane` of operator `at` takes records of `epoch` that have arrived.
-    pub(super) fn reached(&mut self, at: OperatorId, lane: Lane, epoch: u64, count: u64) {
-        if let Some(graph) = &mut self.graph {
-            graph.reached(at, lane, epoch, count, self.now, self.records);
-        }
     }
 }
 
@@ -146,7 +119,7 @@ impl Station {
 
     /// Works off what is complete by now.
     pub(super) fn serve(&mut self, around: &mut Surroundings<'_>) {
-        let (selectivity, marks) = (self.model.selectivity, self.model.marks);
+        let OperatorModel { selectivity, counted_output, marks, .. } = self.model;
         for (index, instance) in (0..).zip(&mut self.instances).filter(|(_, instance)| !instance.queue.is_empty()) {
             let mut work_ns = self.work_ns;
             for slow in self.model.stragglers.iter().filter(|slow| slow.instance == index) {
@@ -174,7 +147,8 @@ impl Station {
                         records_out,
                     })
                 };
-                around.records.push(activity(ActivityKind::Processing, served.worked - useful, served.worked, served.records, given));
+                let counted = (given as f64 * counted_output).round() as u64;
+                around.records.push(activity(ActivityKind::Processing, served.worked - useful, served.worked, served.records, counted));
                 if wait_ns > 0.0 {
                     around.records.push(activity(ActivityKind::ExternalWait, served.worked, served.end, 0, 0));
                 }

@@ -1,9 +1,10 @@
 //! The tests of the whole: one program, because linking one takes as long as most of them run. A file is a module, and its name a
 //! filter: `cargo test --test suite readers::`.
 //!
-//! Programs of their own are only those that need a process to themselves: `tests/memory.rs` reads the peak of a whole process,
-//! `tests/reader_fuzz.rs` counts allocations by a global allocator, and a fault of `tests/seeded_faults.rs` holds for a whole process.
+//! The only other program is `tests/reader_fuzz.rs`, whose global allocator counts. A test that needs a process to itself starts the
+//! suite once more (`alone.rs`).
 
+mod alone;
 mod analysis;
 mod analyze;
 mod attribution;
@@ -21,6 +22,7 @@ mod external_wait;
 mod faults;
 mod fluid;
 mod graph_edges;
+mod memory;
 mod migration_experiment;
 mod migration_oracle;
 mod nexmark;
@@ -34,6 +36,7 @@ mod random_job;
 mod readers;
 mod record_timely;
 mod reproduce_all;
+mod seeded_faults;
 mod simulated_graph;
 mod simulation;
 mod slow_instances;

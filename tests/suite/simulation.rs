@@ -167,6 +167,27 @@ fn noise_is_on_what_is_measured_and_not_on_what_happens() {
     assert!((0.05..0.2).contains(&deviation), "{deviation}: {errors:?}");
 }
 
+#[test]
+fn what_is_not_counted_is_given_out_all_the_same() {
+    let Ok(Figure::Suite(suite)) = Figure::named("loop") else { panic!("loop is a suite") };
+    let scenario = &suite.cases.iter().find(|case| case.name == "miscounted").unwrap().scenario;
+    let job = Scenario { seconds: 20.0, ..scenario.clone() }.job();
+    let split = job.topology.operators().iter().find(|operator| operator.name == "split").unwrap().id;
+    let (mut simulation, mut records, mut counted) = (Simulation::new(&job, 1), Vec::new(), 0);
+    while simulation.advance(&mut records) {
+        for record in records.drain(..) {
+            if let Record::Activity(activity) = record
+                && activity.instance.operator == split
+            {
+                counted += activity.records_out;
+            }
+        }
+    }
+    let account = &simulation.accounts()[split.0 as usize];
+    assert!((account.produced as f64 / account.processed as f64 - 2.0).abs() < 0.01, "{account:?}");
+    assert!((counted as f64 / account.produced as f64 - 0.5).abs() < 0.01, "{counted} of {account:?}");
+}
+
 /// A source and one operator of one instance, used to the part `load`.
 fn queue(load: f64, service: ServiceTimes) -> Job {
     let operators = [("source", Role::Source, 1), ("server", Role::Stateless, 1), ("sink", Role::Sink, 1)];

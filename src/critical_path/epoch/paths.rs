@@ -81,6 +81,7 @@ pub struct EpochPaths {
     moves: Moves,
     /// Due time of the epoch that was opened last; those to come are due later.
     last_due: Timestamp,
+    oldest_due: Timestamp,
     oddities: EpochOddities,
     /// Steps that one walk may look at for slack.
     slack_steps: u32,
@@ -193,7 +194,13 @@ impl EpochPaths {
         }
         let oldest = self.order.front().and_then(|epoch| self.open.get(epoch)).map(|opened| opened.due);
         let oldest = self.completed.iter().map(|completed| completed.due).chain(oldest).min();
-        self.ledger.forget(oldest.unwrap_or(self.last_due).min(self.last_due).0);
+        self.oldest_due = oldest.unwrap_or(self.last_due).min(self.last_due);
+        self.ledger.forget(self.oldest_due.0);
         paths
+    }
+
+    /// No epoch of which a path is still to come was due before, as of the last [`walk`](Self::walk): nothing that happened earlier belongs to any.
+    pub fn oldest_due(&self) -> Timestamp {
+        self.oldest_due
     }
 }

@@ -28,10 +28,15 @@ use crate::activity::Record;
 use crate::pag::{GraphBuilder, GraphConfig};
 use crate::time::{Epoch, Timestamp};
 
-/// Histories of lanes are kept this long: a piece of a path that lies further back is unknown.
+/// Histories of lanes are kept this long for epochs that are still open: a piece of a path that lies
+/// further back is unknown.
 const HISTORY: Duration = Duration::from_secs(10);
-/// Histories settle in steps of this length...
-const STEP: Duration = Duration::from_millis(100);
+/// ... and at least this long: the cause of a source's delay precedes the epochs that it emits late.
+const LEAST_HISTORY: Duration = Duration::from_secs(2);
+/// Histories settle in steps of at least and at most this length...
+const STEPS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+/// ... this many per window...
+const STEPS_IN_WINDOW: u32 = 20;
 /// ... when the log reaches this much further: waits that end later count as silence.
 const LOOKAHEAD: Duration = Duration::from_millis(50);
 /// The slowest epochs are this part of all of them...
@@ -79,7 +84,8 @@ impl PathObserver {
     /// An observer of a job with `operators` operators whose first window starts at `start` and
     /// lasts `length`.
     pub fn new(operators: usize, start: Timestamp, length: Duration) -> PathObserver {
-        let config = GraphConfig { history: HISTORY, lookahead: LOOKAHEAD, ..GraphConfig::new(STEP) };
+        let step = (length / STEPS_IN_WINDOW).clamp(STEPS.0, STEPS.1);
+        let config = GraphConfig { history: HISTORY, lookahead: LOOKAHEAD, ..GraphConfig::new(step) };
         PathObserver {
             graph: GraphBuilder::new(config),
             epochs: EpochPaths::default().with_slack(),
@@ -111,12 +117,13 @@ impl PathObserver {
 
     /// Walks the paths that have settled.
     fn settle(&mut self) {
-        while let Some(window) = self.graph.close(self.graph.known()) {
-            for path in self.epochs.walk(&self.graph, window.window.end) {
+        loop {
+            let known = self.graph.known();
+            let Some(window) = self.graph.pass(known, self.epochs.oldest_due().min(known - LEAST_HISTORY)) else { break };
+            for path in self.epochs.walk(&self.graph, window.end) {
                 let records = self.records.remove(&path.epoch).map_or(1, |(_, records)| records.max(1));
                 if self.settled.len() < MOST_PATHS { self.settled.push((path, records)) } else { self.left_out += 1 }
             }
-            self.graph.recycle(window);
         }
     }
 

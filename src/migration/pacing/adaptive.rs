@@ -35,9 +35,17 @@
 
 use std::time::Duration;
 
-use super::Latest;
 use crate::migration::Goal;
 use crate::time::Timestamp;
+
+/// The maximum latency observed since the last call, from the time a record was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// When the record reached the sink.
+    pub at: Timestamp,
+    /// The latency.
+    pub latency: Duration,
+}
 
 /// Share of the headroom (goal minus baseline) that a step is planned to use.
 const PLANNED: f64 = 0.6;

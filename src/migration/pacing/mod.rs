@@ -15,7 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub use adaptive::Choice;
+pub use adaptive::{Choice, Latest};
 
 use super::{Schedule, Step, Strategy};
 use crate::id::OperatorId;
@@ -29,15 +29,6 @@ pub enum Report {
     Installed(OperatorId, usize),
     /// One router of the stateless operator uses the new instances.
     Rerouted(OperatorId),
-}
-
-/// The maximum latency observed since the last call, from the time a record was due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Latest {
-    /// When the record reached the sink.
-    pub at: Timestamp,
-    /// The latency.
-    pub latency: Duration,
 }
 
 /// Whether a step of a fixed schedule waits for the previous one.

@@ -47,6 +47,8 @@ pub(super) struct Memory {
     pub(super) doubt: Option<Did>,
     /// Demand at its last scale-up, in records per second.
     pub(super) raised_for: Option<f64>,
+    /// Whether it was ever scaled up because of backpressure although its instances had the capacity for the demand.
+    pub(super) raised_for_pauses: bool,
     /// What is known about its external waits.
     pub(super) waits: Waits,
 }
@@ -159,14 +161,13 @@ impl CriticalPath {
                 judgement.rebalance.insert(operator.id, imbalance);
             }
         }
-        let goal_s = self.config.goal_ms / 1e3;
         // With paths, the measured latency counts: predictions decide how many instances help, not whether the job is slow.
-        let now = if self.config.paths == Paths::On && search.has_paths { load.p99_s } else { search.p99_s };
-        let now = now.filter(|p99| goal_s > 0.0 && (load.on_time || search.has_paths) && load.settled && *p99 > goal_s);
+        let has_paths = self.config.paths == Paths::On && search.has_paths;
+        let now = self.beyond_goal(load, if has_paths { load.p99_s } else { search.p99_s });
+        let now = now.filter(|_| load.on_time || search.has_paths);
         // A miss by the formula persists; measured in short windows, misses come and go.
         self.missed = match (now, search.has_paths) {
-            (Some(_), true) => self.missed * MISSED_KEPT + 1.0,
-            (None, true) => self.missed * MISSED_KEPT,
+            (_, true) => self.missed_by_paths(now),
             (Some(_), false) => self.missed + 1.0,
             (None, false) => 0.0,
         };
@@ -184,5 +185,15 @@ impl CriticalPath {
             judgement.slow = self.missed >= OFTEN_MISSED && search.misses && !search.found.out_of_reach;
         }
         judgement
+    }
+    /// The latency `p99_s` if it is beyond the goal, and no matter of a change that is not over.
+    pub(super) fn beyond_goal(&self, load: &Load, p99_s: Option<f64>) -> Option<f64> {
+        let goal_s = self.config.goal_ms / 1e3;
+        p99_s.filter(|p99_s| goal_s > 0.0 && load.settled && *p99_s > goal_s)
+    }
+
+    /// Windows in which the goal was missed, those of before fading, with one more that missed it if `now`.
+    pub(super) fn missed_by_paths(&self, now: Option<f64>) -> f64 {
+        self.missed * MISSED_KEPT + if now.is_some() { 1.0 } else { 0.0 }
     }
 }

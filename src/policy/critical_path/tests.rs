@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::activity::BinLoad;
 use crate::critical_path::{Arrival, EpochPart, EpochPieceKind, InputTraffic, OperatorTraffic, PathGroup, PathPiece, WindowPaths};
+use crate::dataflow::Configuration;
 use crate::id::{BinId, ChannelId};
 use crate::policy::fixture;
 use crate::rate::Rate;

@@ -64,7 +64,8 @@ impl CriticalPath {
         calm && known
     }
 
-    /// The surplus of the recent windows, if removing it is worth an action now; `acts` says that there is a plan anyway.
+    /// The surplus of the recent windows, if removing it is worth an action now; `acts` says that there is a plan anyway, and
+    /// `enough_recently` what is enough for their highest load.
     pub(super) fn trims(
         &mut self,
         now: Timestamp,
@@ -72,14 +73,18 @@ impl CriticalPath {
         (judgement, acts): (&Judgement, bool),
         searched: &Searched,
         present: &Configuration,
+        enough_recently: impl FnOnce(&CriticalPath) -> Vec<u32>,
     ) -> BTreeMap<OperatorId, u32> {
         let look_back = Duration::from_secs_f64(self.config.look_back_s);
         self.needed.observe(now, &searched.enough, look_back);
-        let enough = |id: OperatorId| (id, self.needed.most(id.0 as usize).max(searched.enough_recently[id.0 as usize]));
-        let operators = self.topology.scalable().map(|operator| enough(operator.id));
-        let fewer = operators.filter(|(id, enough)| *enough < present.parallelism(*id));
-        let fewer: BTreeMap<OperatorId, u32> = fewer.filter(|fewer| self.is_certain(*fewer, load, present)).collect();
-        if fewer.is_empty() || !self.may_trim(load, judgement, searched) {
+        let mut fewer = self.fewer_than(present, load, &[]);
+        // Only where anything may go at all it is worth the while to look at the goal.
+        if !fewer.is_empty() && self.may_trim(load, judgement, searched) {
+            fewer = self.fewer_than(present, load, &enough_recently(self));
+        } else {
+            fewer.clear();
+        }
+        if fewer.is_empty() {
             self.needed.idle_since = None;
             return BTreeMap::new();
         }
@@ -95,6 +100,14 @@ impl CriticalPath {
             return BTreeMap::new();
         }
         fewer
+    }
+
+    /// Operators with a surplus over the needs of the recent windows and over `enough_recently`.
+    fn fewer_than(&self, present: &Configuration, load: &Load, enough_recently: &[u32]) -> BTreeMap<OperatorId, u32> {
+        let enough = |id: OperatorId| (id, self.needed.most(id.0 as usize).max(enough_recently.get(id.0 as usize).copied().unwrap_or(0)));
+        let operators = self.topology.scalable().map(|operator| enough(operator.id));
+        let fewer = operators.filter(|(id, enough)| *enough < present.parallelism(*id));
+        fewer.filter(|fewer| self.is_certain(*fewer, load, present)).collect()
     }
 
     /// Whether an operator's surplus is certain: its load fell since instances were added, or the surplus is large.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::Judgement;
 use super::learn::Acted;
-use super::search::{Found, Searched};
+use super::search::{Asked, Found, Searched};
 use super::sight::Sight;
 use super::worth::Saving;
 use super::{AGREEING, CriticalPath, Load};
@@ -80,6 +80,7 @@ impl CriticalPath {
         observation: &Observation,
         load: &Load,
         sights: &[Sight],
+        searched: &Searched,
         rescales: &BTreeMap<OperatorId, u32>,
     ) -> Option<Found> {
         let present = &observation.configuration;
@@ -102,7 +103,7 @@ impl CriticalPath {
             soon: scale(&load.soon, peak),
             ..*load
         };
-        Some(self.search(observation, &lasting, sights).found)
+        Some(self.search(observation, &lasting, sights, (Asked::Goal, searched.worked_out.clone())).found)
     }
 
     /// What scaling down to `fewer` saves; nothing if it costs more.

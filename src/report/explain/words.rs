@@ -1,56 +1,17 @@
 //! Plain wording for the rules of policies, and readable numbers.
 
 use crate::critical_path::EpochPieceKind;
+use crate::policy::registry;
 use crate::policy::{Cause, Finding, PathShare, Reason};
 use crate::report::table::latency;
 
-/// What a rule means, as the end of a sentence that begins with who the rule was about; nothing for a rule that is not known here, whose
-/// name has to do.
+/// What a rule means, as the end of a sentence; nothing for a rule that is not known here, whose name has to do.
 pub(super) fn meaning(rule: &str) -> Option<&'static str> {
-    Some(match rule {
-        "hold" | "healthy" | "as-demanded" | "within-band" | "within-tolerance" | "as-is-best" => "no change needed",
-        "scripted" => "as the script says",
-        "requested" => "requested from outside the policy",
-        "external" => "as the external policy says",
-        "external-gone" | "external-timed-out" | "external-ended" | "external-nonsense" => "the external policy was disabled",
-        "best-is-known" => "the job's needs are known in advance",
-        "nothing-known-yet" => "the job's needs are not known yet",
-        "equation-7" => "the operators' true rates and the offered load call for a different parallelism",
-        "target-rate-ratio" => "the model needs no more instances, but sources emit less than is offered",
-        "not-measured" => "no true rate was measured",
-        "under-provisioned" => "too few instances to keep up",
-        "over-provisioned" => "more instances than needed",
-        "goal-missed" => "the job keeps up, but latency exceeds the goal",
-        "goal-unreachable" => "latency exceeds the goal, and no number of instances would meet it",
-        "hot-key" => "a single key exceeds the capacity of an instance; rebalancing the others does not help",
-        "external-wait" => "it waits for something outside the job; more instances do not help",
-        "straggling" => "some instances are slower than the others, and their missing capacity bounds the job",
-        "bounded" => "an operator already has all the instances that help it and bounds the job",
-        "budget" => "the instance budget is exhausted",
-        "uneven" => "its load is not distributed according to the capacity of its instances",
-        "roll-back" => "the last action made it worse",
-        "undo-scale-down" => "the last scale-down went too far",
-        "slow-instance" => "one instance is slower than the others; more instances do not help",
-        "data-skew" => "one instance has more than its share of the load (skew); more instances do not help",
-        "blacklisted" => "scaling it up did not help before",
-        "at-limit" => "it needs more than its maximum parallelism",
-        "no-diagnosis" => "unhealthy, but no known cause fits",
-        "several-components" => "several operators backpressure the sources at once; waiting until only one does",
-        "starting" => "new instances have not started yet",
-        "not-worth-it" => "a change would cost more than it gains",
-        "settling" => "waiting for the last action to take effect",
-        "between-runs" => "between two scheduled runs of the policy",
-        "utilisation" => "utilisation is away from its target",
-        "stabilising" => "the change has not been indicated for long enough",
-        "outside-band" => "utilisation at the offered load is outside its band",
-        "busy-for-long" => "an instance has been busy for long enough",
-        "idle-for-long" => "no instance has been busy for long enough",
-        "ineffective" => "the last scale-up was ineffective",
-        "backlog" => "draining a backlog first",
-        "scale-down-delayed" => "fewer instances would be enough, but not for long enough yet",
-        "collecting-metrics" => "still collecting metrics",
-        _ => return None,
-    })
+    match rule {
+        "external" => Some("as the external policy says"),
+        "external-gone" | "external-timed-out" | "external-ended" | "external-nonsense" => Some("the external policy was disabled"),
+        _ => registry::meaning(rule),
+    }
 }
 
 /// Why, in a sentence without its end: whom it is about, what the rule means and its name.
