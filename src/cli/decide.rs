@@ -69,7 +69,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Help for `--policy`. There is no oracle, because the required parallelism of these jobs is unknown.
+/// Help for `--policy`. There is no oracle, because the required parallelism of these jobs is
+/// unknown.
 fn policy_help() -> String {
     let others: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();
     format!("The policy: ds2, or one of {}, for which each epoch is one window", others.join(", "))

@@ -66,8 +66,9 @@ pub enum EventKind {
         bytes: u64,
         /// Number of steps of the schedule; `adaptive` may combine several.
         steps: usize,
-        /// Stateless operators whose records are divided among their instances in other parts from now on: the speeds of the instances in
-        /// order, to which these parts are in proportion; nothing where instances take equal turns again.
+        /// Stateless operators whose records are distributed differently among their instances from
+        /// now on: the speeds of the instances in order, to which their shares are proportional;
+        /// empty for equal shares.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         divided: BTreeMap<OperatorId, Vec<f64>>,
     },

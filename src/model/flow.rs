@@ -17,8 +17,8 @@ use crate::observation::Observation;
 const KEPT: f64 = 0.8;
 /// From this share on, all records are assumed to arrive: the rest was in flight.
 const NEARLY_ALL: f64 = 0.9;
-/// Arrivals of up to this many times the output are records that were in flight; above it, part of the
-/// output was not counted.
+/// Arrivals of up to this many times the output are records that were in flight; above it, part of
+/// the output was not counted.
 const HARDLY_MORE: f64 = 1.2;
 /// Maximum number of iterations around a cycle; if demands still grow then, all records that enter
 /// the cycle stay in it.

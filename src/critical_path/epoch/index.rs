@@ -51,12 +51,12 @@ impl Places {
         self.places.push(place);
     }
 
-    /// How many there are.
+    /// Number of positions.
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// All of them, in order.
+    /// All positions, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
         self.places.iter().copied()
     }

@@ -117,8 +117,8 @@ pub struct EpochPath {
     pub pieces: Vec<EpochPiece>,
     /// Upper bounds on what a faster operator could have gained.
     pub gains: Gains,
-    /// By operator, how much later its output could have been without delaying the epoch, in ns: 0 where it was critical, rather too little
-    /// than too much. Empty where that was not asked for or is not known.
+    /// By operator, how much later its output could have been without delaying the epoch, in ns: a
+    /// lower bound, 0 for a critical operator. Empty if not requested or unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slack: Vec<(OperatorId, u64)>,
 }

@@ -199,7 +199,8 @@ impl EpochPaths {
         paths
     }
 
-    /// No epoch of which a path is still to come was due before, as of the last [`walk`](Self::walk): nothing that happened earlier belongs to any.
+    /// A lower bound on the due time of all epochs without a path, as of the last
+    /// [`walk`](Self::walk): no earlier event belongs to any of them.
     pub fn oldest_due(&self) -> Timestamp {
         self.oldest_due
     }

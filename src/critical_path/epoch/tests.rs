@@ -238,8 +238,8 @@ impl Run {
         sunk.map(|message| arrives(message, &ends)).max().unwrap() + flow.epochs[epoch].3
     }
 
-    /// When `epoch` completes if what `operator` makes of it comes `later`; the order of work on each instance stays, and what belongs to other
-    /// epochs arrives as it did.
+    /// When `epoch` completes if what `operator` makes of it comes `later`; the order of work on
+    /// each instance stays, and what belongs to other epochs arrives as it did.
     fn delayed(&self, flow: &Flow, epoch: usize, operator: OperatorId, later: u64) -> u64 {
         let mut free: BTreeMap<InstanceId, u64> = BTreeMap::new();
         let mut ends: Vec<u64> = Vec::new();

@@ -29,16 +29,17 @@ pub struct PathGroup {
     pub slack: Vec<OperatorSlack>,
 }
 
-/// How much later an operator's output could have been without delaying the epochs of a group, each for itself.
+/// How much later an operator's output could have been without delaying an epoch of a group, each
+/// considered separately.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperatorSlack {
     /// The operator.
     pub operator: OperatorId,
-    /// Mean over the epochs of which it is known, in ns.
+    /// Mean over the epochs for which it is known, in ns.
     pub mean_ns: f64,
-    /// The least of them, in ns: 0 if it was critical in any.
+    /// Minimum over these epochs, in ns: 0 if it was critical in any.
     pub least_ns: u64,
-    /// How many they are.
+    /// Number of these epochs.
     pub epochs: u64,
 }
 
