@@ -146,7 +146,7 @@ impl Writer for Perfetto {
         let mut named = vec![
             json!({ "ph": "M", "name": "process_name", "pid": PATH_PROCESS, "args": { "name": "critical path" } }),
             json!({ "ph": "M", "name": "process_sort_index", "pid": PATH_PROCESS, "args": { "sort_index": -1 } }),
-            json!({ "ph": "M", "name": "thread_name", "pid": PATH_PROCESS, "tid": 1, "args": { "name": "likeliest path of each window" } }),
+            json!({ "ph": "M", "name": "thread_name", "pid": PATH_PROCESS, "tid": 1, "args": { "name": "most likely path of each window" } }),
         ];
         for (lane, tid) in &self.lanes {
             let pid = process(*lane);

@@ -222,7 +222,7 @@ impl<R: Read> Snailtrail<R> {
     fn take(&mut self, raw: Raw, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Damage> {
         self.ordered = self.ordered.filter(|&before| before <= raw.at).map(|_| raw.at);
         if raw.at < self.origin {
-            oddities.count("records of before the beginning of the trace, put there");
+            oddities.count("records from before the start of the trace, moved to its start");
         }
         let at = self.lanes.see(raw.worker, raw.at.saturating_sub(self.origin), oddities);
         match (raw.event, channel(raw.activity)) {

@@ -99,8 +99,8 @@ fn a_known_bottleneck_is_named_and_explained() {
     let row = printed.lines().find(|line| line.starts_with("| 1 ")).unwrap();
     assert!(row.contains("| count ") && row.contains("| 5 of 5 ") && row.contains("| 0 of 5 "), "{row}");
     for expected in [
-        "of that is count[0] alone, one of 3: a piece of its work takes 8.0 times as long as its siblings'",
-        "A conventional profile would put audit first",
+        "of it is count[0] alone, one of 3 instances: its activities take 8.0 times as long as those of the others",
+        "A conventional profile would rank audit first",
     ] {
         assert!(printed.contains(expected), "{expected}\n{printed}");
     }
@@ -382,11 +382,11 @@ fn the_most_that_could_be_gained_stands_beside_what_an_epoch_took() {
     assert!((4.0..=5.0).contains(&gain), "{gain}");
     let output = thalweg(folder.path(), &["analyze", "a.log", "--epochs"]);
     let printed = text(&output.stdout);
-    assert!(printed.contains("| at most to gain |"), "{printed}");
+    assert!(printed.contains("| possible gain, at most |"), "{printed}");
     let row = printed.lines().filter(|line| line.starts_with("| map ")).find(|line| line.matches('|').count() == 7);
     let cell = row.and_then(|row| row.split('|').nth(6)).map(str::trim);
     assert_eq!(cell, Some(&*format!("{gain:.1} ms")), "{printed}");
-    assert!(printed.contains(&format!("an epoch would be complete at most {gain:.1} ms sooner in the mean.")), "{printed}");
+    assert!(printed.contains(&format!("an epoch would complete at most {gain:.1} ms sooner on average.")), "{printed}");
 }
 
 #[test]

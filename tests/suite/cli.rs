@@ -84,7 +84,7 @@ fn what_is_wrong_is_named_in_one_line() {
             &["run", "--strategy", "slow"],
             "--strategy: expected a migration strategy, one of 'all-at-once', 'fluid', 'batched:N', 'optimized', 'hot-first' and 'adaptive', found 'slow'",
         ),
-        (&["run", "--strategy", "batched:0"], "--strategy: expected 'batched:N' with N bins a step, at least 1, found 'batched:0'"),
+        (&["run", "--strategy", "batched:0"], "--strategy: expected 'batched:N' with N bins per step, at least 1, found 'batched:0'"),
         (
             &["run", "--strategy", "adaptive", "--goal", "-5ms"],
             "--goal: expected a latency such as 50ms or 1.5s, more than 0 and at most an hour, found '-5ms'",

@@ -44,7 +44,7 @@ impl Rows {
         }
         let series = self.operators.entry(row.operator).or_default().entry(row.instance).or_default();
         if let Some((line, _)) = series.get(&row.time) {
-            let expected = format!("one row an instance and time, as in line {line}");
+            let expected = format!("one row per instance and time, as in line {line}");
             return Err(content.wrong(row.line, expected, format!("another one of time {}", row.time)));
         }
         series.insert(row.time, (row.line, row.rates));

@@ -103,7 +103,7 @@ fn rates_that_are_none_are_refused_by_their_line() {
         ("a,,1,10,0,1,0,0".into(), "expected the identifier of an instance, found an empty field"),
         (
             format!("{RATES}a,0,1,10,0,100,0,50"),
-            "rates, line 5: expected one row an instance and time, as in line 1, found another one of time 10",
+            "rates, line 5: expected one row per instance and time, as in line 1, found another one of time 10",
         ),
         (format!("{RATES}d,0,1,10,0,100,0,50"), "rates, line 5: expected an operator of topology, found 'd'"),
         (RATES.replace("b,0,2", "b,0,3"), "rates, line 3: expected 3 instances of 'b', as in line 2, found 2"),

@@ -164,7 +164,7 @@ impl<R: BufRead> Spark<R> {
     fn at(&mut self, milliseconds: u64, oddities: &mut Oddities) -> u64 {
         let origin = *self.origin.get_or_insert(milliseconds - milliseconds % 1000);
         if milliseconds < origin {
-            oddities.count("events of before the first job, put at the beginning");
+            oddities.count("events from before the first job, moved to the start");
         }
         let at = milliseconds.saturating_sub(origin).saturating_mul(MILLISECOND);
         self.now = self.now.max(at);
