@@ -115,12 +115,12 @@ pub trait Policy: Send {
     /// observation has the resulting configuration. It is no evidence of what the plan would have
     /// achieved.
     fn failed(&mut self) {
-        self.refused("the host gave it up before it was complete");
+        self.refused("the host abandoned it before it was complete");
     }
 
     /// Called if the plan just returned is not started because the host abandoned the last one;
     /// none will be started before `until`. The policy may return it again.
     fn postponed(&mut self, _plan: &Plan, until: Timestamp) {
-        self.refused(&format!("the host gave up the plan before it: none is begun before {:.1} s", until.as_secs_f64()));
+        self.refused(&format!("the host abandoned the previous plan: no plan is started before {:.1} s", until.as_secs_f64()));
     }
 }

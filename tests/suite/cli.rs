@@ -53,7 +53,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--policy", "external"], "--policy external: expected '--external-command COMMAND' with the program that decides"),
         (
             &["run", "--external-command", "true"],
-            "--external-command: expected '--policy external', which alone follows it, found 'critical-path'",
+            "--external-command: requires '--policy external', found 'critical-path'",
         ),
         (
             &["run", "--policy", "external", "--external-command", "./none"],
@@ -69,13 +69,13 @@ fn what_is_wrong_is_named_in_one_line() {
         ),
         (
             &["run", "--policy", "external", "--external-command", "true", "--set", "x=1"],
-            "--set x=1: expected no parameter: 'external' has none",
+            "--set x=1: policy 'external' has no parameters",
         ),
         (&["run", "--rate", "fast"], "--rate: expected a rate such as"),
         (&["run", "--rate", "-5"], "--rate: expected a rate such as"),
         (&["run", "--rate", "0"], "--rate: expected more than 0 and at most 5000000 sentences/s (one source thread), found '0'"),
         (&["run", "--rate", "1e12/s"], "--rate: expected more than 0 and at most 5000000 sentences/s"),
-        (&["run", "--duration", "0"], "--duration: expected seconds, more than 0 and at most a day, found 0"),
+        (&["run", "--duration", "0"], "--duration: expected seconds, more than 0 and at most 86400 (a day), found 0"),
         (&["run", "--duration", "NaN"], "--duration: expected seconds"),
         (&["run", "--duration", "soon"], "invalid value 'soon' for '--duration <DURATION>'"),
         (&["run", "--bins", "12"], "--bins: expected a power of two, at most 65536, found 12"),
@@ -89,10 +89,10 @@ fn what_is_wrong_is_named_in_one_line() {
             &["run", "--strategy", "adaptive", "--goal", "-5ms"],
             "--goal: expected a latency such as 50ms or 1.5s, more than 0 and at most an hour, found '-5ms'",
         ),
-        (&["run", "--policy", "scripted"], "--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"),
-        (&["run", "--plan", "1s: count=2"], "--plan: expected '--policy scripted', which alone follows it, found 'critical-path'"),
+        (&["run", "--policy", "scripted"], "--policy scripted: requires '--plan SCRIPT', found none"),
+        (&["run", "--plan", "1s: count=2"], "--plan: requires '--policy scripted', found 'critical-path'"),
         (&["run", "--policy", "scripted", "--plan", "1s: sum=2"], "--plan: expected an operator, one of 'flatmap', 'count', found 'sum'"),
-        (&["run", "--goal", "50ms"], "--goal: expected '--strategy adaptive', which alone has a goal, found 'all-at-once'"),
+        (&["run", "--goal", "50ms"], "--goal: requires '--strategy adaptive', found 'all-at-once'"),
         (&["run", "--start", "count"], "--start: expected instances such as 'flatmap=10,count=20', found 'count'"),
         (&["run", "--start", "count=0"], "--start: expected 1 to 128 instances of 'count', found 0"),
         (&["run", "--start", "sum=1"], "--start: expected an operator, 'flatmap' or 'count', found 'sum'"),
@@ -180,7 +180,7 @@ fn help_names_every_policy_and_every_file_of_rows() {
     };
     for command in ["run", "simulate"] {
         let help = help(command);
-        assert!(help.contains(&format!("The policy: {}; scripted, which follows --plan", POLICIES.join(", "))), "{help}");
+        assert!(help.contains(&format!("The policy: {}; scripted: the plans given by --plan", POLICIES.join(", "))), "{help}");
     }
     let decide = help("decide");
     let expected: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();

@@ -198,5 +198,5 @@ fn needs_are_those_of_an_external_policy() {
     let output = Command::new(env!("CARGO_BIN_EXE_thalweg")).args(args).output().expect("the binary of this package");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("--external-needs: expected '--policy external', which alone follows it, found 'ds2'"), "{told}");
+    assert!(told.contains("--external-needs: requires '--policy external', found 'ds2'"), "{told}");
 }

@@ -235,7 +235,7 @@ impl Recorded<'_> {
             }
             EventKind::Activating { plan, reason, .. } => ("activating", Some(reason.clone()), self.asked(plan)),
             EventKind::Postponed { plan, reason, until } => {
-                let until = format!("{}; before {:.1} s none is begun", self.asked(plan), until.as_secs_f64());
+                let until = format!("{}; none is started before {:.1} s", self.asked(plan), until.as_secs_f64());
                 ("postponed", Some(reason.clone()), until)
             }
             EventKind::Held { reason } => ("held", Some(reason.clone()), String::new()),
