@@ -125,13 +125,8 @@ fn with_paths(topology: &Topology, configuration: &Configuration, number: u64) -
         service_variation: Some(1.0),
     });
     let traffic = traffic.collect();
-    let queueing = |id: OperatorId| EpochPart {
-        kind: EpochPieceKind::Queueing,
-        operator: Some(id),
-        behind: Some(id),
-        doing: None,
-        channel: None,
-    };
+    let queueing =
+        |id: OperatorId| EpochPart { kind: EpochPieceKind::Queueing, operator: Some(id), behind: Some(id), doing: None, channel: None };
     let busy: Vec<OperatorId> = (0..topology.operators().len() as u32).filter(|id| is_busy(*id)).map(OperatorId).collect();
     let share = 0.9 / busy.len() as f64;
     let pieces = busy.iter().map(|&id| PathPiece { part: queueing(id), mean_ns: 3e8 * share, share, epochs: 4000, worst: None }).collect();
@@ -147,7 +142,13 @@ fn decide_by_paths(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide by paths");
     for (operators, instances) in [(100, 100)] {
         let (topology, configuration) = pipeline(operators, instances);
-        for (name, goal_ms) in [("without a goal", 0.0), ("goal met", 1000.0), ("goal missed", 345.0), ("goal hardly in reach", 250.0), ("goal out of reach", 50.0)] {
+        for (name, goal_ms) in [
+            ("without a goal", 0.0),
+            ("goal met", 1000.0),
+            ("goal missed", 345.0),
+            ("goal hardly in reach", 250.0),
+            ("goal out of reach", 50.0),
+        ] {
             let config = CriticalPathConfig { goal_ms, ..CriticalPathConfig::standard() };
             let mut policy = CriticalPath::new(topology.clone(), config);
             for number in 0..SEEN {

@@ -169,7 +169,12 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Follows the critical paths of the word count, window by window; gives the records, and the processor time that it took.
 fn follow(batches: std::sync::mpsc::Receiver<LogBatch>) -> JoinHandle<(Records, Option<Duration>)> {
     std::thread::spawn(move || {
-        let listed = [("source", Role::Source, 1), ("FlatMap", Role::Stateless, 2), ("Count", Role::Keyed { bins: 256 }, 2), ("sink", Role::Sink, 1)];
+        let listed = [
+            ("source", Role::Source, 1),
+            ("FlatMap", Role::Stateless, 2),
+            ("Count", Role::Keyed { bins: 256 }, 2),
+            ("sink", Role::Sink, 1),
+        ];
         let topology = Topology::new(&listed, &[(0, 1), (1, 2), (2, 3)]).expect("a word count is a dataflow");
         let instances = (1..3).fold(Configuration::ones(&topology), |all, id| all.with(OperatorId(id), WORKERS as u32));
         let mut observer = Observer::new(topology, Timestamp::ZERO, WINDOW).with_paths();

@@ -14,7 +14,8 @@ const MANY: f64 = 30.0;
 /// Quantiles of the standard normal distribution, in the middle of equal parts.
 static NORMAL: LazyLock<Vec<f64>> = LazyLock::new(|| normal_quantiles(STEPS));
 /// The same of the exponential distribution of mean 1.
-static EXPONENTIAL: LazyLock<Vec<f64>> = LazyLock::new(|| (0..STEPS).map(|step| -(1.0 - (step as f64 + 0.5) / STEPS as f64).ln()).collect());
+static EXPONENTIAL: LazyLock<Vec<f64>> =
+    LazyLock::new(|| (0..STEPS).map(|step| -(1.0 - (step as f64 + 0.5) / STEPS as f64).ln()).collect());
 
 /// Draws numbers.
 pub(super) struct Draw {

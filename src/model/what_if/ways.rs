@@ -154,7 +154,11 @@ fn depth(hops: &[Vec<Hop>], sink: usize) -> usize {
     let (mut level, mut depth) = (vec![sink], 0);
     while !level.is_empty() {
         depth += 1;
-        level = level.iter().flat_map(|&at| hops[at].iter().map(|hop| hop.from)).filter(|&from| !std::mem::replace(&mut seen[from], true)).collect();
+        level = level
+            .iter()
+            .flat_map(|&at| hops[at].iter().map(|hop| hop.from))
+            .filter(|&from| !std::mem::replace(&mut seen[from], true))
+            .collect();
     }
     depth
 }

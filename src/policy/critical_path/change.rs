@@ -68,7 +68,14 @@ impl CriticalPath {
     }
 
     /// What is to change, and by which rule.
-    pub(super) fn change(&mut self, observation: &Observation, load: &Load, judgement: &Judgement, searched: &Searched, sights: &[Sight]) -> Change {
+    pub(super) fn change(
+        &mut self,
+        observation: &Observation,
+        load: &Load,
+        judgement: &Judgement,
+        searched: &Searched,
+        sights: &[Sight],
+    ) -> Change {
         let present = &observation.configuration;
         let mut rescales = self.more(load, judgement, searched, &searched.found, present);
         let mut held_back = false;

@@ -63,7 +63,11 @@ impl Climb<'_> {
             let mut tried = met.saturating_sub(1).max(start);
             while missed + 1 < met {
                 self.set(operator, tried);
-                if self.is_met() { met = tried } else { missed = tried }
+                if self.is_met() {
+                    met = tried
+                } else {
+                    missed = tried
+                }
                 tried = missed + (met - missed) / 2;
             }
             self.set(operator, met);

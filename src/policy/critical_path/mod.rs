@@ -34,9 +34,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ahead::{Offered, ahead, is_steady};
+use change::Change;
 pub use config::{CriticalPathConfig, Paths};
 use goal::charged;
-use change::Change;
 use judge::Memory;
 use learn::{Acted, Learned};
 use search::Found;
