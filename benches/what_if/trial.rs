@@ -10,8 +10,8 @@ use thalweg::sim::{ServiceTimes, Skew};
 
 /// Bins that make an instance hot, where a change spreads them.
 const HOT_BINS: u32 = 8;
-/// The busiest operator is no busier than this after a change, by the job's true parameters: closer to its limit a queue takes longer to
-/// settle than any window lasts.
+/// The busiest operator is no busier than this after a change, by the job's true parameters: closer
+/// to its limit a queue takes longer to settle than any window lasts.
 const MOST_BUSY: f64 = 0.95;
 
 /// What a change does.
@@ -31,7 +31,8 @@ impl Kind {
     /// All of them, in the order of summaries.
     pub const ALL: [Kind; 4] = [Kind::Bottleneck, Kind::More, Kind::Fewer, Kind::Rebalanced];
 
-    /// One of them. What is to relieve a job gives it more where it lacks them, or spreads its load.
+    /// One of them. What is to relieve a job gives it more where it lacks them, or spreads its
+    /// load.
     fn drawn(overloaded: bool, random: &mut fastrand::Rng) -> Kind {
         match random.u32(..20) {
             16.. => Kind::Rebalanced,
@@ -86,8 +87,9 @@ struct Draft {
 }
 
 impl Draft {
-    /// Bins that make the first instance busier than the others: close to its limit, or beyond it. Nothing where that would take so few
-    /// keys that a bin is as large as an instance's part, or hardly any.
+    /// Bins that make the first instance busier than the others: close to its limit, or beyond it.
+    /// Nothing where that would take so few keys that a bin is as large as an instance's part, or
+    /// hardly any.
     fn hot(&self, overloaded: bool, random: &mut fastrand::Rng) -> Option<Skew> {
         let instances = f64::from(self.form.instances);
         let peak = if overloaded { 1.05 + 0.35 * random.f64() } else { 0.8 + 0.15 * random.f64() };
@@ -98,8 +100,9 @@ impl Draft {
 }
 
 impl Trial {
-    /// The job and the change of `number`, for the simulator; `overloaded` says on which side of its limit the job is to be before.
-    /// Nothing where the change would leave an operator too busy, or is none.
+    /// The job and the change of `number`, for the simulator; `overloaded` says on which side of
+    /// its limit the job is to be before. Nothing where the change would leave an operator too
+    /// busy, or is none.
     pub fn simulated(number: u64, overloaded: bool) -> Option<Trial> {
         let mut random = fastrand::Rng::with_seed(number);
         let rate = 10f64.powf(1.7 + random.f64() * 2.0);
@@ -137,7 +140,8 @@ impl Trial {
         Some(Trial { scenario, ..trial })
     }
 
-    /// The change, and the job without its sink. Every operator gets instances and a limit that make it as busy as it is to be.
+    /// The change, and the job without its sink. Every operator gets instances and a limit that
+    /// make it as busy as it is to be.
     fn drawn(number: u64, overloaded: bool, rate: f64, drafts: Vec<Draft>, random: &mut fastrand::Rng) -> Option<Trial> {
         let mut drafts = drafts;
         let kind = Kind::drawn(overloaded, random);
@@ -257,7 +261,8 @@ fn in_chain(middle: usize, random: &mut fastrand::Rng) -> Vec<Draft> {
     drafts
 }
 
-/// One operator, two branches that have parts of its records, and one where they meet if there is a fourth.
+/// One operator, two branches that have parts of its records, and one where they meet if there is a
+/// fourth.
 fn in_diamond(middle: usize, random: &mut fastrand::Rng) -> Vec<Draft> {
     let share = 0.1 + 0.4 * random.f64();
     let first = draft(0, vec![Input::All("source".to_owned())], 1.0, random);
