@@ -15,7 +15,8 @@ use crate::observation::Observation;
 const KEPT: f64 = 0.8;
 /// From this part on, all records are taken to arrive: the rest is what was under way.
 const NEARLY_ALL: f64 = 0.9;
-/// Up to so many times what was given out, what arrives beyond it was under way; more was given out and not counted.
+/// What arrives beyond the inputs' output was under way at the start of the window as long as all is at most
+/// this many times that output. Beyond that, a part of the output was not counted.
 const HARDLY_MORE: f64 = 1.2;
 /// Times that records may go round a cycle until demands are known; if they still grow then, as much comes back as goes round.
 const MOST_ROUNDS: usize = 500;
@@ -133,7 +134,7 @@ impl Sums {
         if self.around > 0.0 { ((self.arrived - self.sent) / self.around).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The part of what the inputs give out, as far as it is counted, that arrives.
+    /// What arrives as a part of the inputs' output, as far as that is counted; more than 1 if it is not.
     fn part(&self) -> f64 {
         let forward = self.around == 0.0 && self.sent > 0.0;
         let part = if forward { self.arrived / self.sent } else { 1.0 };
@@ -195,7 +196,7 @@ mod tests {
             model.observe(&topology, &seen(&topology, 1000.0, &counts));
             model.demands(&topology, &offered)[2].unwrap()
         };
-        // Split gives out two for each and counts one of them.
+        // Split emits two records for each and counts one of them.
         assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (2000, 1500, 1500)]), 2000.0);
         // What was under way at the start of the window is no reason.
         assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (1100, 1000, 1000)]), 1000.0);

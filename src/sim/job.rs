@@ -50,7 +50,8 @@ pub struct OperatorModel {
     pub service: ServiceTimes,
     /// Records given out per record taken in.
     pub selectivity: f64,
-    /// The part of the records given out that its metrics count, 0 to 1: some systems miss what leaves by a side output.
+    /// The part of its output records that its metrics count, 0 to 1: some systems miss what leaves by a
+    /// side output.
     // https://issues.apache.org/jira/browse/FLINK-38538
     pub counted_output: f64,
     /// When sources pause.

@@ -24,8 +24,8 @@ pub enum Skew {
         /// Its share, 0 to 1.
         share: f64,
     },
-    /// Some keys, each in a bin of its own, have a share of all records between them evenly: spreading bins anew helps as long as an instance can
-    /// do a single one of them, and splitting bins does not.
+    /// Some keys, each in a bin of its own, have a share of all records between them evenly. Moving bins
+    /// helps as long as an instance can process the records of one of these keys; splitting bins does not.
     HotKeys {
         /// How many; more than 0 and fewer than there are bins.
         hot: u32,
