@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
+use super::free_list::FreeList;
 use super::keys::{Key, Keys, NONE};
-use super::vacancies::Vacancies;
 use crate::activity::{Message, MessageKind};
 use crate::id::ChannelId;
 
@@ -54,7 +54,7 @@ pub(super) struct Messages {
     slots: Vec<Slot>,
     /// As many as slots.
     sides: Vec<Sides>,
-    vacancies: Vacancies,
+    free_list: FreeList,
     keys: Keys,
     /// Those of which one side is missing and the other no longer on a lane; oldest first. May hold slots that are whole since.
     in_flight: VecDeque<(u32, Key)>,
@@ -88,7 +88,7 @@ impl Messages {
             crosses: false,
             lingers: false,
         };
-        let index = match self.vacancies.take(self.slots.len()) {
+        let index = match self.free_list.take(self.slots.len()) {
             Some(index) => {
                 self.slots[index as usize] = slot;
                 self.sides[index as usize] = sides;
@@ -202,6 +202,6 @@ impl Messages {
         self.keys.remove(self.sides[index as usize].key, index);
         let slot = &mut self.slots[index as usize];
         slot.lingers = false;
-        self.vacancies.free(index);
+        self.free_list.free(index);
     }
 }

@@ -16,11 +16,11 @@
 mod builder;
 mod clocks;
 mod completions;
+mod free_list;
 mod keys;
 mod lane;
 mod messages;
 mod queue;
-mod vacancies;
 mod window;
 
 pub use builder::{GraphBuilder, GraphConfig, Oddities, SentMessage};

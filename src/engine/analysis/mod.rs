@@ -23,7 +23,6 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Serialize;
 use timely::communication::WorkerGuards;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::DistributorPact;
@@ -46,10 +45,10 @@ use self::source::{GraphSource, Shared, Task};
 use crate::activity::Record;
 use crate::critical_path::WindowSummary;
 use crate::engine::Time;
-use crate::engine::host::{Alarm, RaiseOnPanic, RunError};
+use crate::engine::host::{RaiseOnPanic, RunError, StopSignal};
 use crate::time::Timestamp;
 
-/// A worker with nothing to do looks around this often for an alarm.
+/// A worker with nothing to do looks around this often for a stop signal.
 const PARK: Duration = Duration::from_millis(50);
 
 /// An analysis that is running.
@@ -149,14 +148,14 @@ impl Analysis {
         let settings = Config { communication, worker: WorkerConfig::default().idle_spin(Duration::ZERO) };
         // The first worker takes these out of the lock.
         let ends = Mutex::new(Some((inlet, sender, woken, Arc::clone(&dropped))));
-        let raised = Alarm::default();
+        let raised = StopSignal::default();
         let guards = timely::execute(settings, move |worker| {
-            let alarm = RaiseOnPanic(raised.clone());
+            let signal = RaiseOnPanic(raised.clone());
             let ends = if worker.index() == 0 { ends.lock().expect("no worker panics here").take() } else { None };
             build(worker, ends);
             while worker.has_dataflows() {
                 // Timely would not let go of a worker whose dataflow is incomplete, so a panic is the only way out.
-                assert!(!alarm.0.is_raised(), "stopped because another worker did");
+                assert!(!signal.0.is_raised(), "stopped because another worker did");
                 worker.step_or_park(Some(PARK));
             }
         });

@@ -18,15 +18,15 @@
 //! processes that were started do not outlive the one that started them.
 //!
 //! Any program can run a job on several processes: it starts the job with [`Running::on`](crate::engine::host::Running::on), and where it was
-//! itself started as another process of one ([`Seat::taken`]) it serves that job instead of doing what it does otherwise. A test
+//! itself started as another process of one ([`Member::from_environment`]) it serves that job instead of doing what it does otherwise. A test
 //! does so by starting its own executable with its own name ([`Launch::this_test`]); `tests/cluster.rs` shows it.
 
 mod children;
 mod frame;
 mod hosts;
 mod hub;
-mod meeting;
-mod seat;
+mod member;
+mod rendezvous;
 mod wire;
 
 use std::net::TcpListener;
@@ -37,11 +37,11 @@ use serde::{Deserialize, Serialize};
 
 pub use hosts::{HostsError, read_hosts};
 pub(in crate::engine) use hub::Hub;
-pub use seat::Seat;
+pub use member::Member;
 pub(in crate::engine) use wire::{Network, Wire};
 
 /// Where a process finds which one it is and whom to ask, if another one has started it.
-const SEAT: &str = "THALWEG_SEAT";
+const MEMBER: &str = "THALWEG_MEMBER";
 
 /// Where the workers of a job run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +142,7 @@ impl Launch {
     }
 
     /// This test executable, running no test but the one of this name (with the modules it is in). The test is to ask
-    /// [`Seat::taken`] first.
+    /// [`Member::from_environment`] first.
     pub fn this_test(name: &str) -> Launch {
         Launch::this_program(&[name, "--exact", "--nocapture", "--test-threads=1"])
     }

@@ -15,7 +15,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Stream, StreamVec};
 use timely::progress::Stamp;
 
-use super::erased::Sealed;
+use super::erased::Erased;
 use crate::activity::Lane;
 use crate::engine::Time;
 use crate::id::WorkerId;
@@ -75,12 +75,12 @@ pub(in crate::engine) struct Routed {
     /// How many records.
     pub(in crate::engine) count: u64,
     /// A list of them.
-    pub(in crate::engine) records: Sealed,
+    pub(in crate::engine) records: Erased,
 }
 
 impl Default for Routed {
     fn default() -> Self {
-        Routed { from: Lane::Worker(WorkerId(0)), to: 0, sequence: 0, count: 0, records: Sealed::default() }
+        Routed { from: Lane::Worker(WorkerId(0)), to: 0, sequence: 0, count: 0, records: Erased::default() }
     }
 }
 

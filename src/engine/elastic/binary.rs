@@ -187,7 +187,7 @@ where
         }
     }
 
-    fn call(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>) {
+    fn on_timer(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>) {
         (self.call)(key, state, session);
     }
 }

@@ -20,11 +20,11 @@ pub enum Fault {
     /// The timers of a bin that leaves are lost.
     ForgetTimers,
     /// A bin's timers are called although older records wait for its instance.
-    CallEarly,
+    FireEarly,
     /// A record is applied before the timers of its own epoch are called.
-    CallLate,
+    FireLate,
     /// Results of timers are given out in the epoch to which the oldest right belongs.
-    AnswerEarly,
+    EmitEarly,
     /// Records are routed by the old table for one epoch too long.
     OldTable,
     /// A bin leaves when the command is final, whether or not everything older has arrived.
@@ -52,9 +52,9 @@ impl Fault {
         Fault::DoNotWait,
         Fault::ArriveReversed,
         Fault::ForgetTimers,
-        Fault::CallEarly,
-        Fault::CallLate,
-        Fault::AnswerEarly,
+        Fault::FireEarly,
+        Fault::FireLate,
+        Fault::EmitEarly,
         Fault::OldTable,
         Fault::LeaveEarly,
         Fault::OverlookMove,

@@ -18,7 +18,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use super::batch::{BatchStream, Routed};
 use super::delay::held_back;
-use super::erased::Sealed;
+use super::erased::Erased;
 use super::fault::{Fault, seeded};
 use crate::activity::{Lane, Message, MessageKind, Record};
 use crate::engine::Time;
@@ -88,7 +88,7 @@ where
                 partition.divide(&table, batches, now, &mut |to, records| {
                     let count = records.len() as u64;
                     let sequence = waiting.sent(from, to, time, now, count);
-                    session.give_container(&mut Routed { from, to, sequence, count, records: Sealed::value(records) });
+                    session.give_container(&mut Routed { from, to, sequence, count, records: Erased::value(records) });
                 });
             }
             tables.retire(waiting.oldest(data_frontier));

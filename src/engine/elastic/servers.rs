@@ -1,7 +1,7 @@
 //! Instances at work: queues, service, what is recorded of it.
 //!
-//! A worker hosts any number of [`Station`]s, one for each instance placed on it. A `Cpu` station works its queue off at once
-//! and is measured; a `Limited` one gives its results out when its [`Pace`] says they are complete. Stations of one operator
+//! A worker hosts any number of [`InstanceServer`]s, one for each instance placed on it. A `Cpu` server works its queue off at once
+//! and is measured; a `Limited` one gives its results out when its [`ServiceTime`] says they are complete. Servers of one operator
 //! share one timer, rounded up to a grid, so that thirty instances cost no more wake-ups than one.
 
 use std::any::Any;
@@ -16,7 +16,7 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
 use super::batch::{Batch, BatchBuilder, at_once};
-use super::service_time::Pace;
+use super::service_time::ServiceTime;
 use crate::activity::{Activity, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
@@ -33,7 +33,7 @@ const SAMPLE: Duration = Duration::from_millis(100);
 pub(super) struct Caps {
     pub(super) results: Capability<Time>,
     /// Missing for records that came along with migrated state: they are processed where they are.
-    pub(super) ship: Option<Capability<Time>>,
+    pub(super) state: Option<Capability<Time>>,
 }
 
 /// Records of one epoch that wait for an instance. Only who applies them knows their type, so that queues are compiled once.
@@ -70,7 +70,7 @@ impl Work {
 }
 
 /// Who applies records and gives the results out.
-trait Server {
+trait Apply {
     /// Applies the first `count` records of `work` for `lane` and gives the results out; says how many there are.
     fn apply(&mut self, work: &mut Work, count: usize, lane: Lane) -> usize;
 }
@@ -81,7 +81,7 @@ struct Serving<'o, 'a, D, R: 'static, F> {
     types: PhantomData<(D, R)>,
 }
 
-impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>)> Server for Serving<'_, '_, D, R, F> {
+impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>)> Apply for Serving<'_, '_, D, R, F> {
     fn apply(&mut self, work: &mut Work, mut count: usize, lane: Lane) -> usize {
         let (epoch, most) = (work.epoch(), at_once::<R>());
         let records = work.records.downcast_mut::<IntoIter<D>>().expect("records of the operator's type");
@@ -103,11 +103,11 @@ impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut
 }
 
 /// One instance and its queue.
-pub(super) struct Station {
+pub(super) struct InstanceServer {
     id: InstanceId,
     lane: Lane,
     /// For limited instances.
-    pace: Option<Pace>,
+    service: Option<ServiceTime>,
     pub(super) queue: VecDeque<Work>,
     /// Since the last sample.
     arrivals: u64,
@@ -115,7 +115,7 @@ pub(super) struct Station {
     pub(super) useful: Duration,
 }
 
-impl Station {
+impl InstanceServer {
     /// Puts work at the end of the queue.
     pub(super) fn arrive(&mut self, work: Work, now: Timestamp) {
         self.arrivals += work.len() as u64;
@@ -134,61 +134,61 @@ impl Station {
 
     /// To be called when the queue was changed from outside.
     pub(super) fn wake(&mut self, now: Timestamp) {
-        if let Some(pace) = &mut self.pace {
-            if self.queue.is_empty() { pace.work_ran_out() } else { pace.work_arrived(now) }
+        if let Some(service) = &mut self.service {
+            if self.queue.is_empty() { service.work_ran_out() } else { service.work_arrived(now) }
         }
     }
 }
 
 /// The instances of one operator on one worker.
-pub(super) struct Stations {
+pub(super) struct Servers {
     context: Context,
     spec: OperatorSpec,
-    stations: BTreeMap<u32, Station>,
+    servers: BTreeMap<u32, InstanceServer>,
     /// When they last looked at the clock.
     now: Timestamp,
     next_sample: Timestamp,
     armed: Timestamp,
 }
 
-impl Stations {
-    pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Stations {
+impl Servers {
+    pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Servers {
         let start = Timestamp::ZERO;
         let (context, spec) = (context.clone(), spec.clone());
-        Stations { context, spec, stations: BTreeMap::new(), now: start, next_sample: start, armed: start }
+        Servers { context, spec, servers: BTreeMap::new(), now: start, next_sample: start, armed: start }
     }
 
-    /// The station of instance `index`.
-    pub(super) fn station(&mut self, index: u32) -> &mut Station {
+    /// The server of instance `index`.
+    pub(super) fn server(&mut self, index: u32) -> &mut InstanceServer {
         debug_assert!(self.context.hosts(index), "{}-{index} is placed on another worker", self.spec.name);
-        self.stations.entry(index).or_insert_with(|| {
+        self.servers.entry(index).or_insert_with(|| {
             let id = InstanceId::new(self.spec.id, index);
             let slow = self.spec.slow.filter(|slow| slow.instance == index);
-            let pace = match self.spec.capacity {
+            let service = match self.spec.capacity {
                 Capacity::Cpu => None,
-                Capacity::Limited { rate } => Some(Pace::new(rate, slow)),
+                Capacity::Limited { rate } => Some(ServiceTime::new(rate, slow)),
                 Capacity::Exponential { rate, seed } => {
-                    Some(Pace::exponential(rate, slow, seed ^ (u64::from(id.operator.0) << 32 | u64::from(index))))
+                    Some(ServiceTime::exponential(rate, slow, seed ^ (u64::from(id.operator.0) << 32 | u64::from(index))))
                 }
             };
             let lane = self.context.lane(id, self.spec.capacity);
-            Station { id, lane, pace, queue: VecDeque::new(), arrivals: 0, processed: 0, useful: Duration::ZERO }
+            InstanceServer { id, lane, service, queue: VecDeque::new(), arrivals: 0, processed: 0, useful: Duration::ZERO }
         })
     }
 
-    /// All stations that exist, by instance.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Station)> {
-        self.stations.iter_mut().map(|(&index, station)| (index, station))
+    /// All servers that exist, by instance.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut InstanceServer)> {
+        self.servers.iter_mut().map(|(&index, server)| (index, server))
     }
 
     /// The oldest epoch that waits for instance `index`; far beyond all epochs if nothing does.
     pub(super) fn oldest(&self, index: u32) -> Time {
-        let queue = self.stations.get(&index).map(|station| &station.queue);
+        let queue = self.servers.get(&index).map(|server| &server.queue);
         queue.into_iter().flatten().map(Work::epoch).min().unwrap_or(Time::MAX)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.stations.values().all(|station| station.queue.is_empty())
+        self.servers.values().all(|server| server.queue.is_empty())
     }
 
     /// Works off what is complete by now; `apply` takes as many as it is told of some records, with their rights and their epoch, and gives
@@ -201,48 +201,48 @@ impl Stations {
         self.serve_by(&mut Serving { output, apply, types: PhantomData });
     }
 
-    fn serve_by(&mut self, server: &mut dyn Server) {
-        let Stations { context, spec, stations, .. } = self;
+    fn serve_by(&mut self, applied: &mut dyn Apply) {
+        let Servers { context, spec, servers, .. } = self;
         // The clock is looked at as seldom as can be: at full speed an epoch takes a tenth of a millisecond.
         let mut now = context.clock.now();
-        for (&index, station) in stations.iter_mut() {
-            while let Some(work) = station.queue.front_mut() {
+        for (&index, server) in servers.iter_mut() {
+            while let Some(work) = server.queue.front_mut() {
                 let (epoch, waiting) = (work.epoch(), work.len());
-                let count = match &station.pace {
+                let count = match &server.service {
                     None => waiting,
-                    Some(pace) => waiting.min(usize::try_from(pace.completed_by(now)).unwrap_or(usize::MAX)),
+                    Some(service) => waiting.min(usize::try_from(service.completed_by(now)).unwrap_or(usize::MAX)),
                 };
                 if count == 0 && waiting > 0 {
                     break;
                 }
-                let (lane, kind, instance, epoch) = (station.lane, spec.work, station.id, Epoch(epoch));
+                let (lane, kind, instance, epoch) = (server.lane, spec.work, server.id, Epoch(epoch));
                 let begun = Activity { lane, kind, instance, epoch, start: now, end: now, records_in: 0, records_out: 0 };
                 // Where time is imposed, waits have none.
-                if station.pace.is_none() && context.recorder.is_on() {
+                if server.service.is_none() && context.recorder.is_on() {
                     context.waits.begin(begun);
                 }
-                let results = server.apply(work, count, lane);
-                let (start, end) = match &mut station.pace {
+                let results = applied.apply(work, count, lane);
+                let (start, end) = match &mut server.service {
                     None => (context.waits.end().unwrap_or(now), context.clock.now()),
-                    Some(pace) => pace.serve(count as u64),
+                    Some(service) => service.serve(count as u64),
                 };
                 let (records_in, records_out) = (count as u64, results as u64);
                 context.recorder.log(Record::Activity(Activity { start, end, records_in, records_out, ..begun }));
-                station.processed += records_in;
+                server.processed += records_in;
                 // Waits keep the instance from other records as work does.
-                station.useful += end.since(if station.pace.is_none() { now } else { start });
-                if station.pace.is_none() {
+                server.useful += end.since(if server.service.is_none() { now } else { start });
+                if server.service.is_none() {
                     now = end;
                 }
                 if work.len() == 0 {
-                    station.queue.pop_front();
+                    server.queue.pop_front();
                 }
-                if let Some((start, end)) = spec.gauges.remove(index, count as u64, now) {
-                    context.recorder.log(Record::Backpressure { instance: station.id, start, end });
+                if let Some((start, end)) = spec.queues.remove(index, count as u64, now) {
+                    context.recorder.log(Record::Backpressure { instance: server.id, start, end });
                 }
             }
-            if station.queue.is_empty() {
-                station.wake(now);
+            if server.queue.is_empty() {
+                server.wake(now);
             }
         }
         self.now = now;
@@ -255,12 +255,12 @@ impl Stations {
             return false;
         }
         self.next_sample = now + SAMPLE;
-        for (&index, station) in &mut self.stations {
-            if let Some((start, end)) = self.spec.gauges.cut(index, now) {
-                self.context.recorder.log(Record::Backpressure { instance: station.id, start, end });
+        for (&index, server) in &mut self.servers {
+            if let Some((start, end)) = self.spec.queues.cut(index, now) {
+                self.context.recorder.log(Record::Backpressure { instance: server.id, start, end });
             }
-            let (length, arrivals) = (self.spec.gauges.waiting(index), std::mem::take(&mut station.arrivals));
-            self.context.recorder.log(Record::Queue { instance: station.id, at: now, length, arrivals });
+            let (length, arrivals) = (self.spec.queues.waiting(index), std::mem::take(&mut server.arrivals));
+            self.context.recorder.log(Record::Queue { instance: server.id, at: now, length, arrivals });
         }
         true
     }
@@ -268,9 +268,9 @@ impl Stations {
     /// Asks to be scheduled when the next work completes or, if anybody records, the next sample is due. To be called after `serve`.
     pub(super) fn arm(&mut self, activator: &Activator) {
         let now = self.now;
-        let completions = self.stations.values().filter(|station| !station.queue.is_empty()).filter_map(|station| station.pace.as_ref());
+        let completions = self.servers.values().filter(|server| !server.queue.is_empty()).filter_map(|server| server.service.as_ref());
         let grid = GRID.as_nanos() as u64;
-        let release = completions.map(|pace| Timestamp(pace.completion(1).0.next_multiple_of(grid))).min();
+        let release = completions.map(|service| Timestamp(service.completion(1).0.next_multiple_of(grid))).min();
         let sample = self.context.recorder.is_on().then_some(self.next_sample);
         let Some(due) = release.into_iter().chain(sample).min() else { return };
         if self.armed <= now || due < self.armed {

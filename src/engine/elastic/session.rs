@@ -65,5 +65,5 @@ pub(in crate::engine) trait Logic<K, V, S, R>: 'static {
     fn apply(&mut self, key: &K, value: V, state: &mut S, session: &mut Session<'_, R>);
 
     /// A timer of the key has come; its time is the session's epoch.
-    fn call(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>);
+    fn on_timer(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>);
 }

@@ -106,7 +106,7 @@ where
         (self.0)(key, value, state, session.results());
     }
 
-    fn call(&mut self, _: &K, _: &mut S, _: &mut Session<'_, R>) {
+    fn on_timer(&mut self, _: &K, _: &mut S, _: &mut Session<'_, R>) {
         unreachable!("a state machine sets no timers");
     }
 }

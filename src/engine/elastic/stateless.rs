@@ -12,7 +12,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::batch::{Batch, BatchBuilder, BatchStream, ByHeader};
 use super::router::{Origin, Partition, route};
-use super::servers::{Caps, Stations, Work};
+use super::servers::{Caps, Servers, Work};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
 use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec};
@@ -82,24 +82,24 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
         let (context, spec) = (context.clone(), spec.clone());
         builder.build(move |_| {
-            let mut stations = Stations::new(&context, &spec);
+            let mut servers = Servers::new(&context, &spec);
             move |frontiers| {
                 input.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
                     let (now, lane) = (context.clock.now(), context.lane(InstanceId::new(spec.id, batch.to), spec.capacity));
                     Origin::of(batch).reached(&context, spec.id, *results.time(), lane, now, batch.count);
-                    let caps = Rc::new(Caps { results, ship: None });
+                    let caps = Rc::new(Caps { results, state: None });
                     let records: Vec<D> = std::mem::take(&mut batch.records).open();
-                    stations.station(batch.to).arrive(Work::new(&caps, records), now);
+                    servers.server(batch.to).arrive(Work::new(&caps, records), now);
                 });
-                stations.serve(&mut output.activate(), |_, _, records, count, results| {
+                servers.serve(&mut output.activate(), |_, _, records, count, results| {
                     for record in records.take(count) {
                         apply(record, results);
                     }
                 });
-                stations.sample();
-                if !frontiers[0].is_empty() || !stations.is_empty() {
-                    stations.arm(&activator);
+                servers.sample();
+                if !frontiers[0].is_empty() || !servers.is_empty() {
+                    servers.arm(&activator);
                 }
             }
         });
@@ -153,10 +153,10 @@ impl Dealing {
     /// Whether records are to stay on this worker: each worker has as many instances, and this one neither more records nor less time for
     /// them than others.
     fn look(&mut self, instances: u32, now: Timestamp) {
-        let gauges = &self.spec.gauges;
+        let queues = &self.spec.queues;
         let (mut sent, mut waiting, mut worked_off) = (0, 0, 0);
         for index in 0..instances {
-            let (added, removed) = gauges.totals(index);
+            let (added, removed) = queues.totals(index);
             sent += added;
             if self.context.hosts(index) {
                 waiting += added.saturating_sub(removed);
@@ -195,9 +195,9 @@ impl<D: ExchangeData> Partition<D> for Dealing {
 
     fn divide(&mut self, among: &Among, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
         let candidates = if among.turns.is_none() { self.candidates(among.instances, now) } else { Vec::new() };
-        let (gauges, came) = (&self.spec.gauges, &mut self.came);
+        let (queues, came) = (&self.spec.queues, &mut self.came);
         let mut send = |index, records: Vec<D>| {
-            gauges.add(index, records.len() as u64, now);
+            queues.add(index, records.len() as u64, now);
             send(index, records);
         };
         for records in batches {
@@ -207,7 +207,7 @@ impl<D: ExchangeData> Partition<D> for Dealing {
                 let parts = turns.deal(records.len() as u64);
                 hand_out(records, (0..among.instances).zip(parts.iter().copied()).rev(), &mut send);
             } else {
-                let waiting: Vec<u64> = candidates.iter().map(|&index| gauges.waiting(index)).collect();
+                let waiting: Vec<u64> = candidates.iter().map(|&index| queues.waiting(index)).collect();
                 let shares = shares(&waiting, records.len() as u64);
                 hand_out(records, candidates.iter().copied().zip(shares).rev(), &mut send);
             }
@@ -276,7 +276,7 @@ mod tests {
                 router.divide(&Among::equal(2), batches, now, &mut |to, records| sent[to as usize] += records.len() as u64);
                 for (instance, &records) in sent.iter().enumerate() {
                     away[worker] += if instance == worker { 0 } else { records };
-                    spec.gauges.remove(instance as u32, records * works[instance] / 10, now);
+                    spec.queues.remove(instance as u32, records * works[instance] / 10, now);
                 }
             }
         }
@@ -310,14 +310,14 @@ mod tests {
             router.divide(&among, vec![batch], Timestamp::ZERO, &mut |to, records| came[to as usize].extend(records));
         }
         assert_eq!([&came[0], &came[1], &came[2]].map(Vec::len), [1000, 300, 700]);
-        assert_eq!([0, 1, 2, 3].map(|index| spec.gauges.waiting(index)), [1000, 300, 700, 0]);
+        assert_eq!([0, 1, 2, 3].map(|index| spec.queues.waiting(index)), [1000, 300, 700, 0]);
         let mut all = came.concat();
         all.sort_unstable();
         assert!(all.into_iter().eq(0..2000), "each record once");
         // Without weights from now on, of those on this worker the ones with the fewest waiting get what comes.
         let (among, _) = Partition::<u64>::next(&router, &among, &Command { parallelism: Some(4), ..Command::new(OperatorId(1)) });
         router.divide(&among, vec![vec![0; 500]], Timestamp::ZERO, &mut |_, _| {});
-        assert_eq!([0, 1, 2, 3].map(|index| spec.gauges.waiting(index)), [1100, 300, 1100, 0]);
+        assert_eq!([0, 1, 2, 3].map(|index| spec.queues.waiting(index)), [1100, 300, 1100, 0]);
     }
 
     proptest! {

@@ -127,7 +127,7 @@ where
         (self.fold)(key, value, state, session);
     }
 
-    fn call(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>) {
+    fn on_timer(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>) {
         (self.call)(key, state, session);
     }
 }

@@ -245,7 +245,7 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
         self.function.add(key, value, &mut slices[place].2);
     }
 
-    fn call(&mut self, key: &K, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
+    fn on_timer(&mut self, key: &K, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let epoch = session.epoch().0;
         let start = epoch - self.size - self.lateness;
         let in_window = slices.iter().filter(|(slice, _, _)| (start..start + self.size).contains(slice));
@@ -318,7 +318,7 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
         }
     }
 
-    fn call(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
+    fn on_timer(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let over = open.iter().take_while(|&&(_, last, _)| self.given_out(last) <= session.epoch()).count();
         // Most calls find a session that went on, and a drain of nothing is not free.
         if over > 0 {

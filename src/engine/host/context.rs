@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::control::Ack;
-use super::queues::Gauges;
+use super::queues::QueueMeters;
 use super::recorder::Recorder;
 use super::waits::{ExternalWait, Waits};
 use crate::activity::{ActivityKind, Lane, Record};
@@ -43,7 +43,7 @@ pub struct OperatorSpec {
     /// Capacity of each of its instances.
     pub capacity: Capacity,
     /// Its instances' queues, shared by all workers of the process.
-    pub gauges: Arc<Gauges>,
+    pub queues: Arc<QueueMeters>,
     /// What it does with records, for the log: its own work, or waiting for something outside.
     pub work: ActivityKind,
     /// An instance that has only a part of the capacity of a limited one for a time.
@@ -60,14 +60,14 @@ const PART_BYTES: usize = 256 << 10;
 impl OperatorSpec {
     /// An operator of up to `instances` instances whose queues hold no source back.
     pub fn new(id: OperatorId, name: &str, capacity: Capacity, instances: u32) -> OperatorSpec {
-        let gauges = Gauges::new(QueueMarks::default(), instances, Arc::default());
-        OperatorSpec::with_gauges(id, name, capacity, Arc::new(gauges))
+        let queues = QueueMeters::new(QueueMarks::default(), instances, Arc::default());
+        OperatorSpec::with_queues(id, name, capacity, Arc::new(queues))
     }
 
-    /// An operator whose instances' queues are `gauges`; all instances alike, no delay.
-    pub fn with_gauges(id: OperatorId, name: &str, capacity: Capacity, gauges: Arc<Gauges>) -> OperatorSpec {
+    /// An operator whose instances' queues are `queues`; all instances alike, no delay.
+    pub fn with_queues(id: OperatorId, name: &str, capacity: Capacity, queues: Arc<QueueMeters>) -> OperatorSpec {
         let (name, work, part_bytes) = (name.to_owned(), ActivityKind::Processing, PART_BYTES);
-        OperatorSpec { id, name, capacity, gauges, work, slow: None, delay: Duration::ZERO, part_bytes }
+        OperatorSpec { id, name, capacity, queues, work, slow: None, delay: Duration::ZERO, part_bytes }
     }
 }
 

@@ -11,10 +11,10 @@ use super::clock::Clock;
 use super::context::Context;
 use super::control::Ack;
 use super::error::RunError;
-use super::queues::Board;
+use super::queues::QueueBoard;
 use super::recorder::{Dropped, Link, LogBatch, link};
-use super::stop::{Alarm, StopOnDrop};
-use super::workers::{Crew, Ends, Site, WorkerPart};
+use super::stop::{StopOnDrop, StopSignal};
+use super::workers::{Ends, Site, WorkerPart, Workers};
 use crate::engine::cluster::{Deployment, Hub, Network};
 use crate::migration::Step;
 
@@ -26,7 +26,7 @@ pub struct Running<O: Send + 'static> {
     pub acks: Receiver<Ack>,
     steps: Sender<Step>,
     stop: StopOnDrop,
-    crew: Crew<O>,
+    workers: Workers<O>,
     hub: Option<Hub<O>>,
     peers: u32,
     clock: Clock,
@@ -39,13 +39,13 @@ struct Channels {
     log: Receiver<LogBatch>,
     ack: Sender<Ack>,
     acks: Receiver<Ack>,
-    alarm: Alarm,
+    signal: StopSignal,
 }
 
 impl Channels {
     fn new() -> Channels {
         let ((link, log), (ack, acks)) = (link(), channel());
-        Channels { link, log, ack, acks, alarm: Alarm::default() }
+        Channels { link, log, ack, acks, signal: StopSignal::default() }
     }
 }
 
@@ -63,11 +63,11 @@ impl<O: Send + 'static> Running<O> {
     }
 
     /// Starts the workers of `deployment`, of all its processes. Each builds the part of its worker; those of other processes from
-    /// `job`, which is all they are told: see [`Seat`](crate::engine::cluster::Seat). `board` has the queues of the job in this process.
+    /// `job`, which is all they are told: see [`Member`](crate::engine::cluster::Member). `board` has the queues of the job in this process.
     ///
     /// # Errors
     /// When threads or processes cannot be started or do not come together.
-    pub fn on<J, B>(deployment: &Deployment, job: &J, board: &Board, build: B) -> Result<Running<O>, RunError>
+    pub fn on<J, B>(deployment: &Deployment, job: &J, board: &QueueBoard, build: B) -> Result<Running<O>, RunError>
     where
         J: Serialize,
         O: DeserializeOwned,
@@ -78,7 +78,7 @@ impl<O: Send + 'static> Running<O> {
             return Running::start(workers, build);
         }
         let channels = Channels::new();
-        let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.alarm)?;
+        let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.signal)?;
         Running::with(channels, Site { process: 0, workers, network }, deployment.peers(), clock, Some(hub), build)
     }
 
@@ -86,12 +86,12 @@ impl<O: Send + 'static> Running<O> {
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
-        let Channels { link, log, ack, acks, alarm } = channels;
-        let stop = StopOnDrop(alarm);
+        let Channels { link, log, ack, acks, signal } = channels;
+        let stop = StopOnDrop(signal);
         let dropped = link.dropped();
         let (step, steps) = channel();
-        let crew = Crew::start(site, clock, Ends { link, acks: ack, steps: Some(steps) }, &stop.0, build)?;
-        Ok(Running { log, acks, steps: step, stop, crew, hub, peers, clock, dropped })
+        let workers = Workers::start(site, clock, Ends { link, acks: ack, steps: Some(steps) }, &stop.0, build)?;
+        Ok(Running { log, acks, steps: step, stop, workers, hub, peers, clock, dropped })
     }
 
     /// Number of workers of all processes.
@@ -137,7 +137,7 @@ impl<O: Send + 'static> Running<O> {
     /// When a worker panicked, and when something happened to another process.
     pub fn join(self) -> Result<Vec<O>, RunError> {
         drop(self.steps);
-        let here = self.crew.join();
+        let here = self.workers.join();
         let elsewhere = self.hub.map_or_else(|| Some(Vec::new()), Hub::join);
         match (here, elsewhere, self.stop.0.why()) {
             (Some(mut here), Some(elsewhere), None) => {

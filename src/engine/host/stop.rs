@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::error::RunError;
 
-/// Raised at most once; clones are one alarm.
+/// Raised at most once; clones are one stop signal.
 #[derive(Clone, Debug, Default)]
-pub(in crate::engine) struct Alarm {
+pub(in crate::engine) struct StopSignal {
     inner: Arc<Inner>,
 }
 
@@ -20,15 +20,15 @@ struct Inner {
     bell: Condvar,
 }
 
-/// Raises the alarm when it is dropped: a job that nobody waits for any more is stopped.
+/// Raises the stop signal when it is dropped: a job that nobody waits for any more is stopped.
 #[derive(Debug)]
-pub(in crate::engine) struct StopOnDrop(pub(in crate::engine) Alarm);
+pub(in crate::engine) struct StopOnDrop(pub(in crate::engine) StopSignal);
 
-/// Raises the alarm when it is dropped in a panic.
+/// Raises the stop signal when it is dropped in a panic.
 #[derive(Debug)]
-pub(in crate::engine) struct RaiseOnPanic(pub(in crate::engine) Alarm);
+pub(in crate::engine) struct RaiseOnPanic(pub(in crate::engine) StopSignal);
 
-impl Alarm {
+impl StopSignal {
     /// Raises it, unless it is raised already.
     pub(in crate::engine) fn raise(&self, why: RunError) {
         let mut slot = self.lock();
@@ -55,7 +55,7 @@ impl Alarm {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<RunError>> {
-        self.inner.why.lock().expect("nobody panics with the alarm in hand")
+        self.inner.why.lock().expect("nobody panics with the signal in hand")
     }
 }
 

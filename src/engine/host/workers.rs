@@ -21,7 +21,7 @@ use super::context::Context;
 use super::control::{Ack, Command, commands_of};
 use super::error::RunError;
 use super::recorder::{Link, Recorder};
-use super::stop::Alarm;
+use super::stop::StopSignal;
 use crate::activity::Record;
 use crate::engine::Time;
 use crate::engine::cluster::{Network, Wire};
@@ -66,14 +66,14 @@ pub(in crate::engine) struct Ends {
 }
 
 /// Workers at work.
-pub(in crate::engine) struct Crew<O: Send + 'static> {
+pub(in crate::engine) struct Workers<O: Send + 'static> {
     guards: WorkerGuards<Option<O>>,
-    alarm: Alarm,
+    signal: StopSignal,
 }
 
-impl<O: Send + 'static> Crew<O> {
+impl<O: Send + 'static> Workers<O> {
     /// Starts the workers of `site`, each with the part that `build` makes.
-    pub(in crate::engine) fn start<B>(site: Site, clock: Clock, ends: Ends, alarm: &Alarm, build: B) -> Result<Crew<O>, RunError>
+    pub(in crate::engine) fn start<B>(site: Site, clock: Clock, ends: Ends, signal: &StopSignal, build: B) -> Result<Workers<O>, RunError>
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
@@ -84,11 +84,11 @@ impl<O: Send + 'static> Crew<O> {
         // Worker closures are shared, channel ends are not: each worker takes its own out of the lock once.
         let ends = Mutex::new(ends);
         let build = Arc::new(build);
-        let of_workers = alarm.clone();
+        let of_workers = signal.clone();
         // Goes with the last worker.
         let presence = network.workers;
         let work = move |allocator| {
-            let (alarm, _) = (&of_workers, &presence);
+            let (signal, _) = (&of_workers, &presence);
             let config = WorkerConfig::default().idle_spin(Duration::ZERO);
             let mut worker = Worker::new(config, allocator, Some(clock.base()));
             let id = WorkerId(worker.index() as u32);
@@ -100,24 +100,24 @@ impl<O: Send + 'static> Crew<O> {
             let context = Context { local: local.clone(), ..Context::new(id, peers, clock, recorder, acks) };
             let life = AssertUnwindSafe(|| {
                 let part = build(&mut worker, &context);
-                drive(&mut worker, &context, part, steps, alarm)
+                drive(&mut worker, &context, part, steps, signal)
             });
             catch_unwind(life).unwrap_or_else(|panic| {
-                alarm.raise(RunError::Worker(words(panic.as_ref())));
+                signal.raise(RunError::Worker(words(panic.as_ref())));
                 None
             })
         };
         // Nothing beside the workers to be waited for: see `builders`.
         let guards = initialize_from(builders, Box::new(()), work).map_err(|why| RunError::Start(workers, why))?;
-        Ok(Crew { guards, alarm: alarm.clone() })
+        Ok(Workers { guards, signal: signal.clone() })
     }
 
-    /// Waits for the workers; gives what each found, or nothing if the alarm was raised.
+    /// Waits for the workers; gives what each found, or nothing if the stop signal was raised.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
-        let alarm = self.alarm;
+        let signal = self.signal;
         let outcomes = self.guards.join().into_iter().map(|outcome| {
             outcome.unwrap_or_else(|why| {
-                alarm.raise(RunError::Worker(why));
+                signal.raise(RunError::Worker(why));
                 None
             })
         });
@@ -149,13 +149,13 @@ fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The life of a worker: feed the source, pass commands on ahead of the data, step, hand records over. Nothing comes of it if the
-/// alarm is raised: the others would wait for the progress of one that is gone for ever, so all of them stop.
-fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: Option<Receiver<Step>>, alarm: &Alarm) -> Option<O> {
+/// stop signal is raised: the others would wait for the progress of one that is gone for ever, so all of them stop.
+fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: Option<Receiver<Step>>, signal: &StopSignal) -> Option<O> {
     let WorkerPart { mut source, open_epochs, control, probe, outcome } = part;
     // Only the first worker gives commands; the others' inputs would hold the control frontier back.
     let mut control = steps.map(|steps| (steps, control));
     while worker.has_dataflows() {
-        if alarm.is_raised() {
+        if signal.is_raised() {
             return None;
         }
         let now = context.clock.now();

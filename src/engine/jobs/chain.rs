@@ -18,7 +18,7 @@ use super::sink::DrainToSink;
 use crate::activity::ActivityKind;
 use crate::dataflow::{Capacity, QueueMarks, Role, Straggler, Topology};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless, bin_of};
-use crate::engine::host::{Context, Gauges, OperatorSpec, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, QueueMeters, RunError, Running, WorkerPart};
 use crate::id::{InstanceId, OperatorId};
 use crate::migration::Assignment;
 use crate::rate::Rate;
@@ -117,10 +117,10 @@ impl Chain {
 
     fn spec(&self, index: usize, pressing: &Arc<AtomicUsize>) -> OperatorSpec {
         let stage = &self.stages[index];
-        let gauges = Gauges::new(QueueMarks::default(), stage.instances, Arc::clone(pressing));
+        let queues = QueueMeters::new(QueueMarks::default(), stage.instances, Arc::clone(pressing));
         let capacity = Capacity::Limited { rate: stage.rate };
         let work = if stage.outside { ActivityKind::ExternalWait } else { ActivityKind::Processing };
-        let spec = OperatorSpec::with_gauges(self.operator(index), &stage.name, capacity, Arc::new(gauges));
+        let spec = OperatorSpec::with_queues(self.operator(index), &stage.name, capacity, Arc::new(queues));
         OperatorSpec { work, slow: stage.slow, delay: stage.delay, ..spec }
     }
 

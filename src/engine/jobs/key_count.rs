@@ -26,14 +26,14 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use super::digest::{GroupTally, mix};
-use super::feed::Feed;
 use super::job::{Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
+use super::source_driver::SourceDriver;
 use crate::dataflow::{Capacity, QueueMarks, Role, Topology};
-use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{BatchStream, Bin, ElasticKeyed, IntoBatches, bin_of};
-use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, QueueBoard, RunError, Running, WorkerPart};
 use crate::id::OperatorId;
 use crate::migration::Assignment;
 use crate::rate::Rate;
@@ -151,20 +151,20 @@ impl KeyCount {
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+    pub fn serve(&self, member: Member) -> Result<(), RunError> {
         let (board, count) = self.operator();
         let job = self.clone();
         // The source is in process 0.
         let stop = Arc::default();
-        seat.serve(&board, move |worker, context| job.build(worker, context, &count, &stop))
+        member.serve(&board, move |worker, context| job.build(worker, context, &count, &stop))
     }
 
     /// The queues in a process, and Count.
-    fn operator(&self) -> (Board, OperatorSpec) {
-        let mut board = Board::new();
+    fn operator(&self) -> (QueueBoard, OperatorSpec) {
+        let mut board = QueueBoard::new();
         // A queue that holds a source back would hide what a migration does to latency.
-        let gauges = board.operator(QueueMarks::NEVER, self.instances);
-        (board, OperatorSpec::with_gauges(COUNT, "Count", Capacity::Cpu, gauges))
+        let queues = board.operator(QueueMarks::NEVER, self.instances);
+        (board, OperatorSpec::with_queues(COUNT, "Count", Capacity::Cpu, queues))
     }
 
     fn build(&self, worker: &mut Worker, context: &Context, count: &OperatorSpec, stop: &Arc<AtomicBool>) -> WorkerPart<KeyTally> {
@@ -209,7 +209,7 @@ impl KeyCount {
             sink.probe_with(&probe);
         });
         let open_epochs = source.open_epochs();
-        let mut feed = Feed::new(source, keys, stop, (worker, dataflow), context, self.tick);
+        let mut feed = SourceDriver::new(source, keys, stop, (worker, dataflow), context, self.tick);
         let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as _);
         let outcome = Box::new(move || KeyTally { emitted: report.get(), groups: groups.take() });
         WorkerPart { source, open_epochs, control, probe, outcome }

@@ -3,18 +3,18 @@
 pub mod chain;
 mod closed_loop;
 mod digest;
-mod feed;
 mod job;
 pub mod key_count;
 mod registry;
 mod sink;
 mod source;
+mod source_driver;
 pub mod word_count;
 
 pub(super) use digest::{GroupTally, mix};
-pub(super) use feed::Feed;
 pub(super) use job::described;
 pub use job::{EngineJob, OperatorConfig, Verdict};
 pub use registry::Job;
 pub use sink::DrainToSink;
 pub use source::{OpenLoop, SourceConfig};
+pub(super) use source_driver::SourceDriver;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key_count::KeyCount;
 use super::word_count::WordCount;
-use crate::engine::cluster::Seat;
+use crate::engine::cluster::Member;
 use crate::engine::host::RunError;
 use crate::engine::nexmark::Nexmark;
 
@@ -24,11 +24,11 @@ impl Job {
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+    pub fn serve(&self, member: Member) -> Result<(), RunError> {
         match self {
-            Job::WordCount(job) => job.serve(seat),
-            Job::KeyCount(job) => job.serve(seat),
-            Job::Nexmark(job) => job.serve(seat),
+            Job::WordCount(job) => job.serve(member),
+            Job::KeyCount(job) => job.serve(member),
+            Job::Nexmark(job) => job.serve(member),
         }
     }
 }

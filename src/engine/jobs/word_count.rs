@@ -24,9 +24,9 @@ use super::job::{EngineJob, OperatorConfig, Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
 use crate::dataflow::{Configuration, Role, Topology};
-use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless};
-use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, QueueBoard, RunError, Running, WorkerPart};
 use crate::id::OperatorId;
 use crate::migration::Assignment;
 use crate::time::Timestamp;
@@ -111,18 +111,18 @@ impl WordCount {
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+    pub fn serve(&self, member: Member) -> Result<(), RunError> {
         let (board, [flat_map, count]) = self.operators();
         let (job, pressing) = (self.clone(), board.pressing());
-        seat.serve(&board, move |worker, context| job.build(worker, context, &flat_map, &count, &pressing))
+        member.serve(&board, move |worker, context| job.build(worker, context, &flat_map, &count, &pressing))
     }
 
     /// The queues in a process, and the operators they belong to.
-    fn operators(&self) -> (Board, [OperatorSpec; 2]) {
-        let mut board = Board::new();
+    fn operators(&self) -> (QueueBoard, [OperatorSpec; 2]) {
+        let mut board = QueueBoard::new();
         let mut spec = |id, name: &str, config: &OperatorConfig| {
-            let gauges = board.operator(config.marks, config.max_parallelism);
-            OperatorSpec { slow: config.slow, ..OperatorSpec::with_gauges(id, name, config.capacity, gauges) }
+            let queues = board.operator(config.marks, config.max_parallelism);
+            OperatorSpec { slow: config.slow, ..OperatorSpec::with_queues(id, name, config.capacity, queues) }
         };
         let specs = [spec(FLAT_MAP, "FlatMap", &self.flat_map), spec(COUNT, "Count", &self.count)];
         (board, specs)

@@ -22,10 +22,10 @@ use super::tally::compare;
 use super::{NexmarkTally, Parts, Query, Spans, elastic, plain};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::Time;
-use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{BatchStream, IntoBatches};
-use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
-use crate::engine::jobs::{DrainToSink, EngineJob, Feed, OpenLoop, OperatorConfig, SourceConfig, Verdict, described};
+use crate::engine::host::{Context, OperatorSpec, QueueBoard, RunError, Running, WorkerPart};
+use crate::engine::jobs::{DrainToSink, EngineJob, OpenLoop, OperatorConfig, SourceConfig, SourceDriver, Verdict, described};
 use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::time::Timestamp;
@@ -82,12 +82,12 @@ impl Nexmark {
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+    pub fn serve(&self, member: Member) -> Result<(), RunError> {
         let (board, specs) = self.specs();
         let (job, pressing) = (self.clone(), board.pressing());
         // The source is in process 0.
         let stop = Arc::default();
-        seat.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing, &stop))
+        member.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing, &stop))
     }
 
     /// Starts it, from process 0. Its source ends when the schedule does, or soon after `stop` is set.
@@ -120,15 +120,15 @@ impl Nexmark {
     }
 
     /// The queues in a process, and the operators they belong to with their instances at the start.
-    fn specs(&self) -> (Board, Vec<(OperatorSpec, u32)>) {
-        let mut board = Board::new();
+    fn specs(&self) -> (QueueBoard, Vec<(OperatorSpec, u32)>) {
+        let mut board = QueueBoard::new();
         if self.form == Form::Plain {
             return (board, Vec::new());
         }
         let named = self.query.operators(self.bins).into_iter().zip(&self.operators);
         let specs = (1..).zip(named).map(|(id, ((name, _), config))| {
-            let gauges = board.operator(config.marks, config.max_parallelism);
-            let spec = OperatorSpec::with_gauges(OperatorId(id), name, config.capacity, gauges);
+            let queues = board.operator(config.marks, config.max_parallelism);
+            let spec = OperatorSpec::with_queues(OperatorId(id), name, config.capacity, queues);
             (OperatorSpec { slow: config.slow, ..spec }, config.instances)
         });
         let specs = specs.collect();
@@ -181,7 +181,7 @@ impl Nexmark {
         });
         let open_epochs = source.open_epochs();
         // One worker emits; the others' inputs end at once.
-        let mut feed = Feed::new(source, self.before, stop, (worker, dataflow), context, self.tick);
+        let mut feed = SourceDriver::new(source, self.before, stop, (worker, dataflow), context, self.tick);
         let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as Box<dyn FnMut() -> bool>);
         WorkerPart { source, open_epochs, control, probe, outcome: Box::new(move || tally.take()) }
     }

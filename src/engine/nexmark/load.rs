@@ -25,7 +25,7 @@ use crate::activity::{Lane, Record};
 use crate::dataflow::{Capacity, QueueMarks};
 use crate::engine::Time;
 use crate::engine::elastic::{Batch, BatchBuilder, BatchStream};
-use crate::engine::host::{Clock, Command, Context, Gauges, Link, OperatorSpec, Recorder, RunError, link};
+use crate::engine::host::{Clock, Command, Context, Link, OperatorSpec, QueueMeters, Recorder, RunError, link};
 use crate::engine::jobs::DrainToSink;
 use crate::id::{OperatorId, WorkerId};
 use crate::rate::Rate;
@@ -148,8 +148,8 @@ impl Load {
     }
 
     fn spec(&self, id: u32, name: &str) -> (OperatorSpec, u32) {
-        let gauges = Gauges::new(QueueMarks::NEVER, self.workers, Default::default());
-        (OperatorSpec::with_gauges(OperatorId(id), name, Capacity::Cpu, gauges.into()), self.workers)
+        let queues = QueueMeters::new(QueueMarks::NEVER, self.workers, Default::default());
+        (OperatorSpec::with_queues(OperatorId(id), name, Capacity::Cpu, queues.into()), self.workers)
     }
 
     /// One worker's part; gives how long it took, and the latency of each epoch.

@@ -10,7 +10,7 @@ use crate::id::BinId;
 
 /// The timers of all bins that are here.
 #[derive(Default)]
-pub(super) struct DueTimers {
+pub(super) struct TimerQueue {
     /// Bins whose next timer was at a time when it was set. Some may have been called since, or be gone, or stand here several times: whoever
     /// looks at a time's bins looks into them anyway, so nothing is ever searched for and taken out.
     next: BTreeMap<Time, Vec<BinId>>,
@@ -20,7 +20,7 @@ pub(super) struct DueTimers {
     pub(super) asked: Vec<Time>,
 }
 
-impl DueTimers {
+impl TimerQueue {
     /// Whether no timer is set, and none was that is still listed.
     pub(super) fn is_empty(&self) -> bool {
         self.next.is_empty()

@@ -20,7 +20,7 @@ const PRELOAD_RECORDS: u64 = 1 << 16;
 const PRELOAD_EPOCHS: usize = 2;
 
 /// A source with what comes before its schedule.
-pub(in crate::engine) struct Feed<D: ExchangeData + Clone> {
+pub(in crate::engine) struct SourceDriver<D: ExchangeData + Clone> {
     source: OpenLoop<D>,
     wake: Wake,
     clock: Clock,
@@ -30,7 +30,7 @@ pub(in crate::engine) struct Feed<D: ExchangeData + Clone> {
     stop: Arc<AtomicBool>,
 }
 
-impl<D: ExchangeData + Clone> Feed<D> {
+impl<D: ExchangeData + Clone> SourceDriver<D> {
     /// `before` records of `source` come before its schedule begins; `dataflow` is the number of its dataflow on `worker`, `tick` the time
     /// between epochs.
     pub(in crate::engine) fn new(
@@ -40,9 +40,9 @@ impl<D: ExchangeData + Clone> Feed<D> {
         (worker, dataflow): (&Worker, usize),
         context: &Context,
         tick: Duration,
-    ) -> Feed<D> {
+    ) -> SourceDriver<D> {
         let wake = Wake { activator: worker.activator_for(Rc::new([dataflow])), tick, armed: Timestamp::ZERO };
-        Feed { source, wake, clock: context.clock, before, begun: before == 0, stop: Arc::clone(stop) }
+        SourceDriver { source, wake, clock: context.clock, before, begun: before == 0, stop: Arc::clone(stop) }
     }
 
     /// Emits what is to be emitted by now; says whether the source is still open.

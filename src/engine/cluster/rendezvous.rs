@@ -19,18 +19,18 @@ use crate::engine::host::{Clock, Comparison, RunError};
 use crate::time::Timestamp;
 
 /// Processes have so long to come together.
-const MEETING: Duration = Duration::from_secs(60);
+const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(60);
 /// Whoever calls has so long to say who it is.
-const INTRODUCTION: Duration = Duration::from_secs(1);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often process 0 looks whether somebody calls or has ended.
-const LOOK: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// How often somebody who does not answer yet is called again.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Questions about the time.
-const QUESTIONS: usize = 32;
+const CLOCK_SAMPLES: usize = 32;
 
 /// What process 0 has when all are together.
-pub(super) struct Together {
+pub(super) struct Assembled {
     /// Started processes.
     pub(super) children: Children,
     /// To processes 1 and on, in order.
@@ -92,10 +92,10 @@ fn answer(listener: &TcpListener, token: Token, check: impl Fn() -> Result<(), R
             }
         }
         check()?;
-        if clock.now() > Timestamp::ZERO + MEETING {
-            return Err(RunError::network(format!("not all processes have come within {} s", MEETING.as_secs())));
+        if clock.now() > Timestamp::ZERO + RENDEZVOUS_TIMEOUT {
+            return Err(RunError::network(format!("not all processes have come within {} s", RENDEZVOUS_TIMEOUT.as_secs())));
         }
-        std::thread::park_timeout(LOOK);
+        std::thread::park_timeout(POLL_INTERVAL);
     }
 }
 
@@ -112,7 +112,7 @@ enum Secret {
 fn introduction(mut stream: TcpStream) -> std::io::Result<(TcpStream, Hello)> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(INTRODUCTION))?;
+    stream.set_read_timeout(Some(HELLO_TIMEOUT))?;
     let hello = frame::read_hello(&mut stream)?;
     stream.set_read_timeout(None)?;
     if hello.magic == MAGIC { Ok((stream, hello)) } else { Err(std::io::ErrorKind::InvalidData.into()) }
@@ -129,14 +129,14 @@ fn call(address: &str, patience: Duration, hello: &Hello) -> Result<TcpStream, R
         });
         match called {
             Ok(stream) => return Ok(stream),
-            Err(_) if clock.now() < Timestamp::ZERO + patience => std::thread::park_timeout(AGAIN),
+            Err(_) if clock.now() < Timestamp::ZERO + patience => std::thread::park_timeout(RETRY_INTERVAL),
             Err(why) => return Err(RunError::network(format!("no process answers at {address}: {why}"))),
         }
     }
 }
 
 /// Brings the processes of `deployment` together, from process 0.
-pub(super) fn gather(deployment: &Deployment, job: Vec<u8>) -> Result<Together, RunError> {
+pub(super) fn await_members(deployment: &Deployment, job: Vec<u8>) -> Result<Assembled, RunError> {
     let processes = deployment.processes as usize;
     let (listener, children, token) = match &deployment.members {
         Members::Started(launch) => {
@@ -180,7 +180,7 @@ pub(super) fn gather(deployment: &Deployment, job: Vec<u8>) -> Result<Together, 
     for (process, control) in (1..).zip(&mut controls) {
         frame::write(control, &Down::Start(start)).map_err(|_| lost(process))?;
     }
-    Ok(Together { children, controls, data, clock: clock.from(start), clock_error })
+    Ok(Assembled { children, controls, data, clock: clock.from(start), clock_error })
 }
 
 /// Takes the data connections of all processes with a larger number than `process`.
@@ -212,7 +212,7 @@ pub(super) fn join_hosts(deployment: &Deployment, addresses: &[String], process:
     let token = Token(digest(deployment, job), Secret::Digest);
     let here = &addresses[process as usize];
     // As the file has it: what this machine makes of its own name may mean nothing to others.
-    join(&listen(here)?, here.clone(), &addresses[0], process, token, MEETING)
+    join(&listen(here)?, here.clone(), &addresses[0], process, token, RENDEZVOUS_TIMEOUT)
 }
 
 /// `here` is where the process listens, `address` where process 0 does.
@@ -242,7 +242,7 @@ impl Joined {
         let gone = |why: std::io::Error| RunError::Process { process: 0, why: format!("is no longer connected: {why}") };
         let unexpected = || RunError::Process { process: 0, why: "said something unexpected".to_owned() };
         let mut comparison = Comparison::new();
-        for _ in 0..QUESTIONS {
+        for _ in 0..CLOCK_SAMPLES {
             let asked = self.clock.now();
             frame::write(&mut self.control, &Up::WhatTime).map_err(gone)?;
             let Down::Time(answer) = frame::read(&mut self.control).map_err(gone)? else { return Err(unexpected()) };
