@@ -1,8 +1,9 @@
-//! Which slots are free, taken in the order of their numbers, round and round.
+//! Free list of slots, allocated in the order of their numbers, round-robin.
 //!
-//! What is sent at about the same time so lies close together in memory however long the log, and is found in a core's own cache
-//! when both sides of it are dealt with. Invariants: a slot is given out once until it is freed; at most an eighth of all slots is
-//! kept free for the order's sake, so finding one takes constant time on average.
+//! Messages that are sent at about the same time therefore lie close together in memory however
+//! long the log is, and are still cached when their other side arrives. Invariants: a slot is
+//! allocated once until it is freed; at most an eighth of all slots is kept free for the sake of
+//! this order, so that an allocation takes constant time on average.
 
 /// The free ones among slots that are numbered from 0.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +17,8 @@ pub(super) struct FreeList {
 }
 
 impl FreeList {
-    /// The next free one of `slots` slots; nothing if so few are free that there should be more slots.
+    /// The next free one of `slots` slots; nothing if so few are free that there should be more
+    /// slots.
     #[inline]
     pub(super) fn take(&mut self, slots: usize) -> Option<u32> {
         if self.free * 8 <= slots {

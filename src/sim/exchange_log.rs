@@ -1,8 +1,10 @@
-//! Workers that meet: in every round each works for some phases, sends to its partners and waits for what they send.
+//! Synthetic activity log of workers that exchange messages: in every round each works for some
+//! phases, sends to its partners and waits for their messages.
 //!
-//! An iterator of records; it holds one round at a time, however long the log. Records of a round come worker by worker, each
-//! worker's in order of time, as a recorder hands over its batches. Invariants: a lane never does two things at once, nothing is
-//! received before it was sent, and after [`Record::UpTo`] a worker has nothing to add to what was before.
+//! An iterator of records; it holds one round at a time, however long the log. Records of a round
+//! come worker by worker, each worker's in order of time, as a recorder hands over its batches.
+//! Invariants: a lane never does two things at once, nothing is received before it was sent, and
+//! after [`Record::UpTo`] a worker adds nothing earlier.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,11 +26,13 @@ const MOST_DELAY: Duration = Duration::from_micros(50);
 pub struct ExchangeLog {
     /// Workers.
     pub workers: u32,
-    /// How many others each worker sends to at the end of a round: the next ones by number. All others if there are not so many.
+    /// How many others each worker sends to at the end of a round: the next ones by number. All
+    /// others if there are fewer.
     pub partners: u32,
     /// Phases of work of each worker in a round; they take turns among as many operators.
     pub phases: u32,
-    /// From the beginning of a round to that of the next. A round that takes longer delays the next.
+    /// From the beginning of a round to that of the next. A round that takes longer delays the
+    /// next.
     pub period: Duration,
     /// Rounds.
     pub rounds: u64,
@@ -54,8 +58,8 @@ impl ExchangeLog {
 
     /// The log of `snailtrail-table2`: 8 workers and 30 thousand records a second, for `seconds`.
     pub fn thirty_thousand_a_second(seconds: u32) -> ExchangeLog {
-        // A round is 161 records: its opening, and for each worker a wait, 3 phases, 7 messages sent and 7 received, and 2 words
-        // of progress.
+        // A round is 161 records: its opening, and for each worker a wait, 3 phases, 7 messages
+        // sent and 7 received, and 2 words of progress.
         ExchangeLog { phases: 3, ..ExchangeLog::of_all(8, 186, seconds) }
     }
 
@@ -90,14 +94,15 @@ struct Rounds {
     random: Random,
     /// Rounds played.
     round: u64,
-    /// Records that have not been given out.
+    /// Records that have not been emitted.
     records: VecDeque<Record>,
     /// Lengths of phases, delays of messages.
     lengths: Durations,
     delays: Durations,
     /// Until when each worker is busy.
     now: Vec<Timestamp>,
-    /// When each phase of each worker ends, and when each message arrives: of the first worker, the second, ...
+    /// When each phase of each worker ends, and when each message arrives: of the first worker, the
+    /// second, ...
     phases: Vec<Timestamp>,
     arrivals: Vec<Timestamp>,
     /// When the messages to one worker arrive: instant, sender, and how far from the sender it is.
@@ -211,7 +216,7 @@ impl Rounds {
         }
     }
 
-    /// Takes what its partners sent, as it arrives; gives when it has all.
+    /// Takes what its partners sent, as it arrives; returns when it has all.
     fn receive(&mut self, worker: u32, done: Timestamp, epoch: Epoch) -> Timestamp {
         let (workers, partners) = (self.exchange_log.workers, self.exchange_log.partners());
         self.inbox.clear();
@@ -251,7 +256,8 @@ mod tests {
         assert_ne!(log(1), log(2));
     }
 
-    /// Every message has both sides in order, no lane does two things at once, and nobody breaks his word.
+    /// Every message has both sides in order, no lane does two things at once, and [`Record::UpTo`]
+    /// holds.
     #[test]
     fn the_log_is_that_of_a_sound_host() {
         for partners in [0, 1, 3, 7] {

@@ -1,4 +1,4 @@
-//! A container of one thing that moves to another worker of the same process by ownership.
+//! Container for a single value, which moves between workers of one process by ownership.
 
 use timely::Accountable;
 use timely::bytes::arc::Bytes;

@@ -1,4 +1,4 @@
-//! What an analysis finds.
+//! Results of an analysis.
 
 use serde::Serialize;
 
@@ -7,7 +7,8 @@ use crate::activity::Names;
 use crate::critical_path::{EpochOddities, EpochPath, WindowSummary};
 use crate::pag::Oddities;
 
-/// What an analysis finds, in order of windows: names that are new, the window's summary, the epochs completed in it, the changes it brings.
+/// What an analysis finds, in order of windows: names that are new, the window's summary, the
+/// epochs completed in it, the changes it brings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnalysisResult {

@@ -1,7 +1,8 @@
-//! The first operator: records come in, the graphs of complete windows go out.
+//! First operator of the analysis: reads records and emits the graphs of complete windows.
 //!
-//! It runs on one worker, because the graph is built in order of time. Invariant: no more than a fixed number of windows is under way
-//! behind it; while they are, records wait in the channel and whoever pushes them is slowed down.
+//! It runs on one worker, because the graph is built in order of time. Invariant: only a fixed
+//! number of windows is in progress downstream; once that many are, records wait in the channel and
+//! their producers are slowed down.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! The processes that this one has started: none outlives it, none is left unwaited for.
+//! Child processes of process 0; none outlives it, and all of them are waited for.
 
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
@@ -64,7 +64,8 @@ impl Children {
                 _ => return format!("(pid {}) closed its connection", child.id()),
             }
             drop(children);
-            // The system closes the connections of a process a moment before it tells how the process ended.
+            // The system closes the connections of a process a moment before it tells how the
+            // process ended.
             std::thread::park_timeout(POLL_INTERVAL);
         }
     }

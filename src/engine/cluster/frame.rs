@@ -1,4 +1,4 @@
-//! What processes say to each other outside the dataflow, and how it is written: a length and the postcard encoding.
+//! Messages between processes outside the dataflow, and their encoding: a length, then postcard.
 
 use std::io::{self, Read, Write};
 
@@ -47,7 +47,8 @@ pub(super) enum Welcome {
         addresses: Vec<String>,
         /// The job's description, in JSON.
         job: Vec<u8>,
-        /// The time of day when its clock showed 0: see [`Clock::wall`](crate::engine::host::Clock).
+        /// The time of day when its clock showed 0: see
+        /// [`Clock::wall`](crate::engine::host::Clock).
         wall: i64,
     },
     /// The process is not welcome, for this reason.
@@ -59,13 +60,13 @@ pub(super) enum Welcome {
 pub(super) enum Up {
     /// Asks what process 0's clock shows.
     WhatTime,
-    /// Connected to everybody, and the clock is set to within so many nanoseconds.
+    /// Connected to all processes, and the clock is set to within that many nanoseconds.
     Ready(u64),
     /// Activity records.
     Log(LogBatch),
     /// Part of a step is complete.
     Ack(Ack),
-    /// So many more records had to be dropped.
+    /// Number of further records that were dropped.
     Dropped(u64),
     /// What was added to queues and removed from them.
     Queues(Vec<Reading>),
@@ -110,7 +111,7 @@ pub(super) fn read<T: DeserializeOwned>(source: &mut impl Read) -> io::Result<T>
     read_at_most(source, MOST_BYTES)
 }
 
-/// Reads somebody's first words.
+/// Reads the first message of a connection.
 pub(super) fn read_hello(source: &mut impl Read) -> io::Result<Hello> {
     read_at_most(source, MOST_HELLO_BYTES)
 }

@@ -1,4 +1,4 @@
-//! Process 0's end of the control connections.
+//! Control connections of process 0 to all other processes.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -29,7 +29,7 @@ pub(in crate::engine) struct Hub<O> {
     pub(in crate::engine) clock_error: Duration,
 }
 
-/// Ends the other processes when it is dropped, whoever of the threads is still there.
+/// Ends the other processes when it is dropped, whichever threads are still running.
 struct Owner(Arc<Shared>);
 
 impl Drop for Owner {
@@ -43,7 +43,7 @@ struct Shared {
     children: Children,
     /// To processes 1 and on: to write to, one thread at a time.
     controls: Vec<Mutex<TcpStream>>,
-    /// The same, to close them whoever is writing.
+    /// The same, to close them while a thread is writing.
     streams: Vec<TcpStream>,
     board: QueueBoard,
     clock: Clock,
@@ -51,8 +51,8 @@ struct Shared {
 }
 
 impl<O: DeserializeOwned + Send + 'static> Hub<O> {
-    /// Brings the processes of `deployment` together for `job`; gives the connections for timely and the clock of the run too.
-    /// Records and reports of the others go to `link` and `acks`.
+    /// Connects the processes of `deployment` for `job`; returns the connections for timely and the
+    /// clock of the run too. Records and reports of the others go to `link` and `acks`.
     pub(in crate::engine) fn start<J: Serialize>(
         deployment: &Deployment,
         job: &J,
@@ -84,7 +84,7 @@ impl<O> Hub<O> {
         self.shared.0.children.ids()
     }
 
-    /// Waits for the other processes; gives what their workers found, in order, if all went well.
+    /// Waits for the other processes; returns what their workers found, in order, if all went well.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
         let Hub { readers, teller: (ended, teller), shared: owner, .. } = self;
         let shared = &owner.0;
@@ -107,7 +107,7 @@ impl Shared {
         loop {
             match frame::read(&mut stream) {
                 Ok(Up::Log(batch)) => relay.pass(batch),
-                // Nobody listens any more at the end of a run.
+                // The receiver may be gone at the end of a run.
                 Ok(Up::Ack(ack)) => drop(acks.send(ack)),
                 Ok(Up::Dropped(records)) => relay.lose(records),
                 Ok(Up::Queues(readings)) => {
@@ -140,14 +140,14 @@ impl Shared {
         self.signal.raise(RunError::Process { process, why });
     }
 
-    /// Tells the others of queues and of the stop signal.
+    /// Reports queue lengths and the stop signal to the other processes.
     fn tell(&self, end: &Receiver<()>) {
         let mut told = ReportedTotals::default();
         loop {
             let ended = end.recv_timeout(TELL) == Err(RecvTimeoutError::Disconnected);
             if let Some(why) = self.signal.why() {
                 self.say(None, &Down::Stop(why.to_string()));
-                // Whoever reads from one sees that nothing follows; it may be closed already.
+                // Readers see the end of the stream; it may be closed already.
                 self.streams.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
             }
             if ended || self.signal.is_raised() {
@@ -160,11 +160,11 @@ impl Shared {
         }
     }
 
-    /// Says something to all other processes but one.
+    /// Sends a message to all other processes but one.
     fn say(&self, but: Option<u32>, what: &Down) {
         for (_, control) in (1..).zip(&self.controls).filter(|(process, _)| Some(*process) != but) {
             let mut stream = control.lock().expect("nobody panics with a connection in hand");
-            // That a process is gone is seen by whoever listens to it.
+            // That a process is gone is seen by the thread that reads from it.
             let _ = frame::write(&mut *stream, what);
         }
     }

@@ -1,4 +1,4 @@
-//! A process's place in a job that another process runs.
+//! A process other than process 0 of a job that runs on several processes.
 
 use std::io::{BufWriter, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ use crate::engine::host::{
     Ack, Clock, Context, Dropped, Ends, LogBatch, QueueBoard, ReportedTotals, RunError, Site, StopSignal, WorkerPart, Workers, link,
 };
 
-/// A process that is one of a job's and not its process 0; connected to the others.
+/// A further process of a job (not process 0), connected to the others.
 pub struct Member {
     joined: Joined,
 }
@@ -40,11 +40,13 @@ impl Member {
         Ok(Some(Member { joined: join_started(address, process, token)? }))
     }
 
-    /// The member of this process in `deployment`, a host file's, for `job`; none if it is process 0.
+    /// The member of this process in `deployment`, a host file's, for `job`; none if it is process
+    /// 0.
     ///
     /// # Errors
-    /// [`RunError::Address`] when this machine cannot take connections at its address, [`RunError::Refused`] when process 0 runs
-    /// another job, others when the processes do not come together within a minute.
+    /// [`RunError::Address`] when this machine cannot take connections at its address,
+    /// [`RunError::Refused`] when process 0 runs another job, others when the processes do not come
+    /// together within a minute.
     pub fn of<J: Serialize>(deployment: &Deployment, job: &J) -> Result<Option<Member>, RunError> {
         let Members::Hosts { addresses, process: process @ 1.. } = &deployment.members else { return Ok(None) };
         let job = serde_json::to_vec(job).expect("a job can be described");
@@ -64,8 +66,8 @@ impl Member {
         serde_json::from_slice(&self.joined.job).map_err(|why| RunError::Refused(format!("the job cannot be read: {why}")))
     }
 
-    /// Works for the job until it is complete: builds the same dataflow as process 0 does with [`Running::on`](crate::engine::host::Running::on),
-    /// with the same queues in the same order.
+    /// Works for the job until it is complete: builds the same dataflow as process 0 does with
+    /// [`Running::on`](crate::engine::host::Running::on), with the same queues in the same order.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
@@ -93,7 +95,8 @@ impl Member {
         let network = Network::new(data, &signal);
         let ends = Ends { link, acks: ack, steps: None };
         let outcomes = Workers::start(Site { process, workers, network }, clock, ends, &signal, build).map(Workers::join);
-        // The reports end with the workers; a connection that is lost is seen by whoever listens.
+        // The reports end with the workers; a connection that is lost is seen by the reading
+        // thread.
         let sending = up.join().unwrap_or(None);
         let last = match &outcomes {
             Ok(Some(outcomes)) => {
@@ -117,7 +120,7 @@ impl Member {
     }
 }
 
-/// Takes what process 0 says; tells whether it ended with a farewell.
+/// Processes messages of process 0; returns whether it said goodbye.
 fn listen(mut control: TcpStream, board: &QueueBoard, clock: Clock, signal: &StopSignal) -> bool {
     let mut heard: std::collections::BTreeMap<u32, ReportedTotals> = Default::default();
     loop {
@@ -145,8 +148,9 @@ struct Reporter {
 }
 
 impl Reporter {
-    /// Reports until the workers have ended; gives the connection back unless it is lost. Workers never wait for it: what it does not
-    /// take in time fills the bounded link of their records, and is dropped and counted there.
+    /// Reports until the workers have ended; returns the connection back unless it is lost. Workers
+    /// never wait for it: what it does not take in time fills the bounded link of their records,
+    /// and is dropped and counted there.
     fn report(self, mut sink: BufWriter<TcpStream>, clock: Clock) -> Option<BufWriter<TcpStream>> {
         let mut told = ReportedTotals::default();
         let mut dropped = 0;

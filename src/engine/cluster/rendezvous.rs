@@ -1,9 +1,12 @@
-//! How processes find each other before a run.
+//! Connects the processes of a job before it starts.
 //!
-//! 1. Each takes connections somewhere: process 0 first, the others anywhere on loopback or where the host file says.
-//! 2. Each of the others calls process 0 (control), which answers with everybody's address once all have called.
-//! 3. Each calls those with a smaller number (data).
-//! 4. Each sets its clock by process 0's, and process 0 says when the run begins: now, so that no source is late from the start.
+//! 1. Each process listens: process 0 first, the others on any loopback port or at the address in
+//!    the host file.
+//! 2. The others connect to process 0 (control), which sends everybody's address once all have
+//!    connected.
+//! 3. Each process connects to those with a smaller number (data).
+//! 4. Each process sets its clock by that of process 0, which then sets the start time of the run
+//!    to now, so that no source starts behind its schedule.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -18,13 +21,13 @@ use super::{Deployment, Members};
 use crate::engine::host::{Clock, Comparison, RunError};
 use crate::time::Timestamp;
 
-/// Processes have so long to come together.
+/// Time limit for all processes to connect.
 const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(60);
-/// Whoever calls has so long to say who it is.
+/// Time limit for a new connection to identify itself.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often process 0 looks whether somebody calls or has ended.
+/// How often process 0 checks for new connections and for processes that have exited.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
-/// How often somebody who does not answer yet is called again.
+/// How often a connection attempt is repeated.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Questions about the time.
 const CLOCK_SAMPLES: usize = 32;
@@ -72,7 +75,7 @@ fn address_of(listener: &TcpListener) -> String {
     listener.local_addr().expect("a listener has an address").to_string()
 }
 
-/// The next who calls and says who it is; `check` fails when waiting is in vain.
+/// Accepts the next process that identifies itself; `check` fails when no further one can come.
 fn answer(listener: &TcpListener, token: Token, check: impl Fn() -> Result<(), RunError>) -> Result<(TcpStream, Hello), RunError> {
     let clock = Clock::start();
     listener.set_nonblocking(true).map_err(RunError::network)?;
@@ -118,7 +121,7 @@ fn introduction(mut stream: TcpStream) -> std::io::Result<(TcpStream, Hello)> {
     if hello.magic == MAGIC { Ok((stream, hello)) } else { Err(std::io::ErrorKind::InvalidData.into()) }
 }
 
-/// Calls `address`, again and again for as long as `patience`, and says hello.
+/// Connects to `address`, retrying for as long as `patience`, and sends `hello`.
 fn call(address: &str, patience: Duration, hello: &Hello) -> Result<TcpStream, RunError> {
     let clock = Clock::start();
     loop {
@@ -135,7 +138,7 @@ fn call(address: &str, patience: Duration, hello: &Hello) -> Result<TcpStream, R
     }
 }
 
-/// Brings the processes of `deployment` together, from process 0.
+/// Waits in process 0 until all processes of `deployment` are connected.
 pub(super) fn await_members(deployment: &Deployment, job: Vec<u8>) -> Result<Assembled, RunError> {
     let processes = deployment.processes as usize;
     let (listener, children, token) = match &deployment.members {
@@ -237,7 +240,8 @@ fn join(listener: &TcpListener, here: String, address: &str, process: u32, token
 }
 
 impl Joined {
-    /// Sets the clock by process 0's and waits for the run to begin; gives the clock, which starts with the run.
+    /// Sets the clock by process 0's and waits for the run to begin; returns the clock, which
+    /// starts with the run.
     pub(super) fn synchronise(&mut self) -> Result<Clock, RunError> {
         let gone = |why: std::io::Error| RunError::Process { process: 0, why: format!("is no longer connected: {why}") };
         let unexpected = || RunError::Process { process: 0, why: "said something unexpected".to_owned() };

@@ -1,7 +1,8 @@
-//! A connection between two processes as timely is given it: when the other end is gone, the job stops and nothing else happens.
+//! Data connection between two processes, as timely uses it; a lost connection stops the job.
 //!
-//! Timely's own answer to a lost connection is a panic of the thread that reads. Here that thread waits until the control
-//! connection has told what became of the other process, so that the error of the run names the cause and not its symptom.
+//! Timely panics in the reading thread when a connection is lost. Here that thread waits until the
+//! control connection has reported what happened to the other process, so that the run fails with
+//! the cause instead of a symptom.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,7 +13,8 @@ use timely::communication::allocator::zero_copy::stream::Stream;
 
 use crate::engine::host::{RunError, StopSignal};
 
-/// A message of timely's that says that nothing follows is its header and nothing else: six words of 0.
+/// A message of timely's that says that nothing follows is its header and nothing else: six words
+/// of 0.
 const LAST_WORDS: usize = 48;
 /// The control connection may be whole although this one is lost; it is given so long to tell why.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,7 +64,8 @@ impl Read for Wire {
             if !self.signal.wait(PATIENCE) {
                 self.signal.raise(RunError::Process { process: self.process, why: "is no longer connected".to_owned() });
             }
-            // Workers that are still there would panic with this thread, on standard error. They stop for the stop signal.
+            // Workers that are still there would panic with this thread, on standard error. They
+            // stop for the stop signal.
             while self.workers.strong_count() > 0 {
                 std::thread::park_timeout(POLL_INTERVAL);
             }
@@ -75,7 +78,7 @@ impl Read for Wire {
     }
 }
 
-/// What cannot be sent is forgotten: whoever reads from this connection sees that it is lost.
+/// What cannot be sent is forgotten: the reader of this connection sees that it is lost.
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.lost {

@@ -1,6 +1,7 @@
-//! What flows between elastic operators: records with one header a batch, never one a record.
+//! Containers between elastic operators: records with one header per batch, none per record.
 //!
-//! A [`Batch`] is a timely container. Routing a batch moves its records by ownership; nothing is added to a record.
+//! A [`Batch`] is a timely container. Routing a batch moves its records by ownership and adds
+//! nothing to them.
 
 use serde::{Deserialize, Serialize};
 use timely::Accountable;
@@ -54,8 +55,9 @@ impl<D> Accountable for Batch<D> {
     }
 }
 
-/// What is given out together is no larger than this if it can be helped, so that it is in a near cache when it is taken up; and an
-/// allocation of 128 KiB and more comes fresh from the system each time.
+/// What is emitted together is no larger than this if it can be helped, so that it is in a near
+/// cache when it is taken up; and an allocation of 128 KiB and more comes fresh from the system
+/// each time.
 const BATCH_BYTES: usize = 32 << 10;
 
 /// How many records that is.
@@ -63,12 +65,13 @@ pub(in crate::engine) fn at_once<D>() -> usize {
     (BATCH_BYTES / size_of::<D>().max(1)).max(1)
 }
 
-/// A batch on its way to those who are to take it.
+/// A batch on its way to its receivers.
 #[derive(Serialize, Deserialize)]
 pub(in crate::engine) struct Routed {
     /// The lane that gave the records out.
     pub(in crate::engine) from: Lane,
-    /// Instance that is to take them, or the worker when instances are told apart at arrival; placed on worker `to % peers`.
+    /// Instance that is to take them, or the worker when instances are told apart at arrival;
+    /// placed on worker `to % peers`.
     pub(in crate::engine) to: u32,
     /// Counts the batches of the sending worker on this channel.
     pub(in crate::engine) sequence: u64,
@@ -121,7 +124,8 @@ impl Distributor<Routed> for ByHeader {
     fn flush<T: Clone, P: Push<Message<T, Routed>>>(&mut self, _stamp: &Stamp<T>, _pushers: &mut [P]) {}
 }
 
-/// Turns a plain stream into a stream of batches, so that elastic operators can follow any timely operator.
+/// Turns a plain stream into a stream of batches, so that elastic operators can follow any timely
+/// operator.
 pub trait IntoBatches<'s, D> {
     /// The same records, each buffer as one batch of this worker's lane.
     fn into_batches(self) -> BatchStream<'s, D>;

@@ -1,13 +1,17 @@
-//! One worker's bins of an elastic operator with state: their queues, their timers; what is in them is with [`StateStore`].
+//! Queues and timers of one worker's bins of a keyed operator; their state is in the
+//! [`StateStore`].
 //!
-//! The operator (`keyed.rs`) calls in the order of times: [`command`](BinQueues::command), [`arrive`](BinQueues::arrive), then
-//! [`settle`](BinQueues::settle) and [`serve`](StateStore::serve). What happens to bins in motion is in `migrate.rs`. Invariants: a bin's state
-//! is on one worker or on its way to one, never both; a record is queued only where its bin's state is; a timer is fired after all
-//! records of its key of earlier epochs and before those of its own time, wherever the bin is by then.
+//! The operator (`keyed.rs`) calls [`command`](BinQueues::command) and
+//! [`arrive`](BinQueues::arrive) in order of time, then [`settle`](BinQueues::settle) and
+//! [`serve`](StateStore::serve). Bins that are migrating are handled in `migrate.rs`. Invariants: a
+//! bin's state is either on one worker or in transit to one; a record is queued only where the
+//! state of its bin is; a timer fires after all records of its key from earlier epochs and before
+//! those of its own epoch, whichever worker has the bin by then.
 //!
-//! Timers are looked at twice. Before a record of epoch e is applied, the timers of its bin up to e are fired: so records that lie
-//! in a long queue see the calls that belong between them. And once the frontiers have reached a timer's time and nothing older
-//! waits for its instance, it is fired without any record.
+//! Timers fire in two situations. Before a record of epoch e is applied, the timers of its bin up
+//! to e fire, so that records in a long queue are interleaved with them correctly. And once the
+//! frontiers have reached a timer's time and nothing older is queued at its instance, it fires
+//! without any record.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -37,7 +41,8 @@ pub(super) struct BinQueues {
     pub(super) owners: Vec<u32>,
     /// BinQueues in motion.
     pub(super) events: BTreeMap<BinId, VecDeque<BinEvent>>,
-    /// State that has come, by bin and time of the command; it may come before this worker has seen the command.
+    /// State that has come, by bin and time of the command; it may come before this worker has seen
+    /// the command.
     pub(super) arrived: BTreeMap<(BinId, Time), StateArrived>,
     /// BinQueues that are being sent to other processes.
     pub(super) outbox: Outbox,
@@ -78,7 +83,7 @@ impl BinQueues {
         self.single_instance = first.filter(|first| local.all(|owner| owner == *first));
     }
 
-    /// Takes note of a command whose time everything older has reached.
+    /// Applies a command once everything older has arrived.
     pub(super) fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command, store: &mut dyn StateStore) {
         let at = *cap.time();
         for &(bin, to) in &command.moves {
@@ -100,7 +105,8 @@ impl BinQueues {
         self.find_single_instance();
     }
 
-    /// Splits a bin in two where it is. Nothing of the operator is in motion, and what is queued finds its half when its turn comes.
+    /// Splits a bin in two where it is. Nothing of the operator is migrating, and what is queued
+    /// finds its half when its turn comes.
     fn split(&mut self, bin: BinId, store: &mut dyn StateStore) {
         assert!(self.events.is_empty(), "{bin} is split while bins are in motion");
         let (first, owner) = (self.space.split(bin), self.owners[bin.0 as usize]);
@@ -161,12 +167,13 @@ impl BinQueues {
         }
     }
 
-    /// Whether no record waits, no timer is listed and no bin is in motion.
+    /// Whether no record waits, no timer is listed and no bin is migrating.
     pub(super) fn is_done(&self) -> bool {
         self.servers.is_empty() && self.events.is_empty() && self.timers.is_empty() && !self.is_transferring()
     }
 
-    /// Asks to be scheduled when the next work completes or the next sample is due, at once while state is being sent or taken up.
+    /// Schedules the operator for when the next work completes or the next sample is due, at once
+    /// while state is being sent or taken up.
     pub(super) fn arm(&mut self, activator: &Activator) {
         if self.is_transferring() {
             activator.activate();
@@ -174,8 +181,9 @@ impl BinQueues {
         self.servers.arm(activator);
     }
 
-    /// Calls the timers up to `until` of bins that are at rest, unless something older waits for their instance; `until` is as far as
-    /// the frontiers allow. Then gives out the results of those that were fired on the way.
+    /// Fires the timers up to `until` of bins that are not migrating, unless something older waits
+    /// for their instance; `until` is as far as the frontiers allow. Then emits the results of
+    /// those that were fired on the way.
     pub(super) fn fire_due(&mut self, until: Time, store: &mut dyn StateStore) {
         let mut oldest: BTreeMap<u32, Time> = BTreeMap::new();
         let mut passed = None;
@@ -224,7 +232,7 @@ impl BinQueues {
         start
     }
 
-    /// Gives out the results of timers.
+    /// Emits the results of timers.
     fn emit(&mut self, (at, owner): (Time, u32), start: Timestamp, store: &mut dyn StateStore) {
         let instance = InstanceId::new(self.spec.id, owner);
         let lane = self.context.lane(instance, self.spec.capacity);
@@ -241,13 +249,14 @@ impl BinQueues {
             return;
         }
         let at = self.context.clock.now();
-        // One bin's entries stand for all: looking into each table would take milliseconds where there are thousands.
+        // One bin's entries stand for all: looking into each table would take milliseconds where
+        // there are thousands.
         let mut used = self.arrivals.iter().enumerate().filter(|(_, arrivals)| **arrivals > 0);
         let outside = used.find_map(|(bin, _)| store.outside(bin)).unwrap_or_default();
         let mut loads: BTreeMap<u32, Vec<BinLoad>> = BTreeMap::new();
         for (bin, arrivals) in self.arrivals.iter_mut().enumerate().filter(|(_, arrivals)| **arrivals > 0) {
-            // The instance of a bin that has left or is about to is sampled where it is; what the bin did here last is
-            // forgotten, because nobody reports what it holds.
+            // The instance of a bin that has left or is about to is sampled where it is; what the
+            // bin did here last is forgotten, because nobody reports what it holds.
             if !self.context.hosts(self.owners[bin]) {
                 *arrivals = 0;
                 continue;

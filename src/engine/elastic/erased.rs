@@ -1,7 +1,8 @@
-//! Values of a type that only their sender and their receiver know, on a channel that is the same for all.
+//! Type-erased payloads, so that all channels share one compiled type.
 //!
-//! A timely channel is compiled for each type that it carries, with four ways between workers and an encoding. Records and state that go
-//! from worker to worker do so by the batch and by the bin, and a batch is one pointer more: so they travel erased, on one kind of channel.
+//! Timely compiles a channel, with its four transports and its encoding, for each type that it
+//! carries. Records and state travel between workers by the batch and by the bin, where one more
+//! pointer costs nothing, so they are erased and use a single channel type.
 
 use std::any::Any;
 use std::cell::OnceCell;

@@ -1,7 +1,7 @@
-//! Faults that are put in on purpose, to see that the tests of migration would find them.
+//! Seeded faults, to check that the tests of migration detect them.
 //!
-//! Without the feature `seeded-faults` there are none, and what depends on it is not compiled in. With it, one
-//! fault at a time can be chosen for the whole process; `tests/seeded_faults.rs` does, and must see each of them.
+//! They are compiled in only with the feature `seeded-faults`. One fault at a time can be selected
+//! for the whole process; `tests/seeded_faults.rs` selects each of them and has to detect it.
 
 /// Something that a migration could get wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +23,18 @@ pub enum Fault {
     FireEarly,
     /// A record is applied before the timers of its own epoch are called.
     FireLate,
-    /// Results of timers are given out in the epoch to which the oldest right belongs.
+    /// Results of timers are emitted in the epoch of the oldest capability.
     EmitEarly,
     /// Records are routed by the old table for one epoch too long.
     OldTable,
     /// A bin leaves when the command is final, whether or not everything older has arrived.
     LeaveEarly,
-    /// A move of a bin that is in motion already is overlooked.
+    /// A move of a bin that is migrating already is overlooked.
     OverlookMove,
     /// The last entry of a part is lost.
     CutPart,
-    /// A bin is taken for complete as soon as its end has come, whether or not all parts have been taken up.
+    /// A bin is taken for complete as soon as its end has come, whether or not all parts have been
+    /// taken up.
     LastFirst,
     /// The halves of a split bin change places.
     SwapHalves,

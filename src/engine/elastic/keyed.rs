@@ -1,19 +1,26 @@
-//! The elastic operator with state by key: bins of state move between its instances while it runs. What it does with a record is
-//! a [`Logic`]; the forms that users see are in `unary.rs`, `binary.rs`, `window.rs` and `state_machine.rs`.
+//! Elastic operator with keyed state, whose bins can move between instances while it runs.
 //!
-//! The contract, for every bin: its records are applied in the order of their epochs, each at exactly one instance, the same
-//! as in a run without migration (after `papers/megaphone-vldb19.md#correctness`). Why it holds:
+//! What it does with a record is a [`Logic`]; the public forms are in `unary.rs`, `binary.rs`,
+//! `window.rs` and `state_machine.rs`.
 //!
-//! 1. *One owner an epoch.* A command at time t is final once the control frontier has passed t. Router and operator both read
-//!    the owner of a bin at an epoch from the commands up to that epoch, so they agree.
-//! 2. *Nothing is left behind.* A bin departs once the data frontier has reached t: everything older has arrived and is either
-//!    applied or in the queue, and what is in the queue departs with the state.
-//! 3. *Nothing overtakes.* At the new owner, records of a bin whose state has not arrived wait in that bin's list of events,
-//!    in time order; what came along with the state goes first. Records of all other bins go on.
+//! Contract: the records of each bin are applied in the order of their epochs, each at exactly one
+//! instance, as in a run without migration (after `papers/megaphone-vldb19.md#correctness`). Why it
+//! holds:
 //!
-//! 4. *Timers keep their place.* They are part of the bin, and are called between the records of their key (`store.rs`).
+//! 1. *One owner per epoch.* A command at time t is final once the control frontier has passed t.
+//!    Router and operator both derive the owner of a bin at an epoch from the commands up to that
+//!    epoch, so they agree.
+//! 2. *Nothing is left behind.* A bin departs once the data frontier has reached t: everything
+//!    older has arrived and has either been applied or is in the queue, and what is in the queue
+//!    departs with the state.
+//! 3. *Nothing overtakes.* At the new owner, records of a bin whose state has not arrived wait in
+//!    that bin's list of events, in time order; records that travelled with the state go first.
+//!    Records of all other bins proceed.
+//! 4. *Timers keep their place.* They are part of the bin and fire between the records of their key
+//!    (`store.rs`).
 //!
-//! A bin that moves on before it has arrived has several events in its list, and they are taken strictly in order.
+//! A bin that has to move on before it has arrived has several events in its list, which are taken
+//! strictly in order.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -77,10 +84,11 @@ where
 /// Records that have come, by time.
 type Early = ByTime<Caps, (Origin, Work)>;
 
-/// What came with a time, by that time, with the right to answer in it.
+/// What came with a time, by that time, with the capability for it.
 type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
-/// What the operator does, whatever types its records have. `builder` has the output of results, which `store` gives out.
+/// What the operator does, whatever types its records have. `builder` has the output of results,
+/// which `store` emits.
 fn operate<'s>(
     mut builder: OperatorBuilder<'s, Time>,
     routed: Stream<'s, Time, Routed>,
@@ -91,8 +99,9 @@ fn operate<'s>(
     let scope = control.scope();
     let activator = scope.activator_for(builder.operator_info().address);
     let (loop_end, loop_stream) = scope.feedback::<Vec<StateMessage>>(Default::default());
-    // Results depend on every input. StateOutput depend on data and control only, so the loop closes no cycle and a step of a
-    // migration needs no round of progress beyond the one that completes the data before it.
+    // Results depend on every input. StateOutput depend on data and control only, so the loop
+    // closes no cycle and a step of a migration needs no round of progress beyond the one that
+    // completes the data before it.
     let same = || Antichain::from_elem(Default::default());
     let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
     let mut control = builder.new_input(control, Pipeline);
@@ -124,7 +133,8 @@ fn operate<'s>(
             state.for_each(|cap, messages| {
                 messages.drain(..).for_each(|message| bins.receive(message, &|epoch| cap.delayed(&epoch, 0), &*store));
             });
-            // Commands and records in the order of their times, as far as the frontiers allow; see the top of the file.
+            // Commands and records in the order of their times, as far as the frontiers allow; see
+            // the top of the file.
             loop {
                 let time = match (commands.keys().next(), early.keys().next()) {
                     (None, None) => break,
@@ -137,7 +147,8 @@ fn operate<'s>(
                 if let Some((cap, commands)) = commands.remove(&time) {
                     commands.iter().for_each(|command| bins.command(&cap, command, &mut *store));
                 }
-                // Everything older has arrived. More records of the same epoch may follow; their order does not matter.
+                // Everything older has arrived. More records of the same epoch may follow; their
+                // order does not matter.
                 if let Some((_, arrived)) = early.remove(&time) {
                     arrived.into_iter().for_each(|(origin, work)| bins.arrive(origin, work, &*store));
                 }
@@ -146,9 +157,11 @@ fn operate<'s>(
             bins.transfer(&mut state_out, &*store);
             bins.settle(&mut state_out, &mut *store);
             store.serve(bins.input());
-            // Records that came along with a bin may just have been applied, which frees the bin to move on.
+            // Records that came along with a bin may just have been applied, which frees the bin to
+            // move on.
             bins.settle(&mut state_out, &mut *store);
-            // Timers are due like commands: once everything older has arrived and no command of that time can still come.
+            // Timers are due like commands: once everything older has arrived and no command of
+            // that time can still come.
             let until = |frontier: &MutableAntichain<Time>| frontier.frontier().first().copied();
             let data_until = until(data_frontier).unwrap_or(Time::MAX);
             let control_until = until(control_frontier).map_or(Some(Time::MAX), |time| time.checked_sub(1));
@@ -192,7 +205,7 @@ impl Owners {
     }
 }
 
-/// Gives each record to the worker that hosts the owner of its bin.
+/// Sends each record to the worker that hosts the owner of its bin.
 struct ByOwner<F, K, V> {
     context: Context,
     spec: OperatorSpec,

@@ -1,6 +1,7 @@
-//! BinQueues in motion: what has to happen to each before its next records may be queued, and how it happens.
+//! State machine of a bin's migration: the steps before its next records may be enqueued.
 //!
-//! A bin in motion has a list of events that is taken strictly in order, however many moves overtake each other.
+//! A migrating bin has a list of events that is taken strictly in order, even when several moves of
+//! it overlap.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -19,7 +20,7 @@ use crate::id::{BinId, InstanceId};
 use crate::time::{Epoch, Timestamp};
 
 impl BinQueues {
-    /// Takes state that has come; `cap` gives the right to give out results of an epoch.
+    /// Takes state that has come; `cap` gives the capability to emit results of an epoch.
     pub(super) fn receive(&mut self, message: StateMessage, cap: &dyn Fn(Time) -> Capability<Time>, store: &dyn StateStore) {
         let work = |(epoch, records)| store.unpack(&Rc::new(Caps { results: cap(epoch), state: None }), records);
         let works = |waiting: Waiting| waiting.into_iter().map(work).collect();
@@ -69,7 +70,7 @@ impl BinQueues {
         }
     }
 
-    /// Takes every event that can be taken now.
+    /// Takes every migration step that can be taken now.
     pub(super) fn settle(&mut self, state_out: &mut StateOutput<'_>, store: &mut dyn StateStore) {
         while !self.events.is_empty() {
             let leaving = self.take_in(store);
@@ -83,7 +84,8 @@ impl BinQueues {
         }
     }
 
-    /// Takes arrivals and records at the head of each list; gives the bins that are here and have to leave next.
+    /// Takes arrivals and records at the head of each list; returns the bins that are here and have
+    /// to leave next.
     fn take_in(&mut self, store: &mut dyn StateStore) -> Vec<BinId> {
         let now = self.context.clock.now();
         let mut leaving = Vec::new();
@@ -122,12 +124,13 @@ impl BinQueues {
 
     pub(super) fn report(&self, installed: usize) {
         if installed > 0 {
-            // Nobody listens any more at the end of a run.
+            // The receiver may be gone at the end of a run.
             let _ = self.context.acks.send(Ack::Installed(self.spec.id, installed));
         }
     }
 
-    /// BinQueues with records in the queue that came along with their state: these cannot be sent_state on, they must be applied first.
+    /// BinQueues with records in the queue that came along with their state: these cannot be
+    /// sent_state on, they must be applied first.
     fn carried(&mut self, store: &dyn StateStore) -> BTreeSet<BinId> {
         let mut carried = BTreeSet::new();
         let works = self.servers.iter_mut().flat_map(|(_, server)| server.queue.iter()).filter(|work| work.caps.state.is_none());
@@ -135,7 +138,8 @@ impl BinQueues {
         carried
     }
 
-    /// Hands the state of `leaving` bins to their next owners, with what waits for them in the queues.
+    /// Hands the state of `leaving` bins to their next owners, with what waits for them in the
+    /// queues.
     fn let_go(&mut self, leaving: &BTreeSet<BinId>, state_out: &mut StateOutput<'_>, store: &mut dyn StateStore) {
         let start = self.context.clock.now();
         let mut queued = self.take_from_queues(leaving, start, store);
@@ -155,7 +159,8 @@ impl BinQueues {
                 Some(BinEvent::Depart { at, from, to, cap }) => {
                     (giver, latest) = (from, at.max(latest));
                     self.moved(from, to, waiting, start);
-                    // Epochs in a queue do not decrease except where a bin overtook, so the oldest is searched for.
+                    // Epochs in a queue do not decrease except where a bin overtook, so the oldest
+                    // is searched for.
                     let oldest = works.iter().min_by_key(|work| work.epoch());
                     let cap = oldest.map_or(&*cap, |work| work.caps.state.as_ref().expect("carried records are not sent_state")).clone();
                     // Timers from the right's time on travel with the bin.
@@ -199,7 +204,8 @@ impl BinQueues {
         }
     }
 
-    /// Takes the records of `leaving` bins out of the queues of the instances that give them, in order.
+    /// Takes the records of `leaving` bins out of the queues of the instances that give them, in
+    /// order.
     fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp, store: &dyn StateStore) -> BTreeMap<BinId, Vec<Work>> {
         let mut taken: BTreeMap<BinId, Vec<Work>> = BTreeMap::new();
         let mut leaves = vec![false; self.owners.len()];
@@ -213,7 +219,8 @@ impl BinQueues {
         }
         for (_, server) in self.servers.iter_mut().filter(|(index, _)| givers.contains(index)) {
             for work in std::mem::take(&mut server.queue) {
-                // The first share stays, then comes one for each bin that leaves, in the order in which they are found.
+                // The first share stays, then comes one for each bin that leaves, in the order in
+                // which they are found.
                 let (mut nobody_stays, mut shares, mut going) = (true, BTreeMap::new(), Vec::new());
                 let works = store.divide(work, &self.space, &mut |bin| {
                     if !leaves[bin.0 as usize] || seeded(Fault::LeaveOne) && nobody_stays {

@@ -1,8 +1,9 @@
-//! Instances at work: queues, service, what is recorded of it.
+//! Operator instances as queueing servers: their queues, their service and its log records.
 //!
-//! A worker hosts any number of [`InstanceServer`]s, one for each instance placed on it. A `Cpu` server works its queue off at once
-//! and is measured; a `Limited` one gives its results out when its [`ServiceTime`] says they are complete. Servers of one operator
-//! share one timer, rounded up to a grid, so that thirty instances cost no more wake-ups than one.
+//! A worker hosts one [`InstanceServer`] for each instance placed on it. An instance of capacity
+//! `Cpu` processes its queue at once and is measured; a `Limited` one emits its results when its
+//! [`ServiceTime`] says that they are complete. The instances of one operator share one timer,
+//! rounded up to a grid, so that thirty instances cause no more wake-ups than one.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -29,14 +30,16 @@ const GRID: Duration = Duration::from_millis(5);
 /// Queues are looked at this often, if anybody records it.
 const SAMPLE: Duration = Duration::from_millis(100);
 
-/// The right to give out results of an epoch, and to ship them on while they are not processed.
+/// Capabilities to emit results of an epoch, and to send its records on with migrating state while
+/// they are not processed.
 pub(super) struct Caps {
     pub(super) results: Capability<Time>,
     /// Missing for records that came along with migrated state: they are processed where they are.
     pub(super) state: Option<Capability<Time>>,
 }
 
-/// Records of one epoch that wait for an instance. Only who applies them knows their type, so that queues are compiled once.
+/// Records of one epoch that wait for an instance. Only who applies them knows their type, so that
+/// queues are compiled once.
 pub(super) struct Work {
     pub(super) caps: Rc<Caps>,
     /// What is left of them: an [`IntoIter`].
@@ -69,9 +72,10 @@ impl Work {
     }
 }
 
-/// Who applies records and gives the results out.
+/// Applies records and emits the results.
 trait Apply {
-    /// Applies the first `count` records of `work` for `lane` and gives the results out; says how many there are.
+    /// Applies the first `count` records of `work` for `lane` and emits the results; returns how
+    /// many there are.
     fn apply(&mut self, work: &mut Work, count: usize, lane: Lane) -> usize;
 }
 
@@ -181,7 +185,7 @@ impl Servers {
         self.servers.iter_mut().map(|(&index, server)| (index, server))
     }
 
-    /// The oldest epoch that waits for instance `index`; far beyond all epochs if nothing does.
+    /// The oldest epoch that waits for instance `index`; later than all epochs if nothing does.
     pub(super) fn oldest(&self, index: u32) -> Time {
         let queue = self.servers.get(&index).map(|server| &server.queue);
         queue.into_iter().flatten().map(Work::epoch).min().unwrap_or(Time::MAX)
@@ -191,8 +195,8 @@ impl Servers {
         self.servers.values().all(|server| server.queue.is_empty())
     }
 
-    /// Works off what is complete by now; `apply` takes as many as it is told of some records, with their rights and their epoch, and gives
-    /// results.
+    /// Processes what is complete by now; `apply` takes as many as it is told of some records, with
+    /// their capabilities and their epoch, and gives results.
     pub(super) fn serve<D: 'static, R: 'static>(
         &mut self,
         output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
@@ -203,7 +207,8 @@ impl Servers {
 
     fn serve_by(&mut self, applied: &mut dyn Apply) {
         let Servers { context, spec, servers, .. } = self;
-        // The clock is looked at as seldom as can be: at full speed an epoch takes a tenth of a millisecond.
+        // The clock is looked at as seldom as can be: at full speed an epoch takes a tenth of a
+        // millisecond.
         let mut now = context.clock.now();
         for (&index, server) in servers.iter_mut() {
             while let Some(work) = server.queue.front_mut() {
@@ -248,7 +253,8 @@ impl Servers {
         self.now = now;
     }
 
-    /// Records a sample of each queue when one is due and somebody records; says whether it did. To be called after `serve`.
+    /// Records a sample of each queue when one is due and somebody records; returns whether it did.
+    /// To be called after `serve`.
     pub(super) fn sample(&mut self) -> bool {
         let now = self.now;
         if !self.context.recorder.is_on() || now < self.next_sample {
@@ -265,7 +271,8 @@ impl Servers {
         true
     }
 
-    /// Asks to be scheduled when the next work completes or, if anybody records, the next sample is due. To be called after `serve`.
+    /// Schedules the operator for when the next work completes or, if anybody records, the next
+    /// sample is due. To be called after `serve`.
     pub(super) fn arm(&mut self, activator: &Activator) {
         let now = self.now;
         let completions = self.servers.values().filter(|server| !server.queue.is_empty()).filter_map(|server| server.service.as_ref());

@@ -1,9 +1,10 @@
-//! The imposed service times of a limited instance: a first-in-first-out server without a clock of its own.
+//! Imposed service times of a limited instance: a first-in-first-out server in virtual time.
 //!
-//! Invariant: within one busy period the k-th record completes k / rate seconds after the period began, to the nanosecond;
-//! errors of rounding or of late wake-ups never add up. So a worker that is woken late releases late but loses no capacity.
-//! Where the instance is slow for a time, time counts for that part of itself meanwhile. Service times that vary depend on nothing but
-//! how many records were served before.
+//! Invariant: within one busy period the k-th record completes k / rate seconds after the period
+//! began, to the nanosecond; errors of rounding and late wake-ups do not accumulate. A worker that
+//! wakes up late therefore releases results late, but loses no capacity. While an instance is
+//! slowed down, elapsed time counts only in part. Random service times depend only on how many
+//! records were served before.
 
 use crate::dataflow::Straggler;
 use crate::rate::Rate;
@@ -22,7 +23,7 @@ pub(super) struct ServiceTime {
     varying: Option<Varying>,
 }
 
-/// Exponential service times, each drawn anew from its number.
+/// Exponential service times, each drawn from its number.
 #[derive(Clone, Debug)]
 struct Varying {
     seed: u64,
@@ -121,7 +122,7 @@ impl ServiceTime {
         Timestamp(self.busy_from.0 + self.time_for(self.work(ahead)).round() as u64)
     }
 
-    /// Takes `records` records as served; gives the interval of their service.
+    /// Takes `records` records as served; returns the interval of their service.
     pub(super) fn serve(&mut self, records: u64) -> (Timestamp, Timestamp) {
         let (done, interval) = (self.work(records), (self.completion(0), self.completion(records)));
         self.served += records;
@@ -195,7 +196,8 @@ mod tests {
     }
 
     proptest! {
-        /// What is complete at an instant does not depend on when it was looked at before, or on pauses at which nothing was waiting.
+        /// What is complete at an instant does not depend on when it was looked at before, or on
+        /// pauses at which nothing was waiting.
         #[test]
         fn exponential_times_are_those_of_the_records(looks in prop::collection::vec(1u64..5_000_000, 1..60)) {
             let mut looked = ServiceTime::exponential(Rate::per_second(1000.0), None, 3);
@@ -219,7 +221,8 @@ mod tests {
             prop_assert!(time.abs_diff(expected) <= Duration::from_nanos(2), "{:?} and {:?}", time, expected);
         }
 
-        /// However service is cut into pieces, the pieces tile the busy period and their sum is records / rate.
+        /// However service is cut into pieces, the pieces tile the busy period and their sum is
+        /// records / rate.
         #[test]
         fn pieces_tile_the_busy_period(
             rate in 0.1f64..1e6, pieces in prop::collection::vec(1u64..1000, 1..50), speed in 0.01f64..1.0, from in 0u64..1000, slow in 0u64..1000

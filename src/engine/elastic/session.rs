@@ -1,4 +1,5 @@
-//! What a user's function may do besides changing a key's state: give results, ask to be called later, forget the key.
+//! What a user function can do besides updating the state of a key: emit results, set timers, drop
+//! the state.
 
 use crate::engine::Time;
 use crate::time::Epoch;
@@ -18,19 +19,21 @@ impl<'a, R> Session<'a, R> {
         Session { epoch, results, timers, forgets: false }
     }
 
-    /// The epoch of the record, or the time of the timer, that the call is about. Results belong to it.
+    /// The epoch of the record, or the time of the timer, that the call is about. Results belong to
+    /// it.
     pub fn epoch(&self) -> Epoch {
         Epoch(self.epoch)
     }
 
-    /// Gives a result out.
+    /// Emits a result.
     #[inline]
     pub fn give(&mut self, result: R) {
         self.results.push(result);
     }
 
-    /// Asks for a call about the same key at `at`: after all records of the key of earlier epochs, before those of `at` itself.
-    /// A time that is not after the present epoch is taken for the one after it. Asked for twice, called once.
+    /// Asks for a call about the same key at `at`: after all records of the key of earlier epochs,
+    /// before those of `at` itself. A time that is not after the present epoch is taken for the one
+    /// after it. Asked for twice, called once.
     #[inline]
     pub fn notify_at(&mut self, at: Epoch) {
         self.timers.push(at.0.max(self.epoch + 1));
@@ -58,7 +61,8 @@ impl<'a, R> Session<'a, R> {
 ///
 /// Must be a deterministic function of what it is given.
 pub(in crate::engine) trait Logic<K, V, S, R>: 'static {
-    /// Whether it never sets timers nor forgets keys: where little is done for a record, not to ask after each is worth it.
+    /// Whether it never sets timers nor forgets keys: where little is done for a record, not to ask
+    /// after each is worth it.
     const PLAIN: bool = false;
 
     /// A record.

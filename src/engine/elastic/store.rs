@@ -1,8 +1,9 @@
-//! What is in the bins of one worker: keys, their states, timers; and what the user's function does with them.
+//! Keyed state and timers of one worker's bins, and the calls to the user's function.
 //!
-//! Queues, events and timers of bins are the same whatever is in them, and so is a migration. All of that is compiled once
-//! (`keyed.rs`, `bin_queues.rs`, `migrate.rs`, `transfer.rs`) and meets what depends on types in [`StateStore`]: never for a record, except where a
-//! worker's share has to be divided further.
+//! Queues, events, timers and migration do not depend on the types of keys and state. They are
+//! compiled once (`keyed.rs`, `bin_queues.rs`, `migrate.rs`, `transfer.rs`) and reach what depends
+//! on types through [`StateStore`], never once per record except where a worker's share of a batch
+//! has to be divided further.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -31,8 +32,9 @@ use crate::engine::Time;
 use crate::engine::host::Context;
 use crate::id::BinId;
 
-/// A record's place in memory is asked for when so many records before it are still to be applied: more than a processor has fetches under
-/// way, few enough that what they find is still in its nearest cache.
+/// How many records ahead of the current one the state of a key is prefetched: more than a
+/// processor has memory accesses in flight, few enough that the results are still in its nearest
+/// cache.
 const AHEAD: usize = 16;
 
 /// A bin that is on no worker, or is being put together.
@@ -57,16 +59,18 @@ pub(super) trait StateStore {
     /// Applies what is complete by now. Results of timers that are fired on the way are kept.
     fn serve(&mut self, input: Input<'_>);
 
-    /// Calls the timers of a bin and its owner up to `until`, and keeps the results. False if there are none, or the bin is not here.
+    /// Fires the timers of a bin and its owner up to `until`, and keeps the results. False if there
+    /// are none, or the bin is not here.
     fn fire(&mut self, bin: (BinId, u32), until: Time, timers: &mut TimerQueue) -> bool;
 
-    /// Times and owners of which results of timers are kept.
+    /// Times and owners for which results of fired timers are kept.
     fn fired(&self) -> Vec<(Time, u32)>;
 
-    /// Gives out what is kept of a time and an owner, by a right of that time or before; says how many results there are.
+    /// Emits what is kept of a time and an owner, with a capability of that time or before; returns
+    /// how many results there are.
     fn emit(&mut self, fired: (Time, u32), lane: Lane, cap: Option<&Capability<Time>>) -> u64;
 
-    /// Gives each record to the share that `share_of` says for its bin.
+    /// Puts each record into the share that `share_of` says for its bin.
     fn divide(&self, work: Work, space: &KeySpace, share_of: &mut dyn FnMut(BinId) -> usize) -> Vec<Work>;
 
     /// The bin of each record.
@@ -78,7 +82,8 @@ pub(super) trait StateStore {
     /// Puts a bin here that has come.
     fn put(&mut self, bin: BinId, state: Erased);
 
-    /// Takes a bin that leaves, after its timers before `until`: nothing is left that could come before them. Says when the next is.
+    /// Takes a bin that leaves, after its timers before `until`: nothing is left that could come
+    /// before them. Returns when the next timer is due.
     fn depart(&mut self, bin: (BinId, u32), until: Time, timers: &mut TimerQueue) -> (Erased, Time);
 
     /// Packs records that leave with their bin.
@@ -87,10 +92,10 @@ pub(super) trait StateStore {
     /// Records that came with their bin.
     fn unpack(&self, caps: &Rc<Caps>, records: Erased) -> Work;
 
-    /// Cuts a bin into parts of so many bytes; says how many keys it has.
+    /// Cuts a bin into parts of `part_bytes` bytes; returns how many keys it has.
     fn cut(&self, state: Erased, part_bytes: usize) -> (u64, Box<dyn Parts>);
 
-    /// An empty bin for so many keys.
+    /// An empty bin with room for `keys` keys.
     fn empty(&self, keys: u64) -> PartialBin;
 
     /// Adds a part of its entries or timers to a bin.
@@ -99,10 +104,12 @@ pub(super) trait StateStore {
     /// A bin that has all its parts.
     fn complete(&self, bin: PartialBin) -> Erased;
 
-    /// Bytes that an entry of a bin owns beside its place in the table, judged by a few. Nothing if the bin is not here.
+    /// Bytes that an entry of a bin owns beside its place in the table, judged by a few. Nothing if
+    /// the bin is not here.
     fn outside(&self, bin: usize) -> Option<usize>;
 
-    /// Keys of a bin, and the bytes they take if each owns `outside` bytes beside its place in the table.
+    /// Keys of a bin, and the bytes they take if each owns `outside` bytes beside its place in the
+    /// table.
     fn size(&self, bin: usize, outside: usize) -> (u64, u64);
 }
 
@@ -166,13 +173,14 @@ where
     R: ExchangeData,
     L: Logic<K, V, S, R>,
 {
-    /// Where states do not fit in the processor's cache, most of the time would go into waiting for the places of keys in memory. So
-    /// each is asked for some records before it is needed.
+    /// Where states exceed the processor's cache, most of the time would be spent waiting for
+    /// memory. So the state of each key is prefetched some records before it is needed.
     fn serve(&mut self, input: Input<'_>) {
         let Input { space, owners, servers, timers, mut arrivals } = input;
         let KeyedStore { states, logic, fired, output, .. } = self;
         servers.serve(&mut output.activate(), |caps, epoch, records: &mut IntoIter<(K, V)>, count, results| {
-            // Hardly ever: a timer is set for a later time, and what is due has been fired if nothing older waits.
+            // Hardly ever: a timer is set for a later time, and what is due has been fired if
+            // nothing older waits.
             let due = !L::PLAIN && timers.is_due(epoch) && !seeded(Fault::FireLate);
             let mut ahead = [(BinId(0), 0); AHEAD];
             for (place, (key, _)) in ahead.iter_mut().zip(&records.as_slice()[..count.min(AHEAD)]) {
@@ -330,7 +338,8 @@ fn look_up<K: Hash + Eq, S>(states: &[Option<Bin<K, S>>], space: &KeySpace, key:
     (id, hash)
 }
 
-/// After a call about `key`: a state that was there goes if it is to be forgotten, and a `fresh` one stays if it is not.
+/// After a call about `key`: a state that was there goes if it is to be forgotten, and a `fresh`
+/// one stays if it is not.
 fn keep<K: Hash + Eq, S>(bin: &mut Bin<K, S>, hash: u64, key: K, fresh: Option<S>, forgets: bool) {
     match (fresh, forgets) {
         (Some(fresh), false) => bin.insert(hash, key, fresh),
@@ -339,7 +348,8 @@ fn keep<K: Hash + Eq, S>(bin: &mut Bin<K, S>, hash: u64, key: K, fresh: Option<S
     }
 }
 
-/// Sets the timers that the last call asked for, about `key`; `cap` is the right to answer it, none if such a right is held already.
+/// Sets the timers that the last call asked for, about `key`; `cap` is a capability for them, none
+/// if one is held already.
 #[inline(never)]
 fn set<K: Hash + Eq + Clone, S>(timers: &mut TimerQueue, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: Option<&Capability<Time>>) {
     let before = bin.next_timer();
@@ -355,7 +365,7 @@ fn set<K: Hash + Eq + Clone, S>(timers: &mut TimerQueue, bin: &mut Bin<K, S>, id
     }
 }
 
-/// Calls the timers of a bin and its owner up to `until`.
+/// Fires the timers of a bin and its owner up to `until`.
 fn fire<K, V, S, R>(
     bin: &mut Bin<K, S>,
     (id, owner): (BinId, u32),

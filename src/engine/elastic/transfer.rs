@@ -1,8 +1,9 @@
-//! State on its way to another worker.
+//! State in transit to another worker.
 //!
-//! Inside a process a bin travels as it is: a pointer, whatever it holds. Between processes it is cut into parts of bounded size;
-//! a worker sends one part and takes up two each time it is scheduled, so that records of other bins are never held up by
-//! more than that, and no message makes timely's buffers grow. Parts of a bin come in order, because messages between two workers do.
+//! Inside a process a bin travels as a pointer, whatever its size. Between processes it is cut into
+//! parts of bounded size; a worker sends one part and installs two each time it is scheduled, so
+//! that records of other bins are delayed by no more than that, and no message makes timely's
+//! buffers grow. Parts of a bin arrive in order, because messages between two workers do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -22,7 +23,8 @@ use crate::id::BinId;
 /// Parts that are taken up in one go: more than are sent in one, so that they do not pile up.
 const PARTS_TAKEN_UP: usize = 2;
 
-/// Batches of records that go along with a bin in one message, each a part of what one worker sent at once.
+/// Batches of records that go along with a bin in one message, each a part of what one worker sent
+/// at once.
 const BATCHES_AT_ONCE: usize = 8;
 
 /// What has to happen to a bin before its next records may be queued.
@@ -37,7 +39,7 @@ pub(super) enum BinEvent {
     Records { instance: u32, work: Work },
 }
 
-/// Records that come with a bin, and the right to answer its timers if it has any.
+/// Records that come with a bin, and a capability for its timers if it has any.
 pub(super) type InFlight = (Vec<Work>, Option<Capability<Time>>);
 /// A bin that has come, with the time of its next timer.
 pub(super) type StateArrived = (Erased, Time, InFlight);
@@ -61,11 +63,11 @@ pub(super) struct StateMessage {
 pub(super) enum Payload {
     /// The bin with the time of its next timer, and the records that were waiting for it.
     Whole(Erased, Time, Waiting),
-    /// Some entries or timers of a bin of so many keys; more will come.
+    /// Some entries or timers of a bin with that many keys; more will follow.
     Part(u64, Erased),
     /// After all parts: some of the records that were waiting for it, in order.
     Records(Waiting),
-    /// That was all but these records; and the time of its next timer.
+    /// The end of the transfer: the last records, and the time of the bin's next timer.
     Last(Time, Waiting),
 }
 
@@ -127,7 +129,7 @@ struct Incoming {
     parts: VecDeque<Erased>,
     /// Records that come along.
     works: Vec<Work>,
-    /// Once everything is here: the time of the next timer, the right to answer it.
+    /// Once everything is here: the time of the next timer, the capability for it.
     last: Option<(Time, Option<Capability<Time>>)>,
     /// While it is held the dataflow goes on, even if nothing else happens in it any more.
     _held: Capability<Time>,

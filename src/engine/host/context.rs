@@ -1,4 +1,4 @@
-//! What every elastic operator on a worker needs to know.
+//! What elastic operators on a worker share: its number, clock, activity log and place in the job.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ pub struct Context {
     pub worker: WorkerId,
     /// Number of workers, of all processes together.
     pub peers: u32,
-    /// The workers of this process: between them state moves as a pointer, to others it is serialized.
+    /// The workers of this process: between them state moves as a pointer, to others it is
+    /// serialized.
     pub local: Range<u32>,
     /// The run's clock.
     pub clock: Clock,
@@ -54,7 +55,8 @@ pub struct OperatorSpec {
     pub part_bytes: usize,
 }
 
-/// State that is sent in one go: small enough that records of other bins hardly notice, and that timely's buffers do not grow.
+/// State that is sent in one go: small enough that records of other bins hardly notice, and that
+/// timely's buffers do not grow.
 const PART_BYTES: usize = 256 << 10;
 
 impl OperatorSpec {
@@ -77,7 +79,8 @@ impl Context {
         Context { worker, peers, local: 0..peers, clock, recorder, acks, waits: Waits::default() }
     }
 
-    /// The view of the only worker of a program that nobody observes: records are forgotten, reports go nowhere.
+    /// The view of the only worker of a program that nobody observes: records are forgotten,
+    /// reports go nowhere.
     pub fn alone() -> Context {
         let (acks, _) = channel();
         Context::new(WorkerId(0), 1, Clock::start(), Recorder::off(), acks)
@@ -117,12 +120,16 @@ impl Context {
         }
     }
 
-    /// Marks what a function of an operator does from now on as waiting for something outside of the job, until the mark is dropped: an
-    /// answer of a database, a file, a lock that another program holds. It is recorded as [`ActivityKind::ExternalWait`], apart from the
-    /// instance's work, so that it counts neither as its useful time nor as work that a faster processor would do sooner.
+    /// Marks what a function of an operator does from now on as waiting for something outside of
+    /// the job, until the mark is dropped: an answer of a database, a file, a lock that another
+    /// program holds. It is recorded as [`ActivityKind::ExternalWait`], apart from the instance's
+    /// work, so that it counts neither as its useful time nor as work that a faster processor would
+    /// do sooner.
     ///
-    /// Within another wait it marks nothing of its own. Outside of a function of an operator, for example in a source or a sink, and in
-    /// instances of [limited](crate::dataflow::Capacity::Limited) capacity, whose time is imposed, nothing is recorded.
+    /// Within another wait it marks nothing of its own. Outside of a function of an operator, for
+    /// example in a source or a sink, and in instances of
+    /// [limited](crate::dataflow::Capacity::Limited) capacity, whose time is imposed, nothing is
+    /// recorded.
     ///
     /// ```
     /// use std::sync::mpsc::channel;

@@ -1,4 +1,4 @@
-//! Commands that change routing at a logical time, and the report that they were carried out.
+//! Commands that change the routing at a logical time, and acknowledgements of their execution.
 
 use std::collections::VecDeque;
 
@@ -20,8 +20,9 @@ pub struct Command {
     pub weights: Option<Weights>,
     /// Bins of a keyed operator with their new owners.
     pub moves: Vec<(BinId, u32)>,
-    /// Bins of a keyed operator that are split in two, one after the other. None of the operator's bins may be in motion then, so
-    /// such a step is given when all before it are complete, and moves none of them.
+    /// Bins of a keyed operator that are split in two, one after the other. None of the operator's
+    /// bins may be in motion then, so such a step is given when all before it are complete, and
+    /// moves none of them.
     pub splits: Vec<BinId>,
 }
 
@@ -38,7 +39,7 @@ pub type ControlStream<'s> = StreamVec<'s, Time, Command>;
 /// Part of a step is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ack {
-    /// So many bins of the operator work at their new owners, or have been split.
+    /// Number of bins of the operator that have been installed at their new owners or split.
     Installed(OperatorId, usize),
     /// One worker's router of the stateless operator routes to the new instances.
     Rerouted(OperatorId),
@@ -73,7 +74,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Takes note of a step that is sent to `peers` workers.
+    /// Registers a step that is sent to `peers` workers.
     pub fn send(&mut self, step: &Step, peers: u32) {
         self.bins += step.moves.len() + step.splits.len();
         self.routers += step.parallelism.len() * peers as usize;
@@ -104,8 +105,8 @@ impl Progress {
 
 /// Versions of a value by the logical time from which each holds.
 ///
-/// Late data with an old time still arrives after a new version is known, so versions are kept until the data frontier has
-/// passed the time of the next one.
+/// Late data with an old time still arrives after a new version is known, so versions are kept
+/// until the data frontier has passed the time of the next one.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Versions<V> {
     versions: VecDeque<(Time, V)>,

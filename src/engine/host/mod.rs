@@ -1,4 +1,5 @@
-//! The worker threads of one process: their start and end, their clock, control stream, activity log and queue lengths.
+//! The worker threads of one process: their start and end, their clock, control stream, activity
+//! log and queue lengths.
 
 mod clock;
 mod context;

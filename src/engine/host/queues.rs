@@ -1,12 +1,14 @@
-//! How many records wait for each instance, and for which instances sources pause.
+//! Queue lengths of all instances, and backpressure: for which instances the sources pause.
 //!
-//! Shared by all workers of a process: the router adds when it sends, the instance subtracts when it has processed, so that
-//! records in flight count and a source never overshoots by what is on the way.
+//! All workers of a process share them. The router adds when it sends and the instance subtracts
+//! when it has processed, so that records in flight count and a source does not overshoot by what
+//! is in transit.
 //!
-//! Between processes nothing is shared. Each counts what it has added and what it has removed since the start, tells the others
-//! these two totals, and takes the sum over all processes for the truth. Totals only grow, so it does not matter how late a report
-//! comes or how many are left out, and once everybody has heard everything all agree. Until then a process may have heard of a
-//! removal before the addition: it takes such a queue for empty.
+//! Processes share no memory. Each counts what it has added and removed since the start, reports
+//! these two totals to the others, and sums them over all processes. Totals only grow, so late or
+//! lost reports do no harm, and all processes agree once everything has been reported. Until then a
+//! process may learn of a removal before the corresponding addition; it treats such a queue as
+//! empty.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +43,8 @@ struct Totals {
     removed: AtomicU64,
 }
 
-/// The queues of a job in one process: those of every operator, in an order that is the same in every process.
+/// The queues of a job in one process: those of every operator, in an order that is the same in
+/// every process.
 #[derive(Clone, Debug, Default)]
 pub struct QueueBoard {
     operators: Vec<Arc<QueueMeters>>,
@@ -57,13 +60,14 @@ pub(in crate::engine) struct Reading {
     removed: u64,
 }
 
-/// The last readings of one process, by operator and instance: those it told, or those that were heard of it.
+/// Totals of one process by operator and instance, as it last reported them.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct ReportedTotals(BTreeMap<(u32, u32), (u64, u64)>);
 
 impl QueueMeter {
     fn waiting(&self) -> u64 {
-        // What is removed was added before: read in this order, what happens in between cannot make a queue look shorter.
+        // What is removed was added before: read in this order, what happens in between cannot make
+        // a queue look shorter.
         let removed = [&self.here, &self.elsewhere].map(|totals| totals.removed.load(Ordering::SeqCst));
         let added = [&self.here, &self.elsewhere].map(|totals| totals.added.load(Ordering::SeqCst));
         (added[0] + added[1]).saturating_sub(removed[0] + removed[1])
@@ -71,7 +75,8 @@ impl QueueMeter {
 }
 
 impl QueueMeters {
-    /// Empty queues of an operator with up to `instances` instances; `pressing` is shared by the operators of a job.
+    /// Empty queues of an operator with up to `instances` instances; `pressing` is shared by the
+    /// operators of a job.
     pub fn new(marks: QueueMarks, instances: u32, pressing: Arc<AtomicUsize>) -> QueueMeters {
         QueueMeters { marks, instances: (0..instances).map(|_| QueueMeter::default()).collect(), pressing }
     }
@@ -81,8 +86,9 @@ impl QueueMeters {
         self.instances[index as usize].waiting()
     }
 
-    /// Records that have been sent to instance `index` since the start, and that it has processed. Neither ever shrinks, but what is sent
-    /// and processed between the two looks may be in one of them only.
+    /// Records that have been sent to instance `index` since the start, and that it has processed.
+    /// Neither ever shrinks, but what is sent and processed between the two looks may be in one of
+    /// them only.
     pub(in crate::engine) fn totals(&self, index: u32) -> (u64, u64) {
         let meter = &self.instances[index as usize];
         let sum = |total: fn(&Totals) -> &AtomicU64| {
@@ -98,28 +104,31 @@ impl QueueMeters {
         self.press(meter, now);
     }
 
-    /// `records` fewer wait for instance `index`; gives the span of backpressure that ends with it, if one does.
+    /// `records` fewer wait for instance `index`; returns the span of backpressure that ends with
+    /// it, if one does.
     pub fn remove(&self, index: u32, records: u64, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let meter = &self.instances[index as usize];
         meter.here.removed.fetch_add(records, Ordering::SeqCst);
         self.relieve(meter).then(|| (Timestamp(meter.since.load(Ordering::SeqCst)), now))
     }
 
-    /// Takes note that a queue may have grown.
+    /// Called when a queue may have grown; starts backpressure above the high mark.
     fn press(&self, meter: &QueueMeter, now: Timestamp) {
         if meter.waiting() <= self.marks.high_records || meter.pressed.load(Ordering::SeqCst) {
             return;
         }
-        // Before the flag, so that whoever lifts the pressure finds this span's beginning and not the last one's.
+        // Before the flag, so that the worker that releases it finds this span's beginning and not
+        // the last one's.
         meter.since.store(now.0, Ordering::SeqCst);
         if !meter.pressed.swap(true, Ordering::SeqCst) {
             self.pressing.fetch_add(1, Ordering::SeqCst);
-            // The instance may have emptied its queue between the two: then nobody else would ever lift the pressure.
+            // The instance may have emptied its queue between the two: then nobody else would
+            // release it.
             self.relieve(meter);
         }
     }
 
-    /// Takes note that a queue may have shrunk; says whether that lifted the pressure.
+    /// Called when a queue may have shrunk; returns whether backpressure was released.
     fn relieve(&self, meter: &QueueMeter) -> bool {
         // An empty queue lifts the pressure whatever the mark.
         let lifted = meter.waiting() < self.marks.low_records.max(1) && meter.pressed.swap(false, Ordering::SeqCst);
@@ -129,7 +138,8 @@ impl QueueMeters {
         lifted
     }
 
-    /// The part of a running span of backpressure of instance `index` up to `now`, so that a long span is seen while it lasts.
+    /// The part of a running span of backpressure of instance `index` up to `now`, so that a long
+    /// span is seen while it lasts.
     pub fn cut(&self, index: u32, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let meter = &self.instances[index as usize];
         if !meter.pressed.load(Ordering::SeqCst) {
@@ -159,7 +169,7 @@ impl QueueBoard {
         Arc::clone(&self.pressing)
     }
 
-    /// What this process has to tell since it told `told`.
+    /// Totals of this process that differ from those in `told`, which is updated.
     pub(in crate::engine) fn changes_since(&self, told: &mut ReportedTotals) -> Vec<Reading> {
         let mut changes = Vec::new();
         for (operator, queues) in (0..).zip(&self.operators) {
@@ -174,7 +184,8 @@ impl QueueBoard {
         changes
     }
 
-    /// Takes in what another process tells, of which `heard` was known. Readings of one process come in the order they were made.
+    /// Applies totals that another process reported; `heard` has its previous ones. Reports of one
+    /// process arrive in order.
     pub(in crate::engine) fn apply_report(&self, readings: &[Reading], heard: &mut ReportedTotals, now: Timestamp) {
         for reading in readings {
             // A process of the same job has the same queues.
@@ -220,7 +231,8 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Add(u32, u64),
-        /// A part, in hundredths, of what has really been added to the queue and is not yet removed; at the host of the instance.
+        /// A part, in hundredths, of what has really been added to the queue and is not yet
+        /// removed; at the host of the instance.
         Remove(u32, u64),
         /// Tells its changes to everybody.
         Tell,
@@ -305,8 +317,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: no queue is ever taken for longer than all that was ever added, all agree with the
-        /// truth once everything has been told, and when the queues are empty no source is paused anywhere.
+        /// Whatever happens in whatever order: no queue is ever taken for longer than all that was
+        /// ever added, all agree with the truth once everything has been told, and when the queues
+        /// are empty no source is paused anywhere.
         #[test]
         fn processes_agree_in_the_end_and_pause_no_source_for_ever(
             high in 0u64..50,

@@ -1,8 +1,9 @@
-//! Handing activity records from a worker to whoever observes: batched, bounded, never blocking.
+//! Passes activity records from a worker to the observer: batched, bounded, never blocking.
 //!
-//! A worker collects records in a buffer of its own and hands them over every few milliseconds. When the observer does not
-//! keep up the batch is dropped and counted; the worker never waits. Names of operators and channels are never dropped: they
-//! stay in the buffer until the observer takes them, and there are no more of them than the program has.
+//! A worker collects records in a buffer of its own and hands them over every few milliseconds.
+//! When the observer does not keep up, the batch is dropped and counted; the worker never waits.
+//! Names of operators and channels are never dropped: they stay in the buffer until the observer
+//! takes them, and there are no more of them than the program has.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,8 +31,8 @@ const HAND_OVER_RECORDS: usize = 8192;
 pub struct LogBatch {
     /// The worker.
     pub worker: WorkerId,
-    /// No record of before this instant is still to come from the worker, except those of work that completed in the
-    /// [`slack`](Recorder::SLACK) before it.
+    /// No record of before this instant is still to come from the worker, except those of work that
+    /// completed in the [`slack`](Recorder::SLACK) before it.
     pub up_to: Timestamp,
     /// The records.
     pub records: Vec<Record>,
@@ -87,7 +88,8 @@ impl Link {
         self.dropped.fetch_add(records, Ordering::SeqCst);
     }
 
-    /// Passes a batch on. What does not fit is lost and counted, except for names, which come back, with the number of the lost.
+    /// Passes a batch on. What does not fit is lost and counted, except for names, which come back,
+    /// with the number of the lost.
     fn pass(&self, batch: LogBatch) -> (Vec<Record>, u64) {
         match self.sender.try_send(batch) {
             Ok(()) => (Vec::new(), 0),
@@ -142,7 +144,8 @@ impl Dropped {
 }
 
 impl Recorder {
-    /// Work of a limited instance is released at most this long after its completion on an unblocked worker.
+    /// Work of a limited instance is released at most this long after its completion on an
+    /// unblocked worker.
     pub const SLACK: Duration = Duration::from_millis(20);
 
     /// A recorder of `worker` that hands over through `link`.
@@ -167,7 +170,8 @@ impl Recorder {
         }
     }
 
-    /// Hands over what has been collected if it is old or long enough; `now` was read before the worker's last step.
+    /// Hands over what has been collected if it is old or long enough; `now` was read before the
+    /// worker's last step.
     pub fn hand_over(&self, now: Timestamp) {
         if let Some(inner) = &self.inner {
             inner.borrow_mut().hand_over(now);
@@ -207,7 +211,8 @@ impl Buffer {
         }
     }
 
-    /// Hands over now: all of before `up_to` minus the slack is in the buffer or was handed over before.
+    /// Hands over now: all of before `up_to` minus the slack is in the buffer or was handed over
+    /// before.
     pub(in crate::engine) fn send(&mut self, up_to: Timestamp) {
         self.handed_over = up_to;
         // As long as the last one was: a buffer that grows from nothing is copied many times over.

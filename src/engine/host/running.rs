@@ -1,4 +1,4 @@
-//! A job on its workers, from outside: steps go in, activity records and reports come out.
+//! Handle of a running job: takes migration steps, returns activity records and acknowledgements.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -62,8 +62,10 @@ impl<O: Send + 'static> Running<O> {
         Running::with(Channels::new(), site, workers, Clock::start(), None, build)
     }
 
-    /// Starts the workers of `deployment`, of all its processes. Each builds the part of its worker; those of other processes from
-    /// `job`, which is all they are told: see [`Member`](crate::engine::cluster::Member). `board` has the queues of the job in this process.
+    /// Starts the workers of `deployment`, of all its processes. Each builds the part of its
+    /// worker; those of other processes from `job`, which is all they are told: see
+    /// [`Member`](crate::engine::cluster::Member). `board` has the queues of the job in this
+    /// process.
     ///
     /// # Errors
     /// When threads or processes cannot be started or do not come together.
@@ -109,13 +111,14 @@ impl<O: Send + 'static> Running<O> {
         self.hub.is_none()
     }
 
-    /// By how much the clock of another process may be wrong at most, as measured before the run began; zero in one process.
+    /// By how much the clock of another process may be wrong at most, as measured before the run
+    /// began; zero in one process.
     pub fn clock_error(&self) -> Duration {
         self.hub.as_ref().map_or(Duration::ZERO, |hub| hub.clock_error)
     }
 
-    /// Process ids, as the system has them, of the processes that were started for this run: 1 and on; none if they were started by
-    /// hand.
+    /// Process ids, as the system has them, of the processes that were started for this run: 1 and
+    /// on; none if they were started by hand.
     pub fn process_ids(&self) -> Vec<u32> {
         self.hub.as_ref().map_or_else(Vec::new, Hub::process_ids)
     }
@@ -131,7 +134,7 @@ impl<O: Send + 'static> Running<O> {
         let _ = self.steps.send(step);
     }
 
-    /// Waits for the end of the job; gives what each worker found.
+    /// Waits for the end of the job; returns what each worker found.
     ///
     /// # Errors
     /// When a worker panicked, and when something happened to another process.

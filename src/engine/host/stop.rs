@@ -1,4 +1,4 @@
-//! What stops every worker of a process: the first thing that went wrong, here or in another process.
+//! Stop signal of a process, carrying the first error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::RunError;
 
-/// Raised at most once; clones are one stop signal.
+/// Raised at most once; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::engine) struct StopSignal {
     inner: Arc<Inner>,
@@ -20,7 +20,7 @@ struct Inner {
     bell: Condvar,
 }
 
-/// Raises the stop signal when it is dropped: a job that nobody waits for any more is stopped.
+/// Raises the stop signal when it is dropped: a job whose handle was dropped is stopped.
 #[derive(Debug)]
 pub(in crate::engine) struct StopOnDrop(pub(in crate::engine) StopSignal);
 

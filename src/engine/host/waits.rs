@@ -1,10 +1,11 @@
-//! Waits for something outside of the job that a user's function marks, told apart from its work.
+//! External waits that a user function marks, recorded apart from its work.
 //!
-//! A call of functions for a batch is one stretch of an instance's time: [`begin`](Waits::begin) and [`end`](Waits::end). Each wait cuts it:
-//! what was before the wait is recorded as work, then the wait. Invariant: the pieces of a stretch follow each other without gap or overlap,
-//! so that work and waits add up to what the stretch took.
+//! The calls of a user function for one batch form one stretch of an instance's time:
+//! [`begin`](Waits::begin) and [`end`](Waits::end). Each wait divides it: the time before the wait
+//! is recorded as work, then the wait. Invariant: the pieces of a stretch follow each other without
+//! gap or overlap, so that work and waits add up to the duration of the stretch.
 //!
-//! An operator that marks nothing costs two stores a batch, and nothing at all where nobody records.
+//! An operator that marks no waits pays two stores per batch, and nothing when recording is off.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -43,13 +44,14 @@ impl Waits {
         ExternalWait { waits: self, clock, recorder, start }
     }
 
-    /// They have been called; says from when on that is still to be recorded.
+    /// They have been called; returns from when on that is still to be recorded.
     pub(in crate::engine) fn end(&self) -> Option<Timestamp> {
         self.0.take().map(|stretch| stretch.recorded)
     }
 }
 
-/// A wait that lasts until this is dropped; see [`Context::external_wait`](super::Context::external_wait).
+/// A wait that lasts until this is dropped; see
+/// [`Context::external_wait`](super::Context::external_wait).
 #[must_use = "the wait ends when this is dropped"]
 pub struct ExternalWait<'c> {
     waits: &'c Waits,

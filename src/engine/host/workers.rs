@@ -1,4 +1,4 @@
-//! The workers of one process, from their start to what they found.
+//! Starts the worker threads of one process and collects their results.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -31,7 +31,7 @@ use crate::time::Epoch;
 
 /// Commands take effect this much after they are given, so that data never waits for routing.
 const HORIZON: Duration = Duration::from_millis(30);
-/// A worker with nothing to do looks around this often, so that the frontier of the log advances.
+/// An idle worker wakes up this often, so that the frontier of the log advances.
 const PARK: Duration = Duration::from_millis(10);
 
 /// One worker's part of a job, as its builder leaves it.
@@ -48,7 +48,7 @@ pub struct WorkerPart<O> {
     pub outcome: Box<dyn FnOnce() -> O>,
 }
 
-/// Which workers are here, and how they reach those that are not.
+/// The workers of this process, and their connections to other processes.
 pub(in crate::engine) struct Site {
     /// This process.
     pub(in crate::engine) process: u32,
@@ -58,7 +58,8 @@ pub(in crate::engine) struct Site {
     pub(in crate::engine) network: Network,
 }
 
-/// What workers report to, and where steps come from, for the one that gives commands.
+/// Channels of the workers: for log records and acknowledgements, and for steps at the worker that
+/// issues commands.
 pub(in crate::engine) struct Ends {
     pub(in crate::engine) link: Link,
     pub(in crate::engine) acks: Sender<Ack>,
@@ -81,7 +82,8 @@ impl<O: Send + 'static> Workers<O> {
         let peers = workers * (network.wires.len() as u32).max(1);
         let local = process * workers..(process + 1) * workers;
         let builders = builders(process, workers as usize, network.wires).map_err(|why| RunError::Start(workers, why))?;
-        // Worker closures are shared, channel ends are not: each worker takes its own out of the lock once.
+        // Worker closures are shared, channel ends are not: each worker takes its own out of the
+        // lock once.
         let ends = Mutex::new(ends);
         let build = Arc::new(build);
         let of_workers = signal.clone();
@@ -112,7 +114,7 @@ impl<O: Send + 'static> Workers<O> {
         Ok(Workers { guards, signal: signal.clone() })
     }
 
-    /// Waits for the workers; gives what each found, or nothing if the stop signal was raised.
+    /// Waits for the workers; returns what each found, or nothing if the stop signal was raised.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
         let signal = self.signal;
         let outcomes = self.guards.join().into_iter().map(|outcome| {
@@ -136,8 +138,9 @@ fn builders(process: u32, workers: usize, wires: Vec<Option<Wire>>) -> Result<Ve
     let inside = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), hooks.spill.clone());
     let (builders, threads) =
         initialize_networking_from_sockets(inside, wires, process as usize, workers, hooks).map_err(|why| why.to_string())?;
-    // Whoever waited for timely's network threads would wait for other processes, or panic with them. What is sent when a run
-    // ends well has been received, because every process says so before any of them goes; the threads end with the connections.
+    // Waiting for timely's network threads would mean waiting for other processes, or panic with
+    // them. What is sent when a run ends well has been received, because every process says so
+    // before any of them goes; the threads end with the connections.
     std::mem::forget(threads);
     Ok(builders.into_iter().map(AllocatorBuilder::Tcp).collect())
 }
@@ -148,11 +151,13 @@ fn words(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
 }
 
-/// The life of a worker: feed the source, pass commands on ahead of the data, step, hand records over. Nothing comes of it if the
-/// stop signal is raised: the others would wait for the progress of one that is gone for ever, so all of them stop.
+/// The loop of a worker: poll the source, send commands ahead of the data, step, hand over records.
+/// It returns nothing if the stop signal is raised: the others would wait for the progress of one
+/// that is gone, so all of them stop.
 fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: Option<Receiver<Step>>, signal: &StopSignal) -> Option<O> {
     let WorkerPart { mut source, open_epochs, control, probe, outcome } = part;
-    // Only the first worker gives commands; the others' inputs would hold the control frontier back.
+    // Only the first worker gives commands; the others' inputs would hold the control frontier
+    // back.
     let mut control = steps.map(|steps| (steps, control));
     while worker.has_dataflows() {
         if signal.is_raised() {

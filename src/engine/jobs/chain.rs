@@ -1,7 +1,8 @@
-//! A chain of limited operators with a known bottleneck, to see whether an analysis finds it.
+//! A chain of limited operators with a known bottleneck, to test the analysis.
 //!
-//! Source → stages → sink. A stateless stage turns a record into any number; a keyed one counts by key. A stage may have few
-//! instances, a slow one, a hot key, a slow channel before it, or wait outside the dataflow. The source is closed-loop.
+//! Source → stages → sink. A stateless stage turns a record into any number; a keyed one counts by
+//! key. A stage may have few instances, a slow one, a hot key, a slow input channel, or wait
+//! outside the dataflow. The source is closed-loop.
 
 use std::rc::Rc;
 use std::sync::Arc;

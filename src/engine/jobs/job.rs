@@ -1,4 +1,5 @@
-//! What all jobs have in common: how a run under a policy starts one, configures its operators and checks its results.
+//! What all jobs have in common: topology, start, configuration of operators, verification of
+//! results.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,8 +66,8 @@ pub struct Verdict {
     pub miscounted: u64,
 }
 
-/// A job as process 0 describes it to the others: an object with one entry, named after the job's variant of
-/// [`Job`](super::Job), which reads it.
+/// A job as process 0 describes it to the others: an object with one entry, named after the job's
+/// variant of [`Job`](super::Job), which reads it.
 pub(in crate::engine) fn described<'j, J: Serialize>(kind: &'static str, job: &'j J) -> BTreeMap<&'static str, &'j J> {
     BTreeMap::from([(kind, job)])
 }

@@ -1,11 +1,14 @@
-//! The job of migration's experiments: Source → Count → Sink over a known number of keys, with real state before it is measured.
+//! The job of the migration experiments: Source → Count → Sink over a known number of keys.
 //!
-//! Every key is counted once before the schedule begins, so that the state has its full size; then keys are drawn evenly from a
-//! seed, open loop. What reaches the sinks is compared with a sequential model by group of keys: how many results, and a sum
-//! over (key, count) that does not depend on order. A record lost, counted twice or counted from the wrong state shows.
+//! Every key is counted once before the schedule begins, so that the state has its full size; then
+//! keys are drawn uniformly at random, open loop. What reaches the sinks is compared with a
+//! sequential model by group of keys: the number of results, and a sum over (key, count) that does
+//! not depend on order. A record that was lost, counted twice or counted from the wrong state
+//! shows.
 //!
-//! One worker emits for all of them. With a source on every worker an epoch would be complete only once the slowest has opened the
-//! next one, so that a worker that takes state in would hold up all others.
+//! One worker emits for all of them. With a source on every worker an epoch would be complete only
+//! once the slowest has opened the next one, so a worker that installs state would hold up all
+//! others.
 
 // The native count is to use the map that people use; nobody walks it.
 #![allow(clippy::disallowed_types)]
@@ -136,7 +139,8 @@ impl KeyCount {
         Topology::new(&operators, &[(0, 1), (1, 2)]).expect("a key count is a dataflow")
     }
 
-    /// Starts the job, from process 0. Its source ends when the schedule does, or soon after `stop` is set.
+    /// Starts the job, from process 0. Its source ends when the schedule does, or soon after `stop`
+    /// is set.
     ///
     /// # Errors
     /// When threads or processes cannot be started or do not come together.

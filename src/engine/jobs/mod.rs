@@ -1,4 +1,4 @@
-//! Jobs that the project runs itself, their sources and sinks.
+//! The project's own jobs, their sources and sinks.
 
 pub mod chain;
 mod closed_loop;

@@ -1,4 +1,4 @@
-//! The jobs that can run on several processes: a further process reads here which one it has to build.
+//! The jobs that can run on several processes, as a further process deserializes them.
 
 use serde::{Deserialize, Serialize};
 

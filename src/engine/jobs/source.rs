@@ -1,8 +1,10 @@
-//! An open-loop source: emits what is due, pauses under backpressure, never forgets when a record was due.
+//! Open-loop source: emits records as they become due, pauses under backpressure, and keeps track
+//! of due times.
 //!
-//! Every tick it emits the records that have become due since the last one as one epoch, or more when it has fallen behind
-//! (up to `catch_up` times the highest rate of its schedule). The epoch's due time is that of its earliest record, so no record's latency is
-//! understated. While any instance is above its queue's mark it emits nothing, as Heron's spouts do.
+//! Every tick it emits the records that have become due since the last one as one epoch, or more
+//! when it has fallen behind (up to `catch_up` times the highest rate of its schedule). The epoch's
+//! due time is that of its earliest record, so no record's latency is understated. While the queue
+//! of any instance is above its mark it emits nothing, like Heron's spouts.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -35,13 +37,14 @@ pub struct SourceConfig {
     pub schedule: RateSchedule,
     /// Time between epochs; at least a millisecond.
     pub tick: Duration,
-    /// How many times the highest rate of its schedule it may emit when it has fallen behind; at least 1.
+    /// How many times the highest rate of its schedule it may emit when it has fallen behind; at
+    /// least 1.
     pub catch_up: f64,
     /// When it ends.
     pub until: Timestamp,
 }
 
-/// A source on one worker. Whoever drives the worker calls [`poll`](OpenLoop::poll).
+/// A source on one worker. The worker loop calls [`poll`](OpenLoop::poll).
 pub struct OpenLoop<D: ExchangeData + Clone> {
     config: SourceConfig,
     context: Context,
@@ -102,7 +105,8 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         stream
     }
 
-    /// Epochs that were emitted and are not yet known to be complete; whoever sees them complete removes them.
+    /// Epochs that were emitted and are not yet known to be complete; the worker loop removes them
+    /// when they are.
     pub fn open_epochs(&self) -> Rc<RefCell<VecDeque<Time>>> {
         Rc::clone(&self.open)
     }
@@ -112,10 +116,12 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.emitted
     }
 
-    /// Emits its next `records` records as an epoch of their own, if a tick has passed since the last one; says whether it did.
+    /// Emits its next `records` records as an epoch of their own, if a tick has passed since the
+    /// last one; returns whether it did.
     ///
-    /// For what a job is to hold before its schedule [`begins`](OpenLoop::begin). These records were never due: nothing is logged
-    /// of them, so that no latency counts from them, and they are not among those [`emitted`](OpenLoop::emitted).
+    /// For what a job is to hold before its schedule [`begins`](OpenLoop::begin). These records
+    /// were never due: nothing is logged of them, so that no latency counts from them, and they are
+    /// not among those [`emitted`](OpenLoop::emitted).
     pub fn preload(&mut self, records: u64) -> bool {
         let epoch = self.tick_of(self.context.clock.now());
         if epoch <= self.ticked {
@@ -155,7 +161,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.config.schedule.time_of(n).map(|at| self.origin + at.since(Timestamp::ZERO))
     }
 
-    /// Emits what is due by now, if a tick has passed; says whether the source is still open.
+    /// Emits what is due by now, if a tick has passed; returns whether the source is still open.
     pub fn poll(&mut self) -> bool {
         let now = self.context.clock.now();
         if now >= self.config.until {

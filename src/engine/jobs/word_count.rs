@@ -1,9 +1,11 @@
-//! The job that everybody in this field knows: Source → FlatMap → Count → Sink over real text.
+//! Word count: Source → FlatMap → Count → Sink over real text.
 //!
-//! The sink keeps its own tally, apart from the counting operator's state: how often each word arrived and its highest count.
-//! Compared with a plain sequential count of what the source emitted it shows every lost, duplicated or miscounted record.
+//! The sink keeps its own tally, independent of the state of Count: how often each word arrived and
+//! its highest count. Comparing it with a sequential count of what the source emitted reveals every
+//! lost, duplicated or miscounted record.
 
-// The sink's tally takes every word of the job; it is only looked up and summed, so its order shows nowhere.
+// The sink's tally takes every word of the job; it is only looked up and summed, so its order shows
+// nowhere.
 #![allow(clippy::disallowed_types)]
 
 use std::cell::RefCell;

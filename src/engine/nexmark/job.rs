@@ -1,8 +1,10 @@
-//! A query as a job: source → the query's operators → sink, at a rate, on workers and processes.
+//! A query as a job: source → operators of the query → sink, at a given rate, on workers and
+//! processes.
 //!
-//! The source, on the first worker, emits the kinds of events that the query reads, open loop; an event happens in the epoch in which it
-//! is emitted. At the end the same events, in the same epochs, are given to the plain form on one worker, and what reached the sinks is
-//! compared with what that gives.
+//! The source, on the first worker, emits the kinds of events that the query reads, open loop; an
+//! event's time is the epoch in which it is emitted. At the end the plain form processes the same
+//! events in the same epochs on one worker, and what reached the sinks is compared with its
+//! results.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -53,13 +55,17 @@ pub struct Nexmark {
     pub query: Query,
     /// Its form.
     pub form: Form,
-    /// The stream of events. Its rate says how long auctions last; when events are due is said by `rate`.
+    /// The stream of events. Its rate says how long auctions last; when events are due is said by
+    /// `rate`.
     pub generator: GeneratorConfig,
-    /// So many rounds of the stream are over when the source begins: as many people are known, and three times as many auctions.
+    /// Number of rounds of the stream that are over when the source begins: as many people are
+    /// known, and three times as many auctions.
     pub rounds_before: u64,
-    /// Events that the query reads and the source emits before its schedule begins, as fast as they are taken: so that there is state.
+    /// Events that the query reads and the source emits before its schedule begins, as fast as they
+    /// are taken: so that there is state.
     pub before: u64,
-    /// Events due per second, those included that the query does not read and the source leaves out.
+    /// Events due per second, those included that the query does not read and the source leaves
+    /// out.
     pub rate: Rate,
     /// How long its schedule lasts.
     pub duration: Duration,
@@ -90,7 +96,8 @@ impl Nexmark {
         member.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing, &stop))
     }
 
-    /// Starts it, from process 0. Its source ends when the schedule does, or soon after `stop` is set.
+    /// Starts it, from process 0. Its source ends when the schedule does, or soon after `stop` is
+    /// set.
     ///
     /// # Errors
     /// When threads or processes cannot be started or do not come together.

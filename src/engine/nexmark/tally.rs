@@ -1,4 +1,4 @@
-//! What reached the sinks, and whether it is what should have.
+//! Results that reached the sinks, and their comparison with the expected ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct NexmarkTally {
 }
 
 impl NexmarkTally {
-    /// Takes note of an answer.
+    /// Counts a result.
     pub(super) fn add(&mut self, answer: &Answer) {
         if self.groups.is_empty() {
             self.groups.resize(GROUPS, GroupTally::default());
@@ -31,7 +31,7 @@ impl NexmarkTally {
         group.digest = group.digest.wrapping_add(hash);
     }
 
-    /// Takes note of an event that the source emits in `epoch`, the latest so far.
+    /// Counts an event that the source emits in `epoch`, the latest so far.
     pub(super) fn emit(&mut self, epoch: Time) {
         match self.emitted.last_mut() {
             Some((last, events)) if *last == epoch => *events += 1,

@@ -1,15 +1,17 @@
 //! Standing queries on the analysis, kept incrementally with differential dataflow.
 //!
-//! Every query comes down to the same: each window contributes an amount to some subjects, contributions of the last n windows add
-//! up, and a sum above a bound is a hit.
+//! Every query comes down to the same: each window contributes an amount to some subjects,
+//! contributions of the last n windows add up, and a sum above a bound is a hit.
 //!
 //! ```text
 //!  window w ─► facts ((query, subject), w, +amount) ─► and at w + n, -amount ─► sums by (query, subject) ─► above the bound?
 //! ```
 //!
-//! The amount is the *difference* of an update, so that a sum is the multiplicity of its subject: one number is kept for a subject that
-//! some query still sees, and one retraction for each contribution of the last n windows. Invariant: at each window the changes so far
-//! add up to what a computation from scratch over the last n windows finds; state does not grow with the length of the run.
+//! The amount is the *difference* of an update, so that a sum is the multiplicity of its subject:
+//! one number is kept for a subject that some query still sees, and one retraction for each
+//! contribution of the last n windows. Invariant: at each window the changes so far add up to what
+//! a computation from scratch over the last n windows finds; state does not grow with the length of
+//! the run.
 
 mod language;
 mod spans;
@@ -64,7 +66,8 @@ pub(super) type Fact = (u32, QuerySubject);
 pub struct QueryChange {
     /// The query.
     pub query: StandingQuery,
-    /// The window from which on it holds or no longer holds. In order with the summaries; one in which nothing happened has none.
+    /// The window from which on it holds or no longer holds. In order with the summaries; one in
+    /// which nothing happened has none.
     pub window: Window,
     /// What it is about.
     pub subject: QuerySubject,

@@ -1,8 +1,9 @@
-//! What took longer than some query allows, by window.
+//! Finds activities, messages and epochs that took longer than a query allows, by window.
 //!
-//! A window's graph cuts what crosses its edges, so durations are taken from the records themselves, and those of messages from the
-//! lanes' stories, where clocks are corrected. Each counts in the window in which it ended. Invariant: memory is bounded by the
-//! subjects of windows still to come and the newest epochs.
+//! A window's graph cuts whatever crosses its edges, so durations come from the records themselves;
+//! those of messages come from the lanes, where clocks are corrected. Each duration counts in the
+//! window in which it ended. Invariant: memory is bounded by the subjects of windows that are still
+//! open and by the newest epochs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
