@@ -126,7 +126,7 @@ impl Rounds {
         }
     }
 
-    /// Plays a round; nothing if there is none left.
+    /// Generates a round; nothing if there is none left.
     fn play(&mut self) -> Option<()> {
         let ExchangeLog { workers, phases, period, rounds, .. } = self.exchange_log;
         if self.round >= rounds || workers == 0 {

@@ -46,7 +46,7 @@ pub(super) struct Station {
     pub(super) inbox: Flow,
     /// What goes out this tick.
     pub(super) outbox: Flow,
-    /// Bins under way.
+    /// Bins in transit.
     pub(super) motions: Vec<Motion>,
     /// Records that came since the start.
     pub(super) arrived: u64,

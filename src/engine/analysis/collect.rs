@@ -25,7 +25,7 @@ use crate::time::{Timestamp, Window};
 /// A window's summary, and the paths of epochs that were completed in it.
 pub(super) type WindowFound = (WindowSummary, Vec<EpochPath>);
 
-/// What is known of a window so far.
+/// Results of a window received so far.
 #[derive(Default)]
 struct Known {
     summary: Option<WindowFound>,
@@ -40,8 +40,7 @@ pub(super) struct Outlet {
     pub(super) dropped: Arc<AtomicU64>,
 }
 
-/// Puts `summaries` and `changes` in order and gives them to `outlet`, if this is the worker that
-/// has one.
+/// Puts `summaries` and `changes` in order and sends them to `outlet`, on the worker that has it.
 pub(super) fn collect<'s>(
     summaries: StreamVec<'s, Time, WindowFound>,
     changes: StreamVec<'s, Time, (Fact, Time, isize)>,

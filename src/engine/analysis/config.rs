@@ -8,10 +8,10 @@ use crate::time::{Timestamp, Window};
 
 /// Windows under way for each worker, at most.
 pub(super) const UNDER_WAY_A_WORKER: usize = 4;
-/// Batches of records that may wait unless something else is asked for.
+/// Default number of batches of records that may wait.
 pub(super) const WAITING_BATCHES: usize = 256;
 
-/// What an analysis is to do.
+/// Configuration of an analysis.
 #[derive(Clone, Debug)]
 pub struct AnalysisConfig {
     /// Worker threads; at least 1.
@@ -26,7 +26,7 @@ pub struct AnalysisConfig {
     /// Workers of the job. No window closes before that many have reported how far their log has
     /// come ([`Record::UpTo`]); 0 to go by those that are known.
     pub awaited: usize,
-    /// What is to be watched.
+    /// Standing queries.
     pub queries: Vec<StandingQuery>,
     /// Windows outside of it are left out. Once one begins after its end, the analysis takes no
     /// more records.

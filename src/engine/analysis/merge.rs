@@ -3,8 +3,7 @@
 use crate::activity::Record;
 use crate::time::Timestamp;
 
-/// The blocks of several logs, always from the one that has come least far; ties go to the one
-/// named first.
+/// The blocks of several logs, always from the one that is furthest behind; ties go to the first.
 ///
 /// Workers of different logs have different numbers, as those of one timely cluster do. An error
 /// ends the log that it comes from; the others go on.

@@ -55,7 +55,7 @@ const PARK: Duration = Duration::from_millis(50);
 
 /// An analysis that is running.
 ///
-/// Windows close when all workers of the log have said that nothing of before is missing
+/// Windows close when all workers of the log have reported that nothing earlier is missing
 /// ([`Record::UpTo`]), else at the end.
 ///
 /// Beside a running job:
@@ -173,7 +173,7 @@ impl Analysis {
         Ok((Analysis { records, wake, dropped, guards }, results))
     }
 
-    /// Passes records to the analysis; waits while it has enough to do. For a reader of recorded
+    /// Passes records to the analysis; blocks while too many batches wait. For readers of recorded
     /// logs.
     ///
     /// # Errors
@@ -205,7 +205,7 @@ impl Analysis {
         self.dropped.load(Ordering::SeqCst)
     }
 
-    /// Says that no records are to come: closes all windows and waits until their results are out.
+    /// Ends the input: closes all windows and waits until their results have been emitted.
     ///
     /// # Errors
     /// When a worker panicked.
@@ -224,7 +224,7 @@ fn ended(guards: WorkerGuards<()>) -> Result<(), RunError> {
     outcomes.into_iter().try_for_each(|outcome| outcome.map_err(RunError::Worker))
 }
 
-/// What the first worker alone holds.
+/// Channel ends of the first worker.
 type Ends = (Receiver<Vec<Record>>, Sender<AnalysisResult>, Sender<SyncActivator>, Arc<AtomicU64>);
 
 fn build(worker: &mut Worker, config: &AnalysisConfig, ends: Option<Ends>) {
@@ -259,7 +259,7 @@ fn build(worker: &mut Worker, config: &AnalysisConfig, ends: Option<Ends>) {
 /// An amount that a window adds to what a query counts, as an update.
 type FactUpdate = (Fact, Time, i128);
 
-/// Sums windows up, each on the worker it was sent to.
+/// Summarises windows, each on the worker it was sent to.
 fn summarize<'s>(
     scope: Scope<'s, Time>,
     tasks: Stream<'s, Time, Parcel<Task>>,

@@ -7,18 +7,18 @@ use crate::activity::Names;
 use crate::critical_path::{EpochOddities, EpochPath, WindowSummary};
 use crate::pag::Oddities;
 
-/// What an analysis finds, in order of windows: names that are new, the window's summary, the
+/// Results of an analysis, in order of windows: names that are new, the window's summary, the
 /// epochs completed in it, the changes it brings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnalysisResult {
-    /// What things are called from here on, as far as the log has said; only when it has said more.
+    /// Names known from here on; only when there are new ones.
     Names(Names),
     /// A window is complete.
     Window(WindowSummary),
     /// The path of an epoch that was completed in the window before, or after the last one.
     Epoch(EpochPath),
-    /// Something began or ceased to answer a query.
+    /// A subject started or stopped matching a query.
     Query(QueryChange),
     /// The log has ended; always the last result. Without it the analysis stopped early.
     End {

@@ -9,7 +9,7 @@ use crate::engine::host::{Clock, RunError};
 
 /// A process whose connection is closed has this long to end before it is ended.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a process that is about to end is looked at.
+/// Polling interval for a process that is about to exit.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Started processes, from number 1 on; none if they were started elsewhere.
@@ -19,7 +19,7 @@ pub(super) struct Children {
 }
 
 impl Children {
-    /// Starts processes 1 to `processes` (without it), each told where to report.
+    /// Starts processes 1 to `processes` (without it), each with the address to connect to.
     pub(super) fn start(launch: &Launch, processes: u32, address: &str, token: u64) -> Result<Children, RunError> {
         if let Ok(member) = std::env::var(MEMBER) {
             // It would start processes that start processes.
@@ -52,7 +52,7 @@ impl Children {
         Ok(())
     }
 
-    /// What became of a process that has closed its connection, in words.
+    /// What happened to a process that has closed its connection, as text.
     pub(super) fn ending(&self, process: u32) -> String {
         let clock = Clock::start();
         loop {

@@ -15,17 +15,17 @@ use super::rendezvous::{Assembled, await_members};
 use super::{Deployment, Network};
 use crate::engine::host::{Ack, Clock, Link, QueueBoard, Relay, ReportedTotals, RunError, StopSignal};
 
-/// How often processes tell each other of their queues.
+/// Interval of reports of queue lengths between processes.
 pub(super) const TELL: Duration = Duration::from_millis(2);
 
 /// The other processes of a job, as process 0 sees them.
 pub(in crate::engine) struct Hub<O> {
-    /// One a process, until it is done: what its workers found.
+    /// One per process: the outcomes of its workers, once it is done.
     readers: Vec<JoinHandle<Option<Vec<O>>>>,
-    /// Tells of queues and of the stop signal until this end is dropped.
+    /// The reporting thread runs until this end is dropped.
     teller: (Sender<()>, JoinHandle<()>),
     shared: Owner,
-    /// By how much the clock of another process may be wrong at most.
+    /// Largest error of another process's clock.
     pub(in crate::engine) clock_error: Duration,
 }
 
@@ -84,7 +84,8 @@ impl<O> Hub<O> {
         self.shared.0.children.ids()
     }
 
-    /// Waits for the other processes; returns what their workers found, in order, if all went well.
+    /// Waits for the other processes; returns the outcomes of their workers, in order, if all went
+    /// well.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
         let Hub { readers, teller: (ended, teller), shared: owner, .. } = self;
         let shared = &owner.0;
@@ -101,9 +102,9 @@ impl<O> Hub<O> {
 }
 
 impl Shared {
-    /// Takes what `process` says until it is done or gone.
+    /// Processes messages of `process` until it is done or gone.
     fn listen<O: DeserializeOwned>(&self, process: u32, mut stream: TcpStream, mut relay: Relay, acks: &Sender<Ack>) -> Option<Vec<O>> {
-        let mut heard = ReportedTotals::default();
+        let mut received = ReportedTotals::default();
         loop {
             match frame::read(&mut stream) {
                 Ok(Up::Log(batch)) => relay.pass(batch),
@@ -111,7 +112,7 @@ impl Shared {
                 Ok(Up::Ack(ack)) => drop(acks.send(ack)),
                 Ok(Up::Dropped(records)) => relay.lose(records),
                 Ok(Up::Queues(readings)) => {
-                    self.board.apply_report(&readings, &mut heard, self.clock.now());
+                    self.board.apply_report(&readings, &mut received, self.clock.now());
                     self.say(Some(process), &Down::Queues(process, readings));
                 }
                 Ok(Up::Done(outcomes)) => {
@@ -142,7 +143,7 @@ impl Shared {
 
     /// Reports queue lengths and the stop signal to the other processes.
     fn tell(&self, end: &Receiver<()>) {
-        let mut told = ReportedTotals::default();
+        let mut sent = ReportedTotals::default();
         loop {
             let ended = end.recv_timeout(TELL) == Err(RecvTimeoutError::Disconnected);
             if let Some(why) = self.signal.why() {
@@ -153,7 +154,7 @@ impl Shared {
             if ended || self.signal.is_raised() {
                 return;
             }
-            let changes = self.board.changes_since(&mut told);
+            let changes = self.board.changes_since(&mut sent);
             if !changes.is_empty() {
                 self.say(None, &Down::Queues(0, changes));
             }

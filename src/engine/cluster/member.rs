@@ -45,8 +45,8 @@ impl Member {
     ///
     /// # Errors
     /// [`RunError::Address`] when this machine cannot take connections at its address,
-    /// [`RunError::Refused`] when process 0 runs another job, others when the processes do not come
-    /// together within a minute.
+    /// [`RunError::Refused`] when process 0 runs another job, others when the processes are not
+    /// connected within a minute.
     pub fn of<J: Serialize>(deployment: &Deployment, job: &J) -> Result<Option<Member>, RunError> {
         let Members::Hosts { addresses, process: process @ 1.. } = &deployment.members else { return Ok(None) };
         let job = serde_json::to_vec(job).expect("a job can be described");
@@ -66,7 +66,7 @@ impl Member {
         serde_json::from_slice(&self.joined.job).map_err(|why| RunError::Refused(format!("the job cannot be read: {why}")))
     }
 
-    /// Works for the job until it is complete: builds the same dataflow as process 0 does with
+    /// Runs the job's workers until it is complete: builds the same dataflow as process 0 does with
     /// [`Running::on`](crate::engine::host::Running::on), with the same queues in the same order.
     ///
     /// # Errors
@@ -122,10 +122,10 @@ impl Member {
 
 /// Processes messages of process 0; returns whether it said goodbye.
 fn listen(mut control: TcpStream, board: &QueueBoard, clock: Clock, signal: &StopSignal) -> bool {
-    let mut heard: std::collections::BTreeMap<u32, ReportedTotals> = Default::default();
+    let mut received: std::collections::BTreeMap<u32, ReportedTotals> = Default::default();
     loop {
         match frame::read(&mut control) {
-            Ok(Down::Queues(process, readings)) => board.apply_report(&readings, heard.entry(process).or_default(), clock.now()),
+            Ok(Down::Queues(process, readings)) => board.apply_report(&readings, received.entry(process).or_default(), clock.now()),
             Ok(Down::Goodbye) => return true,
             Ok(Down::Stop(why)) => {
                 signal.raise(RunError::Stopped(why));
@@ -139,7 +139,7 @@ fn listen(mut control: TcpStream, board: &QueueBoard, clock: Clock, signal: &Sto
     }
 }
 
-/// What goes to process 0 while the workers work.
+/// What is reported to process 0 while the job runs.
 struct Reporter {
     log: Receiver<LogBatch>,
     acks: Receiver<Ack>,
@@ -152,7 +152,7 @@ impl Reporter {
     /// never wait for it: what it does not take in time fills the bounded link of their records,
     /// and is dropped and counted there.
     fn report(self, mut sink: BufWriter<TcpStream>, clock: Clock) -> Option<BufWriter<TcpStream>> {
-        let mut told = ReportedTotals::default();
+        let mut sent = ReportedTotals::default();
         let mut dropped = 0;
         let mut next = clock.now();
         loop {
@@ -162,7 +162,7 @@ impl Reporter {
             frames.extend(self.acks.try_iter().map(Up::Ack));
             if ended || clock.now() >= next {
                 next = clock.now() + TELL;
-                let changes = self.board.changes_since(&mut told);
+                let changes = self.board.changes_since(&mut sent);
                 frames.extend((!changes.is_empty()).then_some(Up::Queues(changes)));
                 let count = self.dropped.count();
                 frames.extend((count > dropped).then(|| Up::Dropped(count - dropped)));

@@ -52,7 +52,7 @@ pub struct Deployment {
     pub processes: u32,
     /// Worker threads of each, at least 1. Worker `w` is in process `w / workers`.
     pub workers: u32,
-    /// Only the process itself knows how it came to be.
+    /// Known to this process only.
     #[serde(skip)]
     members: Members,
 }
@@ -62,7 +62,7 @@ pub struct Deployment {
 enum Members {
     /// Process 0 starts them.
     Started(Launch),
-    /// They are there or will come; this is `process`.
+    /// They are started by hand; this is `process`.
     Hosts { addresses: Vec<String>, process: u32 },
 }
 
@@ -106,7 +106,7 @@ impl Deployment {
         self.processes * self.workers
     }
 
-    /// Which of its processes this is, as far as it was told at its making.
+    /// The number of this process, as far as it is known from the host file.
     pub fn process(&self) -> u32 {
         match &self.members {
             Members::Started(_) => 0,
@@ -136,7 +136,7 @@ impl Launch {
     /// This program with `arguments`.
     ///
     /// # Panics
-    /// If the system does not tell where the program is.
+    /// If the operating system does not provide the path of the program.
     pub fn this_program(arguments: &[&str]) -> Launch {
         Launch::program(std::env::current_exe().expect("a program that runs is somewhere"), arguments)
     }
@@ -146,8 +146,8 @@ impl Launch {
         Launch { program: path.into(), arguments: arguments.iter().map(|&argument| argument.to_owned()).collect() }
     }
 
-    /// This test executable, running no test but the one of this name (with the modules it is in).
-    /// The test is to ask [`Member::from_environment`] first.
+    /// This test executable, running only the test of this name (with its module path). The test
+    /// has to call [`Member::from_environment`] first.
     pub fn this_test(name: &str) -> Launch {
         Launch::this_program(&[name, "--exact", "--nocapture", "--test-threads=1"])
     }

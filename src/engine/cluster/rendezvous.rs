@@ -29,10 +29,10 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// How often a connection attempt is repeated.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-/// Questions about the time.
+/// Exchanges with process 0 to set the clock.
 const CLOCK_SAMPLES: usize = 32;
 
-/// What process 0 has when all are together.
+/// The connections of process 0 once all processes are connected.
 pub(super) struct Assembled {
     /// Started processes.
     pub(super) children: Children,
@@ -42,11 +42,11 @@ pub(super) struct Assembled {
     pub(super) data: Vec<Option<TcpStream>>,
     /// Starts with the run.
     pub(super) clock: Clock,
-    /// By how much another process's clock may be wrong at most.
+    /// Largest error of another process's clock.
     pub(super) clock_error: Duration,
 }
 
-/// What another process has when all are together.
+/// The connections of another process once all are connected.
 pub(super) struct Joined {
     pub(super) process: u32,
     pub(super) workers: u32,

@@ -13,12 +13,11 @@ use timely::communication::allocator::zero_copy::stream::Stream;
 
 use crate::engine::host::{RunError, StopSignal};
 
-/// A message of timely's that says that nothing follows is its header and nothing else: six words
-/// of 0.
+/// Length of timely's last message on a connection: a header without payload, six words of 0.
 const LAST_WORDS: usize = 48;
-/// The control connection may be whole although this one is lost; it is given so long to tell why.
+/// How long to wait for the control connection to report why this one was lost.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a thread that has nothing more to read looks whether the workers have gone.
+/// Polling interval of a thread that waits for the workers to end.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The connections of this process.
@@ -78,7 +77,7 @@ impl Read for Wire {
     }
 }
 
-/// What cannot be sent is forgotten: the reader of this connection sees that it is lost.
+/// What cannot be sent is discarded: the reader of this connection sees that it is lost.
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.lost {

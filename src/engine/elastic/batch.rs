@@ -24,7 +24,7 @@ use crate::id::WorkerId;
 /// Records of one epoch that travel together.
 #[derive(Clone, Debug)]
 pub struct Batch<D> {
-    /// The lane that gave the records out.
+    /// The lane that emitted the records.
     pub from: Lane,
     /// The records.
     pub records: Vec<D>,
@@ -33,7 +33,7 @@ pub struct Batch<D> {
 /// A stream of batches.
 pub type BatchStream<'s, D> = Stream<'s, Time, Batch<D>>;
 
-/// Hands finished batches on as they are.
+/// Passes finished batches on unchanged.
 pub(in crate::engine) type BatchBuilder<D> = NoopBuilder<Batch<D>>;
 
 impl<D> Batch<D> {
@@ -55,9 +55,8 @@ impl<D> Accountable for Batch<D> {
     }
 }
 
-/// What is emitted together is no larger than this if it can be helped, so that it is in a near
-/// cache when it is taken up; and an allocation of 128 KiB and more comes fresh from the system
-/// each time.
+/// Upper limit for the size of a batch where possible, so that it is still cached when it is
+/// received; besides, allocations of 128 KiB and more come from the system each time.
 const BATCH_BYTES: usize = 32 << 10;
 
 /// How many records that is.
@@ -68,10 +67,10 @@ pub(in crate::engine) fn at_once<D>() -> usize {
 /// A batch on its way to its receivers.
 #[derive(Serialize, Deserialize)]
 pub(in crate::engine) struct Routed {
-    /// The lane that gave the records out.
+    /// The lane that emitted the records.
     pub(in crate::engine) from: Lane,
-    /// Instance that is to take them, or the worker when instances are told apart at arrival;
-    /// placed on worker `to % peers`.
+    /// Receiving instance, or the worker when instances are determined on arrival; placed on worker
+    /// `to % peers`.
     pub(in crate::engine) to: u32,
     /// Counts the batches of the sending worker on this channel.
     pub(in crate::engine) sequence: u64,

@@ -39,18 +39,18 @@ pub(super) struct BinQueues {
     pub(super) spec: OperatorSpec,
     pub(super) space: KeySpace,
     pub(super) owners: Vec<u32>,
-    /// BinQueues in motion.
+    /// Bins that are migrating.
     pub(super) events: BTreeMap<BinId, VecDeque<BinEvent>>,
-    /// State that has come, by bin and time of the command; it may come before this worker has seen
-    /// the command.
+    /// State that has arrived, by bin and time of the command; it may arrive before this worker has
+    /// seen the command.
     pub(super) arrived: BTreeMap<(BinId, Time), StateArrived>,
-    /// BinQueues that are being sent to other processes.
+    /// Bins that are being sent to other processes.
     pub(super) outbox: Outbox,
-    /// BinQueues that are coming from other processes.
+    /// Bins that are coming from other processes.
     pub(super) inbox: Inbox,
     pub(super) servers: Servers,
     pub(super) timers: TimerQueue,
-    /// Records taken up since the last sample, by bin.
+    /// Records received since the last sample, by bin.
     pub(super) arrivals: Vec<u32>,
     /// The instance that owns every bin on this worker, if there is just one.
     single_instance: Option<u32>,
@@ -105,8 +105,8 @@ impl BinQueues {
         self.find_single_instance();
     }
 
-    /// Splits a bin in two where it is. Nothing of the operator is migrating, and what is queued
-    /// finds its half when its turn comes.
+    /// Splits a bin in two where it is. No bin of the operator is migrating, and queued records are
+    /// assigned to a half when they are applied.
     fn split(&mut self, bin: BinId, store: &mut dyn StateStore) {
         assert!(self.events.is_empty(), "{bin} is split while bins are in motion");
         let (first, owner) = (self.space.split(bin), self.owners[bin.0 as usize]);
@@ -173,7 +173,7 @@ impl BinQueues {
     }
 
     /// Schedules the operator for when the next work completes or the next sample is due, at once
-    /// while state is being sent or taken up.
+    /// while state is being sent or installed.
     pub(super) fn arm(&mut self, activator: &Activator) {
         if self.is_transferring() {
             activator.activate();

@@ -11,13 +11,13 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How a value is encoded whose type is not known any more.
+/// Encodes a value whose type has been erased.
 type Encode = fn(&dyn Any) -> Vec<u8>;
 
 /// A value, its encoding, or both.
 #[derive(Default)]
 pub(super) struct Erased {
-    /// Inside a process, with how it is encoded if it comes to that.
+    /// Inside a process: the value, and how to encode it if it leaves the process.
     value: Option<(Box<dyn Any + Send>, Encode)>,
     bytes: OnceCell<Vec<u8>>,
 }

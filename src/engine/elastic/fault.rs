@@ -9,7 +9,7 @@
 pub enum Fault {
     /// The state of a bin that leaves is lost.
     DropBin = 1,
-    /// What waits in the queue for a bin that leaves is lost.
+    /// Queued records of a bin that leaves are lost.
     DropQueue,
     /// A record that waits in the queue for a bin that leaves stays behind.
     LeaveOne,
@@ -19,9 +19,9 @@ pub enum Fault {
     ArriveReversed,
     /// The timers of a bin that leaves are lost.
     ForgetTimers,
-    /// A bin's timers are called although older records wait for its instance.
+    /// A bin's timers fire although older records wait for its instance.
     FireEarly,
-    /// A record is applied before the timers of its own epoch are called.
+    /// A record is applied before the timers of its own epoch fire.
     FireLate,
     /// Results of timers are emitted in the epoch of the oldest capability.
     EmitEarly,
@@ -34,7 +34,7 @@ pub enum Fault {
     /// The last entry of a part is lost.
     CutPart,
     /// A bin is taken for complete as soon as its end has come, whether or not all parts have been
-    /// taken up.
+    /// installed.
     LastFirst,
     /// The halves of a split bin change places.
     SwapHalves,
@@ -70,19 +70,19 @@ impl Fault {
 #[cfg(feature = "seeded-faults")]
 static CHOSEN: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
-/// From now on the process has this fault, or none.
+/// Selects the fault of this process, or none.
 #[cfg(feature = "seeded-faults")]
 pub fn choose(fault: Option<Fault>) {
     CHOSEN.store(fault.map_or(0, |fault| fault as u8), std::sync::atomic::Ordering::SeqCst);
 }
 
-/// Whether the process has this fault.
+/// Whether this fault is selected.
 #[cfg(feature = "seeded-faults")]
 pub(in crate::engine) fn seeded(fault: Fault) -> bool {
     CHOSEN.load(std::sync::atomic::Ordering::SeqCst) == fault as u8
 }
 
-/// Whether the process has this fault: never.
+/// Whether this fault is selected: never.
 #[cfg(not(feature = "seeded-faults"))]
 #[inline(always)]
 pub(in crate::engine) const fn seeded(_: Fault) -> bool {

@@ -81,14 +81,14 @@ where
     results
 }
 
-/// Records that have come, by time.
+/// Records that have arrived, by time.
 type Early = ByTime<Caps, (Origin, Work)>;
 
-/// What came with a time, by that time, with the capability for it.
+/// Input by time, with a capability for that time.
 type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
-/// What the operator does, whatever types its records have. `builder` has the output of results,
-/// which `store` emits.
+/// Builds the operator, independently of the types of its records. `builder` has the output of
+/// results, which `store` emits.
 fn operate<'s>(
     mut builder: OperatorBuilder<'s, Time>,
     routed: Stream<'s, Time, Routed>,
@@ -177,7 +177,7 @@ fn operate<'s>(
     sent_state.connect_loop(loop_end);
 }
 
-/// Owners by bin, and what is worked out of them once, not for each record.
+/// Owners by bin, and what is derived from them once instead of for each record.
 struct Owners {
     space: KeySpace,
     owners: Vec<u32>,

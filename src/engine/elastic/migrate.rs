@@ -20,7 +20,7 @@ use crate::id::{BinId, InstanceId};
 use crate::time::{Epoch, Timestamp};
 
 impl BinQueues {
-    /// Takes state that has come; `cap` gives the capability to emit results of an epoch.
+    /// Accepts a state message; `cap` gives the capability to emit results of an epoch.
     pub(super) fn receive(&mut self, message: StateMessage, cap: &dyn Fn(Time) -> Capability<Time>, store: &dyn StateStore) {
         let work = |(epoch, records)| store.unpack(&Rc::new(Caps { results: cap(epoch), state: None }), records);
         let works = |waiting: Waiting| waiting.into_iter().map(work).collect();
@@ -41,7 +41,7 @@ impl BinQueues {
         !self.outbox.is_empty() || !self.inbox.is_empty()
     }
 
-    /// Sends and takes up a part or two of what travels between processes.
+    /// Sends and installs a bounded number of parts of bins that move between processes.
     pub(super) fn transfer(&mut self, state_out: &mut StateOutput<'_>, store: &dyn StateStore) {
         if !self.is_transferring() {
             return;
@@ -84,8 +84,8 @@ impl BinQueues {
         }
     }
 
-    /// Takes arrivals and records at the head of each list; returns the bins that are here and have
-    /// to leave next.
+    /// Takes arrivals and records at the head of each list of steps; returns the bins that are here
+    /// and have to leave next.
     fn take_in(&mut self, store: &mut dyn StateStore) -> Vec<BinId> {
         let now = self.context.clock.now();
         let mut leaving = Vec::new();
@@ -129,8 +129,8 @@ impl BinQueues {
         }
     }
 
-    /// BinQueues with records in the queue that came along with their state: these cannot be
-    /// sent_state on, they must be applied first.
+    /// Bins with queued records that travelled with their state: these cannot be sent on and must
+    /// be applied first.
     fn carried(&mut self, store: &dyn StateStore) -> BTreeSet<BinId> {
         let mut carried = BTreeSet::new();
         let works = self.servers.iter_mut().flat_map(|(_, server)| server.queue.iter()).filter(|work| work.caps.state.is_none());
@@ -138,8 +138,7 @@ impl BinQueues {
         carried
     }
 
-    /// Hands the state of `leaving` bins to their next owners, with what waits for them in the
-    /// queues.
+    /// Sends the state of `leaving` bins to their next owners, with their queued records.
     fn let_go(&mut self, leaving: &BTreeSet<BinId>, state_out: &mut StateOutput<'_>, store: &mut dyn StateStore) {
         let start = self.context.clock.now();
         let mut queued = self.take_from_queues(leaving, start, store);
@@ -194,7 +193,7 @@ impl BinQueues {
         }));
     }
 
-    /// Records that wait for a bin wait at another instance from now on.
+    /// Moves the count of records that wait for a bin to another instance.
     fn moved(&self, from: u32, to: u32, records: u64, now: Timestamp) {
         if records > 0 {
             self.spec.queues.add(if seeded(Fault::CountAtOld) { from } else { to }, records, now);
@@ -204,8 +203,7 @@ impl BinQueues {
         }
     }
 
-    /// Takes the records of `leaving` bins out of the queues of the instances that give them, in
-    /// order.
+    /// Takes the records of `leaving` bins out of the queues of their previous owners, in order.
     fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp, store: &dyn StateStore) -> BTreeMap<BinId, Vec<Work>> {
         let mut taken: BTreeMap<BinId, Vec<Work>> = BTreeMap::new();
         let mut leaves = vec![false; self.owners.len()];

@@ -27,9 +27,9 @@ use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec, Ve
 use crate::id::{ChannelId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// How records are shared out among instances.
+/// How records are divided among instances.
 pub(super) trait Partition<D>: 'static {
-    /// What decides it: a routing table, or a number of instances.
+    /// What determines it: a routing table, or a number of instances.
     type Table: 'static;
     /// A record as it is sent.
     type Routed: ExchangeData;
@@ -105,8 +105,8 @@ type Records = Box<dyn Any>;
 /// Batches of one epoch with the lanes they came from, and the capability to send them on.
 type Waiting = (Capability<Time>, VecDeque<(Lane, Records)>);
 
-/// What waits in a router, whatever the type of its records: commands that are not final yet, and
-/// batches for which commands may come.
+/// Pending input of a router, whatever the type of its records: commands that are not final yet,
+/// and batches for which commands may still arrive.
 struct HeldBack {
     context: Context,
     id: OperatorId,

@@ -27,19 +27,19 @@ use crate::time::{Epoch, Timestamp};
 
 /// Completed work of limited instances is released on this grid.
 const GRID: Duration = Duration::from_millis(5);
-/// Queues are looked at this often, if anybody records it.
+/// How often queues are sampled, if recording is on.
 const SAMPLE: Duration = Duration::from_millis(100);
 
 /// Capabilities to emit results of an epoch, and to send its records on with migrating state while
 /// they are not processed.
 pub(super) struct Caps {
     pub(super) results: Capability<Time>,
-    /// Missing for records that came along with migrated state: they are processed where they are.
+    /// Missing for records that travelled with migrated state: they are processed where they are.
     pub(super) state: Option<Capability<Time>>,
 }
 
-/// Records of one epoch that wait for an instance. Only who applies them knows their type, so that
-/// queues are compiled once.
+/// Records of one epoch that wait for an instance. Their type is known only where they are applied,
+/// so that queues are compiled once.
 pub(super) struct Work {
     pub(super) caps: Rc<Caps>,
     /// What is left of them: an [`IntoIter`].
@@ -136,7 +136,7 @@ impl InstanceServer {
         self.wake(now);
     }
 
-    /// To be called when the queue was changed from outside.
+    /// To be called after the queue was changed from outside.
     pub(super) fn wake(&mut self, now: Timestamp) {
         if let Some(service) = &mut self.service {
             if self.queue.is_empty() { service.work_ran_out() } else { service.work_arrived(now) }
@@ -149,7 +149,7 @@ pub(super) struct Servers {
     context: Context,
     spec: OperatorSpec,
     servers: BTreeMap<u32, InstanceServer>,
-    /// When they last looked at the clock.
+    /// When the clock was last read.
     now: Timestamp,
     next_sample: Timestamp,
     armed: Timestamp,
@@ -195,8 +195,8 @@ impl Servers {
         self.servers.values().all(|server| server.queue.is_empty())
     }
 
-    /// Processes what is complete by now; `apply` takes as many as it is told of some records, with
-    /// their capabilities and their epoch, and gives results.
+    /// Processes what is complete by now; `apply` receives capabilities, an epoch, records and how
+    /// many of them to take, and emits results.
     pub(super) fn serve<D: 'static, R: 'static>(
         &mut self,
         output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
@@ -253,7 +253,7 @@ impl Servers {
         self.now = now;
     }
 
-    /// Records a sample of each queue when one is due and somebody records; returns whether it did.
+    /// Records a sample of each queue when one is due and recording is on; returns whether it did.
     /// To be called after `serve`.
     pub(super) fn sample(&mut self) -> bool {
         let now = self.now;
@@ -271,7 +271,7 @@ impl Servers {
         true
     }
 
-    /// Schedules the operator for when the next work completes or, if anybody records, the next
+    /// Schedules the operator for when the next work completes or, if recording is on, the next
     /// sample is due. To be called after `serve`.
     pub(super) fn arm(&mut self, activator: &Activator) {
         let now = self.now;

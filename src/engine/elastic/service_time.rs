@@ -65,27 +65,28 @@ impl ServiceTime {
         }
     }
 
-    /// The time that the busy period goes on before the server is slow and while it is, in ns.
+    /// The parts of the busy period before the server is slow and while it is, in ns, and its speed
+    /// then.
     fn phases(&self) -> Option<(f64, f64, f64)> {
         let slow = self.slow?;
         let (from, until) = (slow.from.max(self.busy_from), slow.until.max(self.busy_from));
         Some(((from.0 - self.busy_from.0) as f64, until.0.saturating_sub(from.0) as f64, slow.speed))
     }
 
-    /// What the server does in the first `elapsed` ns of the busy period, in ns at full speed.
+    /// Work that the server does in the first `elapsed` ns of the busy period, in ns at full speed.
     fn done_in(&self, elapsed: f64) -> f64 {
         let Some((before, slow, speed)) = self.phases() else { return elapsed };
         elapsed - (1.0 - speed) * (elapsed - before).clamp(0.0, slow)
     }
 
-    /// How long it takes for what is `work` ns at full speed: the inverse of the above.
+    /// How long `work` ns at full speed take: the inverse of the above.
     fn time_for(&self, work: f64) -> f64 {
         let Some((before, slow, speed)) = self.phases() else { return work };
         let left = work - before;
         if left <= 0.0 { work } else { before + (left / speed).min(slow) + (left - slow * speed).max(0.0) }
     }
 
-    /// There is work since `now`; nothing changes if there already was.
+    /// Called when work arrives at `now`; starts a busy period if the server was idle.
     pub(super) fn work_arrived(&mut self, now: Timestamp) {
         if !self.busy {
             let free_at = self.completion(0);
@@ -95,7 +96,7 @@ impl ServiceTime {
         }
     }
 
-    /// The work ran out.
+    /// Called when the queue has become empty; ends the busy period.
     pub(super) fn work_ran_out(&mut self) {
         self.busy = false;
     }
@@ -122,7 +123,7 @@ impl ServiceTime {
         Timestamp(self.busy_from.0 + self.time_for(self.work(ahead)).round() as u64)
     }
 
-    /// Takes `records` records as served; returns the interval of their service.
+    /// Serves `records` records; returns the interval of their service.
     pub(super) fn serve(&mut self, records: u64) -> (Timestamp, Timestamp) {
         let (done, interval) = (self.work(records), (self.completion(0), self.completion(records)));
         self.served += records;

@@ -12,10 +12,10 @@ use super::session::{Logic, Session};
 use crate::engine::host::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 
-/// Elastic operators with state by key, on a [stream of records with keys](KeyedStream).
+/// Keyed elastic operators, on a [keyed stream](KeyedStream).
 pub trait ElasticKeyed<'s, K, V> {
-    /// Applies `fold` to each record with the state of its key, on the instances of `first` at
-    /// first.
+    /// Applies `fold` to each record with the state of its key, initially on the instances of
+    /// `first`.
     ///
     /// `fold` sees the key, the value, the key's state (the default when the key is new) and where
     /// results go; never a bin. It must be a deterministic function of these.

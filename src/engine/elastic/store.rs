@@ -37,7 +37,7 @@ use crate::id::BinId;
 /// cache.
 const AHEAD: usize = 16;
 
-/// A bin that is on no worker, or is being put together.
+/// An incomplete bin, while its parts arrive.
 pub(super) type PartialBin = Box<dyn Any + Send>;
 
 /// The queues whose complete records a store applies, and what it needs for that.
@@ -54,7 +54,7 @@ pub(super) struct Input<'a> {
     pub(super) arrivals: Option<&'a mut [u32]>,
 }
 
-/// What is in the bins of one worker.
+/// Keyed state and timers of one worker's bins, whatever their types.
 pub(super) trait StateStore {
     /// Applies what is complete by now. Results of timers that are fired on the way are kept.
     fn serve(&mut self, input: Input<'_>);
@@ -122,7 +122,7 @@ pub(super) trait Parts {
     fn is_empty(&self) -> bool;
 }
 
-/// StateStore of given types, and where results go.
+/// A [`StateStore`] of given types, and where results go.
 pub(super) struct KeyedStore<K, V, S, R: 'static, L> {
     /// State of the bins that are here.
     states: Vec<Option<Bin<K, S>>>,
@@ -327,7 +327,7 @@ where
     }
 }
 
-/// The bin of a key and its hash; has the processor fetch where its state is.
+/// The bin of a key and its hash; prefetches its state.
 #[inline]
 fn look_up<K: Hash + Eq, S>(states: &[Option<Bin<K, S>>], space: &KeySpace, key: &K) -> (BinId, u64) {
     let hash = hash_of(key);
@@ -338,8 +338,8 @@ fn look_up<K: Hash + Eq, S>(states: &[Option<Bin<K, S>>], space: &KeySpace, key:
     (id, hash)
 }
 
-/// After a call about `key`: a state that was there goes if it is to be forgotten, and a `fresh`
-/// one stays if it is not.
+/// After a call for `key`: drops an existing state if it was forgotten, and keeps a `fresh` one if
+/// it was not.
 fn keep<K: Hash + Eq, S>(bin: &mut Bin<K, S>, hash: u64, key: K, fresh: Option<S>, forgets: bool) {
     match (fresh, forgets) {
         (Some(fresh), false) => bin.insert(hash, key, fresh),
@@ -348,8 +348,8 @@ fn keep<K: Hash + Eq, S>(bin: &mut Bin<K, S>, hash: u64, key: K, fresh: Option<S
     }
 }
 
-/// Sets the timers that the last call asked for, about `key`; `cap` is a capability for them, none
-/// if one is held already.
+/// Sets the timers that the last call requested for `key`; `cap` is a capability for them, none if
+/// one is held already.
 #[inline(never)]
 fn set<K: Hash + Eq + Clone, S>(timers: &mut TimerQueue, bin: &mut Bin<K, S>, id: BinId, key: &K, cap: Option<&Capability<Time>>) {
     let before = bin.next_timer();

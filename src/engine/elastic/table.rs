@@ -17,15 +17,15 @@ use std::{fmt, iter, slice, vec};
 use arrayvec::ArrayVec;
 use prefetch_index::prefetch_index;
 
-/// Entries of a group: with what tells them apart they fill two lines of memory if an entry takes
-/// 16 bytes.
+/// Entries of a group: with what tells them apart they fill two cache lines if an entry takes 16
+/// bytes.
 const SLOTS: usize = 7;
 /// A table grows when its groups have more entries than this on average, out of [`SLOTS`], as a
 /// ratio.
 const MOST_PER_GROUP: (usize, usize) = (21, 4);
-/// Bytes of a line of memory.
+/// Bytes of a cache line.
 const LINE: usize = 64;
-/// Lines of a group that are asked for at most.
+/// Cache lines of a group that are prefetched at most.
 const MOST_LINES: usize = 4;
 /// In a word of eight bytes, one in each.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -82,7 +82,7 @@ struct Home {
     tag: u8,
 }
 
-/// Emits the entries of a table.
+/// Iterator over the entries of a table, by value.
 pub(in crate::engine) struct IntoEntries<T> {
     group: arrayvec::IntoIter<T, SLOTS>,
     groups: vec::IntoIter<Group<T>>,
@@ -133,7 +133,7 @@ impl<T> Table<T> {
         Home { group: (place >> 64) as u32, tag: (place >> 56) as u8 }
     }
 
-    /// Has the processor fetch where an entry is most likely to be, and go on meanwhile.
+    /// Prefetches the place where an entry is most likely to be.
     #[inline]
     pub(in crate::engine) fn prefetch(&self, hash: u64) {
         let home = self.home(hash).group as usize;
@@ -162,7 +162,7 @@ impl<T> Table<T> {
         self.groups[group].entries.get_mut(slot)
     }
 
-    /// Goes on where the group at home was passed by.
+    /// Continues where the home group has overflowed.
     #[cold]
     fn find_further(&self, home: usize, tag: u8, is: impl Fn(&T) -> bool) -> Option<(usize, usize)> {
         for group in (home + 1..self.groups.len()).chain(0..home) {

@@ -11,13 +11,13 @@ use crate::id::BinId;
 /// The timers of all bins that are here.
 #[derive(Default)]
 pub(super) struct TimerQueue {
-    /// Bins whose next timer was at a time when it was set. Some may have been called since, or be
-    /// gone, or stand here several times: whoever looks at a time's bins looks into them anyway, so
-    /// nothing is ever searched for and taken out.
+    /// Bins whose next timer was at a time when it was set. Some may have fired since, be gone, or
+    /// be listed several times: the bins of a time are inspected anyway, so no entry is ever
+    /// searched for and removed.
     next: BTreeMap<Time, Vec<BinId>>,
     /// The capability to emit results at the earliest of them.
     pub(super) cap: Option<Capability<Time>>,
-    /// Timers that one call of a function asks for.
+    /// Timers that one call of a function sets.
     pub(super) asked: Vec<Time>,
 }
 

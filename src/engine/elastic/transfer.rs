@@ -20,16 +20,16 @@ use super::store::{PartialBin, Parts, StateStore};
 use crate::engine::Time;
 use crate::id::BinId;
 
-/// Parts that are taken up in one go: more than are sent in one, so that they do not pile up.
+/// Parts that are installed at a time: more than are sent at a time, so that they do not pile up.
 const PARTS_TAKEN_UP: usize = 2;
 
 /// Batches of records that go along with a bin in one message, each a part of what one worker sent
 /// at once.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// What has to happen to a bin before its next records may be queued.
+/// A step of a bin's migration, to be taken before its next records may be enqueued.
 pub(super) enum BinEvent {
-    /// Its state comes from another worker.
+    /// Its state arrives from another worker.
     Arrive { at: Time, to: u32 },
     /// Its state goes to another worker.
     Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
@@ -39,15 +39,15 @@ pub(super) enum BinEvent {
     Records { instance: u32, work: Work },
 }
 
-/// Records that come with a bin, and a capability for its timers if it has any.
+/// Records that travelled with a bin, and a capability for its timers if it has any.
 pub(super) type InFlight = (Vec<Work>, Option<Capability<Time>>);
-/// A bin that has come, with the time of its next timer.
+/// State of a bin that has arrived, with the time of its next timer.
 pub(super) type StateArrived = (Erased, Time, InFlight);
 
 /// Records by epoch that wait for a bin.
 pub(super) type Waiting = Vec<(Time, Erased)>;
 
-/// A bin, or a part of it, on its way to a new owner.
+/// A bin, or a part of it, in transit to a new owner.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StateMessage {
     pub(super) bin: BinId,
@@ -58,20 +58,20 @@ pub(super) struct StateMessage {
     pub(super) payload: Payload,
 }
 
-/// What a shipment carries.
+/// Content of a state message.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Payload {
-    /// The bin with the time of its next timer, and the records that were waiting for it.
+    /// The whole bin, the time of its next timer, and its queued records.
     Whole(Erased, Time, Waiting),
     /// Some entries or timers of a bin with that many keys; more will follow.
     Part(u64, Erased),
-    /// After all parts: some of the records that were waiting for it, in order.
+    /// After all parts: some of the records that waited for the bin, in order.
     Records(Waiting),
     /// The end of the transfer: the last records, and the time of the bin's next timer.
     Last(Time, Waiting),
 }
 
-/// Where bins on their way to other workers are put.
+/// Output for bins that move to other workers.
 pub(super) type StateOutput<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<StateMessage>>>;
 
 /// A bin that is being sent in parts.
@@ -84,11 +84,11 @@ pub(super) struct Outgoing {
     /// Time of the next timer.
     pub(super) next: Time,
     pub(super) works: Waiting,
-    /// The right to send.
+    /// The capability to send.
     pub(super) cap: Capability<Time>,
 }
 
-/// BinQueues that are being sent in parts, first come, first served.
+/// Bins that are being sent in parts, first come, first served.
 #[derive(Default)]
 pub(super) struct Outbox {
     bins: VecDeque<Outgoing>,
@@ -123,28 +123,28 @@ impl Outbox {
     }
 }
 
-/// A bin whose parts are being put together.
+/// A bin whose parts are arriving.
 struct Incoming {
     bin: PartialBin,
     parts: VecDeque<Erased>,
-    /// Records that come along.
+    /// Records that travelled with it.
     works: Vec<Work>,
     /// Once everything is here: the time of the next timer, the capability for it.
     last: Option<(Time, Option<Capability<Time>>)>,
-    /// While it is held the dataflow goes on, even if nothing else happens in it any more.
+    /// Keeps the dataflow alive until the bin is complete.
     _held: Capability<Time>,
 }
 
-/// BinQueues that come in parts, by bin and time of the command.
+/// Bins that arrive in parts, by bin and time of the command.
 #[derive(Default)]
 pub(super) struct Inbox {
     bins: BTreeMap<(BinId, Time), Incoming>,
-    /// Whose turn it is: one entry a part.
+    /// Order of installation: one entry per part.
     order: VecDeque<(BinId, Time)>,
 }
 
 impl Inbox {
-    /// Whether no part waits to be taken up.
+    /// Whether no part waits to be installed.
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
@@ -154,18 +154,18 @@ impl Inbox {
         self.bins.entry(from).or_insert_with(empty)
     }
 
-    /// Takes a part of the bin that moves by a command; `held` is kept until the bin is whole.
+    /// Accepts a part of the bin that a command moves; `held` is kept until the bin is complete.
     pub(super) fn part(&mut self, from: (BinId, Time), (keys, part): (u64, Erased), held: Capability<Time>, store: &dyn StateStore) {
         self.order.push_back(from);
         self.incoming(from, keys, held, store).parts.push_back(part);
     }
 
-    /// Takes records that come along with it.
+    /// Accepts records that travel with it.
     pub(super) fn records(&mut self, from: (BinId, Time), works: Vec<Work>, held: Capability<Time>, store: &dyn StateStore) {
         self.incoming(from, 0, held, store).works.extend(works);
     }
 
-    /// Takes what comes last.
+    /// Accepts the end of the transfer.
     pub(super) fn last(
         &mut self,
         from: (BinId, Time),
@@ -179,7 +179,7 @@ impl Inbox {
         incoming.last = Some((next, right));
     }
 
-    /// Puts some parts together; `whole` gets each bin that is complete with it.
+    /// Installs some parts; `whole` receives each bin that is thereby complete.
     pub(super) fn take_up(&mut self, store: &dyn StateStore, mut whole: impl FnMut((BinId, Time), StateArrived)) {
         for _ in 0..PARTS_TAKEN_UP {
             let Some(from) = self.order.pop_front() else { return };

@@ -25,7 +25,7 @@ use crate::engine::host::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 use crate::time::Epoch;
 
-/// Which windows an event is in; all numbers in units of event time.
+/// Assignment of events to windows; all numbers in units of event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Windows {
     /// Windows of `size`, one after the other, the first from 0.
@@ -40,19 +40,19 @@ pub enum Windows {
         /// From the beginning of one to that of the next.
         slide: u64,
     },
-    /// Events of a key that are less than `gap` apart; the window ends `gap` after the last of
-    /// them.
+    /// Sessions: events of a key that are less than `gap` apart; the window ends `gap` after the
+    /// last of them.
     Session {
-        /// Silence that ends a session.
+        /// Gap that ends a session.
         gap: u64,
     },
 }
 
-/// What is made of the events of a window.
+/// Aggregation of the events of a window.
 pub trait WindowFunction<K, V>: 'static {
-    /// What is kept of the events of a window, or of a part of it.
+    /// Aggregate of the events of a window, or of a part of it.
     type State: ExchangeData + Default + Clone;
-    /// What a window gives.
+    /// Result of a window.
     type Result: ExchangeData;
 
     /// When the event happened.
@@ -61,19 +61,19 @@ pub trait WindowFunction<K, V>: 'static {
     /// Adds an event.
     fn add(&mut self, key: &K, value: V, state: &mut Self::State);
 
-    /// Adds what is kept of other events of the same window.
+    /// Adds the aggregate of other events of the same window.
     fn merge(&mut self, state: &mut Self::State, other: Self::State);
 
-    /// What the whole window gives.
+    /// The result of the whole window.
     fn result(&mut self, key: &K, window: Range<u64>, state: Self::State) -> Self::Result;
 
-    /// An event came too late; it is dropped unless this makes a result of it.
+    /// Called for a late event; it is dropped unless this returns a result.
     fn late(&mut self, _key: &K, _value: V) -> Option<Self::Result> {
         None
     }
 }
 
-/// Elastic windows on a [stream of records with keys](KeyedStream).
+/// Elastic windows on a [keyed stream](KeyedStream).
 pub trait ElasticWindow<'s, K, V> {
     /// Emits a result for each window of each key that has events; a window that ends at e is
     /// emitted in epoch e + `lateness`.

@@ -61,9 +61,9 @@ impl Clock {
     }
 }
 
-/// How far another process's clock is ahead of ours, from questions that it answered.
+/// Offset of another process's clock, from timed requests to it.
 ///
-/// An answer was given between our question and its arrival, which bounds the difference from both
+/// A response was sent between our request and its arrival, which bounds the offset from both
 /// sides. If the difference by the time of day is within these bounds, as on one machine or where
 /// time is kept well, it is the finer of the two.
 #[derive(Clone, Copy, Debug)]
@@ -78,8 +78,8 @@ impl Comparison {
         Comparison { least: i64::MIN, most: i64::MAX }
     }
 
-    /// The question was asked at `asked`, the other clock showed `answer`, the answer came at
-    /// `came`.
+    /// The request was sent at `asked`, the other clock showed `answer`, and the response arrived
+    /// at `came`.
     pub(in crate::engine) fn answered(&mut self, asked: Timestamp, answer: Timestamp, came: Timestamp) {
         self.least = self.least.max(answer.0 as i64 - came.0 as i64);
         self.most = self.most.min(answer.0 as i64 - asked.0 as i64);

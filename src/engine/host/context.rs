@@ -47,20 +47,20 @@ pub struct OperatorSpec {
     pub queues: Arc<QueueMeters>,
     /// What it does with records, for the log: its own work, or waiting for something outside.
     pub work: ActivityKind,
-    /// An instance that has only a part of the capacity of a limited one for a time.
+    /// A limited instance that is slow for a time.
     pub slow: Option<Straggler>,
-    /// How long a message to it is on its way at least.
+    /// Minimum delay of messages to it.
     pub delay: Duration,
-    /// How much state is sent to another process at a time, in bytes, about.
+    /// Approximate size of the parts in which state is sent to another process, in bytes.
     pub part_bytes: usize,
 }
 
-/// State that is sent in one go: small enough that records of other bins hardly notice, and that
-/// timely's buffers do not grow.
+/// Default size of a part of state: small enough not to delay records of other bins, and not to
+/// make timely's buffers grow.
 const PART_BYTES: usize = 256 << 10;
 
 impl OperatorSpec {
-    /// An operator of up to `instances` instances whose queues hold no source back.
+    /// An operator of up to `instances` instances whose queues cause no backpressure.
     pub fn new(id: OperatorId, name: &str, capacity: Capacity, instances: u32) -> OperatorSpec {
         let queues = QueueMeters::new(QueueMarks::default(), instances, Arc::default());
         OperatorSpec::with_queues(id, name, capacity, Arc::new(queues))
@@ -79,8 +79,8 @@ impl Context {
         Context { worker, peers, local: 0..peers, clock, recorder, acks, waits: Waits::default() }
     }
 
-    /// The view of the only worker of a program that nobody observes: records are forgotten,
-    /// reports go nowhere.
+    /// The view of the only worker of a program without an observer: records and acknowledgements
+    /// are discarded.
     pub fn alone() -> Context {
         let (acks, _) = channel();
         Context::new(WorkerId(0), 1, Clock::start(), Recorder::off(), acks)

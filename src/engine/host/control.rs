@@ -9,19 +9,19 @@ use crate::engine::Time;
 use crate::id::{BinId, OperatorId};
 use crate::migration::{Step, Weights};
 
-/// What changes for one operator at the logical time the command is sent at.
+/// Change of one operator at the logical time at which the command is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// The operator.
     pub operator: OperatorId,
     /// Number of instances of a stateless operator from now on.
     pub parallelism: Option<u32>,
-    /// How these share its records, where they do not all alike.
+    /// Weights of the instances, where they do not share records equally.
     pub weights: Option<Weights>,
     /// Bins of a keyed operator with their new owners.
     pub moves: Vec<(BinId, u32)>,
     /// Bins of a keyed operator that are split in two, one after the other. None of the operator's
-    /// bins may be in motion then, so such a step is given when all before it are complete, and
+    /// bins may be migrating then, so such a step is issued when all earlier ones are complete, and
     /// moves none of them.
     pub splits: Vec<BinId>,
 }
@@ -45,7 +45,7 @@ pub enum Ack {
     Rerouted(OperatorId),
 }
 
-/// The commands of a step, one an operator.
+/// The commands of a step, one per operator.
 pub fn commands_of(step: &Step) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for (&operator, &instances) in &step.parallelism {
@@ -66,7 +66,7 @@ pub fn commands_of(step: &Step) -> Vec<Command> {
     commands
 }
 
-/// What is still missing of the steps that have been sent.
+/// Progress of the steps that have been sent: what has not been acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     bins: usize,
@@ -80,10 +80,10 @@ impl Progress {
         self.routers += step.parallelism.len() * peers as usize;
     }
 
-    /// Takes a report into account.
+    /// Applies an acknowledgement.
     ///
     /// # Panics
-    /// If more is reported than was asked for.
+    /// If more is acknowledged than was sent.
     pub fn report(&mut self, ack: Ack) {
         let (left, done) = match ack {
             Ack::Installed(_, bins) => (&mut self.bins, bins),
@@ -92,7 +92,7 @@ impl Progress {
         *left = left.checked_sub(done).expect("no more is carried out than was asked for");
     }
 
-    /// Bins under way.
+    /// Bins in transit.
     pub fn bins(&self) -> usize {
         self.bins
     }

@@ -87,7 +87,7 @@ impl QueueMeters {
     }
 
     /// Records that have been sent to instance `index` since the start, and that it has processed.
-    /// Neither ever shrinks, but what is sent and processed between the two looks may be in one of
+    /// Neither ever shrinks, but what is sent and processed between the two reads may be in one of
     /// them only.
     pub(in crate::engine) fn totals(&self, index: u32) -> (u64, u64) {
         let meter = &self.instances[index as usize];
@@ -164,19 +164,19 @@ impl QueueBoard {
         queues
     }
 
-    /// How many instances of the job are above their mark: sources pause unless none is.
+    /// Number of instances of the job that are above their mark; sources pause unless it is 0.
     pub fn pressing(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.pressing)
     }
 
-    /// Totals of this process that differ from those in `told`, which is updated.
-    pub(in crate::engine) fn changes_since(&self, told: &mut ReportedTotals) -> Vec<Reading> {
+    /// Totals of this process that differ from those in `sent`, which is updated.
+    pub(in crate::engine) fn changes_since(&self, sent: &mut ReportedTotals) -> Vec<Reading> {
         let mut changes = Vec::new();
         for (operator, queues) in (0..).zip(&self.operators) {
             for (instance, meter) in (0..).zip(&queues.instances) {
                 let removed = meter.here.removed.load(Ordering::SeqCst);
                 let added = meter.here.added.load(Ordering::SeqCst);
-                if (added, removed) != (0, 0) && told.0.insert((operator, instance), (added, removed)) != Some((added, removed)) {
+                if (added, removed) != (0, 0) && sent.0.insert((operator, instance), (added, removed)) != Some((added, removed)) {
                     changes.push(Reading { operator, instance, added, removed });
                 }
             }
@@ -184,14 +184,14 @@ impl QueueBoard {
         changes
     }
 
-    /// Applies totals that another process reported; `heard` has its previous ones. Reports of one
-    /// process arrive in order.
-    pub(in crate::engine) fn apply_report(&self, readings: &[Reading], heard: &mut ReportedTotals, now: Timestamp) {
+    /// Applies totals that another process reported; `received` has its previous ones. Reports of
+    /// one process arrive in order.
+    pub(in crate::engine) fn apply_report(&self, readings: &[Reading], received: &mut ReportedTotals, now: Timestamp) {
         for reading in readings {
             // A process of the same job has the same queues.
             let queues = &self.operators[reading.operator as usize];
             let meter = &queues.instances[reading.instance as usize];
-            let before = heard.0.insert((reading.operator, reading.instance), (reading.added, reading.removed)).unwrap_or_default();
+            let before = received.0.insert((reading.operator, reading.instance), (reading.added, reading.removed)).unwrap_or_default();
             meter.elsewhere.removed.fetch_add(reading.removed - before.1, Ordering::SeqCst);
             meter.elsewhere.added.fetch_add(reading.added - before.0, Ordering::SeqCst);
             queues.press(meter, now);
@@ -234,9 +234,9 @@ mod tests {
         /// A part, in hundredths, of what has really been added to the queue and is not yet
         /// removed; at the host of the instance.
         Remove(u32, u64),
-        /// Tells its changes to everybody.
+        /// Reports its changes to all others.
         Tell,
-        /// Hears the next that another has told.
+        /// Receives the next report of another.
         Hear(usize),
     }
 
@@ -250,12 +250,12 @@ mod tests {
         (0..PROCESSES, step)
     }
 
-    /// Processes with the reports that are under way between them.
+    /// Processes with the reports in transit between them.
     struct World {
         boards: Vec<(QueueBoard, Arc<QueueMeters>)>,
-        told: Vec<ReportedTotals>,
+        sent: Vec<ReportedTotals>,
         /// By receiver and sender.
-        heard: Vec<Vec<ReportedTotals>>,
+        received: Vec<Vec<ReportedTotals>>,
         under_way: Vec<Vec<VecDeque<Vec<Reading>>>>,
         really: Vec<u64>,
     }
@@ -269,8 +269,8 @@ mod tests {
             };
             World {
                 boards: (0..PROCESSES).map(board).collect(),
-                told: (0..PROCESSES).map(|_| ReportedTotals::default()).collect(),
-                heard: (0..PROCESSES).map(|_| (0..PROCESSES).map(|_| ReportedTotals::default()).collect()).collect(),
+                sent: (0..PROCESSES).map(|_| ReportedTotals::default()).collect(),
+                received: (0..PROCESSES).map(|_| (0..PROCESSES).map(|_| ReportedTotals::default()).collect()).collect(),
                 under_way: vec![vec![VecDeque::new(); PROCESSES]; PROCESSES],
                 really: vec![0; INSTANCES as usize],
             }
@@ -289,12 +289,12 @@ mod tests {
                     self.really[instance as usize] -= records;
                 }
                 Step::Tell => {
-                    let changes = self.boards[process].0.changes_since(&mut self.told[process]);
+                    let changes = self.boards[process].0.changes_since(&mut self.sent[process]);
                     (0..PROCESSES).filter(|&to| to != process).for_each(|to| self.under_way[to][process].push_back(changes.clone()));
                 }
                 Step::Hear(from) => {
                     if let Some(changes) = self.under_way[process][from].pop_front() {
-                        self.boards[process].0.apply_report(&changes, &mut self.heard[process][from], now);
+                        self.boards[process].0.apply_report(&changes, &mut self.received[process][from], now);
                     }
                 }
             }
@@ -318,7 +318,7 @@ mod tests {
 
     proptest! {
         /// Whatever happens in whatever order: no queue is ever taken for longer than all that was
-        /// ever added, all agree with the truth once everything has been told, and when the queues
+        /// ever added, all agree with the truth once everything has been sent, and when the queues
         /// are empty no source is paused anywhere.
         #[test]
         fn processes_agree_in_the_end_and_pause_no_source_for_ever(

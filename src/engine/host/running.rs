@@ -22,7 +22,7 @@ use crate::migration::Step;
 pub struct Running<O: Send + 'static> {
     /// Activity records of all workers; ends when the job has.
     pub log: Receiver<LogBatch>,
-    /// Reports on steps.
+    /// Acknowledgements of steps.
     pub acks: Receiver<Ack>,
     steps: Sender<Step>,
     stop: StopOnDrop,
@@ -50,7 +50,7 @@ impl Channels {
 }
 
 impl<O: Send + 'static> Running<O> {
-    /// Starts `workers` worker threads, each with the part that `build` makes.
+    /// Starts `workers` worker threads, each with the part that `build` returns.
     ///
     /// # Errors
     /// When threads cannot be started.
@@ -63,12 +63,12 @@ impl<O: Send + 'static> Running<O> {
     }
 
     /// Starts the workers of `deployment`, of all its processes. Each builds the part of its
-    /// worker; those of other processes from `job`, which is all they are told: see
+    /// worker; other processes build theirs from `job`, the only description they receive: see
     /// [`Member`](crate::engine::cluster::Member). `board` has the queues of the job in this
     /// process.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     pub fn on<J, B>(deployment: &Deployment, job: &J, board: &QueueBoard, build: B) -> Result<Running<O>, RunError>
     where
         J: Serialize,
@@ -111,30 +111,30 @@ impl<O: Send + 'static> Running<O> {
         self.hub.is_none()
     }
 
-    /// By how much the clock of another process may be wrong at most, as measured before the run
-    /// began; zero in one process.
+    /// Largest error of another process's clock, as measured before the run began; zero in one
+    /// process.
     pub fn clock_error(&self) -> Duration {
         self.hub.as_ref().map_or(Duration::ZERO, |hub| hub.clock_error)
     }
 
-    /// Process ids, as the system has them, of the processes that were started for this run: 1 and
-    /// on; none if they were started by hand.
+    /// Operating system process ids of the processes that were started for this run: 1 and on; none
+    /// if they were started by hand.
     pub fn process_ids(&self) -> Vec<u32> {
         self.hub.as_ref().map_or_else(Vec::new, Hub::process_ids)
     }
 
-    /// Records all workers had to drop so far; complete once `log` has ended.
+    /// Records that all workers have dropped so far; complete once `log` has ended.
     pub fn dropped(&self) -> u64 {
         self.dropped.count()
     }
 
-    /// Carries out a step; reports on it come through `acks`.
+    /// Executes a step; it is acknowledged through `acks`.
     pub fn apply(&self, step: Step) {
         // A job that has ended carries nothing out; its end is seen on the log.
         let _ = self.steps.send(step);
     }
 
-    /// Waits for the end of the job; returns what each worker found.
+    /// Waits for the end of the job; returns the outcome of each worker.
     ///
     /// # Errors
     /// When a worker panicked, and when something happened to another process.

@@ -48,7 +48,7 @@ impl StopSignal {
         self.lock().clone()
     }
 
-    /// Waits until it is raised, or for so long.
+    /// Waits until it is raised, for at most `at_most`.
     pub(in crate::engine) fn wait(&self, at_most: Duration) -> bool {
         let waited = self.inner.bell.wait_timeout_while(self.lock(), at_most, |why| why.is_none());
         waited.is_ok_and(|(why, _)| why.is_some())

@@ -15,22 +15,22 @@ use super::recorder::Recorder;
 use crate::activity::{Activity, ActivityKind, Record};
 use crate::time::Timestamp;
 
-/// The stretch that a worker is in, if it is in one.
+/// The current stretch of a worker, if any.
 #[derive(Clone, Default)]
 pub(in crate::engine) struct Waits(Rc<Cell<Option<Stretch>>>);
 
 #[derive(Clone, Copy)]
 struct Stretch {
-    /// Whose it is and what is recorded of the work in it; from its start on.
+    /// The activity as which its work is recorded, from its start.
     work: Activity,
-    /// Until when it is recorded.
+    /// End of the part that has been recorded.
     recorded: Timestamp,
     /// Whether it is in a wait.
     waits: bool,
 }
 
 impl Waits {
-    /// Functions are called from now on, for what `work` says; it begins at its start.
+    /// Begins a stretch of calls, described by `work`, at its start.
     pub(in crate::engine) fn begin(&self, work: Activity) {
         self.0.set(Some(Stretch { work, recorded: work.start, waits: false }));
     }
@@ -44,7 +44,7 @@ impl Waits {
         ExternalWait { waits: self, clock, recorder, start }
     }
 
-    /// They have been called; returns from when on that is still to be recorded.
+    /// Ends the stretch; returns from when on it is still to be recorded.
     pub(in crate::engine) fn end(&self) -> Option<Timestamp> {
         self.0.take().map(|stretch| stretch.recorded)
     }

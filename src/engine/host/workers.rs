@@ -29,22 +29,22 @@ use crate::id::WorkerId;
 use crate::migration::Step;
 use crate::time::Epoch;
 
-/// Commands take effect this much after they are given, so that data never waits for routing.
+/// Commands take effect this long after they are issued, so that data never waits for routing.
 const HORIZON: Duration = Duration::from_millis(30);
 /// An idle worker wakes up this often, so that the frontier of the log advances.
 const PARK: Duration = Duration::from_millis(10);
 
-/// One worker's part of a job, as its builder leaves it.
+/// One worker's part of a job, as built by the job.
 pub struct WorkerPart<O> {
-    /// Emits what is due; false when it has ended.
+    /// Emits what is due; returns false once it has ended.
     pub source: Option<Box<dyn FnMut() -> bool>>,
-    /// Epochs the source emitted, oldest first; completed ones are taken off.
+    /// Epochs that the source has emitted, oldest first; completed ones are removed.
     pub open_epochs: Rc<RefCell<VecDeque<Time>>>,
-    /// Where commands go in.
+    /// Input for commands.
     pub control: InputHandleVec<Time, Command>,
-    /// At the end of the dataflow.
+    /// Probe at the end of the dataflow.
     pub probe: ProbeHandle<Time>,
-    /// What the worker found, once the dataflow is complete.
+    /// Returns the worker's outcome once the dataflow is complete.
     pub outcome: Box<dyn FnOnce() -> O>,
 }
 
@@ -54,7 +54,7 @@ pub(in crate::engine) struct Site {
     pub(in crate::engine) process: u32,
     /// Its worker threads.
     pub(in crate::engine) workers: u32,
-    /// To other processes, if there are any.
+    /// Connections to other processes, if there are any.
     pub(in crate::engine) network: Network,
 }
 
@@ -66,14 +66,14 @@ pub(in crate::engine) struct Ends {
     pub(in crate::engine) steps: Option<Receiver<Step>>,
 }
 
-/// Workers at work.
+/// The running worker threads of this process.
 pub(in crate::engine) struct Workers<O: Send + 'static> {
     guards: WorkerGuards<Option<O>>,
     signal: StopSignal,
 }
 
 impl<O: Send + 'static> Workers<O> {
-    /// Starts the workers of `site`, each with the part that `build` makes.
+    /// Starts the workers of `site`, each with the part that `build` returns.
     pub(in crate::engine) fn start<B>(site: Site, clock: Clock, ends: Ends, signal: &StopSignal, build: B) -> Result<Workers<O>, RunError>
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
@@ -114,7 +114,7 @@ impl<O: Send + 'static> Workers<O> {
         Ok(Workers { guards, signal: signal.clone() })
     }
 
-    /// Waits for the workers; returns what each found, or nothing if the stop signal was raised.
+    /// Waits for the workers; returns their outcomes, or nothing if the stop signal was raised.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
         let signal = self.signal;
         let outcomes = self.guards.join().into_iter().map(|outcome| {
@@ -145,7 +145,7 @@ fn builders(process: u32, workers: usize, wires: Vec<Option<Wire>>) -> Result<Ve
     Ok(builders.into_iter().map(AllocatorBuilder::Tcp).collect())
 }
 
-/// What a panic said.
+/// Message of a panic.
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|&text| text.to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())

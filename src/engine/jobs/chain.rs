@@ -37,7 +37,7 @@ const HOT_KEY: u64 = 0;
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// Whether it keeps a count by key; else it shares records out evenly.
+    /// Whether it counts by key; otherwise records are divided evenly.
     pub keyed: bool,
     /// Records per second of one instance.
     pub rate: Rate,
@@ -47,9 +47,9 @@ pub struct Stage {
     pub fan_out: u64,
     /// Share of its results that carry one and the same key, 0 to 1.
     pub skew: f64,
-    /// An instance that has only a part of the rate for a time.
+    /// An instance that is slow for a time.
     pub slow: Option<Straggler>,
-    /// How long messages to it are on their way.
+    /// Delay of messages to it.
     pub delay: Duration,
     /// Whether its time is spent waiting for something outside.
     pub outside: bool,
@@ -76,7 +76,7 @@ pub struct Chain {
     pub duration: Duration,
     /// Worker threads.
     pub workers: u32,
-    /// Tells runs apart.
+    /// Seed of the run.
     pub seed: u64,
 }
 

@@ -16,7 +16,7 @@ use crate::engine::host::Context;
 use crate::id::{InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
 
-/// What the source emits.
+/// Configuration of a closed-loop source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClosedLoopConfig {
     /// Its number in the topology.

@@ -11,7 +11,7 @@ use crate::engine::host::{RunError, Running};
 
 /// A job that can be run under a policy.
 pub trait EngineJob {
-    /// What a worker found, once the job is complete.
+    /// Outcome of a worker, once the job is complete.
     type Outcome: Send + 'static;
 
     /// Its operators.
@@ -29,10 +29,10 @@ pub trait EngineJob {
     /// Starts it, from process 0.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     fn start(&self) -> Result<Running<Self::Outcome>, RunError>;
 
-    /// Compares what reached the sinks with what a sequential run gives for what was emitted.
+    /// Compares the results at the sinks with those of a sequential run over the emitted records.
     fn verify(&self, outcomes: &[Self::Outcome]) -> Verdict;
 }
 
@@ -45,7 +45,7 @@ pub struct OperatorConfig {
     pub marks: QueueMarks,
     /// Instances at the start.
     pub instances: u32,
-    /// Most instances.
+    /// Maximum number of instances.
     pub max_parallelism: u32,
     /// An instance that is slow for a time; only where capacity is limited.
     pub slow: Option<Straggler>,

@@ -52,16 +52,16 @@ pub const SINK: OperatorId = OperatorId(2);
 
 /// The native exchange divides as finely as this many bins would.
 const NATIVE_BINS: u32 = 1 << 16;
-/// A power of two; what is wrong shows in the groups of the keys it concerns.
+/// Number of groups of keys, a power of two.
 const GROUPS: u64 = 4096;
 
-/// What counts.
+/// How keys are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Counting {
     /// The elastic operator.
     #[default]
     Elastic,
-    /// Plain timely: exchange by the key's hash, one hash map a worker; nothing migrates.
+    /// Plain timely: exchange by the key's hash, one hash map per worker; nothing migrates.
     Native,
 }
 
@@ -72,7 +72,7 @@ pub struct KeyCount {
     pub keys: u64,
     /// Owner of each bin of Count at the start; a power of two of them.
     pub first: Assignment,
-    /// Instances of Count at any time, at most.
+    /// Maximum number of instances of Count.
     pub instances: u32,
     /// Records due per second, of all workers together.
     pub rate: Rate,
@@ -82,13 +82,13 @@ pub struct KeyCount {
     pub tick: Duration,
     /// Where its workers run.
     pub deployment: Deployment,
-    /// What counts.
+    /// How keys are counted.
     pub counting: Counting,
-    /// Tells runs apart: it decides which key comes when.
+    /// Seed of the run: determines the sequence of keys.
     pub seed: u64,
 }
 
-/// What one worker found.
+/// Outcome of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyTally {
     /// Records its source emitted after it had counted every key once.
@@ -97,7 +97,7 @@ pub struct KeyTally {
     pub groups: Vec<GroupTally>,
 }
 
-/// What reached the sinks against a sequential count of what was emitted.
+/// Results at the sinks, compared with a sequential count of the emitted records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyVerdict {
     /// Records emitted, those that counted every key once included.
@@ -123,7 +123,7 @@ fn group_of(key: u64) -> usize {
 }
 
 impl KeyCount {
-    /// Bytes that the states of a bin take at least: a table that has just the room for them.
+    /// Lower bound for the bytes of a bin's state: a table with just enough room.
     pub fn bin_bytes(&self) -> u64 {
         Bin::<u64, u64>::bytes_for((self.keys / self.first.owners().len() as u64) as usize) as u64
     }
@@ -143,7 +143,7 @@ impl KeyCount {
     /// is set.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     pub fn start(&self, stop: &Arc<AtomicBool>) -> Result<Running<KeyTally>, RunError> {
         let (board, count) = self.operator();
         let (job, stop) = (self.clone(), Arc::clone(stop));
@@ -151,7 +151,7 @@ impl KeyCount {
         Running::on(&self.deployment, &described("KeyCount", self), &board, build)
     }
 
-    /// Works for the job in another process until it is complete.
+    /// Runs the job's workers in a further process until the job is complete.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
@@ -219,7 +219,7 @@ impl KeyCount {
         WorkerPart { source, open_epochs, control, probe, outcome }
     }
 
-    /// Compares what reached the sinks with a plain sequential count of what was emitted.
+    /// Compares the results at the sinks with a sequential count of the emitted records.
     pub fn verify(&self, tallies: &[KeyTally]) -> KeyVerdict {
         let emitted: u64 = tallies.iter().map(|tally| tally.emitted).sum();
         let mut expected = vec![GroupTally::default(); GROUPS as usize];

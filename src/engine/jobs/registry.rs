@@ -8,7 +8,7 @@ use crate::engine::cluster::Member;
 use crate::engine::host::RunError;
 use crate::engine::nexmark::Nexmark;
 
-/// A job with all that another process has to know to build its part.
+/// A job with everything that a further process needs to build its part.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Job {
     /// A word count.
@@ -20,7 +20,7 @@ pub enum Job {
 }
 
 impl Job {
-    /// Works for the job in another process than 0 until it is complete.
+    /// Runs the job's workers in a further process until the job is complete.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.

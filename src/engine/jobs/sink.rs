@@ -22,7 +22,7 @@ pub trait DrainToSink<'s, R> {
     /// Passes each batch to `take` with its epoch, on the worker that produced it, and records its
     /// arrival at sink `id`.
     ///
-    /// The stream that comes back carries nothing but a frontier, to probe for completion.
+    /// The returned stream carries no data, only a frontier to probe for completion.
     fn drain_to_sink<F: FnMut(Epoch, Vec<R>) + 'static>(self, context: &Context, id: OperatorId, take: F) -> StreamVec<'s, Time, ()>;
 }
 

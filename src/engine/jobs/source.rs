@@ -28,7 +28,7 @@ use crate::workload::RateSchedule;
 /// Progress is recorded this often.
 const SAMPLE: Duration = Duration::from_millis(100);
 
-/// What a source emits and when.
+/// Configuration of an open-loop source.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
     /// Its number in the topology.
@@ -37,8 +37,8 @@ pub struct SourceConfig {
     pub schedule: RateSchedule,
     /// Time between epochs; at least a millisecond.
     pub tick: Duration,
-    /// How many times the highest rate of its schedule it may emit when it has fallen behind; at
-    /// least 1.
+    /// Factor by which it may exceed the highest rate of its schedule while it is behind; at least
+    /// 1.
     pub catch_up: f64,
     /// When it ends.
     pub until: Timestamp,
@@ -52,7 +52,7 @@ pub struct OpenLoop<D: ExchangeData + Clone> {
     pressing: Arc<AtomicUsize>,
     input: Option<Handle<Time, BatchBuilder<D>>>,
     record: Box<dyn FnMut(u64, Epoch) -> D>,
-    /// From when on the schedule counts.
+    /// Start of the schedule.
     origin: Timestamp,
     /// Records that were emitted before the schedule.
     preloaded: u64,
@@ -119,9 +119,9 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     /// Emits its next `records` records as an epoch of their own, if a tick has passed since the
     /// last one; returns whether it did.
     ///
-    /// For what a job is to hold before its schedule [`begins`](OpenLoop::begin). These records
-    /// were never due: nothing is logged of them, so that no latency counts from them, and they are
-    /// not among those [`emitted`](OpenLoop::emitted).
+    /// Used to build up state before the schedule [`begins`](OpenLoop::begin). These records are
+    /// never due: nothing is logged for them, so they do not count for latency, and they are not
+    /// among those [`emitted`](OpenLoop::emitted).
     pub fn preload(&mut self, records: u64) -> bool {
         let epoch = self.tick_of(self.context.clock.now());
         if epoch <= self.ticked {
@@ -139,14 +139,14 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         true
     }
 
-    /// The schedule, and the time until the source ends, count from now on.
+    /// Starts the schedule, and the time until the source ends.
     pub fn begin(&mut self) {
         let now = self.context.clock.now();
         self.config.until = now + self.config.until.since(self.origin);
         (self.origin, self.polled) = (now, now);
     }
 
-    /// The source ends now, whatever its schedule says.
+    /// Ends the source now, regardless of its schedule.
     pub fn end(&mut self) {
         self.config.until = self.config.until.min(self.context.clock.now());
     }
@@ -156,7 +156,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.config.schedule.due(Timestamp::ZERO + at.since(self.origin))
     }
 
-    /// When the `n`-th record (counted from 1) is due; nothing if it never is.
+    /// When the `n`-th record (counted from 1) is due; none if it never is.
     fn time_of(&self, n: u64) -> Option<Timestamp> {
         self.config.schedule.time_of(n).map(|at| self.origin + at.since(Timestamp::ZERO))
     }

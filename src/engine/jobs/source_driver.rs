@@ -19,7 +19,7 @@ const PRELOAD_RECORDS: u64 = 1 << 16;
 /// Such epochs that may be incomplete at a time.
 const PRELOAD_EPOCHS: usize = 2;
 
-/// A source with what comes before its schedule.
+/// A source with a preload phase before its schedule.
 pub(in crate::engine) struct SourceDriver<D: ExchangeData + Clone> {
     source: OpenLoop<D>,
     wake: Wake,
@@ -31,8 +31,8 @@ pub(in crate::engine) struct SourceDriver<D: ExchangeData + Clone> {
 }
 
 impl<D: ExchangeData + Clone> SourceDriver<D> {
-    /// `before` records of `source` come before its schedule begins; `dataflow` is the number of
-    /// its dataflow on `worker`, `tick` the time between epochs.
+    /// `source` emits `before` records before its schedule begins; `dataflow` is the number of its
+    /// dataflow on `worker`, `tick` the time between epochs.
     pub(in crate::engine) fn new(
         source: OpenLoop<D>,
         before: u64,
@@ -45,7 +45,7 @@ impl<D: ExchangeData + Clone> SourceDriver<D> {
         SourceDriver { source, wake, clock: context.clock, before, begun: before == 0, stop: Arc::clone(stop) }
     }
 
-    /// Emits what is to be emitted by now; returns whether the source is still open.
+    /// Emits what is due by now, in either phase; returns whether the source is still open.
     pub(in crate::engine) fn poll(&mut self) -> bool {
         self.wake.arm(self.clock.now());
         if !self.begun {

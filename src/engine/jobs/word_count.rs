@@ -54,7 +54,7 @@ pub struct WordCount {
     pub schedule: RateSchedule,
     /// How long the source emits.
     pub duration: Duration,
-    /// How many times the scheduled rate the source may emit when behind.
+    /// Factor by which the source may exceed the scheduled rate while it is behind.
     pub catch_up: f64,
     /// Time between epochs.
     pub tick: Duration,
@@ -68,7 +68,7 @@ pub struct WordCount {
     pub deployment: Deployment,
 }
 
-/// What one worker found.
+/// Outcome of one worker.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Sentences its source emitted.
@@ -101,7 +101,7 @@ impl WordCount {
     /// Starts the job, from process 0.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     pub fn start(&self) -> Result<Running<Tally>, RunError> {
         let (board, [flat_map, count]) = self.operators();
         let (job, pressing) = (self.clone(), board.pressing());
@@ -109,7 +109,7 @@ impl WordCount {
         Running::on(&self.deployment, &described("WordCount", self), &board, build)
     }
 
-    /// Works for the job in another process until it is complete.
+    /// Runs the job's workers in a further process until the job is complete.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
@@ -196,7 +196,7 @@ impl WordCount {
         WorkerPart { source, open_epochs, control, probe, outcome }
     }
 
-    /// Compares what reached the sinks with a plain sequential count of what was emitted.
+    /// Compares the results at the sinks with a sequential count of the emitted records.
     pub fn verify(&self, tallies: &[Tally]) -> Verdict {
         let emitted = tallies.iter().map(|tally| tally.emitted).sum();
         let mut expected: FxHashMap<&str, u64> = FxHashMap::default();

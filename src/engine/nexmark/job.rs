@@ -69,7 +69,7 @@ pub struct Nexmark {
     pub rate: Rate,
     /// How long its schedule lasts.
     pub duration: Duration,
-    /// How many times the scheduled rate the source may emit when behind.
+    /// Factor by which the source may exceed the scheduled rate while it is behind.
     pub catch_up: f64,
     /// Time between epochs; at least a millisecond.
     pub tick: Duration,
@@ -84,7 +84,7 @@ pub struct Nexmark {
 }
 
 impl Nexmark {
-    /// Works for the job in another process until it is complete.
+    /// Runs the job's workers in a further process until the job is complete.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
@@ -100,7 +100,7 @@ impl Nexmark {
     /// set.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     pub fn start_until(&self, stop: &Arc<AtomicBool>) -> Result<Running<NexmarkTally>, RunError> {
         let (board, specs) = self.specs();
         let (job, pressing, stop) = (self.clone(), board.pressing(), Arc::clone(stop));

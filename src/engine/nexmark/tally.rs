@@ -10,7 +10,7 @@ use crate::engine::jobs::{GroupTally, Verdict, mix};
 /// What is wrong shows in the groups of the answers it concerns.
 const GROUPS: usize = 4096;
 
-/// What one worker found.
+/// Outcome of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NexmarkTally {
     /// Epochs in which its source emitted, in order, with how many events in each.

@@ -12,7 +12,7 @@ use timely::order::Product;
 
 use crate::time::{Epoch, Timestamp};
 
-/// A timestamp of a dataflow that says which epoch it belongs to.
+/// Timestamp of a dataflow from which its epoch can be derived.
 ///
 /// The mapping must keep the order: when `a.less_equal(&b)`, the epoch of `a` is not after that of
 /// `b`. What has no epoch counts as before all epochs. For a timestamp type of your own, `impl

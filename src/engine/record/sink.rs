@@ -14,17 +14,16 @@ use std::thread::{Builder, JoinHandle};
 use crate::activity::LogWriter;
 use crate::engine::host::{Clock, Dropped, Link, LogBatch, link};
 
-/// Where the workers of a process record to; made once, outside of them, because their clocks must
-/// agree.
+/// Destination of the records of all workers of a process; created once, outside of them, so that
+/// they share a clock.
 ///
 /// It moves into the closure that all workers run. The recording ends when all workers have.
 #[derive(Clone, Debug)]
 pub struct RecordingSink {
     clock: Clock,
-    /// Nothing once the recording is over.
+    /// None once the recording has ended.
     link: Arc<Mutex<Option<Link>>>,
-    /// Whether a worker has taken it on itself to record names and channels, which are the same on
-    /// all.
+    /// Whether a worker already records names and channels, which are the same on all.
     described: Arc<AtomicBool>,
 }
 
@@ -39,19 +38,19 @@ pub struct RecordingFile {
     writer: JoinHandle<io::Result<u64>>,
 }
 
-/// What became of a recording.
+/// Result of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// Records in the file.
     pub records: u64,
-    /// Records that were dropped because the file was not written fast enough. What is analysed
-    /// lacks them.
+    /// Records that were dropped because the file was not written fast enough. They are missing
+    /// from any analysis.
     pub dropped: u64,
     /// Length of the file.
     pub bytes: u64,
 }
 
-/// Why there is no recording.
+/// Error of a recording.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file cannot be created.
@@ -92,9 +91,9 @@ impl RecordingSink {
         Ok((sink, RecordingFile { path, partial, link, dropped, writer }))
     }
 
-    /// Records to an observer in this process, who takes batches off the receiver. It ends when all
-    /// workers have and the sink and its clones are gone. What does not fit because the observer is
-    /// slow is dropped, and each batch says how much that was.
+    /// Records to an observer in this process, which receives the batches. It ends when all workers
+    /// have and the sink and its clones are gone. What does not fit because the observer is slow is
+    /// dropped, and each batch contains the count.
     pub fn to_observer() -> (RecordingSink, Receiver<LogBatch>) {
         let (link, batches) = link();
         (RecordingSink::joining(Clock::start(), link), batches)
@@ -110,7 +109,7 @@ impl RecordingSink {
         self.clock
     }
 
-    /// A worker's link; to nobody if the recording is over.
+    /// A worker's link; without a receiver if the recording has ended.
     pub(super) fn link(&self) -> Link {
         self.link.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(|| link().0)
     }

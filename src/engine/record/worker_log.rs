@@ -22,7 +22,7 @@ use crate::time::{Epoch, Timestamp};
 /// scopes' own time. The rest is progress tracking.
 const SCOPE_PIECE: Duration = Duration::from_micros(2);
 
-/// What an operator or channel with some number is, as far as it is known.
+/// What is known of the operator or channel with a given number.
 #[derive(Clone, Copy, Default)]
 struct Part {
     is_scope: bool,
@@ -44,7 +44,7 @@ struct Frame {
     records_out: u64,
 }
 
-/// What a worker has logged, on its way to records.
+/// Conversion of a worker's log to activity records.
 pub(super) struct WorkerLog {
     worker: WorkerId,
     peers: u64,
@@ -56,11 +56,11 @@ pub(super) struct WorkerLog {
     parts: Vec<Part>,
     dataflows: Vec<OperatorId>,
     stack: Vec<Frame>,
-    /// The operator that was just told of progress.
+    /// The operator that progress was just reported to.
     told: Option<usize>,
     /// For each stream of timely's log, before which instant nothing will follow.
     bounds: Vec<Timestamp>,
-    /// Streams that have said so since the last hand-over was considered.
+    /// Streams that have reported this since the last hand-over was considered.
     flushed: u64,
 }
 
@@ -87,8 +87,8 @@ impl WorkerLog {
         self.bounds.len() - 1
     }
 
-    /// Nothing of before `bound` will follow on a stream. When all have said so it may be time to
-    /// hand over.
+    /// Reports that nothing from before `bound` will follow on a stream. When all streams have
+    /// reported, a hand-over may be due.
     pub(super) fn flushed(&mut self, stream: usize, bound: Timestamp) {
         self.bounds[stream] = bound;
         self.flushed |= 1 << stream;
@@ -247,7 +247,7 @@ impl WorkerLog {
         self.crossing(at, message.is_send, MessageKind::Data, message.channel, sequence, message.source, message.target, records);
     }
 
-    /// Word of progress, sent to all workers or received from another.
+    /// A progress message, sent to all workers or received from another.
     pub(super) fn progress(&mut self, at: Timestamp, is_send: bool, channel: usize, sequence: usize, from: usize, changes: usize) {
         let me = self.worker.0 as usize;
         if self.peers > 1 && (is_send || from != me) {
@@ -294,7 +294,7 @@ impl WorkerLog {
     }
 }
 
-/// Timely lets go of its log when the worker has ended.
+/// Timely drops its log when the worker has ended.
 impl Drop for WorkerLog {
     fn drop(&mut self) {
         let up_to = self.up_to();

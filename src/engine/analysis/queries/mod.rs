@@ -37,7 +37,7 @@ use crate::engine::Time;
 use crate::id::{ChannelId, InstanceId};
 use crate::time::Window;
 
-/// What a query found.
+/// Subject of a query's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QuerySubject {
@@ -47,11 +47,11 @@ pub enum QuerySubject {
     Epochs,
     /// Waits of one pattern.
     Wait {
-        /// Who waits.
+        /// The waiting instance.
         lane: Lane,
-        /// By which channel the message comes.
+        /// Channel of the message.
         channel: ChannelId,
-        /// Who sends it.
+        /// Its sender.
         from: Lane,
         /// What the sender does before, if known.
         cause: Option<InstanceId>,
@@ -61,7 +61,7 @@ pub enum QuerySubject {
 /// Number of a query, and what it concerns.
 pub(super) type Fact = (u32, QuerySubject);
 
-/// Something began or ceased to answer a query.
+/// A subject started or stopped matching a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QueryChange {
     /// The query.
@@ -71,9 +71,9 @@ pub struct QueryChange {
     pub window: Window,
     /// What it is about.
     pub subject: QuerySubject,
-    /// The same, to be read.
+    /// The subject as text.
     pub text: String,
-    /// Whether it appeared; else it vanished.
+    /// Whether it started to match; otherwise it stopped.
     pub appeared: bool,
 }
 
@@ -163,7 +163,7 @@ impl fmt::Display for QueryChange {
 }
 
 impl QuerySubject {
-    /// What people call it, with the names that the log gives.
+    /// Its name for people, with the names that the log gives.
     pub fn label(&self, names: &Names) -> String {
         match self {
             QuerySubject::Entity(entity) => entity.label(names),
