@@ -24,7 +24,7 @@ pub struct AnalysisConfig {
     /// Seed of the random paths; each window's path depends on it and on the window's start.
     pub seed: u64,
     /// Workers of the job. No window closes before that many have reported how far their log has
-    /// come ([`Record::UpTo`]); 0 to go by those that are known.
+    /// come ([`Record::UpTo`](crate::activity::Record::UpTo)); 0 to go by those that are known.
     pub awaited: usize,
     /// Standing queries.
     pub queries: Vec<StandingQuery>,

@@ -26,7 +26,7 @@ pub enum AnalysisResult {
         oddities: Oddities,
         /// The same for epochs; all zero if they were not followed.
         epoch_oddities: EpochOddities,
-        /// Records that [`Analysis::try_push`] dropped.
+        /// Records that [`Analysis::try_push`](super::Analysis::try_push) dropped.
         dropped_records: u64,
     },
 }
