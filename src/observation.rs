@@ -12,7 +12,7 @@ use crate::activity::{ActivityKind, Record};
 use crate::critical_path::{PathObserver, WindowPaths};
 use crate::dataflow::{Configuration, Topology};
 use crate::id::OperatorId;
-use crate::metrics::{Balance, Doubt, Ledger, Mend, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
+use crate::metrics::{Balance, Ledger, Mend, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
 use crate::rate::Rate;
 use crate::stats::LatencyHistogram;
 use crate::time::{Epoch, Timestamp, Window};
@@ -32,7 +32,7 @@ pub struct Observation {
     pub latency: LatencySummary,
     /// What makes it no ground for a decision, or what was mended so that it is one; empty as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub doubts: Vec<Doubt>,
+    pub doubts: Vec<MetricIssue>,
     /// The critical paths of the epochs that completed; nothing unless the policy asked for them
     /// (`Policy::needs`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,7 +207,7 @@ impl Observer {
     fn mend(&mut self, observation: &mut Observation, closed: &WindowMetrics, balance: &Balance) {
         let seen = balance.seen(balance.silence().is_some_and(|longest| closed.is_silent_for(longest)));
         let mend = Mend { seen: seen.unwrap_or(1.0), times: closed.times() };
-        observation.doubts.extend(seen.map(|_| Doubt::Incomplete(mend.percent())));
+        observation.doubts.extend(seen.map(|_| MetricIssue::Incomplete(mend.percent())));
         if seen.is_some() || self.not_whole > 0 {
             // Otherwise a source's rates would be about what was lost as well, those of operators not.
             let sources = std::mem::take(&mut observation.sources);
@@ -219,7 +219,7 @@ impl Observer {
             self.not_whole = 0;
             return;
         }
-        let can_be = mend.seen >= LEAST_SEEN && observation.doubts.iter().all(Doubt::is_a_matter_of_scale);
+        let can_be = mend.seen >= LEAST_SEEN && observation.doubts.iter().all(MetricIssue::is_a_matter_of_scale);
         if self.not_whole < LEFT_ALONE || !can_be {
             self.not_whole += 1;
             return;
@@ -233,7 +233,7 @@ impl Observer {
                 source.achieved = Rate::of(emitted as f64, observation.window.length()).unwrap_or(source.achieved);
             }
         }
-        observation.doubts = vec![Doubt::Mended(mend.percent())];
+        observation.doubts = vec![MetricIssue::Mended(mend.percent())];
         observation.doubts.extend(observation.operators.iter().flat_map(OperatorMetrics::too_busy));
     }
 

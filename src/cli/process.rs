@@ -1,7 +1,7 @@
 //! `thalweg process`: one of the further processes of a job that runs on several.
 
 use super::{Failure, usage};
-use crate::engine::cluster::Seat;
+use crate::engine::cluster::Member;
 use crate::engine::{Job, RunError};
 
 /// Work for a job that another process runs ('run --processes' starts it).
@@ -9,14 +9,14 @@ use crate::engine::{Job, RunError};
 pub(super) struct Args {}
 
 pub(super) fn process(_: &Args) -> Result<(), Failure> {
-    let served = Seat::taken().map(|seat| {
-        seat.map(|seat| {
-            let job = seat.job::<Job>()?;
+    let served = Member::from_environment().map(|member| {
+        member.map(|member| {
+            let job = member.job::<Job>()?;
             // 'run' tells its user which processes work for it; experiments have many short runs and only say what goes wrong.
             if let Job::WordCount(_) = job {
-                super::run::tell_connected(&seat);
+                super::run::tell_connected(&member);
             }
-            job.serve(seat)
+            job.serve(member)
         })
     });
     match served {

@@ -17,7 +17,7 @@ use super::run_nexmark::{self, NexmarkArgs};
 use super::uneven::Uneven;
 use super::{Failure, usage};
 use crate::dataflow::Configuration;
-use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::cluster::{Deployment, Member};
 use crate::engine::nexmark::{Form, Nexmark};
 use crate::engine::word_count::WordCount;
 use crate::engine::{EngineJob, Job, RunError};
@@ -261,14 +261,14 @@ fn strategy(args: &Args) -> Result<Strategy, Failure> {
 
 /// Works for the job as another process than 0; has nothing to print.
 fn serve(deployment: &Deployment, job: &Job) -> Result<(), Failure> {
-    let seat = Seat::of(deployment, job).map_err(wrong_hosts)?.expect("process 0 has no seat");
-    tell_connected(&seat);
-    job.serve(seat).map_err(wrong_hosts)
+    let member = Member::of(deployment, job).map_err(wrong_hosts)?.expect("process 0 has no member");
+    tell_connected(&member);
+    job.serve(member).map_err(wrong_hosts)
 }
 
 /// Tells that another process than 0 has joined, and which it is: whoever looks after the run may have to find it.
-pub(super) fn tell_connected(seat: &Seat) {
-    eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
+pub(super) fn tell_connected(member: &Member) {
+    eprintln!("thalweg: process {} is connected, pid {}", member.process(), std::process::id());
 }
 
 /// What the host file or the other processes' flags are to blame for is an error of what was asked.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Plan};
 use crate::id::{BinId, OperatorId};
-use crate::metrics::Doubt;
+use crate::metrics::MetricIssue;
 use crate::policy::Reason;
 use crate::time::Timestamp;
 
@@ -32,7 +32,7 @@ pub enum EventKind {
     /// What was seen in the window cannot be relied on; the policy was not asked.
     Doubted {
         /// Why.
-        doubts: Vec<Doubt>,
+        doubts: Vec<MetricIssue>,
     },
     /// The policy wants nothing to change.
     Held {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Doubt, InstanceMetrics};
+use super::{InstanceMetrics, MetricIssue};
 use crate::activity::BinLoad;
 use crate::id::OperatorId;
 use crate::rate::Rate;
@@ -75,8 +75,11 @@ impl OperatorMetrics {
     }
 
     /// Instances that were busy for more than can be.
-    pub fn too_busy(&self) -> impl Iterator<Item = Doubt> {
-        self.instances.iter().filter(|instance| instance.useful > instance.window * 2).map(|instance| Doubt::TooBusy(instance.instance))
+    pub fn too_busy(&self) -> impl Iterator<Item = MetricIssue> {
+        self.instances
+            .iter()
+            .filter(|instance| instance.useful > instance.window * 2)
+            .map(|instance| MetricIssue::TooBusy(instance.instance))
     }
 
     /// Whether the true rates were taken from so little work that they are an extrapolation.

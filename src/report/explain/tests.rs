@@ -6,7 +6,7 @@ use super::*;
 use crate::controller::EventKind;
 use crate::dataflow::{Configuration, Plan, Role, Topology};
 use crate::id::{BinId, InstanceId, OperatorId};
-use crate::metrics::Doubt;
+use crate::metrics::MetricIssue;
 use crate::policy::{Cause, Finding, Reason};
 use crate::time::Timestamp;
 
@@ -134,7 +134,7 @@ From 0.0 s to 2.0 s: nothing was begun.
 
 #[test]
 fn times_without_a_plan_are_summed_up_by_what_their_windows_were() {
-    let doubt = Doubt::TooBusy(InstanceId::new(COUNT, 3));
+    let doubt = MetricIssue::TooBusy(InstanceId::new(COUNT, 3));
     let plan = Plan { rebalances: [COUNT].into(), ..Plan::rescale(MAP, 3) };
     let run = Run::new(20, 0)
         .with(2.0, held("healthy"))

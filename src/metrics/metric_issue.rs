@@ -9,7 +9,7 @@ use crate::id::{InstanceId, OperatorId};
 /// A reason to doubt what was seen in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Doubt {
+pub enum MetricIssue {
     /// A source told nothing: what is offered is not known.
     SourceUnseen(OperatorId),
     /// A source told a number that is none, is negative, or counts backwards.
@@ -25,27 +25,27 @@ pub enum Doubt {
     Mended(u32),
 }
 
-impl Doubt {
+impl MetricIssue {
     /// Whether nothing may be decided on the window.
     pub fn forbids(&self) -> bool {
-        !matches!(self, Doubt::Mended(_))
+        !matches!(self, MetricIssue::Mended(_))
     }
 
     /// Whether what is wrong is that too few or too many records came, so that sums can be scaled.
     pub fn is_a_matter_of_scale(&self) -> bool {
-        matches!(self, Doubt::Incomplete(_) | Doubt::SeenTwice(_) | Doubt::TooBusy(_))
+        matches!(self, MetricIssue::Incomplete(_) | MetricIssue::SeenTwice(_) | MetricIssue::TooBusy(_))
     }
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for MetricIssue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doubt::SourceUnseen(operator) => write!(f, "source {operator} told nothing"),
-            Doubt::SourceImpossible(operator) => write!(f, "source {operator} told what cannot be"),
-            Doubt::SeenTwice(operator) => write!(f, "records of {operator} came twice"),
-            Doubt::TooBusy(instance) => write!(f, "{instance} was busy for more than twice the window"),
-            Doubt::Incomplete(percent) => write!(f, "only {percent} % of the records came"),
-            Doubt::Mended(percent) => write!(f, "{percent} % of the records came, and sums are scaled to all of them"),
+            MetricIssue::SourceUnseen(operator) => write!(f, "source {operator} told nothing"),
+            MetricIssue::SourceImpossible(operator) => write!(f, "source {operator} told what cannot be"),
+            MetricIssue::SeenTwice(operator) => write!(f, "records of {operator} came twice"),
+            MetricIssue::TooBusy(instance) => write!(f, "{instance} was busy for more than twice the window"),
+            MetricIssue::Incomplete(percent) => write!(f, "only {percent} % of the records came"),
+            MetricIssue::Mended(percent) => write!(f, "{percent} % of the records came, and sums are scaled to all of them"),
         }
     }
 }
