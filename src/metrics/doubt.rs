@@ -37,15 +37,24 @@ impl Doubt {
     }
 }
 
+impl Doubt {
+    /// What it says, with the names that `name` gives operators.
+    pub fn with_names(&self, name: impl Fn(OperatorId) -> String) -> String {
+        match *self {
+            Doubt::SourceUnseen(operator) => format!("source {} told nothing", name(operator)),
+            Doubt::SourceImpossible(operator) => format!("source {} told what cannot be", name(operator)),
+            Doubt::SeenTwice(operator) => format!("records of {} came twice", name(operator)),
+            Doubt::TooBusy(InstanceId { operator, index }) => {
+                format!("{}[{index}] was busy for more than twice the window", name(operator))
+            }
+            Doubt::Incomplete(percent) => format!("only {percent} % of the records came"),
+            Doubt::Mended(percent) => format!("{percent} % of the records came, and sums are scaled to all of them"),
+        }
+    }
+}
+
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Doubt::SourceUnseen(operator) => write!(f, "source {operator} told nothing"),
-            Doubt::SourceImpossible(operator) => write!(f, "source {operator} told what cannot be"),
-            Doubt::SeenTwice(operator) => write!(f, "records of {operator} came twice"),
-            Doubt::TooBusy(instance) => write!(f, "{instance} was busy for more than twice the window"),
-            Doubt::Incomplete(percent) => write!(f, "only {percent} % of the records came"),
-            Doubt::Mended(percent) => write!(f, "{percent} % of the records came, and sums are scaled to all of them"),
-        }
+        f.write_str(&self.with_names(|operator| operator.to_string()))
     }
 }
