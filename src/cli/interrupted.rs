@@ -1,4 +1,5 @@
-//! Ctrl-C in commands that measure: what was measured is kept in their folder, which says that they were interrupted.
+//! Ctrl-C in commands that measure: what was measured is kept in their folder, which says that they
+//! were interrupted.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -84,7 +84,7 @@ impl Live {
                 format!("gives up its policy, {}: {}", reason.rule, reason.detail)
             }
             EventKind::Doubted { doubts } => {
-                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                let doubts: Vec<String> = doubts.iter().map(|doubt| doubt.with_names(|id| self.name(id).to_owned())).collect();
                 format!("does not rely on this window: {}", doubts.join(", "))
             }
             EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } | EventKind::Postponed { .. } => return,

@@ -37,15 +37,24 @@ impl MetricIssue {
     }
 }
 
-impl fmt::Display for MetricIssue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MetricIssue::SourceUnseen(operator) => write!(f, "source {operator} told nothing"),
-            MetricIssue::SourceImpossible(operator) => write!(f, "source {operator} told what cannot be"),
-            MetricIssue::SeenTwice(operator) => write!(f, "records of {operator} came twice"),
-            MetricIssue::TooBusy(instance) => write!(f, "{instance} was busy for more than twice the window"),
-            MetricIssue::Incomplete(percent) => write!(f, "only {percent} % of the records came"),
-            MetricIssue::Mended(percent) => write!(f, "{percent} % of the records came, and sums are scaled to all of them"),
+impl MetricIssue {
+    /// What it says, with the names that `name` gives operators.
+    pub fn with_names(&self, name: impl Fn(OperatorId) -> String) -> String {
+        match *self {
+            MetricIssue::SourceUnseen(operator) => format!("no samples from source {}", name(operator)),
+            MetricIssue::SourceImpossible(operator) => format!("impossible sample from source {}", name(operator)),
+            MetricIssue::SeenTwice(operator) => format!("duplicate records from {}", name(operator)),
+            MetricIssue::TooBusy(InstanceId { operator, index }) => {
+                format!("{}[{index}] was busy for more than twice the window", name(operator))
+            }
+            MetricIssue::Incomplete(percent) => format!("only {percent} % of the records arrived"),
+            MetricIssue::Mended(percent) => format!("{percent} % of the records arrived; sums are scaled up accordingly"),
         }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.with_names(|operator| operator.to_string()))
     }
 }

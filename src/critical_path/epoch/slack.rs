@@ -1,18 +1,21 @@
 //! Slack: how much later an operator's output could have been without delaying the epoch.
 //!
-//! Over the epoch's own small graph: its works and receipts, each after those it had to wait for. The forward pass is the log: every event
-//! is at its earliest, namely when it happened. The backward pass finds its latest: whatever ends the epoch may end when the last of
-//! its events did; anything else has to leave its successors the time they took:
+//! Over the epoch's own small graph: its works and receipts, each after those it had to wait for.
+//! The forward pass is the log: every event is at its earliest, namely when it happened. The
+//! backward pass finds its latest: whatever ends the epoch may end when the last of its events did;
+//! anything else has to leave its successors the time they took:
 //!
 //! ```text
 //!  latest(event) = min over successors S of latest(S) - (what S and the way to it took)
 //!  slack(O)      = min over works of O of latest(end of work) - end of work
 //! ```
 //!
-//! Successors of a work are the receipts of what it made, and the epoch's next work on the same lane: what the lane did for others in
-//! between keeps its length and its place in the order. Messages and results that wait for their release take what they took. The successor of a receipt
-//! is the epoch's next work on its lane. Where the log does not tell which it is, there is taken to be no slack, so
-//! slack is rather too small. It is that of one epoch: other epochs may be delayed by what this one has time for.
+//! Successors of a work are the receipts of what it made, and the epoch's next work on the same
+//! lane: what the lane did for others in between keeps its length and its place in the order.
+//! Messages and results that wait for their release take what they took. The successor of a receipt
+//! is the epoch's next work on its lane. Where the log does not tell which it is, there is taken to
+//! be no slack, so slack is rather too small. It is that of one epoch: other epochs may be delayed
+//! by what this one has time for.
 // papers/snailtrail-nsdi18.md#epoch-slack
 
 use std::collections::BTreeMap;
@@ -37,7 +40,8 @@ struct Event {
     open: u32,
 }
 
-/// Between two events by their numbers: how long before the latest end of `to` the latest end of `from` has to be.
+/// Between two events by their numbers: how long before the latest end of `to` the latest end of
+/// `from` has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Edge {
     to: usize,
@@ -54,8 +58,9 @@ pub(super) struct OwnGraph<'a> {
 }
 
 impl<'a> OwnGraph<'a> {
-    /// Slack in ns of each operator that worked on an epoch which was complete at `completed`, in order of operators. Looks at as many steps as there is
-    /// `fuel`, of which it takes what it used; nothing where that does not do or what happened contradicts itself.
+    /// Slack in ns of each operator that worked on an epoch which was complete at `completed`, in
+    /// order of operators. Looks at as many steps as there is `fuel`, of which it takes what it
+    /// used; nothing where that does not do or what happened contradicts itself.
     pub(super) fn slack(graph: &'a GraphBuilder, places: &EpochPlaces, completed: u64, fuel: &mut u32) -> Vec<(OperatorId, u64)> {
         OwnGraph::of(graph, places, completed, fuel).and_then(OwnGraph::backward).unwrap_or_default()
     }
@@ -194,7 +199,8 @@ mod tests {
         if operator == SINK { Lane::Worker(WorkerId(1)) } else { Lane::Instance(InstanceId::new(OperatorId(operator), 0)) }
     }
 
-    /// The log of one epoch due at 0 and of work for others: works as operator, from, until; messages as from, at, to, until.
+    /// The log of one epoch due at 0 and of work for others: works as operator, from, until;
+    /// messages as from, at, to, until.
     #[derive(Default)]
     struct Drawn(Vec<Record>, u64);
 
@@ -286,11 +292,13 @@ mod tests {
     #[test]
     fn work_for_others_in_between_keeps_its_length() {
         let drawn = Drawn::default().work(SOURCE, 0, 10).message(SOURCE, 10, 1, 20);
-        // Two works on one lane, 3 of another epoch between them; the first one's result is needed by no one before the second's.
+        // Two works on one lane, 3 of another epoch between them; the first one's result is needed
+        // by no one before the second's.
         let drawn = drawn.work(1, 20, 30).work_on(2, 1, 35, 38).work(1, 50, 60).message(1, 60, SINK, 70).work(SINK, 70, 70);
         let drawn = drawn.message(1, 30, 2, 31).work(2, 31, 32).message(2, 32, SINK, 33).work(SINK, 33, 33);
-        // Operator 2 has until the end, its sink aside; what it is sent waits behind nothing.
-        assert_eq!(drawn.slack(70), [(0, 0), (1, 0), (2, 37), (9, 0)]);
+        // Operator 2 has until the end. The first work could begin 17 later: the second begins 20
+        // after its end, of which 3 are the other's.
+        assert_eq!(drawn.slack(70), [(0, 17), (1, 0), (2, 37), (9, 0)]);
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn times_without_a_plan_are_summed_up_by_what_their_windows_were() {
 From 0.0 s to 12.0 s: nothing was begun.
    2 windows  Nothing is to be done (rule 'healthy').
    2 windows  It is not yet time for its next look (rule 'between-runs'). In the last it looked at seconds left 0.
-   1 window   What was measured cannot be relied on, so the policy was not asked: op2[3] was busy for more than twice the \
+   1 window   What was measured cannot be relied on, so the policy was not asked: count[3] was busy for more than twice the \
               window.
    1 window   The policy wanted map to 3 and the bins of count redistributed, but not for enough windows in a row yet: rule \
               'a-rule-of-its-own'.
