@@ -13,7 +13,7 @@ use crate::activity::{ActivityKind, Record};
 use crate::critical_path::{PathObserver, WindowPaths};
 use crate::dataflow::{Configuration, Topology};
 use crate::id::OperatorId;
-use crate::metrics::{Balance, Doubt, Ledger, Mend, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
+use crate::metrics::{Balance, Ledger, Mend, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
 use crate::rate::Rate;
 use crate::stats::LatencyHistogram;
 use crate::time::{Epoch, Timestamp, Window};
@@ -34,7 +34,7 @@ pub struct Observation {
     /// Why the window cannot be used for a decision, or what was corrected so that it can; usually
     /// empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub doubts: Vec<Doubt>,
+    pub doubts: Vec<MetricIssue>,
     /// The critical paths of the epochs that completed; `None` unless the policy asked for them
     /// (`Policy::needs`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,7 +217,7 @@ impl Observer {
     fn mend(&mut self, observation: &mut Observation, closed: &WindowMetrics, balance: &Balance) {
         let seen = balance.seen(balance.silence().is_some_and(|longest| closed.is_silent_for(longest)));
         let mend = Mend { seen: seen.unwrap_or(1.0), times: closed.times() };
-        observation.doubts.extend(seen.map(|_| Doubt::Incomplete(mend.percent())));
+        observation.doubts.extend(seen.map(|_| MetricIssue::Incomplete(mend.percent())));
         if seen.is_some() || self.not_whole > 0 {
             // Otherwise the rates of sources would include what was lost, those of operators not.
             let sources = std::mem::take(&mut observation.sources);
@@ -229,7 +229,7 @@ impl Observer {
             self.not_whole = 0;
             return;
         }
-        let can_be = mend.seen >= LEAST_SEEN && observation.doubts.iter().all(Doubt::is_a_matter_of_scale);
+        let can_be = mend.seen >= LEAST_SEEN && observation.doubts.iter().all(MetricIssue::is_a_matter_of_scale);
         if self.not_whole < LEFT_ALONE || !can_be {
             self.not_whole += 1;
             return;
@@ -244,7 +244,7 @@ impl Observer {
                 source.achieved = Rate::of(emitted as f64, observation.window.length()).unwrap_or(source.achieved);
             }
         }
-        observation.doubts = vec![Doubt::Mended(mend.percent())];
+        observation.doubts = vec![MetricIssue::Mended(mend.percent())];
         observation.doubts.extend(observation.operators.iter().flat_map(OperatorMetrics::too_busy));
     }
 

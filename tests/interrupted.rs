@@ -1,4 +1,5 @@
-//! Ctrl-C: what was measured is kept and says that it was interrupted, exit code 130; the second one ends at once.
+//! Ctrl-C: what was measured is kept and says that it was interrupted, exit code 130; the second
+//! one ends at once.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader};

@@ -85,7 +85,7 @@ impl Live {
                 format!("disables its policy ({}): {}", reason.rule, reason.detail)
             }
             EventKind::Doubted { doubts } => {
-                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                let doubts: Vec<String> = doubts.iter().map(|doubt| doubt.with_names(|id| self.name(id).to_owned())).collect();
                 format!("ignores this window (unreliable metrics): {}", doubts.join(", "))
             }
             EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } | EventKind::Postponed { .. } => return,

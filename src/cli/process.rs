@@ -2,7 +2,7 @@
 //! processes.
 
 use super::{Failure, usage};
-use crate::engine::cluster::Seat;
+use crate::engine::cluster::Member;
 use crate::engine::{Job, RunError};
 
 /// Serve as a worker process of a job ('run --processes' starts it).
@@ -10,15 +10,15 @@ use crate::engine::{Job, RunError};
 pub(super) struct Args {}
 
 pub(super) fn process(_: &Args) -> Result<(), Failure> {
-    let served = Seat::taken().map(|seat| {
-        seat.map(|seat| {
-            let job = seat.job::<Job>()?;
+    let served = Member::from_environment().map(|member| {
+        member.map(|member| {
+            let job = member.job::<Job>()?;
             // 'run' reports which processes are connected; experiments have many short runs and
             // report only errors.
             if let Job::WordCount(_) = job {
-                super::run::tell_connected(&seat);
+                super::run::tell_connected(&member);
             }
-            job.serve(seat)
+            job.serve(member)
         })
     });
     match served {

@@ -17,7 +17,7 @@ use super::run_nexmark::{self, NexmarkArgs};
 use super::uneven::Uneven;
 use super::{Failure, usage};
 use crate::dataflow::Configuration;
-use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::cluster::{Deployment, Member};
 use crate::engine::nexmark::{Form, Nexmark};
 use crate::engine::word_count::WordCount;
 use crate::engine::{EngineJob, Job, RunError};
@@ -268,15 +268,15 @@ fn strategy(args: &Args) -> Result<Strategy, Failure> {
 
 /// Serves as a process of the job other than process 0; prints no results.
 fn serve(deployment: &Deployment, job: &Job) -> Result<(), Failure> {
-    let seat = Seat::of(deployment, job).map_err(wrong_hosts)?.expect("process 0 has no seat");
-    tell_connected(&seat);
-    job.serve(seat).map_err(wrong_hosts)
+    let member = Member::of(deployment, job).map_err(wrong_hosts)?.expect("process 0 has no member");
+    tell_connected(&member);
+    job.serve(member).map_err(wrong_hosts)
 }
 
 /// Reports that a process other than 0 has connected, with its pid, so that an operator can find
 /// it.
-pub(super) fn tell_connected(seat: &Seat) {
-    eprintln!("thalweg: process {} is connected, pid {}", seat.process(), std::process::id());
+pub(super) fn tell_connected(member: &Member) {
+    eprintln!("thalweg: process {} is connected, pid {}", member.process(), std::process::id());
 }
 
 /// Errors caused by the host file or by the other processes' flags are usage errors.

@@ -8,7 +8,7 @@ use super::{ControllerConfig, Event, EventKind};
 use crate::activity::BinLoad;
 use crate::dataflow::{Configuration, Plan, PlanError, Topology};
 use crate::id::{BinId, OperatorId};
-use crate::metrics::{Doubt, OperatorMetrics};
+use crate::metrics::{MetricIssue, OperatorMetrics};
 use crate::migration::{
     Assignment, Assignments, BinMeasure, BinMove, Choice, Goal, HotBin, Measures, Schedule, Step, rebalance_by_speed, split_hot,
 };
@@ -103,7 +103,7 @@ impl Controller {
             return None;
         }
         let at = observation.window.end;
-        if observation.doubts.iter().any(Doubt::forbids) {
+        if observation.doubts.iter().any(MetricIssue::forbids) {
             self.agreed = 0;
             self.events.push(Event { at, kind: EventKind::Doubted { doubts: observation.doubts.clone() } });
             return None;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Plan};
 use crate::id::{BinId, OperatorId};
-use crate::metrics::Doubt;
+use crate::metrics::MetricIssue;
 use crate::policy::Reason;
 use crate::time::Timestamp;
 
@@ -32,7 +32,7 @@ pub enum EventKind {
     /// The metrics of the window are unreliable; the policy was not consulted.
     Doubted {
         /// The reasons.
-        doubts: Vec<Doubt>,
+        doubts: Vec<MetricIssue>,
     },
     /// The policy asks for no change.
     Held {

@@ -13,7 +13,7 @@ use super::environment::Environment;
 use crate::critical_path::WindowSummary;
 use crate::engine::Clock;
 use crate::pag::{GraphBuilder, GraphConfig};
-use crate::sim::Meetings;
+use crate::sim::ExchangeLog;
 use crate::stats::{LatencyHistogram, median};
 use crate::time::Timestamp;
 
@@ -141,14 +141,14 @@ impl WindowLatencyDefinition {
             Scale::Full => self.least_windows.full,
         };
         // The first window warms the caches up and is not kept; the last one is never complete.
-        let meetings = Meetings { seed, ..Meetings::thirty_thousand_a_second(window_s * (windows + 2)) };
+        let exchange_log = ExchangeLog { seed, ..ExchangeLog::thirty_thousand_a_second(window_s * (windows + 2)) };
         let (clock, length) = (Clock::start(), Duration::from_secs(u64::from(window_s)));
         // A window is closed as soon as it is over: what a lane waits for beyond it is not looked for.
         let mut builder = GraphBuilder::new(GraphConfig { lookahead: Duration::ZERO, ..GraphConfig::new(length) });
         let mut random = fastrand::Rng::with_seed(seed);
         let mut rows = Vec::new();
         let (mut block, mut records, mut intake) = (Vec::new(), 0, Duration::ZERO);
-        for record in meetings.records() {
+        for record in exchange_log.records() {
             block.push(record);
             // A round's worth at a time, as a recorder hands over; making the log is not measured.
             if block.len() < 128 {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Doubt, InstanceMetrics};
+use super::{InstanceMetrics, MetricIssue};
 use crate::activity::BinLoad;
 use crate::id::OperatorId;
 use crate::rate::Rate;
@@ -79,8 +79,11 @@ impl OperatorMetrics {
     }
 
     /// Instances with more busy time than is possible.
-    pub fn too_busy(&self) -> impl Iterator<Item = Doubt> {
-        self.instances.iter().filter(|instance| instance.useful > instance.window * 2).map(|instance| Doubt::TooBusy(instance.instance))
+    pub fn too_busy(&self) -> impl Iterator<Item = MetricIssue> {
+        self.instances
+            .iter()
+            .filter(|instance| instance.useful > instance.window * 2)
+            .map(|instance| MetricIssue::TooBusy(instance.instance))
     }
 
     /// Whether the true rates are extrapolated from very little work.

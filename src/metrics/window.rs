@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::grid::Grid;
 use super::heard::Heard;
-use super::{Doubt, InstanceMetrics, OperatorMetrics, SourceMetrics, SourceSample};
+use super::{InstanceMetrics, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample};
 use crate::activity::{ActivityKind, BinLoad, Record};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::id::{InstanceId, OperatorId};
@@ -42,7 +42,7 @@ pub struct WindowMetrics {
     /// Number of queue samples, and of the duplicates among them.
     samples: u64,
     repeated: u64,
-    doubts: BTreeSet<Doubt>,
+    doubts: BTreeSet<MetricIssue>,
 }
 
 impl WindowMetrics {
@@ -98,7 +98,7 @@ impl WindowMetrics {
                 let seen = self.seen(*instance);
                 if seen.has(*at) {
                     self.repeated += 1;
-                    self.doubts.insert(Doubt::SeenTwice(instance.operator));
+                    self.doubts.insert(MetricIssue::SeenTwice(instance.operator));
                     return;
                 }
                 seen.queue.push((at.as_secs_f64(), *length as f64));
@@ -115,7 +115,7 @@ impl WindowMetrics {
                 }
             }
             Record::Source { source, due, .. } if !due.is_finite() || *due < 0.0 => {
-                self.doubts.insert(Doubt::SourceImpossible(*source));
+                self.doubts.insert(MetricIssue::SourceImpossible(*source));
             }
             Record::Source { source, at, due, emitted } => {
                 let sample = SourceSample { at: *at, due: *due, emitted: *emitted };
@@ -186,21 +186,21 @@ impl WindowMetrics {
     }
 
     /// Reasons not to base a decision on the window, given the samples of sources before it.
-    pub fn doubts(&self, topology: &Topology, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<Doubt> {
+    pub fn doubts(&self, topology: &Topology, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<MetricIssue> {
         let mut doubts = self.doubts.clone();
         for operator in topology.operators() {
             if operator.role == Role::Source {
                 match (before.get(&operator.id), self.sources.get(&operator.id)) {
-                    (_, None) => drop(doubts.insert(Doubt::SourceUnseen(operator.id))),
+                    (_, None) => drop(doubts.insert(MetricIssue::SourceUnseen(operator.id))),
                     (Some(before), Some(after)) if after.due < before.due || after.emitted < before.emitted => {
-                        doubts.insert(Doubt::SourceImpossible(operator.id));
+                        doubts.insert(MetricIssue::SourceImpossible(operator.id));
                     }
                     _ => {}
                 }
             }
             for (_, Seen { metrics, .. }) in self.instances.of(operator.id, 0) {
                 if metrics.useful > metrics.window * 2 {
-                    doubts.insert(Doubt::TooBusy(metrics.instance));
+                    doubts.insert(MetricIssue::TooBusy(metrics.instance));
                 }
             }
         }

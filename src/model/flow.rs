@@ -17,8 +17,9 @@ use crate::observation::Observation;
 const KEPT: f64 = 0.8;
 /// From this share on, all records are assumed to arrive: the rest was in flight.
 const NEARLY_ALL: f64 = 0.9;
-/// Arrivals of up to this many times the output are records that were in flight; above it, part of
-/// the output was not counted.
+/// Arrivals beyond the upstream operators' output were in flight at the start of the window as long
+/// as all arrivals are at most this many times that output. Beyond that, part of the output was not
+/// counted.
 const HARDLY_MORE: f64 = 1.2;
 /// Maximum number of iterations around a cycle; if demands still grow then, all records that enter
 /// the cycle stay in it.
@@ -138,7 +139,8 @@ impl Sums {
         if self.around > 0.0 { ((self.arrived - self.sent) / self.around).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The share of the upstream operators' counted output that arrives.
+    /// The share of the upstream operators' counted output that arrives; more than 1 if part of the
+    /// output is not counted.
     fn part(&self) -> f64 {
         let forward = self.around == 0.0 && self.sent > 0.0;
         let part = if forward { self.arrived / self.sent } else { 1.0 };
@@ -200,7 +202,7 @@ mod tests {
             model.observe(&topology, &seen(&topology, 1000.0, &counts));
             model.demands(&topology, &offered)[2].unwrap()
         };
-        // Split gives out two for each and counts one of them.
+        // Split emits two records for each and counts one of them.
         assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (2000, 1500, 1500)]), 2000.0);
         // What was under way at the start of the window is no reason.
         assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (1100, 1000, 1000)]), 1000.0);

@@ -51,10 +51,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["reproduce", "megaphone-fig1", "--cases", "q1"], "--cases: megaphone-fig1 has none (Latency over time"),
         (&["run", "--set", "x"], "--set: expected 'name=value', found 'x'"),
         (&["run", "--policy", "external"], "--policy external: expected '--external-command COMMAND' with the program that decides"),
-        (
-            &["run", "--external-command", "true"],
-            "--external-command: requires '--policy external', found 'critical-path'",
-        ),
+        (&["run", "--external-command", "true"], "--external-command: requires '--policy external', found 'critical-path'"),
         (
             &["run", "--policy", "external", "--external-command", "./none"],
             "--external-command: expected a program that starts, found './none'",
@@ -67,10 +64,7 @@ fn what_is_wrong_is_named_in_one_line() {
             &["run", "--policy", "external", "--external-command", "true", "--external-timeout", "-1"],
             "--external-timeout: expected seconds, from 0.001 to 3600, found -1",
         ),
-        (
-            &["run", "--policy", "external", "--external-command", "true", "--set", "x=1"],
-            "--set x=1: policy 'external' has no parameters",
-        ),
+        (&["run", "--policy", "external", "--external-command", "true", "--set", "x=1"], "--set x=1: policy 'external' has no parameters"),
         (&["run", "--rate", "fast"], "--rate: expected a rate such as"),
         (&["run", "--rate", "-5"], "--rate: expected a rate such as"),
         (&["run", "--rate", "0"], "--rate: expected more than 0 and at most 5000000 sentences/s (one source thread), found '0'"),

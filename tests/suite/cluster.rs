@@ -19,9 +19,9 @@ use thalweg::activity::{ActivityKind, Lane, LogReader, Record};
 use thalweg::controller::ControllerConfig;
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
 use thalweg::engine::OperatorConfig;
-use thalweg::engine::cluster::{Deployment, Launch, Seat, free_addresses};
+use thalweg::engine::cluster::{Deployment, Launch, Member, free_addresses};
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, SINK, SOURCE, WordCount};
-use thalweg::engine::{Board, Clock, Context, RunError, Running, WorkerPart};
+use thalweg::engine::{Clock, Context, QueueBoard, RunError, Running, WorkerPart};
 use thalweg::experiment::run::{RunResult, RunSpec, run};
 use thalweg::id::OperatorId;
 use thalweg::migration::Strategy;
@@ -353,10 +353,10 @@ struct Echo {
 impl Echo {
     /// Runs the job from test `name` of this file, or serves it if that is what this process is for.
     fn run(&self, name: &str) -> Option<Result<Vec<u64>, RunError>> {
-        let board = Board::new();
-        if let Some(seat) = Seat::taken().unwrap() {
-            let job: Echo = seat.job().unwrap();
-            let _ = seat.serve(&board, move |worker, context| job.build(worker, context));
+        let board = QueueBoard::new();
+        if let Some(member) = Member::from_environment().unwrap() {
+            let job: Echo = member.job().unwrap();
+            let _ = member.serve(&board, move |worker, context| job.build(worker, context));
             return None;
         }
         let deployment = Deployment::processes(2, 2).launched(Launch::this_test(&format!("cluster::{name}")));

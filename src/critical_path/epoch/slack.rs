@@ -296,8 +296,9 @@ mod tests {
         // by no one before the second's.
         let drawn = drawn.work(1, 20, 30).work_on(2, 1, 35, 38).work(1, 50, 60).message(1, 60, SINK, 70).work(SINK, 70, 70);
         let drawn = drawn.message(1, 30, 2, 31).work(2, 31, 32).message(2, 32, SINK, 33).work(SINK, 33, 33);
-        // Operator 2 has until the end, its sink aside; what it is sent waits behind nothing.
-        assert_eq!(drawn.slack(70), [(0, 0), (1, 0), (2, 37), (9, 0)]);
+        // Operator 2 has until the end. The first work could begin 17 later: the second begins 20
+        // after its end, of which 3 are the other's.
+        assert_eq!(drawn.slack(70), [(0, 17), (1, 0), (2, 37), (9, 0)]);
     }
 
     #[test]

@@ -230,7 +230,7 @@ impl Recorded<'_> {
         let (what, reason, remark) = match &event.kind {
             EventKind::WarmingUp { .. } => ("warming-up", None, String::new()),
             EventKind::Doubted { doubts } => {
-                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                let doubts: Vec<String> = doubts.iter().map(|doubt| doubt.with_names(|id| self.name(id))).collect();
                 ("doubted", None, words::list(&doubts))
             }
             EventKind::Activating { plan, reason, .. } => ("activating", Some(reason.clone()), self.asked(plan)),

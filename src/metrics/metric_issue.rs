@@ -9,7 +9,7 @@ use crate::id::{InstanceId, OperatorId};
 /// A reason not to trust the metrics of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Doubt {
+pub enum MetricIssue {
     /// A source sent no samples: the offered load is unknown.
     SourceUnseen(OperatorId),
     /// A source sent a sample that is not a number, is negative, or decreases.
@@ -26,27 +26,36 @@ pub enum Doubt {
     Mended(u32),
 }
 
-impl Doubt {
+impl MetricIssue {
     /// Whether no decision may be based on the window.
     pub fn forbids(&self) -> bool {
-        !matches!(self, Doubt::Mended(_))
+        !matches!(self, MetricIssue::Mended(_))
     }
 
     /// Whether the problem is that too few or too many records arrived, so that sums can be scaled.
     pub fn is_a_matter_of_scale(&self) -> bool {
-        matches!(self, Doubt::Incomplete(_) | Doubt::SeenTwice(_) | Doubt::TooBusy(_))
+        matches!(self, MetricIssue::Incomplete(_) | MetricIssue::SeenTwice(_) | MetricIssue::TooBusy(_))
     }
 }
 
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Doubt::SourceUnseen(operator) => write!(f, "no samples from source {operator}"),
-            Doubt::SourceImpossible(operator) => write!(f, "impossible sample from source {operator}"),
-            Doubt::SeenTwice(operator) => write!(f, "duplicated records of {operator}"),
-            Doubt::TooBusy(instance) => write!(f, "{instance} was busy for more than twice the window"),
-            Doubt::Incomplete(percent) => write!(f, "only {percent} % of the records arrived"),
-            Doubt::Mended(percent) => write!(f, "{percent} % of the records arrived; sums are scaled up accordingly"),
+impl MetricIssue {
+    /// Its description, with operators named by `name`.
+    pub fn with_names(&self, name: impl Fn(OperatorId) -> String) -> String {
+        match *self {
+            MetricIssue::SourceUnseen(operator) => format!("no samples from source {}", name(operator)),
+            MetricIssue::SourceImpossible(operator) => format!("impossible sample from source {}", name(operator)),
+            MetricIssue::SeenTwice(operator) => format!("duplicate records from {}", name(operator)),
+            MetricIssue::TooBusy(InstanceId { operator, index }) => {
+                format!("{}[{index}] was busy for more than twice the window", name(operator))
+            }
+            MetricIssue::Incomplete(percent) => format!("only {percent} % of the records arrived"),
+            MetricIssue::Mended(percent) => format!("{percent} % of the records arrived; sums are scaled up accordingly"),
         }
+    }
+}
+
+impl fmt::Display for MetricIssue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.with_names(|operator| operator.to_string()))
     }
 }
