@@ -1,4 +1,4 @@
-//! `thalweg reproduce`: an experiment from its definition to its figure.
+//! `thalweg reproduce`: runs an experiment from its definition to its figure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,54 +31,58 @@ use crate::id::OperatorId;
 use crate::migration::Strategy;
 use crate::workload::Text;
 
-/// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
+/// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside
+/// ours.
 ///
-/// Ctrl-C keeps the rows that were measured until then (exit code 130); another Ctrl-C ends the command at once.
+/// Ctrl-C keeps the rows measured so far (exit code 130); a second Ctrl-C ends the command
+/// immediately.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The figure (see --list), or 'all': every one, with a page that compares claims and measurements.
+    /// The figure (see --list), or 'all' for every figure and a page that compares claims with
+    /// measurements.
     #[arg(required_unless_present = "list")]
     pub(super) figure: Option<String>,
     /// List the figures that can be reproduced.
     #[arg(long)]
     list: bool,
-    /// How long to run: quick (minutes) or full.
+    /// Size of the runs: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where jobs run: engine, or sim for virtual time (figures of policies only). By default the engine; a suite runs in virtual time,
-    /// at full scale also on the engine, and with `--host engine` only what runs on both.
+    /// Where jobs run: engine, or sim for virtual time (figures that compare policies only)
+    /// [default: engine]. A suite runs in virtual time, at full scale also on the engine; with
+    /// '--host engine' only its cases that run on both.
     #[arg(long, value_parser = ["engine", "sim"])]
     host: Option<String>,
     /// With 'all': only these figures (comma-separated).
     #[arg(long, value_delimiter = ',', value_name = "FIGURE")]
     only: Vec<String>,
-    /// Run only these policies (comma-separated); all of the figure by default.
+    /// Run only these policies (comma-separated) [default: all of the figure]
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
     pub(super) policies: Vec<String>,
-    /// Run only these cases of a suite, or queries of nexmark-overhead and ds2-fig10 (comma-separated);
-    /// all of them by default.
+    /// Run only these cases of a suite, or queries of nexmark-overhead and ds2-fig10
+    /// (comma-separated) [default: all]
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     pub(super) cases: Vec<String>,
-    /// Index of the first sentence of the text: another seed, another sample.
+    /// Seed: index of the first sentence of the text, or seed of the random numbers.
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// Run everything so many times, with one seed after the other, and print medians.
+    /// Repeat each run N times with consecutive seeds; report medians.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(super) repeat: u64,
-    /// Folder for rows and figures; a new one below runs/ by default.
+    /// Output folder [default: a new one in runs/]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(super) json: bool,
-    /// Fail when a run does not show what the experiment's definition expects.
+    /// Exit with code 1 if a run fails a check of the experiment's definition.
     #[arg(long)]
     pub(super) check: bool,
 }
 
 impl Args {
-    /// Whether a job may run on the engine. What runs in virtual time has no state that moves, and is a third slower with an allocator that
-    /// gives everything back.
+    /// Whether a job may run on the engine. Runs in virtual time migrate no real state, and are a
+    /// third slower with an allocator that returns all freed memory.
     pub(super) fn on_engine(&self) -> bool {
         match self.figure.as_deref().map(Figure::named) {
             None | Some(Ok(Figure::Simulated(_))) => false,
@@ -87,11 +91,11 @@ impl Args {
         }
     }
 
-    /// The figures of 'all'.
+    /// The figures run by 'all'.
     pub(super) fn only_or_all(&self) -> Result<Vec<String>, Failure> {
         if !self.policies.is_empty() || !self.cases.is_empty() || self.host.is_some() || self.repeat != 1 || self.seed != 0 {
             return Err(usage(anyhow!(
-                "all: expected no --policies, --cases, --host, --repeat or --seed: what is made is what definitions say"
+                "all: expected no --policies, --cases, --host, --repeat or --seed: 'all' runs the definitions as they are"
             )));
         }
         self.only.iter().try_for_each(|figure| Figure::named(figure).map(|_| ()).map_err(usage))?;
@@ -135,7 +139,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     }
     interrupted::listen(Meanwhile::Measures)?;
     if !args.only.is_empty() {
-        return Err(usage(anyhow!("--only: expected with 'all' alone, found with {figure}")));
+        return Err(usage(anyhow!("--only: requires 'all', found {figure}")));
     }
     let definition = match Figure::named(figure).map_err(usage)? {
         Figure::Suite(definition) => return reproduce_suite::reproduce(args, &definition),
@@ -197,7 +201,8 @@ impl<'a> Experiment<'a> {
         Experiment { args, definition, text, topology, needed, needed_by_name }
     }
 
-    /// Runs one policy and writes its folder into `out`; `keep` takes the row of the run, whether it has a result or failed.
+    /// Runs one policy and writes its folder into `out`; `keep` takes the row of the run, whether
+    /// it has a result or failed.
     fn run(
         &self,
         policy_run: &PolicyRun,
@@ -267,8 +272,9 @@ fn list(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder a command writes to: the one that was asked for, which must be new, empty, or half made by the same command, or a new
-/// one below `runs/`. `figure` is the stem of the figures that are drawn into it.
+/// The folder a command writes to: the one that was asked for, which must be new, empty, or half
+/// made by the same command, or a new one below `runs/`. `figure` is the stem of the figures that
+/// are drawn into it.
 pub(super) fn out_folder(asked: Option<&Path>, name: &str, figure: &str, environment: &Environment) -> Result<OutFolder, Failure> {
     let compact: String = environment.started_utc.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     let out = match asked {

@@ -1,4 +1,4 @@
-//! `thalweg reproduce` for the time of analysis by length of window.
+//! `thalweg reproduce` for the latency of the analysis by window length.
 
 use anyhow::Context as _;
 

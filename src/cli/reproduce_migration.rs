@@ -1,4 +1,4 @@
-//! `thalweg reproduce` for experiments on migration.
+//! `thalweg reproduce` for migration experiments.
 
 use anyhow::{Context as _, anyhow};
 
@@ -64,7 +64,7 @@ fn run(
     let (label, strategy) = (setting.label.clone(), strategy.to_owned());
     let mut row = MigrationRow { experiment, setting: label, strategy, scale, ..run.row(environment) };
     let bar = bar((run.before + run.after).as_millis() as u64, &format!("{}, {}", row.setting, row.strategy));
-    bar.set_message("state is built up");
+    bar.set_message("building up state");
     let migrated = run.run(|elapsed| {
         bar.set_position(elapsed.as_millis() as u64);
         bar.set_message(format!("{:.1} s", elapsed.as_secs_f64()));

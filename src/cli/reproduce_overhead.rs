@@ -1,4 +1,4 @@
-//! `thalweg reproduce` for what something costs on NEXMark's queries.
+//! `thalweg reproduce` for overhead experiments on NEXMark queries.
 
 use anyhow::Context as _;
 

@@ -1,4 +1,4 @@
-//! `thalweg reproduce` for experiments that ask whether a measure ranks a known bottleneck first.
+//! `thalweg reproduce` for experiments on whether a measure ranks a known bottleneck first.
 
 use anyhow::Context as _;
 

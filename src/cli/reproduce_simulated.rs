@@ -24,7 +24,8 @@ pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::SIMULATED);
-    // Seeds that follow each other are a repetition here: the definition says how many make a result.
+    // Seeds that follow each other are a repetition here: the definition says how many make a
+    // result.
     let runs: Vec<Run> = (0..args.repeat)
         .flat_map(|repeat| definition.runs(args.scale, args.seed + repeat * definition.most_seeds(args.scale), &args.policies))
         .collect();

@@ -1,4 +1,5 @@
-//! `thalweg reproduce` for suites: all policies in all cases, side by side on all cores, in virtual time.
+//! `thalweg reproduce` for suites: all policies in all cases, in parallel on all cores, in virtual
+//! time.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,14 +16,14 @@ use crate::experiment::suite::{Cases, Order, SuiteDefinition, SuiteOutcome, Suit
 use crate::experiment::{folder, interrupt};
 use crate::report::{order_table, path_table, suite_table};
 
-/// A run as `--json` tells it.
+/// A run as printed by `--json`.
 #[derive(serde::Serialize)]
 struct Told {
     #[serde(flatten)]
     row: SuiteRow,
     /// Instances at the end by operator.
     r#final: BTreeMap<String, u32>,
-    /// Why the policy acted or did not: each different rule with the operator it is about, and each finding.
+    /// The policy's reasons: each distinct rule with its operator, and each finding.
     reasons: Vec<String>,
 }
 
@@ -36,7 +37,8 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::SUITE);
-    // Seeds that follow each other are a repetition here: the definition says how many make a result.
+    // Seeds that follow each other are a repetition here: the definition says how many make a
+    // result.
     let seeds = definition.seeds.at(args.scale);
     let runs: Vec<_> = (0..args.repeat)
         .flat_map(|repeat| definition.runs(args.which_cases(), args.scale, 1 + args.seed + repeat * seeds, &args.policies))

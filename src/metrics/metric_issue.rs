@@ -1,4 +1,4 @@
-//! What makes a window no ground for a decision: records that are missing, came twice, or say what cannot be.
+//! Reasons not to trust a window's metrics: missing, duplicated or impossible samples.
 
 use std::fmt;
 
@@ -6,22 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{InstanceId, OperatorId};
 
-/// A reason to doubt what was seen in a window.
+/// A reason not to trust the metrics of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricIssue {
     /// A source told nothing: what is offered is not known.
     SourceUnseen(OperatorId),
-    /// A source told a number that is none, is negative, or counts backwards.
+    /// A source sent a sample that is not a number, is negative, or decreases.
     SourceImpossible(OperatorId),
-    /// The same sample of a queue came twice, so everything may have been counted twice.
+    /// A queue sample arrived twice, so all records may have been counted twice.
     SeenTwice(OperatorId),
-    /// An instance was busy for more than twice the window: its clock jumped, or its work was counted twice.
+    /// An instance was busy for more than twice the window: its clock jumped, or its work was
+    /// counted twice.
     TooBusy(InstanceId),
-    /// Records of a part of the window are missing; so many in a hundred came.
+    /// Records of a part of the window are missing; the percentage that arrived.
     Incomplete(u32),
-    /// So many in a hundred records came, and sums are scaled to what that makes of the whole window: they can be relied on like those of a
-    /// shorter window.
+    /// Some records are missing, and sums are scaled up to the whole window; the percentage that
+    /// arrived. The sums are as reliable as those of a correspondingly shorter window.
     Mended(u32),
 }
 
@@ -31,7 +32,7 @@ impl MetricIssue {
         !matches!(self, MetricIssue::Mended(_))
     }
 
-    /// Whether what is wrong is that too few or too many records came, so that sums can be scaled.
+    /// Whether the problem is that too few or too many records arrived, so that sums can be scaled.
     pub fn is_a_matter_of_scale(&self) -> bool {
         matches!(self, MetricIssue::Incomplete(_) | MetricIssue::SeenTwice(_) | MetricIssue::TooBusy(_))
     }
