@@ -54,7 +54,7 @@ impl MetricIssue {
     }
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for MetricIssue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.with_names(|operator| operator.to_string()))
     }
