@@ -5,12 +5,12 @@
 //! for a decision, or is mended ([`Mend`]).
 
 mod grid;
-mod heard;
 mod instance;
 mod ledger;
 mod mend;
 mod metric_issue;
 mod operator;
+mod recorded_slots;
 mod source;
 mod window;
 
