@@ -123,7 +123,7 @@ impl Station {
 
     /// Processes what is complete by now.
     pub(super) fn serve(&mut self, around: &mut TickContext<'_>) {
-        let (selectivity, marks) = (self.model.selectivity, self.model.marks);
+        let OperatorModel { selectivity, counted_output, marks, .. } = self.model;
         for (index, instance) in (0..).zip(&mut self.instances).filter(|(_, instance)| !instance.queue.is_empty()) {
             let mut work_ns = self.work_ns;
             for slow in self.model.stragglers.iter().filter(|slow| slow.instance == index) {
