@@ -49,7 +49,7 @@ const EXCEPTIONS: [(&str, &str); 1] = [
 ];
 
 /// Modules of `src/policy/` that are no policies: every policy may name them.
-const SHARED_BY_POLICIES: [&str; 2] = ["reason", "fixture"];
+const SHARED_BY_POLICIES: [&str; 4] = ["reason", "fixture", "kind", "settings"];
 
 /// Beyond this, ask where a second concept begins.
 const MOST_LINES: usize = 500;
@@ -202,7 +202,8 @@ fn policies(sources: &[Source]) -> Vec<String> {
     }
     for source in sources.iter().filter(|source| source.is_rust_below("src/policy/") && source.path != root.path) {
         let own = source.module()[1];
-        if SHARED_BY_POLICIES.contains(&own) {
+        // The registry names them all.
+        if SHARED_BY_POLICIES.contains(&own) || own == "registry" {
             continue;
         }
         for Named { line, path } in named(source) {
