@@ -23,6 +23,19 @@ pub(super) fn give_back() {
     }
 }
 
+/// Lets a command that this one starts decide for itself: one that simulates would be slowed
+/// down by what an engine needs.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(super) fn decides_itself(command: &mut std::process::Command) {
+    if std::env::var_os(MAPPED.0).is_some_and(|bytes| bytes == MAPPED.1) {
+        command.env_remove(MAPPED.0);
+    }
+}
+
 /// Does nothing: other systems' allocators need no setting.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn give_back() {}
+
+/// There is nothing to decide.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) fn decides_itself(_: &mut std::process::Command) {}

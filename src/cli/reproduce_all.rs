@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interrupted::{self, Meanwhile};
 use super::reproduce::{Args, begin};
-use super::{Failure, report, usage};
+use super::{Failure, memory, report, usage};
 use crate::experiment::claims::{self, RESULT};
 use crate::experiment::definition::Scale;
 use crate::experiment::environment::{COMMAND, Environment};
@@ -186,6 +186,7 @@ fn make(out: &OutFolder, figure: &str, scale: Scale, bar: &ProgressBar) -> Resul
     let mut command = Command::new(std::env::current_exe().context("where this program is")?);
     command.args(["reproduce", figure, "--json", "--scale", &scale.to_string(), "--out"]).arg(&partial);
     command.env(COMMAND, format!("thalweg reproduce {figure} --scale {scale}")).env(WAITS_WITH, out.join(PLAN));
+    memory::decides_itself(&mut command);
     let output = command.stdin(Stdio::from(out.share()?)).output().context("a process for the figure")?;
     let seconds = (bar.elapsed() - begun).as_secs_f64();
     let told = String::from_utf8_lossy(&output.stdout);
