@@ -15,7 +15,7 @@ use thalweg::controller::{ControllerConfig, EventKind};
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
 use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, SINK, SOURCE, WordCount};
-use thalweg::experiment::definition::JobDefinition;
+use thalweg::experiment::job::JobDefinition;
 use thalweg::experiment::run::{RunResult, RunSpec, run};
 use thalweg::id::{InstanceId, OperatorId};
 use thalweg::migration::Strategy;

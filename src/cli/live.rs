@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::Topology;
 use crate::experiment::rows::configuration_text;
-use crate::experiment::run::{RunFailure, RunResult, Status};
+use crate::experiment::run::{RunResult, Status};
 
 /// Shows how a run stands.
 pub(super) struct Live {
@@ -89,8 +89,8 @@ impl Live {
     }
 
     /// Ends the line, after what happened since the last window.
-    pub(super) fn finish(&mut self, result: Result<&RunResult, &RunFailure>) {
-        if let Ok(result) = result {
+    pub(super) fn finish(&mut self, result: Option<&RunResult>) {
+        if let Some(result) = result {
             self.events(&result.events);
         }
         self.bar.finish_and_clear();

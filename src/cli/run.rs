@@ -20,7 +20,7 @@ use crate::engine::cluster::{Deployment, Seat};
 use crate::engine::nexmark::{Form, Nexmark};
 use crate::engine::word_count::WordCount;
 use crate::engine::{EngineJob, Job, RunError};
-use crate::experiment::definition::{JobDefinition, OperatorDefinition};
+use crate::experiment::job::{JobDefinition, OperatorDefinition};
 use crate::experiment::environment::Environment;
 use crate::experiment::nexmark::NexmarkDefinition;
 use crate::experiment::record::{self, Manifest, Summary};
@@ -132,14 +132,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     definition.check(&text).map_err(|why| usage(anyhow!("{why}")))?;
     let duration = Duration::from_secs_f64(args.duration);
     let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
-    let needed = definition.needed(&text);
+    let (needed, words) = (definition.needed(&text), text.words_per_sentence());
     let strategy = strategy(args)?;
     let policy = policy(args, &job, &needed, job.deployment.process())?;
     if job.deployment.process() > 0 {
         return serve(&job.deployment, &Job::WordCount(job.clone()));
     }
     let text = args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string());
-    carry_out(args, job, policy, strategy, needed, Described { text, job: Some(definition), nexmark: None })
+    carry_out(args, job, policy, strategy, needed, Described { text, words, job: Some(definition), nexmark: None })
 }
 
 fn nexmark(args: &Args, definition: NexmarkDefinition, deployment: Deployment) -> Result<(), Failure> {
@@ -155,7 +155,7 @@ fn nexmark(args: &Args, definition: NexmarkDefinition, deployment: Deployment) -
         return serve(&job.deployment, &Job::Nexmark(Box::new(job.clone())));
     }
     let text = format!("nexmark {}", definition.query);
-    carry_out(args, job, policy, strategy, needed, Described { text, job: None, nexmark: Some(definition) })
+    carry_out(args, job, policy, strategy, needed, Described { text, words: 0.0, job: None, nexmark: Some(definition) })
 }
 
 /// The policy that is asked for, of a process of the job.
@@ -170,6 +170,8 @@ fn policy(args: &Args, job: &impl EngineJob, needed: &BTreeMap<OperatorId, u32>,
 /// What a run's manifest says of the job.
 struct Described {
     text: String,
+    /// Words of a sentence.
+    words: f64,
     job: Option<JobDefinition>,
     nexmark: Option<NexmarkDefinition>,
 }
@@ -200,20 +202,18 @@ fn carry_out<J: EngineJob>(
         time_factor: args.time_factor,
         strategy: strategy.to_string(),
         environment,
-        text: described.text,
+        text: described.text.clone(),
         operators,
         scalable,
         needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        job: described.job,
-        nexmark: described.nexmark,
-        scenario: None,
+        scenario: described.job.as_ref().map(|job| job.scenario("Word count", described.words, duration)),
     };
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
-    live.finish(result.as_ref());
-    folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
+    live.finish(result.as_ref().ok());
+    record::write_row(&out, &manifest, result.as_ref())?;
     let result = result.map_err(|failure| match failure {
         RunFailure::Engine(why) => wrong_hosts(why),
         failure => failure.into(),
@@ -222,10 +222,10 @@ fn carry_out<J: EngineJob>(
     // Of what cannot be rescaled there is nothing to draw.
     let figure_files = if plain { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
-    let throughput = manifest.nexmark.as_ref().map(|_| emitted_per_second(&result));
+    let throughput = described.nexmark.as_ref().map(|_| emitted_per_second(&result));
     if args.json {
         let mut printed = serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files });
-        if let Some(nexmark) = &manifest.nexmark {
+        if let Some(nexmark) = &described.nexmark {
             printed["query"] = serde_json::json!(nexmark.query);
             printed["form"] = serde_json::json!(nexmark.form);
             printed["emitted_per_s"] = serde_json::json!(throughput);

@@ -8,7 +8,7 @@ use super::run::{self, Args};
 use super::{Failure, usage};
 use crate::engine::cluster::Deployment;
 use crate::engine::nexmark::{Form, Query};
-use crate::experiment::definition::OperatorDefinition;
+use crate::experiment::job::OperatorDefinition;
 use crate::experiment::nexmark::NexmarkDefinition;
 use crate::rate::Rate;
 

@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 
 use super::{Failure, usage};
-use crate::experiment::definition::{HotBins, JobDefinition, OperatorDefinition};
+use crate::experiment::job::{HotBins, JobDefinition, OperatorDefinition};
 use crate::experiment::scenario::StragglerForm;
 
 /// The flags.

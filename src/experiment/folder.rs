@@ -4,6 +4,7 @@
 //! fails the half-written file is removed. Readers say which file and line they could not use, what they expected there
 //! and what they found.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -28,27 +29,14 @@ pub const SUMMARY: &str = "summary.json";
 pub const ACTIVITY: &str = "activity.log";
 /// The same until it is whole; what a run that failed has recorded keeps this name.
 pub const ACTIVITY_BEGUN: &str = "activity.log.partial";
-/// [`RunRow`](super::rows::RunRow)s.
+/// What an experiment measured: a [`Frame`](super::frame::Frame).
 pub const ROWS: &str = "rows.csv";
-/// [`RankingRow`](super::ranking::RankingRow)s.
-pub const RANKINGS: &str = "rankings.csv";
-/// [`WindowLatencyRow`](super::window_latency::WindowLatencyRow)s.
-pub const WINDOW_LATENCY: &str = "window_latency.csv";
-/// [`OverheadRow`](super::nexmark_overhead::OverheadRow)s.
-pub const NEXMARK_OVERHEAD: &str = "nexmark_overhead.csv";
-/// [`FidelityRow`](super::fidelity::FidelityRow)s.
-pub const FIDELITY: &str = "fidelity.csv";
-/// Rows of simulated runs.
-pub const SIMULATED: &str = "simulated.csv";
-/// [`SuiteRow`](super::suite::SuiteRow)s.
-pub const SUITE: &str = "suite.csv";
 /// Where and how they were made: an [`Environment`](super::environment::Environment).
 pub const ENVIRONMENT: &str = "environment.toml";
-
-/// [`MigrationRow`](super::migration::MigrationRow)s.
-pub const MIGRATIONS: &str = "migrations.csv";
-/// [`MigrationTimelineRow`](super::migration::MigrationTimelineRow)s.
+/// Latency and memory over time of migrations.
 pub const MIGRATION_TIMELINE: &str = "migration_timeline.csv";
+/// What `reproduce --json` prints, in an experiment's folder.
+pub const RESULT: &str = "result.json";
 
 /// What `reproduce all` makes in its folder; written before anything else.
 pub const PLAN: &str = "all.toml";
@@ -192,6 +180,36 @@ pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError>
     Ok(rows)
 }
 
+/// Reads the header and the rows of a file, by their columns.
+///
+/// # Errors
+/// [`FolderError::Read`]; [`FolderError::Line`] at the first row that is not as long as the header.
+pub fn read_table(path: &Path) -> Result<(Vec<String>, Vec<BTreeMap<String, String>>), FolderError> {
+    let mut reader = csv::Reader::from_reader(open(path)?);
+    let columns: Vec<String> = reader.headers().map_err(|error| csv_error(path, error))?.iter().map(str::to_owned).collect();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| csv_error(path, error))?;
+        rows.push(columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect());
+    }
+    Ok((columns, rows))
+}
+
+/// Writes rows of cells under a header.
+///
+/// # Errors
+/// [`FolderError::Write`].
+pub fn write_table(path: &Path, header: &[String], rows: impl Iterator<Item = Vec<String>>) -> Result<(), FolderError> {
+    write_whole(path, |file| {
+        let mut writer = csv::Writer::from_writer(file);
+        writer.write_record(header).map_err(io::Error::other)?;
+        for row in rows {
+            writer.write_record(row).map_err(io::Error::other)?;
+        }
+        writer.flush()
+    })
+}
+
 /// Reads a file of JSON values, one a line; empty lines are skipped.
 ///
 /// # Errors
@@ -268,7 +286,7 @@ fn short_name<T>() -> &'static str {
 mod tests {
     use super::*;
     use crate::controller::{Event, EventKind};
-    use crate::experiment::rows::{LatencyRow, RunRow, TimelineRow};
+    use crate::experiment::rows::{LatencyRow, TimelineRow};
     use crate::policy::Reason;
     use crate::time::Timestamp;
 
@@ -295,17 +313,13 @@ mod tests {
         fs::write(&path, older).unwrap();
         assert_eq!(read_csv::<TimelineRow>(&path).unwrap(), rows);
 
-        let runs = [RunRow { error: Some("worker 1 stopped".into()), ..RunRow::default() }];
-        write_csv(&folder.path().join(ROWS), &runs).unwrap();
-        assert_eq!(read_csv::<RunRow>(&folder.path().join(ROWS)).unwrap(), runs);
-
         write_csv::<LatencyRow>(&folder.path().join(LATENCY), &[]).unwrap();
         assert_eq!(read_csv::<LatencyRow>(&folder.path().join(LATENCY)).unwrap(), []);
 
         let events = [Event { at: Timestamp(5), kind: EventKind::Held { reason: Reason::new("null-policy").with("load", 0.5) } }];
         write_jsonl(&folder.path().join(DECISIONS), &events).unwrap();
         assert_eq!(read_jsonl::<Event>(&folder.path().join(DECISIONS)).unwrap(), events);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::definition::OperatorDefinition;
+use super::job::OperatorDefinition;
 use crate::engine::cluster::Deployment;
 use crate::engine::nexmark::{Form, Nexmark, Query};
 use crate::id::OperatorId;

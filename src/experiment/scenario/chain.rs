@@ -1,11 +1,8 @@
 //! What every scenario has to be that runs on the engine: a chain of the job's operators, with nothing that the engine does not impose.
 
 use super::form::{Disturb, Input, Moves, OperatorForm, RoleForm, Scenario};
-use crate::experiment::definition::OperatorDefinition;
+use crate::experiment::job::OperatorDefinition;
 use crate::sim::CapacityCurve;
-
-/// Worker threads.
-pub(super) const WORKERS: u32 = 2;
 
 impl Scenario {
     /// Refuses what is not a chain of these operators, and what the engine does not impose on any.

@@ -37,8 +37,40 @@ pub struct Scenario {
     /// The query of NEXMark that it is on the engine; a word count without.
     #[serde(default)]
     pub nexmark: Option<NexmarkForm>,
+    /// How it runs on the engine.
+    #[serde(default)]
+    pub engine: EngineForm,
     /// Operators in topological order.
     pub operators: Vec<OperatorForm>,
+}
+
+/// What a scenario is on the engine beside what it is anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineForm {
+    /// The text of a word count.
+    pub text: TextForm,
+    /// Worker threads of each process.
+    pub workers: u32,
+    /// Processes.
+    pub processes: u32,
+}
+
+impl Default for EngineForm {
+    fn default() -> EngineForm {
+        EngineForm { text: TextForm::Even, workers: 2, processes: 1 }
+    }
+}
+
+/// The text of a word count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TextForm {
+    /// Made up: as many different words as Count has keys, each as often as the others.
+    #[default]
+    Even,
+    /// Cicero's, cut to sentences of as many words as FlatMap's selectivity says.
+    LiberPrimus,
 }
 
 /// A query of NEXMark, whose operators are those of the scenario between its source and its sink.

@@ -12,7 +12,9 @@ mod word_count;
 use std::time::Duration;
 
 pub use check::ScenarioError;
-pub use form::{Control, Disturb, Input, Moves, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
+pub use form::{
+    Control, Disturb, EngineForm, Input, Moves, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm,
+};
 
 use crate::controller::ControllerConfig;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chain::{WORKERS, definition};
+use super::chain::definition;
 use super::form::{NexmarkForm, RoleForm, Scenario};
 use crate::dataflow::Role;
 use crate::engine::nexmark::{Form, Nexmark};
@@ -38,8 +38,8 @@ impl Scenario {
             tick_ms: self.tick_ms,
             catch_up: self.catch_up,
             bins,
-            processes: 1,
-            workers: WORKERS,
+            processes: self.engine.processes,
+            workers: self.engine.workers,
             operators: operators.collect::<Result<BTreeMap<_, _>, String>>()?,
         };
         definition.check()?;
@@ -58,23 +58,26 @@ impl Scenario {
 
 #[cfg(test)]
 mod tests {
-    use crate::experiment::figures::Figure;
+    use crate::experiment::closed_loop::closed_loop;
+    use crate::experiment::frame::Values;
     use crate::time::Timestamp;
 
     #[test]
     fn what_converges_is_the_query_that_it_says_and_its_needs_are_the_papers() {
-        let Ok(Figure::Suite(suite)) = Figure::named("nexmark-converge") else { panic!("it is a suite") };
-        assert_eq!(suite.both_hosts.cases.len(), 36);
-        for case in &suite.both_hosts.cases {
-            let job = case.scenario.query(1).unwrap_or_else(|why| panic!("{}: {why}", case.name)).expect("a query");
-            let simulated = case.scenario.job();
+        let suite = closed_loop("nexmark-converge");
+        assert_eq!(suite.cases.len(), 36);
+        for case in &suite.cases {
+            let scenario = case.scenario.as_ref().unwrap();
+            let job = scenario.query(1).unwrap_or_else(|why| panic!("{}: {why}", case.name)).expect("a query");
+            let simulated = scenario.job();
             let main = simulated.topology.scalable().find(|operator| operator.max_parallelism > 1).unwrap().id;
             let needed = simulated.needed(Timestamp::ZERO).into_iter().find(|(id, _)| *id == main).unwrap().1;
             // The paper's row ends with what suffices.
-            assert_eq!(case.paper.as_deref().unwrap().rsplit(" > ").next().unwrap().parse(), Ok(needed), "{}", case.name);
+            let Some(Values::One(paper)) = &case.paper else { panic!("{} has a row", case.name) };
+            assert_eq!(paper.rsplit(" > ").next().unwrap().parse(), Ok(needed), "{}", case.name);
             assert_eq!(job.query.to_string(), case.name.split('-').next().unwrap());
         }
-        let mut scenario = suite.both_hosts.cases[0].scenario.clone();
+        let mut scenario = suite.cases[0].scenario.clone().unwrap();
         scenario.operators[1].name = "other".to_owned();
         assert_eq!(scenario.query(1).unwrap_err(), "expected convert as operator 1 of q1, found 'other'");
     }

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::chain::{WORKERS, definition};
-use super::form::{OperatorForm, RoleForm, Scenario};
+use super::chain::definition;
+use super::form::{OperatorForm, RoleForm, Scenario, TextForm};
 use crate::dataflow::Capacity;
 use crate::engine::word_count::{OperatorConfig, WordCount};
-use crate::experiment::definition::{HotBins, JobDefinition};
+use crate::experiment::job::{HotBins, JobDefinition};
 use crate::rate::Rate;
 use crate::sim::{ServiceTimes, Skew};
 use crate::workload::{RateSchedule, SentenceLength, Shape, Text};
@@ -37,15 +37,19 @@ impl Scenario {
         if count.keys > MOST_KEYS {
             return Err(format!("expected at most {MOST_KEYS} keys of 'count', found {}", count.keys));
         }
-        let text = Text::even(count.keys as usize, SentenceLength::Words(words)).map_err(|why| why.to_string())?;
+        let length = SentenceLength::Words(words);
+        let text = match self.engine.text {
+            TextForm::Even => Text::even(count.keys as usize, length).map_err(|why| why.to_string())?,
+            TextForm::LiberPrimus => Text::liber_primus(length),
+        };
         let job = JobDefinition {
             words_per_sentence: Some(words),
             source_rate: source.rate.unwrap_or_default(),
             tick_ms: self.tick_ms,
             catch_up: self.catch_up,
             bins: count.bins,
-            processes: 1,
-            workers: WORKERS,
+            processes: self.engine.processes,
+            workers: self.engine.workers,
             hot_bins: hot_bins(&count.skew)?,
             flatmap: definition(flat_map)?,
             count: definition(count)?,
@@ -88,14 +92,16 @@ fn varied(config: OperatorConfig, service: ServiceTimes, seed: u64) -> Result<Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::figures::Figure;
+    use crate::experiment::closed_loop::closed_loop;
 
     #[test]
     fn what_runs_on_both_hosts_is_a_word_count_and_what_the_engine_does_not_impose_is_refused() {
-        let Ok(Figure::Suite(suite)) = Figure::named("loop") else { panic!("loop is a suite") };
-        assert_eq!(suite.both_hosts.cases.len(), 5);
-        for case in &suite.both_hosts.cases {
-            let (job, scenario) = (case.scenario.word_count(1), &case.scenario);
+        let suite = closed_loop("loop");
+        let on_both = suite.cases.iter().filter(|case| case.hosts.is_some());
+        assert!(on_both.clone().count() >= 5);
+        for case in on_both {
+            let scenario = case.scenario.as_ref().unwrap();
+            let job = scenario.word_count(1);
             let job = job.unwrap_or_else(|why| panic!("{}: {why}", case.name));
             assert_eq!(job.duration, scenario.duration());
             let simulated = scenario.job();
@@ -105,12 +111,12 @@ mod tests {
                 assert_eq!(here, there, "{}", case.name);
             }
         }
-        let refused = |name: &str| suite.cases.iter().find(|case| case.name == name).unwrap().scenario.word_count(1).unwrap_err();
+        let refused = |name: &str| suite.scenario(name).unwrap().word_count(1).unwrap_err();
         assert_eq!(refused("diamond"), "expected the operators source, flatmap, count, sink, found 6");
         assert_eq!(refused("external"), "expected flatmap as operator 1 of a word count, found 'map'");
         assert!(refused("noise-10").starts_with("expected nothing that is disturbed or delayed"));
         let but = |change: fn(&mut OperatorForm)| {
-            let mut scenario = suite.cases.iter().find(|case| case.name == "under").unwrap().scenario.clone();
+            let mut scenario = suite.scenario("under").unwrap().clone();
             scenario.operators[1..3].iter_mut().for_each(change);
             scenario.word_count(1).unwrap_err()
         };

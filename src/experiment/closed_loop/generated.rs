@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::scenario::{Control, Disturb, Input, Moves, OperatorForm, RoleForm, Scenario};
+use crate::experiment::scenario::{Control, Disturb, EngineForm, Input, Moves, OperatorForm, RoleForm, Scenario};
 use crate::rate::Rate;
 use crate::sim::CapacityCurve;
 
@@ -55,6 +55,7 @@ fn scenario(title: String, seconds: f64, tick_ms: u64, noise: f64, operators: Ve
         moves: Moves::default(),
         disturb: Disturb { noise, ..Disturb::default() },
         nexmark: None,
+        engine: EngineForm::default(),
         operators,
     }
 }

@@ -1,59 +1,52 @@
-//! The cases of a suite, each written out or as what is different from another one.
+//! The cases of a definition, each written out, named by a scenario file, or as what is different from another one.
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
+
 use toml::{Table, Value};
 
-use crate::experiment::definition::Scale;
 use crate::experiment::scenario::Scenario;
 
-/// A case: a scenario, and what is asked of a policy beside keeping up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SuiteCase {
-    /// Its name.
-    pub name: String,
-    /// The smallest scale at which it runs.
-    #[serde(default)]
-    pub from_scale: Scale,
-    /// What the paper's run went through, written as [`SuiteRow::path`](super::SuiteRow::path) is.
-    #[serde(default)]
-    pub paper: Option<String>,
-    /// The latency, in milliseconds, that 99 % of the records of every window of half a second should not exceed.
-    #[serde(default)]
-    pub goal_ms: Option<f64>,
-    /// The most instances that all operators should have together.
-    #[serde(default)]
-    pub budget: Option<u32>,
-    /// What is run.
-    pub scenario: Scenario,
-}
-
-/// Writes out cases that say which one they are `like` and what they are `but`: tables are merged, operators by their names, and everything
-/// else is replaced. The other one is `known`, or named before.
-pub(super) fn written_out(cases: &mut [Value], known: &[Value]) -> Result<(), String> {
+/// Writes out cases that say which one they are `like` or name a scenario, and what they are `but`: tables are merged, operators by their names,
+/// and everything else is replaced. The other one is named before.
+///
+/// # Errors
+/// When there is no such case or scenario, or it has no such operator.
+pub fn write_out(definition: &mut Table, folder: Option<&Path>) -> Result<(), String> {
+    let Some(Value::Array(cases)) = definition.get_mut("cases") else { return Ok(()) };
     for index in 0..cases.len() {
         let (before, here) = cases.split_at_mut(index);
         let Some(case) = here[0].as_table_mut() else { return Err(format!("case {}: expected a table", index + 1)) };
         let name = case.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let wrong = |what: String| format!("case '{name}': {what}");
         let (like, but) = (case.remove("like"), case.remove("but"));
-        let Some(like) = like else {
-            if but.is_some() {
-                return Err(wrong("expected 'like' beside 'but'".to_owned()));
+        let mut scenario = match (like, case.get("scenario")) {
+            (Some(like), _) => {
+                let other = before.iter().find(|other| other.get("name") == Some(&like)).and_then(|other| other.get("scenario"));
+                other.cloned().ok_or_else(|| wrong(format!("expected 'like' to name a case before it, found {like}")))?
             }
-            continue;
+            (None, Some(Value::String(file))) => of_file(file, folder).map_err(wrong)?,
+            (None, _) if but.is_some() => return Err(wrong("expected 'like' or the name of a scenario beside 'but'".to_owned())),
+            (None, _) => continue,
         };
-        let other = known.iter().chain(&*before).find(|other| other.get("name") == Some(&like));
-        let mut scenario = other
-            .and_then(|other| other.get("scenario"))
-            .cloned()
-            .ok_or_else(|| wrong(format!("expected 'like' to name a case before it, found {like}")))?;
         if let Some(but) = but {
             merge(&mut scenario, but).map_err(wrong)?;
         }
         case.insert("scenario".to_owned(), scenario);
     }
     Ok(())
+}
+
+/// The scenario of that name or in that file.
+fn of_file(asked: &str, folder: Option<&Path>) -> Result<Value, String> {
+    let path = folder.unwrap_or(Path::new("")).join(asked);
+    let text = match Scenario::text(asked) {
+        Some(text) if !path.is_file() => text.to_owned(),
+        _ => std::fs::read_to_string(&path).map_err(|why| {
+            let known: Vec<String> = Scenario::names().map(|name| format!("'{name}'")).collect();
+            format!("expected a scenario file or one of {}, found '{}': {why}", known.join(", "), path.display())
+        })?,
+    };
+    toml::from_str(&text).map_err(|why: toml::de::Error| format!("{}: {}", path.display(), why.message()))
 }
 
 fn merge(value: &mut Value, change: Value) -> Result<(), String> {
@@ -91,10 +84,9 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Value>, String> {
-        let table: Table = toml::from_str(text).unwrap();
-        let mut cases = table["cases"].as_array().unwrap().clone();
-        written_out(&mut cases, &[])?;
-        Ok(cases)
+        let mut table: Table = toml::from_str(text).unwrap();
+        write_out(&mut table, None)?;
+        Ok(table["cases"].as_array().unwrap().clone())
     }
 
     const FIRST: &str = r#"
@@ -146,7 +138,7 @@ bins = 8
     fn what_is_like_nothing_is_named() {
         for (second, expected) in [
             ("name = \"b\"\nlike = \"c\"", "case 'b': expected 'like' to name a case before it, found \"c\""),
-            ("name = \"b\"\nbut = { title = \"B\" }", "case 'b': expected 'like' beside 'but'"),
+            ("name = \"b\"\nbut = { title = \"B\" }", "case 'b': expected 'like' or the name of a scenario beside 'but'"),
             ("name = \"b\"\nlike = \"a\"\nbut = { operators = { z = {} } }", "case 'b': expected an operator of the other case, found 'z'"),
         ] {
             assert_eq!(read(&format!("{FIRST}\n[[cases]]\n{second}\n")).unwrap_err(), expected);
