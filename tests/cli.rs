@@ -111,7 +111,10 @@ fn what_is_wrong_is_named_in_one_line() {
              'sim-fidelity', \
              'snailtrail-fig10', 'snailtrail-fig11', 'snailtrail-table2', 'stability', found 'fig0'",
         ),
-        (&["reproduce", "snailtrail-fig10", "--policies", "ds2"], "expected policies or other variants of snailtrail-fig10, among instance, found 'ds2'"),
+        (
+            &["reproduce", "snailtrail-fig10", "--policies", "ds2"],
+            "expected policies or other variants of snailtrail-fig10, among instance, found 'ds2'",
+        ),
         (&["reproduce", "ds2-fig6", "--policies", "x"], "expected policies or other variants of ds2-fig6"),
         (&["reproduce", "loop", "--only", "case"], "--only: expected case=NAME, variant=NAME, host=NAME or seed=N, found 'case'"),
         (&["reproduce", "ds2-fig6", "--scale", "huge"], "expected a scale, 'quick' or 'full', found 'huge'"),

@@ -71,7 +71,8 @@ fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Draws one run, or runs beside each other, over time.
 fn draw_runs(folder: &Path, title: Option<&str>) -> Result<Vec<PathBuf>, Failure> {
     let runs = if folder.join(folder::RUN).is_file() { vec![folder.to_owned()] } else { runs_in(folder)? };
-    let mut columns = runs.iter().filter(|run| run.join(folder::RUN).is_file()).map(|run| column(run)).collect::<Result<Vec<_>, Failure>>()?;
+    let mut columns =
+        runs.iter().filter(|run| run.join(folder::RUN).is_file()).map(|run| column(run)).collect::<Result<Vec<_>, Failure>>()?;
     columns.sort_by_key(|(column, _)| (variant_rank(&column.policy), column.policy.clone()));
     let Some((_, first)) = columns.first() else {
         return Err(usage(anyhow!("{}: expected a run folder with a {}, or folders with one, found none", folder.display(), folder::RUN)));

@@ -114,7 +114,8 @@ impl<'a> Bench<'a> {
         }
         let mut frame = self.frame(&kept.rows);
         definition.complete(&mut frame);
-        let asked = frame.filter(|row| self.ask.variants.is_empty() || self.ask.variants.iter().any(|name| row.get("variant") == Some(name)));
+        let asked =
+            frame.filter(|row| self.ask.variants.is_empty() || self.ask.variants.iter().any(|name| row.get("variant") == Some(name)));
         let (rows_file, violations) = (folder.join(folder::ROWS), definition.violations(&frame));
         asked.write(&rows_file)?;
         Ok(Benched { frame: asked, violations, rows_file })

@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn a_verdict_follows_from_numbers_and_bounds() {
-        let verdict = |more: &str, found: Option<f64>| toml::from_str::<Check>(&format!("column = 'actions'\n{more}")).unwrap().verdict(found);
+        let verdict =
+            |more: &str, found: Option<f64>| toml::from_str::<Check>(&format!("column = 'actions'\n{more}")).unwrap().verdict(found);
         assert_eq!(verdict("paper = 4\nwithin = 0.5", Some(5.9)), Verdict::Reproduced);
         assert_eq!(verdict("paper = 4\nwithin = 0.25\nat_most = 8", Some(6.0)), Verdict::ShapeOnly);
         assert_eq!(verdict("paper = 4", Some(6.0)), Verdict::NotReproduced);
@@ -336,7 +337,8 @@ mod tests {
     #[test]
     fn every_check_can_be_disappointed() {
         let frame = rows();
-        let violations = |text: &str| toml::from_str::<Check>(&format!("where = {{ variant = 'ours' }}\n{text}")).unwrap().violations(&frame);
+        let violations =
+            |text: &str| toml::from_str::<Check>(&format!("where = {{ variant = 'ours' }}\n{text}")).unwrap().violations(&frame);
         for (holds, fails) in [
             ("column = 'actions'\ntake = 'median'\nat_most = 2", "column = 'actions'\ntake = 'median'\nat_most = 1.9"),
             ("column = 'actions'\ntake = 'median'\nat_least = 2", "column = 'actions'\ntake = 'median'\nat_least = 2.1"),
@@ -363,7 +365,10 @@ mod tests {
             assert_eq!(violations(fails).len(), 1, "{fails}");
         }
         let text = |check: &str| violations(check)[0].clone();
-        assert_eq!(text("column = 'actions'\ntake = 'median'\nat_most = 1"), "under, ours, sim: expected actions (median) of at most 1, found 2.0000");
+        assert_eq!(
+            text("column = 'actions'\ntake = 'median'\nat_most = 1"),
+            "under, ours, sim: expected actions (median) of at most 1, found 2.0000"
+        );
         assert_eq!(text("column = 'last'\nis = 'map=2'"), "under, ours, sim: expected last 'map=2', found 'map=2 count=3'");
     }
 
@@ -390,7 +395,11 @@ mod tests {
             definition.complete(&mut recorded.frame);
             for check in &definition.check {
                 assert_eq!(check.violations(&recorded.frame), Vec::<String>::new(), "{}", folder.display());
-                let reversed = Check { at_least: check.at_most.map(|most| most * 2.0 + 1.0), at_most: check.at_least.map(|least| least / 2.0 - 1.0), ..check.clone() };
+                let reversed = Check {
+                    at_least: check.at_most.map(|most| most * 2.0 + 1.0),
+                    at_most: check.at_least.map(|least| least / 2.0 - 1.0),
+                    ..check.clone()
+                };
                 looked_at += usize::from(!reversed.violations(&recorded.frame).is_empty());
             }
         }

@@ -266,7 +266,9 @@ mod tests {
                 let is_known = |column: &str, known: &[&str]| {
                     let rows: Vec<Row> = known.iter().map(|value| Row::from([(column.to_owned(), (*value).to_owned())])).collect();
                     let wanted = check.only.get(column).or(check.over.get(column)).cloned();
-                    wanted.is_none_or(|wanted| rows.iter().any(|row| super::super::frame::fits(row, &[(column.to_owned(), wanted.clone())].into())))
+                    wanted.is_none_or(|wanted| {
+                        rows.iter().any(|row| super::super::frame::fits(row, &[(column.to_owned(), wanted.clone())].into()))
+                    })
                 };
                 assert!(is_known("case", &cases) && is_known("variant", &variants), "{name}: {check:?}");
             }

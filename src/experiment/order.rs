@@ -100,12 +100,8 @@ mod tests {
         let rows = [("a", 1, 1), ("b", 1, 4), ("c", 6, 5), ("d", 10, 1), ("e", 20, 20)];
         let rows = rows.iter().flat_map(|&(variant, sim, engine)| [line(variant, "sim", sim), line(variant, "engine", engine)]);
         let frame = Frame::new(&[], rows.chain([line("f", "sim", 3)]).collect());
-        let asked = SameOrder {
-            column: Expression("actions".into()),
-            cases: vec!["under".into(), "none".into()],
-            margin: 0.2,
-            indifferent: 1.0,
-        };
+        let asked =
+            SameOrder { column: Expression("actions".into()), cases: vec!["under".into(), "none".into()], margin: 0.2, indifferent: 1.0 };
         let orders = asked.orders(&frame);
         assert_eq!(orders.len(), 1);
         let names: Vec<&str> = orders[0].variants.iter().map(|(name, ..)| name.as_str()).collect();

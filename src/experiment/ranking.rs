@@ -198,7 +198,8 @@ impl Study for RankingDefinition {
     fn trials(&self, ask: &Ask) -> Vec<Trial> {
         let variant = if self.by == RankedBy::Operator { "operator" } else { "instance" };
         let (start, host) = (String::new(), Host::Engine);
-        let trial = |seed, run: &RankingRun| Trial { case: run.label.clone(), start: start.clone(), variant: variant.to_owned(), host, seed };
+        let trial =
+            |seed, run: &RankingRun| Trial { case: run.label.clone(), start: start.clone(), variant: variant.to_owned(), host, seed };
         ask.seeds_from(0, 1).flat_map(|seed| self.runs.iter().map(move |run| (seed, run))).map(|(seed, run)| trial(seed, run)).collect()
     }
 

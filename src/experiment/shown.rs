@@ -89,7 +89,9 @@ fn of_text(kind: Text, part: &Part, rows: &Frame) -> Option<String> {
 
 /// The paper's rows that are about the same case and variant.
 pub fn beside(group: &Frame, paper: &[Row]) -> Frame {
-    let is_about = |of: &Row| group.rows().iter().any(|row| ["case", "variant"].iter().all(|label| of.get(*label).is_none_or(|value| value == text(row, label))));
+    let is_about = |of: &Row| {
+        group.rows().iter().any(|row| ["case", "variant"].iter().all(|label| of.get(*label).is_none_or(|value| value == text(row, label))))
+    };
     Frame::new(&[], paper.iter().filter(|of| is_about(of)).cloned().collect())
 }
 

@@ -47,10 +47,12 @@ impl Study for WindowLatencyDefinition {
 
     fn trials(&self, ask: &Ask) -> Vec<Trial> {
         let (start, variant, host) = (String::new(), "thalweg".to_owned(), Host::Synthetic);
-        let trial = |seed, window_s: &u32| {
-            Trial { case: format!("{window_s} s"), start: start.clone(), variant: variant.clone(), host, seed }
-        };
-        ask.seeds_from(0, 1).flat_map(|seed| self.windows_s.iter().map(move |window_s| (seed, window_s))).map(|(seed, of)| trial(seed, of)).collect()
+        let trial =
+            |seed, window_s: &u32| Trial { case: format!("{window_s} s"), start: start.clone(), variant: variant.clone(), host, seed };
+        ask.seeds_from(0, 1)
+            .flat_map(|seed| self.windows_s.iter().map(move |window_s| (seed, window_s)))
+            .map(|(seed, of)| trial(seed, of))
+            .collect()
     }
 
     fn run(&self, trial: &Trial, at: At<'_>, progress: &dyn Progress) -> anyhow::Result<Measured> {

@@ -112,7 +112,8 @@ fn block(view: &Bars, measure: &Measure, group: &Frame, names: &[&str]) -> Block
     };
     let is_true = |row: &crate::experiment::frame::Row, column: &str| text(row, column) == "true";
     let hits = group.rows().iter().filter(|row| is_true(row, &measure.hit) && is_true(row, &view.coloured)).count();
-    let head = if measure.hit.is_empty() { measure.name.clone() } else { format!("{}: first in {hits} of {windows} windows", measure.name) };
+    let head =
+        if measure.hit.is_empty() { measure.name.clone() } else { format!("{}: first in {hits} of {windows} windows", measure.name) };
     Block { head, bars: names.iter().map(bar).collect() }
 }
 
@@ -137,7 +138,8 @@ impl Figure {
     fn draw_block<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, column: usize, measure: usize, top: f64) -> Drawn<DB> {
         let block = &self.blocks[column][measure];
         let level = self.level.as_ref().map_or(0.0, |(value, _)| *value);
-        let largest = self.blocks.iter().flat_map(|run| &run[measure].bars).map(|bar| bar.most).fold(level.max(f64::MIN_POSITIVE), f64::max);
+        let largest =
+            self.blocks.iter().flat_map(|run| &run[measure].bars).map(|bar| bar.most).fold(level.max(f64::MIN_POSITIVE), f64::max);
         let left = self.left(column);
         let x = |value: f64| left + value / largest * self.bars_width();
         let head = top + TEXT_EM * LINE_HEIGHT * 0.5;
@@ -201,7 +203,9 @@ mod tests {
 
     #[test]
     fn a_query_has_a_bar_with_its_numbers_beside_it() {
-        let line = |with: f64| row([("case", &"q4"), ("variant", &"elastic"), ("without", &"plain timely"), ("with_per_s", &with), ("without_per_s", &2e6)]);
+        let line = |with: f64| {
+            row([("case", &"q4"), ("variant", &"elastic"), ("without", &"plain timely"), ("with_per_s", &with), ("without_per_s", &2e6)])
+        };
         let svg = draw("throughput", &Frame::new(&[], vec![line(1.8e6), line(1.6e6), line(2.2e6)])).unwrap();
         assert!(svg.contains("0.90: 1.80 of 2.00 million events/s") && svg.contains("as fast as plain timely"), "{svg}");
         assert!(matches!(draw("throughput", &Frame::default()), Err(PlotError::Columns { found: 0, .. })));
@@ -225,7 +229,12 @@ mod tests {
             ])
         };
         let rows = ["30", "50"].into_iter().flat_map(|case| {
-            [line(case, 1, "count[0]", 0.4, true), line(case, 1, "map[0]", 0.2, false), line(case, 2, "count[0]", 0.1, false), line(case, 2, "map[0]", 0.3, true)]
+            [
+                line(case, 1, "count[0]", 0.4, true),
+                line(case, 1, "map[0]", 0.2, false),
+                line(case, 2, "count[0]", 0.1, false),
+                line(case, 2, "map[0]", 0.3, true),
+            ]
         });
         let svg = draw("ranking", &Frame::new(&[], rows.collect())).unwrap();
         assert!(svg.contains("critical participation: first in 1 of 2 windows") && svg.contains("25.0 %"), "{svg}");

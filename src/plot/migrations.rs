@@ -57,7 +57,8 @@ pub fn migrations_figure(
         return Err(PlotError::Columns { most: MOST_COLUMNS, found: strategies.len() });
     }
     let settings = rows.distinct("case");
-    let of_run = |frame: &Frame, setting: &str, strategy: &str| frame.filter(|row| text(row, "case") == setting && text(row, "variant") == strategy);
+    let of_run =
+        |frame: &Frame, setting: &str, strategy: &str| frame.filter(|row| text(row, "case") == setting && text(row, "variant") == strategy);
     let number = |row: &Cells, column: &str| Expression(column.to_owned()).of(row);
     let panel = |setting: &str, strategy: &str| -> Vec<Series> {
         let windows = of_run(&timeline, setting, strategy);
@@ -113,11 +114,8 @@ mod tests {
         for setting in ["one process", "two processes"] {
             for (strategy, worst) in [("fluid", 3_u64), ("all-at-once", 400), ("none", 0)] {
                 let labels = row([("case", &setting), ("variant", &strategy), ("seed", &0_u64)]);
-                let span = row([
-                    ("migration_start_s", &1.0),
-                    ("migration_end_s", &1.4),
-                    ("duration_ns", &(worst > 0).then_some(400_000_000_u64)),
-                ]);
+                let span =
+                    row([("migration_start_s", &1.0), ("migration_end_s", &1.4), ("duration_ns", &(worst > 0).then_some(400_000_000_u64))]);
                 rows.push(labels.clone().into_iter().chain(span).collect());
                 timeline.extend((0..60).map(|n| {
                     let window = row([

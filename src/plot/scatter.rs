@@ -118,7 +118,8 @@ impl Placing<'_> {
                 variants.iter().map(line).collect()
             }
             Lines::Of(views) => {
-                let ours = views.iter().map(|of| Line { name: of.name.clone(), color: palette::operator(of.color), dots: self.dots(rows, of) });
+                let ours =
+                    views.iter().map(|of| Line { name: of.name.clone(), color: palette::operator(of.color), dots: self.dots(rows, of) });
                 let reported = paper.distinct("program").first().map_or("the paper's (other machines)", |program| program).to_owned();
                 let theirs = views.iter().map(|of| Line { name: reported.clone(), color: palette::OFFERED, dots: self.dots(paper, of) });
                 // What is measured lies upon what is reported.
@@ -133,7 +134,8 @@ impl Placing<'_> {
         let (x, y) = (Expression(self.view.x.of.clone()), Expression(of.of.clone()));
         let dot = |(key, group): &(Vec<String>, Frame)| {
             let first = group.rows().first()?;
-            let panel = self.view.panels.as_ref().map_or(Some(0), |column| self.panels.iter().position(|panel| panel == text(first, column)));
+            let panel =
+                self.view.panels.as_ref().map_or(Some(0), |column| self.panels.iter().position(|panel| panel == text(first, column)));
             let ys: Vec<f64> = group.numbers(&y).into_iter().map(|y| y * self.view.y.times).collect();
             let place = if self.view.x.names {
                 let column = self.names.iter().position(|name| *name == key[0])?;
@@ -215,7 +217,13 @@ impl Figure {
                 } else {
                     canvas.line(&[(x + MARK, middle), (x + MARK * 3.0, middle)], line.color, 2 * MARK as u32)?;
                 }
-                canvas.text((x + MARK * 4.0, middle), &line.name, Anchor::Start, palette::INK, fitting_em(&line.name, TEXT_EM, self.room()))?;
+                canvas.text(
+                    (x + MARK * 4.0, middle),
+                    &line.name,
+                    Anchor::Start,
+                    palette::INK,
+                    fitting_em(&line.name, TEXT_EM, self.room()),
+                )?;
                 x += MARK * 4.0 + text_width(&line.name, TEXT_EM) + PADDING;
             }
         }
@@ -364,7 +372,9 @@ mod tests {
 
     #[test]
     fn a_column_for_each_setting_with_the_papers_numbers_beneath() {
-        let ours = |case: &str, bins: u32| row([("case", &case), ("bins", &bins), ("overall_ns_p90", &300_000_u64), ("overall_ns_max", &3_000_000_u64)]);
+        let ours = |case: &str, bins: u32| {
+            row([("case", &case), ("bins", &bins), ("overall_ns_p90", &300_000_u64), ("overall_ns_max", &3_000_000_u64)])
+        };
         let paper = |case: &str| row([("case", &case), ("overall_ns_p90", &1_640_000_u64)]);
         let svg = draw("percentiles", vec![ours("native", 0), ours("2^4 bins", 16)], vec![paper("native")]).unwrap();
         assert!(svg.find("native") < svg.find("2^4 bins") && svg.contains("other machines"));

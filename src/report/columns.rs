@@ -105,7 +105,8 @@ fn troubles(frame: &Frame, views: &[TableView]) -> Vec<String> {
     let mut notes: Vec<String> = failed.map(|row| format!("{}: failed: {}", name(row), text(row, "error"))).collect();
     if views.iter().all(|view| !view.foot.contains("dropped")) {
         let dropped = frame.rows().iter().filter(|row| !["", "0"].contains(&text(row, "dropped_records")));
-        notes.extend(dropped.map(|row| format!("{}: {} records of the activity log were dropped", name(row), text(row, "dropped_records"))));
+        notes
+            .extend(dropped.map(|row| format!("{}: {} records of the activity log were dropped", name(row), text(row, "dropped_records"))));
         notes.dedup();
     }
     notes

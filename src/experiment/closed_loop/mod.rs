@@ -102,7 +102,13 @@ impl ClosedLoop {
         let all_on_both = self.cases.iter().all(|case| self.hosts_of(case).len() > 1);
         match (hosts, ask.host) {
             ([Host::Engine], Some(host)) => vec![host],
-            ([only], host) => if host.is_none_or(|host| host == *only) { vec![*only] } else { Vec::new() },
+            ([only], host) => {
+                if host.is_none_or(|host| host == *only) {
+                    vec![*only]
+                } else {
+                    Vec::new()
+                }
+            }
             (_, Some(Host::Sim)) if all_on_both => vec![Host::Sim],
             (_, Some(Host::Engine)) => hosts.to_vec(),
             (_, None) if all_on_both || ask.scale == Scale::Full || ask.cases.contains(&case.name) => hosts.to_vec(),
@@ -289,7 +295,10 @@ but = { operators = { map = { instances = 20 } } }
         let with_seeds = |label: &str| (1..=2).map(|seed| (label.to_owned(), seed.to_string())).collect::<Vec<_>>();
         assert_eq!(asked(&["calm"]), Ok(with_seeds("calm")));
         assert_eq!(asked(&["oracle"]), Ok(with_seeds("oracle")));
-        assert_eq!(asked(&["calmer"]), Err("expected policies or other variants of small, among oracle, ds2, calm, found 'calmer'".to_owned()));
+        assert_eq!(
+            asked(&["calmer"]),
+            Err("expected policies or other variants of small, among oracle, ds2, calm, found 'calmer'".to_owned())
+        );
     }
 
     #[test]

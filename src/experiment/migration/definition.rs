@@ -12,9 +12,9 @@ use super::run::MigrationRun;
 use crate::engine::cluster::Deployment;
 use crate::engine::key_count::{Counting, KeyCount};
 use crate::engine::nexmark::Query;
+use crate::experiment::folder;
 use crate::experiment::scale::{Scale, Scaled};
 use crate::experiment::study::{Ask, At, Host, Measured, Progress, Study, Trial};
-use crate::experiment::folder;
 use crate::migration::{Assignment, Strategy};
 use crate::rate::Rate;
 

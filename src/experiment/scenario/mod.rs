@@ -12,9 +12,7 @@ mod word_count;
 use std::time::Duration;
 
 pub use check::ScenarioError;
-pub use form::{
-    Control, Disturb, EngineForm, Input, Moves, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm,
-};
+pub use form::{Control, Disturb, EngineForm, Input, Moves, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm};
 
 use crate::controller::ControllerConfig;
 
