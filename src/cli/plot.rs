@@ -91,7 +91,9 @@ fn draw_runs(folder: &Path, title: Option<&str>) -> Result<Vec<PathBuf>, Failure
         "revision {}, seed {seed}, scale {scale}, control time x {time_factor}, {limited}; {}; {}",
         environment.revision, environment.machine, environment.command
     );
-    let rate_unit = if first.host == "engine" { "sentences/s" } else { "records/s" }.to_owned();
+    let rate_unit =
+        if first.host == "engine" && scenario.is_none_or(|scenario| scenario.nexmark.is_none()) { "sentences/s" } else { "records/s" }
+            .to_owned();
     let labels = Labels { title, rate_unit, footer, needed: first.needed.clone() };
     let stem = folder.join(&first.experiment);
     let columns: Vec<Column> = columns.into_iter().map(|(column, _)| column).collect();

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::anyhow;
 
@@ -21,10 +20,9 @@ use crate::engine::nexmark::{Form, Nexmark};
 use crate::engine::word_count::WordCount;
 use crate::engine::{EngineJob, Job, RunError};
 use crate::experiment::environment::Environment;
-use crate::experiment::job::{JobDefinition, OperatorDefinition};
-use crate::experiment::nexmark::NexmarkDefinition;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::run::{RunFailure, RunResult, RunSpec, run as run_job};
+use crate::experiment::scenario::{Control, Disturb, EngineForm, Moves, OperatorForm, RoleForm, Scenario, TextForm};
 use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
@@ -123,39 +121,40 @@ const MOST_SECONDS: f64 = 86_400.0;
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let deployment = args.hosts.deployment()?;
     if let Some(query) = args.nexmark.query {
-        return nexmark(args, run_nexmark::definition(args, query, checked_rate(args, "10k/s")?, &deployment)?, deployment);
+        return nexmark(args, run_nexmark::scenario(args, query, checked_rate(args, "10k/s")?, &deployment)?, deployment);
     }
-    let mut definition = definition(args, &deployment)?;
-    args.uneven.apply(&mut definition)?;
-    let length = definition.sentence_length();
-    let text = Arc::new(read_text(args.text.as_deref(), length)?);
-    definition.check(&text).map_err(|why| usage(anyhow!("{why}")))?;
-    let duration = Duration::from_secs_f64(args.duration);
-    let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
-    let (needed, words) = (definition.needed(&text), text.words_per_sentence());
+    let rate = checked_rate(args, "300000/min")?;
+    let text = Arc::new(read_text(args.text.as_deref(), args.words.map_or(SentenceLength::Natural, SentenceLength::Words))?);
+    let mut scenario = word_count(args, rate, text.words_per_sentence(), &deployment)?;
+    args.uneven.apply(&mut scenario)?;
+    scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
+    let job = scenario.word_count_over(text, args.seed).map_err(|why| usage(anyhow!("{why}")))?;
+    let job = WordCount { deployment, ..job };
+    let needed = scenario.needed_at_start();
     let strategy = strategy(args)?;
     let policy = policy(args, &job, &needed, job.deployment.process())?;
     if job.deployment.process() > 0 {
         return serve(&job.deployment, &Job::WordCount(job.clone()));
     }
     let text = args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string());
-    carry_out(args, job, policy, strategy, needed, Described { text, words, job: Some(definition), nexmark: None })
+    carry_out(args, job, policy, strategy, needed, Described { text, scenario })
 }
 
-fn nexmark(args: &Args, definition: NexmarkDefinition, deployment: Deployment) -> Result<(), Failure> {
-    let duration = Duration::from_secs_f64(args.duration);
-    let job = Nexmark { deployment, ..definition.job(args.seed, duration) };
-    let needed = if definition.form == Form::Plain { BTreeMap::new() } else { definition.needed() };
+fn nexmark(args: &Args, scenario: Scenario, deployment: Deployment) -> Result<(), Failure> {
+    scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
+    let job = scenario.query(args.seed).map_err(|why| usage(anyhow!("{why}")))?.expect("it is a query");
+    let job = Nexmark { deployment, ..job };
+    let needed = scenario.needed_at_start();
     let strategy = strategy(args)?;
-    let policy = match definition.form {
+    let policy = match job.form {
         Form::Elastic => policy(args, &job, &needed, job.deployment.process())?,
         Form::Plain => Box::new(Hold),
     };
     if job.deployment.process() > 0 {
         return serve(&job.deployment, &Job::Nexmark(Box::new(job.clone())));
     }
-    let text = format!("nexmark {}", definition.query);
-    carry_out(args, job, policy, strategy, needed, Described { text, words: 0.0, job: None, nexmark: Some(definition) })
+    let text = format!("nexmark {}", job.query);
+    carry_out(args, job, policy, strategy, needed, Described { text, scenario })
 }
 
 /// The policy that is asked for, of a process of the job.
@@ -170,10 +169,7 @@ fn policy(args: &Args, job: &impl EngineJob, needed: &BTreeMap<OperatorId, u32>,
 /// What a run's manifest says of the job.
 struct Described {
     text: String,
-    /// Words of a sentence.
-    words: f64,
-    job: Option<JobDefinition>,
-    nexmark: Option<NexmarkDefinition>,
+    scenario: Scenario,
 }
 
 /// Runs a job, keeps what comes of it and prints it.
@@ -186,7 +182,7 @@ fn carry_out<J: EngineJob>(
     described: Described,
 ) -> Result<(), Failure> {
     let (topology, duration) = (job.topology(), job.duration());
-    let plain = described.nexmark.as_ref().is_some_and(|definition| definition.form == Form::Plain);
+    let plain = described.scenario.nexmark.as_ref().is_some_and(|nexmark| nexmark.form == Form::Plain);
     let policy_name = if plain { "plain" } else { &args.policy };
     let controller = policies::pacing(args.time_factor, strategy);
     let environment = Environment::here();
@@ -202,11 +198,11 @@ fn carry_out<J: EngineJob>(
         time_factor: args.time_factor,
         strategy: strategy.to_string(),
         environment,
-        text: described.text.clone(),
+        text: described.text,
         operators,
         scalable,
         needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        scenario: described.job.as_ref().map(|job| job.scenario("Word count", described.words, duration)),
+        scenario: Some(described.scenario),
     };
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
@@ -222,10 +218,11 @@ fn carry_out<J: EngineJob>(
     // Of what cannot be rescaled there is nothing to draw.
     let figure_files = if plain { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
-    let throughput = described.nexmark.as_ref().map(|_| emitted_per_second(&result));
+    let nexmark = manifest.scenario.as_ref().and_then(|scenario| scenario.nexmark.as_ref());
+    let throughput = nexmark.map(|_| emitted_per_second(&result));
     if args.json {
         let mut printed = serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files });
-        if let Some(nexmark) = &described.nexmark {
+        if let Some(nexmark) = nexmark {
             printed["query"] = serde_json::json!(nexmark.query);
             printed["form"] = serde_json::json!(nexmark.form);
             printed["emitted_per_s"] = serde_json::json!(throughput);
@@ -300,38 +297,43 @@ fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
 }
 
 /// An operator of which an instance takes at most `limit`.
-pub(super) fn operator(limit: Option<Rate>, deployment: &Deployment) -> OperatorDefinition {
-    OperatorDefinition {
-        limit,
-        instances: 1,
-        // More instances than workers give a processor nothing.
-        max_parallelism: if limit.is_some() { 128 } else { deployment.peers() },
-        queue_high_s: 0.5,
-        queue_low_s: 0.48,
-        straggler: None,
+pub(super) fn operator(name: &str, role: RoleForm, input: &str, limit: Option<Rate>, deployment: &Deployment) -> OperatorForm {
+    // More instances than workers give a processor nothing.
+    let max_parallelism = if limit.is_some() { 128 } else { deployment.peers() };
+    OperatorForm { limit, max_parallelism, ..OperatorForm::new(name, role, &[input]) }
+}
+
+/// What the flags say of any job, with these operators between its source and its sink.
+pub(super) fn scenario(args: &Args, title: String, rate: Rate, between: Vec<OperatorForm>, deployment: &Deployment) -> Scenario {
+    let last = between.last().map_or("source", |operator| operator.name.as_str()).to_owned();
+    let source = OperatorForm { rate: Some(rate), ..OperatorForm::new("source", RoleForm::Source, &[]) };
+    let operators = std::iter::once(source).chain(between).chain([OperatorForm::new("sink", RoleForm::Sink, &[&last])]).collect();
+    Scenario {
+        title,
+        seconds: args.duration,
+        tick_ms: 10,
+        catch_up: args.catch_up,
+        delay_ms: 0.0,
+        control: Control { policy: args.policy.clone(), time_factor: args.time_factor, ..Control::default() },
+        moves: Moves::default(),
+        disturb: Disturb::default(),
+        nexmark: None,
+        engine: EngineForm { text: TextForm::LiberPrimus, workers: deployment.workers, processes: deployment.processes },
+        operators,
     }
 }
 
-/// The word count that the flags describe, each checked.
-fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Failure> {
-    let rate = checked_rate(args, "300000/min")?;
-    let limits = match args.limits.as_deref().unwrap_or("heron") {
-        "heron" => Some((Rate::per_minute(1e5), Rate::per_minute(1e6))),
-        "none" => None,
+/// The word count that the flags describe, over sentences of as many words.
+fn word_count(args: &Args, rate: Rate, words: f64, deployment: &Deployment) -> Result<Scenario, Failure> {
+    let [flat_map, count] = match args.limits.as_deref().unwrap_or("heron") {
+        "heron" => [Rate::per_minute(1e5), Rate::per_minute(1e6)].map(Some),
+        "none" => [None; 2],
         other => return Err(usage(anyhow!("--limits: expected 'heron' or 'none', found '{other}'"))),
     };
-    Ok(JobDefinition {
-        words_per_sentence: args.words,
-        source_rate: rate,
-        tick_ms: 10,
-        catch_up: args.catch_up,
-        bins: args.bins,
-        processes: deployment.processes,
-        workers: deployment.workers,
-        hot_bins: None,
-        flatmap: operator(limits.map(|(flat_map, _)| flat_map), deployment),
-        count: operator(limits.map(|(_, count)| count), deployment),
-    })
+    let flat_map = operator("flatmap", RoleForm::Stateless, "source", flat_map, deployment);
+    let count = operator("count", RoleForm::Keyed, "flatmap", count, deployment);
+    let between = vec![OperatorForm { selectivity: words, ..flat_map }, OperatorForm { bins: args.bins, ..count }];
+    Ok(scenario(args, "Word count".to_owned(), rate, between, deployment))
 }
 
 fn read_text(path: Option<&Path>, length: SentenceLength) -> Result<Text, Failure> {

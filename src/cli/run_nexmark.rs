@@ -6,10 +6,10 @@ use anyhow::anyhow;
 
 use super::run::{self, Args};
 use super::{Failure, usage};
+use crate::dataflow::Role;
 use crate::engine::cluster::Deployment;
 use crate::engine::nexmark::{Form, Query};
-use crate::experiment::job::OperatorDefinition;
-use crate::experiment::nexmark::NexmarkDefinition;
+use crate::experiment::scenario::{NexmarkForm, OperatorForm, RoleForm, Scenario};
 use crate::rate::Rate;
 
 /// The flags.
@@ -27,26 +27,25 @@ pub(super) struct NexmarkArgs {
 }
 
 /// The query that the flags describe, with `rate` events a second, each checked.
-pub(super) fn definition(args: &Args, query: Query, rate: Rate, deployment: &Deployment) -> Result<NexmarkDefinition, Failure> {
-    let names: Vec<&str> = query.operators(args.bins).into_iter().map(|(name, _)| name).collect();
+pub(super) fn scenario(args: &Args, query: Query, rate: Rate, deployment: &Deployment) -> Result<Scenario, Failure> {
+    let operators = query.operators(args.bins);
+    let names: Vec<&str> = operators.iter().map(|(name, _)| *name).collect();
     let limits = limits(args.limits.as_deref().unwrap_or("none"), &names)?;
-    let mut operators: Vec<OperatorDefinition> = names.iter().map(|name| run::operator(limits.get(name).copied(), deployment)).collect();
-    let mut all: Vec<(&str, &mut OperatorDefinition)> = names.iter().copied().zip(&mut operators).collect();
-    args.uneven.apply_to(&mut all)?;
-    let definition = NexmarkDefinition {
-        query,
-        form: if args.nexmark.plain { Form::Plain } else { Form::Elastic },
-        source_rate: rate,
-        dilation: args.nexmark.dilation,
-        tick_ms: 10,
-        catch_up: args.catch_up,
-        bins: args.bins,
-        processes: deployment.processes,
-        workers: deployment.workers,
-        operators: names.iter().map(|&name| name.to_owned()).zip(operators).collect(),
-    };
-    definition.check().map_err(|why| usage(anyhow!("{why}")))?;
-    Ok(definition)
+    let mut input = "source";
+    let between = operators.iter().map(|(name, role)| {
+        let role = if matches!(role, Role::Keyed { .. }) { RoleForm::Keyed } else { RoleForm::Stateless };
+        let operator = run::operator(name, role, std::mem::replace(&mut input, name), limits.get(name).copied(), deployment);
+        OperatorForm { bins: args.bins, ..operator }
+    });
+    let between = between.collect();
+    // A scenario's source has the events that the query reads.
+    let read = Rate::per_second(rate.as_per_second() * query.kinds().share());
+    let form = if args.nexmark.plain { Form::Plain } else { Form::Elastic };
+    let nexmark = NexmarkForm { query, form, dilation: args.nexmark.dilation, active: None };
+    let scenario = run::scenario(args, format!("NEXMark {query}"), read, between, deployment);
+    let mut scenario = Scenario { nexmark: Some(nexmark), ..scenario };
+    args.uneven.apply(&mut scenario)?;
+    Ok(scenario)
 }
 
 /// Limits by operator, of a text such as `winner=20k/s,average=500/s`, or `none`.

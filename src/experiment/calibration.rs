@@ -91,6 +91,9 @@ pub fn calibrate(run: &Path) -> Result<Calibration, CalibrationError> {
     }
     let Some(mut chosen) = manifest.scenario.clone() else { return Err(wrong("a table 'scenario'", "none".to_owned())) };
     if manifest.host == "engine" {
+        if let Some(nexmark) = &chosen.nexmark {
+            return Err(wrong("a word count or what was simulated", format!("query {}", nexmark.query)));
+        }
         chosen.control = control(&manifest).map_err(|(what, found)| wrong(&what, found))?;
     }
     let names: Vec<&str> = chosen.operators.iter().map(|operator| operator.name.as_str()).collect();

@@ -112,8 +112,7 @@ impl Case {
             return wrong("expected what the paper's run went through from every start".to_owned());
         }
         let Some(scenario) = &self.scenario else { return Ok(()) };
-        let text = toml::to_string(scenario).map_err(|why| why.to_string())?;
-        Scenario::read(&text).map(|_| ()).or_else(|why| wrong(why.what))
+        scenario.check().or_else(wrong)
     }
 
     /// What runs from a start with a seed.

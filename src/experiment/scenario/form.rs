@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::nexmark::Query;
+use crate::engine::nexmark::{Form, Query};
 use crate::migration::Strategy;
 use crate::rate::Rate;
 use crate::sim::{CapacityCurve, ServiceTimes, Skew};
@@ -79,10 +79,15 @@ pub enum TextForm {
 pub struct NexmarkForm {
     /// The query.
     pub query: Query,
+    /// Of what it is built.
+    #[serde(default)]
+    pub form: Form,
     /// By what window lengths are divided.
     pub dilation: f64,
-    /// So many auctions and so many people are active at a time, from the start, each as much as the others: none is hot.
-    pub active: u64,
+    /// As many auctions and people are active at a time, from the start, each as much as the others: none is hot. As NEXMark's generator has
+    /// them when missing.
+    #[serde(default)]
+    pub active: Option<u64>,
 }
 
 /// The policy and its pacing.

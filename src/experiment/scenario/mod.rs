@@ -3,11 +3,9 @@
 //! The files in `experiments/scenarios/` are part of the program, so that they can be asked for by name; any other file is as good.
 //! Unknown keys are errors, and every error names its line.
 
-mod chain;
 mod check;
+mod engine;
 mod form;
-mod nexmark;
-mod word_count;
 
 use std::time::Duration;
 
