@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::policy::settings;
 use super::{Failure, usage};
 use crate::dataflow::{Configuration, Role, Topology};
-use crate::experiment::policies::{self, Given};
+use crate::experiment::policies::{self, Given, POLICIES};
 use crate::id::{InstanceId, OperatorId};
 use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use crate::observation::{LatencySummary, Observation};
@@ -47,8 +47,7 @@ pub(super) struct Args {
     /// Whose files they are: flink, heron or timely.
     #[arg(long, default_value = "flink")]
     system: String,
-    /// The policy: ds2, or one of threshold, dhalion, heron, flink-autoscaler, aws, hold, which see each epoch as a window.
-    #[arg(long, default_value = "ds2")]
+    #[arg(long, default_value = "ds2", help = policy_help())]
     policy: String,
     /// Offered over observed rate of the sources above which ds2 adds instances in that ratio when its equations ask for none; never by
     /// default.
@@ -66,6 +65,12 @@ pub(super) struct Args {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+/// What `--policy` takes, as help says it: nobody knows what these jobs need, so there is no oracle.
+fn policy_help() -> String {
+    let others: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();
+    format!("The policy: ds2, or one of {}, which see each epoch as a window", others.join(", "))
 }
 
 /// What `decide --json` prints.

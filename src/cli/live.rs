@@ -8,6 +8,7 @@ use crate::controller::{Event, EventKind};
 use crate::dataflow::Topology;
 use crate::experiment::rows::configuration_text;
 use crate::experiment::run::{RunResult, Status};
+use crate::id::OperatorId;
 
 /// Shows how a run stands.
 pub(super) struct Live {
@@ -52,15 +53,19 @@ impl Live {
         self.shown = events.len();
     }
 
+    fn name(&self, operator: OperatorId) -> &str {
+        &self.topology.operator(operator).name
+    }
+
     fn event(&self, event: &Event) {
         let text = |configuration| configuration_text(&self.topology, configuration);
         let line = match &event.kind {
             EventKind::Rescaling { before, after, reason, bins, .. } => {
                 format!("rescales {} -> {} ({bins} bins move): {reason}", text(before), text(after))
             }
-            EventKind::Splitting { operator, bins } => format!("splits {} bins of operator {}", bins.len(), operator.0),
+            EventKind::Splitting { operator, bins } => format!("splits {} bins of {}", bins.len(), self.name(*operator)),
             EventKind::HotKey { operator, bin, share } => {
-                format!("one key of operator {} ({bin}) is {share:.1} times what an instance is to carry", operator.0)
+                format!("one key of {} ({bin}) is {share:.1} times what an instance is to carry", self.name(*operator))
             }
             EventKind::Refused { why, .. } => format!("plan refused: {why}"),
             EventKind::Migrated { configuration } => format!("runs as {}", text(configuration)),

@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand.
 //!
 //! Standard output carries results, standard error everything else. Exit code 2 means that what was asked for is wrong (a
-//! flag, a file, a name), 1 that it was right and failed.
+//! flag, a file, a name), 1 that it was right and failed, 130 that it was interrupted.
 
 mod analyze;
 mod calibrate;
@@ -9,6 +9,7 @@ mod completions;
 mod decide;
 mod explain;
 mod hosts;
+mod interrupted;
 mod live;
 mod memory;
 mod plot;
@@ -27,6 +28,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+use crate::experiment::interrupt;
 
 /// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do it.
 #[derive(Debug, Parser)]
@@ -103,6 +106,9 @@ pub fn main() -> ExitCode {
             carry_out(asked.command.expect("a command was given"))
         }),
     };
+    if interrupt::asked() {
+        return interrupted::end();
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(error)) => {

@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use super::{Failure, usage};
 use crate::dataflow::{Configuration, Topology};
 use crate::experiment::external::{self, External};
-use crate::experiment::policies::{self, Given, PolicyError, Setting};
-use crate::policy::{Hold, Policy, Scripted};
+use crate::experiment::policies::{self, Given, POLICIES, PolicyError, Setting};
+use crate::policy::{Hold, Needs, Policy, Scripted};
 use crate::time::Timestamp;
 
 /// What a policy is given beside its name.
@@ -27,6 +27,24 @@ pub(super) struct PolicyArgs {
     /// Seconds that the program of --policy external has for an answer.
     #[arg(long, value_name = "SECONDS", default_value_t = external::DEFAULT_TIMEOUT.as_secs_f64(), allow_hyphen_values = true)]
     external_timeout: f64,
+    /// What the program of --policy external is shown: metrics, or paths, which are the same and the critical paths of the window's epochs.
+    #[arg(long, value_name = "NEEDS", default_value = "metrics")]
+    external_needs: ExternalNeeds,
+}
+
+/// What `--policy` takes where a job runs, as help says it.
+pub(super) fn policy_help() -> String {
+    let named = POLICIES.join(", ");
+    format!("The policy: {named}; scripted, which follows --plan; or external, a program of yours that --external-command names")
+}
+
+/// What an external policy goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ExternalNeeds {
+    #[value(help = "Rates, queues, latency")]
+    Metrics,
+    #[value(help = "Those, and critical paths")]
+    Paths,
 }
 
 impl PolicyArgs {
@@ -50,6 +68,9 @@ impl PolicyArgs {
         }
         if let ("scripted" | "external", Some(setting)) = (name, settings.first()) {
             return Err(usage(anyhow!("--set {setting}: expected no parameter: '{name}' has none")));
+        }
+        if self.external_needs != ExternalNeeds::Metrics && name != "external" {
+            return Err(only("--external-needs", "external"));
         }
         match (name, &self.plan, &self.external_command) {
             ("scripted", Some(script), _) => Ok(Box::new(Scripted::read(script, topology).map_err(|why| usage(anyhow!("--plan: {why}")))?)),
@@ -75,7 +96,11 @@ impl PolicyArgs {
             return Ok(Box::new(Hold));
         }
         let started = External::start(command, topology.clone(), Duration::from_secs_f64(seconds));
-        Ok(Box::new(started.map_err(|why| usage(anyhow!("--external-command: {why}")))?))
+        let needs = match self.external_needs {
+            ExternalNeeds::Metrics => Needs::Metrics,
+            ExternalNeeds::Paths => Needs::Paths,
+        };
+        Ok(Box::new(started.map_err(|why| usage(anyhow!("--external-command: {why}")))?.needing(needs)))
     }
 }
 

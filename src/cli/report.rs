@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use super::{Failure, usage};
 use crate::experiment::definition::Definition;
-use crate::experiment::frame::Recorded;
+use crate::experiment::frame::{self, Recorded};
 use crate::experiment::record::DEFINITION;
 use crate::experiment::view;
 use crate::report::tables;
@@ -14,7 +14,7 @@ use crate::report::tables;
 /// Print the tables of recorded runs: beside the paper's, or as medians of several.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder with rows, as `run`, `simulate` and `reproduce` write it.
+    #[arg(help = format!("A folder with rows, as `run`, `simulate` and `reproduce` write it: one of {}", frame::files().collect::<Vec<_>>().join(", ")))]
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]

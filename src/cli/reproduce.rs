@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
+use super::interrupted::{self, Meanwhile};
 use super::plot::draw;
 use super::progress::Shown;
 use super::{Failure, reproduce_all, usage};
@@ -16,6 +17,8 @@ use crate::experiment::study::{Ask, Host};
 use crate::report::{order_table, tables};
 
 /// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
+///
+/// Ctrl-C keeps the rows that were measured until then (exit code 130); another Ctrl-C ends the command at once.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The figure (see --list), or 'all': every one, with a page that compares claims and measurements.
@@ -139,6 +142,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     if args.figure.as_deref() == Some("all") {
         return reproduce_all::reproduce_all(args);
     }
+    interrupted::listen(Meanwhile::Measures)?;
     let (definition, ask) = (args.definition()?, args.ask()?);
     let trials = Bench::trials(&definition, &ask).map_err(usage)?;
     let environment = Environment { scale: args.scale.to_string(), ..Environment::here() };
@@ -209,7 +213,9 @@ pub(super) fn out_folder(asked: Option<&Path>, name: &str, figure: &str, environ
 
 /// Begins the folder `out`.
 pub(super) fn begin(out: &Path, fills: Fills<'_>) -> Result<OutFolder, Failure> {
-    OutFolder::begin(out, fills).map_err(|why| usage(anyhow!("--out {}: {why}", out.display())))
+    let begun = OutFolder::begin(out, fills).map_err(|why| usage(anyhow!("--out {}: {why}", out.display())))?;
+    interrupted::fills(out);
+    Ok(begun)
 }
 
 #[cfg(test)]

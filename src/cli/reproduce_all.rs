@@ -17,6 +17,7 @@ use anyhow::{Context as _, anyhow};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use super::interrupted::{self, Meanwhile};
 use super::reproduce::{Args, begin};
 use super::{Failure, report, usage};
 use crate::experiment::check;
@@ -63,6 +64,7 @@ struct Told<'a> {
 }
 
 pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
+    interrupted::listen(Meanwhile::Waits)?;
     let environment = Environment::here();
     let figures = args.only_or_all()?;
     let (out, plan) = take_up(args, &environment, figures)?;
@@ -77,6 +79,7 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
     for (index, figure) in plan.figures.iter().enumerate() {
         if !out.join(figure).is_dir() {
             bar.set_message(expected.left(&plan.figures[index..], &out, figure));
+            interrupted::check()?;
             if let Some(seconds) = make(&out, figure, plan.scale, &bar)? {
                 expected.seconds.insert(figure.clone(), seconds);
             }
@@ -182,6 +185,8 @@ fn make(out: &OutFolder, figure: &str, scale: Scale, bar: &ProgressBar) -> Resul
     let told = String::from_utf8_lossy(&output.stdout);
     let whole = output.status.success() && serde_json::from_str::<serde_json::Value>(&told).is_ok();
     if !whole {
+        // What it kept stays as it is, until the figure is made again.
+        interrupted::check()?;
         let why = String::from_utf8_lossy(&output.stderr);
         let last: Vec<&str> = why.lines().rev().take(20).collect();
         let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 use super::hosts::Hosts;
+use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
-use super::policy::PolicyArgs;
+use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
 use super::run_nexmark::{self, NexmarkArgs};
 use super::uneven::Uneven;
@@ -22,7 +23,7 @@ use crate::engine::{EngineJob, Job, RunError};
 use crate::experiment::environment::Environment;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::run::{RunFailure, RunResult, RunSpec, run as run_job};
-use crate::experiment::scenario::{Control, Disturb, EngineForm, Moves, OperatorForm, RoleForm, Scenario, TextForm};
+use crate::experiment::scenario::{Control, EngineForm, OperatorForm, RoleForm, Scenario, TextForm};
 use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
@@ -41,6 +42,8 @@ use crate::workload::{SentenceLength, Text};
 /// With '--query' the job is a query of NEXMark over generated people, auctions and bids, 50 events of which are 1, 3 and 46 of these;
 /// its source emits the kinds that the query reads. Instances are not limited unless '--limits' says so. At the end the answers are
 /// compared with those that plain timely gives on one worker for the same events.
+///
+/// Ctrl-C ends the run and keeps what was measured until then (exit code 130); another Ctrl-C ends it at once.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
@@ -63,9 +66,7 @@ pub(super) struct Args {
     words: Option<usize>,
     #[command(flatten)]
     pub(super) nexmark: NexmarkArgs,
-    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler, aws, critical-path; scripted, which follows --plan; or
-    /// external, a program of yours that --external-command names.
-    #[arg(long, default_value = "critical-path")]
+    #[arg(long, default_value = "critical-path", help = policy_help())]
     policy: String,
     #[command(flatten)]
     chosen: PolicyArgs,
@@ -207,16 +208,18 @@ fn carry_out<J: EngineJob>(
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    interrupted::listen(Meanwhile::Measures)?;
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
-    live.finish(result.as_ref().ok());
+    live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
     record::write_row(&out, &manifest, result.as_ref())?;
-    let result = result.map_err(|failure| match failure {
-        RunFailure::Engine(why) => wrong_hosts(why),
-        failure => failure.into(),
-    })?;
+    let result = match result {
+        Err(RunFailure::Interrupted(partial)) => *partial,
+        Err(RunFailure::Engine(why)) => return Err(wrong_hosts(why)),
+        result => result?,
+    };
     record::write(&out, &manifest, &result)?;
     // Of what cannot be rescaled there is nothing to draw.
-    let figure_files = if plain { Vec::new() } else { draw(&out)? };
+    let figure_files = if plain || result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
     let nexmark = manifest.scenario.as_ref().and_then(|scenario| scenario.nexmark.as_ref());
     let throughput = nexmark.map(|_| emitted_per_second(&result));
@@ -309,17 +312,10 @@ pub(super) fn scenario(args: &Args, title: String, rate: Rate, between: Vec<Oper
     let source = OperatorForm { rate: Some(rate), ..OperatorForm::new("source", RoleForm::Source, &[]) };
     let operators = std::iter::once(source).chain(between).chain([OperatorForm::new("sink", RoleForm::Sink, &[&last])]).collect();
     Scenario {
-        title,
-        seconds: args.duration,
-        tick_ms: 10,
         catch_up: args.catch_up,
-        delay_ms: 0.0,
         control: Control { policy: args.policy.clone(), time_factor: args.time_factor, ..Control::default() },
-        moves: Moves::default(),
-        disturb: Disturb::default(),
-        nexmark: None,
         engine: EngineForm { text: TextForm::LiberPrimus, workers: deployment.workers, processes: deployment.processes },
-        operators,
+        ..Scenario::new(title, args.duration, operators)
     }
 }
 

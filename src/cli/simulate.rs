@@ -6,21 +6,24 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::calibrate::calibrate;
+use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
-use super::policy::PolicyArgs;
+use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
 use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::{self, Manifest, Summary};
+use crate::experiment::run::RunFailure;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
 
 /// Run a scenario under a policy in virtual time: minutes of a job of any size in a second.
 ///
 /// A scenario says how fast operators are, what they give out, and what goes wrong. The same controller, policies and migrations that
-/// run jobs on the engine run it. The same scenario, policy and seed give the same rows and decisions, byte for byte.
+/// run jobs on the engine run it. The same scenario, policy and seed give the same rows and decisions, byte for byte. Ctrl-C keeps what was
+/// measured until then (exit code 130).
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy dhalion\n  thalweg simulate my-scenario.toml --seed 7 --json\n  \
@@ -38,8 +41,7 @@ pub(super) struct Args {
     /// List the scenarios that are part of the program.
     #[arg(long)]
     list: bool,
-    /// The policy; the scenario's own by default.
-    #[arg(long)]
+    #[arg(long, help = format!("{}; the scenario's own by default", policy_help()))]
     policy: Option<String>,
     #[command(flatten)]
     chosen: PolicyArgs,
@@ -90,12 +92,16 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let mut live = Live::new(&name, &topology, job.duration);
     let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    interrupted::listen(Meanwhile::Measures)?;
     let result = run_scenario(spec, activity.as_deref(), |status| live.show(status));
-    live.finish(result.as_ref().ok());
+    live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
     record::write_row(&out, &manifest, result.as_ref())?;
-    let result = result?;
+    let result = match result {
+        Err(RunFailure::Interrupted(partial)) => *partial,
+        result => result?,
+    };
     record::write(&out, &manifest, &result)?;
-    let figure_files = draw(&out)?;
+    let figure_files = if result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
     if args.json {
         println!("{}", serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files }));

@@ -51,17 +51,6 @@ struct Target {
     bytes: u64,
 }
 
-/// Why a plan from outside is refused. Nothing has changed when it is.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum RequestError {
-    /// Another plan is being carried out.
-    #[error("another plan is being carried out")]
-    Migrating,
-    /// The plan does not fit the job.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-}
-
 impl Controller {
     /// A controller of a job that runs in `configuration` with its bins dealt out evenly.
     pub fn new(topology: Topology, configuration: Configuration, config: ControllerConfig, policy: Box<dyn Policy>) -> Controller {
@@ -154,25 +143,18 @@ impl Controller {
         }
     }
 
-    /// Takes a plan from outside of the policy; gives the schedule to carry out. Warm-up, activation and what failed before do not
-    /// apply to it.
-    ///
-    /// # Errors
-    /// See [`RequestError`]; the reason is in the log too, and nothing has changed.
-    pub fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, RequestError> {
+    /// Takes a plan from a test as if a policy had wanted it, without warm-up and activation.
+    #[cfg(test)]
+    pub(super) fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, PlanError> {
         let schedule = self.begin(at, plan, Reason::new("requested"))?;
         self.agreed = 0;
         Ok(schedule)
     }
 
     /// Begins to carry out `plan`, or refuses it with its reason in the log; a plan is taken whole or not at all.
-    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, RequestError> {
-        let valid = if self.is_migrating() {
-            Err(RequestError::Migrating)
-        } else {
-            plan.apply(&self.topology, &self.configuration).map_err(RequestError::from)
-        };
-        let after = match valid {
+    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, PlanError> {
+        assert!(!self.is_migrating(), "no policy is asked during a migration");
+        let after = match plan.apply(&self.topology, &self.configuration) {
             Ok(after) => after,
             Err(error) => {
                 self.events.push(Event { at, kind: EventKind::Refused { plan, why: error.to_string() } });
@@ -198,6 +180,7 @@ impl Controller {
             bins: schedule.moves(),
             bytes,
             steps: schedule.steps.len(),
+            divided: self.routing.changes(&routing),
         };
         self.events.push(Event { at, kind });
         self.target = Some(Target { configuration: after, divided, assignments, routing, bins: schedule.moves(), began: at, bytes });

@@ -1,5 +1,7 @@
 //! What the controller did and why: the decision log.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Plan};
@@ -63,6 +65,10 @@ pub enum EventKind {
         bytes: u64,
         /// Steps of the schedule; `adaptive` may take several together.
         steps: usize,
+        /// Stateless operators whose records are divided among their instances in other parts from now on: the speeds of the instances in
+        /// order, to which these parts are in proportion; nothing where instances take equal turns again.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        divided: BTreeMap<OperatorId, Vec<f64>>,
     },
     /// The plan that follows begins with splitting bins, because each of them alone exceeds what an instance is to carry.
     Splitting {

@@ -2,8 +2,7 @@
 //!
 //! The controller is told what happens ([`Controller::window_closed`], [`Controller::migrated`], [`Controller::interrupted`]) and
 //! answers with what the host is to do. It calls the policy only on windows that saw one configuration from start to end, counts
-//! warm-up and activation, validates plans, and turns them into schedules. Plans may also come from outside
-//! ([`Controller::request`]). One plan is carried out at a time; whatever is refused changes nothing. After a plan that the host gave up
+//! warm-up and activation, validates plans, and turns them into schedules. One plan is carried out at a time; whatever is refused changes nothing. After a plan that the host gave up
 //! ([`Controller::failed`]) the policy is still asked, but for a while nothing that it wants is begun. It reads no clock.
 
 mod backoff;
@@ -15,5 +14,5 @@ mod routing;
 mod tests;
 
 pub use config::ControllerConfig;
-pub use control::{Controller, RequestError};
+pub use control::Controller;
 pub use event::{Event, EventKind};

@@ -33,6 +33,13 @@ impl Routing {
         step.weights = step.parallelism.keys().filter_map(weights).collect();
     }
 
+    /// Operators that divide their records otherwise after `after` than now, with the speeds by which they do, or nothing where instances
+    /// take equal turns.
+    pub(super) fn changes(&self, after: &Routing) -> BTreeMap<OperatorId, Vec<f64>> {
+        let ids = self.0.keys().chain(after.0.keys()).filter(|id| self.0.get(*id) != after.0.get(*id));
+        ids.map(|id| (*id, after.0.get(id).cloned().unwrap_or_default())).collect()
+    }
+
     /// Of these operators `other` holds from now on.
     pub(super) fn take_over(&mut self, other: &Routing, operators: impl Iterator<Item = OperatorId>) {
         for id in operators {
@@ -62,6 +69,7 @@ mod tests {
             routing.change_to(&after, &configuration, &mut step);
             routing.take_over(&after, [MAP, COUNT].into_iter());
             assert_eq!(routing, after);
+            assert!(routing.changes(&after).is_empty());
             (routing.0.get(&MAP).cloned(), step)
         };
         plans.iter().map(follow).collect()

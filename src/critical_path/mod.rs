@@ -18,7 +18,7 @@ pub use epoch::{
     Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, LagLedger, LagOwner,
     OperatorLatency, PartLatency, SourceLag,
 };
-pub use online::{Arrival, InputTraffic, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
+pub use online::{Arrival, InputTraffic, OperatorSlack, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
 pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};

@@ -1,7 +1,7 @@
 //! Faults that are put in on purpose, to see that the tests of migration would find them.
 //!
-//! Without the feature `seeded-faults` there are none, and what depends on it is not compiled in. With it, one
-//! fault at a time can be chosen for the whole process; `tests/seeded_faults.rs` does, and must see each of them.
+//! Without debug assertions (in a release build) there are none, and what depends on them is not compiled in. With them, one
+//! fault at a time can be chosen for the whole process; `tests/suite/seeded_faults.rs` does, and must see each of them.
 
 /// Something that a migration could get wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,23 +66,23 @@ impl Fault {
     ];
 }
 
-#[cfg(feature = "seeded-faults")]
+#[cfg(debug_assertions)]
 static CHOSEN: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
 /// From now on the process has this fault, or none.
-#[cfg(feature = "seeded-faults")]
+#[cfg(debug_assertions)]
 pub fn choose(fault: Option<Fault>) {
     CHOSEN.store(fault.map_or(0, |fault| fault as u8), std::sync::atomic::Ordering::SeqCst);
 }
 
 /// Whether the process has this fault.
-#[cfg(feature = "seeded-faults")]
+#[cfg(debug_assertions)]
 pub(super) fn seeded(fault: Fault) -> bool {
     CHOSEN.load(std::sync::atomic::Ordering::SeqCst) == fault as u8
 }
 
 /// Whether the process has this fault: never.
-#[cfg(not(feature = "seeded-faults"))]
+#[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(super) const fn seeded(_: Fault) -> bool {
     false

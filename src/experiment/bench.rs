@@ -10,11 +10,11 @@ use rayon::prelude::*;
 
 use super::definition::Definition;
 use super::environment::Environment;
-use super::folder;
 use super::frame::{Frame, Row};
 use super::record::DEFINITION;
 use super::run::{RunResult, Status};
 use super::study::{Ask, At, Measured, Progress, Trial};
+use super::{folder, interrupt};
 use crate::dataflow::Topology;
 
 /// Columns that every row has, before those of its study.
@@ -103,14 +103,27 @@ impl<'a> Bench<'a> {
         folder::write_text(&folder.join(folder::ENVIRONMENT), &toml::to_string(&self.environment).context("the environment as TOML")?)?;
         let alone = |trial: &Trial| definition.study.runs_alone(trial);
         let beside: Vec<Option<_>> = trials.par_iter().map(|trial| (!alone(trial)).then(|| self.one(trial, progress))).collect();
-        let mut kept = Kept { rows: Vec::new(), series: Vec::new() };
+        let (mut kept, mut failed) = (Kept { rows: Vec::new(), series: Vec::new() }, None);
         for (trial, measured) in trials.iter().zip(beside) {
-            let runs_now = measured.is_none();
-            let failed = kept.take(trial, measured.unwrap_or_else(|| self.one(trial, progress)));
-            if runs_now || failed.is_err() {
-                self.write(&kept)?;
+            let beside = measured.is_some();
+            // What ran beside others is there, whatever became of them; nothing more is begun after a failure.
+            let measured = match measured {
+                Some(measured) => measured,
+                None if failed.is_some() => continue,
+                None => self.one(trial, progress),
+            };
+            match measured {
+                Err(why) if beside && interrupt::asked() => failed = failed.or(Some(why)),
+                measured => failed = failed.or(kept.take(trial, measured).err()),
             }
-            failed?;
+            if !beside {
+                self.write(&kept)?;
+                failed = failed.or_else(|| interrupt::asked().then(|| anyhow!("interrupted")));
+            }
+        }
+        if let Some(why) = failed {
+            self.write(&kept)?;
+            return Err(why);
         }
         let mut frame = self.frame(&kept.rows);
         definition.complete(&mut frame);

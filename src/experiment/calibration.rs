@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::folder::{self, FolderError};
 use super::policies;
 use super::record::{self, Manifest};
-use super::scenario::{Control, Disturb, EngineForm, Input, Moves, OperatorForm, Place, RoleForm, Scenario};
+use super::scenario::{Control, Input, Moves, OperatorForm, Place, RoleForm, Scenario};
 use crate::activity::LogReader;
 use crate::migration::Strategy;
 use crate::rate::Rate;
@@ -186,17 +186,12 @@ impl Fitting {
         let delay_ms = self.delay(measured);
         self.assumed.push("capacity: linear in the number of instances; no stragglers; nothing goes wrong".to_owned());
         let scenario = Scenario {
-            title: self.title,
-            seconds: chosen.seconds,
             tick_ms: chosen.tick_ms,
             catch_up: chosen.catch_up,
             delay_ms,
             control: Control { policy: self.policy, ..chosen.control.clone() },
             moves,
-            disturb: Disturb::default(),
-            nexmark: None,
-            engine: EngineForm::default(),
-            operators,
+            ..Scenario::new(self.title, chosen.seconds, operators)
         };
         Calibration { scenario, fits: self.fits, assumed: self.assumed, records: measured.records }
     }

@@ -38,6 +38,9 @@ pub const MIGRATION_TIMELINE: &str = "migration_timeline.csv";
 /// What `reproduce --json` prints, in an experiment's folder.
 pub const RESULT: &str = "result.json";
 
+/// Says that the command was interrupted which wrote what is beside it.
+pub const INTERRUPTED: &str = "interrupted.txt";
+
 /// What `reproduce all` makes in its folder; written before anything else.
 pub const PLAN: &str = "all.toml";
 /// The page about all figures.

@@ -24,7 +24,7 @@ use super::{folder, frame, steps};
 pub const BEGUN: &str = ".thalweg-unfinished";
 
 /// Names that commands give to files, apart from figures and files of rows.
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     folder::RUN,
     folder::TIMELINE,
     folder::LATENCY,
@@ -39,6 +39,7 @@ const FILES: [&str; 14] = [
     folder::PLAN,
     folder::PAGE,
     folder::TOOK,
+    folder::INTERRUPTED,
 ];
 
 /// Extensions of a figure.
@@ -152,6 +153,9 @@ impl OutFolder {
         let mut text = String::new();
         (&self.begun).read_to_string(&mut text)?;
         if fills.keeps(&self.path) {
+            if fs::remove_file(self.path.join(folder::INTERRUPTED)).is_ok() {
+                steps::taken();
+            }
             remove(&self.path, &|name| whole(name).is_some_and(|name| fills.is_ours(&name)), Folders::Leave)?;
         } else {
             // A command that was killed before it could say what it was has written nothing else.

@@ -7,35 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Topology};
 use crate::observation::Observation;
+use crate::policy::registry;
 
-/// Policies in the order in which every figure and table shows them, then strategies of migration; others come after these.
-pub const VARIANT_ORDER: [&str; 19] = [
-    "hold",
-    "oracle",
-    "scripted",
-    "threshold",
-    "dhalion",
-    "heron",
-    "ds2",
-    "ds2-ratio",
-    "flink-autoscaler",
-    "aws",
-    "critical-path",
-    "external",
-    "none",
-    "all-at-once",
-    "fluid",
-    "batched",
-    "optimized",
-    "hot-first",
-    "adaptive",
-];
+/// Strategies of migration in the order in which every figure and table shows them; others come last.
+const STRATEGY_ORDER: [&str; 7] = ["none", "all-at-once", "fluid", "batched", "optimized", "hot-first", "adaptive"];
 
-/// Place of a policy or a strategy in figures and tables: sort by it with a stable sort, so that others keep their order. The number in
-/// `batched:16` does not count.
-pub fn variant_rank(variant: &str) -> usize {
-    let name = variant.split(':').next().unwrap_or_default();
-    VARIANT_ORDER.iter().position(|&known| known == name).unwrap_or(VARIANT_ORDER.len())
+/// Place of a strategy of migration in that order. The number in `batched:16` does not count.
+pub fn strategy_rank(strategy: &str) -> usize {
+    let name = strategy.split(':').next().unwrap_or_default();
+    STRATEGY_ORDER.iter().position(|&known| known == name).unwrap_or(STRATEGY_ORDER.len())
+}
+
+/// Place of a policy or a strategy in figures and tables: sort by it with a stable sort, so that others keep their order.
+pub fn variant_rank(variant: &str) -> (usize, usize) {
+    (strategy_rank(variant), registry::rank(variant))
 }
 
 /// One operator over one window; `timeline.csv`.

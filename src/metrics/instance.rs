@@ -76,12 +76,6 @@ impl InstanceMetrics {
         Rate::of(self.processed as f64, self.window)
     }
 
-    /// Observed output rate, records given out per elapsed second.
-    // papers/ds2-osdi18.md#observed-rate (equation 4)
-    pub fn observed_output_rate(&self) -> Option<Rate> {
-        Rate::of(self.produced as f64, self.window)
-    }
-
     /// Time for which records occupied the instance: useful time, and waits for something outside, during which it could do nothing else.
     ///
     /// It is what a system sees that does not tell a blocking call from work: DS2's useful time includes all of processing, Flink's busy

@@ -2,7 +2,8 @@
 //!
 //! Two numbers an operator: what it gives out per record taken in, and what part of its inputs' records reaches it. Both are ratios of sums
 //! over recent windows, because a ratio of one window is off by what was under way at its ends. DS2 takes the second for 1
-//! (`papers/ds2-osdi18.md#eq8`), which counts records twice where an operator's output is divided among those after it.
+//! (`papers/ds2-osdi18.md#eq8`), which counts records twice where an operator's output is divided among those after it. It is more than 1 where
+//! an operator's metrics miss a part of its output: what arrives is the better measurement then.
 //!
 //! Where a cycle closes, what arrives beyond what was sent forward has come back; demands are then those of records that go round until they
 //! leave.
@@ -14,6 +15,8 @@ use crate::observation::Observation;
 const KEPT: f64 = 0.8;
 /// From this part on, all records are taken to arrive: the rest is what was under way.
 const NEARLY_ALL: f64 = 0.9;
+/// Up to so many times what was given out, what arrives beyond it was under way; more was given out and not counted.
+const HARDLY_MORE: f64 = 1.2;
 /// Times that records may go round a cycle until demands are known; if they still grow then, as much comes back as goes round.
 const MOST_ROUNDS: usize = 500;
 /// Demands that differ by less than this part are the same.
@@ -130,12 +133,12 @@ impl Sums {
         if self.around > 0.0 { ((self.arrived - self.sent) / self.around).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The part of what the inputs give out that arrives.
+    /// The part of what the inputs give out, as far as it is counted, that arrives.
     fn part(&self) -> f64 {
         let forward = self.around == 0.0 && self.sent > 0.0;
         let part = if forward { self.arrived / self.sent } else { 1.0 };
         // What nobody counts arrivals of gets everything.
-        if part == 0.0 || part >= NEARLY_ALL { 1.0 } else { part }
+        if part == 0.0 || (NEARLY_ALL..=HARDLY_MORE).contains(&part) { 1.0 } else { part }
     }
 }
 
@@ -180,6 +183,22 @@ mod tests {
         // Parse gives out 2 for each; 0.7 of that goes left and 0.3 right, which gives out half.
         model.observe(&topology, &seen(&topology, 100.0, &[(0, 100, 100), (95, 100, 200), (140, 140, 140), (60, 60, 30), (0, 170, 0)]));
         assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), Some(1400.0), Some(600.0), Some(1700.0)]);
+    }
+
+    #[test]
+    fn what_arrives_without_having_been_counted_counts() {
+        let operators = [("source", Role::Source, 1), ("split", Role::Stateless, 8), ("enrich", Role::Stateless, 8)];
+        let topology = Topology::new(&operators, &[(0, 1), (1, 2)]).unwrap();
+        let offered = [1000.0, 0.0, 0.0];
+        let enrich = |counts: [(u64, u64, u64); 3]| {
+            let mut model = FlowModel::new(&topology);
+            model.observe(&topology, &seen(&topology, 1000.0, &counts));
+            model.demands(&topology, &offered)[2].unwrap()
+        };
+        // Split gives out two for each and counts one of them.
+        assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (2000, 1500, 1500)]), 2000.0);
+        // What was under way at the start of the window is no reason.
+        assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (1100, 1000, 1000)]), 1000.0);
     }
 
     #[test]

@@ -18,4 +18,4 @@ pub use flow::FlowModel;
 pub use latency::{Hop, LatencyModel, longest};
 pub use relative::RelativeSpeeds;
 pub use speed::Speeds;
-pub use what_if::{Prediction, Predictor, Station, WhatIf};
+pub use what_if::{Prediction, Predictor, Station, WhatIf, WorkedOut};

@@ -12,8 +12,7 @@ use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width};
 use super::page::{Body, LINE_HEIGHT, PADDING, TEXT_EM, write_page};
 use super::{PlotError, palette};
 use crate::experiment::frame::{Expression, Frame, Row, Take, text};
-use crate::experiment::migration::NO_MIGRATION;
-use crate::experiment::rows::variant_rank;
+use crate::experiment::rows::{strategy_rank, variant_rank};
 use crate::experiment::view::{LineView, Lines, Scatter};
 
 const LABEL_EM: f64 = 22.0;
@@ -112,7 +111,7 @@ impl Placing<'_> {
                 let y = LineView { name: String::new(), of: self.view.y.of.clone(), take: Take::Median, color: 0 };
                 let line = |variant: &&str| Line {
                     name: (*variant).to_owned(),
-                    color: palette::strategy(variant_rank(variant).saturating_sub(variant_rank(NO_MIGRATION))),
+                    color: palette::strategy(strategy_rank(variant)),
                     dots: self.dots(&rows.filter(|row| text(row, "variant") == *variant), &y),
                 };
                 variants.iter().map(line).collect()

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
@@ -137,6 +139,23 @@ impl Aws {
 fn reached(lasted: Option<Duration>, seconds: f64) -> bool {
     lasted.is_some_and(|lasted| lasted.as_secs_f64() >= seconds * (1.0 - 1e-6))
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "aws",
+    summary: "doubles everything after 15 busy minutes, halves it after six idle hours, like AWS's managed Flink",
+    rules: &[
+        ("busy-for-long", "an instance has been busy for long enough"),
+        ("idle-for-long", "no instance has been busy for long enough"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("stabilising", "the change has not been indicated for long enough"),
+        ("within-band", "no change needed"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(AwsConfig::published(), &given.settings, AwsConfig::check)?;
+        Ok(Box::new(Aws::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for Aws {
     fn name(&self) -> &'static str {

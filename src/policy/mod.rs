@@ -15,7 +15,9 @@ pub mod heron;
 mod hold;
 mod oracle;
 mod reason;
+pub mod registry;
 mod scripted;
+mod settings;
 mod threshold;
 
 pub use aws::{Aws, AwsConfig};
@@ -29,6 +31,7 @@ pub use oracle::Oracle;
 pub use reason::{Cause, Finding, PathShare, Reason};
 pub use scripted::{ScriptError, Scripted};
 use serde::{Deserialize, Serialize};
+pub use settings::{Given, PolicyError, Setting};
 pub use threshold::{Threshold, ThresholdConfig, desired};
 
 use crate::dataflow::Plan;

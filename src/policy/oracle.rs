@@ -4,6 +4,8 @@
 //! whatever. It still decides only when it is asked and its plans are still carried out by the same controller, so that what remains
 //! between it and another policy is the other's doing.
 
+use super::registry::PolicyKind;
+use super::settings::{PolicyError, no_parameters};
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};
 use crate::observation::Observation;
@@ -24,6 +26,23 @@ impl Oracle {
         Oracle { topology, best }
     }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "oracle",
+    summary: "knows the job's true limits and load: a bound for the others",
+    rules: &[
+        ("best-is-known", "the job's needs are known in advance"),
+        ("as-is-best", "no change needed"),
+        ("nothing-known-yet", "the job's needs are not known yet"),
+    ],
+    make: |topology, _, given| {
+        if given.best.is_empty() {
+            return Err(PolicyError::NothingKnown);
+        }
+        no_parameters(&given.settings, || Ok(Box::new(Oracle::new(topology.clone(), given.best.clone()))))
+    },
+};
 
 impl Policy for Oracle {
     fn name(&self) -> &'static str {

@@ -101,6 +101,9 @@ fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), Scrip
     Ok((Timestamp::from_secs_f64(seconds), plan))
 }
 
+/// Its rules, with their meanings.
+pub(super) const RULES: [(&str, &str); 1] = [("scripted", "as the script says")];
+
 impl Policy for Scripted {
     fn name(&self) -> &'static str {
         "scripted"

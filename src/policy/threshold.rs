@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Plan, Topology};
 use crate::id::OperatorId;
@@ -124,6 +126,22 @@ impl Threshold {
         present.clamp(least, most)
     }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "threshold",
+    summary: "brings each operator's utilisation to a target, like Kubernetes' HPA",
+    rules: &[
+        ("utilisation", "utilisation is away from its target"),
+        ("stabilising", "the change has not been indicated for long enough"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("within-tolerance", "no change needed"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(ThresholdConfig::published(), &given.settings, ThresholdConfig::check)?;
+        Ok(Box::new(Threshold::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for Threshold {
     fn name(&self) -> &'static str {

@@ -124,7 +124,7 @@ mod tests {
         ];
         let mut summary = EpochSummary::default();
         let (due, completed) = (Timestamp(0), Timestamp(4_000_000));
-        summary.add(&EpochPath { epoch: Epoch(1), due, completed, pieces, gains: Gains::default() });
+        summary.add(&EpochPath { epoch: Epoch(1), due, completed, pieces, gains: Gains::default(), slack: Vec::new() });
         let text = epochs(&summary, &Names::default(), 5);
         let works = text.find("| op1 works ").unwrap_or_else(|| panic!("{text}"));
         assert!(works < text.find("| network channel4 ").unwrap_or_else(|| panic!("{text}")));

@@ -13,6 +13,6 @@ pub use bottleneck::{ranking, waits};
 pub use columns::{order_table, tables};
 pub use decisions::{DecisionLine, decisions};
 pub use epochs::{epochs, part_label};
-pub use explain::{Chapter, Course, OperatorSeen, Outcome, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, explain};
+pub use explain::{Chapter, Course, Divided, OperatorSeen, Outcome, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, Turns, explain};
 pub use explanation::explanation;
 pub use page::{Page, Section, claims_table, page};

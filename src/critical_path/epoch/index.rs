@@ -8,8 +8,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::activity::{ActivityKind, MessageKind};
-use crate::pag::{GraphBuilder, Step, StepKind};
+use crate::activity::{ActivityKind, Lane, MessageKind};
+use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
 use crate::time::Epoch;
 
 /// A step of a lane's story, counted from the first step the lane ever had.
@@ -50,6 +50,16 @@ impl Places {
         self.places.push(place);
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
+        self.places.iter().copied()
+    }
+
     fn sort(&mut self) {
         // Made of runs that are in order already, which a stable sort makes use of.
         self.places.sort();
@@ -87,6 +97,31 @@ pub(super) struct EpochPlaces {
     pub(super) works: Places,
     /// Its records being received.
     pub(super) receipts: Places,
+}
+
+impl EpochPlaces {
+    /// The epoch's own work that made what was sent, or the receipt that was sent on without any.
+    pub(super) fn producer(&self, graph: &GraphBuilder, sent: &SentMessage) -> Option<Place> {
+        let lane = sent.from_lane;
+        let ended = Place::first_after(graph, lane, sent.at.0).step;
+        let Some(last) = self.works.before(lane, ended) else {
+            return self.receipts.before(lane, ended);
+        };
+        if matches!(graph.lanes()[lane as usize], Lane::Worker(_)) {
+            return Some(last);
+        }
+        // Work that goes on after the instant has not sent anything yet, unless there is no other.
+        let next = self.works.from(lane, ended).and_then(|next| next.of(graph));
+        if !next.is_some_and(|next| next.goes_on && next.start == sent.at.0) {
+            return Some(last);
+        }
+        let mut begin = last;
+        while begin.of(graph)?.goes_on {
+            let Some(earlier) = self.works.before(lane, begin.step) else { return Some(last) };
+            begin = earlier;
+        }
+        Some(self.works.before(lane, begin.step).unwrap_or(last))
+    }
 }
 
 /// The places of all open epochs.

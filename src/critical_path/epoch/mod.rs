@@ -6,6 +6,7 @@
 //!                                        └► Walk, backwards from the completion ─► EpochPath ─► EpochSummary
 //!                                           LagLedger, before the source emitted  ─┘
 //!                                           Chains, over what was binding         ─► Gains
+//!                                           OwnGraph, forwards and backwards     ─► slack, where asked for
 //! ```
 //!
 //! Latency of an epoch is `completed - due`. The pieces of an [`EpochPath`] tile `[due, completed]`: each begins where the one
@@ -21,6 +22,7 @@ mod ledger;
 mod moves;
 mod path;
 mod paths;
+mod slack;
 mod summary;
 #[cfg(test)]
 mod tests;

@@ -112,6 +112,10 @@ pub struct EpochPath {
     pub pieces: Vec<EpochPiece>,
     /// What a faster operator could at most have gained.
     pub gains: Gains,
+    /// By operator, how much later its output could have been without delaying the epoch, in ns: 0 where it was critical, rather too little
+    /// than too much. Empty where that was not asked for or is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slack: Vec<(OperatorId, u64)>,
 }
 
 /// Bounds on how much earlier an epoch would have been complete had an operator been faster, in ns.
@@ -240,6 +244,6 @@ impl Tiles {
         self.open();
         self.down_to(0, Label::plain(EpochPieceKind::Unknown));
         self.pieces.reverse();
-        EpochPath { epoch: self.epoch, due: self.due, completed: self.completed, pieces: self.pieces, gains }
+        EpochPath { epoch: self.epoch, due: self.due, completed: self.completed, pieces: self.pieces, gains, slack: Vec::new() }
     }
 }

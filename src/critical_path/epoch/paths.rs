@@ -14,6 +14,7 @@ use super::index::Index;
 use super::ledger::{LagLedger, SourceLag};
 use super::moves::Moves;
 use super::path::EpochPath;
+use super::slack::OwnGraph;
 use super::walk::{Completed, Known, Walk};
 use crate::activity::Record;
 use crate::id::OperatorId;
@@ -24,6 +25,9 @@ use crate::time::{Epoch, Timestamp};
 const MOST_OPEN: usize = 1 << 16;
 /// Epochs that wait for [`EpochPaths::walk`] at most; further ones are given up.
 const MOST_COMPLETED: usize = 1 << 20;
+
+/// Steps that are looked at for slack in one [`EpochPaths::walk`], at most; it is not known of epochs beyond.
+const MOST_SLACK_STEPS: u32 = 1 << 14;
 
 /// Hosts tell by then for whom sources paused, in ns: how far the ledger stays behind what is settled, unless an epoch asks for more.
 const TOLD_LATE: u64 = 1_000_000_000;
@@ -72,7 +76,10 @@ pub struct EpochPaths {
     moves: Moves,
     /// Due time of the epoch that was opened last; those to come are due later.
     last_due: Timestamp,
+    oldest_due: Timestamp,
     oddities: EpochOddities,
+    /// Steps that one walk may look at for slack.
+    slack_steps: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +92,11 @@ struct Opened {
 }
 
 impl EpochPaths {
+    /// The same, each path with its [slack](EpochPath::slack).
+    pub fn with_slack(self) -> EpochPaths {
+        EpochPaths { slack_steps: MOST_SLACK_STEPS, ..self }
+    }
+
     /// Takes a record.
     #[inline]
     pub fn push(&mut self, record: &Record) {
@@ -164,9 +176,11 @@ impl EpochPaths {
         ready.sort_by_key(|completed| (completed.at, completed.epoch));
         let opened = ready.iter().map(|completed| completed.opened.0).max().unwrap_or(0);
         self.ledger.advance(Timestamp(opened.max(settled_until.0.saturating_sub(TOLD_LATE))));
+        let mut fuel = self.slack_steps;
         let walk = |completed: Completed| {
             let places = self.index.close(completed.epoch);
-            Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed)
+            let path = Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed);
+            EpochPath { slack: OwnGraph::slack(graph, &places, completed.at.0, &mut fuel), ..path }
         };
         let paths = ready.into_iter().map(walk).collect();
         while self.order.front().is_some_and(|epoch| !self.open.contains_key(epoch)) {
@@ -174,7 +188,13 @@ impl EpochPaths {
         }
         let oldest = self.order.front().and_then(|epoch| self.open.get(epoch)).map(|opened| opened.due);
         let oldest = self.completed.iter().map(|completed| completed.due).chain(oldest).min();
-        self.ledger.forget(oldest.unwrap_or(self.last_due).min(self.last_due).0);
+        self.oldest_due = oldest.unwrap_or(self.last_due).min(self.last_due);
+        self.ledger.forget(self.oldest_due.0);
         paths
+    }
+
+    /// No epoch of which a path is still to come was due before, as of the last [`walk`](Self::walk): nothing that happened earlier belongs to any.
+    pub fn oldest_due(&self) -> Timestamp {
+        self.oldest_due
     }
 }

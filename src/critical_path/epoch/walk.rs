@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
             self.busy_down_to(at, sent.at.0)?;
         }
         self.tiles.down_to(sent.at.0, message_label(&sent));
-        let producer = self.producer(&sent)?;
+        let producer = self.places.producer(self.graph, &sent)?;
         let made = producer.of(self.graph)?;
         self.waiting = matches!(made.kind, StepKind::Work(_)).then_some(made.instance);
         if self.is_worker(sent.from_lane) {
@@ -219,29 +219,6 @@ impl<'a> Walk<'a> {
 
     fn is_worker(&self, lane: u32) -> bool {
         matches!(self.graph.lanes()[lane as usize], Lane::Worker(_))
-    }
-
-    /// The own work that made what was sent, or the receipt that was sent on without any.
-    fn producer(&self, sent: &SentMessage) -> Option<Place> {
-        let lane = sent.from_lane;
-        let ended = Place::first_after(self.graph, lane, sent.at.0).step;
-        let Some(last) = self.places.works.before(lane, ended) else {
-            return self.places.receipts.before(lane, ended);
-        };
-        if self.is_worker(lane) {
-            return Some(last);
-        }
-        // Work that goes on after the instant has not given anything out yet, unless there is no other.
-        let next = self.places.works.from(lane, ended).and_then(|next| next.of(self.graph));
-        if !next.is_some_and(|next| next.goes_on && next.start == sent.at.0) {
-            return Some(last);
-        }
-        let mut begin = last;
-        while begin.of(self.graph)?.goes_on {
-            let Some(earlier) = self.places.works.before(lane, begin.step) else { return Some(last) };
-            begin = earlier;
-        }
-        Some(self.places.works.before(lane, begin.step).unwrap_or(last))
     }
 
     /// What a lane did between two of its steps.

@@ -24,6 +24,22 @@ pub struct PathGroup {
     /// By operator, what an epoch could at most have gained had the operator been faster, in ns; see
     /// [`Gains`](crate::critical_path::Gains).
     pub gains_ns: Vec<(OperatorId, f64)>,
+    /// By operator, how much later its output could have been; without those of which that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slack: Vec<OperatorSlack>,
+}
+
+/// How much later an operator's output could have been without delaying the epochs of a group, each for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorSlack {
+    /// The operator.
+    pub operator: OperatorId,
+    /// Mean over the epochs of which it is known, in ns.
+    pub mean_ns: f64,
+    /// The least of them, in ns: 0 if it was critical in any.
+    pub least_ns: u64,
+    /// How many they are.
+    pub epochs: u64,
 }
 
 /// A piece of the mean latency.
@@ -83,7 +99,7 @@ impl PathGroup {
         pieces.sort_by(|a, b| b.mean_ns.total_cmp(&a.mean_ns).then(a.part.cmp(&b.part)));
         pieces.truncate(MOST_PIECES);
         let gains_ns = gains.into_iter().map(|(operator, ns)| (operator, ns / all)).collect();
-        PathGroup { epochs: paths.len() as u64, records, latency_ns: latency / all, pieces, gains_ns }
+        PathGroup { epochs: paths.len() as u64, records, latency_ns: latency / all, pieces, gains_ns, slack: slack(paths) }
     }
 
     /// Mean time of the pieces for which `holds`, in ns.
@@ -95,4 +111,20 @@ impl PathGroup {
     pub fn share(&self, holds: impl Fn(&PathPiece) -> bool) -> f64 {
         self.pieces.iter().filter(|piece| holds(piece)).map(|piece| piece.share).sum()
     }
+}
+
+fn slack(paths: &[(EpochPath, u64)]) -> Vec<OperatorSlack> {
+    let mut sums: BTreeMap<OperatorId, (OperatorSlack, f64)> = BTreeMap::new();
+    for (path, records) in paths {
+        for &(operator, ns) in &path.slack {
+            let none = OperatorSlack { operator, mean_ns: 0.0, least_ns: u64::MAX, epochs: 0 };
+            let (sum, weight) = sums.entry(operator).or_insert((none, 0.0));
+            sum.mean_ns += ns as f64 * *records as f64;
+            sum.least_ns = sum.least_ns.min(ns);
+            sum.epochs += 1;
+            *weight += *records as f64;
+        }
+    }
+    let mean = |(sum, weight): (OperatorSlack, f64)| OperatorSlack { mean_ns: sum.mean_ns / weight.max(1.0), ..sum };
+    sums.into_values().map(mean).collect()
 }

@@ -17,7 +17,7 @@ mod traffic;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use group::{PathGroup, PathPiece};
+pub use group::{OperatorSlack, PathGroup, PathPiece};
 use serde::{Deserialize, Serialize};
 use traffic::TrafficMeter;
 pub use traffic::{Arrival, InputTraffic, OperatorTraffic};
@@ -27,10 +27,14 @@ use crate::activity::Record;
 use crate::pag::{GraphBuilder, GraphConfig};
 use crate::time::{Epoch, Timestamp};
 
-/// Lanes' stories are kept this long: a piece of a path that lies further back is told as unknown.
+/// Lanes' stories are kept this long for epochs that are still open: a piece of a path that lies further back is told as unknown.
 const HISTORY: Duration = Duration::from_secs(10);
-/// Stories settle in steps of this length...
-const STEP: Duration = Duration::from_millis(100);
+/// ... and at least this long: what held a source up lies before the epochs that it emits late.
+const LEAST_HISTORY: Duration = Duration::from_secs(2);
+/// Stories settle in steps of at least and at most this length...
+const STEPS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+/// ... of which a window has so many.
+const STEPS_IN_WINDOW: u32 = 20;
 /// ... when this much more is known: waits that end later are taken for silence.
 const LOOKAHEAD: Duration = Duration::from_millis(50);
 /// The slowest epochs are this part of all of them...
@@ -76,10 +80,11 @@ pub struct PathObserver {
 impl PathObserver {
     /// An observer of a job with `operators` operators whose first window begins at `start` and lasts `length`.
     pub fn new(operators: usize, start: Timestamp, length: Duration) -> PathObserver {
-        let config = GraphConfig { history: HISTORY, lookahead: LOOKAHEAD, ..GraphConfig::new(STEP) };
+        let step = (length / STEPS_IN_WINDOW).clamp(STEPS.0, STEPS.1);
+        let config = GraphConfig { history: HISTORY, lookahead: LOOKAHEAD, ..GraphConfig::new(step) };
         PathObserver {
             graph: GraphBuilder::new(config),
-            epochs: EpochPaths::default(),
+            epochs: EpochPaths::default().with_slack(),
             traffic: TrafficMeter::new(operators, start, length),
             records: BTreeMap::new(),
             settled: Vec::new(),
@@ -108,12 +113,13 @@ impl PathObserver {
 
     /// Walks the paths that have settled.
     fn settle(&mut self) {
-        while let Some(window) = self.graph.close(self.graph.known()) {
-            for path in self.epochs.walk(&self.graph, window.window.end) {
+        loop {
+            let known = self.graph.known();
+            let Some(window) = self.graph.pass(known, self.epochs.oldest_due().min(known - LEAST_HISTORY)) else { break };
+            for path in self.epochs.walk(&self.graph, window.end) {
                 let records = self.records.remove(&path.epoch).map_or(1, |(_, records)| records.max(1));
                 if self.settled.len() < MOST_PATHS { self.settled.push((path, records)) } else { self.left_out += 1 }
             }
-            self.graph.recycle(window);
         }
     }
 

@@ -19,7 +19,7 @@
 //!
 //! Any program can run a job on several processes: it starts the job with [`Running::on`](super::Running::on), and where it was
 //! itself started as another process of one ([`Seat::taken`]) it serves that job instead of doing what it does otherwise. A test
-//! does so by starting its own executable with its own name ([`Launch::this_test`]); `tests/cluster.rs` shows it.
+//! does so by starting its own executable with its own name ([`Launch::this_test`]); `tests/suite/cluster.rs` shows it.
 
 mod children;
 mod frame;

@@ -3,7 +3,7 @@
 //! A file a query; what it asks, and what counts at ties, stands at its top (`papers/nexmark.md#queries`). Both forms take a stream of
 //! [`Event`]s, each in the epoch of its time, of the kinds that the query
 //! [reads](Query::kinds), and give [`Answer`]s: the same ones, whatever migrates, however many workers there are and in whatever order the
-//! events of an epoch come. `tests/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
+//! events of an epoch come. `tests/suite/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
 //!
 //! Answers that have to wait are given out at multiples of a [grid](Spans::grid), so that they belong to epochs that a source opens.
 

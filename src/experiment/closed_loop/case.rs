@@ -166,13 +166,16 @@ impl Run<'_> {
         all.map(|text| text.parse().expect("definitions are checked")).collect()
     }
 
-    /// Runs it: what was run, what came of it, and the longest that a decision took.
-    pub(super) fn run(&self, scale: Scale, progress: &dyn Progress) -> anyhow::Result<(Scenario, RunResult, Duration)> {
-        let Trial { start, seed, host, .. } = self.trial;
-        let mut scenario = self.case.scenario(start, *seed);
-        if let Some(seconds) = self.variant.seconds {
-            scenario.seconds = seconds.at(scale);
-        }
+    /// What is run.
+    pub(super) fn scenario(&self, scale: Scale) -> Scenario {
+        let mut scenario = self.case.scenario(&self.trial.start, self.trial.seed);
+        scenario.seconds = self.variant.seconds.map_or(scenario.seconds, |seconds| seconds.at(scale));
+        scenario
+    }
+
+    /// Runs it: what came of it, and the longest that a decision took.
+    pub(super) fn run(&self, scenario: &Scenario, progress: &dyn Progress) -> anyhow::Result<(RunResult, Duration)> {
+        let Trial { seed, host, .. } = self.trial;
         let job = scenario.job();
         let (topology, duration) = (job.topology.clone(), job.duration);
         let needed = needs::needs(&job, self.case.budget);
@@ -193,7 +196,7 @@ impl Run<'_> {
             },
             _ => simulate(SimulatedSpec { job, seed: *seed, controller, policy, row_window }, None, show),
         };
-        Ok((scenario, RunResult { needed, ..result? }, slowest.get()))
+        Ok((RunResult { needed, ..result? }, slowest.get()))
     }
 
     /// Writes the folder of the run, as `simulate` does.

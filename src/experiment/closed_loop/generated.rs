@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::scenario::{Control, Disturb, EngineForm, Input, Moves, OperatorForm, RoleForm, Scenario};
+use crate::experiment::scenario::{Control, Disturb, Input, OperatorForm, RoleForm, Scenario};
 use crate::rate::Rate;
 use crate::sim::CapacityCurve;
 
@@ -46,17 +46,10 @@ fn operator(name: String, role: RoleForm, inputs: Vec<Input>) -> OperatorForm {
 
 fn scenario(title: String, seconds: f64, tick_ms: u64, noise: f64, operators: Vec<OperatorForm>) -> Scenario {
     Scenario {
-        title,
-        seconds,
         tick_ms,
-        catch_up: 1.1,
-        delay_ms: 0.0,
         control: Control { policy_interval_s: POLICY_INTERVAL_S, warm_up_windows: 1, ..Control::default() },
-        moves: Moves::default(),
         disturb: Disturb { noise, ..Disturb::default() },
-        nexmark: None,
-        engine: EngineForm::default(),
-        operators,
+        ..Scenario::new(title, seconds, operators)
     }
 }
 

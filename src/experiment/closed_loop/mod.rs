@@ -21,6 +21,7 @@ pub use like::write_out;
 
 use super::frame::{Frame, text};
 use super::policies::Setting;
+use super::run::RunFailure;
 use super::scale::{Scale, Scaled};
 use super::scenario::Scenario;
 use super::study::{Ask, At, Host, Measured, Progress, Study, Trial};
@@ -166,7 +167,8 @@ impl Study for ClosedLoop {
     }
 
     fn runs_alone(&self, trial: &Trial) -> bool {
-        self.timed || trial.host != Host::Sim
+        // Of runs that are kept one after the other is shown.
+        self.timed || self.keep == Keep::All || trial.host != Host::Sim
     }
 
     fn companion(&self) -> Option<&str> {
@@ -176,12 +178,17 @@ impl Study for ClosedLoop {
     fn run(&self, trial: &Trial, at: At<'_>, progress: &dyn Progress) -> anyhow::Result<Measured> {
         let (case, variant) = self.parts(trial).expect("trials are of the study");
         let run = case::Run { case, variant, trial };
-        let (scenario, result, slowest) = run.run(at.scale, progress)?;
-        if self.keeps(trial) {
+        let scenario = run.scenario(at.scale);
+        let measured = run.run(&scenario, progress);
+        // Also of a run that was interrupted there is something to see.
+        let partial = |why: &anyhow::Error| why.downcast_ref::<RunFailure>().and_then(RunFailure::partial).cloned();
+        let kept = measured.as_ref().map_or_else(partial, |(result, _)| Some(result.clone())).filter(|_| self.keeps(trial));
+        if let Some(result) = kept {
             // Two hosts have a folder each.
             let host = if self.hosts_of(case).len() > 1 { format!("-{}", trial.host.name()) } else { String::new() };
             run.keep(at, &format!("{}{host}", trial.variant), &scenario, &result)?;
         }
+        let (result, slowest) = measured?;
         let row = row::row(case, &scenario, &result, case.paper_of(&trial.start), slowest);
         progress.ended(trial, Some(&result));
         Ok(Measured { rows: vec![row], series: Vec::new() })
@@ -281,6 +288,20 @@ but = { operators = { map = { instances = 20 } } }
         let number = |row: &Row, column: &str| text(row, column).parse::<f64>().unwrap();
         assert_eq!(text(&rows[0], "final_configuration"), "map=10");
         assert_eq!((number(&rows[0], "under_provisioned_s") > 2.0, number(&rows[6], "under_provisioned_s")), (true, 0.0));
+    }
+
+    #[test]
+    fn a_case_may_have_seeds_of_its_own() {
+        let of_two = SUITE.replacen("name = \"two\"", "name = \"two\"\nseeds = { quick = 1, full = 2 }", 1);
+        let definition = Definition::read(&of_two, None).unwrap();
+        let seeds = |scale| {
+            let ask = Ask { scale, first_seed: 6, variants: vec!["oracle".into()], ..Ask::default() };
+            let trials = Bench::trials(&definition, &ask).unwrap();
+            trials.iter().map(|trial| (trial.case.clone(), trial.seed)).collect::<Vec<_>>()
+        };
+        let of = |case: &str, seeds: std::ops::Range<u64>| seeds.map(|seed| (case.to_owned(), seed)).collect::<Vec<_>>();
+        assert_eq!(seeds(Scale::Quick), [of("one", 7..9), of("two", 7..8)].concat());
+        assert_eq!(seeds(Scale::Full), [of("one", 7..10), of("two", 7..9)].concat());
     }
 
     #[test]

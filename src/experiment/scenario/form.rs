@@ -232,6 +232,9 @@ pub struct OperatorForm {
     /// Records given out per record taken in.
     #[serde(default = "one_f64")]
     pub selectivity: f64,
+    /// The part of these that its metrics count, 0 to 1.
+    #[serde(default = "one_f64")]
+    pub counted_output: f64,
     /// Instances at the start.
     #[serde(default = "one")]
     pub instances: u32,
@@ -280,6 +283,7 @@ impl OperatorForm {
             capacity: CapacityCurve::Linear,
             service: ServiceTimes::Deterministic,
             selectivity: one_f64(),
+            counted_output: one_f64(),
             instances: one(),
             max_parallelism: most(),
             queue_high_s: queue_high_s(),
@@ -317,11 +321,11 @@ fn one_f64() -> f64 {
     1.0
 }
 
-fn ten() -> u64 {
+pub(super) fn ten() -> u64 {
     10
 }
 
-fn catch_up() -> f64 {
+pub(super) fn catch_up() -> f64 {
     1.1
 }
 

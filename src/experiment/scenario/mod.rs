@@ -38,6 +38,23 @@ impl Scenario {
         SCENARIOS.iter().map(|(name, _)| *name)
     }
 
+    /// A scenario of which nothing but its operators is said.
+    pub fn new(title: String, seconds: f64, operators: Vec<OperatorForm>) -> Scenario {
+        Scenario {
+            title,
+            seconds,
+            tick_ms: form::ten(),
+            catch_up: form::catch_up(),
+            delay_ms: 0.0,
+            control: Control::default(),
+            moves: Moves::default(),
+            disturb: Disturb::default(),
+            nexmark: None,
+            engine: EngineForm::default(),
+            operators,
+        }
+    }
+
     /// How long it runs.
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)

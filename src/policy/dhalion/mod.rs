@@ -23,6 +23,8 @@ pub use outcome::succeeded;
 pub use period::{ComponentStatus, InstanceStatus, Period};
 pub use resolver::{scaled_down, scaled_up};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};
 use crate::id::OperatorId;
@@ -66,11 +68,6 @@ impl Dhalion {
     pub fn new(topology: Topology, config: DhalionConfig) -> Dhalion {
         let period = Period::new(config.evaluation_period, config.noise_share);
         Dhalion { topology, config, period, phase: Phase::Watching, unproven: None, blacklist: Blacklist::default(), next_run: None }
-    }
-
-    /// Actions that did not help.
-    pub fn blacklist(&self) -> &Blacklist {
-        &self.blacklist
     }
 
     /// The loop of one policy run: the outcome of the last action first, then the rules in the prototype's order.
@@ -156,6 +153,29 @@ impl Dhalion {
         Decision::Rescale(plan, reason)
     }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "dhalion",
+    summary: "one operator at a time, by backpressure (Dhalion, VLDB 2017)",
+    rules: &[
+        ("healthy", "no change needed"),
+        ("slow-instance", "one instance is slower than the others; more instances do not help"),
+        ("data-skew", "one instance has more than its share of the load (skew); more instances do not help"),
+        ("blacklisted", "scaling it up did not help before"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("under-provisioned", "too few instances to keep up"),
+        ("over-provisioned", "more instances than needed"),
+        ("undo-scale-down", "the last scale-down went too far"),
+        ("several-components", "several operators backpressure the sources at once; waiting until only one does"),
+        ("settling", "waiting for the last action to take effect"),
+        ("between-runs", "between two scheduled runs of the policy"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(DhalionConfig::published(), &given.settings, |_| Ok(()))?;
+        Ok(Box::new(Dhalion::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for Dhalion {
     fn name(&self) -> &'static str {

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub use demand::{Demand, Measurement, demands, demands_of, round_up, workers_needed};
 use serde::{Deserialize, Serialize};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
@@ -83,6 +85,21 @@ impl Ds2 {
         before.is_some_and(|before| before != observation.configuration)
     }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "ds2",
+    summary: "all operators at once, by true rates (DS2, OSDI 2018)",
+    rules: &[
+        ("equation-7", "the operators' true rates and the offered load call for a different parallelism"),
+        ("target-rate-ratio", "the model needs no more instances, but sources emit less than is offered"),
+        ("not-measured", "no true rate was measured"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("settling", "waiting for the last action to take effect"),
+        ("as-demanded", "no change needed"),
+    ],
+    make: |topology, _, given| Ok(Box::new(Ds2::new(topology.clone(), set(Ds2Config::default(), &given.settings, |_| Ok(()))?))),
+};
 
 impl Policy for Ds2 {
     fn name(&self) -> &'static str {

@@ -22,6 +22,8 @@ pub use scaler::{
     Backlog, Bounds, Limit, Load, Recommendation, Restart, Scaling, aligned, capacity, recommend, scalability, scale, thresholds,
 };
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Role, Topology};
 use crate::id::OperatorId;
@@ -169,6 +171,24 @@ fn band(true_rate: f64, load: Load, backlog: Backlog, config: &FlinkAutoscalerCo
     let (up_below, down_above) = thresholds(load, backlog, config);
     if true_rate < up_below || true_rate > down_above { Band::Outside } else { Band::Inside }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "flink-autoscaler",
+    summary: "DS2's production descendant: a utilisation band, room to catch up, delayed scale-down",
+    rules: &[
+        ("outside-band", "utilisation at the offered load is outside its band"),
+        ("ineffective", "the last scale-up was ineffective"),
+        ("backlog", "draining a backlog first"),
+        ("scale-down-delayed", "fewer instances would be enough, but not for long enough yet"),
+        ("within-band", "no change needed"),
+        ("collecting-metrics", "still collecting metrics"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(FlinkAutoscalerConfig::published(), &given.settings, FlinkAutoscalerConfig::check)?;
+        Ok(Box::new(FlinkAutoscaler::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for FlinkAutoscaler {
     fn name(&self) -> &'static str {

@@ -6,7 +6,6 @@
 use super::ComponentReading;
 use super::sensor::InstanceReading;
 use crate::id::{InstanceId, OperatorId};
-use crate::stats::slope;
 
 /// What a detector saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +14,6 @@ pub enum SymptomKind {
     ComponentBackPressure,
     /// Single instances have backpressure.
     InstanceBackPressure,
-    /// Queues grow.
-    GrowingWaitQueue,
     /// Queues are long.
     LargeWaitQueue,
     /// Instances process at unequal rates.
@@ -62,16 +59,6 @@ pub fn back_pressure(readings: &[ComponentReading], noise_ms_per_s: f64) -> Vec<
         }
     }
     symptoms
-}
-
-/// Instances whose queue grows by more than `records_per_second`, by regression over at least three checkpoints.
-///
-/// Heron has this detector and its policy does not use it.
-pub fn growing_wait_queue(readings: &[ComponentReading], records_per_second: f64) -> Vec<Symptom> {
-    let grows = |instance: &InstanceReading| {
-        instance.buffers.len() >= 3 && slope(&instance.buffers).is_some_and(|growth| growth > records_per_second)
-    };
-    single(SymptomKind::GrowingWaitQueue, readings, grows)
 }
 
 /// Instances whose mean queue is longer than `records`.

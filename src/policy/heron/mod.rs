@@ -17,13 +17,13 @@ mod resolver;
 mod sensor;
 
 pub use config::HeronConfig;
-pub use detector::{
-    Sign, Symptom, SymptomKind, back_pressure, growing_wait_queue, large_wait_queue, processing_rate_skew, wait_queue_skew,
-};
+pub use detector::{Sign, Symptom, SymptomKind, back_pressure, large_wait_queue, processing_rate_skew, wait_queue_skew};
 pub use diagnoser::{Diagnosis, SeveralComponents, component_with_backpressure, data_skew, slow_instance, under_provisioning};
 pub use resolver::scaled_up;
 pub use sensor::{ComponentReading, InstanceReading, Sensors};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};
 use crate::id::OperatorId;
@@ -109,6 +109,26 @@ fn with_most_backpressure(readings: &[ComponentReading]) -> OperatorId {
     let most = readings.iter().reduce(|best, other| if more(&best, &other) { other } else { best });
     most.expect("there are readings of several operators").operator
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "heron",
+    summary: "one operator at a time, by backpressure, as Heron's health manager does",
+    rules: &[
+        ("healthy", "no change needed"),
+        ("slow-instance", "one instance is slower than the others; more instances do not help"),
+        ("data-skew", "one instance has more than its share of the load (skew); more instances do not help"),
+        ("no-diagnosis", "unhealthy, but no known cause fits"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("under-provisioned", "too few instances to keep up"),
+        ("several-components", "several operators backpressure the sources at once; waiting until only one does"),
+        ("between-runs", "between two scheduled runs of the policy"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(HeronConfig::published(), &given.settings, |_| Ok(()))?;
+        Ok(Box::new(Heron::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for Heron {
     fn name(&self) -> &'static str {

@@ -72,20 +72,6 @@ fn backpressure_is_that_of_the_operator_and_of_its_instances() {
 }
 
 #[test]
-fn a_queue_grows_when_its_slope_does() {
-    let ends = [222.0, 270.0, 330.0, 390.0, 450.0];
-    let queue = |lengths: [u64; 5]| {
-        let points: Vec<_> = lengths.iter().map(|&length| [(length, 0)]).collect();
-        let checkpoints: Vec<&[(u64, u64)]> = points.iter().map(|point| point.as_slice()).collect();
-        growing_wait_queue(&[series(&ends, &checkpoints)], 5.0).len()
-    };
-    assert_eq!(queue([0, 300, 700, 1000, 1300]), 1);
-    assert_eq!(queue([0, 200, 400, 600, 800]), 0);
-    let short = series(&[60.0, 120.0], &[&[(0, 0)], &[(100_000, 0)]]);
-    assert_eq!(growing_wait_queue(&[short], 5.0), [], "two points are no trend");
-}
-
-#[test]
 fn a_queue_is_large_by_its_mean() {
     let two = |a: u64, b: u64| large_wait_queue(&[series(&[60.0, 120.0], &[&[(a, 0)], &[(b, 0)]])], 20.0);
     assert_eq!(two(21, 21).len(), 1);

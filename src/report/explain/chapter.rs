@@ -9,6 +9,7 @@ use super::{Recorded, words};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::{Configuration, Plan};
 use crate::id::OperatorId;
+use crate::migration::Weights;
 use crate::policy::Reason;
 
 /// A part of what happened.
@@ -63,8 +64,10 @@ pub struct Told {
     pub predicted: BTreeMap<String, f64>,
     /// Operators whose number of instances it changes.
     pub rescaled: Vec<Rescaled>,
-    /// Operators whose bins were spread anew over the instances they have.
+    /// Keyed operators whose bins were redistributed over the instances they have.
     pub rebalanced: Vec<String>,
+    /// Stateless operators whose records were divided differently among the instances they have.
+    pub divided: Vec<Divided>,
     /// Instances that counted as slower or faster than others.
     pub speeds: Vec<Speed>,
     /// Bins that moved, or were to.
@@ -90,6 +93,25 @@ pub struct Rescaled {
     pub before: Option<u32>,
     /// Instances after.
     pub after: u32,
+}
+
+/// A stateless operator whose records are divided differently among its instances.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Divided {
+    /// The operator.
+    pub operator: String,
+    /// How.
+    pub turns: Turns,
+}
+
+/// How instances of a stateless operator take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turns {
+    /// Each gets as many records as any other.
+    Equal,
+    /// Each gets records in proportion to its speed.
+    BySpeed,
 }
 
 /// The speed at which a plan counts an instance.
@@ -221,7 +243,15 @@ impl Recorded<'_> {
     /// What a plan asks for, without what was before.
     fn asked(&self, plan: &Plan) -> String {
         let rescales = plan.rescales.iter().map(|(&id, instances)| format!("{} to {instances}", self.name(id)));
-        let rebalances = plan.rebalances.iter().map(|&id| format!("the bins of {} spread anew", self.name(id)));
+        let rebalance = |id: &OperatorId| {
+            let name = self.name(*id);
+            if plan.speeds.contains_key(id) {
+                format!("the load of {name} divided by the speed of its instances")
+            } else {
+                format!("the bins of {name} redistributed")
+            }
+        };
+        let rebalances = plan.rebalances.iter().map(rebalance);
         words::list(&rescales.chain(rebalances).collect::<Vec<_>>())
     }
 
@@ -229,21 +259,21 @@ impl Recorded<'_> {
     fn remark(&self, event: &Event) -> String {
         match &event.kind {
             EventKind::Splitting { operator, bins } => format!(
-                "{} of {} alone exceeded what an instance was to carry and were split first.",
+                "{} of {} exceeded an instance's fair share and were split first.",
                 words::count(bins.len(), "bin", "bins"),
                 self.name(*operator)
             ),
             EventKind::HotKey { operator, bin, share } => format!(
-                "One key of {} ({bin}) alone was {share:.1} times what an instance was to carry: no number of instances helps.",
+                "A single key of {} ({bin}) carries {share:.1} times an instance's fair share: no number of instances helps.",
                 self.name(*operator)
             ),
             EventKind::Paced { goal_ms, steps, beyond_goal } => format!(
-                "It went in {} for a latency of {goal_ms} ms; expected to exceed that: {beyond_goal}.",
+                "It was cut into {} for a latency goal of {goal_ms} ms; steps expected to exceed it: {beyond_goal}.",
                 words::count(*steps, "step", "steps")
             ),
             EventKind::BackingOff { failures, until } => format!(
-                "The host gave it up{}, so that nothing was begun before {:.1} s.",
-                if *failures == 1 { String::new() } else { format!(", as {failures} plans one after the other") },
+                "The host abandoned it{}, so no plan was started before {:.1} s.",
+                if *failures == 1 { String::new() } else { format!(", like {failures} plans in a row") },
                 until.as_secs_f64()
             ),
             other => unreachable!("{other:?} adds nothing to a plan"),
@@ -268,6 +298,7 @@ impl Recorded<'_> {
             EventKind::Rescaling { bins, bytes, .. } => (bins, bytes),
             _ => (0, 0),
         };
+        let divided = divided(event, plan, bins);
         let following = if refused.is_some() { &[] } else { following };
         remarks.extend(
             following
@@ -305,7 +336,8 @@ impl Recorded<'_> {
             predicted: reason.as_ref().map(words::predicted).unwrap_or_default().into_iter().collect(),
             reason,
             rescaled: plan.rescales.iter().map(rescaled).collect(),
-            rebalanced: plan.rebalances.iter().map(|&id| self.name(id)).collect(),
+            rebalanced: plan.rebalances.iter().filter(|id| !divided.contains_key(*id)).map(|&id| self.name(id)).collect(),
+            divided: divided.into_iter().map(|(id, turns)| Divided { operator: self.name(id), turns }).collect(),
             speeds: self.speeds(plan),
             bins,
             bytes,
@@ -332,5 +364,19 @@ impl Recorded<'_> {
             plan.speeds.iter().flat_map(|(&id, speeds)| speeds.iter().enumerate().map(move |(instance, &speed)| (id, instance, speed)));
         let unlike = named.filter(|(.., speed)| *speed != 1.0);
         unlike.map(|(id, instance, speed)| Speed { operator: self.name(id), instance, speed }).collect()
+    }
+}
+
+/// The stateless operators whose records `event` begins to divide differently by `plan`, which moves `bins`.
+fn divided(event: &Event, plan: &Plan, bins: usize) -> BTreeMap<OperatorId, Turns> {
+    let turns = |speeds: &[f64]| if Weights::of(speeds).is_some() { Turns::BySpeed } else { Turns::Equal };
+    match &event.kind {
+        EventKind::Rescaling { divided, .. } if !divided.is_empty() => divided.iter().map(|(&id, speeds)| (id, turns(speeds))).collect(),
+        // A log from before that was recorded: where no bin moves, what is rebalanced by speed has none.
+        EventKind::Rescaling { .. } if bins == 0 => {
+            let by_speed = plan.speeds.iter().filter(|(id, _)| plan.rebalances.contains(*id));
+            by_speed.map(|(&id, speeds)| (id, turns(speeds))).collect()
+        }
+        _ => BTreeMap::new(),
     }
 }

@@ -10,7 +10,7 @@ mod tests;
 mod text;
 mod words;
 
-pub use chapter::{Chapter, Course, Outcome, Quiet, Rescaled, Speed, Told, explain};
+pub use chapter::{Chapter, Course, Divided, Outcome, Quiet, Rescaled, Speed, Told, Turns, explain};
 pub use span::{OperatorSeen, Seen, Span};
 
 use crate::controller::Event;
