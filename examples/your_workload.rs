@@ -141,11 +141,11 @@ impl EngineJob for Sensors {
         }
         let mut verdict = Verdict::default();
         for (emitted, reported) in sensors.into_values() {
-            verdict.words += emitted;
+            verdict.results += emitted;
             verdict.lost += emitted.saturating_sub(reported);
             verdict.duplicated += reported.saturating_sub(emitted);
         }
-        Verdict { sentences: verdict.words, ..verdict }
+        Verdict { emitted: verdict.results, ..verdict }
     }
 }
 
@@ -167,7 +167,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", serde_json::to_string(event)?);
     }
     let instances = result.last_configuration().parallelism(WATCH);
-    let Verdict { words, lost, duplicated, .. } = result.verdict;
-    println!("at the end {instances} instances watch; of {words} readings {lost} were lost and {duplicated} reported twice");
+    let Verdict { results, lost, duplicated, .. } = result.verdict;
+    println!("at the end {instances} instances watch; of {results} readings {lost} were lost and {duplicated} reported twice");
     Ok(())
 }

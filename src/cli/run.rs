@@ -242,7 +242,7 @@ fn carry_out<J: EngineJob>(
 
 /// Events per second that the source emitted, over the whole run.
 fn emitted_per_second(result: &RunResult) -> f64 {
-    result.verdict.sentences as f64 / result.duration.as_secs_f64()
+    result.verdict.emitted as f64 / result.duration.as_secs_f64()
 }
 
 /// How bins move, with the goal if there is one.

@@ -166,7 +166,7 @@ impl Summary {
             records_lost: result.verdict.lost,
             records_duplicated: result.verdict.duplicated,
             words_miscounted: result.verdict.miscounted,
-            records: result.verdict.words,
+            records: result.verdict.results,
             achieved_over_offered: result.achieved_over_offered(),
             lag_records: result.timeline.iter().rev().find_map(|row| row.lag_records).unwrap_or(0.0),
             under_provisioned_s: result.under_provisioned().map(|time| time.as_secs_f64()),

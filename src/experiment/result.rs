@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::rows::{LatencyRow, TimelineRow};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::{Configuration, Topology};
-use crate::engine::word_count::Verdict;
+use crate::engine::Verdict;
 use crate::id::OperatorId;
 use crate::observation::LatencySummary;
 use crate::time::Timestamp;

@@ -11,7 +11,7 @@ use super::run::RunFailure;
 use super::supervision::{Status, Supervision};
 use crate::controller::ControllerConfig;
 use crate::dataflow::{Configuration, Role, Topology};
-use crate::engine::word_count::Verdict;
+use crate::engine::Verdict;
 use crate::id::OperatorId;
 use crate::policy::{self, Policy};
 use crate::sim::{Job, Simulation};
@@ -96,8 +96,8 @@ fn verdict(job: &Job, simulation: &Simulation) -> Verdict {
     let mut verdict = Verdict::default();
     for (operator, account) in job.topology.operators().iter().zip(simulation.accounts()) {
         match operator.role {
-            Role::Source => verdict.sentences += account.arrived,
-            Role::Sink => verdict.words += account.arrived,
+            Role::Source => verdict.emitted += account.arrived,
+            Role::Sink => verdict.results += account.arrived,
             _ => {}
         }
         let accounted = account.processed + account.waiting;

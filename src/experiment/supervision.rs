@@ -9,7 +9,7 @@ use super::rows::{LatencyRow, TimelineRow};
 use crate::activity::Record;
 use crate::controller::{Controller, ControllerConfig, Event};
 use crate::dataflow::{Configuration, Topology};
-use crate::engine::word_count::Verdict;
+use crate::engine::Verdict;
 use crate::migration::{Latest, Strategy};
 use crate::observation::{LatencySummary, Observation, Observer};
 use crate::policy::{self, Policy};

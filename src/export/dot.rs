@@ -7,7 +7,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::{View, Writer};
+use super::View;
+use super::writer::Writer;
 use crate::activity::Names;
 use crate::pag::PieceKind;
 

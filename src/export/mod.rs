@@ -7,65 +7,19 @@ mod dot;
 mod file;
 mod perfetto;
 mod rows;
+mod view;
+mod writer;
+
+pub use view::View;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::activity::{Lane, Names};
-use crate::critical_path::{Participation, PathStep, WindowSummary};
-use crate::pag::{MessageEdge, Piece, PieceKind, WindowGraph};
+use crate::activity::Names;
 use file::WholeFile;
-
-/// A window and all that is known of it.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    /// Its graph.
-    pub graph: &'a WindowGraph,
-    /// The graph's participations.
-    pub participation: &'a Participation,
-    /// The likeliest path through it.
-    pub path: &'a [PathStep],
-    /// Its summary.
-    pub summary: &'a WindowSummary,
-    /// Names learnt so far.
-    pub names: &'a Names,
-}
-
-impl View<'_> {
-    /// Whether pieces and messages, by number, lie on the likeliest path.
-    fn on_path(&self) -> (Vec<bool>, Vec<bool>) {
-        let (mut pieces, mut messages) = (vec![false; self.graph.pieces.len()], vec![false; self.graph.messages.len()]);
-        for step in self.path {
-            match *step {
-                PathStep::Piece(piece) => pieces[piece as usize] = true,
-                PathStep::Message(message) => messages[message as usize] = true,
-            }
-        }
-        (pieces, messages)
-    }
-
-    fn lane(&self, number: u32) -> Lane {
-        self.graph.lanes[number as usize]
-    }
-
-    /// What a piece is, for people.
-    fn piece_label(&self, piece: &Piece) -> String {
-        match piece.kind {
-            PieceKind::Work { kind, instance, .. } => format!("{} {kind}", self.names.instance(instance)),
-            PieceKind::Gap => "gap".to_owned(),
-            PieceKind::Silence => "silence".to_owned(),
-            PieceKind::Wait { channel, from_lane } => {
-                format!("waits for {} by {}", self.names.lane(self.lane(from_lane)), self.names.channel(channel))
-            }
-        }
-    }
-
-    fn message_label(&self, edge: &MessageEdge) -> String {
-        format!("{} {}", self.names.channel(edge.channel), edge.kind)
-    }
-}
+use writer::Writer;
 
 /// A format to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,16 +53,6 @@ impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(FORMATS.iter().find(|(_, format)| format == self).map_or("", |(name, _)| name))
     }
-}
-
-/// How windows are written in some format; what they are written to is handed in.
-trait Writer {
-    /// What comes before the first window.
-    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()>;
-    /// A window.
-    fn window(&mut self, out: &mut dyn Write, view: &View<'_>) -> io::Result<()>;
-    /// What comes after the last window; says what had to be left out.
-    fn finish(&mut self, out: &mut dyn Write, names: &Names) -> io::Result<Option<String>>;
 }
 
 /// Writes one file.

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{View, Writer};
+use super::View;
+use super::writer::Writer;
 use crate::activity::{Lane, Names};
 use crate::critical_path::PathStep;
 use crate::pag::PieceKind;

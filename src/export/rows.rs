@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{View, Writer};
+use super::View;
+use super::writer::Writer;
 use crate::activity::Names;
 use crate::critical_path::Subject;
 

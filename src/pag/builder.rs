@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use super::clocks::Clocks;
 use super::completions::Completions;
+use super::keys::NONE;
 use super::lane::{Lane as LaneState, Rules, Step};
-use super::messages::{Messages, NONE};
+use super::messages::Messages;
 use super::window::{MessageEdge, WindowGraph};
 use crate::activity::{ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, WorkerId};

@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::messages::NONE;
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Channel, sender, sequence number.
 pub(super) type Key = (u32, u32, u64);

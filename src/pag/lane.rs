@@ -4,7 +4,8 @@
 //! where the one before ended. Work inside other work splits it (the inner one is what the lane did). What ended a gap is
 //! decided here, once: a gap ended by a message that was not there when the gap began is a wait for that message.
 
-use super::messages::{Messages, NONE, Slot};
+use super::keys::NONE;
+use super::messages::{Messages, Slot};
 use super::queue::Queue;
 use crate::activity::{Activity, ActivityKind};
 use crate::id::InstanceId;

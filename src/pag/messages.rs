@@ -5,16 +5,13 @@
 
 use std::collections::VecDeque;
 
-use super::keys::{Key, Keys};
+use super::keys::{Key, Keys, NONE};
 use super::vacancies::Vacancies;
 use crate::activity::{Message, MessageKind};
 use crate::id::ChannelId;
 
 /// Messages that were sent and not received, at most.
 const MOST_IN_FLIGHT: usize = 1 << 20;
-/// No slot.
-pub(super) const NONE: u32 = u32::MAX;
-
 /// One message, as far as every pass over lanes needs it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {

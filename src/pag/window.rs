@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
+use super::keys::NONE;
 use super::lane::{Step, StepKind};
-use super::messages::{Messages, NONE, Slot};
+use super::messages::{Messages, Slot};
 use crate::activity::{ActivityKind, Lane, MessageKind};
 use crate::id::{ChannelId, InstanceId};
 use crate::time::{Epoch, Timestamp, Window};

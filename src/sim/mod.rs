@@ -17,12 +17,14 @@ mod host;
 mod instance;
 mod job;
 mod meetings;
+mod migrate;
 mod motion;
 mod random;
 mod service;
 mod skew;
 mod source;
 mod station;
+mod surroundings;
 
 pub use curve::{CapacityCurve, CurveError};
 pub use flow::{Cause, CauseKind, Flow};

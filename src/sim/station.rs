@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::graph::Graph;
 use super::instance::{Batch, Instance};
 use super::job::OperatorModel;
 use super::motion::Motion;
 use super::skew::Bins;
+use super::surroundings::Surroundings;
 use super::{Random, ServiceTimes};
 use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
 use crate::dataflow::{Operator, Role};
@@ -25,33 +25,6 @@ pub(super) fn add(flow: &mut Flow, epoch: u64, records: u64) {
     match flow.iter_mut().rev().find(|(known, _)| *known == epoch) {
         Some((_, sum)) => *sum += records,
         None => flow.push((epoch, records)),
-    }
-}
-
-/// What is the same for all operators.
-pub(super) struct Surroundings<'a> {
-    pub(super) now: u64,
-    /// Instances of the job above their mark.
-    pub(super) pressing: &'a mut usize,
-    pub(super) random: &'a mut Random,
-    pub(super) records: &'a mut Vec<Record>,
-    /// Where messages are recorded.
-    pub(super) graph: Option<&'a mut Graph>,
-}
-
-impl Surroundings<'_> {
-    /// `lane` gave out records of `epoch`.
-    pub(super) fn gave(&mut self, lane: Lane, epoch: u64, count: u64) {
-        if let Some(graph) = &mut self.graph {
-            graph.gave(lane, epoch, count);
-        }
-    }
-
-    /// `lane` of operator `at` takes records of `epoch` that have arrived.
-    pub(super) fn reached(&mut self, at: OperatorId, lane: Lane, epoch: u64, count: u64) {
-        if let Some(graph) = &mut self.graph {
-            graph.reached(at, lane, epoch, count, self.now, self.records);
-        }
     }
 }
 

@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use thalweg::activity::{ActivityKind, Lane, LogReader, Record};
 use thalweg::controller::ControllerConfig;
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
+use thalweg::engine::OperatorConfig;
 use thalweg::engine::cluster::{Deployment, Launch, Seat, free_addresses};
-use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, SINK, SOURCE, WordCount};
+use thalweg::engine::word_count::{COUNT, FLAT_MAP, SINK, SOURCE, WordCount};
 use thalweg::engine::{Board, Clock, Context, RunError, Running, WorkerPart};
 use thalweg::experiment::run::{RunResult, RunSpec, run};
 use thalweg::id::OperatorId;
@@ -91,7 +92,7 @@ fn records(path: &Path) -> Vec<Record> {
 fn check(result: &RunResult, log: &[Record], sinks: u32) {
     let verdict = result.verdict;
     assert_eq!((verdict.lost, verdict.duplicated, verdict.miscounted, result.dropped_records), (0, 0, 0, 0));
-    assert!(verdict.sentences > 0);
+    assert!(verdict.emitted > 0);
     let configurations: Vec<String> = result.configurations.iter().map(|(_, configuration)| configuration.to_string()).collect();
     assert_eq!(configurations, [format!("1/1/1/{sinks}"), format!("1/3/5/{sinks}"), format!("1/2/3/{sinks}")]);
 
@@ -103,8 +104,8 @@ fn check(result: &RunResult, log: &[Record], sinks: u32) {
     let works: Vec<_> = works.collect();
     let of = |id: OperatorId| works.iter().filter(move |work| work.instance.operator == id);
     let taken = |id: OperatorId| of(id).map(|work| work.records_in).sum::<u64>();
-    assert_eq!((taken(SOURCE), taken(FLAT_MAP)), (verdict.sentences, verdict.sentences));
-    assert_eq!((taken(COUNT), taken(SINK)), (verdict.words, verdict.words));
+    assert_eq!((taken(SOURCE), taken(FLAT_MAP)), (verdict.emitted, verdict.emitted));
+    assert_eq!((taken(COUNT), taken(SINK)), (verdict.results, verdict.results));
     let counting: std::collections::BTreeSet<u32> = of(COUNT).map(|work| work.instance.index).collect();
     assert_eq!(counting.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4], "instances of all processes work");
 

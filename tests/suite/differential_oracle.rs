@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use differential_dataflow::input::Input;
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
+use thalweg::engine::OperatorConfig;
 use thalweg::engine::cluster::Deployment;
-use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, Tally, WordCount};
+use thalweg::engine::word_count::{COUNT, FLAT_MAP, Tally, WordCount};
 use thalweg::engine::{Progress, commands_of};
 use thalweg::migration::{Assignment, Measures, Strategy, rebalance};
 use thalweg::rate::Rate;

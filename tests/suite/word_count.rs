@@ -13,8 +13,9 @@ use std::time::Duration;
 use thalweg::activity::{ActivityKind, LogReader, Record};
 use thalweg::controller::{ControllerConfig, EventKind};
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
+use thalweg::engine::OperatorConfig;
 use thalweg::engine::cluster::Deployment;
-use thalweg::engine::word_count::{COUNT, FLAT_MAP, OperatorConfig, SINK, SOURCE, WordCount};
+use thalweg::engine::word_count::{COUNT, FLAT_MAP, SINK, SOURCE, WordCount};
 use thalweg::experiment::run::{RunResult, RunSpec, run};
 use thalweg::experiment::scenario::Scenario;
 use thalweg::id::{InstanceId, OperatorId};
@@ -73,8 +74,8 @@ fn scripted(bins: u32, duration: Duration, strategy: Strategy) -> (RunResult, Ve
 fn check(result: &RunResult, log: &[Record]) {
     let verdict = result.verdict;
     assert_eq!((verdict.lost, verdict.duplicated, verdict.miscounted, result.dropped_records), (0, 0, 0, 0));
-    assert!(verdict.sentences > 0);
-    assert_eq!(verdict.words, verdict.sentences * WORDS_PER_SENTENCE);
+    assert!(verdict.emitted > 0);
+    assert_eq!(verdict.results, verdict.emitted * WORDS_PER_SENTENCE);
 
     let configurations: Vec<String> = result.configurations.iter().map(|(_, configuration)| configuration.to_string()).collect();
     assert_eq!(configurations, ["1/1/1/2", "1/3/5/2", "1/2/3/2"]);
@@ -88,8 +89,11 @@ fn check(result: &RunResult, log: &[Record]) {
     let works: Vec<_> = works.collect();
     let taken = |id: OperatorId| works.iter().filter(|work| work.instance.operator == id).map(|work| work.records_in).sum::<u64>();
     let given = |id: OperatorId| works.iter().filter(|work| work.instance.operator == id).map(|work| work.records_out).sum::<u64>();
-    assert_eq!((given(SOURCE), taken(FLAT_MAP)), (verdict.sentences, verdict.sentences));
-    assert_eq!((given(FLAT_MAP), taken(COUNT), given(COUNT), taken(SINK)), (verdict.words, verdict.words, verdict.words, verdict.words));
+    assert_eq!((given(SOURCE), taken(FLAT_MAP)), (verdict.emitted, verdict.emitted));
+    assert_eq!(
+        (given(FLAT_MAP), taken(COUNT), given(COUNT), taken(SINK)),
+        (verdict.results, verdict.results, verdict.results, verdict.results)
+    );
 
     // Every message arrives once, with what was sent.
     let (mut sent, mut received): (BTreeMap<_, u64>, BTreeMap<_, u64>) = Default::default();

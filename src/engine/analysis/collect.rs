@@ -13,11 +13,12 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::scheduling::Activator;
 
+use super::config::{AnalysisConfig, nanoseconds};
+use super::queries::{Fact, QueryChange, QuerySubject};
+use super::result::AnalysisResult;
 use super::source::Shared;
-use super::{AnalysisConfig, AnalysisResult, nanoseconds};
 use crate::critical_path::{EpochPath, WindowSummary};
 use crate::engine::Time;
-use crate::engine::queries::{Fact, QueryChange, QuerySubject};
 use crate::time::{Timestamp, Window};
 
 /// A window's summary, and the paths of epochs that were completed in it.

@@ -11,8 +11,11 @@
 //! under way and the records of windows that are not complete; a worker's panic is an error of whoever pushes or finishes, never a hang.
 
 mod collect;
+mod config;
 mod merge;
 mod parcel;
+pub mod queries;
+mod result;
 mod source;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,88 +35,22 @@ use timely::scheduling::SyncActivator;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
+pub use config::AnalysisConfig;
 pub use merge::merged;
+pub use result::AnalysisResult;
 
 use self::collect::{Outlet, WindowFound, collect};
 use self::parcel::{ByAddress, Parcel};
+use self::queries::Fact;
 use self::source::{GraphSource, Shared, Task};
-use super::RunError;
-use super::Time;
-use super::alarm::{Alarm, RaiseOnPanic};
-use super::queries::{self, Fact, QueryChange, StandingQuery};
-use crate::activity::{Names, Record};
-use crate::critical_path::{EpochOddities, EpochPath, WindowSummary};
-use crate::pag::{GraphConfig, Oddities};
-use crate::time::{Timestamp, Window};
+use crate::activity::Record;
+use crate::critical_path::WindowSummary;
+use crate::engine::Time;
+use crate::engine::host::{Alarm, RaiseOnPanic, RunError};
+use crate::time::Timestamp;
 
-/// Windows under way for each worker, at most.
-const UNDER_WAY_A_WORKER: usize = 4;
-/// Batches of records that may wait unless something else is asked for.
-const WAITING_BATCHES: usize = 256;
 /// A worker with nothing to do looks around this often for an alarm.
 const PARK: Duration = Duration::from_millis(50);
-
-/// What an analysis is to do.
-#[derive(Clone, Debug)]
-pub struct AnalysisConfig {
-    /// Worker threads; at least 1.
-    pub workers: u32,
-    /// How the graph is built; its window is that of the summaries.
-    pub graph: GraphConfig,
-    /// Whether epochs are followed too. Their paths reach back as far as [`GraphConfig::history`]: set it to the longest latency that is
-    /// to be explained.
-    pub epochs: bool,
-    /// Seed of the random paths; each window's path depends on it and on the window's start.
-    pub seed: u64,
-    /// Workers of the job. No window closes before so many have said how far their log has come ([`Record::UpTo`]); 0 to go by those that are known.
-    pub awaited: usize,
-    /// What is to be watched.
-    pub queries: Vec<StandingQuery>,
-    /// Windows outside of it are left out. Once one begins after its end, the analysis takes no more records.
-    pub stretch: Window,
-    /// Batches of records that may wait, at most; a batch is whatever is pushed at once.
-    pub waiting_batches: usize,
-}
-
-impl AnalysisConfig {
-    /// One worker, windows of `window`, no queries.
-    pub fn new(window: Duration) -> AnalysisConfig {
-        let stretch = Window { start: Timestamp::ZERO, end: Timestamp(u64::MAX) };
-        AnalysisConfig {
-            workers: 1,
-            graph: GraphConfig::new(window),
-            epochs: false,
-            seed: 0,
-            awaited: 0,
-            queries: Vec::new(),
-            stretch,
-            waiting_batches: WAITING_BATCHES,
-        }
-    }
-}
-
-/// What an analysis finds, in order of windows: names that are new, the window's summary, the epochs completed in it, the changes it brings.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AnalysisResult {
-    /// What things are called from here on, as far as the log has said; only when it has said more.
-    Names(Names),
-    /// A window is complete.
-    Window(WindowSummary),
-    /// The path of an epoch that was completed in the window before, or after the last one.
-    Epoch(EpochPath),
-    /// Something began or ceased to answer a query.
-    Query(QueryChange),
-    /// The log has ended; always the last result. Without it the analysis stopped early.
-    End {
-        /// What the graph had to leave out.
-        oddities: Oddities,
-        /// The same for epochs; all zero if they were not followed.
-        epoch_oddities: EpochOddities,
-        /// Records that [`Analysis::try_push`] dropped.
-        dropped_records: u64,
-    },
-}
 
 /// An analysis that is running.
 ///
@@ -127,8 +64,8 @@ pub enum AnalysisResult {
 ///
 /// use thalweg::dataflow::{Capacity, QueueMarks};
 /// use thalweg::engine::cluster::Deployment;
-/// use thalweg::engine::word_count::{OperatorConfig, WordCount};
-/// use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult};
+/// use thalweg::engine::word_count::WordCount;
+/// use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult, OperatorConfig};
 /// use thalweg::rate::Rate;
 /// use thalweg::workload::{RateSchedule, SentenceLength, Text};
 ///
@@ -359,12 +296,9 @@ pub fn path_numbers(seed: u64, start: Timestamp) -> impl FnMut() -> f64 {
     }
 }
 
-fn nanoseconds(length: Duration) -> u64 {
-    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::config::WAITING_BATCHES;
     use super::*;
     use crate::id::WorkerId;
 

@@ -12,12 +12,12 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
+use super::config::{AnalysisConfig, UNDER_WAY_A_WORKER, nanoseconds};
 use super::parcel::{Parcel, ParcelBuilder};
-use super::{AnalysisConfig, nanoseconds};
+use super::queries::{Fact, LongSpans};
 use crate::activity::{Names, Record};
 use crate::critical_path::{EpochOddities, EpochPath, EpochPaths};
 use crate::engine::Time;
-use crate::engine::queries::{Fact, LongSpans};
 use crate::id::WorkerId;
 use crate::pag::{GraphBuilder, Oddities, WindowGraph};
 use crate::time::{Timestamp, Window};
@@ -91,7 +91,7 @@ impl GraphSource {
             window,
             awaited: config.awaited,
             heard: BTreeSet::new(),
-            most: super::UNDER_WAY_A_WORKER * workers,
+            most: UNDER_WAY_A_WORKER * workers,
             workers,
             sent: 0,
             shared,

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{Launch, SEAT};
-use crate::engine::{Clock, RunError};
+use crate::engine::host::{Clock, RunError};
 
 /// A process whose connection is closed has this long to end before it is ended.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -5,8 +5,7 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::gauge::Reading;
-use crate::engine::{Ack, LogBatch};
+use crate::engine::host::{Ack, LogBatch, Reading};
 use crate::time::Timestamp;
 
 /// The first words on every connection.
@@ -48,7 +47,7 @@ pub(super) enum Welcome {
         addresses: Vec<String>,
         /// The job's description, in JSON.
         job: Vec<u8>,
-        /// The time of day when its clock showed 0: see [`Clock::wall`](crate::engine::Clock).
+        /// The time of day when its clock showed 0: see [`Clock::wall`](crate::engine::host::Clock).
         wall: i64,
     },
     /// The process is not welcome, for this reason.

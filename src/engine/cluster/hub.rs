@@ -13,10 +13,7 @@ use super::children::Children;
 use super::frame::{self, Down, Up};
 use super::meeting::{Together, gather};
 use super::{Deployment, Network};
-use crate::engine::alarm::Alarm;
-use crate::engine::gauge::Heard;
-use crate::engine::recorder::Relay;
-use crate::engine::{Ack, Board, Clock, Link, RunError};
+use crate::engine::host::{Ack, Alarm, Board, Clock, Heard, Link, Relay, RunError};
 
 /// How often processes tell each other of their queues.
 pub(super) const TELL: Duration = Duration::from_millis(2);

@@ -15,8 +15,7 @@ use rustc_hash::FxHasher;
 use super::children::Children;
 use super::frame::{self, Down, Hello, MAGIC, Purpose, Up, Welcome};
 use super::{Deployment, Members};
-use crate::engine::clock::Comparison;
-use crate::engine::{Clock, RunError};
+use crate::engine::host::{Clock, Comparison, RunError};
 use crate::time::Timestamp;
 
 /// Processes have so long to come together.

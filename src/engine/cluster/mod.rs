@@ -17,7 +17,7 @@
 //! What always holds: a process that ends, panics or is no longer connected ends the run everywhere, with an error that names it;
 //! processes that were started do not outlive the one that started them.
 //!
-//! Any program can run a job on several processes: it starts the job with [`Running::on`](super::Running::on), and where it was
+//! Any program can run a job on several processes: it starts the job with [`Running::on`](crate::engine::host::Running::on), and where it was
 //! itself started as another process of one ([`Seat::taken`]) it serves that job instead of doing what it does otherwise. A test
 //! does so by starting its own executable with its own name ([`Launch::this_test`]); `tests/suite/cluster.rs` shows it.
 

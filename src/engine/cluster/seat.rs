@@ -13,11 +13,7 @@ use super::frame::{self, Down, Up};
 use super::hub::TELL;
 use super::meeting::{Joined, join_hosts, join_started};
 use super::{Deployment, Members, Network, SEAT};
-use crate::engine::alarm::Alarm;
-use crate::engine::crew::{Crew, Ends, Site};
-use crate::engine::gauge::Heard;
-use crate::engine::recorder::Dropped;
-use crate::engine::{Ack, Board, Clock, Context, LogBatch, RunError, WorkerPart, link};
+use crate::engine::host::{Ack, Alarm, Board, Clock, Context, Crew, Dropped, Ends, Heard, LogBatch, RunError, Site, WorkerPart, link};
 
 /// A process that is one of a job's and not its process 0; connected to the others.
 pub struct Seat {
@@ -66,7 +62,7 @@ impl Seat {
         serde_json::from_slice(&self.joined.job).map_err(|why| RunError::Refused(format!("the job cannot be read: {why}")))
     }
 
-    /// Works for the job until it is complete: builds the same dataflow as process 0 does with [`Running::on`](crate::engine::Running::on),
+    /// Works for the job until it is complete: builds the same dataflow as process 0 does with [`Running::on`](crate::engine::host::Running::on),
     /// with the same queues in the same order.
     ///
     /// # Errors

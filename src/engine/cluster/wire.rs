@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use timely::communication::allocator::zero_copy::stream::Stream;
 
-use crate::engine::RunError;
-use crate::engine::alarm::Alarm;
+use crate::engine::host::{Alarm, RunError};
 
 /// A message of timely's that says that nothing follows is its header and nothing else: six words of 0.
 const LAST_WORDS: usize = 48;

@@ -21,13 +21,11 @@ use timely::worker::Worker;
 use super::tally::compare;
 use super::{NexmarkTally, Parts, Query, Spans, elastic, plain};
 use crate::dataflow::{Configuration, Role, Topology};
+use crate::engine::Time;
 use crate::engine::cluster::{Deployment, Seat};
-use crate::engine::feed::Feed;
-use crate::engine::word_count::{OperatorConfig, Verdict};
-use crate::engine::{
-    BatchStream, Board, Context, DrainToSink, EngineJob, IntoBatches, Job, OpenLoop, OperatorSpec, RunError, Running, SourceConfig, Time,
-    WorkerPart,
-};
+use crate::engine::elastic::{BatchStream, IntoBatches};
+use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
+use crate::engine::jobs::{DrainToSink, EngineJob, Feed, OpenLoop, OperatorConfig, SourceConfig, Verdict, described};
 use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::time::Timestamp;
@@ -100,7 +98,7 @@ impl Nexmark {
         let (board, specs) = self.specs();
         let (job, pressing, stop) = (self.clone(), board.pressing(), Arc::clone(stop));
         let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &specs, &pressing, &stop);
-        Running::on(&self.deployment, &Job::Nexmark(Box::new(self.clone())), &board, build)
+        Running::on(&self.deployment, &described("Nexmark", self), &board, build)
     }
 
     /// Rate at which the source's events are due.

@@ -5,7 +5,7 @@ use timely::ExchangeData;
 
 use super::spans::end_of;
 use super::{Answer, Parts};
-use crate::engine::{BatchStream, ElasticUnary, KeyedStream, Session};
+use crate::engine::elastic::{BatchStream, ElasticUnary, KeyedStream, Session};
 use crate::time::Epoch;
 
 /// The answer for the person of a number, of whom the query asks `P`, with what it asks of an auction.

@@ -8,7 +8,8 @@ use timely::dataflow::operators::Operator;
 
 use super::plain::{Due, share_of};
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticUnary, Session, Time};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, ElasticUnary, Session};
 use crate::time::Epoch;
 
 /// The answers of the highest rank.

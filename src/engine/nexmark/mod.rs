@@ -12,6 +12,7 @@ mod job;
 mod join;
 mod leaders;
 mod load;
+mod parts;
 mod plain;
 mod q0;
 mod q1;
@@ -32,47 +33,16 @@ mod winner;
 pub use answer::{Answer, Offer, Welcome};
 pub use job::{Form, Nexmark};
 pub use load::{Load, Loaded};
+pub use parts::Parts;
 pub use query::{Query, QueryError};
 pub use spans::Spans;
 pub use tally::NexmarkTally;
 
 use timely::dataflow::StreamVec;
 
-use super::{BatchStream, Context, ControlStream, OperatorSpec, Time};
-use crate::migration::Assignment;
+use crate::engine::Time;
+use crate::engine::elastic::BatchStream;
 use crate::workload::nexmark::Event;
-
-/// What an elastic query is built of.
-pub struct Parts<'a, 's> {
-    /// Commands to its operators.
-    pub control: ControlStream<'s>,
-    /// The worker.
-    pub context: &'a Context,
-    /// The query's [operators](Query::operators) in their order, each with its instances at the start.
-    pub operators: &'a [(OperatorSpec, u32)],
-    /// Bins of each keyed operator, a power of two.
-    pub bins: u32,
-    /// Lengths of windows.
-    pub spans: Spans,
-}
-
-impl<'s> Parts<'_, 's> {
-    fn control(&self) -> ControlStream<'s> {
-        self.control.clone()
-    }
-
-    fn spec(&self, index: usize) -> &OperatorSpec {
-        &self.operators[index].0
-    }
-
-    fn instances(&self, index: usize) -> u32 {
-        self.operators[index].1
-    }
-
-    fn first(&self, index: usize) -> Assignment {
-        Assignment::even(self.bins, self.instances(index))
-    }
-}
 
 /// `query` of elastic operators.
 ///

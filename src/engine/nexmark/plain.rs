@@ -6,7 +6,8 @@ use std::hash::Hash;
 use timely::dataflow::operators::{Capability, InputCapability};
 use timely::progress::frontier::MutableAntichain;
 
-use crate::engine::{Time, bin_of};
+use crate::engine::Time;
+use crate::engine::elastic::bin_of;
 
 /// What an exchange goes by: as fine as so many bins would be.
 const SHARES: u32 = 1 << 16;

@@ -14,7 +14,8 @@ use timely::dataflow::operators::Operator;
 
 use super::plain::{Due, share_of};
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticWindow, KeyBy, Time, WindowFunction, Windows};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, ElasticWindow, KeyBy, WindowFunction, Windows};
 use crate::workload::nexmark::{Bid, Event};
 
 struct HowMany;

@@ -14,7 +14,8 @@ use timely::dataflow::operators::vec::Map;
 use super::join::{self, Known, Side};
 use super::plain::share_of;
 use super::{Answer, Offer, Parts};
-use crate::engine::{BatchStream, ElasticStateless, Time};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, ElasticStateless};
 use crate::workload::nexmark::Event;
 
 const CATEGORY: u64 = 10;

@@ -20,7 +20,8 @@ use super::leaders::{self, Leaders};
 use super::plain::{Due, share_of};
 use super::spans::end_of;
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticUnary, KeyBy, Session, Time};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
 use crate::workload::nexmark::{Bid, Event};
 

@@ -17,7 +17,8 @@ use super::plain::{Due, share_of};
 use super::q4::mean;
 use super::winner::{self, Won};
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticUnary, KeyBy, Session, Time};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
 use crate::workload::nexmark::Event;
 

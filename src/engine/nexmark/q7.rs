@@ -10,7 +10,8 @@ use super::leaders::{self, Leaders};
 use super::plain::Due;
 use super::spans::end_of;
 use super::{Answer, Parts, Spans};
-use crate::engine::{BatchStream, ElasticStateless, Time};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, ElasticStateless};
 use crate::workload::nexmark::{Bid, Event};
 
 #[inline]

@@ -14,7 +14,8 @@ use super::join::{self, AnswerOf, Known, Side};
 use super::plain::{Due, share_of};
 use super::spans::end_of;
 use super::{Answer, Parts, Spans, Welcome};
-use crate::engine::{BatchStream, KeyBy, Time};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, KeyBy};
 use crate::workload::nexmark::Event;
 
 const WELCOME: AnswerOf<String> = |person, name, reserve| Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }));

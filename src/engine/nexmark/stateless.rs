@@ -4,7 +4,8 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 
 use super::{Answer, Parts, Query, q0, q1, q2};
-use crate::engine::{BatchStream, ElasticStateless, Time};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, ElasticStateless};
 use crate::workload::nexmark::Event;
 
 /// The operator of `query`.

@@ -4,10 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Answer;
 use crate::engine::Time;
-use crate::engine::bin::hash_of;
-use crate::engine::chain::mix;
-use crate::engine::key_count::Group;
-use crate::engine::word_count::Verdict;
+use crate::engine::elastic::hash_of;
+use crate::engine::jobs::{GroupTally, Verdict, mix};
 
 /// What is wrong shows in the groups of the answers it concerns.
 const GROUPS: usize = 4096;
@@ -18,14 +16,14 @@ pub struct NexmarkTally {
     /// Epochs in which its source emitted, in order, with how many events in each.
     pub emitted: Vec<(Time, u64)>,
     /// Answers that reached its sink, by group.
-    pub groups: Vec<Group>,
+    pub groups: Vec<GroupTally>,
 }
 
 impl NexmarkTally {
     /// Takes note of an answer.
     pub(super) fn add(&mut self, answer: &Answer) {
         if self.groups.is_empty() {
-            self.groups.resize(GROUPS, Group::default());
+            self.groups.resize(GROUPS, GroupTally::default());
         }
         let hash = mix(hash_of(answer));
         let group = &mut self.groups[hash as usize % GROUPS];
@@ -46,14 +44,14 @@ impl NexmarkTally {
 pub(super) fn compare(tallies: &[NexmarkTally], expected: &NexmarkTally) -> Verdict {
     let group = |tally: &NexmarkTally, index: usize| tally.groups.get(index).copied().unwrap_or_default();
     let events = tallies.iter().flat_map(|tally| &tally.emitted).map(|(_, events)| events).sum();
-    let mut verdict = Verdict { sentences: events, ..Verdict::default() };
+    let mut verdict = Verdict { emitted: events, ..Verdict::default() };
     for index in 0..GROUPS {
         let expected = group(expected, index);
-        let found = tallies.iter().map(|tally| group(tally, index)).fold(Group::default(), |sum, part| Group {
+        let found = tallies.iter().map(|tally| group(tally, index)).fold(GroupTally::default(), |sum, part| GroupTally {
             results: sum.results + part.results,
             digest: sum.digest.wrapping_add(part.digest),
         });
-        verdict.words += expected.results;
+        verdict.results += expected.results;
         verdict.lost += expected.results.saturating_sub(found.results);
         verdict.duplicated += found.results.saturating_sub(expected.results);
         verdict.miscounted += u64::from(expected.results == found.results && expected.digest != found.digest);
@@ -74,8 +72,8 @@ mod tests {
         };
         let expected = tally(&[1, 2, 3, 3]);
         let verdict = |tallies: &[NexmarkTally]| {
-            let Verdict { words, lost, duplicated, miscounted, .. } = compare(tallies, &expected);
-            (words, lost, duplicated, miscounted)
+            let Verdict { results, lost, duplicated, miscounted, .. } = compare(tallies, &expected);
+            (results, lost, duplicated, miscounted)
         };
         assert_eq!(verdict(&[tally(&[3, 2]), tally(&[1, 3])]), (4, 0, 0, 0));
         assert_eq!(verdict(&[tally(&[3, 2, 1])]), (4, 1, 0, 0));

@@ -17,7 +17,8 @@ use timely::dataflow::operators::Operator;
 
 use super::plain::{Due, share_of};
 use super::{Parts, Spans};
-use crate::engine::{BatchStream, ElasticUnary, KeyBy, Session, Time};
+use crate::engine::Time;
+use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
 use crate::workload::nexmark::Event;
 

@@ -46,8 +46,8 @@ pub use self::epochs::AsEpoch;
 use self::epochs::{Epochs, Turn};
 pub use self::sink::{RecordError, Recorded, RecordingFile, RecordingSink};
 use self::worker_log::WorkerLog;
-use super::Clock;
 use crate::activity::{ArrangementEvent, Record};
+use crate::engine::host::Clock;
 use crate::id::{ChannelId, OperatorId, WorkerId};
 use crate::time::Timestamp;
 

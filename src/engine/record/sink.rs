@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use crate::activity::LogWriter;
-use crate::engine::{Clock, Dropped, Link, LogBatch, link};
+use crate::engine::host::{Clock, Dropped, Link, LogBatch, link};
 
 /// Where the workers of a process record to; made once, outside of them, because their clocks must agree.
 ///

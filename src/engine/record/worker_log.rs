@@ -11,7 +11,7 @@ use timely::logging::{MessagesEvent, StartStop, TimelyEvent};
 
 use super::structure::{Dataflow, Structure};
 use crate::activity::{Activity, ActivityKind, ArrangementEvent, Lane, Message, MessageKind, Record};
-use crate::engine::recorder::{Buffer, Link};
+use crate::engine::host::{Buffer, Link};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::form::{Disturb, Input, Moves, NexmarkForm, OperatorForm, RoleForm, Scenario, TextForm};
 use crate::dataflow::{Capacity, QueueMarks, Role};
-use crate::engine::bin_of;
 use crate::engine::cluster::Deployment;
 use crate::engine::nexmark::{Form, Nexmark};
-use crate::engine::word_count::{OperatorConfig, WordCount};
+use crate::engine::word_count::WordCount;
+use crate::engine::{OperatorConfig, bin_of};
 use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::sim::{CapacityCurve, ServiceTimes, Skew};

@@ -26,9 +26,17 @@
 
 use std::time::Duration;
 
-use super::Latest;
 use crate::migration::Goal;
 use crate::time::Timestamp;
+
+/// The largest latency that was seen since the last call, from when a record was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// When the record reached the sink.
+    pub at: Timestamp,
+    /// How late it was.
+    pub latency: Duration,
+}
 
 /// Part of what the baseline leaves of the goal that a step is planned to use.
 const PLANNED: f64 = 0.6;

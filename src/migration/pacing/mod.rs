@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub use adaptive::Choice;
+pub use adaptive::{Choice, Latest};
 
 use super::{Schedule, Step, Strategy};
 use crate::id::OperatorId;
@@ -27,15 +27,6 @@ pub enum Report {
     Installed(OperatorId, usize),
     /// One router of the stateless operator routes to the new instances.
     Rerouted(OperatorId),
-}
-
-/// The largest latency that was seen since the last call, from when a record was due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Latest {
-    /// When the record reached the sink.
-    pub at: Timestamp,
-    /// How late it was.
-    pub latency: Duration,
 }
 
 /// Whether a step that is known beforehand waits for the one before.

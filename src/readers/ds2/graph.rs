@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Content, ReadError, quoted};
+use super::content::{Content, quoted};
 use crate::dataflow::{Role, Topology};
+use crate::readers::ReadError;
 
 /// An operator as a file has it.
 #[derive(Clone, Debug)]

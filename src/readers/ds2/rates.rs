@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::content::{Content, Files};
 use super::graph::Graph;
-use super::{Content, Files, OperatorRates, ReadError};
+use super::operator_rates::OperatorRates;
+use crate::readers::ReadError;
 
 /// A row of rates.
 #[derive(Clone, Debug)]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::content::{Content, quoted};
 use super::graph::{Graph, Node};
+use super::operator_rates::OperatorRates;
 use super::rates::{Row, Rows};
-use super::{Content, OperatorRates, ReadError, quoted};
+use crate::readers::ReadError;
 
 const EDGE: &str = "an edge as 'id,name,instances,id,name,instances'";
 const RATES: &str = "rates as 'operator,instance,instances,time,true processing,true output,observed processing,observed output'";

@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::content::{Content, quoted};
 use super::graph::{Graph, Node};
+use super::operator_rates::OperatorRates;
 use super::rates::{Row, Rows};
-use super::{Content, OperatorRates, ReadError, quoted};
+use crate::readers::ReadError;
 
 const OPERATES: &str = "Operates(OperatesEvent { id: N, addr: [WORKER, .., N], name: \"NAME\" })";
 const CHANNEL: &str = "Channels(ChannelsEvent { .., source: (N, PORT), target: (N, PORT) })";

@@ -4,6 +4,7 @@
 //! how long messages travelled, what moving bins took. Nothing is assumed: what the log does not show is missing.
 
 mod bins;
+mod measured;
 mod messages;
 mod schedule;
 mod service;
@@ -15,15 +16,14 @@ use std::collections::BTreeMap;
 
 use self::bins::Moving;
 pub use self::bins::{MoveFit, StateFit};
+pub use self::measured::{Measured, OperatorMeasured, ServiceFit, WaitFit};
 use self::messages::Messages;
 pub use self::messages::{DelayFit, MOST_UNPAIRED};
 use self::schedule::Due;
 use self::service::Worked;
-pub use self::service::{ServiceFit, WaitFit};
 use crate::activity::{Activity, ActivityKind, Record};
 use crate::id::{InstanceId, OperatorId};
 use crate::time::Timestamp;
-use crate::workload::Phase;
 
 /// Takes records of a run and measures it.
 #[derive(Debug, Default)]
@@ -35,47 +35,6 @@ pub struct Calibrator {
     messages: Messages,
     moving: Moving,
     records: u64,
-}
-
-/// What a log shows.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Measured {
-    /// What each operator did.
-    pub operators: BTreeMap<OperatorId, OperatorMeasured>,
-    /// How long messages with records travelled; nothing where none was paired.
-    pub delay: Option<DelayFit>,
-    /// What moving bins took; nothing where none moved or the log does not say how long it took.
-    pub moves: Option<MoveFit>,
-    /// Records of the log.
-    pub records: u64,
-}
-
-/// What an operator did.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct OperatorMeasured {
-    /// Records taken in.
-    pub taken: u64,
-    /// Records given out; of a source, emitted.
-    pub given: u64,
-    /// Records that waited when it was last looked at.
-    pub waiting: u64,
-    /// How long its work takes; nothing where it took no time.
-    pub service: Option<ServiceFit>,
-    /// How long it waits for something outside; nothing where it does not.
-    pub wait: Option<WaitFit>,
-    /// When records were due; sources only.
-    pub schedule: Vec<Phase>,
-    /// Looks at the source that the schedule rests on.
-    pub schedule_samples: u64,
-    /// Its state at the end; keyed operators only.
-    pub state: Option<StateFit>,
-}
-
-impl OperatorMeasured {
-    /// Records given out per record taken in; nothing if none was taken in.
-    pub fn selectivity(&self) -> Option<f64> {
-        (self.taken > 0).then(|| self.given as f64 / self.taken as f64)
-    }
 }
 
 impl Calibrator {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::OperatorMeasured;
+use super::measured::{OperatorMeasured, ServiceFit, WaitFit};
 use crate::activity::{Activity, ActivityKind};
 use crate::id::InstanceId;
 use crate::stats::lower_median;
@@ -13,34 +13,6 @@ use crate::time::Epoch;
 
 /// Batches that are kept for the median and the spread; of a longer run every second, every fourth and so on.
 const MOST_BATCHES: usize = 1 << 18;
-
-/// How long the work of an operator takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ServiceFit {
-    /// Mean useful time of a record in seconds, over all records.
-    pub mean_s: f64,
-    /// The same of the median batch.
-    pub median_s: f64,
-    /// Standard deviation over mean of the mean times of batches.
-    pub batch_variation: f64,
-    /// Standard deviation over mean of single records, as batches of their sizes suggest.
-    pub variation: f64,
-    /// Records.
-    pub records: u64,
-    /// Batches.
-    pub batches: u64,
-    /// The instance that took longest for a record on average, and how many times the mean of all that is.
-    pub slowest: (u32, f64),
-}
-
-/// How long an operator waits for something outside.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct WaitFit {
-    /// Mean time of a record in seconds.
-    pub mean_s: f64,
-    /// Records.
-    pub records: u64,
-}
 
 /// What an operator did so far.
 #[derive(Debug)]

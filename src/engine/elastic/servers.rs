@@ -1,0 +1,282 @@
+//! Instances at work: queues, service, what is recorded of it.
+//!
+//! A worker hosts any number of [`Station`]s, one for each instance placed on it. A `Cpu` station works its queue off at once
+//! and is measured; a `Limited` one gives its results out when its [`Pace`] says they are complete. Stations of one operator
+//! share one timer, rounded up to a grid, so that thirty instances cost no more wake-ups than one.
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+use std::vec::IntoIter;
+
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilderSession;
+use timely::scheduling::Activator;
+
+use super::batch::{Batch, BatchBuilder, at_once};
+use super::service_time::Pace;
+use crate::activity::{Activity, Lane, Record};
+use crate::dataflow::Capacity;
+use crate::engine::Time;
+use crate::engine::host::{Context, OperatorSpec};
+use crate::id::InstanceId;
+use crate::time::{Epoch, Timestamp};
+
+/// Completed work of limited instances is released on this grid.
+const GRID: Duration = Duration::from_millis(5);
+/// Queues are looked at this often, if anybody records it.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// The right to give out results of an epoch, and to ship them on while they are not processed.
+pub(super) struct Caps {
+    pub(super) results: Capability<Time>,
+    /// Missing for records that came along with migrated state: they are processed where they are.
+    pub(super) ship: Option<Capability<Time>>,
+}
+
+/// Records of one epoch that wait for an instance. Only who applies them knows their type, so that queues are compiled once.
+pub(super) struct Work {
+    pub(super) caps: Rc<Caps>,
+    /// What is left of them: an [`IntoIter`].
+    records: Box<dyn Any>,
+    left: usize,
+}
+
+impl Work {
+    pub(super) fn new<D: 'static>(caps: &Rc<Caps>, records: Vec<D>) -> Work {
+        Work { caps: Rc::clone(caps), left: records.len(), records: Box::new(records.into_iter()) }
+    }
+
+    pub(super) fn epoch(&self) -> Time {
+        *self.caps.results.time()
+    }
+
+    /// How many records are left.
+    pub(super) fn len(&self) -> usize {
+        self.left
+    }
+
+    /// The records that are left.
+    pub(super) fn records<D: 'static>(&self) -> &[D] {
+        self.records.downcast_ref::<IntoIter<D>>().expect("records of the operator's type").as_slice()
+    }
+
+    /// All records that are left.
+    pub(super) fn into_records<D: 'static>(self) -> IntoIter<D> {
+        *self.records.downcast().expect("records of the operator's type")
+    }
+}
+
+/// Who applies records and gives the results out.
+trait Server {
+    /// Applies the first `count` records of `work` for `lane` and gives the results out; says how many there are.
+    fn apply(&mut self, work: &mut Work, count: usize, lane: Lane) -> usize;
+}
+
+struct Serving<'o, 'a, D, R: 'static, F> {
+    output: &'o mut OutputBuilderSession<'a, Time, BatchBuilder<R>>,
+    apply: F,
+    types: PhantomData<(D, R)>,
+}
+
+impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>)> Server for Serving<'_, '_, D, R, F> {
+    fn apply(&mut self, work: &mut Work, mut count: usize, lane: Lane) -> usize {
+        let (epoch, most) = (work.epoch(), at_once::<R>());
+        let records = work.records.downcast_mut::<IntoIter<D>>().expect("records of the operator's type");
+        work.left -= count;
+        let mut session = self.output.session_with_builder(&work.caps.results);
+        let (mut results, mut given) = (Vec::with_capacity(count.min(most)), 0);
+        while count > 0 {
+            let some = count.min(most - results.len());
+            (self.apply)(&work.caps, epoch, records, some, &mut results);
+            count -= some;
+            if !results.is_empty() && (count == 0 || results.len() >= most) {
+                given += results.len();
+                session.give_container(&mut Batch::new(lane, results));
+                results = Vec::with_capacity(count.min(most));
+            }
+        }
+        given
+    }
+}
+
+/// One instance and its queue.
+pub(super) struct Station {
+    id: InstanceId,
+    lane: Lane,
+    /// For limited instances.
+    pace: Option<Pace>,
+    pub(super) queue: VecDeque<Work>,
+    /// Since the last sample.
+    arrivals: u64,
+    pub(super) processed: u64,
+    pub(super) useful: Duration,
+}
+
+impl Station {
+    /// Puts work at the end of the queue.
+    pub(super) fn arrive(&mut self, work: Work, now: Timestamp) {
+        self.arrivals += work.len() as u64;
+        self.queue.push_back(work);
+        self.wake(now);
+    }
+
+    /// Puts work before the queue, in the order given.
+    pub(super) fn overtake(&mut self, works: impl DoubleEndedIterator<Item = Work>, now: Timestamp) {
+        for work in works.rev() {
+            self.arrivals += work.len() as u64;
+            self.queue.push_front(work);
+        }
+        self.wake(now);
+    }
+
+    /// To be called when the queue was changed from outside.
+    pub(super) fn wake(&mut self, now: Timestamp) {
+        if let Some(pace) = &mut self.pace {
+            if self.queue.is_empty() { pace.work_ran_out() } else { pace.work_arrived(now) }
+        }
+    }
+}
+
+/// The instances of one operator on one worker.
+pub(super) struct Stations {
+    context: Context,
+    spec: OperatorSpec,
+    stations: BTreeMap<u32, Station>,
+    /// When they last looked at the clock.
+    now: Timestamp,
+    next_sample: Timestamp,
+    armed: Timestamp,
+}
+
+impl Stations {
+    pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Stations {
+        let start = Timestamp::ZERO;
+        let (context, spec) = (context.clone(), spec.clone());
+        Stations { context, spec, stations: BTreeMap::new(), now: start, next_sample: start, armed: start }
+    }
+
+    /// The station of instance `index`.
+    pub(super) fn station(&mut self, index: u32) -> &mut Station {
+        debug_assert!(self.context.hosts(index), "{}-{index} is placed on another worker", self.spec.name);
+        self.stations.entry(index).or_insert_with(|| {
+            let id = InstanceId::new(self.spec.id, index);
+            let slow = self.spec.slow.filter(|slow| slow.instance == index);
+            let pace = match self.spec.capacity {
+                Capacity::Cpu => None,
+                Capacity::Limited { rate } => Some(Pace::new(rate, slow)),
+                Capacity::Exponential { rate, seed } => {
+                    Some(Pace::exponential(rate, slow, seed ^ (u64::from(id.operator.0) << 32 | u64::from(index))))
+                }
+            };
+            let lane = self.context.lane(id, self.spec.capacity);
+            Station { id, lane, pace, queue: VecDeque::new(), arrivals: 0, processed: 0, useful: Duration::ZERO }
+        })
+    }
+
+    /// All stations that exist, by instance.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Station)> {
+        self.stations.iter_mut().map(|(&index, station)| (index, station))
+    }
+
+    /// The oldest epoch that waits for instance `index`; far beyond all epochs if nothing does.
+    pub(super) fn oldest(&self, index: u32) -> Time {
+        let queue = self.stations.get(&index).map(|station| &station.queue);
+        queue.into_iter().flatten().map(Work::epoch).min().unwrap_or(Time::MAX)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.stations.values().all(|station| station.queue.is_empty())
+    }
+
+    /// Works off what is complete by now; `apply` takes as many as it is told of some records, with their rights and their epoch, and gives
+    /// results.
+    pub(super) fn serve<D: 'static, R: 'static>(
+        &mut self,
+        output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
+        apply: impl FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>),
+    ) {
+        self.serve_by(&mut Serving { output, apply, types: PhantomData });
+    }
+
+    fn serve_by(&mut self, server: &mut dyn Server) {
+        let Stations { context, spec, stations, .. } = self;
+        // The clock is looked at as seldom as can be: at full speed an epoch takes a tenth of a millisecond.
+        let mut now = context.clock.now();
+        for (&index, station) in stations.iter_mut() {
+            while let Some(work) = station.queue.front_mut() {
+                let (epoch, waiting) = (work.epoch(), work.len());
+                let count = match &station.pace {
+                    None => waiting,
+                    Some(pace) => waiting.min(usize::try_from(pace.completed_by(now)).unwrap_or(usize::MAX)),
+                };
+                if count == 0 && waiting > 0 {
+                    break;
+                }
+                let (lane, kind, instance, epoch) = (station.lane, spec.work, station.id, Epoch(epoch));
+                let begun = Activity { lane, kind, instance, epoch, start: now, end: now, records_in: 0, records_out: 0 };
+                // Where time is imposed, waits have none.
+                if station.pace.is_none() && context.recorder.is_on() {
+                    context.waits.begin(begun);
+                }
+                let results = server.apply(work, count, lane);
+                let (start, end) = match &mut station.pace {
+                    None => (context.waits.end().unwrap_or(now), context.clock.now()),
+                    Some(pace) => pace.serve(count as u64),
+                };
+                let (records_in, records_out) = (count as u64, results as u64);
+                context.recorder.log(Record::Activity(Activity { start, end, records_in, records_out, ..begun }));
+                station.processed += records_in;
+                // Waits keep the instance from other records as work does.
+                station.useful += end.since(if station.pace.is_none() { now } else { start });
+                if station.pace.is_none() {
+                    now = end;
+                }
+                if work.len() == 0 {
+                    station.queue.pop_front();
+                }
+                if let Some((start, end)) = spec.gauges.remove(index, count as u64, now) {
+                    context.recorder.log(Record::Backpressure { instance: station.id, start, end });
+                }
+            }
+            if station.queue.is_empty() {
+                station.wake(now);
+            }
+        }
+        self.now = now;
+    }
+
+    /// Records a sample of each queue when one is due and somebody records; says whether it did. To be called after `serve`.
+    pub(super) fn sample(&mut self) -> bool {
+        let now = self.now;
+        if !self.context.recorder.is_on() || now < self.next_sample {
+            return false;
+        }
+        self.next_sample = now + SAMPLE;
+        for (&index, station) in &mut self.stations {
+            if let Some((start, end)) = self.spec.gauges.cut(index, now) {
+                self.context.recorder.log(Record::Backpressure { instance: station.id, start, end });
+            }
+            let (length, arrivals) = (self.spec.gauges.waiting(index), std::mem::take(&mut station.arrivals));
+            self.context.recorder.log(Record::Queue { instance: station.id, at: now, length, arrivals });
+        }
+        true
+    }
+
+    /// Asks to be scheduled when the next work completes or, if anybody records, the next sample is due. To be called after `serve`.
+    pub(super) fn arm(&mut self, activator: &Activator) {
+        let now = self.now;
+        let completions = self.stations.values().filter(|station| !station.queue.is_empty()).filter_map(|station| station.pace.as_ref());
+        let grid = GRID.as_nanos() as u64;
+        let release = completions.map(|pace| Timestamp(pace.completion(1).0.next_multiple_of(grid))).min();
+        let sample = self.context.recorder.is_on().then_some(self.next_sample);
+        let Some(due) = release.into_iter().chain(sample).min() else { return };
+        if self.armed <= now || due < self.armed {
+            // What was done since the clock was read is over by now.
+            activator.activate_after(due.since(self.context.clock.now()));
+            self.armed = due;
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What every elastic operator on a worker needs to know.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::control::Ack;
+use super::queues::Gauges;
+use super::recorder::Recorder;
+use super::waits::{ExternalWait, Waits};
+use crate::activity::{ActivityKind, Lane, Record};
+use crate::dataflow::{Capacity, QueueMarks, Straggler, Topology};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+
+/// A worker's view of the job; cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// This worker.
+    pub worker: WorkerId,
+    /// Number of workers, of all processes together.
+    pub peers: u32,
+    /// The workers of this process: between them state moves as a pointer, to others it is serialized.
+    pub local: Range<u32>,
+    /// The run's clock.
+    pub clock: Clock,
+    /// Where activity records go.
+    pub recorder: Recorder,
+    /// Where completed parts of migrations are reported.
+    pub acks: Sender<Ack>,
+    /// What functions of operators mark as waiting.
+    pub(in crate::engine) waits: Waits,
+}
+
+/// One elastic operator of the job.
+#[derive(Clone)]
+pub struct OperatorSpec {
+    /// Its number in the topology.
+    pub id: OperatorId,
+    /// Its name.
+    pub name: String,
+    /// Capacity of each of its instances.
+    pub capacity: Capacity,
+    /// Its instances' queues, shared by all workers of the process.
+    pub gauges: Arc<Gauges>,
+    /// What it does with records, for the log: its own work, or waiting for something outside.
+    pub work: ActivityKind,
+    /// An instance that has only a part of the capacity of a limited one for a time.
+    pub slow: Option<Straggler>,
+    /// How long a message to it is on its way at least.
+    pub delay: Duration,
+    /// How much state is sent to another process at a time, in bytes, about.
+    pub part_bytes: usize,
+}
+
+/// State that is sent in one go: small enough that records of other bins hardly notice, and that timely's buffers do not grow.
+const PART_BYTES: usize = 256 << 10;
+
+impl OperatorSpec {
+    /// An operator of up to `instances` instances whose queues hold no source back.
+    pub fn new(id: OperatorId, name: &str, capacity: Capacity, instances: u32) -> OperatorSpec {
+        let gauges = Gauges::new(QueueMarks::default(), instances, Arc::default());
+        OperatorSpec::with_gauges(id, name, capacity, Arc::new(gauges))
+    }
+
+    /// An operator whose instances' queues are `gauges`; all instances alike, no delay.
+    pub fn with_gauges(id: OperatorId, name: &str, capacity: Capacity, gauges: Arc<Gauges>) -> OperatorSpec {
+        let (name, work, part_bytes) = (name.to_owned(), ActivityKind::Processing, PART_BYTES);
+        OperatorSpec { id, name, capacity, gauges, work, slow: None, delay: Duration::ZERO, part_bytes }
+    }
+}
+
+impl Context {
+    /// The view of one of `peers` workers, all of them in this process.
+    pub fn new(worker: WorkerId, peers: u32, clock: Clock, recorder: Recorder, acks: Sender<Ack>) -> Context {
+        Context { worker, peers, local: 0..peers, clock, recorder, acks, waits: Waits::default() }
+    }
+
+    /// The view of the only worker of a program that nobody observes: records are forgotten, reports go nowhere.
+    pub fn alone() -> Context {
+        let (acks, _) = channel();
+        Context::new(WorkerId(0), 1, Clock::start(), Recorder::off(), acks)
+    }
+
+    /// Records the names of the job's operators and of the channels between them.
+    pub fn describe(&self, topology: &Topology) {
+        for operator in topology.operators() {
+            self.recorder.log(Record::Operator { operator: operator.id, name: operator.name.clone() });
+        }
+        for edge in topology.edges() {
+            let (source, target) = (edge.from, edge.to);
+            self.recorder.log(Record::Channel { channel: ChannelId(target.0), source, target });
+        }
+    }
+
+    /// The worker that hosts instance `index` of any operator.
+    pub fn place(&self, index: u32) -> u32 {
+        index % self.peers
+    }
+
+    /// Whether this worker hosts instance `index`.
+    pub fn hosts(&self, index: u32) -> bool {
+        self.place(index) == self.worker.0
+    }
+
+    /// Whether instance `index` is hosted by a worker of this process.
+    pub fn is_near(&self, index: u32) -> bool {
+        self.local.contains(&self.place(index))
+    }
+
+    /// The lane on which an instance of this capacity works.
+    pub fn lane(&self, instance: InstanceId, capacity: Capacity) -> Lane {
+        match capacity {
+            Capacity::Cpu => Lane::Worker(self.worker),
+            Capacity::Limited { .. } | Capacity::Exponential { .. } => Lane::Instance(instance),
+        }
+    }
+
+    /// Marks what a function of an operator does from now on as waiting for something outside of the job, until the mark is dropped: an
+    /// answer of a database, a file, a lock that another program holds. It is recorded as [`ActivityKind::ExternalWait`], apart from the
+    /// instance's work, so that it counts neither as its useful time nor as work that a faster processor would do sooner.
+    ///
+    /// Within another wait it marks nothing of its own. Outside of a function of an operator, for example in a source or a sink, and in
+    /// instances of [limited](crate::dataflow::Capacity::Limited) capacity, whose time is imposed, nothing is recorded.
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// use thalweg::activity::{ActivityKind, Record};
+    /// use thalweg::dataflow::Capacity;
+    /// use thalweg::engine::{Clock, Context, DrainToSink, ElasticStateless, IntoBatches, OperatorSpec, Recorder, link};
+    /// use thalweg::id::{OperatorId, WorkerId};
+    /// use timely::dataflow::InputHandleVec;
+    /// use timely::dataflow::operators::Input;
+    ///
+    /// let (link, log) = link();
+    /// timely::execute_directly(move |worker| {
+    ///     let recorder = Recorder::new(WorkerId(0), link);
+    ///     let context = Context::new(WorkerId(0), 1, Clock::start(), recorder.clone(), channel().0);
+    ///     let lookup = OperatorSpec::new(OperatorId(1), "Look up", Capacity::Cpu, 1);
+    ///     let (mut keys, mut control) = (InputHandleVec::new(), InputHandleVec::new());
+    ///     worker.dataflow(|scope| {
+    ///         let commands = control.to_stream(scope);
+    ///         let inside = context.clone();
+    ///         let keys = keys.to_stream(scope).into_batches();
+    ///         keys.elastic_flat_map(commands, &context, &lookup, 1, move |key: u64, found| {
+    ///             let answer = {
+    ///                 let _wait = inside.external_wait();
+    ///                 std::thread::sleep(Duration::from_millis(2)); // A question to a database.
+    ///                 key * key
+    ///             };
+    ///             found.push(answer);
+    ///         })
+    ///         .drain_to_sink(&context, OperatorId(2), |_, found| assert_eq!(found, [1, 4, 9]));
+    ///     });
+    ///     keys.send_batch(&mut vec![1, 2, 3]);
+    ///     drop((keys, control));
+    ///     while worker.step() {}
+    ///     recorder.finish(context.clock.now());
+    /// });
+    /// let records: Vec<Record> = log.iter().flat_map(|batch| batch.records).collect();
+    /// let waits = records.iter().filter_map(|record| match record {
+    ///     Record::Activity(activity) if activity.kind == ActivityKind::ExternalWait => Some(activity.end.since(activity.start)),
+    ///     _ => None,
+    /// });
+    /// assert!(waits.sum::<Duration>() >= Duration::from_millis(6));
+    /// ```
+    pub fn external_wait(&self) -> ExternalWait<'_> {
+        self.waits.external(self.clock, &self.recorder)
+    }
+}

@@ -1,0 +1,28 @@
+//! The worker threads of one process: their start and end, their clock, control stream, activity log and queue lengths.
+
+mod clock;
+mod context;
+mod control;
+mod error;
+mod queues;
+mod recorder;
+mod running;
+mod stop;
+mod waits;
+mod workers;
+
+pub use clock::Clock;
+pub(super) use clock::Comparison;
+pub use context::{Context, OperatorSpec};
+pub(super) use control::Versions;
+pub use control::{Ack, Command, ControlStream, Progress, commands_of};
+pub use error::RunError;
+pub use queues::{Board, Gauges};
+pub(super) use queues::{Heard, Reading};
+pub(super) use recorder::{Buffer, Relay};
+pub use recorder::{Dropped, Link, LogBatch, Recorder, link};
+pub use running::Running;
+pub(super) use stop::{Alarm, RaiseOnPanic};
+pub use waits::ExternalWait;
+pub use workers::WorkerPart;
+pub(super) use workers::{Crew, Ends, Site};

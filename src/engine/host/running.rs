@@ -1,0 +1,190 @@
+//! A job on its workers, from outside: steps go in, activity records and reports come out.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use timely::worker::Worker;
+
+use super::clock::Clock;
+use super::context::Context;
+use super::control::Ack;
+use super::error::RunError;
+use super::queues::Board;
+use super::recorder::{Dropped, Link, LogBatch, link};
+use super::stop::{Alarm, StopOnDrop};
+use super::workers::{Crew, Ends, Site, WorkerPart};
+use crate::engine::cluster::{Deployment, Hub, Network};
+use crate::migration::Step;
+
+/// A job that is running, seen from process 0. Dropped before its end, it is stopped.
+pub struct Running<O: Send + 'static> {
+    /// Activity records of all workers; ends when the job has.
+    pub log: Receiver<LogBatch>,
+    /// Reports on steps.
+    pub acks: Receiver<Ack>,
+    steps: Sender<Step>,
+    stop: StopOnDrop,
+    crew: Crew<O>,
+    hub: Option<Hub<O>>,
+    peers: u32,
+    clock: Clock,
+    dropped: Dropped,
+}
+
+/// A run's own ends of its channels, while it is being started.
+struct Channels {
+    link: Link,
+    log: Receiver<LogBatch>,
+    ack: Sender<Ack>,
+    acks: Receiver<Ack>,
+    alarm: Alarm,
+}
+
+impl Channels {
+    fn new() -> Channels {
+        let ((link, log), (ack, acks)) = (link(), channel());
+        Channels { link, log, ack, acks, alarm: Alarm::default() }
+    }
+}
+
+impl<O: Send + 'static> Running<O> {
+    /// Starts `workers` worker threads, each with the part that `build` makes.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub fn start<B>(workers: u32, build: B) -> Result<Running<O>, RunError>
+    where
+        B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
+    {
+        let site = Site { process: 0, workers, network: Network::default() };
+        Running::with(Channels::new(), site, workers, Clock::start(), None, build)
+    }
+
+    /// Starts the workers of `deployment`, of all its processes. Each builds the part of its worker; those of other processes from
+    /// `job`, which is all they are told: see [`Seat`](crate::engine::cluster::Seat). `board` has the queues of the job in this process.
+    ///
+    /// # Errors
+    /// When threads or processes cannot be started or do not come together.
+    pub fn on<J, B>(deployment: &Deployment, job: &J, board: &Board, build: B) -> Result<Running<O>, RunError>
+    where
+        J: Serialize,
+        O: DeserializeOwned,
+        B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
+    {
+        let workers = deployment.workers;
+        if deployment.processes == 1 {
+            return Running::start(workers, build);
+        }
+        let channels = Channels::new();
+        let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.alarm)?;
+        Running::with(channels, Site { process: 0, workers, network }, deployment.peers(), clock, Some(hub), build)
+    }
+
+    fn with<B>(channels: Channels, site: Site, peers: u32, clock: Clock, hub: Option<Hub<O>>, build: B) -> Result<Running<O>, RunError>
+    where
+        B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
+    {
+        let Channels { link, log, ack, acks, alarm } = channels;
+        let stop = StopOnDrop(alarm);
+        let dropped = link.dropped();
+        let (step, steps) = channel();
+        let crew = Crew::start(site, clock, Ends { link, acks: ack, steps: Some(steps) }, &stop.0, build)?;
+        Ok(Running { log, acks, steps: step, stop, crew, hub, peers, clock, dropped })
+    }
+
+    /// Number of workers of all processes.
+    pub fn peers(&self) -> u32 {
+        self.peers
+    }
+
+    /// The run's clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Whether all workers are in this process.
+    pub fn in_one_process(&self) -> bool {
+        self.hub.is_none()
+    }
+
+    /// By how much the clock of another process may be wrong at most, as measured before the run began; zero in one process.
+    pub fn clock_error(&self) -> Duration {
+        self.hub.as_ref().map_or(Duration::ZERO, |hub| hub.clock_error)
+    }
+
+    /// Process ids, as the system has them, of the processes that were started for this run: 1 and on; none if they were started by
+    /// hand.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.hub.as_ref().map_or_else(Vec::new, Hub::process_ids)
+    }
+
+    /// Records all workers had to drop so far; complete once `log` has ended.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.count()
+    }
+
+    /// Carries out a step; reports on it come through `acks`.
+    pub fn apply(&self, step: Step) {
+        // A job that has ended carries nothing out; its end is seen on the log.
+        let _ = self.steps.send(step);
+    }
+
+    /// Waits for the end of the job; gives what each worker found.
+    ///
+    /// # Errors
+    /// When a worker panicked, and when something happened to another process.
+    pub fn join(self) -> Result<Vec<O>, RunError> {
+        drop(self.steps);
+        let here = self.crew.join();
+        let elsewhere = self.hub.map_or_else(|| Some(Vec::new()), Hub::join);
+        match (here, elsewhere, self.stop.0.why()) {
+            (Some(mut here), Some(elsewhere), None) => {
+                here.extend(elsewhere);
+                Ok(here)
+            }
+            (_, _, why) => Err(why.expect("what is missing was reported")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::rc::Rc;
+    use std::sync::mpsc::RecvTimeoutError;
+
+    use timely::dataflow::operators::vec::Broadcast;
+    use timely::dataflow::operators::{Inspect, Probe};
+    use timely::dataflow::{InputHandleVec, ProbeHandle};
+
+    use super::super::control::Command;
+    use super::*;
+    use crate::id::{OperatorId, WorkerId};
+    use crate::time::Timestamp;
+
+    const PARK: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn a_job_whose_worker_panics_ends_with_an_error() {
+        let running = Running::start(2, |worker, context| {
+            let (mut control, probe, id) = (InputHandleVec::new(), ProbeHandle::new(), context.worker);
+            worker.dataflow(|scope| {
+                let commands = control.to_stream(scope).broadcast();
+                commands.inspect(move |_: &Command| assert_ne!(id, WorkerId(1), "on purpose")).probe_with(&probe);
+            });
+            // A source that never ends by itself.
+            let source = (id == WorkerId(0)).then(|| Box::new(|| true) as Box<dyn FnMut() -> bool>);
+            WorkerPart { source, open_epochs: Rc::default(), control, probe, outcome: Box::new(|| ()) }
+        })
+        .unwrap();
+        running.apply(Step { parallelism: BTreeMap::from([(OperatorId(1), 2)]), ..Step::default() });
+        // Only a job that never ends takes this long.
+        while !matches!(running.log.recv_timeout(PARK), Err(RecvTimeoutError::Disconnected)) {
+            assert!(running.clock().now() < Timestamp::from_secs_f64(60.0), "the other worker waits for ever");
+        }
+        let error = running.join().unwrap_err();
+        assert!(matches!(&error, RunError::Worker(why) if why.contains("on purpose")), "{error}");
+    }
+}

@@ -1,0 +1,28 @@
+//! Digests of results that do not depend on their order.
+
+use serde::{Deserialize, Serialize};
+
+/// The results of a group of keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupTally {
+    /// How many there are.
+    pub results: u64,
+    /// Sum over all of them of a hash of key and count.
+    pub digest: u64,
+}
+
+impl GroupTally {
+    /// Adds the result of a key.
+    pub(super) fn add(&mut self, key: u64, count: u64) {
+        self.results += 1;
+        self.digest = self.digest.wrapping_add(mix(mix(key) ^ count));
+    }
+}
+
+/// Spreads the bits of a number (the finalizer of SplitMix64, Steele et al., OOPSLA'14).
+pub(in crate::engine) fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}

@@ -1,0 +1,86 @@
+//! What a worker that emits does whenever it looks around: first it builds the job's state up, as fast as the job takes it, and then it keeps
+//! the schedule, until that ends or somebody stops it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use timely::ExchangeData;
+use timely::scheduling::Activator;
+use timely::worker::Worker;
+
+use super::source::OpenLoop;
+use crate::engine::host::{Clock, Context};
+use crate::time::Timestamp;
+
+/// Records of one epoch before the schedule begins.
+const PRELOAD_RECORDS: u64 = 1 << 16;
+/// Such epochs that may be incomplete at a time.
+const PRELOAD_EPOCHS: usize = 2;
+
+/// A source with what comes before its schedule.
+pub(in crate::engine) struct Feed<D: ExchangeData + Clone> {
+    source: OpenLoop<D>,
+    wake: Wake,
+    clock: Clock,
+    /// Records that are still to be emitted before the schedule begins.
+    before: u64,
+    begun: bool,
+    stop: Arc<AtomicBool>,
+}
+
+impl<D: ExchangeData + Clone> Feed<D> {
+    /// `before` records of `source` come before its schedule begins; `dataflow` is the number of its dataflow on `worker`, `tick` the time
+    /// between epochs.
+    pub(in crate::engine) fn new(
+        source: OpenLoop<D>,
+        before: u64,
+        stop: &Arc<AtomicBool>,
+        (worker, dataflow): (&Worker, usize),
+        context: &Context,
+        tick: Duration,
+    ) -> Feed<D> {
+        let wake = Wake { activator: worker.activator_for(Rc::new([dataflow])), tick, armed: Timestamp::ZERO };
+        Feed { source, wake, clock: context.clock, before, begun: before == 0, stop: Arc::clone(stop) }
+    }
+
+    /// Emits what is to be emitted by now; says whether the source is still open.
+    pub(in crate::engine) fn poll(&mut self) -> bool {
+        self.wake.arm(self.clock.now());
+        if !self.begun {
+            let open = self.source.open_epochs().borrow().len();
+            let records = self.before.min(PRELOAD_RECORDS);
+            if records > 0 {
+                if open < PRELOAD_EPOCHS && self.source.preload(records) {
+                    self.before -= records;
+                }
+            } else if open == 0 {
+                self.begun = true;
+                self.source.begin();
+            }
+            return true;
+        }
+        if self.stop.load(Ordering::SeqCst) {
+            self.source.end();
+        }
+        self.source.poll()
+    }
+}
+
+/// Wakes the worker at the next tick: it would else park until somebody else has something for it.
+struct Wake {
+    activator: Activator,
+    tick: Duration,
+    armed: Timestamp,
+}
+
+impl Wake {
+    fn arm(&mut self, now: Timestamp) {
+        if self.armed <= now {
+            let tick = self.tick.as_nanos() as u64;
+            self.armed = Timestamp((now.0 + 1).next_multiple_of(tick));
+            self.activator.activate_after(self.armed.since(now));
+        }
+    }
+}

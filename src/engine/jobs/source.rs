@@ -1,0 +1,225 @@
+//! An open-loop source: emits what is due, pauses under backpressure, never forgets when a record was due.
+//!
+//! Every tick it emits the records that have become due since the last one as one epoch, or more when it has fallen behind
+//! (up to `catch_up` times the highest rate of its schedule). The epoch's due time is that of its earliest record, so no record's latency is
+//! understated. While any instance is above its queue's mark it emits nothing, as Heron's spouts do.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use timely::ExchangeData;
+use timely::dataflow::operators::core::input::Handle;
+use timely::dataflow::{Scope, Stream};
+
+use crate::activity::{Activity, ActivityKind, Lane, Record};
+use crate::engine::Time;
+use crate::engine::elastic::{Batch, BatchBuilder, BatchStream};
+use crate::engine::host::Context;
+use crate::id::{InstanceId, OperatorId};
+use crate::time::{Epoch, Timestamp};
+use crate::workload::RateSchedule;
+
+/// Progress is recorded this often.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// What a source emits and when.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// Its number in the topology.
+    pub operator: OperatorId,
+    /// When records are due.
+    pub schedule: RateSchedule,
+    /// Time between epochs; at least a millisecond.
+    pub tick: Duration,
+    /// How many times the highest rate of its schedule it may emit when it has fallen behind; at least 1.
+    pub catch_up: f64,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+/// A source on one worker. Whoever drives the worker calls [`poll`](OpenLoop::poll).
+pub struct OpenLoop<D: ExchangeData + Clone> {
+    config: SourceConfig,
+    context: Context,
+    /// Instances of the job above their mark.
+    pressing: Arc<AtomicUsize>,
+    input: Option<Handle<Time, BatchBuilder<D>>>,
+    record: Box<dyn FnMut(u64, Epoch) -> D>,
+    /// From when on the schedule counts.
+    origin: Timestamp,
+    /// Records that were emitted before the schedule.
+    preloaded: u64,
+    /// Records that were emitted by the schedule.
+    emitted: u64,
+    ticked: Time,
+    polled: Timestamp,
+    next_sample: Timestamp,
+    /// Epochs that were emitted and are not yet known to be complete.
+    open: Rc<RefCell<VecDeque<Time>>>,
+}
+
+impl<D: ExchangeData + Clone> OpenLoop<D> {
+    /// A source whose n-th record (from 0) is `record(n)`.
+    pub fn new(
+        config: SourceConfig,
+        context: &Context,
+        pressing: Arc<AtomicUsize>,
+        mut record: impl FnMut(u64) -> D + 'static,
+    ) -> OpenLoop<D> {
+        OpenLoop::dated(config, context, pressing, move |n, _| record(n))
+    }
+
+    /// A source whose n-th record (from 0) is `record(n, epoch)`, emitted in that epoch.
+    pub fn dated(
+        config: SourceConfig,
+        context: &Context,
+        pressing: Arc<AtomicUsize>,
+        record: impl FnMut(u64, Epoch) -> D + 'static,
+    ) -> OpenLoop<D> {
+        OpenLoop {
+            config,
+            context: context.clone(),
+            pressing,
+            input: Some(Handle::new_with_builder()),
+            record: Box::new(record),
+            origin: Timestamp::ZERO,
+            preloaded: 0,
+            emitted: 0,
+            ticked: 0,
+            polled: Timestamp::ZERO,
+            next_sample: Timestamp::ZERO,
+            open: Rc::default(),
+        }
+    }
+
+    /// Its stream in `scope`.
+    pub fn stream<'s>(&mut self, scope: Scope<'s, Time>) -> BatchStream<'s, D> {
+        let stream: Stream<'s, Time, Batch<D>> = self.input.as_mut().expect("a source is built before it ends").to_stream(scope);
+        stream
+    }
+
+    /// Epochs that were emitted and are not yet known to be complete; whoever sees them complete removes them.
+    pub fn open_epochs(&self) -> Rc<RefCell<VecDeque<Time>>> {
+        Rc::clone(&self.open)
+    }
+
+    /// Records emitted so far.
+    pub fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
+    /// Emits its next `records` records as an epoch of their own, if a tick has passed since the last one; says whether it did.
+    ///
+    /// For what a job is to hold before its schedule [`begins`](OpenLoop::begin). These records were never due: nothing is logged
+    /// of them, so that no latency counts from them, and they are not among those [`emitted`](OpenLoop::emitted).
+    pub fn preload(&mut self, records: u64) -> bool {
+        let epoch = self.tick_of(self.context.clock.now());
+        if epoch <= self.ticked {
+            return false;
+        }
+        self.ticked = epoch;
+        let first = self.preloaded;
+        self.preloaded += records;
+        let records = (first..self.preloaded).map(|n| (self.record)(n, Epoch(epoch))).collect();
+        let input = self.input.as_mut().expect("an open source has its input");
+        input.advance_to(epoch);
+        self.open.borrow_mut().push_back(epoch);
+        input.send_batch(&mut Batch::new(Lane::Worker(self.context.worker), records));
+        input.advance_to(epoch + 1);
+        true
+    }
+
+    /// The schedule, and the time until the source ends, count from now on.
+    pub fn begin(&mut self) {
+        let now = self.context.clock.now();
+        self.config.until = now + self.config.until.since(self.origin);
+        (self.origin, self.polled) = (now, now);
+    }
+
+    /// The source ends now, whatever its schedule says.
+    pub fn end(&mut self) {
+        self.config.until = self.config.until.min(self.context.clock.now());
+    }
+
+    /// Records due by `at`; the last one may be due in part.
+    fn due(&self, at: Timestamp) -> f64 {
+        self.config.schedule.due(Timestamp::ZERO + at.since(self.origin))
+    }
+
+    /// When the `n`-th record (counted from 1) is due; nothing if it never is.
+    fn time_of(&self, n: u64) -> Option<Timestamp> {
+        self.config.schedule.time_of(n).map(|at| self.origin + at.since(Timestamp::ZERO))
+    }
+
+    /// Emits what is due by now, if a tick has passed; says whether the source is still open.
+    pub fn poll(&mut self) -> bool {
+        let now = self.context.clock.now();
+        if now >= self.config.until {
+            if let Some(input) = self.input.take() {
+                self.sample(self.config.until);
+                input.close();
+            }
+            return false;
+        }
+        if now >= self.next_sample {
+            self.next_sample = now + SAMPLE;
+            self.sample(now);
+        }
+        let tick = self.tick_of(now);
+        if tick > self.ticked {
+            let passed = now.since(self.polled);
+            (self.ticked, self.polled) = (tick, now);
+            self.emit(tick, now, passed);
+        }
+        true
+    }
+
+    /// The epoch that begins with the tick before `now`.
+    fn tick_of(&self, now: Timestamp) -> Time {
+        let milliseconds = now.0 / 1_000_000;
+        milliseconds - milliseconds % (self.config.tick.as_millis() as u64).max(1)
+    }
+
+    fn emit(&mut self, epoch: Time, now: Timestamp, passed: Duration) {
+        let due = self.due(now) as u64;
+        // A record that is due only by the last bit of a sum is due now.
+        let earliest = self.time_of(self.emitted + 1).unwrap_or(now).min(now);
+        let input = self.input.as_mut().expect("an open source has its input");
+        input.advance_to(epoch);
+        let fastest = self.config.schedule.highest().as_per_second();
+        let at_most = (self.config.catch_up * fastest * passed.as_secs_f64()).ceil() as u64;
+        let count = due.saturating_sub(self.emitted).min(at_most);
+        if count > 0 && self.pressing.load(Ordering::SeqCst) == 0 {
+            let first = self.preloaded + self.emitted;
+            let records: Vec<D> = (first..first + count).map(|n| (self.record)(n, Epoch(epoch))).collect();
+            self.emitted += count;
+            let lane = Lane::Worker(self.context.worker);
+            let source = self.config.operator;
+            let recorder = &self.context.recorder;
+            recorder.log(Record::EpochOpened { at: now, source, epoch: Epoch(epoch), due: earliest, records: count });
+            recorder.log(Record::Activity(Activity {
+                lane,
+                kind: ActivityKind::Source,
+                instance: InstanceId::new(source, 0),
+                epoch: Epoch(epoch),
+                start: now,
+                end: self.context.clock.now(),
+                records_in: count,
+                records_out: count,
+            }));
+            self.open.borrow_mut().push_back(epoch);
+            input.send_batch(&mut Batch::new(lane, records));
+        }
+        // Nothing more comes in this epoch, so it need not wait for the next tick to complete.
+        input.advance_to(epoch + 1);
+    }
+
+    fn sample(&self, at: Timestamp) {
+        let (source, due) = (self.config.operator, self.due(at));
+        self.context.recorder.log(Record::Source { source, at, due, emitted: self.emitted });
+    }
+}

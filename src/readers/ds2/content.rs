@@ -1,0 +1,75 @@
+//! The files of a case, and what is wrong in them.
+
+use std::path::Path;
+
+use crate::readers::ReadError;
+use crate::readers::error::{Place, excerpt};
+
+/// A file that was read into memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Content<'f> {
+    /// What errors call it.
+    pub path: &'f Path,
+    /// What is in it.
+    pub bytes: &'f [u8],
+}
+
+/// The files of one case.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'f> {
+    /// Operators and edges.
+    pub topology: Content<'f>,
+    /// Rates by operator, instance and time.
+    pub rates: Content<'f>,
+    /// Rates at which sources are to emit, by source and instance.
+    pub source_rates: Option<Content<'f>>,
+    /// Rates that operators are known not to exceed, by operator and instance.
+    pub operator_rates: Option<Content<'f>>,
+}
+
+/// Nothing that is measured is faster, and sums of it stay finite.
+const MOST_PER_SECOND: f64 = 1e18;
+
+impl<'f> Content<'f> {
+    pub(super) fn wrong(&self, line: u64, expected: impl Into<String>, found: impl Into<String>) -> ReadError {
+        ReadError::Damaged { file: self.path.to_owned(), place: Place::Line(line), expected: expected.into(), found: found.into() }
+    }
+
+    /// Lines that are not empty and no comments, without blanks around them, with their numbers.
+    pub(super) fn lines(&self) -> impl Iterator<Item = Result<(u64, &'f str), ReadError>> + '_ {
+        let bytes = self.bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(self.bytes);
+        let numbered = (1..).zip(bytes.split(|&byte| byte == b'\n'));
+        numbered.filter_map(move |(number, line)| match std::str::from_utf8(line) {
+            Ok(text) => Some(text.trim()).filter(|text| !text.is_empty() && !text.starts_with('#')).map(|text| Ok((number, text))),
+            Err(why) => {
+                let byte = line[why.valid_up_to()];
+                Some(Err(self.wrong(number, "text in UTF-8", format!("the byte 0x{byte:02x}"))))
+            }
+        })
+    }
+
+    /// The number of the last line.
+    pub(super) fn last_line(&self) -> u64 {
+        let end = self.bytes.strip_suffix(b"\n").unwrap_or(self.bytes);
+        1 + end.iter().filter(|&&byte| byte == b'\n').count() as u64
+    }
+
+    /// A rate, if it is one.
+    pub(super) fn rate(&self, line: u64, what: &str, text: &str) -> Result<f64, ReadError> {
+        let rate = text.trim().parse::<f64>().ok().filter(|rate| (0.0..=MOST_PER_SECOND).contains(rate));
+        rate.ok_or_else(|| self.wrong(line, format!("{what}, in records/s from 0 to 1e18"), quoted(text)))
+    }
+
+    pub(super) fn within_range(&self, line: u64, rate: f64) -> Result<f64, ReadError> {
+        if rate <= MOST_PER_SECOND {
+            Ok(rate)
+        } else {
+            Err(self.wrong(line, "a rate of at most 1e18 records/s over all instances", format!("{rate:e}")))
+        }
+    }
+}
+
+/// What was found, cut to what a person reads.
+pub(super) fn quoted(text: &str) -> String {
+    excerpt(text.as_bytes())
+}
