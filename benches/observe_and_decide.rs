@@ -130,7 +130,7 @@ fn with_paths(topology: &Topology, configuration: &Configuration, number: u64) -
     let busy: Vec<OperatorId> = (0..topology.operators().len() as u32).filter(|id| is_busy(*id)).map(OperatorId).collect();
     let share = 0.9 / busy.len() as f64;
     let pieces = busy.iter().map(|&id| PathPiece { part: queueing(id), mean_ns: 3e8 * share, share, epochs: 4000, worst: None }).collect();
-    let group = PathGroup { epochs: 4000, records: 200_000, latency_ns: 3e8, pieces, gains_ns: Vec::new() };
+    let group = PathGroup { epochs: 4000, records: 200_000, latency_ns: 3e8, pieces, gains_ns: Vec::new(), slack: Vec::new() };
     seen.paths = Some(WindowPaths { all: group.clone(), slowest: group, traffic, ..WindowPaths::default() });
     seen
 }

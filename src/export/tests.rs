@@ -1,7 +1,6 @@
 //! Each format, written for the same few windows, and read back by a parser of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +9,7 @@ use super::*;
 use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
 use crate::critical_path::{Participation, WindowSummary, likeliest_path};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
-use crate::pag::{GraphBuilder, GraphConfig, WindowGraph};
+use crate::pag::{GraphBuilder, GraphConfig};
 use crate::time::{Epoch, Timestamp};
 
 /// What the text would break a format with.

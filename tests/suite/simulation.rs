@@ -169,8 +169,8 @@ fn noise_is_on_what_is_measured_and_not_on_what_happens() {
 
 #[test]
 fn what_is_not_counted_is_given_out_all_the_same() {
-    let Ok(Figure::Suite(suite)) = Figure::named("loop") else { panic!("loop is a suite") };
-    let scenario = &suite.cases.iter().find(|case| case.name == "miscounted").unwrap().scenario;
+    let suite = closed_loop("loop");
+    let scenario = suite.scenario("miscounted").unwrap();
     let job = Scenario { seconds: 20.0, ..scenario.clone() }.job();
     let split = job.topology.operators().iter().find(|operator| operator.name == "split").unwrap().id;
     let (mut simulation, mut records, mut counted) = (Simulation::new(&job, 1), Vec::new(), 0);

@@ -8,7 +8,7 @@ use crate::id::{BinId, ChannelId, WorkerId};
 use crate::rate::Rate;
 use crate::sim::{Random, ServiceTimes};
 use crate::time::Epoch;
-use crate::workload::RateSchedule;
+use crate::workload::{Phase, RateSchedule};
 
 fn work(kind: ActivityKind, index: u32, epoch: u64, start: u64, ns: u64, records: (u64, u64)) -> Record {
     let instance = InstanceId::new(OperatorId(1), index);
