@@ -3,7 +3,8 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Failure};
+use super::failure::Failure;
+use super::Cli;
 
 /// Print completions for your shell, for example `thalweg completions bash > ~/.local/share/bash-completion/completions/thalweg`.
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use super::policy::settings;
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::experiment::policies::{self, Given, POLICIES};
 use crate::id::{InstanceId, OperatorId};

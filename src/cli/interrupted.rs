@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::experiment::{folder, interrupt};
 
 /// How long a command that only waits for another process gives that one to keep what it has.

@@ -8,6 +8,7 @@ mod calibrate;
 mod completions;
 mod decide;
 mod explain;
+mod failure;
 mod hosts;
 mod interrupted;
 mod live;
@@ -20,7 +21,6 @@ mod report;
 mod reproduce;
 mod reproduce_all;
 mod run;
-mod run_nexmark;
 mod simulate;
 mod uneven;
 
@@ -30,6 +30,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::experiment::interrupt;
+use failure::Failure;
 
 /// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do it.
 #[derive(Debug, Parser)]
@@ -70,26 +71,6 @@ enum Command {
     /// Work for a job that another process runs ('run --processes' starts it).
     #[command(hide = true)]
     Process(process::Args),
-}
-
-/// Why a command did not do what was asked.
-#[derive(Debug)]
-enum Failure {
-    /// What was asked for is wrong: exit code 2.
-    Usage(anyhow::Error),
-    /// It was right and failed: exit code 1.
-    Run(anyhow::Error),
-}
-
-/// Marks an error as one of what was asked for.
-fn usage(error: impl Into<anyhow::Error>) -> Failure {
-    Failure::Usage(error.into())
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure::Run(error.into())
-    }
 }
 
 /// Runs the command line of this process.
@@ -134,7 +115,10 @@ fn carry_out(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Simulate(args) => simulate::simulate(&args),
-        Command::Reproduce(args) => reproduce::reproduce(&args),
+        Command::Reproduce(args) => {
+            reproduce_all::end_with_who_waits();
+            if args.is_all() { reproduce_all::reproduce_all(&args) } else { reproduce::reproduce(&args) }
+        }
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
         Command::Explain(args) => explain::explain(&args),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::report::read;
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::controller::{Event, EventKind};
 use crate::experiment::definition::Definition;
 use crate::experiment::folder;

@@ -1,6 +1,6 @@
 //! `thalweg process`: one of the further processes of a job that runs on several.
 
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::engine::cluster::Seat;
 use crate::engine::{Job, RunError};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::experiment::definition::Definition;
 use crate::experiment::frame::{self, Recorded};
 use crate::experiment::record::DEFINITION;

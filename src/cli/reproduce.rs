@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::interrupted::{self, Meanwhile};
 use super::plot::draw;
 use super::progress::Shown;
-use super::{Failure, reproduce_all, usage};
+use super::failure::{Failure, usage};
 use crate::experiment::bench::{Bench, Benched};
 use crate::experiment::definition::Definition;
 use crate::experiment::environment::Environment;
@@ -70,6 +70,11 @@ impl Args {
     pub(super) fn on_engine(&self) -> bool {
         let (Ok(definition), Ok(ask)) = (self.definition(), self.ask()) else { return false };
         definition.study.trials(&ask).iter().any(|trial| trial.host == Host::Engine)
+    }
+
+    /// Whether all figures are asked for.
+    pub(super) fn is_all(&self) -> bool {
+        !self.list && self.figure.as_deref() == Some("all")
     }
 
     /// The figures of 'all'.
@@ -135,12 +140,8 @@ struct Reproduced<'a> {
 }
 
 pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
-    reproduce_all::end_with_who_waits();
     if args.list {
         return list(args);
-    }
-    if args.figure.as_deref() == Some("all") {
-        return reproduce_all::reproduce_all(args);
     }
     interrupted::listen(Meanwhile::Measures)?;
     let (definition, ask) = (args.definition()?, args.ask()?);

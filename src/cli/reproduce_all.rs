@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::interrupted::{self, Meanwhile};
 use super::reproduce::{Args, begin};
-use super::{Failure, report, usage};
+use super::failure::{Failure, usage};
+use super::report;
 use crate::experiment::check;
 use crate::experiment::definition::Definition;
 use crate::experiment::environment::{COMMAND, Environment};

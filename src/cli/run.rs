@@ -12,18 +12,17 @@ use super::live::Live;
 use super::plot::draw;
 use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
-use super::run_nexmark::{self, NexmarkArgs};
 use super::uneven::Uneven;
-use super::{Failure, usage};
-use crate::dataflow::Configuration;
+use super::failure::{Failure, usage};
+use crate::dataflow::{Configuration, Role};
 use crate::engine::cluster::{Deployment, Seat};
-use crate::engine::nexmark::{Form, Nexmark};
+use crate::engine::nexmark::{Form, Nexmark, Query};
 use crate::engine::word_count::WordCount;
 use crate::engine::{EngineJob, Job, RunError};
 use crate::experiment::environment::Environment;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::run::{RunFailure, RunResult, RunSpec, run as run_job};
-use crate::experiment::scenario::{Control, EngineForm, OperatorForm, RoleForm, Scenario, TextForm};
+use crate::experiment::scenario::{Control, EngineForm, NexmarkForm, OperatorForm, RoleForm, Scenario, TextForm};
 use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
@@ -65,28 +64,28 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", conflicts_with = "query")]
     words: Option<usize>,
     #[command(flatten)]
-    pub(super) nexmark: NexmarkArgs,
+    nexmark: NexmarkArgs,
     #[arg(long, default_value = "critical-path", help = policy_help())]
     policy: String,
     #[command(flatten)]
     chosen: PolicyArgs,
     /// Sentences or events offered: per second, or with a unit such as 1000000/min or 2.5k/s; 300000/min by default, 10k/s of a query.
     #[arg(long, allow_hyphen_values = true)]
-    pub(super) rate: Option<String>,
+    rate: Option<String>,
     /// Seconds of run.
     #[arg(long, default_value_t = 20.0, allow_hyphen_values = true)]
     duration: f64,
     /// Limits of instances: heron (see above) or none; of a query none by default, or of some of its operators, such as
     /// 'winner=20k/s,average=500/s'.
     #[arg(long)]
-    pub(super) limits: Option<String>,
+    limits: Option<String>,
     #[command(flatten)]
-    pub(super) uneven: Uneven,
+    uneven: Uneven,
     #[command(flatten)]
     hosts: Hosts,
     /// Bins of Count, or of each operator of a query that has state, a power of two.
     #[arg(long, default_value_t = 4096)]
-    pub(super) bins: u32,
+    bins: u32,
     /// How bins move: all-at-once, fluid (one at a time), batched:N (N at a time), optimized (each instance gives or takes one at a
     /// time), hot-first (one at a time, the most used first) or adaptive (as many as --goal allows).
     #[arg(long, default_value = "all-at-once")]
@@ -99,7 +98,7 @@ pub(super) struct Args {
     time_factor: f64,
     /// How many times its rate the source may emit when it has fallen behind.
     #[arg(long, default_value_t = 1.1, allow_hyphen_values = true)]
-    pub(super) catch_up: f64,
+    catch_up: f64,
     /// Index of the first sentence, or what tells streams of events apart.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -114,6 +113,20 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// The flags of a query of NEXMark.
+#[derive(Debug, clap::Args)]
+struct NexmarkArgs {
+    /// Run a query of NEXMark instead of a word count: q0 to q8 or q11.
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
+    query: Option<Query>,
+    /// Divide window lengths by so much: with 60 an hour is a minute. Auctions last as long as at 10,000 events/s, whatever the rate.
+    #[arg(long, value_name = "FACTOR", default_value_t = 60.0, requires = "query", allow_hyphen_values = true)]
+    dilation: f64,
+    /// Run the query in plain timely: nothing is rescaled, and nothing recorded but what source and sink do.
+    #[arg(long, requires = "query", conflicts_with_all = ["policy", "plan", "settings", "external_command", "limits", "start", "straggler", "strategy", "bins"])]
+    plain: bool,
+}
+
 /// A source on one thread emits no more than this; beyond it the source would be the bottleneck.
 const MOST_SENTENCES_PER_SECOND: f64 = 5e6;
 /// A day.
@@ -122,7 +135,7 @@ const MOST_SECONDS: f64 = 86_400.0;
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let deployment = args.hosts.deployment()?;
     if let Some(query) = args.nexmark.query {
-        return nexmark(args, run_nexmark::scenario(args, query, checked_rate(args, "10k/s")?, &deployment)?, deployment);
+        return nexmark(args, query_of(args, query, checked_rate(args, "10k/s")?, &deployment)?, deployment);
     }
     let rate = checked_rate(args, "300000/min")?;
     let text = Arc::new(read_text(args.text.as_deref(), args.words.map_or(SentenceLength::Natural, SentenceLength::Words))?);
@@ -300,14 +313,14 @@ fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
 }
 
 /// An operator of which an instance takes at most `limit`.
-pub(super) fn operator(name: &str, role: RoleForm, input: &str, limit: Option<Rate>, deployment: &Deployment) -> OperatorForm {
+fn operator(name: &str, role: RoleForm, input: &str, limit: Option<Rate>, deployment: &Deployment) -> OperatorForm {
     // More instances than workers give a processor nothing.
     let max_parallelism = if limit.is_some() { 128 } else { deployment.peers() };
     OperatorForm { limit, max_parallelism, ..OperatorForm::new(name, role, &[input]) }
 }
 
 /// What the flags say of any job, with these operators between its source and its sink.
-pub(super) fn scenario(args: &Args, title: String, rate: Rate, between: Vec<OperatorForm>, deployment: &Deployment) -> Scenario {
+fn scenario(args: &Args, title: String, rate: Rate, between: Vec<OperatorForm>, deployment: &Deployment) -> Scenario {
     let last = between.last().map_or("source", |operator| operator.name.as_str()).to_owned();
     let source = OperatorForm { rate: Some(rate), ..OperatorForm::new("source", RoleForm::Source, &[]) };
     let operators = std::iter::once(source).chain(between).chain([OperatorForm::new("sink", RoleForm::Sink, &[&last])]).collect();
@@ -330,6 +343,49 @@ fn word_count(args: &Args, rate: Rate, words: f64, deployment: &Deployment) -> R
     let count = operator("count", RoleForm::Keyed, "flatmap", count, deployment);
     let between = vec![OperatorForm { selectivity: words, ..flat_map }, OperatorForm { bins: args.bins, ..count }];
     Ok(scenario(args, "Word count".to_owned(), rate, between, deployment))
+}
+
+/// The query that the flags describe, with `rate` events a second, each checked.
+fn query_of(args: &Args, query: Query, rate: Rate, deployment: &Deployment) -> Result<Scenario, Failure> {
+    let operators = query.operators(args.bins);
+    let names: Vec<&str> = operators.iter().map(|(name, _)| *name).collect();
+    let limits = limits(args.limits.as_deref().unwrap_or("none"), &names)?;
+    let mut input = "source";
+    let between = operators.iter().map(|(name, role)| {
+        let role = if matches!(role, Role::Keyed { .. }) { RoleForm::Keyed } else { RoleForm::Stateless };
+        let operator = operator(name, role, std::mem::replace(&mut input, name), limits.get(name).copied(), deployment);
+        OperatorForm { bins: args.bins, ..operator }
+    });
+    let between = between.collect();
+    // A scenario's source has the events that the query reads.
+    let read = Rate::per_second(rate.as_per_second() * query.kinds().share());
+    let form = if args.nexmark.plain { Form::Plain } else { Form::Elastic };
+    let nexmark = NexmarkForm { query, form, dilation: args.nexmark.dilation, active: None };
+    let job = scenario(args, format!("NEXMark {query}"), read, between, deployment);
+    let mut scenario = Scenario { nexmark: Some(nexmark), ..job };
+    args.uneven.apply(&mut scenario)?;
+    Ok(scenario)
+}
+
+/// Limits by operator, of a text such as `winner=20k/s,average=500/s`, or `none`.
+fn limits<'a>(text: &'a str, names: &[&'a str]) -> Result<BTreeMap<&'a str, Rate>, Failure> {
+    let mut limits = BTreeMap::new();
+    if text == "none" {
+        return Ok(limits);
+    }
+    for part in text.split(',').map(str::trim) {
+        let wrong = |what: String| usage(anyhow!("--limits: expected 'none' or limits such as '{}=20k/s', {what}", names[0]));
+        let (name, rate) = part.split_once('=').ok_or_else(|| wrong(format!("found '{part}'")))?;
+        let rate: Rate = rate.trim().parse().map_err(|why| wrong(format!("{why}")))?;
+        let Some(name) = names.iter().find(|known| **known == name.trim()) else {
+            let all: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+            return Err(wrong(format!("of the operators {}, found '{name}'", all.join(" and "))));
+        };
+        if rate <= Rate::ZERO || limits.insert(*name, rate).is_some() {
+            return Err(wrong(format!("each more than 0 and once, found '{part}'")));
+        }
+    }
+    Ok(limits)
 }
 
 fn read_text(path: Option<&Path>, length: SentenceLength) -> Result<Text, Failure> {

@@ -11,7 +11,7 @@ use super::live::Live;
 use super::plot::draw;
 use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::{self, Manifest, Summary};

@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::experiment::scenario::{OperatorForm, Scenario, StragglerForm};
 use crate::sim::Skew;
 

@@ -63,7 +63,7 @@ struct Common {
 }
 
 /// Its keys; all others are the study's.
-pub(super) const COMMON: [&str; 9] = ["figure", "title", "kind", "paper", "check", "same_order", "tables", "table", "plot"];
+const COMMON: [&str; 9] = ["figure", "title", "kind", "paper", "check", "same_order", "tables", "table", "plot"];
 
 /// How the study of a kind is read from the keys that are its own; files it names are looked for in the folder.
 type Read = fn(&mut Table, Option<&Path>) -> Result<Box<dyn Study>, String>;
@@ -228,6 +228,16 @@ impl Definition {
         let checks = self.check.iter().flat_map(|check| check.violations(frame));
         checks.chain(orders.flat_map(|order| order.violations())).collect()
     }
+}
+
+/// The study of a figure with policies in closed loop, for tests and examples.
+///
+/// # Panics
+/// If the figure is of another kind.
+pub fn closed_loop(figure: &str) -> ClosedLoop {
+    let mut written = Definition::named(figure).expect("a figure").written;
+    COMMON.iter().for_each(|key| drop(written.remove(*key)));
+    written.try_into().expect("a figure of policies")
 }
 
 fn all_checks(text: &str) -> Vec<Check> {

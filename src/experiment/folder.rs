@@ -31,6 +31,8 @@ pub const ACTIVITY: &str = "activity.log";
 pub const ACTIVITY_BEGUN: &str = "activity.log.partial";
 /// What an experiment measured: a [`Frame`](super::frame::Frame).
 pub const ROWS: &str = "rows.csv";
+/// The definition of an experiment.
+pub const DEFINITION: &str = "definition.toml";
 /// Where and how they were made: an [`Environment`](super::environment::Environment).
 pub const ENVIRONMENT: &str = "environment.toml";
 /// Latency and memory over time of migrations.
@@ -183,11 +185,14 @@ pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError>
     Ok(rows)
 }
 
+/// The names of columns, and rows of cells by these names.
+pub type Table = (Vec<String>, Vec<BTreeMap<String, String>>);
+
 /// Reads the header and the rows of a file, by their columns.
 ///
 /// # Errors
 /// [`FolderError::Read`]; [`FolderError::Line`] at the first row that is not as long as the header.
-pub fn read_table(path: &Path) -> Result<(Vec<String>, Vec<BTreeMap<String, String>>), FolderError> {
+pub fn read_table(path: &Path) -> Result<Table, FolderError> {
     let mut reader = csv::Reader::from_reader(open(path)?);
     let columns: Vec<String> = reader.headers().map_err(|error| csv_error(path, error))?.iter().map(str::to_owned).collect();
     let mut rows = Vec::new();
@@ -233,6 +238,20 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderErro
         values.push(value);
     }
     Ok(values)
+}
+
+/// Reads a TOML file of a run folder.
+///
+/// # Errors
+/// When it cannot be read or is not what it should be; the error names the file and the place.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
+    let text = fs::read_to_string(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
+        let line = before.lines().count().max(1) as u64;
+        let found = text.lines().nth(line as usize - 1).unwrap_or_default().to_owned();
+        FolderError::Line { path: path.to_owned(), line, expected: error.message().to_owned(), found }
+    })
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, FolderError> {

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use super::folder::{self, FolderError};
-use super::record;
 use crate::stats::median;
 
 /// A row, by the names of its columns.
@@ -378,7 +377,7 @@ impl Recorded {
         let frame = Frame::read(&path)?;
         let environment = folder.join(folder::ENVIRONMENT);
         let environment = if environment.is_file() {
-            record::read_toml(&environment)?
+            folder::read_toml(&environment)?
         } else {
             // Rows carried it themselves.
             let first = |column: &str| frame.rows().first().map_or(String::new(), |row| text(row, column).to_owned());
@@ -394,8 +393,8 @@ impl Recorded {
         struct Named {
             figure: String,
         }
-        let definition = self.path.with_file_name(record::DEFINITION);
-        let named = record::read_toml::<Named>(&definition).ok().map(|named| named.figure);
+        let definition = self.path.with_file_name(folder::DEFINITION);
+        let named = folder::read_toml::<Named>(&definition).ok().map(|named| named.figure);
         let of_row = |column: &str| self.frame.distinct(column).first().map(|name| (*name).to_owned());
         named.or_else(|| of_row("experiment")).or_else(|| of_row("figure"))
     }

@@ -17,7 +17,6 @@ use std::thread;
 use std::time::Duration;
 
 use super::partial::whole;
-use super::record::DEFINITION;
 use super::{folder, frame, steps};
 
 /// What is in a folder as long as it is not whole. Its text is [`Fills::name`].
@@ -34,7 +33,7 @@ const FILES: [&str; 15] = [
     folder::ACTIVITY_BEGUN,
     folder::ENVIRONMENT,
     folder::MIGRATION_TIMELINE,
-    DEFINITION,
+    folder::DEFINITION,
     folder::RESULT,
     folder::PLAN,
     folder::PAGE,

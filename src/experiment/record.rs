@@ -5,11 +5,11 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use super::folder::{self, FolderError};
+pub use super::folder::{DEFINITION, read_toml};
 use super::frame::{self, Frame, Row};
 use super::result::Needs;
 use super::rows::configuration_text;
@@ -20,23 +20,6 @@ use crate::time::Timestamp;
 
 /// Length of a row of the timeline.
 pub const ROW_WINDOW: Duration = Duration::from_millis(500);
-
-/// The definition of an experiment, in the folder of its runs.
-pub const DEFINITION: &str = "definition.toml";
-
-/// Reads a TOML file of a run folder.
-///
-/// # Errors
-/// When it cannot be read or is not what it should be; the error names the file and the place.
-pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
-    let text = std::fs::read_to_string(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error: toml::de::Error| {
-        let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
-        let line = before.lines().count().max(1) as u64;
-        let found = text.lines().nth(line as usize - 1).unwrap_or_default().to_owned();
-        FolderError::Line { path: path.to_owned(), line, expected: error.message().to_owned(), found }
-    })
-}
 
 /// What was asked of a run: `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lane_sheet::LaneSheet;
+use super::lane_sheet::{LaneLabels, LaneSheet};
 use super::{PlotError, write_one};
 use crate::activity::Names;
 use crate::critical_path::PathStep;
@@ -16,15 +16,6 @@ use crate::time::{Timestamp, Window};
 const MOST_PIECES: usize = 2_000_000;
 /// Of a window that nobody chose, so many steps of its path are drawn: that is what can be followed by eye.
 const FOLLOWED_STEPS: usize = 80;
-
-/// What the figure says beside its data.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LaneLabels {
-    /// What is shown.
-    pub title: String,
-    /// What it rests on.
-    pub footer: String,
-}
 
 /// Collects the windows of a figure.
 #[derive(Clone, Debug, Default)]

@@ -31,7 +31,8 @@ use canvas::{Canvas, Drawn, Medium};
 
 pub use bars::bars_figure;
 pub use heat::heat_figure;
-pub use lanes::{LaneFigure, LaneLabels};
+pub use lane_sheet::LaneLabels;
+pub use lanes::LaneFigure;
 pub use migrations::migrations_figure;
 pub use scatter::scatter_figure;
 pub use timeline::{Column, Labels, timeline_figure};

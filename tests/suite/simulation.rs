@@ -6,7 +6,7 @@ use crate::random_job::{Kind, random_job};
 use thalweg::activity::{ActivityKind, Record};
 use thalweg::controller::{ControllerConfig, Event, EventKind};
 use thalweg::dataflow::{Configuration, Plan, QueueMarks, Role, Topology};
-use thalweg::experiment::closed_loop::closed_loop;
+use thalweg::experiment::definition::closed_loop;
 use thalweg::experiment::policies::policy;
 use thalweg::experiment::rows::TimelineRow;
 use thalweg::experiment::run::RunResult;

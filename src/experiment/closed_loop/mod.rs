@@ -75,16 +75,6 @@ fn once() -> Scaled<u64> {
     Scaled::always(1)
 }
 
-/// The study of a figure of this kind, for tests and examples.
-///
-/// # Panics
-/// If the figure is of another kind.
-pub fn closed_loop(figure: &str) -> ClosedLoop {
-    let mut written = super::definition::Definition::named(figure).expect("a figure").written;
-    super::definition::COMMON.iter().for_each(|key| drop(written.remove(*key)));
-    written.try_into().expect("a figure of policies")
-}
-
 /// Of every run: records that the sink should have, once and counted right.
 const CHECKS: &str = r#"
 [[check]]

@@ -206,7 +206,7 @@ fn heated(text: Arc<Text>, count: &OperatorForm) -> Result<Arc<Text>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::closed_loop::closed_loop;
+    use crate::experiment::definition::closed_loop;
     use crate::experiment::frame::Values;
 
     #[test]
