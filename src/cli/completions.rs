@@ -1,10 +1,8 @@
 //! `thalweg completions`: completions for a shell.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::failure::Failure;
-use super::Cli;
 
 /// Print completions for your shell, for example `thalweg completions bash > ~/.local/share/bash-completion/completions/thalweg`.
 #[derive(Debug, clap::Args)]
@@ -13,7 +11,8 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn completions(args: &Args) -> Result<(), Failure> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "thalweg", &mut std::io::stdout());
+/// Prints them for the command line `all`.
+pub(super) fn completions(args: &Args, mut all: clap::Command) -> Result<(), Failure> {
+    clap_complete::generate(args.shell, &mut all, "thalweg", &mut std::io::stdout());
     Ok(())
 }

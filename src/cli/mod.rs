@@ -27,7 +27,7 @@ mod uneven;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::experiment::interrupt;
 use failure::Failure;
@@ -124,7 +124,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::explain(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
-        Command::Completions(args) => completions::completions(&args),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Process(args) => process::process(&args),
     }
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::report::read;
 use super::failure::{Failure, usage};
+use super::report::read;
 use crate::controller::{Event, EventKind};
 use crate::experiment::definition::Definition;
 use crate::experiment::folder;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
+use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::plot::draw;
 use super::progress::Shown;
-use super::failure::{Failure, usage};
 use crate::experiment::bench::{Bench, Benched};
 use crate::experiment::definition::Definition;
 use crate::experiment::environment::Environment;

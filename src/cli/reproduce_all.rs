@@ -17,10 +17,10 @@ use anyhow::{Context as _, anyhow};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
-use super::interrupted::{self, Meanwhile};
-use super::reproduce::{Args, begin};
 use super::failure::{Failure, usage};
+use super::interrupted::{self, Meanwhile};
 use super::report;
+use super::reproduce::{Args, begin};
 use crate::experiment::check;
 use crate::experiment::definition::Definition;
 use crate::experiment::environment::{COMMAND, Environment};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
+use super::failure::{Failure, usage};
 use super::hosts::Hosts;
 use super::interrupted::{self, Meanwhile};
 use super::live::Live;
@@ -13,7 +14,6 @@ use super::plot::draw;
 use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
 use super::uneven::Uneven;
-use super::failure::{Failure, usage};
 use crate::dataflow::{Configuration, Role};
 use crate::engine::cluster::{Deployment, Seat};
 use crate::engine::nexmark::{Form, Nexmark, Query};

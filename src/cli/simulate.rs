@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::calibrate::calibrate;
+use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
 use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
-use super::failure::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::{self, Manifest, Summary};
