@@ -21,7 +21,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use thalweg::activity::Record;
 use thalweg::critical_path::{EpochPaths, EpochSummary, Participation, Summarizer};
 use thalweg::pag::{GraphBuilder, GraphConfig, WindowGraph};
-use thalweg::sim::{CauseKind, Flow, Meetings, Random};
+use thalweg::sim::{CauseKind, ExchangeLog, Flow, Random};
 use thalweg::time::Timestamp;
 
 /// Windows are closed after so many records, as an observer does after each batch.
@@ -81,8 +81,8 @@ fn epochs(records: &[Record]) -> Duration {
 fn benchmark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("critical_paths");
     group.sample_size(20).measurement_time(Duration::from_secs(10));
-    let some = Meetings { partners: 7, ..Meetings::of_all(32, 100, 16) };
-    for log in [Meetings::of_all(8, 100, 70), some, Meetings::of_all(32, 10, 60), Meetings::of_all(32, 100, 10)] {
+    let some = ExchangeLog { partners: 7, ..ExchangeLog::of_all(32, 100, 16) };
+    for log in [ExchangeLog::of_all(8, 100, 70), some, ExchangeLog::of_all(32, 10, 60), ExchangeLog::of_all(32, 100, 10)] {
         let records: Vec<Record> = log.records().collect();
         assert!(records.len() >= 1_000_000, "{}", records.len());
         group.throughput(Throughput::Elements(records.len() as u64));

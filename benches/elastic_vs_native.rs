@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use thalweg::dataflow::{Capacity, QueueMarks};
-use thalweg::engine::{Clock, Command, Context, DrainToSink, ElasticKeyed, Gauges, IntoBatches, OperatorSpec, Recorder, Time, bin_of};
+use thalweg::engine::{Clock, Command, Context, DrainToSink, ElasticKeyed, IntoBatches, OperatorSpec, QueueMeters, Recorder, Time, bin_of};
 use thalweg::id::{OperatorId, WorkerId};
 use thalweg::migration::Assignment;
 use timely::container::CapacityContainerBuilder;
@@ -130,8 +130,8 @@ fn elastic(worker: &mut Worker, input: &mut Input, bins: u32, context: &Context,
 /// Carries out `run`.
 fn execute(run: Run) -> Seen {
     let Run { workers, bins, open } = run;
-    let gauges = Gauges::new(QueueMarks::default(), workers as u32, Arc::new(AtomicUsize::new(0)));
-    let spec = OperatorSpec::with_gauges(OperatorId(1), "Count", Capacity::Cpu, Arc::new(gauges));
+    let queues = QueueMeters::new(QueueMarks::default(), workers as u32, Arc::new(AtomicUsize::new(0)));
+    let spec = OperatorSpec::with_queues(OperatorId(1), "Count", Capacity::Cpu, Arc::new(queues));
     let clock = Clock::start();
     let (acks, _done) = channel();
     let acks = Mutex::new(acks);

@@ -135,7 +135,7 @@ fn with_paths(topology: &Topology, configuration: &Configuration, number: u64) -
     seen
 }
 
-/// Decisions by measured paths: in windows of which each is another, by a policy that has seen `SEEN` of them.
+/// Decisions by measured paths: in windows of which each is another, by a policy that has seen a few.
 fn decide_by_paths(criterion: &mut Criterion) {
     const SEEN: u64 = 6;
     // Budget: 5 ms. Once the goal is met, once so missed that instances are looked for with which it is.
@@ -166,7 +166,9 @@ fn decide_by_paths(criterion: &mut Criterion) {
             };
             let id = BenchmarkId::new(name, format!("{operators} operators x {instances} instances"));
             group.bench_function(id, |b| {
-                b.iter_batched(&mut next, |(mut policy, seen)| policy.decide(seen.window.end, &seen), BatchSize::PerIteration)
+                // What is left of it is dropped when the time is up.
+                let decide = |(mut policy, seen): (CriticalPath, Observation)| (policy.decide(seen.window.end, &seen), policy, seen);
+                b.iter_batched(&mut next, decide, BatchSize::PerIteration)
             });
         }
     }

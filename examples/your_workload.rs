@@ -14,8 +14,8 @@ use std::time::Duration;
 use thalweg::controller::ControllerConfig;
 use thalweg::dataflow::{Capacity, Configuration, QueueMarks, Role, Topology};
 use thalweg::engine::{
-    Board, Context, DrainToSink, ElasticUnary, EngineJob, KeyBy, OpenLoop, OperatorSpec, RunError, Running, Session, SourceConfig, Verdict,
-    WorkerPart,
+    Context, DrainToSink, ElasticUnary, EngineJob, KeyBy, OpenLoop, OperatorSpec, QueueBoard, RunError, Running, Session, SourceConfig,
+    Verdict, WorkerPart,
 };
 use thalweg::experiment::policies::policy;
 use thalweg::experiment::run::{RunSpec, run};
@@ -123,11 +123,11 @@ impl EngineJob for Sensors {
     }
 
     fn start(&self) -> Result<Running<Seen>, RunError> {
-        let mut board = Board::new();
+        let mut board = QueueBoard::new();
         // The source pauses when an instance has a second's work waiting, and goes on below half of that.
         let marks = QueueMarks { high_records: LIMIT as u64, low_records: LIMIT as u64 / 2 };
         let capacity = Capacity::Limited { rate: Rate::per_second(LIMIT) };
-        let watch = OperatorSpec::with_gauges(WATCH, "watch", capacity, board.operator(marks, MOST_INSTANCES));
+        let watch = OperatorSpec::with_queues(WATCH, "watch", capacity, board.operator(marks, MOST_INSTANCES));
         let pressing = board.pressing();
         Running::start(WORKERS, move |worker, context| Sensors::build(worker, context, &watch, &pressing))
     }

@@ -1,4 +1,5 @@
-//! Ctrl-C: what was measured is kept and says that it was interrupted, exit code 130; the second one ends at once.
+//! Ctrl-C: what was measured is kept and says that it was interrupted, exit code 130; the second
+//! one ends at once.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader};
@@ -53,7 +54,7 @@ fn summary(out: &Path) -> Value {
 fn check_run(out: &Path, seconds: f64) {
     let interrupted_s = summary(out)["interrupted_s"].as_f64().expect("it says so");
     assert!(interrupted_s > 1.0 && interrupted_s < seconds, "{interrupted_s}");
-    assert!(std::fs::read_to_string(out.join("interrupted.txt")).unwrap().contains("measured until then"));
+    assert!(std::fs::read_to_string(out.join("interrupted.txt")).unwrap().contains("the results until then"));
     assert!(std::fs::read_to_string(out.join("rows.csv")).unwrap().contains("interrupted after "));
     assert!(std::fs::read_to_string(out.join("timeline.csv")).unwrap().lines().count() > 4);
     assert!(!out.join(".thalweg-unfinished").exists(), "nobody else is to take it for half made");
@@ -75,7 +76,7 @@ fn a_run_keeps_what_it_measured() {
     running.interrupt();
     let (rest, status) = running.end();
     assert_eq!(status.code(), Some(130), "{rest}");
-    assert!(rest.contains("has what was measured until then"), "{rest}");
+    assert!(rest.contains("the results so far are in "), "{rest}");
     check_run(&out, 3600.0);
 }
 

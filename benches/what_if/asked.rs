@@ -1,4 +1,5 @@
-//! The policy of a trial: it learns from windows as `critical-path` does, predicts what its one change will bring, and makes it.
+//! The policy of a trial: it learns from windows as `critical-path` does, predicts what its one
+//! change will bring, and makes it.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -50,7 +51,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// A policy that makes `plan` after `windows` windows of the job that starts in `configuration`.
+    /// A policy that makes `plan` after `windows` windows of the job that starts in
+    /// `configuration`.
     pub fn new(topology: &Topology, configuration: &Configuration, plan: Plan, windows: u32, tell: Sender<Forecast>) -> Asked {
         Asked {
             topology: topology.clone(),

@@ -1,20 +1,23 @@
-//! How good predictions of latency are: random jobs, one change each, predicted against measured once settled.
+//! How good predictions of latency are: random jobs, one change each, predicted against measured
+//! once settled.
 //!
 //! ```text
-//! cargo bench --bench what_if                      # 300 changes in virtual time and 24 on the engine
+//! cargo bench --bench what_if            # 300 changes in virtual time and 24 on the engine
 //! cargo bench --bench what_if -- --host sim --seed 3 --changes 100
 //! ```
 //!
-//! Prints a row a change as CSV ([`Row`]) on standard output and a summary on standard error: the median and the 90th percentile of the
-//! relative error of the 99th percentile of latency, the same for the formula `s rho / (1 - rho)` of one queue, and how often the interval
-//! held what was measured. Changes before which a job did not keep up are counted apart.
+//! Prints a row a change as CSV ([`Row`]) on standard output and a summary on standard error: the
+//! median and the 90th percentile of the relative error of the 99th percentile of latency, the same
+//! for the formula `s rho / (1 - rho)` of one queue, and how often the interval held what was
+//! measured. Changes before which a job did not keep up are counted apart.
 //!
-//! A policy ([`Asked`]) sees windows as `critical-path` does, predicts what its change will bring and makes it; bins move, and the job settles
-//! for as long as it is measured afterwards. A change counts if the job then keeps up: sources emit 0.99 of what is due or more, with a lag of
-//! less than [`MOST_LAG_S`] before and after the measured time.
+//! A policy ([`Asked`]) sees windows as `critical-path` does, predicts what its change will bring
+//! and makes it; bins move, and the job settles for as long as it is measured afterwards. A change
+//! counts if the job then keeps up: sources emit 0.99 of what is due or more, with a lag of less
+//! than [`MOST_LAG_S`] before and after the measured time.
 //!
-//! Jobs are drawn from a seed that was not looked at while the model was developed ([`SEED`]). Without `--bench`, as `cargo test` runs it,
-//! two changes in virtual time show that it works.
+//! Jobs are drawn from a seed that was not looked at while the model was developed ([`SEED`]).
+//! Without `--bench`, as `cargo test` runs it, two changes in virtual time show that it works.
 
 mod asked;
 mod row;
@@ -178,7 +181,8 @@ fn controller(timing: &Timing) -> ControllerConfig {
     ControllerConfig { policy_interval, warm_up_windows: timing.warm_up, activation_windows: 1, strategy: Strategy::AllAtOnce }
 }
 
-/// What the second half of a run measured; nothing if the plan was not carried out or the job does not keep up.
+/// What the second half of a run measured; nothing if the plan was not carried out or the job does
+/// not keep up.
 fn measured(result: &RunResult) -> Option<Measured> {
     let lag_s = |row: &thalweg::experiment::rows::TimelineRow| row.lag_records.unwrap_or(0.0) / row.offered_per_s.unwrap_or(1.0);
     let [first, second] = [0, 1].map(|half| result.timeline.iter().filter(|row| row.offered_per_s.is_some()).nth(half));

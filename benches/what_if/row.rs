@@ -6,8 +6,8 @@ use thalweg::stats::median;
 use crate::asked::Forecast;
 use crate::trial::{Kind, Trial};
 
-/// The interval reaches from predicted over to predicted times the exponential of so many standard deviations: 80 % of a normal
-/// distribution.
+/// The interval reaches from predicted over to predicted times the exponential of so many standard
+/// deviations: 80 % of a normal distribution.
 const DEVIATIONS: f64 = 1.28;
 /// Utilisations after the change by which errors are told apart.
 const LOADS: [(f64, f64); 4] = [(0.0, 0.6), (0.6, 0.8), (0.8, 0.9), (0.9, f64::INFINITY)];
@@ -106,6 +106,7 @@ pub fn summarise(host: &str, rows: &[Row]) {
         line(&format!("  utilisation from {from}"), &of);
     }
     line(&format!("{host}, from overload to relief"), &relief);
+    line(&format!("{host}, all"), &rows.iter().collect::<Vec<_>>());
 }
 
 fn line(of: &str, rows: &[&Row]) {

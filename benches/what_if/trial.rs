@@ -10,8 +10,8 @@ use thalweg::sim::{ServiceTimes, Skew};
 
 /// Bins that make an instance hot, where a change spreads them.
 const HOT_BINS: u32 = 8;
-/// The busiest operator is no busier than this after a change, by the job's true parameters: closer to its limit a queue takes longer to
-/// settle than any window lasts.
+/// The busiest operator is no busier than this after a change, by the job's true parameters: closer
+/// to its limit a queue takes longer to settle than any window lasts.
 const MOST_BUSY: f64 = 0.95;
 
 /// What a change does.
@@ -30,6 +30,18 @@ pub enum Kind {
 impl Kind {
     /// All of them, in the order of summaries.
     pub const ALL: [Kind; 4] = [Kind::Bottleneck, Kind::More, Kind::Fewer, Kind::Rebalanced];
+
+    /// One of them. What is to relieve a job gives it more where it lacks them, or spreads its
+    /// load.
+    fn drawn(overloaded: bool, random: &mut fastrand::Rng) -> Kind {
+        match random.u32(..20) {
+            16.. => Kind::Rebalanced,
+            _ if overloaded => Kind::Bottleneck,
+            0..7 => Kind::Bottleneck,
+            7..10 => Kind::More,
+            _ => Kind::Fewer,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -74,9 +86,23 @@ struct Draft {
     waits: f64,
 }
 
+impl Draft {
+    /// Bins that make the first instance busier than the others: close to its limit, or beyond it.
+    /// Nothing where that would take so few keys that a bin is as large as an instance's part, or
+    /// hardly any.
+    fn hot(&self, overloaded: bool, random: &mut fastrand::Rng) -> Option<Skew> {
+        let instances = f64::from(self.form.instances);
+        let peak = if overloaded { 1.05 + 0.35 * random.f64() } else { 0.8 + 0.15 * random.f64() };
+        let share = (peak / self.busy - 1.0) / (instances - 1.0);
+        let fits = share > 0.02 && share / f64::from(HOT_BINS) <= 0.5 / instances;
+        fits.then_some(Skew::HotBins { bins: HOT_BINS, share, step: self.form.instances })
+    }
+}
+
 impl Trial {
-    /// The job and the change of `number`, for the simulator; `overloaded` says on which side of its limit the job is to be before.
-    /// Nothing where the change would leave an operator too busy, or is none.
+    /// The job and the change of `number`, for the simulator; `overloaded` says on which side of
+    /// its limit the job is to be before. Nothing where the change would leave an operator too
+    /// busy, or is none.
     pub fn simulated(number: u64, overloaded: bool) -> Option<Trial> {
         let mut random = fastrand::Rng::with_seed(number);
         let rate = 10f64.powf(1.7 + random.f64() * 2.0);
@@ -114,20 +140,11 @@ impl Trial {
         Some(Trial { scenario, ..trial })
     }
 
-    /// The change, and the job without its sink. Every operator gets instances and a limit that make it as busy as it is to be.
+    /// The change, and the job without its sink. Every operator gets instances and a limit that
+    /// make it as busy as it is to be.
     fn drawn(number: u64, overloaded: bool, rate: f64, drafts: Vec<Draft>, random: &mut fastrand::Rng) -> Option<Trial> {
         let mut drafts = drafts;
-        let kind = match random.u32(..20) {
-            0..7 => Kind::Bottleneck,
-            7..10 => Kind::More,
-            10..16 => Kind::Fewer,
-            _ => Kind::Rebalanced,
-        };
-        let kind = match kind {
-            Kind::Rebalanced => Kind::Rebalanced,
-            _ if overloaded => Kind::Bottleneck,
-            kind => kind,
-        };
+        let kind = Kind::drawn(overloaded, random);
         let busiest = (0..drafts.len()).reduce(|a, b| if drafts[b].busy > drafts[a].busy { b } else { a })?;
         let any = random.usize(..drafts.len());
         let changed = match kind {
@@ -158,13 +175,7 @@ impl Trial {
             draft.form.limit = Some(Rate::per_second(limit / (1.0 - draft.waits)));
             draft.form.external_wait_ms = draft.waits / limit * 1e3;
             if kind == Kind::Rebalanced && index == changed {
-                // The first instance is so much busier than the others.
-                let peak = if overloaded { 1.05 + 0.35 * random.f64() } else { 0.8 + 0.15 * random.f64() };
-                let share = (peak / draft.busy - 1.0) / (instances - 1.0);
-                if share <= 0.02 || share / f64::from(HOT_BINS) > 0.5 / instances {
-                    return None;
-                }
-                draft.form.skew = Skew::HotBins { bins: HOT_BINS, share, step: draft.form.instances };
+                draft.form.skew = draft.hot(overloaded, random)?;
             }
             let after = if index == changed { f64::from(wanted) } else { instances };
             most_after = most_after.max(draft.busy * instances / after);
@@ -240,7 +251,8 @@ fn in_chain(middle: usize, random: &mut fastrand::Rng) -> Vec<Draft> {
     drafts
 }
 
-/// One operator, two branches that have parts of its records, and one where they meet if there is a fourth.
+/// One operator, two branches that have parts of its records, and one where they meet if there is a
+/// fourth.
 fn in_diamond(middle: usize, random: &mut fastrand::Rng) -> Vec<Draft> {
     let share = 0.1 + 0.4 * random.f64();
     let first = draft(0, vec![Input::All("source".to_owned())], 1.0, random);

@@ -1,4 +1,5 @@
-//! Ctrl-C in commands that measure: what was measured is kept in their folder, which says that they were interrupted.
+//! Ctrl-C in commands that measure: results so far are kept in their folder, which is marked as
+//! interrupted.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,22 +14,23 @@ use signal_hook::iterator::Signals;
 use super::failure::Failure;
 use crate::experiment::{folder, interrupt};
 
-/// How long a command that only waits for another process gives that one to keep what it has.
+/// How long a command that waits for a child process allows it to save its results.
 const TIME_TO_KEEP: Duration = Duration::from_secs(2);
 
-/// The folder that the command writes to, once it has one.
+/// The output folder of the command, once it has one.
 static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// What a command does between the interruption and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meanwhile {
-    /// It measures: it comes to its end as soon as it sees the interruption.
+    /// It measures, and ends as soon as it notices the interruption.
     Measures,
-    /// It waits for a process that measures, which may not have been interrupted.
+    /// It waits for a child process that measures, which may not have been interrupted.
     Waits,
 }
 
-/// From now on the first Ctrl-C lets the command keep what it has; another one ends it at once.
+/// Installs the handler: the first Ctrl-C lets the command save its results, a second one ends it
+/// immediately.
 pub(super) fn listen(meanwhile: Meanwhile) -> Result<(), Failure> {
     static LISTENS: AtomicBool = AtomicBool::new(false);
     if LISTENS.swap(true, Ordering::Relaxed) {
@@ -40,9 +42,9 @@ pub(super) fn listen(meanwhile: Meanwhile) -> Result<(), Failure> {
         if signals.forever().next().is_none() {
             return;
         }
-        eprintln!("thalweg: interrupted; what was measured is kept (Ctrl-C again ends at once)");
+        eprintln!("thalweg: interrupted, saving the results so far (press Ctrl-C again to stop immediately)");
         if meanwhile == Meanwhile::Waits {
-            // Nobody sends anything here: a wait with an end.
+            // Nothing is ever sent: this is a wait with a timeout.
             let (_open, never) = mpsc::channel::<()>();
             let _ = never.recv_timeout(TIME_TO_KEEP);
             std::process::exit(i32::from(interrupt::EXIT_CODE));
@@ -51,26 +53,26 @@ pub(super) fn listen(meanwhile: Meanwhile) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The command writes to `folder`.
+/// Sets the output folder of the command.
 pub(super) fn fills(folder: &Path) {
     *FOLDER.lock().expect("nobody panics with it") = Some(folder.to_owned());
 }
 
-/// Ends a command that makes one thing after another if there has been a Ctrl-C.
+/// Checks for a Ctrl-C, between the steps of a command.
 ///
 /// # Errors
-/// When there has been one.
+/// If there has been one.
 pub(super) fn check() -> Result<(), Failure> {
     if interrupt::asked() { Err(Failure::Run(anyhow!("interrupted"))) } else { Ok(()) }
 }
 
-/// The end of a command that was interrupted: its folder says so.
+/// Ends an interrupted command and marks its folder.
 pub(super) fn end() -> ExitCode {
     let folder = FOLDER.lock().expect("nobody panics with it").take().filter(|folder| folder.is_dir());
     if let Some(folder) = folder {
-        let text = "Interrupted with Ctrl-C: what is here was measured until then.\n";
+        let text = "Interrupted with Ctrl-C: this folder holds the results until then.\n";
         match folder::write_text(&folder.join(folder::INTERRUPTED), text) {
-            Ok(()) => eprintln!("thalweg: interrupted: {} has what was measured until then", folder.display()),
+            Ok(()) => eprintln!("thalweg: interrupted: the results so far are in {}", folder.display()),
             Err(why) => eprintln!("thalweg: interrupted: {why}"),
         }
     }

@@ -1,4 +1,4 @@
-//! `thalweg plot`: the figure of a run folder from its recorded rows.
+//! `thalweg plot`: redraws the figure of a run folder from its recorded rows.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,10 @@ use crate::experiment::shown::filled;
 use crate::experiment::view::PlotView;
 use crate::plot::{Column, Labels, bars_figure, heat_figure, migrations_figure, scatter_figure, timeline_figure};
 
-/// Draw the figure of a run folder anew, from its recorded rows.
+/// Redraw a run folder's figure from its recorded rows.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder that `run` or `reproduce` wrote.
+    /// Folder written by `run`, `simulate` or `reproduce`.
     run: PathBuf,
     /// Print one JSON object instead of file names.
     #[arg(long)]

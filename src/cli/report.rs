@@ -1,4 +1,4 @@
-//! `thalweg report`: the tables of recorded runs.
+//! `thalweg report`: prints the tables of recorded runs.
 
 use std::path::{Path, PathBuf};
 

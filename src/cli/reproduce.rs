@@ -1,4 +1,4 @@
-//! `thalweg reproduce`: an experiment from its definition to its figure.
+//! `thalweg reproduce`: runs an experiment from its definition to its figure.
 
 use std::path::{Path, PathBuf};
 
@@ -16,9 +16,11 @@ use crate::experiment::scale::Scale;
 use crate::experiment::study::{Ask, Host};
 use crate::report::{order_table, tables};
 
-/// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
+/// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside
+/// ours.
 ///
-/// Ctrl-C keeps the rows that were measured until then (exit code 130); another Ctrl-C ends the command at once.
+/// Ctrl-C keeps the rows measured so far (exit code 130); a second Ctrl-C ends the command
+/// immediately.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The figure (see --list), or 'all': every one, with a page that compares claims and measurements.
@@ -59,14 +61,14 @@ pub(super) struct Args {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(super) json: bool,
-    /// Fail when a run does not show what the experiment's definition expects.
+    /// Exit with code 1 if a run fails a check of the experiment's definition.
     #[arg(long)]
     pub(super) check: bool,
 }
 
 impl Args {
-    /// Whether a job may run on the engine. What runs in virtual time has no state that moves, and is a third slower with an allocator that
-    /// gives everything back.
+    /// Whether a job may run on the engine. Runs in virtual time migrate no real state, and are a
+    /// third slower with an allocator that returns all freed memory.
     pub(super) fn on_engine(&self) -> bool {
         let (Ok(definition), Ok(ask)) = (self.definition(), self.ask()) else { return false };
         definition.study.trials(&ask).iter().any(|trial| trial.host == Host::Engine)
@@ -77,11 +79,11 @@ impl Args {
         !self.list && self.figure.as_deref() == Some("all")
     }
 
-    /// The figures of 'all'.
+    /// The figures run by 'all'.
     pub(super) fn only_or_all(&self) -> Result<Vec<String>, Failure> {
         if !self.policies.is_empty() || !self.cases.is_empty() || self.host.is_some() || self.repeat != 1 || self.seed != 0 {
             return Err(usage(anyhow!(
-                "all: expected no --policies, --cases, --host, --repeat or --seed: what is made is what definitions say"
+                "all: expected no --policies, --cases, --host, --repeat or --seed: 'all' runs the definitions as they are"
             )));
         }
         self.only.iter().try_for_each(|figure| Definition::named(figure).map(|_| ()).map_err(usage))?;
@@ -176,11 +178,11 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
         print!("{}{}", tables(&definition.tables, &frame, &definition.paper), order_table(&orders));
         println!("\nrows    {}", rows_file.display());
         figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
-        violations.iter().for_each(|violation| println!("not as expected: {violation}"));
+        violations.iter().for_each(|violation| println!("check failed: {violation}"));
     }
     out.finish()?;
     if args.check && !violations.is_empty() {
-        return Err(Failure::Run(anyhow!("not as expected: {}", violations.join("; "))));
+        return Err(Failure::Run(anyhow!("check failed: {}", violations.join("; "))));
     }
     Ok(())
 }
@@ -196,8 +198,9 @@ fn list(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder a command writes to: the one that was asked for, which must be new, empty, or half made by the same command, or a new
-/// one below `runs/`. `figure` is the stem of the figures that are drawn into it.
+/// The folder a command writes to: the one that was asked for, which must be new, empty, or half
+/// made by the same command, or a new one below `runs/`. `figure` is the stem of the figures that
+/// are drawn into it.
 pub(super) fn out_folder(asked: Option<&Path>, name: &str, figure: &str, environment: &Environment) -> Result<OutFolder, Failure> {
     let compact: String = environment.started_utc.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     let out = match asked {

@@ -1,4 +1,4 @@
-//! `thalweg simulate`: a scenario under a policy, in virtual time.
+//! `thalweg simulate`: runs a scenario under a policy in virtual time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,11 +19,12 @@ use crate::experiment::run::RunFailure;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
 
-/// Run a scenario under a policy in virtual time: minutes of a job of any size in a second.
+/// Run a scenario under a policy in virtual time: minutes of a job of any size within a second.
 ///
-/// A scenario says how fast operators are, what they give out, and what goes wrong. The same controller, policies and migrations that
-/// run jobs on the engine run it. The same scenario, policy and seed give the same rows and decisions, byte for byte. Ctrl-C keeps what was
-/// measured until then (exit code 130).
+/// A scenario defines operator speeds, selectivities and faults. The simulator uses the same
+/// controller, policies and migration code as the engine. The same scenario, policy and seed
+/// produce the same rows and decisions, byte for byte. Ctrl-C keeps what has been simulated so far
+/// (exit code 130).
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy dhalion\n  thalweg simulate my-scenario.toml --seed 7 --json\n  \
@@ -31,30 +32,30 @@ use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_s
                         thalweg simulate --calibrate runs/my-run && thalweg simulate runs/my-run/calibrated.toml"
 )]
 pub(super) struct Args {
-    /// A scenario file, or the name of one that is part of the program; see --list.
+    /// A scenario file, or the name of a built-in scenario (see --list).
     #[arg(required_unless_present_any = ["list", "calibrate"])]
     scenario: Option<String>,
-    /// Make a scenario of a run that was recorded ('run --record'): fit it to the activity log in that folder. It is written there as
-    /// calibrated.toml, or into --out.
+    /// Calibrate a scenario from the activity log of a recorded run ('run --record'). It is written
+    /// as calibrated.toml to the run's folder, or to --out.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["scenario", "list", "policy", "seed", "seconds", "record"])]
     calibrate: Option<PathBuf>,
-    /// List the scenarios that are part of the program.
+    /// List the built-in scenarios.
     #[arg(long)]
     list: bool,
-    #[arg(long, help = format!("{}; the scenario's own by default", policy_help()))]
+    #[arg(long, help = format!("{} [default: the scenario's]", policy_help()))]
     policy: Option<String>,
     #[command(flatten)]
     chosen: PolicyArgs,
-    /// Seed of everything random.
+    /// Seed of all random numbers.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Seconds of virtual time; as the scenario says by default.
+    /// Length of the run in seconds of virtual time [default: the scenario's]
     #[arg(long, allow_hyphen_values = true)]
     seconds: Option<f64>,
-    /// Folder for rows and figure; a new one below runs/ by default.
+    /// Output folder [default: a new one in runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Keep the activity log itself too.
+    /// Also save the activity log.
     #[arg(long)]
     record: bool,
     /// Print one JSON object instead of text.
@@ -73,7 +74,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let mut scenario = read(asked)?;
     if let Some(seconds) = args.seconds {
         scenario.seconds = seconds;
-        // What fits one length may not fit another.
+        // A scenario that is valid for one length may be invalid for another.
         let text = toml::to_string(&scenario).map_err(|why| usage(anyhow!("--seconds: {why}")))?;
         scenario = Scenario::read(&text).map_err(|why| usage(anyhow!("--seconds: {}", why.what)))?;
     }
@@ -113,7 +114,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     Ok(out.finish()?)
 }
 
-/// The scenario of that name, or of that file.
+/// The built-in scenario of that name, or the scenario in that file.
 pub(super) fn read(asked: &str) -> Result<Scenario, Failure> {
     let path = Path::new(asked);
     let text = match Scenario::text(asked) {

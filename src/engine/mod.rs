@@ -1,7 +1,18 @@
-//! The timely host: elastic operators, their routing and migration, sources, sinks, recording.
+//! The timely host: elastic operators, the worker threads of a process, jobs, and recording.
 //!
-//! The only module that names timely. It obeys [`migration::Step`](crate::migration::Step)s and emits
-//! [`activity::Record`](crate::activity::Record)s; it decides nothing and computes no metric.
+//! The only module that names timely. It executes [`migration::Step`](crate::migration::Step)s and
+//! emits [`activity::Record`](crate::activity::Record)s; it makes no decisions and computes no
+//! metrics.
+//!
+//! | wing | contents |
+//! |---|---|
+//! | `elastic` | elastic operators: routing by bins, keyed state, timers, migration |
+//! | `host` | worker threads of one process: start and stop, clock, commands, activity log, queue lengths |
+//! | [`cluster`] | several processes: rendezvous, control and data connections |
+//! | `jobs` | word count, key count, chain of operators; sources and sinks |
+//! | [`nexmark`] | the NEXMark queries, with elastic operators and in plain timely |
+//! | `record` | recording of any timely or differential program |
+//! | `analysis` | the activity analysis as a timely computation, and standing queries on it |
 //!
 //! How an elastic operator is built (after Megaphone, VLDB'19, with the differences of
 //! `papers/megaphone-vldb19.md#single-round`):
@@ -11,15 +22,16 @@
 //!               │                       │
 //!  batches ──► router ──exchange──► operator ──► batches
 //!                                    │    ▲
-//!                                    └────┘ state of moving bins (feedback, no path back to the data)
+//!                                    └────┘ state of migrating bins (feedback, no path back to the data)
 //! ```
 //!
-//! The router looks the owner of a record's bin up in the routing table that holds at the record's epoch. The operator
-//! applies epochs in order, ships the state of a bin as soon as nothing older can arrive for it, and makes only records of
-//! bins *in flight* wait.
+//! The router looks up the owner of a record's bin in the routing table of the record's epoch. The
+//! operator applies epochs in order, ships the state of a bin as soon as nothing older can arrive
+//! for it, and delays only records of bins *in flight*.
 //!
-//! Four forms of operators with state by key share that: [`ElasticKeyed`] (a state machine), [`ElasticUnary`] (with timers),
-//! [`ElasticBinary`] (two inputs), [`ElasticWindow`] (windows by event time). Stateless ones are [`ElasticStateless`].
+//! Four forms of keyed operators share this: [`ElasticKeyed`] (a state machine), [`ElasticUnary`]
+//! (with timers), [`ElasticBinary`] (two inputs), [`ElasticWindow`] (event-time windows). Stateless
+//! operators are [`ElasticStateless`].
 
 mod analysis;
 pub mod cluster;
@@ -36,8 +48,8 @@ pub use elastic::{
     Session, WindowFunction, Windows, WithKeys, bin_of, fault,
 };
 pub use host::{
-    Ack, Board, Clock, Command, Context, ControlStream, Dropped, ExternalWait, Gauges, Link, LogBatch, OperatorSpec, Progress, Recorder,
-    RunError, Running, WorkerPart, commands_of, link,
+    Ack, Clock, Command, Context, ControlStream, Dropped, ExternalWait, Link, LogBatch, OperatorSpec, Progress, QueueBoard, QueueMeters,
+    Recorder, RunError, Running, WorkerPart, commands_of, link,
 };
 pub use jobs::{DrainToSink, EngineJob, Job, OpenLoop, OperatorConfig, SourceConfig, Verdict, chain, key_count, word_count};
 pub use record::{AsEpoch, RecordError, Recorded, Recording, RecordingFile, RecordingSink, record};

@@ -75,10 +75,10 @@ pub enum OutFolderError {
     #[error("expected a new or empty folder, found {0}")]
     Found(String),
     /// Another command began it.
-    #[error("expected a new or empty folder, found what '{0}' began")]
+    #[error("expected a new or empty folder, found an unfinished one of '{0}'")]
     Other(String),
     /// Another process fills it.
-    #[error("expected a folder that nobody writes to, found another process at work there")]
+    #[error("expected a folder that no other process writes to, found one")]
     Busy,
     /// It cannot be written to.
     #[error("cannot be made: {0}")]

@@ -157,7 +157,7 @@ impl Summary {
             latency_ns_p50: result.overall.ns_p50,
             latency_ns_p99: result.overall.ns_p99,
             dropped_records: result.dropped_records,
-            interrupted_s: (result.ending == Ending::Interrupted).then(|| result.duration.as_secs_f64()),
+            interrupted_s: (result.ending == Ending::Interrupted).then_some(result.duration.as_secs_f64()),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::study::{Ask, At, Host, Measured, Progress, Study, Trial};
 use crate::critical_path::WindowSummary;
 use crate::engine::Clock;
 use crate::pag::{GraphBuilder, GraphConfig};
-use crate::sim::Meetings;
+use crate::sim::ExchangeLog;
 
 /// An experiment, as its file defines it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,14 +60,14 @@ impl Study for WindowLatencyDefinition {
         let window_s = *self.windows_s.iter().find(is_asked).expect("trials are of the study");
         let windows = self.least_windows.at(at.scale);
         // The first window warms the caches up and is not kept; the last one is never complete.
-        let meetings = Meetings { seed: trial.seed, ..Meetings::thirty_thousand_a_second(window_s * (windows + 2)) };
+        let exchange_log = ExchangeLog { seed: trial.seed, ..ExchangeLog::thirty_thousand_a_second(window_s * (windows + 2)) };
         let (clock, length) = (Clock::start(), Duration::from_secs(u64::from(window_s)));
         // A window is closed as soon as it is over: what a lane waits for beyond it is not looked for.
         let mut builder = GraphBuilder::new(GraphConfig { lookahead: Duration::ZERO, ..GraphConfig::new(length) });
         let mut random = fastrand::Rng::with_seed(trial.seed);
         let mut rows = Vec::new();
         let (mut block, mut records, mut intake) = (Vec::new(), 0_u64, Duration::ZERO);
-        for record in meetings.records() {
+        for record in exchange_log.records() {
             block.push(record);
             // A round's worth at a time, as a recorder hands over; making the log is not measured.
             if block.len() < 128 {

@@ -1,23 +1,23 @@
-//! Rates, queues, backpressure and latency of one window, computed from activity records and nothing else.
+//! Rates, queues, backpressure and latency of one window, computed from activity records only.
 //!
-//! [`WindowMetrics`] takes records in any order and gives per-instance sums; the formulas of DS2 are methods on them, so
-//! that a reader finds each equation in one place. Where records are missing or came twice ([`Ledger`], [`Doubt`]), a window is no ground
-//! for a decision, or is mended ([`Mend`]).
+//! [`WindowMetrics`] takes records in any order and returns sums per instance; the formulas of DS2
+//! are methods on them, so that each equation is in one place. A window with missing or duplicated
+//! records ([`Ledger`], [`MetricIssue`]) is not used for decisions, or is corrected ([`Mend`]).
 
-mod doubt;
 mod grid;
 mod heard;
 mod instance;
 mod ledger;
 mod mend;
+mod metric_issue;
 mod operator;
 mod source;
 mod window;
 
-pub use doubt::Doubt;
 pub use instance::InstanceMetrics;
 pub use ledger::{Balance, Ledger};
 pub use mend::Mend;
+pub use metric_issue::MetricIssue;
 pub use operator::OperatorMetrics;
 pub use source::{SourceMetrics, SourceSample};
 pub use window::WindowMetrics;

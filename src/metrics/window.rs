@@ -1,21 +1,22 @@
 //! Sums of one window, filled record by record.
 //!
-//! A record belongs to the window that contains [`Record::at`]; backpressure alone is clipped to the window, because its
-//! share of the window is what policies reason about. Nothing here depends on the order of records.
+//! A record belongs to the window that contains [`Record::at`]; only backpressure is clipped to the
+//! window, because policies use its share of the window. The result does not depend on the order of
+//! records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::grid::Grid;
 use super::heard::Heard;
-use super::{Doubt, InstanceMetrics, OperatorMetrics, SourceMetrics, SourceSample};
+use super::{InstanceMetrics, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample};
 use crate::activity::{ActivityKind, BinLoad, Record};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::id::{InstanceId, OperatorId};
 use crate::stats::{LatencyHistogram, slope};
 use crate::time::{Epoch, Timestamp, Window};
 
-/// What was seen of an instance: its sums, and its queue as (seconds, records).
+/// Sums of one instance, and its queue as (seconds, records).
 #[derive(Clone, Debug)]
 struct Seen {
     metrics: InstanceMetrics,
@@ -23,13 +24,13 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether the queue was looked at just then.
+    /// Whether the queue was sampled at that time.
     fn has(&self, at: Timestamp) -> bool {
         self.queue.iter().rev().any(|(known, _)| *known == at.as_secs_f64())
     }
 }
 
-/// A window that is being filled.
+/// An open window.
 #[derive(Clone, Debug)]
 pub struct WindowMetrics {
     window: Window,
@@ -38,10 +39,10 @@ pub struct WindowMetrics {
     sources: BTreeMap<OperatorId, SourceSample>,
     latency: LatencyHistogram,
     heard: Heard,
-    /// Samples of queues, and those among them that had come before.
+    /// Number of queue samples, and of the duplicates among them.
     samples: u64,
     repeated: u64,
-    doubts: BTreeSet<Doubt>,
+    doubts: BTreeSet<MetricIssue>,
 }
 
 impl WindowMetrics {
@@ -65,7 +66,7 @@ impl WindowMetrics {
         self.window
     }
 
-    /// Adds a record that the window claims; `due` tells when an epoch's earliest record was due.
+    /// Adds a record of this window; `due` returns when an epoch's earliest record was due.
     pub fn add(&mut self, record: &Record, due: impl Fn(Epoch) -> Option<Timestamp>) {
         self.heard.mark(record);
         match record {
@@ -79,7 +80,8 @@ impl WindowMetrics {
                 }
                 ActivityKind::Sink => {
                     self.instance(activity.instance).processed += activity.records_in;
-                    // Without a due time the record of the epoch's opening was dropped, which is counted where it happened.
+                    // Without a due time the record of the epoch's opening was dropped, which is
+                    // counted elsewhere.
                     if let Some(due) = due(activity.epoch) {
                         self.latency.record(activity.end.since(due), activity.records_in);
                     }
@@ -96,7 +98,7 @@ impl WindowMetrics {
                 let seen = self.seen(*instance);
                 if seen.has(*at) {
                     self.repeated += 1;
-                    self.doubts.insert(Doubt::SeenTwice(instance.operator));
+                    self.doubts.insert(MetricIssue::SeenTwice(instance.operator));
                     return;
                 }
                 seen.queue.push((at.as_secs_f64(), *length as f64));
@@ -113,7 +115,7 @@ impl WindowMetrics {
                 }
             }
             Record::Source { source, due, .. } if !due.is_finite() || *due < 0.0 => {
-                self.doubts.insert(Doubt::SourceImpossible(*source));
+                self.doubts.insert(MetricIssue::SourceImpossible(*source));
             }
             Record::Source { source, at, due, emitted } => {
                 let sample = SourceSample { at: *at, due: *due, emitted: *emitted };
@@ -148,16 +150,18 @@ impl WindowMetrics {
         &self.sources
     }
 
-    /// Sources over the window, given the samples before it.
+    /// Metrics of sources over the window, given the samples before it.
     pub fn sources(&self, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<SourceMetrics> {
         let start = SourceSample::default();
         let between = |(&id, &after): (&OperatorId, &SourceSample)| SourceMetrics::between(id, *before.get(&id).unwrap_or(&start), after);
         self.sources.iter().map(between).collect()
     }
 
-    /// Operators over the window: those of `topology`, with an entry for each instance of `configuration`.
+    /// Metrics of operators over the window: those of `topology`, with an entry for each instance
+    /// of `configuration`.
     ///
-    /// Instances that the configuration no longer has but that still worked in the window come after those it has.
+    /// Instances that are no longer part of the configuration but worked in the window follow those
+    /// that are.
     pub fn operators(&self, topology: &Topology, configuration: &Configuration) -> Vec<OperatorMetrics> {
         let metrics = |id: InstanceId| match self.instances.get(id.operator, id.index) {
             None => InstanceMetrics::idle(id, self.window.length()),
@@ -181,39 +185,39 @@ impl WindowMetrics {
             .collect()
     }
 
-    /// What makes the window no ground for a decision, given the samples of sources before it.
-    pub fn doubts(&self, topology: &Topology, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<Doubt> {
+    /// Reasons not to base a decision on the window, given the samples of sources before it.
+    pub fn doubts(&self, topology: &Topology, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<MetricIssue> {
         let mut doubts = self.doubts.clone();
         for operator in topology.operators() {
             if operator.role == Role::Source {
                 match (before.get(&operator.id), self.sources.get(&operator.id)) {
-                    (_, None) => drop(doubts.insert(Doubt::SourceUnseen(operator.id))),
+                    (_, None) => drop(doubts.insert(MetricIssue::SourceUnseen(operator.id))),
                     (Some(before), Some(after)) if after.due < before.due || after.emitted < before.emitted => {
-                        doubts.insert(Doubt::SourceImpossible(operator.id));
+                        doubts.insert(MetricIssue::SourceImpossible(operator.id));
                     }
                     _ => {}
                 }
             }
             for (_, Seen { metrics, .. }) in self.instances.of(operator.id, 0) {
                 if metrics.useful > metrics.window * 2 {
-                    doubts.insert(Doubt::TooBusy(metrics.instance));
+                    doubts.insert(MetricIssue::TooBusy(metrics.instance));
                 }
             }
         }
         doubts.into_iter().collect()
     }
 
-    /// Whether nothing at all was recorded for longer than `longest` somewhere in the window.
+    /// Whether nothing at all was recorded for longer than `longest` at some point in the window.
     pub fn is_silent_for(&self, longest: Duration) -> bool {
         self.heard.is_silent_for(longest)
     }
 
-    /// How many times records came, on average: 1 if none came twice.
+    /// How often records arrived on average: 1 without duplicates.
     pub fn times(&self) -> f64 {
         self.samples.max(1) as f64 / (self.samples - self.repeated).max(1) as f64
     }
 
-    /// Latency of the records that reached a sink in the window, from their due time.
+    /// Latency of the records that reached a sink in the window, from the time they were due.
     pub fn latency(&self) -> &LatencyHistogram {
         &self.latency
     }
@@ -253,7 +257,7 @@ mod tests {
         let operators = window.operators(&topology, &Configuration::ones(&topology));
         let map = &operators[1].instances[0];
         assert_eq!((map.utilisation(), map.wait_share(), map.processed), (0.1, 0.4, 10));
-        // What was written before waits were summed reads back as a window without any.
+        // A window written before waits were summed reads back as one without waits.
         let mut older = serde_json::to_value(map).unwrap();
         older.as_object_mut().unwrap().remove("external_wait").unwrap();
         assert_eq!(serde_json::from_value::<InstanceMetrics>(older).unwrap().external_wait, Duration::ZERO);

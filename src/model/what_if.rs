@@ -19,15 +19,18 @@
 
 mod calibration;
 mod draw;
+mod kept;
 mod predictor;
 mod server;
 mod sojourns;
 mod ways;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use calibration::Calibration;
+use kept::Kept;
 pub use predictor::{Predictor, WorkedOut};
 use server::{Server, pace};
 use ways::Hop;
@@ -118,6 +121,7 @@ pub struct WhatIf {
     /// Seconds from when records are due to when their source emits them.
     source_s: Option<f64>,
     calibration: Calibration,
+    kept: RefCell<Kept>,
 }
 
 impl WhatIf {
@@ -128,11 +132,13 @@ impl WhatIf {
             network_s: BTreeMap::new(),
             source_s: None,
             calibration: Calibration::default(),
+            kept: RefCell::default(),
         }
     }
 
     /// Learns from the paths of a window in which the job was on time.
     pub fn observe(&mut self, paths: &WindowPaths) {
+        self.kept.get_mut().next_window();
         for (known, traffic) in self.operators.iter_mut().zip(&paths.traffic) {
             known.observe_runs(&traffic.runs);
             for input in &traffic.inputs {

@@ -1,4 +1,4 @@
-//! From records to the graphs of consecutive windows.
+//! Builds the graphs of consecutive windows from activity records.
 
 // Numbers of lanes are looked up, never walked: the order of the table shows nowhere.
 #![allow(clippy::disallowed_types)]
@@ -30,15 +30,16 @@ const RECORDS_PER_SLICE: usize = 4096;
 pub struct GraphConfig {
     /// Length of a window; at least 1 ns.
     pub window: Duration,
-    /// How much beyond a window's end has to be known before it is closed: waits that end later are taken for silence.
+    /// How much beyond a window's end has to be known before it is closed: waits that end later are
+    /// taken for silence.
     pub lookahead: Duration,
-    /// A gap this long that a message ends is a wait although the message was already on its way when the gap began. Shorter
-    /// ones are the host's own overhead.
+    /// A gap this long that a message ends is a wait although the message was already on its way
+    /// when the gap began. Shorter ones are the host's own overhead.
     pub least_wait: Duration,
     /// How long before the newest window the lanes' stories are kept; zero if nobody reads them.
     pub history: Duration,
-    /// Whether paths lead through messages that lay in a queue while their receiver was busy. SnailTrail's do; but what a busy
-    /// lane finds in its queue is not what it waited for.
+    /// Whether paths lead through messages that lay in a queue while their receiver was busy.
+    /// SnailTrail's do; but what a busy lane finds in its queue is not what it waited for.
     pub through_queues: bool,
 }
 
@@ -165,11 +166,12 @@ impl GraphBuilder {
         }
     }
 
-    /// Word that an epoch is complete leaves the lane that took its last record at a sink. Hosts do not log it, and what a source
-    /// does next may wait for it.
+    /// Word that an epoch is complete leaves the lane that took its last record at a sink. Hosts do
+    /// not log it, and what a source does next may wait for it.
     fn infer_completions(&mut self, before: u64) {
         for (mut sent, received) in self.completions.take(Timestamp(before)) {
-            // The sink's lane may have been settled further than that since; what it says is no late record.
+            // The sink's lane may have been settled further than that since; what it says is no
+            // late record.
             if let Some(lane) = self.lane_number(sent.from_lane) {
                 let lane = &self.lanes[lane as usize];
                 sent.at = sent.at.max(Timestamp(lane.now.saturating_add_signed(-self.clocks.offset(lane.clock))));
@@ -210,8 +212,9 @@ impl GraphBuilder {
         Some(number)
     }
 
-    /// The instant before which everything is known by the corrected clocks, as far as the workers that are known of have said; zero
-    /// when none has. It may go back when clocks turn out to differ.
+    /// The instant before which everything is known by the corrected clocks, as far as the workers
+    /// that are known of have said; zero when none has. It may go back when clocks turn out to
+    /// differ.
     pub fn known(&self) -> Timestamp {
         let corrected = |(worker, at): (&WorkerId, &Timestamp)| Timestamp(at.0.saturating_add_signed(self.clocks.offset(worker.0)));
         self.up_to.iter().map(corrected).min().unwrap_or_default()
@@ -227,8 +230,8 @@ impl GraphBuilder {
         self.numbers.get(&lane).copied()
     }
 
-    /// What lane number `lane` did, as far as it is settled and still kept, in order of time. After [`close`](Self::close) gave a
-    /// window, everything up to its end and the lookahead is settled.
+    /// What lane number `lane` did, as far as it is settled and still kept, in order of time. After
+    /// [`close`](Self::close) gave a window, everything up to its end and the lookahead is settled.
     ///
     /// # Panics
     /// If there is no such lane.
@@ -236,7 +239,8 @@ impl GraphBuilder {
         self.lanes[lane as usize].steps()
     }
 
-    /// How many steps of lane number `lane` came before those of its [`story`](Self::story) and have been forgotten.
+    /// How many steps of lane number `lane` came before those of its [`story`](Self::story) and
+    /// have been forgotten.
     ///
     /// # Panics
     /// If there is no such lane.
@@ -265,8 +269,9 @@ impl GraphBuilder {
         }
     }
 
-    /// The graph of the next window in which anything happens, if the window with its lookahead lies before `known`, up to which
-    /// no record is missing; `Timestamp(u64::MAX)` at the end of the log. Windows in which nothing happens are skipped.
+    /// The graph of the next window in which anything happens, if the window with its lookahead
+    /// lies before `known`, up to which no record is missing; `Timestamp(u64::MAX)` at the end of
+    /// the log. Windows in which nothing happens are skipped.
     pub fn close(&mut self, known: Timestamp) -> Option<WindowGraph> {
         let window = self.next_window(known)?;
         Some(self.build(window))
@@ -323,7 +328,8 @@ impl GraphBuilder {
         }
     }
 
-    /// Settles all lanes up to `until`: a slice of time after the other, so that both sides of a message are met close together.
+    /// Settles all lanes up to `until`: a slice of time after the other, so that both sides of a
+    /// message are met close together.
     fn settle(&mut self, first: u64, until: u64, rules: Rules) {
         for instant in slices(self.settled.max(first), until, self.pending / (RECORDS_PER_SLICE + self.lanes.len())) {
             for lane in &mut self.lanes {
@@ -366,7 +372,8 @@ impl GraphBuilder {
         graph
     }
 
-    /// Adds messages that leave the window in flight; those that nobody waits for after it cross no further window.
+    /// Adds messages that leave the window in flight; those that nobody waits for after it cross no
+    /// further window.
     fn in_flight(&mut self, graph: &mut WindowGraph) {
         let (start, end) = (graph.window.start, graph.window.end);
         let mut crossing = std::mem::take(&mut self.messages.crossing);
@@ -399,7 +406,7 @@ impl GraphBuilder {
     }
 }
 
-/// Cuts `[start, end)` into `more` + 1 slices; gives their ends, the last of which is `end`.
+/// Cuts `[start, end)` into `more` + 1 slices; returns their ends, the last of which is `end`.
 fn slices(start: u64, end: u64, more: usize) -> impl Iterator<Item = u64> {
     let length = (end.saturating_sub(start) / (more as u64 + 1)).max(1);
     let between =

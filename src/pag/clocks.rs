@@ -1,9 +1,10 @@
 //! Offsets between clocks, estimated from the messages between them.
 //!
-//! A message is never received before it was sent. Where the log says so, the two clocks differ: each pair of workers bounds the
-//! difference of its offsets by its quickest message in either direction. These bounds are a system of difference constraints,
-//! solved by shortest paths once from each side; the mean of the two solutions lies in the middle of what is possible.
-//! Clocks that contradict nothing are left alone.
+//! A message is never received before it was sent. Where the log says so, the two clocks differ:
+//! each pair of workers bounds the difference of its offsets by its quickest message in either
+//! direction. These bounds are a system of difference constraints, solved by shortest paths once
+//! from each side; the mean of the two solutions lies in the middle of what is possible. Clocks
+//! that contradict nothing are left alone.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
-    /// Takes note of a message from clock `from` to clock `to` that seemed to travel for `delay` ns.
+    /// Registers a message from clock `from` to clock `to` that seemed to travel for `delay` ns.
     pub(super) fn observe(&mut self, from: u32, to: u32, delay: i64) {
         if from == to || (delay >= 0 && self.least.is_empty()) {
             return;
@@ -39,12 +40,14 @@ impl Clocks {
         self.solved.values().filter(|&&offset| offset != 0).count() as u64
     }
 
-    /// Solves for the offsets anew if messages contradicted each other since the last time; says whether it did.
+    /// Recomputes the offsets if messages contradicted each other since the last time; returns
+    /// whether it did.
     pub(super) fn solve(&mut self) -> bool {
         if !std::mem::take(&mut self.contradicted) {
             return false;
         }
-        // corrected receive - corrected send >= 0, so x[from] - x[to] <= least delay: an upper bound for `from`, a lower one for `to`.
+        // corrected receive - corrected send >= 0, so x[from] - x[to] <= least delay: an upper
+        // bound for `from`, a lower one for `to`.
         let mut low: BTreeMap<u32, i64> = self.least.keys().flat_map(|&(from, to)| [(from, 0), (to, 0)]).collect();
         let mut high = low.clone();
         // Contradictory bounds (clocks that drift) have no solution; the rounds end all the same.

@@ -1,7 +1,8 @@
-//! Who told a worker that an epoch was complete.
+//! Infers which message told a worker that an epoch was complete.
 //!
-//! A host logs when its frontier passed an epoch, not by whose word. The last word comes from the lane on which the epoch's last
-//! records reached a sink, so a message from there to the worker that saw the completion is inferred.
+//! A host logs when its frontier passed an epoch, but not which message advanced it. The last one
+//! comes from the lane on which the epoch's last records reached a sink, so a message from there to
+//! the worker that saw the completion is inferred.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,8 @@ impl Completions {
         self.seen.push((at, worker, epoch));
     }
 
-    /// Both sides of the messages that tell of completions before `before`; everything before it is known.
+    /// Both sides of the messages that tell of completions before `before`; everything before it is
+    /// known.
     pub(super) fn take(&mut self, before: Timestamp) -> Vec<(Message, Message)> {
         let (ripe, rest) = std::mem::take(&mut self.seen).into_iter().partition(|(at, _, _)| *at < before);
         self.seen = rest;

@@ -1,8 +1,8 @@
-//! Which message has which key: a table made for sequence numbers that rise.
+//! Maps message keys to slots; optimised for increasing sequence numbers.
 //!
-//! The keys of one sender on one channel are a *stream*; those in use mostly lie close together, so a ring holds them, and what is
-//! near in time is near in memory. What lies too far off goes to a hash table. Memory is proportional to the keys in use, whatever
-//! they are.
+//! The keys of one sender on one channel are a *stream*. Those in use are mostly close together, so
+//! a ring holds them, and what is close in time is close in memory. Outliers go to a hash table.
+//! Memory is proportional to the number of keys in use, whatever their values.
 
 // Looked up by key, never walked: the order of the tables shows nowhere.
 #![allow(clippy::disallowed_types)]
@@ -19,7 +19,7 @@ pub(super) type Key = (u32, u32, u64);
 
 /// Streams that have a ring, at most.
 const MOST_RINGS: usize = 1 << 16;
-/// Places of a ring that may be empty: so many, and so many for each key in it.
+/// Places of a ring that may be empty: a constant number, and a number per key in it.
 const EMPTY: usize = 64;
 const EMPTY_PER_KEY: usize = 16;
 

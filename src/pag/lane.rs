@@ -1,8 +1,10 @@
-//! One lane's story without overlaps: work, gaps, waits and the points where messages leave and arrive.
+//! Timeline of one lane without overlaps: work, gaps, waits, and the points where messages leave
+//! and arrive.
 //!
-//! Records come in any order. Once everything before an instant is known, [`Lane::settle`] turns them into *steps*: each begins
-//! where the one before ended. Work inside other work splits it (the inner one is what the lane did). What ended a gap is
-//! decided here, once: a gap ended by a message that was not there when the gap began is a wait for that message.
+//! Records arrive in any order. Once everything before an instant is known, [`Lane::settle`] turns
+//! them into *steps*, each of which begins where the previous one ended. Work nested in other work
+//! splits it (the inner one is what the lane did). The cause of a gap's end is decided here, once:
+//! a gap ended by a message that was not there when the gap began is a wait for that message.
 
 use super::keys::NONE;
 use super::messages::{Messages, Slot};
@@ -48,7 +50,8 @@ pub struct Step {
     pub epoch: Epoch,
     /// For which instance the lane worked.
     pub instance: InstanceId,
-    /// Number of the message of a wait or a point, for [`GraphBuilder::message`](super::GraphBuilder::message).
+    /// Number of the message of a wait or a point, for
+    /// [`GraphBuilder::message`](super::GraphBuilder::message).
     pub slot: u32,
     /// What the lane did.
     pub kind: StepKind,
@@ -88,7 +91,8 @@ pub(super) struct Lane {
     pub(super) now: u64,
     /// Since when the lane has done nothing, if nothing is open.
     idle_since: u64,
-    /// The wait that ended last, until the work that began with it is over: other messages may have ended it as well.
+    /// The wait that ended last, until the work that began with it is over: other messages may have
+    /// ended it as well.
     waited: Option<(u64, u64)>,
     /// Start of the window that holds the point before.
     window: u64,
@@ -99,7 +103,8 @@ pub(super) struct Lane {
     pub(super) forgotten: u64,
     /// The first step that a window still to come may need.
     next: usize,
-    /// How many of its steps have been points, and how many of those windows no longer need; both start over after the last number.
+    /// How many of its steps have been points, and how many of those windows no longer need; both
+    /// start over after the last number.
     points: u32,
     pub(super) cut_points: u32,
     /// Records that came after their time had been settled.
@@ -137,10 +142,11 @@ impl<T> Pending<T> {
     }
 }
 
-/// How a gap is told from a wait.
+/// How a gap is distinguished from a wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
-    /// A gap at least this long that a message ends is a wait although the message was already on its way.
+    /// A gap at least this long that a message ends is a wait although the message was already on
+    /// its way.
     pub(super) least_wait: u64,
     /// Length of a window; windows begin at its multiples.
     pub(super) window: u64,
@@ -167,14 +173,16 @@ impl Lane {
         self.steps.as_slice()
     }
 
-    /// When, from `start` on, the lane next does or takes or waits for something, as far as is known.
+    /// When, from `start` on, the lane next does or takes or waits for something, as far as is
+    /// known.
     pub(super) fn upcoming(&self, start: u64) -> Option<u64> {
         let step = self.steps()[self.next..].iter().find(|step| step.kind != StepKind::Gap).map(|step| step.start.max(start));
         step.or_else(|| self.is_busy().then_some(self.now)).or_else(|| self.earliest())
     }
 
-    /// The steps that reach into `[start, end)`, which only moves forward, and the number of the first point among them; those before
-    /// are not asked for again. Whoever asks adds how many points are among them to `cut_points`; what crosses `end` is none.
+    /// The steps that reach into `[start, end)`, which only moves forward, and the number of the
+    /// first point among them; those before are not asked for again. Whoever asks adds how many
+    /// points are among them to `cut_points`; what crosses `end` is none.
     pub(super) fn cut(&mut self, start: u64, end: u64) -> (&[Step], u32) {
         let ahead = &self.steps.as_slice()[self.next..];
         // Steps follow each other, so those that a window still needs are the last ones.
@@ -210,8 +218,9 @@ impl Lane {
         self.works.items.as_slice().len() + self.sides.items.as_slice().len()
     }
 
-    /// Turns everything before `until` into steps; nothing of before may still come. Work that goes on at `until` is told up to
-    /// there only if `all`. `offset` corrects the clock, `first` is where the lane's story begins if it has not begun.
+    /// Turns everything before `until` into steps; nothing of before may still come. Work that goes
+    /// on at `until` is told up to there only if `all`. `offset` corrects the clock, `first` is
+    /// where the lane's story begins if it has not begun.
     pub(super) fn settle(&mut self, until: u64, all: bool, offset: i64, first: u64, rules: Rules, messages: &mut Messages) {
         self.works.sort(|work| work.start);
         self.sides.sort(|side| side.at);
@@ -293,7 +302,8 @@ impl Lane {
             }
             self.open.push(work);
         } else {
-            // Of no length, as at a sink: nothing to lead a path through, but an event of its epoch.
+            // Of no length, as at a sink: nothing to lead a path through, but an event of its
+            // epoch.
             let kind = StepKind::Work(work.kind);
             let (epoch, instance) = (work.epoch, work.instance);
             self.steps.push(Step { start, end: start, epoch, instance, slot: NONE, kind, goes_on: false });
@@ -310,7 +320,8 @@ impl Lane {
         let mut waited = false;
         if self.is_busy() {
             self.advance(at);
-            // It was there when the work began that took it out of its channel, and came while the lane was waiting.
+            // It was there when the work began that took it out of its channel, and came while the
+            // lane was waiting.
             let sent = (!side.sent && slot.from_lane != NONE).then_some(slot.sent_at);
             waited = sent.is_some_and(|sent| self.waited.is_some_and(|(since, until)| since < sent && sent <= until));
         } else {
@@ -373,7 +384,8 @@ impl Lane {
     }
 }
 
-/// Whether the message in `slot`, received at `at`, is what a lane idle since `idle_since` had been waiting for.
+/// Whether the message in `slot`, received at `at`, is what a lane idle since `idle_since` had been
+/// waiting for.
 fn ends_wait(slot: &Slot, at: u64, idle_since: u64, rules: Rules) -> bool {
     let known = slot.from_lane != NONE && slot.sent_at <= at;
     known && at > idle_since && (slot.sent_at > idle_since || at - idle_since >= rules.least_wait)

@@ -1,12 +1,13 @@
-//! Both sides of each message, brought together.
+//! Matches the two sides of each message.
 //!
-//! A message is a *slot* for as long as one of its sides is on a lane, or it is in flight. Sides may come in any order. A key
-//! that is used again is a new message. Memory: slots are used again; of messages in flight the newest million are kept.
+//! A message is a *slot* for as long as one of its sides is on a lane or it is in flight. The sides
+//! may arrive in any order. A key that is used again is a new message. Memory: slots are reused; of
+//! the messages in flight, the newest million are kept.
 
 use std::collections::VecDeque;
 
+use super::free_list::FreeList;
 use super::keys::{Key, Keys, NONE};
-use super::vacancies::Vacancies;
 use crate::activity::{Message, MessageKind};
 use crate::id::ChannelId;
 
@@ -29,7 +30,8 @@ pub(super) struct Slot {
     received: bool,
     /// Sides on lanes.
     references: u32,
-    /// Number of the sender's point among all of its lane, once it is placed; starts over after the last number.
+    /// Number of the sender's point among all of its lane, once it is placed; starts over after the
+    /// last number.
     pub(super) number: u32,
     /// It is in `in_flight`.
     lingers: bool,
@@ -54,12 +56,13 @@ pub(super) struct Messages {
     slots: Vec<Slot>,
     /// As many as slots.
     sides: Vec<Sides>,
-    vacancies: Vacancies,
+    free_list: FreeList,
     keys: Keys,
-    /// Those of which one side is missing and the other no longer on a lane; oldest first. May hold slots that are whole since.
+    /// Those of which one side is missing and the other no longer on a lane; oldest first. May hold
+    /// slots that are whole since.
     in_flight: VecDeque<(u32, Key)>,
-    /// Those that some lane waits for in a later window than that in which they were sent, until that window has been built; their
-    /// receipts keep their slots.
+    /// Those that some lane waits for in a later window than that in which they were sent, until
+    /// that window has been built; their receipts keep their slots.
     pub(super) crossing: Vec<u32>,
     /// Keys that were sent twice.
     pub(super) reused: u64,
@@ -88,7 +91,7 @@ impl Messages {
             crosses: false,
             lingers: false,
         };
-        let index = match self.vacancies.take(self.slots.len()) {
+        let index = match self.free_list.take(self.slots.len()) {
             Some(index) => {
                 self.slots[index as usize] = slot;
                 self.sides[index as usize] = sides;
@@ -140,7 +143,8 @@ impl Messages {
         index
     }
 
-    /// The receiver's clock and how long the message in a slot seemed to travel, in ns by the two clocks, once both sides have come.
+    /// The receiver's clock and how long the message in a slot seemed to travel, in ns by the two
+    /// clocks, once both sides have come.
     pub(super) fn delay(&self, index: u32) -> Option<(u32, i64)> {
         let (slot, sides) = (&self.slots[index as usize], &self.sides[index as usize]);
         if slot.from_lane == NONE || !slot.received {
@@ -209,6 +213,6 @@ impl Messages {
         self.keys.remove(self.sides[index as usize].key, index);
         let slot = &mut self.slots[index as usize];
         slot.lingers = false;
-        self.vacancies.free(index);
+        self.free_list.free(index);
     }
 }

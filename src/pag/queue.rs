@@ -1,7 +1,8 @@
-//! What comes in at one end and is done with at the other, in one piece of memory.
+//! Queue in one contiguous slice: elements are added at one end and discarded at the other.
 //!
-//! A ring would have to be walked in two pieces, and each access would ask in which of them it falls; here what is kept is a slice.
-//! Memory is at most twice what was kept together, as with a ring: what lies done with at the front is overwritten before more is taken.
+//! A ring buffer would have to be walked in two pieces, with a check at each access. Memory is at
+//! most twice the largest number of elements held at once, as with a ring: discarded elements at
+//! the front are overwritten before more memory is taken.
 
 /// A queue whose items lie side by side.
 #[derive(Clone, Debug)]
@@ -37,7 +38,8 @@ impl<T> Queue<T> {
         self.items.push(item);
     }
 
-    /// Moves what is kept to the front where that is at most half of all: each item is moved for one that is done with.
+    /// Moves what is kept to the front where that is at most half of all: each item is moved for
+    /// one that is done with.
     #[cold]
     fn make_room(&mut self) {
         if self.first * 2 >= self.items.len() {

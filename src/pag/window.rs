@@ -1,7 +1,8 @@
-//! The graph of one window, laid out for passes along it.
+//! Graph of one window, laid out for passes over it.
 //!
-//! Pieces are in order along each lane; *points* are where messages leave or arrive. Between two points of a lane nothing
-//! branches, so the pieces between them form one *segment*: whatever leads through one leads through all of them.
+//! Pieces are in order along each lane; *points* are where messages leave or arrive. Between two
+//! points of a lane nothing branches, so the pieces between them form one *segment*: a path that
+//! leads through one of them leads through all.
 
 use std::ops::Range;
 
@@ -90,7 +91,8 @@ pub struct MessageEdge {
 pub struct LaneRange {
     /// Pieces, in order of time.
     pub pieces: Range<u32>,
-    /// Points, in order of time. Segments are numbered from `first_segment` on, one more than points.
+    /// Points, in order of time. Segments are numbered from `first_segment` on, one more than
+    /// points.
     pub points: Range<u32>,
     /// The segment before the first point.
     pub first_segment: u32,
@@ -152,8 +154,8 @@ impl WindowGraph {
         self.first_points.clear();
     }
 
-    /// Adds lane number `lane`, whose steps are `steps`; the first point among them is number `number_of_first` of the lane. Gives
-    /// how many points they are.
+    /// Adds lane number `lane`, whose steps are `steps`; the first point among them is number
+    /// `number_of_first` of the lane. Gives how many points they are.
     pub(super) fn add_lane(&mut self, lane: u32, steps: &[Step], number_of_first: u32, messages: &Messages, through_queues: bool) -> u32 {
         let (start, end) = (self.window.start.0, self.window.end.0);
         let (first_piece, first_point, first_segment) = (self.pieces.len(), self.points.len(), self.blocked.len());
@@ -208,11 +210,13 @@ impl WindowGraph {
         is_here.then(|| self.ranges[from].points.start + slot.number.wrapping_sub(self.first_points[from]))
     }
 
-    /// Joins arrivals to the points that sent them, and puts the points into an order in which every edge goes forward. Gives the
-    /// number of arrivals whose origin is not known, and of cycles that had to be cut.
+    /// Joins arrivals to the points that sent them, and puts the points into an order in which
+    /// every edge goes forward. Gives the number of arrivals whose origin is not known, and of
+    /// cycles that had to be cut.
     ///
-    /// Edges never go back in time, so only messages of no duration can close a cycle; such a message is left out. Lanes are worked
-    /// through side by side, so that both sides of a message are met close together.
+    /// Edges never go back in time, so only messages of no duration can close a cycle; such a
+    /// message is left out. Lanes are worked through side by side, so that both sides of a message
+    /// are met close together.
     pub(super) fn connect(&mut self, messages: &Messages) -> (u64, u64) {
         let (mut unmatched, mut cycles) = (0, 0);
         let mut cursor: Vec<u32> = self.ranges.iter().map(|range| range.points.start).collect();
@@ -235,7 +239,8 @@ impl WindowGraph {
                     let from = if is_known { self.sender(slot) } else { None };
                     let mut is_cut = is_known && from.is_none() && slot.sent_at > self.window.start.0;
                     if let Some(from) = from {
-                        // Points of this lane before this one are in order already, whatever its cursor says.
+                        // Points of this lane before this one are in order already, whatever its
+                        // cursor says.
                         let is_open = if sender == lane { from >= point } else { from >= cursor[sender as usize] };
                         if is_open && !on_stack[sender as usize] {
                             self.run(lane, first..point);

@@ -1,23 +1,24 @@
-//! All policies that can be asked for by name, in the order of figures and tables: a policy is one file or folder and one line here.
+//! The registry of policies, in the order of figures and tables: a policy is one file or folder and
+//! one line here.
 
 use super::settings::{Given, PolicyError};
 use super::{Policy, aws, critical_path, dhalion, ds2, flink_autoscaler, heron, hold, oracle, scripted, threshold};
 use crate::dataflow::Topology;
 
-/// What commands, figures and explanations need to know of a policy.
+/// Metadata of a policy for commands, figures and explanations.
 #[derive(Debug)]
 pub struct PolicyKind {
     /// Its name on the command line and in rows.
     pub name: &'static str,
-    /// What it does, for help.
+    /// Its description in help.
     pub summary: &'static str,
     /// The rules that its reasons can name, each with its meaning as the end of a sentence.
     pub rules: &'static [(&'static str, &'static str)],
-    /// Makes it for a job, with times that run the given factor faster than published.
+    /// Creates it for a job, with all times divided by the given factor.
     pub make: fn(&Topology, f64, &Given) -> Result<Box<dyn Policy>, PolicyError>,
 }
 
-/// The policies.
+/// All policies.
 pub const KINDS: [PolicyKind; 9] = [
     hold::KIND,
     oracle::KIND,
@@ -30,7 +31,7 @@ pub const KINDS: [PolicyKind; 9] = [
     critical_path::KIND,
 ];
 
-/// Names of the policies that can be asked for.
+/// Names of all policies.
 pub const POLICIES: [&str; KINDS.len()] = {
     let mut names = [""; KINDS.len()];
     let mut index = 0;
@@ -41,15 +42,15 @@ pub const POLICIES: [&str; KINDS.len()] = {
     names
 };
 
-/// Names of these in quotes, for errors.
+/// The names in quotes, for errors.
 pub(super) fn quoted_names() -> String {
     POLICIES.map(|name| format!("'{name}'")).join(", ")
 }
 
-/// The policy called `name`, with times that run `time_factor` times faster than published.
+/// Creates the policy called `name`, with all times divided by `time_factor`.
 ///
 /// # Errors
-/// When no policy has that name, a parameter is not one of its own or makes no sense, or it needs to be given more.
+/// If the policy is unknown, a parameter is unknown or invalid, or the policy needs more input.
 pub fn policy_with(name: &str, topology: &Topology, time_factor: f64, given: &Given) -> Result<Box<dyn Policy>, PolicyError> {
     let kind = KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| PolicyError::Unknown { found: name.to_owned() })?;
     (kind.make)(topology, time_factor, given)
@@ -58,19 +59,21 @@ pub fn policy_with(name: &str, topology: &Topology, time_factor: f64, given: &Gi
 /// The same with its published parameters.
 ///
 /// # Errors
-/// When no policy has that name, or it needs to be given something.
+/// If the policy is unknown, or needs more input.
 pub fn policy(name: &str, topology: &Topology, time_factor: f64) -> Result<Box<dyn Policy>, PolicyError> {
     policy_with(name, topology, time_factor, &Given::default())
 }
 
-/// What a rule means, as the end of a sentence; nothing for a rule that no policy here gives. A rule means the same in every policy.
+/// The meaning of a rule, as the end of a sentence; `None` for a rule of no policy here. A rule has
+/// the same meaning in every policy.
 pub fn meaning(rule: &str) -> Option<&'static str> {
     let all = KINDS.iter().flat_map(|kind| kind.rules).chain(&scripted::RULES);
     all.into_iter().find(|(name, _)| *name == rule).map(|(_, meaning)| *meaning)
 }
 
-/// Place of `policy` in figures and tables: sort by it with a stable sort, so that policies that are not registered keep their order at the
-/// end. A variant of a policy, such as `ds2-ratio`, comes after the policy.
+/// Rank of `policy` in figures and tables: sort by it with a stable sort, so that unregistered
+/// policies keep their order at the end. A variant of a policy, such as `ds2-ratio`, follows the
+/// policy.
 pub fn rank(policy: &str) -> usize {
     let is_variant = |kind: &PolicyKind| policy.strip_prefix(kind.name).is_some_and(|rest| rest.starts_with(['-', ' ']));
     match KINDS.iter().position(|kind| kind.name == policy) {
@@ -106,7 +109,7 @@ mod tests {
         }
     }
 
-    /// Literals of the policies' sources that are given to a reason, or look like a rule where one is chosen.
+    /// Literals in the policies' sources that are passed to a reason, or look like a rule.
     fn rules_in(path: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()) {
             let name = entry.file_name().unwrap().to_string_lossy().into_owned();

@@ -11,7 +11,7 @@ use super::Policy;
 use crate::dataflow::Configuration;
 use crate::time::Timestamp;
 
-/// Why a policy cannot be made.
+/// Why a policy cannot be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// No policy has that name.
@@ -20,10 +20,10 @@ pub enum PolicyError {
         /// The name that was given.
         found: String,
     },
-    /// The oracle has nothing to go by.
-    #[error("expected a job whose needs are known (instances with limits), found none: 'oracle' goes by them")]
+    /// The job's required parallelism is unknown, so there is no oracle.
+    #[error("'oracle' requires a job whose required parallelism is known (instances with limits), found none")]
     NothingKnown,
-    /// A parameter is not one of the policy's, or its value makes no sense.
+    /// A parameter is unknown or its value is invalid.
     #[error("{setting}: expected {expected}")]
     Setting {
         /// The parameter as it was given.
@@ -33,7 +33,8 @@ pub enum PolicyError {
     },
 }
 
-/// A parameter of a policy, written `name=value`. Times are those of the published policy, whatever the time factor.
+/// A parameter of a policy, written `name=value`. Times are those of the published policy, whatever
+/// the time factor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     name: String,
@@ -55,19 +56,20 @@ impl fmt::Display for Setting {
     }
 }
 
-/// What a policy is given besides its name.
+/// Input of a policy in addition to its name.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
     /// Parameters that differ from the published ones.
     pub settings: Vec<Setting>,
-    /// The best configurations by the scenario's true parameters, with the time from which each is best; for `oracle` alone.
+    /// The best configurations by the scenario's true parameters, with the time from which each is
+    /// best; only for `oracle`.
     pub best: Vec<(Timestamp, Configuration)>,
 }
 
 /// A policy without parameters.
 ///
 /// # Errors
-/// When one is given.
+/// If one is given.
 pub(super) fn no_parameters(
     settings: &[Setting],
     make: impl FnOnce() -> Result<Box<dyn Policy>, PolicyError>,
@@ -80,10 +82,11 @@ pub(super) fn no_parameters(
     }
 }
 
-/// The published parameters, overridden one by one by those given, so that an error names the wrong one.
+/// The published parameters, overridden one by one by the given ones, so that an error names the
+/// wrong one.
 ///
 /// # Errors
-/// When a parameter is unknown or its value makes no sense.
+/// If a parameter is unknown or its value is invalid.
 pub(super) fn set<C: Serialize + DeserializeOwned>(
     published: C,
     settings: &[Setting],
@@ -101,7 +104,7 @@ pub(super) fn set<C: Serialize + DeserializeOwned>(
         table.insert(setting.name.clone(), value);
         config = table.try_into().map_err(|why: toml::de::Error| wrong(format!("another value: {}", why.message())))?;
     }
-    // What makes sense one by one may not do so together.
+    // Values that are valid separately may be invalid together.
     check(&config).map_err(|why| {
         let given: Vec<String> = settings.iter().map(Setting::to_string).collect();
         PolicyError::Setting { setting: given.join(" "), expected: why.trim_start_matches("expected ").to_owned() }
@@ -109,7 +112,7 @@ pub(super) fn set<C: Serialize + DeserializeOwned>(
     Ok(config)
 }
 
-/// A value of the kind of the one it replaces.
+/// A value of the same type as the one it replaces.
 fn value(known: &toml::Value, text: &str) -> Result<toml::Value, String> {
     let number = || match text.parse::<f64>() {
         Ok(number) if number >= 0.0 => Ok(number),
@@ -120,7 +123,7 @@ fn value(known: &toml::Value, text: &str) -> Result<toml::Value, String> {
         toml::Value::Integer(_) => toml::Value::Integer(
             text.parse::<u32>().map(i64::from).map_err(|_| format!("a whole number from 0 to {}, found '{text}'", u32::MAX))?,
         ),
-        // A duration is a table of seconds and nanoseconds; people write seconds.
+        // A duration is a table of seconds and nanoseconds; users give seconds.
         toml::Value::Table(_) => {
             let seconds = number()?;
             if seconds > 1e9 {

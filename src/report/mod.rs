@@ -1,4 +1,4 @@
-//! Tables from recorded rows only; the same rows give the same text.
+//! Tables made from recorded rows only; the same rows produce the same text.
 
 mod bottleneck;
 mod columns;

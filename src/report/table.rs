@@ -1,4 +1,4 @@
-//! Tables that read well as text and as Markdown.
+//! Tables that are readable both as text and as Markdown.
 
 pub(super) use crate::experiment::shown::{UNKNOWN, bytes, latency, seconds};
 
@@ -17,7 +17,7 @@ pub(super) fn table(header: &[impl AsRef<str>], lines: &[impl AsRef<[String]>]) 
     format!("{}|{rule}\n{body}", written(&header))
 }
 
-/// A cell cannot hold what ends it.
+/// Removes characters that would end a cell.
 fn clean(cell: &str) -> String {
     cell.replace('|', "/").replace('\n', " ")
 }

@@ -1,4 +1,4 @@
-//! How much all instances of an operator can do together, by their number.
+//! Total capacity of an operator as a function of its number of instances.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +15,16 @@ pub enum CapacityCurve {
         /// More than 0 and at most 2.
         exponent: f64,
     },
-    /// `p / (1 + contention (p - 1) + coherence p (p - 1))`, the universal scalability law (Gunther 1993).
+    /// `p / (1 + contention (p - 1) + coherence p (p - 1))`, the universal scalability law (Gunther
+    /// 1993).
     Universal {
         /// Part of the work that cannot be done in parallel, 0 to 1.
         contention: f64,
         /// What each pair of instances costs, 0 to 1.
         coherence: f64,
     },
-    /// Measured: records per second of all instances together, by their number, in order. Between two points straight, before the first
-    /// in proportion, after the last as between the last two.
+    /// Measured: records per second of all instances together, by their number, in order. Between
+    /// two points straight, before the first in proportion, after the last as between the last two.
     Table {
         /// Number of instances and their rate together.
         points: Vec<(u32, f64)>,
@@ -57,7 +58,8 @@ impl CapacityCurve {
         }
     }
 
-    /// Rate of one of `p` instances over that of one alone; for a table over 1 record per second, whatever the operator's limit is.
+    /// Rate of one of `p` instances over that of one alone; for a table over 1 record per second,
+    /// whatever the operator's limit is.
     ///
     /// # Panics
     /// If there is no instance.

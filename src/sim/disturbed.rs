@@ -1,4 +1,4 @@
-//! What is recorded is not always what arrives: records of a period are lost, late or doubled.
+//! Disturbed metrics: records of a period that are lost, late or duplicated.
 
 use super::Random;
 use super::job::Disturbance;
@@ -13,7 +13,7 @@ enum Fate {
     Doubled,
 }
 
-/// Between the host and whoever observes it.
+/// Between the host and its observer.
 #[derive(Clone, Debug)]
 pub(super) struct Disturbed {
     disturbance: Disturbance,

@@ -1,12 +1,14 @@
-//! Random dataflows with one known cause of slowness.
+//! Synthetic activity logs of random dataflows with one known cause of slowness.
 //!
-//! A source emits batches; each goes along all edges of the dataflow, at each operator to one instance after the other in turn.
-//! Lanes serve what arrives first come, first served. At most [`Flow::credits`] batches are under way: when a batch has passed all
-//! its sinks, a message of progress lets the source emit another. So whatever limits the job makes everything else wait.
+//! A source emits batches; each goes along all edges of the dataflow, at each operator to one
+//! instance after the other in turn. Lanes serve first come, first served. At most
+//! [`Flow::credits`] batches are in flight: when a batch has passed all its sinks, a progress
+//! message lets the source emit another. So the bottleneck of the job makes everything else wait.
 //!
-//! *Dominant*: every part of the job allows so much time a batch at least. That is, for a lane, the time it works for one batch;
-//! for latency, the time along the longest route, through the source and back, divided by the batches under way. The injected cause
-//! alone is made 1.5 to 3 times the largest of these without it.
+//! *Dominant*: every part of the job imposes a minimum time per batch. For a lane that is its work
+//! per batch; for latency, the time along the longest route, through the source and back, divided
+//! by the batches in flight. The injected cause alone is made 1.5 to 3 times the largest of these
+//! without it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -83,7 +85,8 @@ const SERVICE: (f64, f64) = (50e3, 1e6);
 const DELAY: (f64, f64) = (10e3, 300e3);
 
 impl Flow {
-    /// A dataflow of 2 to 6 operators behind a source, with 1 to 8 instances each, on lanes of their own or on 2 to 8 workers.
+    /// A dataflow of 2 to 6 operators behind a source, with 1 to 8 instances each, on lanes of
+    /// their own or on 2 to 8 workers.
     pub fn random(seed: u64, kind: CauseKind) -> Flow {
         let mut random = Random::new(seed);
         let workers = 2 + random.below(7);
@@ -248,7 +251,8 @@ struct Playing<'f> {
     arrivals: BinaryHeap<Reverse<Arrival>>,
     /// Until when each lane is busy.
     busy: Vec<Timestamp>,
-    /// Of each batch, how many copies are under way, and when and on which lane the last of the others ends.
+    /// Of each batch, how many copies are under way, and when and on which lane the last of the
+    /// others ends.
     under_way: BTreeMap<u64, (u64, Timestamp, usize)>,
     emitted: u64,
     sent: u64,
@@ -330,7 +334,8 @@ impl<'f> Playing<'f> {
         end
     }
 
-    /// Sends a batch that an operator has worked on along its channels; or word that it is complete, if that was the last of it.
+    /// Sends a batch that an operator has worked on along its channels; or word that it is
+    /// complete, if that was the last of it.
     fn send_on(&mut self, operator: usize, lane: usize, batch: u64, at: Timestamp) {
         let flow = self.flow;
         let mut copies = 0;
@@ -345,7 +350,8 @@ impl<'f> Playing<'f> {
         if at >= *last {
             (*last, *last_lane) = (at, lane);
         }
-        // The end of a service is known from its beginning on: the copy that is served last need not be the one that ends last.
+        // The end of a service is known from its beginning on: the copy that is served last need
+        // not be the one that ends last.
         let (left, last, last_lane) = (*left, *last, *last_lane);
         if left == 0 {
             self.under_way.remove(&batch);

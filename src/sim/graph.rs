@@ -1,10 +1,13 @@
-//! What the activity graph needs beside what is counted: which lane's records went to which, when epochs were complete, names.
+//! Messages, completed epochs and names for the activity graph, derived from the counts of the
+//! simulation.
 //!
-//! Records are counted, so nobody knows which went where. They are taken for what a first come, first served exchange makes of them: what
-//! lanes gave out goes, in the order of their numbers, to those who take, in the order of theirs. So each record has one sender and one
-//! receiver, the numbers of all messages add up to what was counted, and there are no more messages than batches and receivers together.
+//! Records are counted, not followed, so their routes are those of a first come, first served
+//! exchange: what lanes emit goes, in the order of their numbers, to the receivers in the order of
+//! theirs. Each record has one sender and one receiver, the sizes of all messages add up to the
+//! counts, and there are no more messages than batches and receivers together.
 //!
-//! A message is sent once, when a tick gives out what a lane has completed in it, and received by each lane that takes a part of it.
+//! A message is sent once, when a tick emits what a lane has completed in it, and received by each
+//! lane that takes a part of it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -47,7 +50,7 @@ pub(super) struct Way {
 pub(super) struct Graph {
     /// By receiving operator, in the order in which they were sent.
     parcels: Vec<Vec<Parcel>>,
-    /// What lanes of the operator that is visited gave out in this tick, by epoch.
+    /// What lanes of the operator that is visited emitted in this tick, by epoch.
     given: Vec<(Lane, u64, u64)>,
     /// Epochs that were opened and are not complete, in order.
     open: VecDeque<u64>,
@@ -66,7 +69,7 @@ impl Graph {
         Graph { parcels, given: Vec::new(), open: VecDeque::new(), sent: 0, names: operators.chain(channels).collect() }
     }
 
-    /// Gives out the names, the first time.
+    /// Emits the names, the first time.
     pub(super) fn describe(&mut self, records: &mut Vec<Record>) {
         records.append(&mut self.names);
     }
@@ -78,7 +81,7 @@ impl Graph {
         }
     }
 
-    /// `lane` gave out records of `epoch`.
+    /// `lane` emitted records of `epoch`.
     pub(super) fn gave(&mut self, lane: Lane, epoch: u64, records: u64) {
         match self.given.iter_mut().rev().find(|(known, of, _)| (*known, *of) == (lane, epoch)) {
             Some((_, _, sum)) => *sum += records,
@@ -86,7 +89,7 @@ impl Graph {
         }
     }
 
-    /// Of the `count` records of `epoch` that were given out, `passed` go that way.
+    /// Of the `count` records of `epoch` that were emitted, `passed` go that way.
     pub(super) fn send(&mut self, way: Way, epoch: u64, count: u64, passed: u64, records: &mut Vec<Record>) {
         // Cut so that the parts add up to what passes.
         let part = |before: u64| (u128::from(before) * u128::from(passed) / u128::from(count.max(1))) as u64;
@@ -117,7 +120,7 @@ impl Graph {
         }
     }
 
-    /// All edges have taken what was given out.
+    /// All edges have taken what was emitted.
     pub(super) fn all_sent(&mut self) {
         self.given.clear();
     }
@@ -144,7 +147,8 @@ impl Graph {
         self.parcels[at.0 as usize].retain(|parcel| parcel.left > 0);
     }
 
-    /// Everything before epoch `oldest` has left the job by `now`, and no work that began before `up_to` is still to be recorded.
+    /// Everything before epoch `oldest` has left the job by `now`, and no work that began before
+    /// `up_to` is still to be recorded.
     pub(super) fn reached_epoch(&mut self, oldest: u64, now: u64, up_to: u64, records: &mut Vec<Record>) {
         while let Some(&epoch) = self.open.front().filter(|epoch| **epoch < oldest) {
             self.open.pop_front();

@@ -1,13 +1,16 @@
-//! The host in virtual time: sources, queues, servers, backpressure and moving bins, counted and not carried out.
+//! The host in virtual time: simulates sources, queues, servers, backpressure and migration by
+//! counting records.
 //!
-//! Time goes on tick by tick. In a tick all operators are visited twice in topological order, and within an operator its instances by
-//! number. First an instance completes what is complete by now, and what has arrived is shared out. Then, when every queue is as it is
-//! at that instant, sources emit, what they emitted is shared out, bins move, and sinks take what arrived. So what an operator gives out
-//! in a tick arrives at the next in the same tick, and its service begins then; completions have their exact times, only what follows
-//! from them waits for the tick. There is no other order, and what is random comes from one seed in that order: the same job and seed
-//! give the same records.
+//! Time advances in ticks. In each tick all operators are visited twice in topological order, and
+//! within an operator its instances by number. First an instance completes what is complete by now,
+//! and arrivals are divided among instances. Then, when every queue is as it is at that instant,
+//! sources emit, their records are divided, bins move, and sinks take what arrived. So what an
+//! operator emits in a tick arrives at the next one in the same tick, and its service begins then;
+//! completions have their exact times, and only their consequences wait for the tick. The order is
+//! fixed and all randomness comes from one seed in that order, so the same job and seed give the
+//! same records.
 //!
-//! Records are counted: the work is for each instance and tick, whatever the rate.
+//! Records are counted, so the cost depends on instances and ticks, not on the rate.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -29,7 +32,7 @@ use crate::time::{Epoch, Timestamp};
 const SAMPLE: Duration = Duration::from_millis(100);
 /// Bins are looked at this often.
 const SAMPLE_BINS: Duration = Duration::from_millis(500);
-/// The noise of an instance is drawn anew this often.
+/// The noise of an instance is redrawn this often.
 const NOISE: Duration = Duration::from_secs(1);
 
 /// A simulated job.
@@ -86,9 +89,9 @@ pub enum Fate {
 pub struct Account {
     /// Records that arrived; of a source, that it emitted.
     pub arrived: u64,
-    /// Records worked off.
+    /// Records processed.
     pub processed: u64,
-    /// Records given out.
+    /// Records emitted.
     pub produced: u64,
     /// Records that wait.
     pub waiting: u64,
@@ -98,8 +101,8 @@ impl Simulation {
     /// The job at its start.
     ///
     /// # Panics
-    /// If the tick is no whole number of milliseconds or the job lacks a model of an operator, a share of an edge, or the schedule of a
-    /// source.
+    /// If the tick is no whole number of milliseconds or the job lacks a model of an operator, a
+    /// share of an edge, or the schedule of a source.
     pub fn new(job: &Job, seed: u64) -> Simulation {
         let topology = &job.topology;
         let whole = !job.tick.is_zero() && job.tick.as_nanos().is_multiple_of(1_000_000);
@@ -145,18 +148,21 @@ impl Simulation {
         }
     }
 
-    /// Records what the activity graph needs as well: messages, completed epochs, names. Nothing that happens is different.
+    /// Records what the activity graph needs as well: messages, completed epochs, names. Nothing
+    /// that happens is different.
     pub fn recording_graph(mut self) -> Simulation {
         self.graph = Some(Graph::new(&self.job.topology));
         self
     }
 
-    /// Virtual time. No record of before it is still to come, except for those that are late on purpose.
+    /// Virtual time. No record of before it is still to come, except for those that are late on
+    /// purpose.
     pub fn now(&self) -> Timestamp {
         Timestamp(self.now)
     }
 
-    /// Goes on by a tick and adds what is recorded to `records`; says whether the job's time is not yet over.
+    /// Advances by one tick and appends what is recorded to `records`; returns whether the job's
+    /// time is not yet over.
     pub fn advance(&mut self, records: &mut Vec<Record>) -> bool {
         let first = records.len();
         let tick = self.job.tick.as_nanos() as u64;
@@ -195,7 +201,8 @@ impl Simulation {
         now < Timestamp::ZERO + self.job.duration
     }
 
-    /// Visits every instance: it completes what is complete by now, and takes in what follows from that.
+    /// Visits every instance: it completes what is complete by now, and takes in what follows from
+    /// that.
     fn work(&mut self, records: &mut Vec<Record>) {
         let Simulation { nodes, edges, job, pressing, random, now, graph, .. } = self;
         for index in 0..nodes.len() {
@@ -209,7 +216,8 @@ impl Simulation {
         }
     }
 
-    /// Sources emit, knowing of every queue how long it is now; what comes of it is taken in, bins move, and sinks take what arrived.
+    /// Sources emit, knowing of every queue how long it is now; what comes of it is taken in, bins
+    /// move, and sinks take what arrived.
     fn emit(&mut self, epoch: u64, records: &mut Vec<Record>) {
         let Simulation { nodes, edges, job, pressing, random, reports, now, graph, .. } = self;
         let moving = nodes.iter().any(|node| matches!(node, Node::Station(station) if !station.motions.is_empty()));
@@ -340,14 +348,15 @@ impl Simulation {
         self.moved_bytes
     }
 
-    /// Tells that an action begins; gives what becomes of it.
+    /// Called when an action begins; returns its fate.
     pub fn action(&mut self) -> Fate {
         let disturbance = self.job.disturbance;
         self.slowdown = if self.random.uniform() < disturbance.slow { disturbance.slowdown } else { 1.0 };
         if self.random.uniform() < disturbance.failed { Fate::Fails(self.random.uniform()) } else { Fate::Whole }
     }
 
-    /// Carries out a step at a logical time ahead of now; [`reports`](Simulation::reports) tell when it is done.
+    /// Carries out a step at a logical time ahead of now; [`reports`](Simulation::reports) tell
+    /// when it is done.
     ///
     /// # Panics
     /// When the step does not fit the job.
@@ -383,7 +392,8 @@ impl Simulation {
     }
 }
 
-/// Passes on what a station has to give out; one that takes no time works off first what it has just taken in.
+/// Passes on what a station has to emit; one that takes no time first processes what it has just
+/// received.
 fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut [Node], delay: Duration, around: &mut Surroundings<'_>) {
     if station.work_ns == 0.0 {
         station.serve(around);
@@ -397,7 +407,7 @@ fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut
     }
 }
 
-/// Passes what an operator gives out on to all that follow it; `after` are the operators after `index`.
+/// Passes what an operator emits on to all that follow it; `after` are the operators after `index`.
 fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [Node], delay: Duration, around: &mut Surroundings<'_>) {
     let now = around.now;
     for edge in edges {
@@ -447,7 +457,7 @@ fn come_back(reached: &mut [u64], job: &Job, nodes: &[Node], edges: &[Vec<Edge>]
     }
 }
 
-/// What an operator still may give out, its followers may still get.
+/// What an operator still may emit, its followers may still get.
 fn spread(reached: &mut [u64], edges: &[Edge], oldest: u64) {
     for edge in edges {
         let under_way = edge.under_way.iter().map(|(_, epoch, _)| *epoch).min().unwrap_or(u64::MAX);

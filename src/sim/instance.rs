@@ -1,7 +1,8 @@
-//! One instance: a queue of batches and a server that works them off in order.
+//! One instance: a queue of batches and a server that processes them in order.
 //!
-//! Invariants: first in, first out, except that what comes along with a bin overtakes; within a busy period services follow each other
-//! without a gap, so no capacity is lost to the grid of ticks; every record that was put in is either waiting or was taken out once.
+//! Invariants: first in, first out, except that records which travel with a bin overtake; within a
+//! busy period services follow each other without a gap, so no capacity is lost to the grid of
+//! ticks; every record that was enqueued is either waiting or has been taken out once.
 
 use std::collections::VecDeque;
 
@@ -17,7 +18,7 @@ pub(super) struct Batch {
     pub(super) factor: f64,
 }
 
-/// Part of a batch that has been worked off; times in ns.
+/// Part of a batch that has been processed; times in ns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Served {
     pub(super) epoch: u64,
@@ -36,14 +37,14 @@ pub(super) struct Instance {
     pub(super) waiting: u64,
     /// Records that arrived since the last sample.
     pub(super) arrivals: u64,
-    /// Records worked off and given out since the start.
+    /// Records processed and emitted since the start.
     pub(super) processed: u64,
     pub(super) produced: u64,
-    /// Useful time since the last sample of bins, in ns, and records worked off in it.
+    /// Useful time since the last sample of bins, in ns, and records processed in it.
     pub(super) useful: f64,
     /// When the server is free, in ns.
     free_at: f64,
-    /// Part of a record that is still to be given out.
+    /// Part of a record that is still to be emitted.
     carry: f64,
     /// By how much it has had less than its share of the operator's arrivals.
     pub(super) debt: f64,
@@ -91,7 +92,8 @@ impl Instance {
         let (mut taken, mut owed) = (Vec::new(), 0.0);
         for batch in self.queue.iter_mut().filter(|batch| batch.epoch < until) {
             owed += batch.records as f64 * share;
-            // A part of a record is owed on; rounding must not leave one behind when everything goes.
+            // A part of a record is owed on; rounding must not leave one behind when everything
+            // goes.
             let records = ((owed + 1e-6) as u64).min(batch.records);
             owed -= records as f64;
             batch.records -= records;
@@ -104,7 +106,8 @@ impl Instance {
         taken
     }
 
-    /// Works off what is complete at `now`, one batch: `work_ns` of work and `wait_ns` of waiting a record.
+    /// Processes what is complete at `now`, one batch: `work_ns` of work and `wait_ns` of waiting a
+    /// record.
     pub(super) fn serve(&mut self, now: u64, work_ns: f64, wait_ns: f64) -> Option<Served> {
         let batch = self.queue.front_mut()?;
         let work = work_ns * batch.factor;
@@ -131,7 +134,8 @@ impl Instance {
         Some(Served { epoch, records, start, worked, end })
     }
 
-    /// What is given out for `records` more records: whole records, so that nothing is lost over time.
+    /// What is emitted for `records` more records: whole records, so that nothing is lost over
+    /// time.
     pub(super) fn give(&mut self, records: u64, selectivity: f64) -> u64 {
         self.carry += records as f64 * selectivity;
         // A sum that misses a whole record by its last bits has it.
@@ -141,7 +145,7 @@ impl Instance {
         out
     }
 
-    /// Notes that the queue may have grown; says whether sources have to pause for it from now on.
+    /// Called when the queue may have grown; returns whether backpressure starts.
     pub(super) fn press(&mut self, marks: QueueMarks, now: u64) -> bool {
         let presses = self.pressed.is_none() && self.waiting > marks.high_records;
         if presses {
@@ -150,7 +154,7 @@ impl Instance {
         presses
     }
 
-    /// Notes that the queue may have shrunk; gives the span of backpressure that ends with it, if one does.
+    /// Called when the queue may have shrunk; returns the span of backpressure that ends, if any.
     pub(super) fn relieve(&mut self, marks: QueueMarks, now: u64) -> Option<(Timestamp, Timestamp)> {
         // An empty queue lifts the pressure whatever the mark.
         let since = self.pressed.filter(|_| self.waiting < marks.low_records.max(1))?;
@@ -221,7 +225,7 @@ mod tests {
             prop_assert_eq!(instance.take(1.0, u64::MAX).iter().map(|batch| batch.records).sum::<u64>() + out + taken, total);
         }
 
-        /// Whatever the selectivity, what is given out is the product, but for part of a record.
+        /// Whatever the selectivity, what is emitted is the product, but for part of a record.
         #[test]
         fn selectivity_is_exact_in_the_long_run(parts in prop::collection::vec(0u64..1000, 1..200), selectivity in 0.0f64..30.0) {
             let mut instance = Instance::starting(0.0);

@@ -1,4 +1,4 @@
-//! What is simulated: a topology, and for each operator how fast it is, what it gives out and what disturbs it.
+//! The simulated job: a topology, and the capacity, selectivity and disturbances of each operator.
 
 use std::time::Duration;
 
@@ -18,14 +18,16 @@ pub struct Job {
     pub configuration: Configuration,
     /// One for each operator, by number.
     pub models: Vec<OperatorModel>,
-    /// By edge, in the order of the topology: the part of the producer's records that go that way. 1 is all of them; parts of an
-    /// operator's edges need not sum to 1, because each edge has its own copy.
+    /// By edge, in the order of the topology: the part of the producer's records that go that way.
+    /// 1 is all of them; parts of an operator's edges need not sum to 1, because each edge has its
+    /// own copy.
     pub shares: Vec<f64>,
     /// The same for edges that close cycles. Less must come back than goes round.
     pub feedback_shares: Vec<f64>,
     /// From one epoch to the next; also the grid on which everything happens.
     pub tick: Duration,
-    /// How many times the highest rate of its schedule a source may emit when it has fallen behind; at least 1.
+    /// How many times the highest rate of its schedule a source may emit when it has fallen behind;
+    /// at least 1.
     pub catch_up: f64,
     /// How long the job runs.
     pub duration: Duration,
@@ -48,9 +50,10 @@ pub struct OperatorModel {
     pub curve: CapacityCurve,
     /// How service times vary.
     pub service: ServiceTimes,
-    /// Records given out per record taken in.
+    /// Records emitted per record taken in.
     pub selectivity: f64,
-    /// The part of the records given out that its metrics count, 0 to 1: some systems miss what leaves by a side output.
+    /// The part of its output records that its metrics count, 0 to 1: some systems miss what leaves by a
+    /// side output.
     // https://issues.apache.org/jira/browse/FLINK-38538
     pub counted_output: f64,
     /// When sources pause.
@@ -63,15 +66,17 @@ pub struct OperatorModel {
     pub bytes_per_key: u64,
     /// Instances that are slow for a time.
     pub stragglers: Vec<Straggler>,
-    /// How long an instance waits for something outside with each record, doing nothing else meanwhile. It is no useful time.
+    /// How long an instance waits for something outside with each record, doing nothing else
+    /// meanwhile. It is no useful time.
     pub wait: Duration,
-    /// Records per second that something outside does for all instances together, however many they are: it gives each of them the
-    /// same part, and an instance waits for what that part takes longer than its own work and wait.
+    /// Records per second that something outside does for all instances together, however many they
+    /// are: it gives each of them the same part, and an instance waits for what that part takes
+    /// longer than its own work and wait.
     pub external_limit: Option<Rate>,
 }
 
 impl Default for OperatorModel {
-    /// An operator that takes no time and gives out what it takes in.
+    /// An operator that takes no time and emits what it takes in.
     fn default() -> OperatorModel {
         OperatorModel {
             schedule: None,
@@ -114,7 +119,8 @@ impl Default for MoveModel {
 /// What goes wrong. Shares are probabilities, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Disturbance {
-    /// Standard deviation of the logarithm of useful times as they are recorded, drawn anew for each instance every second.
+    /// Standard deviation of the logarithm of useful times as they are recorded, redrawn for each
+    /// instance every second.
     pub noise: f64,
     /// Records are lost, late or doubled for so long at a time.
     pub period: Duration,
@@ -148,8 +154,9 @@ const MOST_ROUNDS: usize = 2000;
 const SETTLED: f64 = 1e-9;
 
 impl Job {
-    /// Records per second that arrive at each operator when sources emit what is due at `at` and everybody keeps up; for a source what
-    /// it emits. Where as much comes back as goes round there is no such number, and demands are those after many rounds.
+    /// Records per second that arrive at each operator when sources emit what is due at `at` and
+    /// everybody keeps up; for a source what it emits. Where as much comes back as goes round there
+    /// is no such number, and demands are those after many rounds.
     pub fn demands(&self, at: Timestamp) -> Vec<f64> {
         let offered: Vec<f64> = self.models.iter().map(|model| self.offered(model, at)).collect();
         let (mut demands, mut rounds) = (self.passed_on(offered.clone()), 1);
@@ -176,7 +183,7 @@ impl Job {
         round.iter().zip(&first).all(|(last, first)| *last <= first * SETTLED)
     }
 
-    /// What comes back to each operator when each works off its part of `demands`.
+    /// What comes back to each operator when each processes its part of `demands`.
     fn coming_back(&self, demands: &[f64]) -> Vec<f64> {
         let mut back = vec![0.0; demands.len()];
         for (edge, share) in self.topology.feedback().iter().zip(&self.feedback_shares) {
@@ -203,9 +210,10 @@ impl Job {
         model.schedule.as_ref().map_or(0.0, |schedule| schedule.rate(at).as_per_second())
     }
 
-    /// The fewest instances of each scalable operator that keep up at `at` if its arrivals are spread evenly, by the true parameters.
-    /// As many as there may be where none suffices. An [external limit](OperatorModel::external_limit) is left out: no number of instances
-    /// changes it, so what counts is their own work.
+    /// The fewest instances of each scalable operator that keep up at `at` if its arrivals are
+    /// spread evenly, by the true parameters. As many as there may be where none suffices. An
+    /// [external limit](OperatorModel::external_limit) is left out: no number of instances changes
+    /// it, so what counts is their own work.
     pub fn needed(&self, at: Timestamp) -> Vec<(OperatorId, u32)> {
         let demands = self.demands(at);
         let need = |operator: &crate::dataflow::Operator| {
@@ -240,13 +248,14 @@ impl OperatorModel {
         1.0 / (alone * self.curve.of_one(p))
     }
 
-    /// Seconds that what is outside takes for a record of one of `p` instances; 0 without an external limit.
+    /// Seconds that what is outside takes for a record of one of `p` instances; 0 without an
+    /// external limit.
     pub fn outside_s(&self, p: u32) -> f64 {
         self.external_limit.map_or(0.0, |limit| f64::from(p) / limit.as_per_second())
     }
 
-    /// Records per second that one of `p` instances completes, waits included but for those of an external limit; nothing if nothing
-    /// else bounds it.
+    /// Records per second that one of `p` instances completes, waits included but for those of an
+    /// external limit; nothing if nothing else bounds it.
     pub fn instance_rate(&self, p: u32) -> Option<f64> {
         let seconds = self.service_s(p) + self.wait.as_secs_f64();
         (seconds > 0.0).then(|| 1.0 / seconds)

@@ -1,8 +1,9 @@
-//! Bins under way from one instance to another.
+//! Migration of bins between simulated instances.
 //!
-//! A step has a logical time. Once everything older has arrived at the operator, the bins leave with what waits for them in the queues;
-//! once they have come, that goes before what waits at their new instance, and what arrived for them meanwhile behind it. So every
-//! record is worked off at exactly one instance, and those of a bin in the order of their epochs.
+//! A step has a logical time. Once everything older has arrived at the operator, the bins leave
+//! together with their queued records. When they have arrived, these records go before the queue of
+//! the new instance, and those that arrived for the bins in the meantime behind it. So every record
+//! is processed at exactly one instance, and those of a bin in the order of their epochs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,8 @@ use crate::time::{Epoch, Timestamp};
 const NOTHING: f64 = 1e-12;
 
 impl Station {
-    /// Takes up moves that hold from epoch `at` on; instances that are new work from `from` (ns) on.
+    /// Takes up moves that hold from epoch `at` on; instances that are new work from `from` (ns)
+    /// on.
     pub(super) fn begin(&mut self, at: u64, moves: &[&BinMove], slowdown: f64, from: f64) {
         let most = moves.iter().map(|one| one.to as usize + 1).max().unwrap_or(0);
         while self.instances.len() < most {
@@ -50,7 +52,8 @@ impl Station {
         Report::Installed(self.id, 1)
     }
 
-    /// Lets bins go when all that is older than `reached` has arrived, and takes them up when they have come. In order of steps.
+    /// Lets bins go when all that is older than `reached` has arrived, and takes them up when they
+    /// have come. In order of steps.
     pub(super) fn settle(&mut self, reached: u64, costs: &MoveModel, around: &mut Surroundings<'_>, reports: &mut Vec<Report>) {
         for position in 0..self.motions.len() {
             if !self.motions[position].settled {
@@ -75,12 +78,13 @@ impl Station {
         motion.settled = true;
         for flow in &mut motion.flows {
             let giver = &mut self.instances[flow.from as usize];
-            // Of all that waits in order: with every bin that leaves the rest has a larger part of what is left.
+            // Of all that waits in order: with every bin that leaves the rest has a larger part of
+            // what is left.
             let part = if giver.share > 0.0 { (flow.share / giver.share).min(1.0) } else { 1.0 };
             flow.along = giver.take(part, motion.at);
             giver.share -= flow.share;
             if giver.share < NOTHING {
-                // Who has no bins is owed no records.
+                // An instance without bins is owed no records.
                 giver.share = 0.0;
                 flow.debt += std::mem::take(&mut giver.debt);
             }

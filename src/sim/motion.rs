@@ -1,4 +1,4 @@
-//! Bins under way from one instance to another.
+//! Bins in transit between two simulated instances, with the records that wait for them.
 
 use super::instance::Batch;
 

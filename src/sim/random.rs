@@ -1,7 +1,8 @@
-//! Random numbers that stay the same: a seed gives the same numbers on every machine, for ever.
+//! Random numbers that are the same on every machine and in every version.
 //!
-//! The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). It is written out here because the published crates reserve
-//! the right to change their sequences between minor versions, which would change every recorded seed.
+//! The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). It is implemented here because
+//! the published crates reserve the right to change their sequences between minor versions, which
+//! would change the results of every recorded seed.
 
 use std::time::Duration;
 
@@ -54,7 +55,8 @@ impl Random {
     }
 }
 
-/// Durations whose logarithms are uniform: what [`Random::duration`] draws, many times between the same ends.
+/// Durations whose logarithms are uniform: what [`Random::duration`] draws, many times between the
+/// same ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Durations {
     /// Logarithms of the ends, in ns.

@@ -1,6 +1,7 @@
-//! How long the records of a batch take, as a factor of the mean.
+//! Random service time of a batch, as a factor of the mean.
 //!
-//! Drawn once a batch. A batch of `n` records has the mean and the variance of a sum of `n` independent service times.
+//! Drawn once per batch. A batch of `n` records has the mean and the variance of a sum of `n`
+//! independent service times.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! How an operator's arrivals are spread over its bins.
+//! Distribution of an operator's arrivals over its bins.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,21 @@ pub enum Skew {
     /// All bins alike.
     #[default]
     Uniform,
-    /// The n-th most used bin has a share in proportion to `n^-exponent`; which bin that is, the seed decides.
+    /// The n-th most used bin has a share in proportion to `n^-exponent`; which bin that is, the
+    /// seed decides.
     Zipf {
         /// At least 0, at most 10.
         exponent: f64,
     },
-    /// One key has a share of all records by itself, the rest is spread evenly: the skew of the experiments of Dhalion and DS2.
+    /// One key has a share of all records by itself, the rest is spread evenly: the skew of the
+    /// experiments of Dhalion and DS2.
     // papers/ds2-osdi18.md#known-limits
     HotKey {
         /// Its share, 0 to 1.
         share: f64,
     },
-    /// Some keys, each in a bin of its own, have a share of all records between them evenly: spreading bins anew helps as long as an instance can
-    /// do a single one of them, and splitting bins does not.
+    /// Some keys, each in a bin of its own, have a share of all records between them evenly. Moving bins
+    /// helps as long as an instance can process the records of one of these keys; splitting bins does not.
     HotKeys {
         /// How many; more than 0 and fewer than there are bins.
         hot: u32,
@@ -35,15 +37,16 @@ pub enum Skew {
         #[serde(default = "one")]
         step: u32,
     },
-    /// Some bins have a share of all records between them evenly, the others have the rest: skew that spreading bins anew can answer,
-    /// because no single key makes it.
+    /// Some bins have a share of all records between them evenly, the others have the rest: skew
+    /// that rebalancing bins can correct, because no single key makes it.
     HotBins {
         /// How many; more than 0 and fewer than all.
         bins: u32,
         /// Their share together, 0 to 1.
         share: f64,
-        /// Numbers from one of them to the next, from bin 0 on. Bins are dealt out to instances in turn, so with a step of the number of
-        /// instances all of them belong to instance 0 at first, and with a step of 1 to the first instances.
+        /// Numbers from one of them to the next, from bin 0 on. Bins are dealt out to instances in
+        /// turn, so with a step of the number of instances all of them belong to instance 0 at
+        /// first, and with a step of 1 to the first instances.
         #[serde(default = "one")]
         step: u32,
     },
@@ -109,7 +112,8 @@ fn with_hot(mut shares: Vec<f64>, hot: &BTreeMap<usize, f64>) -> Vec<f64> {
 }
 
 impl Bins {
-    /// Splits a bin in two with the next two numbers. The keys are spread evenly, a hot one is in the first half.
+    /// Splits a bin in two with the next two numbers. The keys are spread evenly, a hot one is in
+    /// the first half.
     pub(super) fn split(&mut self, bin: usize) {
         let (share, keys) = (std::mem::take(&mut self.shares[bin]), std::mem::take(&mut self.keys[bin]));
         let hot = self.hot.remove(&bin).unwrap_or(0.0);

@@ -1,4 +1,5 @@
-//! An open-loop source in virtual time: what is due and not yet emitted leaves with the next tick, unless an instance is above its mark.
+//! Open-loop source in virtual time: what is due is emitted in the next tick, unless the queue of
+//! an instance is above its mark.
 
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::id::{InstanceId, OperatorId, WorkerId};
@@ -21,7 +22,7 @@ impl Source {
         Source { id, schedule: schedule.clone(), most, emitted: 0 }
     }
 
-    /// Emits what is due as `epoch`; gives how many records that is.
+    /// Emits what is due as `epoch`; returns how many records that is.
     pub(super) fn emit(&mut self, epoch: u64, now: Timestamp, paused: bool, records: &mut Vec<Record>) -> u64 {
         // A record that is due only by the last bit of a sum is due.
         let due = (self.schedule.due(now) + 1e-9) as u64;

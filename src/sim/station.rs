@@ -1,7 +1,8 @@
-//! One operator at work: its instances, and how arrivals are shared out among them.
+//! One simulated operator: its instances, and how arrivals are divided among them.
 //!
-//! Shares are exact in the long run: what an instance had too little or too much of, by less than a record, is made up for later. The
-//! order of everything is that of instance numbers, and within an instance that of epochs.
+//! Shares are exact in the long run: rounding errors of less than a record are carried over.
+//! Everything is processed in the order of instance numbers, and within an instance in the order of
+//! epochs.
 
 use std::time::Duration;
 
@@ -34,9 +35,10 @@ pub(super) struct Station {
     pub(super) id: OperatorId,
     pub(super) model: OperatorModel,
     pub(super) parallelism: u32,
-    /// How instances share what arrives; nothing where they take equal turns. Stateless operators only.
+    /// How instances share what arrives; nothing where they take equal turns. Stateless operators
+    /// only.
     turns: Option<Turns>,
-    /// There were so many instances for the records of epochs before that one, which shared them in that way.
+    /// The number of instances for records of epochs before that one, and how they shared them.
     before: Option<(u64, u32, Option<Turns>)>,
     pub(super) instances: Vec<Instance>,
     pub(super) bins: Option<Bins>,
@@ -44,7 +46,7 @@ pub(super) struct Station {
     pub(super) inbox: Flow,
     /// What goes out this tick.
     pub(super) outbox: Flow,
-    /// Bins under way.
+    /// Bins in transit.
     pub(super) motions: Vec<Motion>,
     /// Records that came since the start.
     pub(super) arrived: u64,
@@ -91,7 +93,8 @@ impl Station {
         station
     }
 
-    /// There are `parallelism` instances from now on; those that are new work from `from` (ns) on. Others work off what they have.
+    /// There are `parallelism` instances from now on; those that are new work from `from` (ns) on.
+    /// The others process what they have.
     pub(super) fn resize(&mut self, parallelism: u32, from: f64) {
         self.parallelism = parallelism;
         self.work_ns = self.model.service_s(parallelism) * 1e9;
@@ -101,7 +104,8 @@ impl Station {
         }
     }
 
-    /// Records of `epoch` and later go to `parallelism` instances, by `weights` if there are any, those of before to as many as there were.
+    /// Records of `epoch` and later go to `parallelism` instances, by `weights` if there are any,
+    /// those of before to as many as there were.
     pub(super) fn reroute(&mut self, epoch: u64, parallelism: u32, weights: Option<&Weights>, from: f64) {
         self.before = Some((epoch, self.parallelism, std::mem::replace(&mut self.turns, weights.map(Turns::new))));
         self.resize(parallelism, from);
@@ -117,7 +121,7 @@ impl Station {
         }
     }
 
-    /// Works off what is complete by now.
+    /// Processes what is complete by now.
     pub(super) fn serve(&mut self, around: &mut Surroundings<'_>) {
         let OperatorModel { selectivity, counted_output, marks, .. } = self.model;
         for (index, instance) in (0..).zip(&mut self.instances).filter(|(_, instance)| !instance.queue.is_empty()) {
@@ -232,8 +236,9 @@ impl Station {
             let count = whole(&mut self.instances[index].debt, &mut left);
             self.take(index, epoch, count, around);
         }
-        // Each of those that are owed a part of a record gets one, from where the last turn ended. Rounding of shares may ask for a
-        // second turn, and for more than one where there are more records than a sum can tell apart.
+        // Each of those that are owed a part of a record gets one, from where the last turn ended.
+        // Rounding of shares may ask for a second turn, and for more than one where there are more
+        // records than a sum can tell apart.
         let (count, mut index) = (self.instances.len(), self.cursor as usize % self.instances.len());
         let mut fruitless = 0;
         while left > 0 {
@@ -323,7 +328,8 @@ impl Station {
         queued.chain(held).min().unwrap_or(u64::MAX)
     }
 
-    /// The earliest instant, in ns, at which work begins that is not recorded yet; far ahead when nothing waits.
+    /// The earliest instant, in ns, at which work begins that is not recorded yet; far ahead when
+    /// nothing waits.
     pub(super) fn next_begins(&self) -> u64 {
         self.instances.iter().filter_map(Instance::next_begins).min().unwrap_or(u64::MAX)
     }

@@ -1,4 +1,4 @@
-//! What all operators of a simulated job share.
+//! State that all operators of a simulated job share during a tick.
 
 use super::Random;
 use super::graph::Graph;
@@ -17,7 +17,7 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
-    /// `lane` gave out records of `epoch`.
+    /// `lane` emitted records of `epoch`.
     pub(super) fn gave(&mut self, lane: Lane, epoch: u64, count: u64) {
         if let Some(graph) = &mut self.graph {
             graph.gave(lane, epoch, count);

@@ -99,8 +99,8 @@ fn a_known_bottleneck_is_named_and_explained() {
     let row = printed.lines().find(|line| line.starts_with("| 1 ")).unwrap();
     assert!(row.contains("| count ") && row.contains("| 5 of 5 ") && row.contains("| 0 of 5 "), "{row}");
     for expected in [
-        "of that is count[0] alone, one of 3: a piece of its work takes 8.0 times as long as its siblings'",
-        "A conventional profile would put audit first",
+        "of it is count[0] alone, one of 3 instances: its activities take 8.0 times as long as those of the others",
+        "A conventional profile would rank audit first",
     ] {
         assert!(printed.contains(expected), "{expected}\n{printed}");
     }
@@ -199,8 +199,8 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["empty.log"], "found an empty file"),
         (&["other.log"], "other.log, byte 0: expected an activity log"),
         (&["version.log"], "found version 77"),
-        (&["names.log"], "names.log: expected work or messages in the time that was asked for, found none"),
-        (&["a.log", "--from", "1h"], "expected work or messages in the time that was asked for, found none"),
+        (&["names.log"], "names.log: expected activities or messages in the selected time, found none"),
+        (&["a.log", "--from", "1h"], "expected activities or messages in the selected time, found none"),
         (&["a.log", "--window", "0"], "--window: expected a length of time such as 500ms, 1s or 2m, found '0'"),
         (&["a.log", "--window", "0s"], "--window: expected more than 0, found '0s'"),
         (&["a.log", "--window", "-1s"], "--window: expected a length of time"),
@@ -222,8 +222,8 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["a.log", "--export", "perfetto"], "--export: expected FORMAT=FILE such as perfetto=trace.json, found 'perfetto'"),
         (&["a.log", "--export", "csv=none/x.csv"], "--export csv=none/x.csv: cannot be written: No such file"),
         (&["a.log", "--export", "csv=ok.csv", "--export", "json=."], "--export json=.: cannot be written"),
-        (&["a.log", "--export", "csv=x", "--export", "json=x"], "x: expected a file of its own for each"),
-        (&["a.log", "--export", "csv=./a.log"], "./a.log: expected another name for what is written"),
+        (&["a.log", "--export", "csv=x", "--export", "json=x"], "x: expected a different file for each"),
+        (&["a.log", "--export", "csv=./a.log"], "./a.log: expected an output file, found the name of an input trace"),
         (&["a.log", "--plot", "lanes.pdf"], "--plot lanes.pdf: expected a name that ends in .svg or .png"),
         (&["a.log", "--plot", "none/lanes.svg"], "--plot none/lanes.svg: expected a file in a folder that exists"),
         (&[], "the following required arguments were not provided"),
@@ -278,7 +278,7 @@ fn a_run_of_the_engine_can_be_analysed() {
     let shares: f64 = printed["epochs"].as_array().unwrap().iter().map(|part| part["share"].as_f64().unwrap()).sum();
     assert!((shares - 1.0).abs() < 1e-9, "{shares}");
     let text = text(&thalweg(folder.path(), &["analyze", "out/activity.log", "--epochs"]).stdout).to_owned();
-    assert!(text.contains("flatmap queues behind its other epochs"), "{text}");
+    assert!(text.contains("flatmap: queueing behind its other epochs"), "{text}");
     assert!(fs::read(folder.path().join("lanes.png")).unwrap().starts_with(b"\x89PNG"));
     let events: Value = serde_json::from_str(&fs::read_to_string(folder.path().join("p.json")).unwrap()).unwrap();
     assert!(!events["traceEvents"].as_array().unwrap().is_empty());
@@ -382,11 +382,11 @@ fn the_most_that_could_be_gained_stands_beside_what_an_epoch_took() {
     assert!((4.0..=5.0).contains(&gain), "{gain}");
     let output = thalweg(folder.path(), &["analyze", "a.log", "--epochs"]);
     let printed = text(&output.stdout);
-    assert!(printed.contains("| at most to gain |"), "{printed}");
+    assert!(printed.contains("| possible gain, at most |"), "{printed}");
     let row = printed.lines().filter(|line| line.starts_with("| map ")).find(|line| line.matches('|').count() == 7);
     let cell = row.and_then(|row| row.split('|').nth(6)).map(str::trim);
     assert_eq!(cell, Some(&*format!("{gain:.1} ms")), "{printed}");
-    assert!(printed.contains(&format!("an epoch would be complete at most {gain:.1} ms sooner in the mean.")), "{printed}");
+    assert!(printed.contains(&format!("an epoch would complete at most {gain:.1} ms sooner on average.")), "{printed}");
 }
 
 #[test]

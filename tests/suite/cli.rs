@@ -51,10 +51,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["reproduce", "megaphone-fig1", "--cases", "q1"], "--cases: megaphone-fig1 has none (Latency over time"),
         (&["run", "--set", "x"], "--set: expected 'name=value', found 'x'"),
         (&["run", "--policy", "external"], "--policy external: expected '--external-command COMMAND' with the program that decides"),
-        (
-            &["run", "--external-command", "true"],
-            "--external-command: expected '--policy external', which alone follows it, found 'critical-path'",
-        ),
+        (&["run", "--external-command", "true"], "--external-command: requires '--policy external', found 'critical-path'"),
         (
             &["run", "--policy", "external", "--external-command", "./none"],
             "--external-command: expected a program that starts, found './none'",
@@ -67,15 +64,12 @@ fn what_is_wrong_is_named_in_one_line() {
             &["run", "--policy", "external", "--external-command", "true", "--external-timeout", "-1"],
             "--external-timeout: expected seconds, from 0.001 to 3600, found -1",
         ),
-        (
-            &["run", "--policy", "external", "--external-command", "true", "--set", "x=1"],
-            "--set x=1: expected no parameter: 'external' has none",
-        ),
+        (&["run", "--policy", "external", "--external-command", "true", "--set", "x=1"], "--set x=1: policy 'external' has no parameters"),
         (&["run", "--rate", "fast"], "--rate: expected a rate such as"),
         (&["run", "--rate", "-5"], "--rate: expected a rate such as"),
         (&["run", "--rate", "0"], "--rate: expected more than 0 and at most 5000000 sentences/s (one source thread), found '0'"),
         (&["run", "--rate", "1e12/s"], "--rate: expected more than 0 and at most 5000000 sentences/s"),
-        (&["run", "--duration", "0"], "--duration: expected seconds, more than 0 and at most a day, found 0"),
+        (&["run", "--duration", "0"], "--duration: expected seconds, more than 0 and at most 86400 (a day), found 0"),
         (&["run", "--duration", "NaN"], "--duration: expected seconds"),
         (&["run", "--duration", "soon"], "invalid value 'soon' for '--duration <DURATION>'"),
         (&["run", "--bins", "12"], "--bins: expected a power of two, at most 65536, found 12"),
@@ -84,15 +78,15 @@ fn what_is_wrong_is_named_in_one_line() {
             &["run", "--strategy", "slow"],
             "--strategy: expected a migration strategy, one of 'all-at-once', 'fluid', 'batched:N', 'optimized', 'hot-first' and 'adaptive', found 'slow'",
         ),
-        (&["run", "--strategy", "batched:0"], "--strategy: expected 'batched:N' with N bins a step, at least 1, found 'batched:0'"),
+        (&["run", "--strategy", "batched:0"], "--strategy: expected 'batched:N' with N bins per step, at least 1, found 'batched:0'"),
         (
             &["run", "--strategy", "adaptive", "--goal", "-5ms"],
             "--goal: expected a latency such as 50ms or 1.5s, more than 0 and at most an hour, found '-5ms'",
         ),
-        (&["run", "--policy", "scripted"], "--policy scripted: expected '--plan SCRIPT' with what it is to do, found none"),
-        (&["run", "--plan", "1s: count=2"], "--plan: expected '--policy scripted', which alone follows it, found 'critical-path'"),
+        (&["run", "--policy", "scripted"], "--policy scripted: requires '--plan SCRIPT', found none"),
+        (&["run", "--plan", "1s: count=2"], "--plan: requires '--policy scripted', found 'critical-path'"),
         (&["run", "--policy", "scripted", "--plan", "1s: sum=2"], "--plan: expected an operator, one of 'flatmap', 'count', found 'sum'"),
-        (&["run", "--goal", "50ms"], "--goal: expected '--strategy adaptive', which alone has a goal, found 'all-at-once'"),
+        (&["run", "--goal", "50ms"], "--goal: requires '--strategy adaptive', found 'all-at-once'"),
         (&["run", "--start", "count"], "--start: expected instances such as 'flatmap=10,count=20', found 'count'"),
         (&["run", "--start", "count=0"], "--start: expected 1 to 128 instances of 'count', found 0"),
         (&["run", "--start", "sum=1"], "--start: expected an operator, 'flatmap' or 'count', found 'sum'"),
@@ -184,7 +178,7 @@ fn help_names_every_policy_and_every_file_of_rows() {
     };
     for command in ["run", "simulate"] {
         let help = help(command);
-        assert!(help.contains(&format!("The policy: {}; scripted, which follows --plan", POLICIES.join(", "))), "{help}");
+        assert!(help.contains(&format!("The policy: {}; scripted: the plans given by --plan", POLICIES.join(", "))), "{help}");
     }
     let decide = help("decide");
     let expected: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();
@@ -234,7 +228,7 @@ fn a_run_is_explained_from_its_folder_and_what_is_wrong_with_it_is_named() {
     };
     refused(&["explain", "out", "--decision", "2"], "--decision: expected 1 to 1, found 2");
     refused(&["explain", "out", "--decision", "0"], "--decision: expected 1 to 1, found 0");
-    refused(&["explain", "."], "expected the folder of one run, with a run.toml, found folders that have one: out");
+    refused(&["explain", "."], "expected the folder of one run, with a run.toml, found folders with one: out");
     let decisions = folder.path().join("out/decisions.jsonl");
     let log = std::fs::read_to_string(&decisions).unwrap();
     std::fs::write(&decisions, &log[..log.len() - 5]).unwrap();

@@ -19,9 +19,9 @@ use thalweg::activity::{ActivityKind, Lane, LogReader, Record};
 use thalweg::controller::ControllerConfig;
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
 use thalweg::engine::OperatorConfig;
-use thalweg::engine::cluster::{Deployment, Launch, Seat, free_addresses};
+use thalweg::engine::cluster::{Deployment, Launch, Member, free_addresses};
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, SINK, SOURCE, WordCount};
-use thalweg::engine::{Board, Clock, Context, RunError, Running, WorkerPart};
+use thalweg::engine::{Clock, Context, QueueBoard, RunError, Running, WorkerPart};
 use thalweg::experiment::run::{RunResult, RunSpec, run};
 use thalweg::id::OperatorId;
 use thalweg::migration::Strategy;
@@ -301,7 +301,7 @@ fn a_bad_host_file_is_an_error_that_names_the_line() {
     let few = hosts("a:1\n", &["--processes", "2"]);
     assert_eq!(few, "thalweg: --hostfile HOSTS: line 2: expected host:port for each of 2 processes, found the end of the file\n");
     let which = hosts("a:1\nb:1\n", &["--process", "2"]);
-    assert_eq!(which, "thalweg: --process: expected 0 to 1, a line of the host file, found 2\n");
+    assert_eq!(which, "thalweg: --process: expected a line of the host file, 0 to 1, found 2\n");
     let used = hosts(&format!("{address}\nlocalhost:1\n"), &out);
     assert!(used.contains(&format!("expected an address of this machine with a free port, found {address}: ")), "{used}");
     let (code, _, stderr) = output(&["run", "--process", "1"]);
@@ -309,7 +309,7 @@ fn a_bad_host_file_is_an_error_that_names_the_line() {
     let (code, _, stderr) = output(&["run", "--hostfile", "/nowhere"]);
     assert!(code == Some(2) && stderr.contains("--hostfile /nowhere: expected a readable text file"), "{stderr}");
     let (code, _, stderr) = output(&["run", "--processes", "0"]);
-    assert_eq!((code, stderr.as_str()), (Some(2), "thalweg: --processes: expected 1 to 32 of 2 worker threads each, found 0\n"));
+    assert_eq!((code, stderr.as_str()), (Some(2), "thalweg: --processes: expected 1 to 32 with 2 worker threads each, found 0\n"));
     let (code, _, stderr) = output(&["process"]);
     assert!(code == Some(2) && stderr.contains("expected to be started by"), "{stderr}");
 }
@@ -353,10 +353,10 @@ struct Echo {
 impl Echo {
     /// Runs the job from test `name` of this file, or serves it if that is what this process is for.
     fn run(&self, name: &str) -> Option<Result<Vec<u64>, RunError>> {
-        let board = Board::new();
-        if let Some(seat) = Seat::taken().unwrap() {
-            let job: Echo = seat.job().unwrap();
-            let _ = seat.serve(&board, move |worker, context| job.build(worker, context));
+        let board = QueueBoard::new();
+        if let Some(member) = Member::from_environment().unwrap() {
+            let job: Echo = member.job().unwrap();
+            let _ = member.serve(&board, move |worker, context| job.build(worker, context));
             return None;
         }
         let deployment = Deployment::processes(2, 2).launched(Launch::this_test(&format!("cluster::{name}")));

@@ -7,7 +7,7 @@ use thalweg::activity::Record;
 use thalweg::controller::{Controller, ControllerConfig, EventKind};
 use thalweg::experiment::policies::{Given, POLICIES, policy_with};
 use thalweg::experiment::simulated::{best, needs};
-use thalweg::metrics::Doubt;
+use thalweg::metrics::MetricIssue;
 use thalweg::migration::Strategy;
 use thalweg::observation::Observer;
 use thalweg::sim::{Random, Simulation};
@@ -116,7 +116,7 @@ fn run(seed: u64, name: &str) -> (usize, usize) {
             let before = controller.events().len();
             let schedule = controller.window_closed(&observation);
             // What came twice can be halved, and is when there was no whole window for long.
-            let mended = wrong == Wrong::Doubled && observation.doubts == [Doubt::Mended(200)];
+            let mended = wrong == Wrong::Doubled && observation.doubts == [MetricIssue::Mended(200)];
             if wrong != Wrong::Nothing && !mended && !controller.is_migrating() {
                 bad += 1;
                 let events = &controller.events()[before..];

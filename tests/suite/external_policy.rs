@@ -1,4 +1,5 @@
-//! A policy that is a program: the example rescales a job, and whatever a program does wrong is told and costs the job nothing but its scaling.
+//! A policy that is an external program: the example rescales a job, and whatever a program does wrong is
+//! reported and costs the job nothing but its scaling.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -154,7 +155,7 @@ fn a_run_whose_program_fails_goes_on_and_says_so() {
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(printed["summary"]["actions"], 0);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("gives up its policy, external-nonsense: expected a decision such as"), "{told}");
+    assert!(told.contains("disables its policy (external-nonsense): expected a decision such as"), "{told}");
 }
 
 /// The reasons of a simulated run that the example decided, with more arguments.
@@ -197,5 +198,5 @@ fn needs_are_those_of_an_external_policy() {
     let output = Command::new(env!("CARGO_BIN_EXE_thalweg")).args(args).output().expect("the binary of this package");
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("--external-needs: expected '--policy external', which alone follows it, found 'ds2'"), "{told}");
+    assert!(told.contains("--external-needs: requires '--policy external', found 'ds2'"), "{told}");
 }

@@ -1,4 +1,5 @@
-//! A function of a user that blocks outside of the job, and marks it: on the engine the wait is told apart from work.
+//! A user function that blocks on something external and marks it: the engine distinguishes the wait from
+//! work.
 //!
 //! What is outside is this test's own thread, which knows when a function was certainly blocked: after it had asked, and before it was
 //! answered.

@@ -46,3 +46,4 @@ mod tidy;
 mod traces;
 mod troubled_loop;
 mod word_count;
+mod wording;

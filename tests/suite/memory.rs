@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thalweg::critical_path::WindowSummary;
 use thalweg::pag::{GraphBuilder, GraphConfig};
-use thalweg::sim::{Meetings, Random};
+use thalweg::sim::{ExchangeLog, Random};
 
 use crate::alone::is_alone;
 
@@ -19,7 +19,7 @@ fn highest() -> u64 {
     line.trim().trim_end_matches("kB").trim().parse().expect("a number")
 }
 
-fn analyse(log: Meetings) -> usize {
+fn analyse(log: ExchangeLog) -> usize {
     let mut builder = GraphBuilder::new(GraphConfig::new(Duration::from_secs(1)));
     let mut random = Random::new(0);
     let mut windows = 0;
@@ -38,7 +38,7 @@ fn memory_is_flat_when_the_log_is_ten_times_longer() {
     if !is_alone("memory::memory_is_flat_when_the_log_is_ten_times_longer") {
         return;
     }
-    let log = |seconds| Meetings::of_all(8, 100, seconds);
+    let log = |seconds| ExchangeLog::of_all(8, 100, seconds);
     assert!(analyse(log(10)) >= 8);
     let short = highest();
     assert!(analyse(log(100)) >= 98);

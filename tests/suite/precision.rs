@@ -6,7 +6,7 @@ use std::time::Duration;
 use thalweg::activity::Record;
 use thalweg::critical_path::{By, Entity, Entry, Participation, WindowSummary};
 use thalweg::pag::{GraphBuilder, GraphConfig, WindowGraph};
-use thalweg::sim::{Cause, CauseKind, Flow, Meetings, Random};
+use thalweg::sim::{Cause, CauseKind, ExchangeLog, Flow, Random};
 use thalweg::time::Timestamp;
 
 const KINDS: [CauseKind; 4] = [CauseKind::Operator, CauseKind::Instance, CauseKind::Channel, CauseKind::Outside];
@@ -132,7 +132,7 @@ fn participations_sum_to_one_however_many_paths_there_are() {
             for through_queues in [false, true] {
                 let config = GraphConfig { through_queues, ..GraphConfig::new(Duration::from_secs(seconds)) };
                 let (mut windows, mut most_paths) = (0, 0.0f64);
-                each_window(config, Meetings::of_all(workers, 100, 10).records(), |graph| {
+                each_window(config, ExchangeLog::of_all(workers, 100, 10).records(), |graph| {
                     let participation = Participation::of(graph);
                     let sum = participation.sum(graph);
                     assert!((sum - 1.0).abs() < 1e-9, "{workers} workers, {:?}: {sum}", graph.window);

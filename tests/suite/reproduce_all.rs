@@ -113,7 +113,7 @@ fn something_else_is_not_gone_on_with() {
     std::fs::create_dir(&begun).unwrap();
     let environment = "[environment]\nrevision = 'another'\nmachine = ''\ncommand = ''\nstarted_utc = ''\n";
     std::fs::write(begun.join("all.toml"), format!("scale = 'full'\nfigures = ['loop']\n{environment}")).unwrap();
-    refused(&begun, &[], "found what was begun as full of another with loop");
+    refused(&begun, &[], "found full of another with loop");
     refused(&folder.path().join("new"), &["--policies", "ds2"], "all: expected no --policies");
     refused(&folder.path().join("new"), &["--only", "fig99"], "found 'fig99'");
 }

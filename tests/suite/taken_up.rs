@@ -87,7 +87,7 @@ fn what_somebody_else_wrote_is_named_and_left_alone() {
     let output = thalweg(&args, &out).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("found rows.csv"), "{output:?}");
     fs::remove_file(out.join("rows.csv")).unwrap();
-    refused(&[&SIMULATE[..], &["--policy", "hold"]].concat(), &out, "found what 'simulate-heron-wordcount-ds2' began");
+    refused(&[&SIMULATE[..], &["--policy", "hold"]].concat(), &out, "found an unfinished one of 'simulate-heron-wordcount-ds2'");
     assert!(run(&args, &out).contains_key("summary.json"));
 
     // Without its mark a folder is somebody else's as soon as something in it is whole.

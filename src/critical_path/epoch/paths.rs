@@ -1,6 +1,7 @@
-//! Epochs from the records that open and complete them to their paths.
+//! Follows epochs from the records that open and complete them to their paths.
 //!
-//! Memory is bounded: of open epochs the newest are kept, and what was given up is counted in [`EpochOddities`].
+//! Memory is bounded: the newest open epochs are kept, and those dropped are counted in
+//! [`EpochOddities`].
 
 // Looked up by key; the order of epochs is kept in a list.
 #![allow(clippy::disallowed_types)]
@@ -21,30 +22,34 @@ use crate::id::OperatorId;
 use crate::pag::GraphBuilder;
 use crate::time::{Epoch, Timestamp};
 
-/// Open epochs at most; beyond, the oldest is given up.
+/// The most open epochs; beyond, the oldest is dropped.
 const MOST_OPEN: usize = 1 << 16;
-/// Epochs that wait for [`EpochPaths::walk`] at most; further ones are given up.
+/// The most epochs that wait for [`EpochPaths::walk`]; further ones are dropped.
 const MOST_COMPLETED: usize = 1 << 20;
 
-/// Steps that are looked at for slack in one [`EpochPaths::walk`], at most; it is not known of epochs beyond.
+/// The most steps that are followed for slack in one [`EpochPaths::walk`]; the slack of further
+/// epochs is unknown.
 const MOST_SLACK_STEPS: u32 = 1 << 14;
 
-/// Hosts tell by then for whom sources paused, in ns: how far the ledger stays behind what is settled, unless an epoch asks for more.
+/// The delay, in ns, within which hosts report spans of backpressure: how far the ledger stays
+/// behind what is settled, unless an epoch needs more.
 const TOLD_LATE: u64 = 1_000_000_000;
 
-/// What had to be left out, so far. All zero for a log that was kept from its beginning.
+/// What had to be skipped so far. All zero for a log that is complete from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EpochOddities {
-    /// Epochs given up because too many were open.
+    /// Epochs dropped because too many were open.
     pub given_up: u64,
-    /// Completions of epochs that were not open: their opening is missing, or they had been completed before.
+    /// Completions of epochs that were not open: their opening is missing, or they had completed
+    /// before.
     pub not_open: u64,
 }
 
-/// Follows epochs and gives the path of each that completes.
+/// Follows epochs and returns the path of each one that completes.
 ///
-/// Give it the same records as the [`GraphBuilder`], whose [`history`](crate::pag::GraphConfig::history) has to be at least the
-/// longest latency that is to be explained, and call [`walk`](Self::walk) whenever the builder has closed a window:
+/// Give it the same records as the [`GraphBuilder`], whose
+/// [`history`](crate::pag::GraphConfig::history) has to be at least the longest latency that is to
+/// be explained, and call [`walk`](Self::walk) whenever the builder has closed a window:
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,7 +72,7 @@ pub struct EpochOddities {
 #[derive(Clone, Debug, Default)]
 pub struct EpochPaths {
     open: FxHashMap<Epoch, Opened>,
-    /// Epochs in the order in which they were opened; may hold some that are no longer open.
+    /// Epochs in the order in which they were opened; may contain some that are no longer open.
     order: VecDeque<Epoch>,
     /// Complete and not walked yet.
     completed: Vec<Completed>,
@@ -86,18 +91,18 @@ pub struct EpochPaths {
 struct Opened {
     due: Timestamp,
     at: Timestamp,
-    /// The one that was due first, and when it should have come to emit at the latest.
+    /// The one that was due first, and the latest time at which it should have been emitted.
     source: OperatorId,
     expected: Option<Timestamp>,
 }
 
 impl EpochPaths {
-    /// The same, each path with its [slack](EpochPath::slack).
+    /// Also computes the [slack](EpochPath::slack) of each path.
     pub fn with_slack(self) -> EpochPaths {
         EpochPaths { slack_steps: MOST_SLACK_STEPS, ..self }
     }
 
-    /// Takes a record.
+    /// Adds a record.
     #[inline]
     pub fn push(&mut self, record: &Record) {
         match *record {
@@ -138,7 +143,7 @@ impl EpochPaths {
         }
     }
 
-    /// Gives up the oldest epochs while too many are open.
+    /// Drops the oldest epochs while too many are open.
     fn give_up(&mut self) {
         while self.open.len() > MOST_OPEN {
             let Some(oldest) = self.order.pop_front() else { break };
@@ -150,7 +155,8 @@ impl EpochPaths {
         self.order.retain(|epoch| self.open.contains_key(epoch));
     }
 
-    /// The lag of each source by who made it, as of a second before the last instant to which epochs were [walked](Self::walk), or later.
+    /// The lag of each source by who made it, as of a second before the last instant to which
+    /// epochs were [walked](Self::walk), or later.
     pub fn lags(&self) -> Vec<SourceLag> {
         self.ledger.lags()
     }
@@ -160,14 +166,14 @@ impl EpochPaths {
         self.open.len() + self.completed.len()
     }
 
-    /// What had to be left out so far.
+    /// What had to be skipped so far.
     pub fn oddities(&self) -> EpochOddities {
         self.oddities
     }
 
-    /// The paths of epochs that were completed by `settled_until`, in order of completion; up to there the lanes' stories have to
-    /// be settled, which holds for the end of any window that `graph` has closed, and for `Timestamp(u64::MAX)` when it has closed
-    /// the last.
+    /// The paths of epochs that were completed by `settled_until`, in order of completion; up to
+    /// there the lanes' stories have to be settled, which holds for the end of any window that
+    /// `graph` has closed, and for `Timestamp(u64::MAX)` when it has closed the last.
     pub fn walk(&mut self, graph: &GraphBuilder, settled_until: Timestamp) -> Vec<EpochPath> {
         self.index.advance(graph);
         let (mut ready, waiting) =
@@ -193,7 +199,8 @@ impl EpochPaths {
         paths
     }
 
-    /// No epoch of which a path is still to come was due before, as of the last [`walk`](Self::walk): nothing that happened earlier belongs to any.
+    /// A lower bound on the due time of all epochs without a path, as of the last
+    /// [`walk`](Self::walk): no earlier event belongs to any of them.
     pub fn oldest_due(&self) -> Timestamp {
         self.oldest_due
     }

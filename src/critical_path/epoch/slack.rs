@@ -1,18 +1,21 @@
 //! Slack: how much later an operator's output could have been without delaying the epoch.
 //!
-//! Over the epoch's own small graph: its works and receipts, each after those it had to wait for. The forward pass is the log: every event
-//! is at its earliest, namely when it happened. The backward pass finds its latest: whatever ends the epoch may end when the last of
-//! its events did; anything else has to leave its successors the time they took:
+//! Computed over the graph of one epoch: its activities and receipts, each after those it had to
+//! wait for. The forward pass is the log: every event is at its earliest time, which is when it
+//! happened. The backward pass finds its latest time: the last event of the epoch may not be later
+//! than it was; every other event must leave its successors the time they took:
 //!
 //! ```text
 //!  latest(event) = min over successors S of latest(S) - (what S and the way to it took)
 //!  slack(O)      = min over works of O of latest(end of work) - end of work
 //! ```
 //!
-//! Successors of a work are the receipts of what it made, and the epoch's next work on the same lane: what the lane did for others in
-//! between keeps its length and its place in the order. Messages and results that wait for their release take what they took. The successor of a receipt
-//! is the epoch's next work on its lane. Where the log does not tell which it is, there is taken to be no slack, so
-//! slack is rather too small. It is that of one epoch: other epochs may be delayed by what this one has time for.
+//! The successors of an activity are the receipts of what it sent, and the epoch's next activity on
+//! the same lane: the lane's work on other epochs in between keeps its duration and its position.
+//! Messages, and results waiting for their release, take as long as they took. The successor of a
+//! receipt is the epoch's next activity on its lane. Where the log does not identify the successor,
+//! no slack is assumed, so the result is a lower bound. It applies to one epoch: others may be
+//! delayed by using this epoch's slack.
 // papers/snailtrail-nsdi18.md#epoch-slack
 
 use std::collections::BTreeMap;
@@ -22,22 +25,23 @@ use crate::activity::Lane;
 use crate::id::OperatorId;
 use crate::pag::{GraphBuilder, StepKind};
 
-/// A work or a receipt of the epoch.
+/// An activity or a receipt of the epoch.
 #[derive(Clone, Copy, Debug)]
 struct Event {
     place: Place,
     start: u64,
     end: u64,
-    /// Whose work it is; nothing for a receipt.
+    /// The operator of an activity; `None` for a receipt.
     operator: Option<OperatorId>,
     goes_on: bool,
-    /// How late it may end.
+    /// Its latest end.
     latest: u64,
-    /// Successors whose latest end is not known yet.
+    /// Number of successors without a known latest end.
     open: u32,
 }
 
-/// Between two events by their numbers: how long before the latest end of `to` the latest end of `from` has to be.
+/// A dependency between two events, by number: how long before the latest end of `to` the latest
+/// end of `from` has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Edge {
     to: usize,
@@ -45,17 +49,18 @@ struct Edge {
     lag: u64,
 }
 
-/// An epoch's own graph.
+/// The graph of one epoch.
 pub(super) struct OwnGraph<'a> {
     graph: &'a GraphBuilder,
-    /// In order of place.
+    /// In order of position.
     events: Vec<Event>,
     edges: Vec<Edge>,
 }
 
 impl<'a> OwnGraph<'a> {
-    /// Slack in ns of each operator that worked on an epoch which was complete at `completed`, in order of operators. Looks at as many steps as there is
-    /// `fuel`, of which it takes what it used; nothing where that does not do or what happened contradicts itself.
+    /// Slack in ns of each operator that worked on an epoch that completed at `completed`, in order
+    /// of operators. Visits at most `fuel` steps and subtracts those it visited; `None` if that
+    /// does not suffice or the log is contradictory.
     pub(super) fn slack(graph: &'a GraphBuilder, places: &EpochPlaces, completed: u64, fuel: &mut u32) -> Vec<(OperatorId, u64)> {
         OwnGraph::of(graph, places, completed, fuel).and_then(OwnGraph::backward).unwrap_or_default()
     }
@@ -68,7 +73,7 @@ impl<'a> OwnGraph<'a> {
             Some(Event { place, start: step.start, end: step.end, operator, goes_on: step.goes_on, latest: 0, open: 0 })
         };
         let mut events: Vec<Event> = places.works.iter().chain(places.receipts.iter()).filter_map(event).collect();
-        // Two runs that are in order already.
+        // Two runs that are sorted already.
         events.sort_by_key(|event| event.place);
         let last = events.iter().map(|event| event.end).max()?;
         events.iter_mut().for_each(|event| event.latest = last);
@@ -87,7 +92,7 @@ impl<'a> OwnGraph<'a> {
         self.edges.push(Edge { to, from, lag });
     }
 
-    /// Each event before the epoch's next work on its lane.
+    /// Each event precedes the epoch's next activity on its lane.
     fn order_on_lanes(&mut self, fuel: &mut u32) -> Option<()> {
         let (mut lane, mut next, mut next_begun): (Option<u32>, Option<usize>, Option<usize>) = (None, None, None);
         for index in (0..self.events.len()).rev() {
@@ -105,10 +110,10 @@ impl<'a> OwnGraph<'a> {
                 continue;
             }
             let is_instance = self.is_instance(event.place.lane);
-            // What an instance has begun it began without this input.
+            // An activity that an instance had already started did not need this input.
             match if is_instance { next_begun.or(next) } else { next } {
                 Some(to) => self.connect(index, to, self.length(to)),
-                // It went on to another instance, with the bin it is for.
+                // It was forwarded to another instance, with its bin.
                 None if is_instance => self.events[index].latest = event.end,
                 None => {}
             }
@@ -133,7 +138,7 @@ impl<'a> OwnGraph<'a> {
         Some(busy)
     }
 
-    /// Each receipt after what made the message.
+    /// Each receipt follows the activity that sent the message.
     fn order_by_messages(&mut self, places: &EpochPlaces) {
         for to in 0..self.events.len() {
             let receipt = self.events[to];
@@ -149,7 +154,7 @@ impl<'a> OwnGraph<'a> {
         }
     }
 
-    /// The backward pass: events whose successors are all known, until there are no more.
+    /// The backward pass: repeatedly takes events whose successors are all known.
     fn backward(mut self) -> Option<Vec<(OperatorId, u64)>> {
         self.edges.sort_unstable();
         let mut slack: BTreeMap<OperatorId, u64> = BTreeMap::new();
@@ -172,7 +177,7 @@ impl<'a> OwnGraph<'a> {
                 }
             }
         }
-        // Messages that go round in a circle are no history.
+        // Messages in a cycle cannot have happened.
         (done == self.events.len()).then(|| slack.into_iter().collect())
     }
 }
@@ -194,7 +199,8 @@ mod tests {
         if operator == SINK { Lane::Worker(WorkerId(1)) } else { Lane::Instance(InstanceId::new(OperatorId(operator), 0)) }
     }
 
-    /// The log of one epoch due at 0 and of work for others: works as operator, from, until; messages as from, at, to, until.
+    /// The log of one epoch due at 0 and of work on others: activities as operator, from, until;
+    /// messages as from, at, to, until.
     #[derive(Default)]
     struct Drawn(Vec<Record>, u64);
 
@@ -286,11 +292,13 @@ mod tests {
     #[test]
     fn work_for_others_in_between_keeps_its_length() {
         let drawn = Drawn::default().work(SOURCE, 0, 10).message(SOURCE, 10, 1, 20);
-        // Two works on one lane, 3 of another epoch between them; the first one's result is needed by no one before the second's.
+        // Two works on one lane, 3 of another epoch between them; the first one's result is needed
+        // by no one before the second's.
         let drawn = drawn.work(1, 20, 30).work_on(2, 1, 35, 38).work(1, 50, 60).message(1, 60, SINK, 70).work(SINK, 70, 70);
         let drawn = drawn.message(1, 30, 2, 31).work(2, 31, 32).message(2, 32, SINK, 33).work(SINK, 33, 33);
-        // Operator 2 has until the end, its sink aside; what it is sent waits behind nothing.
-        assert_eq!(drawn.slack(70), [(0, 0), (1, 0), (2, 37), (9, 0)]);
+        // Operator 2 has until the end. The first work could begin 17 later: the second begins 20
+        // after its end, of which 3 are the other's.
+        assert_eq!(drawn.slack(70), [(0, 17), (1, 0), (2, 37), (9, 0)]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ struct Flow {
     instances: Vec<u32>,
     /// Whether an operator also sends to the one after the next.
     forks: Vec<bool>,
-    /// Results are given out at multiples of this.
+    /// Results are released at multiples of this.
     grid: u64,
     /// By epoch: time since the one before, delay of the source, its work, time to complete.
     epochs: Vec<(u64, u64, u64, u64)>,
@@ -72,7 +72,8 @@ struct Emission {
     completed: u64,
 }
 
-/// What happened, in the order of time; within an instant work ends, then results go out, then messages arrive, then work begins.
+/// What happened, in the order of time; within an instant work ends, then results go out, then
+/// messages arrive, then work begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     End(InstanceId),
@@ -207,7 +208,8 @@ impl Run {
         run
     }
 
-    /// When `epoch` completes if the work of `operator` that began once the epoch was due takes at most `less` less.
+    /// When `epoch` completes if the work of `operator` that began once the epoch was due takes at
+    /// most `less` less.
     fn again(&self, flow: &Flow, epoch: usize, operator: OperatorId, less: u64) -> u64 {
         let due = self.emissions[epoch].due;
         let length = |of: OperatorId, start: u64, end: u64| {
@@ -236,8 +238,8 @@ impl Run {
         sunk.map(|message| arrives(message, &ends)).max().unwrap() + flow.epochs[epoch].3
     }
 
-    /// When `epoch` completes if what `operator` makes of it comes `later`; the order of work on each instance stays, and what belongs to other
-    /// epochs arrives as it did.
+    /// When `epoch` completes if what `operator` makes of it comes `later`; the order of work on
+    /// each instance stays, and what belongs to other epochs arrives as it did.
     fn delayed(&self, flow: &Flow, epoch: usize, operator: OperatorId, later: u64) -> u64 {
         let mut free: BTreeMap<InstanceId, u64> = BTreeMap::new();
         let mut ends: Vec<u64> = Vec::new();

@@ -1,6 +1,7 @@
-//! The last operator: results of all workers, put in order.
+//! Last operator of the analysis: puts the results of all workers in order.
 //!
-//! It runs on the first worker. A window's results go out when nothing of it or of any window before it can still come.
+//! It runs on the first worker and emits the results of a window once no more results for that
+//! window or an earlier one can arrive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::time::{Timestamp, Window};
 /// A window's summary, and the paths of epochs that were completed in it.
 pub(super) type WindowFound = (WindowSummary, Vec<EpochPath>);
 
-/// What is known of a window so far.
+/// Results of a window received so far.
 #[derive(Default)]
 struct Known {
     summary: Option<WindowFound>,
@@ -39,7 +40,7 @@ pub(super) struct Outlet {
     pub(super) dropped: Arc<AtomicU64>,
 }
 
-/// Puts `summaries` and `changes` in order and gives them to `outlet`, if this is the worker that has one.
+/// Puts `summaries` and `changes` in order and sends them to `outlet`, on the worker that has it.
 pub(super) fn collect<'s>(
     summaries: StreamVec<'s, Time, WindowFound>,
     changes: StreamVec<'s, Time, (Fact, Time, isize)>,
@@ -70,7 +71,7 @@ pub(super) fn collect<'s>(
             });
             let Some(out) = &outlet else { return };
             let complete = |time: &Time| frontiers.iter().all(|frontier| !frontier.less_equal(time));
-            // Nobody listens any more: the analysis goes on for whoever waits for its end.
+            // The receiver may be gone: the analysis goes on for those who wait for its end.
             let give = |result| drop(out.results.send(result));
             while let Some(entry) = known.first_entry().filter(|entry| complete(entry.key())) {
                 let (number, Known { summary, mut changes }) = entry.remove_entry();

@@ -1,4 +1,4 @@
-//! What an analysis is asked to do.
+//! Configuration of an analysis.
 
 use std::time::Duration;
 
@@ -8,26 +8,28 @@ use crate::time::{Timestamp, Window};
 
 /// Windows under way for each worker, at most.
 pub(super) const UNDER_WAY_A_WORKER: usize = 4;
-/// Batches of records that may wait unless something else is asked for.
+/// Default number of batches of records that may wait.
 pub(super) const WAITING_BATCHES: usize = 256;
 
-/// What an analysis is to do.
+/// Configuration of an analysis.
 #[derive(Clone, Debug)]
 pub struct AnalysisConfig {
     /// Worker threads; at least 1.
     pub workers: u32,
     /// How the graph is built; its window is that of the summaries.
     pub graph: GraphConfig,
-    /// Whether epochs are followed too. Their paths reach back as far as [`GraphConfig::history`]: set it to the longest latency that is
-    /// to be explained.
+    /// Whether epochs are followed too. Their paths reach back as far as [`GraphConfig::history`]:
+    /// set it to the longest latency that is to be explained.
     pub epochs: bool,
     /// Seed of the random paths; each window's path depends on it and on the window's start.
     pub seed: u64,
-    /// Workers of the job. No window closes before so many have said how far their log has come ([`Record::UpTo`]); 0 to go by those that are known.
+    /// Workers of the job. No window closes before that many have reported how far their log has
+    /// come ([`Record::UpTo`](crate::activity::Record::UpTo)); 0 to go by those that are known.
     pub awaited: usize,
-    /// What is to be watched.
+    /// Standing queries.
     pub queries: Vec<StandingQuery>,
-    /// Windows outside of it are left out. Once one begins after its end, the analysis takes no more records.
+    /// Windows outside of it are left out. Once one begins after its end, the analysis takes no
+    /// more records.
     pub stretch: Window,
     /// Batches of records that may wait, at most; a batch is whatever is pushed at once.
     pub waiting_batches: usize,

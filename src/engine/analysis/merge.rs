@@ -1,12 +1,12 @@
-//! The logs of several processes as one, without reading any of them far ahead.
+//! Merges the logs of several processes by time, without reading ahead in any of them.
 
 use crate::activity::Record;
 use crate::time::Timestamp;
 
-/// The blocks of several logs, always from the one that has come least far; ties go to the one named first.
+/// The blocks of several logs, always from the one that is furthest behind; ties go to the first.
 ///
-/// Workers of different logs have different numbers, as those of one timely cluster do. An error ends the log that it comes from; the
-/// others go on.
+/// Workers of different logs have different numbers, as those of one timely cluster do. An error
+/// ends the log that it comes from; the others go on.
 pub fn merged<I, E>(logs: impl IntoIterator<Item = I>) -> impl Iterator<Item = Result<Vec<Record>, E>>
 where
     I: Iterator<Item = Result<Vec<Record>, E>>,

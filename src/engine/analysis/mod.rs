@@ -6,9 +6,11 @@
 //!    (bounded; at most 4 windows a worker under way)               └► queries ─►
 //! ```
 //!
-//! Windows are logical times, numbered by their start: a window's results go out as soon as nothing of it is missing, while
-//! later ones are still being built. Invariants: results do not depend on the number of workers; memory is bounded by the windows
-//! under way and the records of windows that are not complete; a worker's panic is an error of whoever pushes or finishes, never a hang.
+//! Windows are logical times, numbered by their start: a window's results go out as soon as nothing
+//! of it is missing, while later ones are still being built. Invariants: results do not depend on
+//! the number of workers; memory is bounded by the windows under way and the records of windows
+//! that are not complete; a worker's panic is returned as an error by push and finish, and never
+//! hangs.
 
 mod collect;
 mod config;
@@ -45,15 +47,16 @@ use self::source::{GraphSource, Shared, Task};
 use crate::activity::Record;
 use crate::critical_path::WindowSummary;
 use crate::engine::Time;
-use crate::engine::host::{Alarm, RaiseOnPanic, RunError};
+use crate::engine::host::{RaiseOnPanic, RunError, StopSignal};
 use crate::time::Timestamp;
 
-/// A worker with nothing to do looks around this often for an alarm.
+/// An idle worker wakes up this often for a stop signal.
 const PARK: Duration = Duration::from_millis(50);
 
 /// An analysis that is running.
 ///
-/// Windows close when all workers of the log have said that nothing of before is missing ([`Record::UpTo`]), else at the end.
+/// Windows close when all workers of the log have reported that nothing earlier is missing
+/// ([`Record::UpTo`]), else at the end.
 ///
 /// Beside a running job:
 ///
@@ -103,7 +106,8 @@ const PARK: Duration = Duration::from_millis(50);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Analysis {
-    // In this order when dropped: the workers end because no records are to come, and are woken to see it.
+    // In this order when dropped: the workers end because no records are to come, and are woken to
+    // see it.
     records: SyncSender<Vec<Record>>,
     wake: Wake,
     dropped: Arc<AtomicU64>,
@@ -127,7 +131,8 @@ impl Drop for Wake {
 }
 
 impl Analysis {
-    /// Starts an analysis. Its results wait in the channel until they are received; the channel ends when the analysis has.
+    /// Starts an analysis. Its results wait in the channel until they are received; the channel
+    /// ends when the analysis has.
     ///
     /// # Errors
     /// When threads cannot be started.
@@ -148,14 +153,15 @@ impl Analysis {
         let settings = Config { communication, worker: WorkerConfig::default().idle_spin(Duration::ZERO) };
         // The first worker takes these out of the lock.
         let ends = Mutex::new(Some((inlet, sender, woken, Arc::clone(&dropped))));
-        let raised = Alarm::default();
+        let raised = StopSignal::default();
         let guards = timely::execute(settings, move |worker| {
-            let alarm = RaiseOnPanic(raised.clone());
+            let signal = RaiseOnPanic(raised.clone());
             let ends = if worker.index() == 0 { ends.lock().expect("no worker panics here").take() } else { None };
             build(worker, ends);
             while worker.has_dataflows() {
-                // Timely would not let go of a worker whose dataflow is incomplete, so a panic is the only way out.
-                assert!(!alarm.0.is_raised(), "stopped because another worker did");
+                // Timely would not let go of a worker whose dataflow is incomplete, so a panic is
+                // the only way out.
+                assert!(!signal.0.is_raised(), "stopped because another worker did");
                 worker.step_or_park(Some(PARK));
             }
         });
@@ -167,18 +173,20 @@ impl Analysis {
         Ok((Analysis { records, wake, dropped, guards }, results))
     }
 
-    /// Gives the analysis records; waits while it has enough to do. For a reader of recorded logs.
+    /// Passes records to the analysis; blocks while too many batches wait. For readers of recorded
+    /// logs.
     ///
     /// # Errors
-    /// When the analysis has stopped: past [`AnalysisConfig::stretch`], or as [`finish`](Self::finish) says.
+    /// When the analysis has stopped: past [`AnalysisConfig::stretch`], or as
+    /// [`finish`](Self::finish) says.
     pub fn push(&self, records: Vec<Record>) -> Result<(), RunError> {
         self.records.send(records).map_err(|_| RunError::Worker("the analysis has stopped".to_owned()))?;
         self.wake.up();
         Ok(())
     }
 
-    /// Gives the analysis records if it can take them now, else drops and counts them; says whether it took them. For an observer of a
-    /// running job, which must never wait.
+    /// Passes records to the analysis if it can take them now, else drops and counts them; returns
+    /// whether it took them. For an observer of a running job, which must never wait.
     pub fn try_push(&self, records: Vec<Record>) -> bool {
         match self.records.try_send(records) {
             Ok(()) => {
@@ -197,7 +205,7 @@ impl Analysis {
         self.dropped.load(Ordering::SeqCst)
     }
 
-    /// Says that no records are to come: closes all windows and waits until their results are out.
+    /// Ends the input: closes all windows and waits until their results have been emitted.
     ///
     /// # Errors
     /// When a worker panicked.
@@ -209,14 +217,14 @@ impl Analysis {
     }
 }
 
-/// Waits for the workers; gives the first panic.
+/// Waits for the workers; returns the first panic.
 fn ended(guards: WorkerGuards<()>) -> Result<(), RunError> {
     // All of them, or those that are left would be joined by a destructor that panics.
     let outcomes: Vec<_> = guards.join().into_iter().collect();
     outcomes.into_iter().try_for_each(|outcome| outcome.map_err(RunError::Worker))
 }
 
-/// What the first worker alone holds.
+/// Channel ends of the first worker.
 type Ends = (Receiver<Vec<Record>>, Sender<AnalysisResult>, Sender<SyncActivator>, Arc<AtomicU64>);
 
 fn build(worker: &mut Worker, config: &AnalysisConfig, ends: Option<Ends>) {
@@ -251,7 +259,7 @@ fn build(worker: &mut Worker, config: &AnalysisConfig, ends: Option<Ends>) {
 /// An amount that a window adds to what a query counts, as an update.
 type FactUpdate = (Fact, Time, i128);
 
-/// Sums windows up, each on the worker it was sent to.
+/// Summarises windows, each on the worker it was sent to.
 fn summarize<'s>(
     scope: Scope<'s, Time>,
     tasks: Stream<'s, Time, Parcel<Task>>,
@@ -280,8 +288,8 @@ fn summarize<'s>(
     (summaries, facts)
 }
 
-/// Numbers in [0, 1) for the random path through the window that starts at `start`. They depend on `seed` and `start` and on nothing else:
-/// a counter, scrambled (SplitMix64).
+/// Numbers in [0, 1) for the random path through the window that starts at `start`. They depend on
+/// `seed` and `start` and on nothing else: a counter, scrambled (SplitMix64).
 pub fn path_numbers(seed: u64, start: Timestamp) -> impl FnMut() -> f64 {
     let scramble = |mut bits: u64| {
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! A container of one thing that moves to another worker of the same process by ownership.
+//! Container for a single value, which moves between workers of one process by ownership.
 
 use timely::Accountable;
 use timely::bytes::arc::Bytes;
@@ -14,7 +14,7 @@ pub(super) struct Parcel<D> {
     pub(super) content: Option<D>,
 }
 
-/// Hands parcels on as they are.
+/// Passes parcels on unchanged.
 pub(super) type ParcelBuilder<D> = NoopBuilder<Parcel<D>>;
 
 impl<D> Default for Parcel<D> {
@@ -29,7 +29,7 @@ impl<D> Accountable for Parcel<D> {
     }
 }
 
-/// Timely asks for this of all that is exchanged; threads of one process never do.
+/// Timely requires this of all exchanged containers; threads of one process never use it.
 impl<D> ContainerBytes for Parcel<D> {
     fn from_bytes(_: Bytes) -> Self {
         unreachable!("the analysis runs in one process")

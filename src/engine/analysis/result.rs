@@ -1,4 +1,4 @@
-//! What an analysis finds.
+//! Results of an analysis.
 
 use serde::Serialize;
 
@@ -7,17 +7,18 @@ use crate::activity::Names;
 use crate::critical_path::{EpochOddities, EpochPath, WindowSummary};
 use crate::pag::Oddities;
 
-/// What an analysis finds, in order of windows: names that are new, the window's summary, the epochs completed in it, the changes it brings.
+/// Results of an analysis, in order of windows: names that are new, the window's summary, the
+/// epochs completed in it, the changes it brings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnalysisResult {
-    /// What things are called from here on, as far as the log has said; only when it has said more.
+    /// Names known from here on; only when there are new ones.
     Names(Names),
     /// A window is complete.
     Window(WindowSummary),
     /// The path of an epoch that was completed in the window before, or after the last one.
     Epoch(EpochPath),
-    /// Something began or ceased to answer a query.
+    /// A subject started or stopped matching a query.
     Query(QueryChange),
     /// The log has ended; always the last result. Without it the analysis stopped early.
     End {
@@ -25,7 +26,7 @@ pub enum AnalysisResult {
         oddities: Oddities,
         /// The same for epochs; all zero if they were not followed.
         epoch_oddities: EpochOddities,
-        /// Records that [`Analysis::try_push`] dropped.
+        /// Records that [`Analysis::try_push`](super::Analysis::try_push) dropped.
         dropped_records: u64,
     },
 }

@@ -1,7 +1,8 @@
-//! The first operator: records come in, the graphs of complete windows go out.
+//! First operator of the analysis: reads records and emits the graphs of complete windows.
 //!
-//! It runs on one worker, because the graph is built in order of time. Invariant: no more than a fixed number of windows is under way
-//! behind it; while they are, records wait in the channel and whoever pushes them is slowed down.
+//! It runs on one worker, because the graph is built in order of time. Invariant: only a fixed
+//! number of windows is in progress downstream; once that many are, records wait in the channel and
+//! their producers are slowed down.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,7 @@ use crate::time::{Timestamp, Window};
 /// Batches taken before other operators of the worker have their turn.
 const BATCHES_A_TURN: usize = 16;
 
-/// A window to be summed up.
+/// A window to be summarised.
 pub(super) struct Task {
     pub(super) graph: WindowGraph,
     /// What took longer in it than some query allows.
@@ -34,7 +35,7 @@ pub(super) struct Task {
     pub(super) epochs: Vec<EpochPath>,
 }
 
-/// What the first operator and the last one, both on the first worker, tell each other.
+/// State shared by the first and the last operator, both on the first worker.
 #[derive(Clone, Default)]
 pub(super) struct Shared {
     /// Windows that have been sent and have not come back.
@@ -43,7 +44,7 @@ pub(super) struct Shared {
     pub(super) oddities: Rc<Cell<Oddities>>,
     /// The same of epochs, and paths of epochs that were completed after the last window.
     pub(super) last_epochs: Rc<RefCell<(EpochOddities, Vec<EpochPath>)>>,
-    /// What things are called from the window of that number on.
+    /// Names that hold from the window of that number on.
     pub(super) names: Rc<RefCell<BTreeMap<Time, Names>>>,
 }
 
@@ -55,13 +56,13 @@ pub(super) struct GraphSource {
     epochs: Option<EpochPaths>,
     long: LongSpans,
     names: Names,
-    /// Whether the log has named something that was not passed on yet.
+    /// Whether the log contained new names that were not passed on yet.
     named: bool,
     /// Windows that were asked for.
     stretch: Window,
     /// Length of a window in ns.
     window: u64,
-    /// Workers that are to be heard of before any window closes.
+    /// Number of workers that have to report before any window closes.
     awaited: usize,
     heard: BTreeSet<WorkerId>,
     /// Windows under way at most, and workers they are spread over.
@@ -98,7 +99,7 @@ impl GraphSource {
         }
     }
 
-    /// Does what can be done now; takes the capability away when no window is to come any more.
+    /// Makes progress as far as possible now; drops the capability when no further window can come.
     pub(super) fn turn(
         &mut self,
         capability: &mut Option<Capability<Time>>,
@@ -160,7 +161,7 @@ impl GraphSource {
         *capability = None;
     }
 
-    /// Passes on what the log has named by now, for windows from number `from` on.
+    /// Passes on the names learned so far, for windows from number `from` on.
     fn pass_names(&mut self, from: Time) {
         if std::mem::take(&mut self.named) {
             self.shared.names.borrow_mut().insert(from, self.names.clone());
@@ -186,7 +187,7 @@ impl GraphSource {
         }
     }
 
-    /// Up to when nothing is missing.
+    /// The time up to which the records are complete.
     fn known(&self) -> Timestamp {
         match () {
             () if self.records.is_none() => Timestamp(u64::MAX),

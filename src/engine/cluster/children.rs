@@ -1,16 +1,16 @@
-//! The processes that this one has started: none outlives it, none is left unwaited for.
+//! Child processes of process 0; none outlives it, and all of them are waited for.
 
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::{Launch, SEAT};
+use super::{Launch, MEMBER};
 use crate::engine::host::{Clock, RunError};
 
 /// A process whose connection is closed has this long to end before it is ended.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a process that is about to end is looked at.
-const LOOK: Duration = Duration::from_millis(1);
+/// Polling interval for a process that is about to exit.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Started processes, from number 1 on; none if they were started elsewhere.
 #[derive(Debug, Default)]
@@ -19,18 +19,18 @@ pub(super) struct Children {
 }
 
 impl Children {
-    /// Starts processes 1 to `processes` (without it), each told where to report.
+    /// Starts processes 1 to `processes` (without it), each with the address to connect to.
     pub(super) fn start(launch: &Launch, processes: u32, address: &str, token: u64) -> Result<Children, RunError> {
-        if let Ok(seat) = std::env::var(SEAT) {
+        if let Ok(member) = std::env::var(MEMBER) {
             // It would start processes that start processes.
-            let why = format!("was to take its seat ({SEAT}={seat}), but starts processes of its own");
+            let why = format!("was to take its member ({MEMBER}={member}), but starts processes of its own");
             return Err(RunError::Process { process: 0, why });
         }
         let started = Children::default();
         for process in 1..processes {
             let mut command = launch.command();
             // Standard output is for the results of process 0.
-            command.env(SEAT, format!("{address} {process} {token}")).stdin(Stdio::null()).stdout(Stdio::null());
+            command.env(MEMBER, format!("{address} {process} {token}")).stdin(Stdio::null()).stdout(Stdio::null());
             let why = |why| RunError::Process { process, why: format!("cannot be started as {}: {why}", launch.program.display()) };
             started.lock().push(command.spawn().map_err(why)?);
         }
@@ -52,7 +52,7 @@ impl Children {
         Ok(())
     }
 
-    /// What became of a process that has closed its connection, in words.
+    /// What happened to a process that has closed its connection, as text.
     pub(super) fn ending(&self, process: u32) -> String {
         let clock = Clock::start();
         loop {
@@ -64,8 +64,9 @@ impl Children {
                 _ => return format!("(pid {}) closed its connection", child.id()),
             }
             drop(children);
-            // The system closes the connections of a process a moment before it tells how the process ended.
-            std::thread::park_timeout(LOOK);
+            // The system closes the connections of a process a moment before it tells how the
+            // process ended.
+            std::thread::park_timeout(POLL_INTERVAL);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What processes say to each other outside the dataflow, and how it is written: a length and the postcard encoding.
+//! Messages between processes outside the dataflow, and their encoding: a length, then postcard.
 
 use std::io::{self, Read, Write};
 
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::engine::host::{Ack, LogBatch, Reading};
 use crate::time::Timestamp;
 
-/// The first words on every connection.
+/// First message on every connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hello {
-    /// Tells our connections from a stranger's, and one version of the protocol from another.
+    /// Identifies our connections and the version of the protocol.
     pub(super) magic: [u8; 8],
-    /// A secret of process 0 that it gave to those it started, or the digest of the job.
+    /// Token that process 0 gave to the processes it started, or the digest of the job.
     pub(super) token: u64,
-    /// The process that speaks.
+    /// The sending process.
     pub(super) process: u32,
     /// What the connection is for.
     pub(super) purpose: Purpose,
@@ -27,49 +27,50 @@ pub(super) const MAGIC: [u8; 8] = *b"THALWEG1";
 /// What a connection is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Purpose {
-    /// Everything of this module; to process 0 only.
+    /// Control connection; to process 0 only.
     Control {
-        /// Where the process takes connections of others.
+        /// Address at which the process listens.
         address: String,
     },
-    /// Timely's messages.
+    /// Data connection: timely's messages.
     Data,
 }
 
-/// What process 0 answers on a control connection.
+/// Response of process 0 on a control connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Welcome {
-    /// All have come.
+    /// All processes are connected.
     Together {
         /// Worker threads of each process.
         workers: u32,
-        /// Where each process takes connections.
+        /// Address of each process.
         addresses: Vec<String>,
         /// The job's description, in JSON.
         job: Vec<u8>,
-        /// The time of day when its clock showed 0: see [`Clock::wall`](crate::engine::host::Clock).
+        /// The time of day when its clock showed 0: see
+        /// [`Clock::wall`](crate::engine::host::Clock).
         wall: i64,
     },
-    /// The process is not welcome, for this reason.
+    /// The process is rejected, for this reason.
     Refused(String),
 }
 
 /// From another process to process 0.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Up {
-    /// Asks what process 0's clock shows.
+    /// Requests the time of process 0's clock.
     WhatTime,
-    /// Connected to everybody, and the clock is set to within so many nanoseconds.
+    /// Connected to all processes, and the clock is set to within that many nanoseconds.
     Ready(u64),
     /// Activity records.
     Log(LogBatch),
     /// Part of a step is complete.
     Ack(Ack),
-    /// So many more records had to be dropped.
+    /// Number of further records that were dropped.
     Dropped(u64),
-    /// What was added to queues and removed from them.
+    /// Totals added to queues and removed from them.
     Queues(Vec<Reading>),
-    /// The job is complete; what each worker found, encoded.
+    /// The job is complete; the encoded outcome of each worker.
     Done(Vec<Vec<u8>>),
     /// The job failed here.
     Failed(String),
@@ -78,11 +79,11 @@ pub(super) enum Up {
 /// From process 0 to another.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Down {
-    /// What the clock shows.
+    /// Time of the clock.
     Time(Timestamp),
     /// The run begins, and its clock counts from this instant of the one that was compared.
     Start(Timestamp),
-    /// What a process added to queues and removed from them.
+    /// Totals that a process has added to queues and removed from them.
     Queues(u32, Vec<Reading>),
     /// The job failed somewhere.
     Stop(String),
@@ -110,7 +111,7 @@ pub(super) fn read<T: DeserializeOwned>(source: &mut impl Read) -> io::Result<T>
     read_at_most(source, MOST_BYTES)
 }
 
-/// Reads somebody's first words.
+/// Reads the first message of a connection.
 pub(super) fn read_hello(source: &mut impl Read) -> io::Result<Hello> {
     read_at_most(source, MOST_HELLO_BYTES)
 }

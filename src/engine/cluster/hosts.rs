@@ -1,4 +1,5 @@
-//! The host file: where each process of a job takes connections, a line each, as timely's own programs read it.
+//! Host file: the address of each process of a job, one per line, in the format that timely's own
+//! programs read.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,8 @@ pub struct HostsError {
 /// ```
 ///
 /// # Errors
-/// At the first line that is no address or has stood there before, and when there are fewer lines than processes.
+/// At the first line that is no address or has stood there before, and when there are fewer lines
+/// than processes.
 pub fn read_hosts(text: &str, processes: Option<u32>) -> Result<Vec<String>, HostsError> {
     let most = processes.map_or(usize::MAX, |processes| processes as usize);
     let mut seen = BTreeSet::new();

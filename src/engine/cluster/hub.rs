@@ -1,4 +1,4 @@
-//! Process 0's end of the control connections.
+//! Control connections of process 0 to all other processes.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,25 +11,25 @@ use serde::de::DeserializeOwned;
 
 use super::children::Children;
 use super::frame::{self, Down, Up};
-use super::meeting::{Together, gather};
+use super::rendezvous::{Assembled, await_members};
 use super::{Deployment, Network};
-use crate::engine::host::{Ack, Alarm, Board, Clock, Heard, Link, Relay, RunError};
+use crate::engine::host::{Ack, Clock, Link, QueueBoard, Relay, ReportedTotals, RunError, StopSignal};
 
-/// How often processes tell each other of their queues.
+/// Interval of reports of queue lengths between processes.
 pub(super) const TELL: Duration = Duration::from_millis(2);
 
 /// The other processes of a job, as process 0 sees them.
 pub(in crate::engine) struct Hub<O> {
-    /// One a process, until it is done: what its workers found.
+    /// One per process: the outcomes of its workers, once it is done.
     readers: Vec<JoinHandle<Option<Vec<O>>>>,
-    /// Tells of queues and of the alarm until this end is dropped.
+    /// The reporting thread runs until this end is dropped.
     teller: (Sender<()>, JoinHandle<()>),
     shared: Owner,
-    /// By how much the clock of another process may be wrong at most.
+    /// Largest error of another process's clock.
     pub(in crate::engine) clock_error: Duration,
 }
 
-/// Ends the other processes when it is dropped, whoever of the threads is still there.
+/// Ends the other processes when it is dropped, whichever threads are still running.
 struct Owner(Arc<Shared>);
 
 impl Drop for Owner {
@@ -43,29 +43,29 @@ struct Shared {
     children: Children,
     /// To processes 1 and on: to write to, one thread at a time.
     controls: Vec<Mutex<TcpStream>>,
-    /// The same, to close them whoever is writing.
+    /// The same, to close them while a thread is writing.
     streams: Vec<TcpStream>,
-    board: Board,
+    board: QueueBoard,
     clock: Clock,
-    alarm: Alarm,
+    signal: StopSignal,
 }
 
 impl<O: DeserializeOwned + Send + 'static> Hub<O> {
-    /// Brings the processes of `deployment` together for `job`; gives the connections for timely and the clock of the run too.
-    /// Records and reports of the others go to `link` and `acks`.
+    /// Connects the processes of `deployment` for `job`; returns the connections for timely and the
+    /// clock of the run too. Records and reports of the others go to `link` and `acks`.
     pub(in crate::engine) fn start<J: Serialize>(
         deployment: &Deployment,
         job: &J,
-        board: &Board,
+        board: &QueueBoard,
         (link, acks): (&Link, &Sender<Ack>),
-        alarm: &Alarm,
+        signal: &StopSignal,
     ) -> Result<(Hub<O>, Network, Clock), RunError> {
         let job = serde_json::to_vec(job).expect("a job can be described");
-        let Together { children, controls, data, clock, clock_error } = gather(deployment, job)?;
+        let Assembled { children, controls, data, clock, clock_error } = await_members(deployment, job)?;
         let clones = || controls.iter().map(TcpStream::try_clone).collect::<Result<Vec<_>, _>>().map_err(RunError::network);
         let (reading, streams) = (clones()?, clones()?);
         let controls = controls.into_iter().map(Mutex::new).collect();
-        let shared = Arc::new(Shared { children, controls, streams, board: board.clone(), clock, alarm: alarm.clone() });
+        let shared = Arc::new(Shared { children, controls, streams, board: board.clone(), clock, signal: signal.clone() });
         let readers = (1..).zip(reading).map(|(process, stream)| {
             let (shared, relay, acks) = (Arc::clone(&shared), Relay::new(link.clone()), acks.clone());
             std::thread::spawn(move || shared.listen(process, stream, relay, &acks))
@@ -74,7 +74,7 @@ impl<O: DeserializeOwned + Send + 'static> Hub<O> {
         let (ended, end) = channel();
         let telling = Arc::clone(&shared);
         let teller = (ended, std::thread::spawn(move || telling.tell(&end)));
-        Ok((Hub { readers, teller, shared: Owner(shared), clock_error }, Network::new(data, alarm), clock))
+        Ok((Hub { readers, teller, shared: Owner(shared), clock_error }, Network::new(data, signal), clock))
     }
 }
 
@@ -84,7 +84,8 @@ impl<O> Hub<O> {
         self.shared.0.children.ids()
     }
 
-    /// Waits for the other processes; gives what their workers found, in order, if all went well.
+    /// Waits for the other processes; returns the outcomes of their workers, in order, if all went
+    /// well.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
         let Hub { readers, teller: (ended, teller), shared: owner, .. } = self;
         let shared = &owner.0;
@@ -92,7 +93,7 @@ impl<O> Hub<O> {
         drop(ended);
         // A thread that only writes what it is given has nothing to panic about.
         let _ = teller.join();
-        if !shared.alarm.is_raised() {
+        if !shared.signal.is_raised() {
             shared.say(None, &Down::Goodbye);
             shared.children.wait();
         }
@@ -101,17 +102,17 @@ impl<O> Hub<O> {
 }
 
 impl Shared {
-    /// Takes what `process` says until it is done or gone.
+    /// Processes messages of `process` until it is done or gone.
     fn listen<O: DeserializeOwned>(&self, process: u32, mut stream: TcpStream, mut relay: Relay, acks: &Sender<Ack>) -> Option<Vec<O>> {
-        let mut heard = Heard::default();
+        let mut received = ReportedTotals::default();
         loop {
             match frame::read(&mut stream) {
                 Ok(Up::Log(batch)) => relay.pass(batch),
-                // Nobody listens any more at the end of a run.
+                // The receiver may be gone at the end of a run.
                 Ok(Up::Ack(ack)) => drop(acks.send(ack)),
                 Ok(Up::Dropped(records)) => relay.lose(records),
                 Ok(Up::Queues(readings)) => {
-                    self.board.learn(&readings, &mut heard, self.clock.now());
+                    self.board.apply_report(&readings, &mut received, self.clock.now());
                     self.say(Some(process), &Down::Queues(process, readings));
                 }
                 Ok(Up::Done(outcomes)) => {
@@ -127,7 +128,7 @@ impl Shared {
                     return None;
                 }
                 Err(_) => {
-                    if !self.alarm.is_raised() {
+                    if !self.signal.is_raised() {
                         self.failed(process, self.children.ending(process));
                     }
                     return None;
@@ -137,34 +138,34 @@ impl Shared {
     }
 
     fn failed(&self, process: u32, why: String) {
-        self.alarm.raise(RunError::Process { process, why });
+        self.signal.raise(RunError::Process { process, why });
     }
 
-    /// Tells the others of queues and of the alarm.
+    /// Reports queue lengths and the stop signal to the other processes.
     fn tell(&self, end: &Receiver<()>) {
-        let mut told = Heard::default();
+        let mut sent = ReportedTotals::default();
         loop {
             let ended = end.recv_timeout(TELL) == Err(RecvTimeoutError::Disconnected);
-            if let Some(why) = self.alarm.why() {
+            if let Some(why) = self.signal.why() {
                 self.say(None, &Down::Stop(why.to_string()));
-                // Whoever reads from one sees that nothing follows; it may be closed already.
+                // Readers see the end of the stream; it may be closed already.
                 self.streams.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
             }
-            if ended || self.alarm.is_raised() {
+            if ended || self.signal.is_raised() {
                 return;
             }
-            let news = self.board.news(&mut told);
-            if !news.is_empty() {
-                self.say(None, &Down::Queues(0, news));
+            let changes = self.board.changes_since(&mut sent);
+            if !changes.is_empty() {
+                self.say(None, &Down::Queues(0, changes));
             }
         }
     }
 
-    /// Says something to all other processes but one.
+    /// Sends a message to all other processes but one.
     fn say(&self, but: Option<u32>, what: &Down) {
         for (_, control) in (1..).zip(&self.controls).filter(|(process, _)| Some(*process) != but) {
             let mut stream = control.lock().expect("nobody panics with a connection in hand");
-            // That a process is gone is seen by whoever listens to it.
+            // That a process is gone is seen by the thread that reads from it.
             let _ = frame::write(&mut *stream, what);
         }
     }

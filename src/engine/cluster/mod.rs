@@ -1,4 +1,4 @@
-//! A job on several processes, of one machine or of several.
+//! Runs a job on several processes, on one or several machines.
 //!
 //! ```text
 //!  process 0                                              process 1
@@ -8,25 +8,27 @@
 //!        └────────────────── data (timely's own) ─────────────┘
 //! ```
 //!
-//! Process 0 observes and controls. It starts the others itself on one machine ([`Deployment::processes`]), or they are started by
-//! hand, one a machine ([`Deployment::hosts`]). Each process has one control connection to process 0 and one data connection to
-//! every other process. Commands of a migration travel in the dataflow, in order with its frontiers. Everything else that
-//! process 0 has to know travels on the control connections, apart from the dataflow: so recording never stands in the way of a
-//! record, and word of a failure needs no worker to be well.
+//! Process 0 observes and controls the job. On one machine it starts the other processes itself
+//! ([`Deployment::processes`]); on several machines they are started by hand, one on each
+//! ([`Deployment::hosts`]). Each process has one control connection to process 0 and one data
+//! connection to every other process. Migration commands travel in the dataflow, in order with its
+//! frontiers. All other communication with process 0 uses the control connections: recording never
+//! delays a record of the job, and reporting a failure does not depend on a healthy worker.
 //!
-//! What always holds: a process that ends, panics or is no longer connected ends the run everywhere, with an error that names it;
-//! processes that were started do not outlive the one that started them.
+//! Invariants: when a process exits, panics or loses its connection, the run ends in all processes
+//! with an error that names it; processes that process 0 has started do not outlive it.
 //!
-//! Any program can run a job on several processes: it starts the job with [`Running::on`](crate::engine::host::Running::on), and where it was
-//! itself started as another process of one ([`Seat::taken`]) it serves that job instead of doing what it does otherwise. A test
-//! does so by starting its own executable with its own name ([`Launch::this_test`]); `tests/suite/cluster.rs` shows it.
+//! Any program can run a job on several processes. It starts the job with
+//! [`Running::on`](crate::engine::Running::on); where it was itself started as a further process of
+//! a job ([`Member::from_environment`]), it serves that job instead. A test starts its own
+//! executable with its own name ([`Launch::this_test`]); see `tests/suite/cluster.rs`.
 
 mod children;
 mod frame;
 mod hosts;
 mod hub;
-mod meeting;
-mod seat;
+mod member;
+mod rendezvous;
 mod wire;
 
 use std::net::TcpListener;
@@ -37,11 +39,11 @@ use serde::{Deserialize, Serialize};
 
 pub use hosts::{HostsError, read_hosts};
 pub(in crate::engine) use hub::Hub;
-pub use seat::Seat;
+pub use member::Member;
 pub(in crate::engine) use wire::{Network, Wire};
 
-/// Where a process finds which one it is and whom to ask, if another one has started it.
-const SEAT: &str = "THALWEG_SEAT";
+/// Environment variable that tells a started process its number and the address of process 0.
+const MEMBER: &str = "THALWEG_MEMBER";
 
 /// Where the workers of a job run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ pub struct Deployment {
     pub processes: u32,
     /// Worker threads of each, at least 1. Worker `w` is in process `w / workers`.
     pub workers: u32,
-    /// Only the process itself knows how it came to be.
+    /// Known to this process only.
     #[serde(skip)]
     members: Members,
 }
@@ -60,7 +62,7 @@ pub struct Deployment {
 enum Members {
     /// Process 0 starts them.
     Started(Launch),
-    /// They are there or will come; this is `process`.
+    /// They are started by hand; this is `process`.
     Hosts { addresses: Vec<String>, process: u32 },
 }
 
@@ -77,8 +79,9 @@ impl Deployment {
         Deployment::processes(1, workers)
     }
 
-    /// `processes` processes of `workers` threads each on this machine. This one is the first; the others are started as
-    /// `thalweg process`, which takes this program for `thalweg`: see [`launched`](Deployment::launched) for others.
+    /// `processes` processes of `workers` threads each on this machine. This one is the first; the
+    /// others are started as `thalweg process`, which takes this program for `thalweg`: see
+    /// [`launched`](Deployment::launched) for others.
     pub fn processes(processes: u32, workers: u32) -> Deployment {
         Deployment { processes, workers, members: Members::Started(Launch::this_program(&["process"])) }
     }
@@ -88,7 +91,8 @@ impl Deployment {
         Deployment { members: Members::Started(launch), ..self }
     }
 
-    /// One process at each of `addresses` (`host:port`), with `workers` threads each; this one is `process`.
+    /// One process at each of `addresses` (`host:port`), with `workers` threads each; this one is
+    /// `process`.
     ///
     /// # Panics
     /// If there is no address `process`.
@@ -102,7 +106,7 @@ impl Deployment {
         self.processes * self.workers
     }
 
-    /// Which of its processes this is, as far as it was told at its making.
+    /// The number of this process, as far as it is known from the host file.
     pub fn process(&self) -> u32 {
         match &self.members {
             Members::Started(_) => 0,
@@ -111,7 +115,8 @@ impl Deployment {
     }
 }
 
-/// `processes` addresses on loopback with ports that were free a moment ago, for a host file on one machine.
+/// `processes` addresses on loopback with ports that were free a moment ago, for a host file on one
+/// machine.
 ///
 /// # Errors
 /// When the system has no free port.
@@ -131,7 +136,7 @@ impl Launch {
     /// This program with `arguments`.
     ///
     /// # Panics
-    /// If the system does not tell where the program is.
+    /// If the operating system does not provide the path of the program.
     pub fn this_program(arguments: &[&str]) -> Launch {
         Launch::program(std::env::current_exe().expect("a program that runs is somewhere"), arguments)
     }
@@ -141,8 +146,8 @@ impl Launch {
         Launch { program: path.into(), arguments: arguments.iter().map(|&argument| argument.to_owned()).collect() }
     }
 
-    /// This test executable, running no test but the one of this name (with the modules it is in). The test is to ask
-    /// [`Seat::taken`] first.
+    /// This test executable, running only the test of this name (with its module path). The test
+    /// has to call [`Member::from_environment`] first.
     pub fn this_test(name: &str) -> Launch {
         Launch::this_program(&[name, "--exact", "--nocapture", "--test-threads=1"])
     }

@@ -1,7 +1,8 @@
-//! A connection between two processes as timely is given it: when the other end is gone, the job stops and nothing else happens.
+//! Data connection between two processes, as timely uses it; a lost connection stops the job.
 //!
-//! Timely's own answer to a lost connection is a panic of the thread that reads. Here that thread waits until the control
-//! connection has told what became of the other process, so that the error of the run names the cause and not its symptom.
+//! Timely panics in the reading thread when a connection is lost. Here that thread waits until the
+//! control connection has reported what happened to the other process, so that the run fails with
+//! the cause instead of a symptom.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,14 +11,14 @@ use std::time::Duration;
 
 use timely::communication::allocator::zero_copy::stream::Stream;
 
-use crate::engine::host::{Alarm, RunError};
+use crate::engine::host::{RunError, StopSignal};
 
-/// A message of timely's that says that nothing follows is its header and nothing else: six words of 0.
+/// Length of timely's last message on a connection: a header without payload, six words of 0.
 const LAST_WORDS: usize = 48;
-/// The control connection may be whole although this one is lost; it is given so long to tell why.
+/// How long to wait for the control connection to report why this one was lost.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a thread that has nothing more to read looks whether the workers have gone.
-const LOOK: Duration = Duration::from_millis(10);
+/// Polling interval of a thread that waits for the workers to end.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The connections of this process.
 #[derive(Default)]
@@ -30,10 +31,10 @@ pub(in crate::engine) struct Network {
 
 impl Network {
     /// Of the connections to each process.
-    pub(super) fn new(streams: Vec<Option<TcpStream>>, alarm: &Alarm) -> Network {
+    pub(super) fn new(streams: Vec<Option<TcpStream>>, signal: &StopSignal) -> Network {
         let workers = Arc::new(());
         let wire =
-            |process, stream| Wire { stream, process, alarm: alarm.clone(), workers: Arc::downgrade(&workers), zeros: 0, lost: false };
+            |process, stream| Wire { stream, process, signal: signal.clone(), workers: Arc::downgrade(&workers), zeros: 0, lost: false };
         let wires = (0..).zip(streams).map(|(process, stream)| stream.map(|stream| wire(process, stream))).collect();
         Network { wires, workers }
     }
@@ -44,7 +45,7 @@ pub(in crate::engine) struct Wire {
     stream: TcpStream,
     /// The process at the other end.
     process: u32,
-    alarm: Alarm,
+    signal: StopSignal,
     /// Held by the workers of this process while they are there.
     workers: Weak<()>,
     /// How many bytes of 0 were the last to be read.
@@ -59,12 +60,13 @@ impl Read for Wire {
             read => read.unwrap_or(0),
         };
         if read == 0 && self.zeros < LAST_WORDS {
-            if !self.alarm.wait(PATIENCE) {
-                self.alarm.raise(RunError::Process { process: self.process, why: "is no longer connected".to_owned() });
+            if !self.signal.wait(PATIENCE) {
+                self.signal.raise(RunError::Process { process: self.process, why: "is no longer connected".to_owned() });
             }
-            // Workers that are still there would panic with this thread, on standard error. They stop for the alarm.
+            // Workers that are still there would panic with this thread, on standard error. They
+            // stop for the stop signal.
             while self.workers.strong_count() > 0 {
-                std::thread::park_timeout(LOOK);
+                std::thread::park_timeout(POLL_INTERVAL);
             }
             // Ends timely's thread without a word: the run's error says it.
             std::panic::resume_unwind(Box::new("connection lost"));
@@ -75,7 +77,7 @@ impl Read for Wire {
     }
 }
 
-/// What cannot be sent is forgotten: whoever reads from this connection sees that it is lost.
+/// What cannot be sent is discarded: the reader of this connection sees that it is lost.
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.lost {
@@ -95,7 +97,7 @@ impl Write for Wire {
 impl Stream for Wire {
     fn try_clone(&self) -> io::Result<Wire> {
         let Wire { process, zeros, lost, .. } = *self;
-        Ok(Wire { stream: self.stream.try_clone()?, process, alarm: self.alarm.clone(), workers: self.workers.clone(), zeros, lost })
+        Ok(Wire { stream: self.stream.try_clone()?, process, signal: self.signal.clone(), workers: self.workers.clone(), zeros, lost })
     }
 
     fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {

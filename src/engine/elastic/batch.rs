@@ -1,6 +1,7 @@
-//! What flows between elastic operators: records with one header a batch, never one a record.
+//! Containers between elastic operators: records with one header per batch, none per record.
 //!
-//! A [`Batch`] is a timely container. Routing a batch moves its records by ownership; nothing is added to a record.
+//! A [`Batch`] is a timely container. Routing a batch moves its records by ownership and adds
+//! nothing to them.
 
 use serde::{Deserialize, Serialize};
 use timely::Accountable;
@@ -15,7 +16,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Stream, StreamVec};
 use timely::progress::Stamp;
 
-use super::erased::Sealed;
+use super::erased::Erased;
 use crate::activity::Lane;
 use crate::engine::Time;
 use crate::id::WorkerId;
@@ -23,7 +24,7 @@ use crate::id::WorkerId;
 /// Records of one epoch that travel together.
 #[derive(Clone, Debug)]
 pub struct Batch<D> {
-    /// The lane that gave the records out.
+    /// The lane that emitted the records.
     pub from: Lane,
     /// The records.
     pub records: Vec<D>,
@@ -32,7 +33,7 @@ pub struct Batch<D> {
 /// A stream of batches.
 pub type BatchStream<'s, D> = Stream<'s, Time, Batch<D>>;
 
-/// Hands finished batches on as they are.
+/// Passes finished batches on unchanged.
 pub(in crate::engine) type BatchBuilder<D> = NoopBuilder<Batch<D>>;
 
 impl<D> Batch<D> {
@@ -54,8 +55,8 @@ impl<D> Accountable for Batch<D> {
     }
 }
 
-/// What is given out together is no larger than this if it can be helped, so that it is in a near cache when it is taken up; and an
-/// allocation of 128 KiB and more comes fresh from the system each time.
+/// Upper limit for the size of a batch where possible, so that it is still cached when it is
+/// received; besides, allocations of 128 KiB and more come from the system each time.
 const BATCH_BYTES: usize = 32 << 10;
 
 /// How many records that is.
@@ -63,24 +64,25 @@ pub(in crate::engine) fn at_once<D>() -> usize {
     (BATCH_BYTES / size_of::<D>().max(1)).max(1)
 }
 
-/// A batch on its way to those who are to take it.
+/// A batch on its way to its receivers.
 #[derive(Serialize, Deserialize)]
 pub(in crate::engine) struct Routed {
-    /// The lane that gave the records out.
+    /// The lane that emitted the records.
     pub(in crate::engine) from: Lane,
-    /// Instance that is to take them, or the worker when instances are told apart at arrival; placed on worker `to % peers`.
+    /// Receiving instance, or the worker when instances are determined on arrival; placed on worker
+    /// `to % peers`.
     pub(in crate::engine) to: u32,
     /// Counts the batches of the sending worker on this channel.
     pub(in crate::engine) sequence: u64,
     /// How many records.
     pub(in crate::engine) count: u64,
     /// A list of them.
-    pub(in crate::engine) records: Sealed,
+    pub(in crate::engine) records: Erased,
 }
 
 impl Default for Routed {
     fn default() -> Self {
-        Routed { from: Lane::Worker(WorkerId(0)), to: 0, sequence: 0, count: 0, records: Sealed::default() }
+        Routed { from: Lane::Worker(WorkerId(0)), to: 0, sequence: 0, count: 0, records: Erased::default() }
     }
 }
 
@@ -121,7 +123,8 @@ impl Distributor<Routed> for ByHeader {
     fn flush<T: Clone, P: Push<Message<T, Routed>>>(&mut self, _stamp: &Stamp<T>, _pushers: &mut [P]) {}
 }
 
-/// Turns a plain stream into a stream of batches, so that elastic operators can follow any timely operator.
+/// Turns a plain stream into a stream of batches, so that elastic operators can follow any timely
+/// operator.
 pub trait IntoBatches<'s, D> {
     /// The same records, each buffer as one batch of this worker's lane.
     fn into_batches(self) -> BatchStream<'s, D>;

@@ -1,7 +1,8 @@
-//! Bins: which bin a key is in, and the state of the keys of one bin.
+//! State and timers of the keys of one bin.
 //!
-//! A key is hashed once. The high bits of the hash are the bin, all of it finds the key inside the bin's table. Moving a bin moves
-//! its table's header, so its cost does not depend on how many keys the bin holds. Between processes its entries are moved.
+//! A key is hashed once: the high bits select the bin, and the full hash finds the key in the bin's
+//! table. Inside a process a migration moves the table's header, so its cost does not depend on the
+//! number of keys; between processes the entries are serialized.
 
 use std::hash::Hash;
 use std::mem::needs_drop;
@@ -18,7 +19,8 @@ use crate::engine::Time;
 /// State by key, and the timers of the keys.
 pub(in crate::engine) struct Bin<K, S> {
     table: Table<(K, S)>,
-    /// In a box of their own: most bins have none, and what is looked at for each record should be small.
+    /// In a box of their own: most bins have none, and what is looked at for each record should be
+    /// small.
     timers: Option<Box<Timers<K>>>,
 }
 
@@ -34,12 +36,14 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         Bin { table: Table::with_capacity(keys), ..Bin::default() }
     }
 
-    /// What so many keys take in a table that has just the room for them, in bytes, what keys and states own beside it aside.
+    /// Bytes of a table with just enough room for that many keys, without what keys and states own
+    /// outside of it.
     pub(in crate::engine) fn bytes_for(keys: usize) -> usize {
         Table::<(K, S)>::bytes_for(keys)
     }
 
-    /// What the bin takes in memory, in bytes, if each entry owns `outside` bytes beside its place in the table. Looks at no entry.
+    /// What the bin takes in memory, in bytes, if each entry owns `outside` bytes beside its place
+    /// in the table. Looks at no entry.
     pub(in crate::engine) fn bytes(&self, outside: usize) -> u64 {
         (self.table.allocation_size() + self.table.len() * outside) as u64
     }
@@ -71,7 +75,7 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         self.table.remove(hash, |(other, _)| other == key);
     }
 
-    /// When the next timer is due; far beyond all times if there is none.
+    /// When the next timer is due; later than all times if there is none.
     #[inline]
     pub(in crate::engine) fn next_timer(&self) -> Time {
         self.timers.as_ref().map_or(Time::MAX, |timers| timers.next())
@@ -87,7 +91,7 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         self.timers.as_mut()?.take_first()
     }
 
-    /// Gives back the list of a timer's keys, which have been called.
+    /// Returns the list of a timer's keys, which have fired, for reuse.
     pub(in crate::engine) fn reuse(&mut self, keys: Vec<K>) {
         if let Some(timers) = &mut self.timers {
             timers.reuse(keys);
@@ -99,7 +103,8 @@ impl<K: Hash + Eq, S> Bin<K, S> {
         (self.table.into_entries(), self.timers.map(|timers| *timers).unwrap_or_default())
     }
 
-    /// Gives each key with its state and its timers to that of `parts` which `part` says for its hash.
+    /// Moves each key with its state and its timers to that of `parts` which `part` says for its
+    /// hash.
     pub(in crate::engine) fn divide(self, parts: &mut [Bin<K, S>], part: impl Fn(u64) -> usize) {
         let (entries, mut timers) = self.into_parts();
         for (key, state) in entries {
@@ -123,7 +128,8 @@ impl<K: Hash + Eq, S> Bin<K, S> {
 }
 
 impl<K: Serialize, S: Serialize> Bin<K, S> {
-    /// What an entry takes, in bytes: its size in memory and, where it owns something beside that, what a few of them take when encoded.
+    /// What an entry takes, in bytes: its size in memory and, where it owns something beside that,
+    /// what a few of them take when encoded.
     pub(in crate::engine) fn bytes_per_key(&self) -> usize {
         if !needs_drop::<(K, S)>() {
             return size_of::<(K, S)>();

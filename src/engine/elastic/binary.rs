@@ -1,4 +1,4 @@
-//! An elastic operator with state by key and two inputs, as a join needs it.
+//! Keyed elastic operator with two inputs, for example for joins.
 
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -18,12 +18,15 @@ use crate::engine::Time;
 use crate::engine::host::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 
-/// Elastic operators with state by key and two inputs, on [streams of records with keys](KeyedStream).
+/// Elastic operators with state by key and two inputs, on [streams of records with
+/// keys](KeyedStream).
 pub trait ElasticBinary<'s, K, A> {
-    /// Applies `left` to the records of this stream and `right` to those of `other`, with the one state that a key has for both.
+    /// Applies `left` to the records of this stream and `right` to those of `other`, with the one
+    /// state that a key has for both.
     ///
-    /// Both streams are divided by key in the same way, so that a key's records of either meet where its state is, and a bin
-    /// moves with what it holds of both. Records of the two streams of the same epoch come in any order; what is said of
+    /// Both streams are divided by key in the same way, so that a key's records of either meet
+    /// where its state is, and a bin moves with what it holds of both. Records of the two streams
+    /// of the same epoch come in any order; what is said of
     /// [`elastic_unary`](super::unary::ElasticUnary::elastic_unary) holds otherwise.
     ///
     /// A join of bids with the auctions that they are for, whichever comes first:
@@ -134,8 +137,8 @@ enum Side<A, B> {
     Right(B),
 }
 
-/// The same records, each marked with its side. One stream of both then takes the ways of a single input: the same routing, the same
-/// queues, the same list of events for a bin in motion.
+/// The same records, each marked with its side. One stream of both then takes the ways of a single
+/// input: the same routing, the same queues, the same list of events for a bin in motion.
 fn marked<'s, K, V, W>(data: impl KeyedStream<'s, K, V>, side: fn(V) -> W) -> BatchStream<'s, (K, W)>
 where
     K: 'static,
@@ -187,7 +190,7 @@ where
         }
     }
 
-    fn call(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>) {
+    fn on_timer(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>) {
         (self.call)(key, state, session);
     }
 }

@@ -1,4 +1,4 @@
-//! A slow channel: batches that are held back for a while on their way.
+//! Channel with a configurable delay, to imitate a slow network.
 
 use std::collections::VecDeque;
 use std::time::Duration;

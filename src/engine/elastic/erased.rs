@@ -1,7 +1,8 @@
-//! Values of a type that only their sender and their receiver know, on a channel that is the same for all.
+//! Type-erased payloads, so that all channels share one compiled type.
 //!
-//! A timely channel is compiled for each type that it carries, with four ways between workers and an encoding. Records and state that go
-//! from worker to worker do so by the batch and by the bin, and a batch is one pointer more: so they travel sealed, on one kind of channel.
+//! Timely compiles a channel, with its four transports and its encoding, for each type that it
+//! carries. Records and state travel between workers by the batch and by the bin, where one more
+//! pointer costs nothing, so they are erased and use a single channel type.
 
 use std::any::Any;
 use std::cell::OnceCell;
@@ -10,27 +11,27 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How a value is encoded whose type is not known any more.
+/// Encodes a value whose type has been erased.
 type Encode = fn(&dyn Any) -> Vec<u8>;
 
 /// A value, its encoding, or both.
 #[derive(Default)]
-pub(super) struct Sealed {
-    /// Inside a process, with how it is encoded if it comes to that.
+pub(super) struct Erased {
+    /// Inside a process: the value, and how to encode it if it leaves the process.
     value: Option<(Box<dyn Any + Send>, Encode)>,
     bytes: OnceCell<Vec<u8>>,
 }
 
-impl Sealed {
+impl Erased {
     /// A value that is encoded only if it leaves the process.
-    pub(super) fn value<T: Serialize + Send + 'static>(value: T) -> Sealed {
-        let encode = |value: &dyn Any| encoded(value.downcast_ref::<T>().expect("the value that was sealed"));
-        Sealed { value: Some((Box::new(value), encode)), bytes: OnceCell::new() }
+    pub(super) fn value<T: Serialize + Send + 'static>(value: T) -> Erased {
+        let encode = |value: &dyn Any| encoded(value.downcast_ref::<T>().expect("the value that was erased"));
+        Erased { value: Some((Box::new(value), encode)), bytes: OnceCell::new() }
     }
 
     /// A value that leaves the process.
-    pub(super) fn bytes<T: Serialize>(value: &T) -> Sealed {
-        Sealed { value: None, bytes: encoded(value).into() }
+    pub(super) fn bytes<T: Serialize>(value: &T) -> Erased {
+        Erased { value: None, bytes: encoded(value).into() }
     }
 
     /// The value.
@@ -50,7 +51,7 @@ fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("what is sent can be encoded")
 }
 
-impl Serialize for Sealed {
+impl Serialize for Erased {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // Asked for twice: for its length and for itself.
         let bytes = self.bytes.get_or_init(|| self.value.as_ref().map(|(value, encode)| encode(&**value)).unwrap_or_default());
@@ -58,8 +59,8 @@ impl Serialize for Sealed {
     }
 }
 
-impl<'de> Deserialize<'de> for Sealed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sealed, D::Error> {
+impl<'de> Deserialize<'de> for Erased {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Erased, D::Error> {
         deserializer.deserialize_byte_buf(Bytes)
     }
 }
@@ -67,18 +68,18 @@ impl<'de> Deserialize<'de> for Sealed {
 struct Bytes;
 
 impl Visitor<'_> for Bytes {
-    type Value = Sealed;
+    type Value = Erased;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sealed value")
+        f.write_str("a erased value")
     }
 
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Sealed, E> {
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Erased, E> {
         self.visit_byte_buf(bytes.to_vec())
     }
 
-    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Sealed, E> {
-        Ok(Sealed { value: None, bytes: bytes.into() })
+    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Erased, E> {
+        Ok(Erased { value: None, bytes: bytes.into() })
     }
 }
 
@@ -89,9 +90,9 @@ mod tests {
     #[test]
     fn a_value_is_the_same_whether_it_was_encoded_or_not() {
         let value = || vec![(7u64, "tibur".to_owned())];
-        let sent: Sealed = postcard::from_bytes(&postcard::to_stdvec(&Sealed::value(value())).unwrap()).unwrap();
-        for sealed in [Sealed::value(value()), Sealed::bytes(&value()), sent] {
-            assert_eq!(sealed.open::<Vec<(u64, String)>>(), value());
+        let sent: Erased = postcard::from_bytes(&postcard::to_stdvec(&Erased::value(value())).unwrap()).unwrap();
+        for erased in [Erased::value(value()), Erased::bytes(&value()), sent] {
+            assert_eq!(erased.open::<Vec<(u64, String)>>(), value());
         }
     }
 }

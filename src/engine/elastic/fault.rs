@@ -1,7 +1,7 @@
-//! Faults that are put in on purpose, to see that the tests of migration would find them.
+//! Seeded faults, to check that the tests of migration detect them.
 //!
-//! Without debug assertions (in a release build) there are none, and what depends on them is not compiled in. With them, one
-//! fault at a time can be chosen for the whole process; `tests/suite/seeded_faults.rs` does, and must see each of them.
+//! They are compiled in only with debug assertions. One fault at a time can be selected
+//! for the whole process; `tests/suite/seeded_faults.rs` selects each of them and has to detect it.
 
 /// Something that a migration could get wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@
 pub enum Fault {
     /// The state of a bin that leaves is lost.
     DropBin = 1,
-    /// What waits in the queue for a bin that leaves is lost.
+    /// Queued records of a bin that leaves are lost.
     DropQueue,
     /// A record that waits in the queue for a bin that leaves stays behind.
     LeaveOne,
@@ -19,21 +19,22 @@ pub enum Fault {
     ArriveReversed,
     /// The timers of a bin that leaves are lost.
     ForgetTimers,
-    /// A bin's timers are called although older records wait for its instance.
-    CallEarly,
-    /// A record is applied before the timers of its own epoch are called.
-    CallLate,
-    /// Results of timers are given out in the epoch to which the oldest right belongs.
-    AnswerEarly,
+    /// A bin's timers fire although older records wait for its instance.
+    FireEarly,
+    /// A record is applied before the timers of its own epoch fire.
+    FireLate,
+    /// Results of timers are emitted in the epoch of the oldest capability.
+    EmitEarly,
     /// Records are routed by the old table for one epoch too long.
     OldTable,
     /// A bin leaves when the command is final, whether or not everything older has arrived.
     LeaveEarly,
-    /// A move of a bin that is in motion already is overlooked.
+    /// A move of a bin that is migrating already is overlooked.
     OverlookMove,
     /// The last entry of a part is lost.
     CutPart,
-    /// A bin is taken for complete as soon as its end has come, whether or not all parts have been taken up.
+    /// A bin is taken for complete as soon as its end has come, whether or not all parts have been
+    /// installed.
     LastFirst,
     /// The halves of a split bin change places.
     SwapHalves,
@@ -52,9 +53,9 @@ impl Fault {
         Fault::DoNotWait,
         Fault::ArriveReversed,
         Fault::ForgetTimers,
-        Fault::CallEarly,
-        Fault::CallLate,
-        Fault::AnswerEarly,
+        Fault::FireEarly,
+        Fault::FireLate,
+        Fault::EmitEarly,
         Fault::OldTable,
         Fault::LeaveEarly,
         Fault::OverlookMove,
@@ -69,19 +70,19 @@ impl Fault {
 #[cfg(debug_assertions)]
 static CHOSEN: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
-/// From now on the process has this fault, or none.
+/// Selects the fault of this process, or none.
 #[cfg(debug_assertions)]
 pub fn choose(fault: Option<Fault>) {
     CHOSEN.store(fault.map_or(0, |fault| fault as u8), std::sync::atomic::Ordering::SeqCst);
 }
 
-/// Whether the process has this fault.
+/// Whether this fault is selected.
 #[cfg(debug_assertions)]
 pub(in crate::engine) fn seeded(fault: Fault) -> bool {
     CHOSEN.load(std::sync::atomic::Ordering::SeqCst) == fault as u8
 }
 
-/// Whether the process has this fault: never.
+/// Whether this fault is selected: never.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(in crate::engine) const fn seeded(_: Fault) -> bool {

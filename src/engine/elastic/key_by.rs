@@ -1,4 +1,5 @@
-//! What an elastic operator with state by key takes: records that are pairs of key and value, or become such where they are routed.
+//! Input of keyed operators: pairs of key and value, or records that become such pairs where they
+//! are routed.
 
 use std::convert::identity;
 
@@ -22,10 +23,10 @@ impl<'s, K: 'static, V: 'static> KeyedStream<'s, K, V> for BatchStream<'s, (K, V
     }
 }
 
-/// Gives the records of a stream keys, as an elastic operator is about to take them.
+/// Assigns keys to the records of a stream, as input of a keyed operator.
 pub trait KeyBy<'s, D> {
-    /// `record` makes key and value of each record, when it is sent to where its key's state is: there is no step of its own that would
-    /// hand on everything once more.
+    /// `record` makes key and value of each record, when it is sent to where its key's state is:
+    /// there is no step of its own that would hand on everything once more.
     ///
     /// How often words of each length came:
     ///

@@ -1,7 +1,8 @@
-//! Which bin a key is in, also where bins have been split.
+//! Maps hashes of keys to bins, including bins that have been split.
 //!
-//! A bin is a range of hashes. Splitting it gives two new bins, one for each half, with the next two numbers; the bin itself keeps
-//! its number and is empty from then on. So numbers depend on the order of splits alone, and whoever knows that order agrees
+//! A bin is a range of hashes. Splitting it creates two bins, one for each half, with the next two
+//! numbers; the split bin keeps its number and stays empty. The numbers depend only on the order of
+//! splits, so all who apply the same splits agree
 //! ([`Assignment::split`](crate::migration::Assignment::split) does).
 
 use std::collections::BTreeMap;
@@ -13,8 +14,9 @@ use crate::id::BinId;
 
 /// The hash of a key; the same on every worker and in every run.
 ///
-/// FxHash ends with a multiplication, whose high bits depend on every bit of the key, and a rotation that brings them down to
-/// where a table looks first. The rotation is undone here: bins take the highest bits, tables those below.
+/// FxHash ends with a multiplication, whose high bits depend on every bit of the key, and a
+/// rotation that brings them down to where a table looks first. The rotation is undone here: bins
+/// take the highest bits, tables those below.
 #[inline]
 pub(in crate::engine) fn hash_of<K: Hash>(key: &K) -> u64 {
     let mut hasher = FxHasher::default();
@@ -75,7 +77,7 @@ impl KeySpace {
         bin
     }
 
-    /// Splits a bin; gives the first of its halves.
+    /// Splits a bin; returns the first of its halves.
     ///
     /// # Panics
     /// If there is no such bin or it has been split before.
@@ -105,7 +107,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is split, halves divide what their bin had, by order of hashes, and all other bins keep what they have.
+        /// Whatever is split, halves divide what their bin had, by order of hashes, and all other
+        /// bins keep what they have.
         #[test]
         fn halves_divide_a_bin(base in 0u32..6, splits in prop::collection::vec(any::<u32>(), 1..12), hashes in prop::collection::vec(any::<u64>(), 50)) {
             let mut space = KeySpace::new(1 << base);

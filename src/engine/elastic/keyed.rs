@@ -1,19 +1,26 @@
-//! The elastic operator with state by key: bins of state move between its instances while it runs. What it does with a record is
-//! a [`Logic`]; the forms that users see are in `unary.rs`, `binary.rs`, `window.rs` and `state_machine.rs`.
+//! Elastic operator with keyed state, whose bins can move between instances while it runs.
 //!
-//! The contract, for every bin: its records are applied in the order of their epochs, each at exactly one instance, the same
-//! as in a run without migration (after `papers/megaphone-vldb19.md#correctness`). Why it holds:
+//! What it does with a record is a [`Logic`]; the public forms are in `unary.rs`, `binary.rs`,
+//! `window.rs` and `state_machine.rs`.
 //!
-//! 1. *One owner an epoch.* A command at time t is final once the control frontier has passed t. Router and operator both read
-//!    the owner of a bin at an epoch from the commands up to that epoch, so they agree.
-//! 2. *Nothing is left behind.* A bin departs once the data frontier has reached t: everything older has arrived and is either
-//!    applied or in the queue, and what is in the queue departs with the state.
-//! 3. *Nothing overtakes.* At the new owner, records of a bin whose state has not arrived wait in that bin's list of events,
-//!    in time order; what came along with the state goes first. Records of all other bins go on.
+//! Contract: the records of each bin are applied in the order of their epochs, each at exactly one
+//! instance, as in a run without migration (after `papers/megaphone-vldb19.md#correctness`). Why it
+//! holds:
 //!
-//! 4. *Timers keep their place.* They are part of the bin, and are called between the records of their key (`store.rs`).
+//! 1. *One owner per epoch.* A command at time t is final once the control frontier has passed t.
+//!    Router and operator both derive the owner of a bin at an epoch from the commands up to that
+//!    epoch, so they agree.
+//! 2. *Nothing is left behind.* A bin departs once the data frontier has reached t: everything
+//!    older has arrived and has either been applied or is in the queue, and what is in the queue
+//!    departs with the state.
+//! 3. *Nothing overtakes.* At the new owner, records of a bin whose state has not arrived wait in
+//!    that bin's list of events, in time order; records that travelled with the state go first.
+//!    Records of all other bins proceed.
+//! 4. *Timers keep their place.* They are part of the bin and fire between the records of their key
+//!    (`store.rs`).
 //!
-//! A bin that moves on before it has arrived has several events in its list, and they are taken strictly in order.
+//! A bin that has to move on before it has arrived has several events in its list, which are taken
+//! strictly in order.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -31,15 +38,15 @@ use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 
 use super::batch::{Batch, BatchBuilder, BatchStream, ByHeader, Routed, at_once};
-use super::bins::Bins;
+use super::bin_queues::BinQueues;
 use super::fault::{Fault, seeded};
 use super::key_by::KeyedStream;
 use super::key_space::{KeySpace, hash_of};
 use super::router::{Origin, Partition, route};
 use super::servers::{Caps, Work};
 use super::session::Logic;
-use super::store::{Contents, Keyed};
-use super::transfer::Ship;
+use super::store::{KeyedStore, StateStore};
+use super::transfer::StateMessage;
 use crate::engine::Time;
 use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
@@ -68,37 +75,40 @@ where
     let routed = route(data, control.clone(), context, spec, owners, by_owner);
     let mut builder = OperatorBuilder::new(spec.name.clone(), routed.scope());
     let (output, results) = builder.new_output::<Batch<R>>();
-    let contents: Keyed<K, V, S, R, L> = Keyed::new(context, first.owners(), logic, OutputBuilder::<Time, BatchBuilder<R>>::from(output));
-    operate(builder, routed, control, Bins::new(context, spec, first.owners()), Box::new(contents));
+    let store: KeyedStore<K, V, S, R, L> =
+        KeyedStore::new(context, first.owners(), logic, OutputBuilder::<Time, BatchBuilder<R>>::from(output));
+    operate(builder, routed, control, BinQueues::new(context, spec, first.owners()), Box::new(store));
     results
 }
 
-/// Records that have come, by time.
+/// Records that have arrived, by time.
 type Early = ByTime<Caps, (Origin, Work)>;
 
-/// What came with a time, by that time, with the right to answer in it.
+/// Input by time, with a capability for that time.
 type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;
 
-/// What the operator does, whatever types its records have. `builder` has the output of results, which `contents` gives out.
+/// Builds the operator, independently of the types of its records. `builder` has the output of
+/// results, which `store` emits.
 fn operate<'s>(
     mut builder: OperatorBuilder<'s, Time>,
     routed: Stream<'s, Time, Routed>,
     control: ControlStream<'s>,
-    mut bins: Bins,
-    mut contents: Box<dyn Contents>,
+    mut bins: BinQueues,
+    mut store: Box<dyn StateStore>,
 ) {
     let scope = control.scope();
     let activator = scope.activator_for(builder.operator_info().address);
-    let (loop_end, loop_stream) = scope.feedback::<Vec<Ship>>(Default::default());
-    // Results depend on every input. Shipments depend on data and control only, so the loop closes no cycle and a step of a
-    // migration needs no round of progress beyond the one that completes the data before it.
+    let (loop_end, loop_stream) = scope.feedback::<Vec<StateMessage>>(Default::default());
+    // Results depend on every input. StateOutput depend on data and control only, so the loop
+    // closes no cycle and a step of a migration needs no round of progress beyond the one that
+    // completes the data before it.
     let same = || Antichain::from_elem(Default::default());
     let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
     let mut control = builder.new_input(control, Pipeline);
-    let (shipments, shipped) = builder.new_output_connection::<Vec<Ship>, _>([(0, same()), (1, same())]);
-    let by_receiver = Exchange::new(|ship: &Ship| u64::from(ship.to));
+    let (state_out, sent_state) = builder.new_output_connection::<Vec<StateMessage>, _>([(0, same()), (1, same())]);
+    let by_receiver = Exchange::new(|message: &StateMessage| u64::from(message.to));
     let mut state = builder.new_input_connection(loop_stream, by_receiver, [(0, same())]);
-    let mut shipments = OutputBuilder::<Time, CapacityContainerBuilder<Vec<Ship>>>::from(shipments);
+    let mut state_out = OutputBuilder::<Time, CapacityContainerBuilder<Vec<StateMessage>>>::from(state_out);
     let id = bins.spec.id;
     builder.build(move |_| {
         let mut commands: ByTime<Capability<Time>, Command> = BTreeMap::new();
@@ -115,15 +125,16 @@ fn operate<'s>(
             data.for_each(|cap, batch| {
                 let results = cap.retain_least(0).expect("records have a time");
                 let (caps, arrived) = early.entry(*results.time()).or_insert_with(|| {
-                    let ship = cap.retain_least(1);
-                    (Rc::new(Caps { results, ship }), Vec::new())
+                    let state = cap.retain_least(1);
+                    (Rc::new(Caps { results, state }), Vec::new())
                 });
-                arrived.push((Origin::of(batch), contents.unpack(caps, std::mem::take(&mut batch.records))));
+                arrived.push((Origin::of(batch), store.unpack(caps, std::mem::take(&mut batch.records))));
             });
-            state.for_each(|cap, ships| {
-                ships.drain(..).for_each(|ship| bins.receive(ship, &|epoch| cap.delayed(&epoch, 0), &*contents));
+            state.for_each(|cap, messages| {
+                messages.drain(..).for_each(|message| bins.receive(message, &|epoch| cap.delayed(&epoch, 0), &*store));
             });
-            // Commands and records in the order of their times, as far as the frontiers allow; see the top of the file.
+            // Commands and records in the order of their times, as far as the frontiers allow; see
+            // the top of the file.
             loop {
                 let time = match (commands.keys().next(), early.keys().next()) {
                     (None, None) => break,
@@ -134,36 +145,39 @@ fn operate<'s>(
                     break;
                 }
                 if let Some((cap, commands)) = commands.remove(&time) {
-                    commands.iter().for_each(|command| bins.command(&cap, command, &mut *contents));
+                    commands.iter().for_each(|command| bins.command(&cap, command, &mut *store));
                 }
-                // Everything older has arrived. More records of the same epoch may follow; their order does not matter.
+                // Everything older has arrived. More records of the same epoch may follow; their
+                // order does not matter.
                 if let Some((_, arrived)) = early.remove(&time) {
-                    arrived.into_iter().for_each(|(origin, work)| bins.arrive(origin, work, &*contents));
+                    arrived.into_iter().for_each(|(origin, work)| bins.arrive(origin, work, &*store));
                 }
             }
-            let mut shipments = shipments.activate();
-            bins.transfer(&mut shipments, &*contents);
-            bins.settle(&mut shipments, &mut *contents);
-            contents.serve(bins.input());
-            // Records that came along with a bin may just have been applied, which frees the bin to move on.
-            bins.settle(&mut shipments, &mut *contents);
-            // Timers are due like commands: once everything older has arrived and no command of that time can still come.
+            let mut state_out = state_out.activate();
+            bins.transfer(&mut state_out, &*store);
+            bins.settle(&mut state_out, &mut *store);
+            store.serve(bins.input());
+            // Records that came along with a bin may just have been applied, which frees the bin to
+            // move on.
+            bins.settle(&mut state_out, &mut *store);
+            // Timers are due like commands: once everything older has arrived and no command of
+            // that time can still come.
             let until = |frontier: &MutableAntichain<Time>| frontier.frontier().first().copied();
             let data_until = until(data_frontier).unwrap_or(Time::MAX);
             let control_until = until(control_frontier).map_or(Some(Time::MAX), |time| time.checked_sub(1));
             if let Some(control_until) = control_until {
-                bins.call_due(data_until.min(control_until), &mut *contents);
+                bins.fire_due(data_until.min(control_until), &mut *store);
             }
-            bins.sample(&*contents);
+            bins.sample(&*store);
             if !data_frontier.is_empty() || !bins.is_done() {
                 bins.arm(&activator);
             }
         }
     });
-    shipped.connect_loop(loop_end);
+    sent_state.connect_loop(loop_end);
 }
 
-/// Owners by bin, and what is worked out of them once, not for each record.
+/// Owners by bin, and what is derived from them once instead of for each record.
 struct Owners {
     space: KeySpace,
     owners: Vec<u32>,
@@ -172,25 +186,26 @@ struct Owners {
     /// How many instances there may be.
     instances: u32,
     /// The only owner, if there is only one.
-    sole: Option<u32>,
+    single_instance: Option<u32>,
     /// Each worker's only instance, if none has more.
-    alone: Option<Vec<u32>>,
+    one_per_worker: Option<Vec<u32>>,
 }
 
 impl Owners {
     fn new(context: &Context, space: KeySpace, owners: Vec<u32>) -> Owners {
-        let sole = owners.first().copied().filter(|first| owners.iter().all(|owner| owner == first));
+        let single_instance = owners.first().copied().filter(|first| owners.iter().all(|owner| owner == first));
         let instances = owners.iter().max().map_or(0, |last| last + 1);
         let places = owners.iter().map(|&owner| context.place(owner)).collect();
         let mut hosted = vec![Vec::new(); context.peers as usize];
         (0..instances).for_each(|instance| hosted[context.place(instance) as usize].push(instance));
-        let alone = hosted.iter().all(|instances| instances.len() <= 1);
-        let alone = alone.then(|| hosted.iter().map(|instances| instances.first().copied().unwrap_or_default()).collect());
-        Owners { space, owners, places, instances, sole, alone }
+        let one_per_worker = hosted.iter().all(|instances| instances.len() <= 1);
+        let one_per_worker =
+            one_per_worker.then(|| hosted.iter().map(|instances| instances.first().copied().unwrap_or_default()).collect());
+        Owners { space, owners, places, instances, single_instance, one_per_worker }
     }
 }
 
-/// Gives each record to the worker that hosts the owner of its bin.
+/// Sends each record to the worker that hosts the owner of its bin.
 struct ByOwner<F, K, V> {
     context: Context,
     spec: OperatorSpec,
@@ -215,10 +230,10 @@ impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static
     }
 
     fn divide(&mut self, table: &Owners, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
-        let gauges = &self.spec.gauges;
-        if let Some(sole) = table.sole {
-            gauges.add(sole, batches.iter().map(|records| records.len() as u64).sum(), now);
-            return batches.into_iter().for_each(|records| send(sole, records.into_iter().map(&mut self.record).collect()));
+        let queues = &self.spec.queues;
+        if let Some(single_instance) = table.single_instance {
+            queues.add(single_instance, batches.iter().map(|records| records.len() as u64).sum(), now);
+            return batches.into_iter().for_each(|records| send(single_instance, records.into_iter().map(&mut self.record).collect()));
         }
         let peers = self.context.peers as usize;
         let most = at_once::<(K, V)>();
@@ -230,7 +245,7 @@ impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static
         for batch in batches {
             for record in batch.into_iter().map(&mut self.record) {
                 let bin = table.space.bin(hash_of(&record.0)).0 as usize;
-                if table.alone.is_none() {
+                if table.one_per_worker.is_none() {
                     counts[table.owners[bin] as usize] += 1;
                 }
                 let place = table.places[bin];
@@ -241,14 +256,15 @@ impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static
                 share.push(record);
             }
         }
-        if let Some(alone) = &table.alone {
+        if let Some(one_per_worker) = &table.one_per_worker {
             let sent = full.iter().map(|(place, share)| (*place as usize, share)).chain(shares.iter().enumerate());
-            sent.filter(|(_, share)| !share.is_empty()).for_each(|(place, share)| counts[alone[place] as usize] += share.len() as u64);
+            sent.filter(|(_, share)| !share.is_empty())
+                .for_each(|(place, share)| counts[one_per_worker[place] as usize] += share.len() as u64);
         }
         // All are counted before any is sent: the instance counts down.
         for (instance, &count) in (0..).zip(&counts) {
             if count > 0 {
-                gauges.add(instance, count, now);
+                queues.add(instance, count, now);
             }
         }
         for (worker, share) in full.into_iter().chain((0..).zip(shares)) {

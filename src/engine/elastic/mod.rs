@@ -2,10 +2,9 @@
 
 mod batch;
 mod bin;
+mod bin_queues;
 mod binary;
-mod bins;
 mod delay;
-mod due;
 mod erased;
 pub mod fault;
 mod key_by;
@@ -20,6 +19,7 @@ mod state_machine;
 mod stateless;
 mod store;
 mod table;
+mod timer_queue;
 mod timers;
 mod transfer;
 mod unary;

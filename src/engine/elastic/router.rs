@@ -1,7 +1,8 @@
-//! Sends each record to an owner that is right for its epoch.
+//! Routes each record to the instance that owns its bin at the record's epoch.
 //!
-//! One routing operator precedes each elastic operator. It holds back records of epochs for which commands may still come;
-//! the control frontier runs ahead of the data, so in a healthy job none ever wait here.
+//! One routing operator precedes each elastic operator. It holds back records of epochs for which
+//! commands may still arrive; the control frontier runs ahead of the data, so in a healthy job no
+//! record waits here.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +19,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use super::batch::{BatchStream, Routed};
 use super::delay::held_back;
-use super::erased::Sealed;
+use super::erased::Erased;
 use super::fault::{Fault, seeded};
 use crate::activity::{Lane, Message, MessageKind, Record};
 use crate::engine::Time;
@@ -26,9 +27,9 @@ use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec, Ve
 use crate::id::{ChannelId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// How records are shared out among instances.
+/// How records are divided among instances.
 pub(super) trait Partition<D>: 'static {
-    /// What decides it: a routing table, or a number of instances.
+    /// What determines it: a routing table, or a number of instances.
     type Table: 'static;
     /// A record as it is sent.
     type Routed: ExchangeData;
@@ -36,7 +37,8 @@ pub(super) trait Partition<D>: 'static {
     /// The table after `command`, and whether this router reports that it took it.
     fn next(&self, table: &Self::Table, command: &Command) -> (Self::Table, Option<Ack>);
 
-    /// Divides the records of `batches`, in their order; calls `send` with the header's `to` and the records for it.
+    /// Divides the records of `batches`, in their order; calls `send` with the header's `to` and
+    /// the records for it.
     fn divide(&mut self, table: &Self::Table, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<Self::Routed>));
 }
 
@@ -68,7 +70,7 @@ where
             while let Some((time, command)) = waiting.next_command(control_frontier) {
                 let (table, ack) = partition.next(tables.newest(), &command);
                 tables.push(time, Rc::new(table));
-                // Nobody listens any more at the end of a run.
+                // The receiver may be gone at the end of a run.
                 ack.map(|ack| waiting.context.acks.send(ack));
             }
             data.for_each(|cap, batch| {
@@ -88,7 +90,7 @@ where
                 partition.divide(&table, batches, now, &mut |to, records| {
                     let count = records.len() as u64;
                     let sequence = waiting.sent(from, to, time, now, count);
-                    session.give_container(&mut Routed { from, to, sequence, count, records: Sealed::value(records) });
+                    session.give_container(&mut Routed { from, to, sequence, count, records: Erased::value(records) });
                 });
             }
             tables.retire(waiting.oldest(data_frontier));
@@ -100,10 +102,11 @@ where
 /// The records of a batch.
 type Records = Box<dyn Any>;
 
-/// Batches of one epoch with the lanes they came from, and the right to send them on.
+/// Batches of one epoch with the lanes they came from, and the capability to send them on.
 type Waiting = (Capability<Time>, VecDeque<(Lane, Records)>);
 
-/// What waits in a router, whatever the type of its records: commands that are not final yet, and batches for which commands may come.
+/// Pending input of a router, whatever the type of its records: commands that are not final yet,
+/// and batches for which commands may still arrive.
 struct HeldBack {
     context: Context,
     id: OperatorId,
@@ -134,8 +137,8 @@ impl HeldBack {
         self.early.entry(*cap.time()).or_insert_with(|| (cap, VecDeque::new())).1.push_back((from, records));
     }
 
-    /// The next batches for which no command can come any more. What came from one lane goes on together: fewer and larger
-    /// batches than if each were divided by itself.
+    /// The next batches for which no command can come any more. What came from one lane goes on
+    /// together: fewer and larger batches than if each were divided by itself.
     fn next_batches(&mut self, control: &MutableAntichain<Time>) -> Option<(Capability<Time>, Lane, Vec<Records>)> {
         let mut first = self.early.first_entry().filter(|first| !control.less_equal(first.key()))?;
         let (cap, batches) = first.get_mut();
@@ -146,7 +149,8 @@ impl HeldBack {
         Some((cap, from, together))
     }
 
-    /// Records that records of an epoch go from a lane to an instance or a worker; gives the number of their batch.
+    /// Records that records of an epoch go from a lane to an instance or a worker; returns the
+    /// number of their batch.
     fn sent(&mut self, from: Lane, to: u32, epoch: Time, at: Timestamp, records: u64) -> u64 {
         let sequence = self.sequence;
         self.sequence += 1;
@@ -170,7 +174,8 @@ impl HeldBack {
     }
 }
 
-/// Where a batch came from, so that its arrival can be recorded at each lane that takes a part of it.
+/// Where a batch came from, so that its arrival can be recorded at each lane that takes a part of
+/// it.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
     from_lane: Lane,

@@ -1,8 +1,9 @@
-//! Instances at work: queues, service, what is recorded of it.
+//! Operator instances as queueing servers: their queues, their service and its log records.
 //!
-//! A worker hosts any number of [`Station`]s, one for each instance placed on it. A `Cpu` station works its queue off at once
-//! and is measured; a `Limited` one gives its results out when its [`Pace`] says they are complete. Stations of one operator
-//! share one timer, rounded up to a grid, so that thirty instances cost no more wake-ups than one.
+//! A worker hosts one [`InstanceServer`] for each instance placed on it. An instance of capacity
+//! `Cpu` processes its queue at once and is measured; a `Limited` one emits its results when its
+//! [`ServiceTime`] says that they are complete. The instances of one operator share one timer,
+//! rounded up to a grid, so that thirty instances cause no more wake-ups than one.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +17,7 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
 use super::batch::{Batch, BatchBuilder, at_once};
-use super::service_time::Pace;
+use super::service_time::ServiceTime;
 use crate::activity::{Activity, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
@@ -26,17 +27,19 @@ use crate::time::{Epoch, Timestamp};
 
 /// Completed work of limited instances is released on this grid.
 const GRID: Duration = Duration::from_millis(5);
-/// Queues are looked at this often, if anybody records it.
+/// How often queues are sampled, if recording is on.
 const SAMPLE: Duration = Duration::from_millis(100);
 
-/// The right to give out results of an epoch, and to ship them on while they are not processed.
+/// Capabilities to emit results of an epoch, and to send its records on with migrating state while
+/// they are not processed.
 pub(super) struct Caps {
     pub(super) results: Capability<Time>,
-    /// Missing for records that came along with migrated state: they are processed where they are.
-    pub(super) ship: Option<Capability<Time>>,
+    /// Missing for records that travelled with migrated state: they are processed where they are.
+    pub(super) state: Option<Capability<Time>>,
 }
 
-/// Records of one epoch that wait for an instance. Only who applies them knows their type, so that queues are compiled once.
+/// Records of one epoch that wait for an instance. Their type is known only where they are applied,
+/// so that queues are compiled once.
 pub(super) struct Work {
     pub(super) caps: Rc<Caps>,
     /// What is left of them: an [`IntoIter`].
@@ -69,9 +72,10 @@ impl Work {
     }
 }
 
-/// Who applies records and gives the results out.
-trait Server {
-    /// Applies the first `count` records of `work` for `lane` and gives the results out; says how many there are.
+/// Applies records and emits the results.
+trait Apply {
+    /// Applies the first `count` records of `work` for `lane` and emits the results; returns how
+    /// many there are.
     fn apply(&mut self, work: &mut Work, count: usize, lane: Lane) -> usize;
 }
 
@@ -81,7 +85,7 @@ struct Serving<'o, 'a, D, R: 'static, F> {
     types: PhantomData<(D, R)>,
 }
 
-impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>)> Server for Serving<'_, '_, D, R, F> {
+impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>)> Apply for Serving<'_, '_, D, R, F> {
     fn apply(&mut self, work: &mut Work, mut count: usize, lane: Lane) -> usize {
         let (epoch, most) = (work.epoch(), at_once::<R>());
         let records = work.records.downcast_mut::<IntoIter<D>>().expect("records of the operator's type");
@@ -103,11 +107,11 @@ impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut
 }
 
 /// One instance and its queue.
-pub(super) struct Station {
+pub(super) struct InstanceServer {
     id: InstanceId,
     lane: Lane,
     /// For limited instances.
-    pace: Option<Pace>,
+    service: Option<ServiceTime>,
     pub(super) queue: VecDeque<Work>,
     /// Since the last sample.
     arrivals: u64,
@@ -115,7 +119,7 @@ pub(super) struct Station {
     pub(super) useful: Duration,
 }
 
-impl Station {
+impl InstanceServer {
     /// Puts work at the end of the queue.
     pub(super) fn arrive(&mut self, work: Work, now: Timestamp) {
         self.arrivals += work.len() as u64;
@@ -132,67 +136,67 @@ impl Station {
         self.wake(now);
     }
 
-    /// To be called when the queue was changed from outside.
+    /// To be called after the queue was changed from outside.
     pub(super) fn wake(&mut self, now: Timestamp) {
-        if let Some(pace) = &mut self.pace {
-            if self.queue.is_empty() { pace.work_ran_out() } else { pace.work_arrived(now) }
+        if let Some(service) = &mut self.service {
+            if self.queue.is_empty() { service.work_ran_out() } else { service.work_arrived(now) }
         }
     }
 }
 
 /// The instances of one operator on one worker.
-pub(super) struct Stations {
+pub(super) struct Servers {
     context: Context,
     spec: OperatorSpec,
-    stations: BTreeMap<u32, Station>,
-    /// When they last looked at the clock.
+    servers: BTreeMap<u32, InstanceServer>,
+    /// When the clock was last read.
     now: Timestamp,
     next_sample: Timestamp,
     armed: Timestamp,
 }
 
-impl Stations {
-    pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Stations {
+impl Servers {
+    pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Servers {
         let start = Timestamp::ZERO;
         let (context, spec) = (context.clone(), spec.clone());
-        Stations { context, spec, stations: BTreeMap::new(), now: start, next_sample: start, armed: start }
+        Servers { context, spec, servers: BTreeMap::new(), now: start, next_sample: start, armed: start }
     }
 
-    /// The station of instance `index`.
-    pub(super) fn station(&mut self, index: u32) -> &mut Station {
+    /// The server of instance `index`.
+    pub(super) fn server(&mut self, index: u32) -> &mut InstanceServer {
         debug_assert!(self.context.hosts(index), "{}-{index} is placed on another worker", self.spec.name);
-        self.stations.entry(index).or_insert_with(|| {
+        self.servers.entry(index).or_insert_with(|| {
             let id = InstanceId::new(self.spec.id, index);
             let slow = self.spec.slow.filter(|slow| slow.instance == index);
-            let pace = match self.spec.capacity {
+            let service = match self.spec.capacity {
                 Capacity::Cpu => None,
-                Capacity::Limited { rate } => Some(Pace::new(rate, slow)),
+                Capacity::Limited { rate } => Some(ServiceTime::new(rate, slow)),
                 Capacity::Exponential { rate, seed } => {
-                    Some(Pace::exponential(rate, slow, seed ^ (u64::from(id.operator.0) << 32 | u64::from(index))))
+                    Some(ServiceTime::exponential(rate, slow, seed ^ (u64::from(id.operator.0) << 32 | u64::from(index))))
                 }
             };
             let lane = self.context.lane(id, self.spec.capacity);
-            Station { id, lane, pace, queue: VecDeque::new(), arrivals: 0, processed: 0, useful: Duration::ZERO }
+            InstanceServer { id, lane, service, queue: VecDeque::new(), arrivals: 0, processed: 0, useful: Duration::ZERO }
         })
     }
 
-    /// All stations that exist, by instance.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Station)> {
-        self.stations.iter_mut().map(|(&index, station)| (index, station))
+    /// All servers that exist, by instance.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut InstanceServer)> {
+        self.servers.iter_mut().map(|(&index, server)| (index, server))
     }
 
-    /// The oldest epoch that waits for instance `index`; far beyond all epochs if nothing does.
+    /// The oldest epoch that waits for instance `index`; later than all epochs if nothing does.
     pub(super) fn oldest(&self, index: u32) -> Time {
-        let queue = self.stations.get(&index).map(|station| &station.queue);
+        let queue = self.servers.get(&index).map(|server| &server.queue);
         queue.into_iter().flatten().map(Work::epoch).min().unwrap_or(Time::MAX)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.stations.values().all(|station| station.queue.is_empty())
+        self.servers.values().all(|server| server.queue.is_empty())
     }
 
-    /// Works off what is complete by now; `apply` takes as many as it is told of some records, with their rights and their epoch, and gives
-    /// results.
+    /// Processes what is complete by now; `apply` receives capabilities, an epoch, records and how
+    /// many of them to take, and emits results.
     pub(super) fn serve<D: 'static, R: 'static>(
         &mut self,
         output: &mut OutputBuilderSession<'_, Time, BatchBuilder<R>>,
@@ -201,76 +205,79 @@ impl Stations {
         self.serve_by(&mut Serving { output, apply, types: PhantomData });
     }
 
-    fn serve_by(&mut self, server: &mut dyn Server) {
-        let Stations { context, spec, stations, .. } = self;
-        // The clock is looked at as seldom as can be: at full speed an epoch takes a tenth of a millisecond.
+    fn serve_by(&mut self, applied: &mut dyn Apply) {
+        let Servers { context, spec, servers, .. } = self;
+        // The clock is looked at as seldom as can be: at full speed an epoch takes a tenth of a
+        // millisecond.
         let mut now = context.clock.now();
-        for (&index, station) in stations.iter_mut() {
-            while let Some(work) = station.queue.front_mut() {
+        for (&index, server) in servers.iter_mut() {
+            while let Some(work) = server.queue.front_mut() {
                 let (epoch, waiting) = (work.epoch(), work.len());
-                let count = match &station.pace {
+                let count = match &server.service {
                     None => waiting,
-                    Some(pace) => waiting.min(usize::try_from(pace.completed_by(now)).unwrap_or(usize::MAX)),
+                    Some(service) => waiting.min(usize::try_from(service.completed_by(now)).unwrap_or(usize::MAX)),
                 };
                 if count == 0 && waiting > 0 {
                     break;
                 }
-                let (lane, kind, instance, epoch) = (station.lane, spec.work, station.id, Epoch(epoch));
+                let (lane, kind, instance, epoch) = (server.lane, spec.work, server.id, Epoch(epoch));
                 let begun = Activity { lane, kind, instance, epoch, start: now, end: now, records_in: 0, records_out: 0 };
                 // Where time is imposed, waits have none.
-                if station.pace.is_none() && context.recorder.is_on() {
+                if server.service.is_none() && context.recorder.is_on() {
                     context.waits.begin(begun);
                 }
-                let results = server.apply(work, count, lane);
-                let (start, end) = match &mut station.pace {
+                let results = applied.apply(work, count, lane);
+                let (start, end) = match &mut server.service {
                     None => (context.waits.end().unwrap_or(now), context.clock.now()),
-                    Some(pace) => pace.serve(count as u64),
+                    Some(service) => service.serve(count as u64),
                 };
                 let (records_in, records_out) = (count as u64, results as u64);
                 context.recorder.log(Record::Activity(Activity { start, end, records_in, records_out, ..begun }));
-                station.processed += records_in;
+                server.processed += records_in;
                 // Waits keep the instance from other records as work does.
-                station.useful += end.since(if station.pace.is_none() { now } else { start });
-                if station.pace.is_none() {
+                server.useful += end.since(if server.service.is_none() { now } else { start });
+                if server.service.is_none() {
                     now = end;
                 }
                 if work.len() == 0 {
-                    station.queue.pop_front();
+                    server.queue.pop_front();
                 }
-                if let Some((start, end)) = spec.gauges.remove(index, count as u64, now) {
-                    context.recorder.log(Record::Backpressure { instance: station.id, start, end });
+                if let Some((start, end)) = spec.queues.remove(index, count as u64, now) {
+                    context.recorder.log(Record::Backpressure { instance: server.id, start, end });
                 }
             }
-            if station.queue.is_empty() {
-                station.wake(now);
+            if server.queue.is_empty() {
+                server.wake(now);
             }
         }
         self.now = now;
     }
 
-    /// Records a sample of each queue when one is due and somebody records; says whether it did. To be called after `serve`.
+    /// Records a sample of each queue when one is due and recording is on; returns whether it did.
+    /// To be called after `serve`.
     pub(super) fn sample(&mut self) -> bool {
         let now = self.now;
         if !self.context.recorder.is_on() || now < self.next_sample {
             return false;
         }
         self.next_sample = now + SAMPLE;
-        for (&index, station) in &mut self.stations {
-            if let Some((start, end)) = self.spec.gauges.cut(index, now) {
-                self.context.recorder.log(Record::Backpressure { instance: station.id, start, end });
+        for (&index, server) in &mut self.servers {
+            if let Some((start, end)) = self.spec.queues.cut(index, now) {
+                self.context.recorder.log(Record::Backpressure { instance: server.id, start, end });
             }
-            let (length, arrivals) = (self.spec.gauges.waiting(index), std::mem::take(&mut station.arrivals));
-            self.context.recorder.log(Record::Queue { instance: station.id, at: now, length, arrivals });
+            let (length, arrivals) = (self.spec.queues.waiting(index), std::mem::take(&mut server.arrivals));
+            self.context.recorder.log(Record::Queue { instance: server.id, at: now, length, arrivals });
         }
         true
     }
 
-    /// Asks to be scheduled when the next work completes or, if anybody records, the next sample is due. To be called after `serve`.
+    /// Schedules the operator for when the next work completes or, if recording is on, the next
+    /// sample is due. To be called after `serve`.
     pub(super) fn arm(&mut self, activator: &Activator) {
         let now = self.now;
-        let completions = self.stations.values().filter(|station| !station.queue.is_empty()).filter_map(|station| station.pace.as_ref());
+        let completions = self.servers.values().filter(|server| !server.queue.is_empty()).filter_map(|server| server.service.as_ref());
         let grid = GRID.as_nanos() as u64;
-        let release = completions.map(|pace| Timestamp(pace.completion(1).0.next_multiple_of(grid))).min();
+        let release = completions.map(|service| Timestamp(service.completion(1).0.next_multiple_of(grid))).min();
         let sample = self.context.recorder.is_on().then_some(self.next_sample);
         let Some(due) = release.into_iter().chain(sample).min() else { return };
         if self.armed <= now || due < self.armed {

@@ -1,9 +1,10 @@
-//! The imposed service times of a limited instance: a first-in-first-out server without a clock of its own.
+//! Imposed service times of a limited instance: a first-in-first-out server in virtual time.
 //!
-//! Invariant: within one busy period the k-th record completes k / rate seconds after the period began, to the nanosecond;
-//! errors of rounding or of late wake-ups never add up. So a worker that is woken late releases late but loses no capacity.
-//! Where the instance is slow for a time, time counts for that part of itself meanwhile. Service times that vary depend on nothing but
-//! how many records were served before.
+//! Invariant: within one busy period the k-th record completes k / rate seconds after the period
+//! began, to the nanosecond; errors of rounding and late wake-ups do not accumulate. A worker that
+//! wakes up late therefore releases results late, but loses no capacity. While an instance is
+//! slowed down, elapsed time counts only in part. Random service times depend only on how many
+//! records were served before.
 
 use crate::dataflow::Straggler;
 use crate::rate::Rate;
@@ -11,7 +12,7 @@ use crate::time::Timestamp;
 
 /// When a limited instance completes its records.
 #[derive(Clone, Debug)]
-pub(super) struct Pace {
+pub(super) struct ServiceTime {
     nanoseconds_per_record: f64,
     busy_from: Timestamp,
     served: u64,
@@ -22,7 +23,7 @@ pub(super) struct Pace {
     varying: Option<Varying>,
 }
 
-/// Exponential service times, each drawn anew from its number.
+/// Exponential service times, each drawn from its number.
 #[derive(Clone, Debug)]
 struct Varying {
     seed: u64,
@@ -41,16 +42,16 @@ impl Varying {
     }
 }
 
-impl Pace {
+impl ServiceTime {
     /// An idle server of `rate`, which is slow for a time if it is that straggler.
-    pub(super) fn new(rate: Rate, slow: Option<Straggler>) -> Pace {
+    pub(super) fn new(rate: Rate, slow: Option<Straggler>) -> ServiceTime {
         let nanoseconds_per_record = 1e9 / rate.as_per_second();
-        Pace { nanoseconds_per_record, busy_from: Timestamp::ZERO, served: 0, busy: false, slow, varying: None }
+        ServiceTime { nanoseconds_per_record, busy_from: Timestamp::ZERO, served: 0, busy: false, slow, varying: None }
     }
 
     /// The same with service times that vary exponentially around those of `rate`.
-    pub(super) fn exponential(rate: Rate, slow: Option<Straggler>, seed: u64) -> Pace {
-        Pace { varying: Some(Varying { seed, before: 0, done: 0.0 }), ..Pace::new(rate, slow) }
+    pub(super) fn exponential(rate: Rate, slow: Option<Straggler>, seed: u64) -> ServiceTime {
+        ServiceTime { varying: Some(Varying { seed, before: 0, done: 0.0 }), ..ServiceTime::new(rate, slow) }
     }
 
     /// Work of all that was served in this busy period and `ahead` more, in ns.
@@ -64,37 +65,38 @@ impl Pace {
         }
     }
 
-    /// The time that the busy period goes on before the server is slow and while it is, in ns.
+    /// The parts of the busy period before the server is slow and while it is, in ns, and its speed
+    /// then.
     fn phases(&self) -> Option<(f64, f64, f64)> {
         let slow = self.slow?;
         let (from, until) = (slow.from.max(self.busy_from), slow.until.max(self.busy_from));
         Some(((from.0 - self.busy_from.0) as f64, until.0.saturating_sub(from.0) as f64, slow.speed))
     }
 
-    /// What the server does in the first `elapsed` ns of the busy period, in ns at full speed.
+    /// Work that the server does in the first `elapsed` ns of the busy period, in ns at full speed.
     fn done_in(&self, elapsed: f64) -> f64 {
         let Some((before, slow, speed)) = self.phases() else { return elapsed };
         elapsed - (1.0 - speed) * (elapsed - before).clamp(0.0, slow)
     }
 
-    /// How long it takes for what is `work` ns at full speed: the inverse of the above.
+    /// How long `work` ns at full speed take: the inverse of the above.
     fn time_for(&self, work: f64) -> f64 {
         let Some((before, slow, speed)) = self.phases() else { return work };
         let left = work - before;
         if left <= 0.0 { work } else { before + (left / speed).min(slow) + (left - slow * speed).max(0.0) }
     }
 
-    /// There is work since `now`; nothing changes if there already was.
+    /// Called when work arrives at `now`; starts a busy period if the server was idle.
     pub(super) fn work_arrived(&mut self, now: Timestamp) {
         if !self.busy {
             let free_at = self.completion(0);
             let varying = self.varying.take();
             let varying = varying.map(|varying| Varying { before: varying.before + self.served, done: 0.0, ..varying });
-            *self = Pace { busy_from: now.max(free_at), served: 0, busy: true, varying, ..*self };
+            *self = ServiceTime { busy_from: now.max(free_at), served: 0, busy: true, varying, ..*self };
         }
     }
 
-    /// The work ran out.
+    /// Called when the queue has become empty; ends the busy period.
     pub(super) fn work_ran_out(&mut self) {
         self.busy = false;
     }
@@ -121,7 +123,7 @@ impl Pace {
         Timestamp(self.busy_from.0 + self.time_for(self.work(ahead)).round() as u64)
     }
 
-    /// Takes `records` records as served; gives the interval of their service.
+    /// Serves `records` records; returns the interval of their service.
     pub(super) fn serve(&mut self, records: u64) -> (Timestamp, Timestamp) {
         let (done, interval) = (self.work(records), (self.completion(0), self.completion(records)));
         self.served += records;
@@ -142,63 +144,64 @@ mod tests {
 
     #[test]
     fn a_busy_server_completes_at_its_rate_however_late_it_is_asked() {
-        let mut pace = Pace::new(Rate::per_second(1000.0), None);
-        pace.work_arrived(Timestamp(500));
-        assert_eq!(pace.completed_by(Timestamp(1_000_499)), 0);
-        assert_eq!(pace.completed_by(Timestamp(1_000_500)), 1);
-        assert_eq!(pace.completed_by(Timestamp(7_300_000)), 7);
-        assert_eq!(pace.serve(7), (Timestamp(500), Timestamp(7_000_500)));
-        assert_eq!(pace.completed_by(Timestamp(7_300_000)), 0);
-        pace.work_ran_out();
-        pace.work_arrived(Timestamp(7_000_100));
-        assert_eq!(pace.serve(1), (Timestamp(7_000_500), Timestamp(8_000_500)), "a server that was free later starts later");
+        let mut service = ServiceTime::new(Rate::per_second(1000.0), None);
+        service.work_arrived(Timestamp(500));
+        assert_eq!(service.completed_by(Timestamp(1_000_499)), 0);
+        assert_eq!(service.completed_by(Timestamp(1_000_500)), 1);
+        assert_eq!(service.completed_by(Timestamp(7_300_000)), 7);
+        assert_eq!(service.serve(7), (Timestamp(500), Timestamp(7_000_500)));
+        assert_eq!(service.completed_by(Timestamp(7_300_000)), 0);
+        service.work_ran_out();
+        service.work_arrived(Timestamp(7_000_100));
+        assert_eq!(service.serve(1), (Timestamp(7_000_500), Timestamp(8_000_500)), "a server that was free later starts later");
     }
 
     #[test]
     fn a_server_that_is_slow_for_a_time_does_that_part_meanwhile() {
         let at = |ms: u64| Timestamp(ms * 1_000_000);
         let slow = Straggler { instance: 0, speed: 0.25, from: at(10), until: at(30) };
-        let mut pace = Pace::new(Rate::per_second(1000.0), Some(slow));
-        pace.work_arrived(at(0));
+        let mut service = ServiceTime::new(Rate::per_second(1000.0), Some(slow));
+        service.work_arrived(at(0));
         // 10 records before, 5 in the slow 20 ms, then again one in a millisecond.
         for (ms, records) in [(9, 9), (10, 10), (13, 10), (14, 11), (30, 15), (31, 16), (50, 35)] {
-            assert_eq!(pace.completed_by(at(ms)), records, "{ms} ms");
+            assert_eq!(service.completed_by(at(ms)), records, "{ms} ms");
             if [9, 14, 30, 50].contains(&ms) {
-                assert_eq!(pace.completion(records), at(ms), "{records} records");
+                assert_eq!(service.completion(records), at(ms), "{records} records");
             }
         }
         // Cut into pieces it is the same, and a busy period that begins meanwhile is as slow.
-        assert_eq!((pace.serve(12), pace.serve(8)), ((at(0), at(18)), (at(18), at(35))));
-        pace.work_ran_out();
-        let mut late = Pace::new(Rate::per_second(1000.0), Some(slow));
+        assert_eq!((service.serve(12), service.serve(8)), ((at(0), at(18)), (at(18), at(35))));
+        service.work_ran_out();
+        let mut late = ServiceTime::new(Rate::per_second(1000.0), Some(slow));
         late.work_arrived(at(26));
         assert_eq!((late.completion(1), late.completion(3)), (at(30), at(32)));
         late.work_ran_out();
-        let mut after = Pace::new(Rate::per_second(1000.0), Some(slow));
+        let mut after = ServiceTime::new(Rate::per_second(1000.0), Some(slow));
         after.work_arrived(at(40));
         assert_eq!(after.completion(2), at(42));
     }
 
     #[test]
     fn exponential_times_have_their_mean_and_their_spread() {
-        let mut pace = Pace::exponential(Rate::per_second(1000.0), None, 7);
-        pace.work_arrived(Timestamp(0));
+        let mut service = ServiceTime::exponential(Rate::per_second(1000.0), None, 7);
+        service.work_arrived(Timestamp(0));
         let times: Vec<f64> =
-            (0..20_000).map(|_| pace.serve(1)).map(|(from, until): (Timestamp, Timestamp)| until.since(from).as_secs_f64()).collect();
+            (0..20_000).map(|_| service.serve(1)).map(|(from, until): (Timestamp, Timestamp)| until.since(from).as_secs_f64()).collect();
         let mean = times.iter().sum::<f64>() / times.len() as f64;
         let variance = times.iter().map(|time| (time / mean - 1.0).powi(2)).sum::<f64>() / times.len() as f64;
         assert!((0.98e-3..1.02e-3).contains(&mean), "{mean}");
         assert!((0.95..1.05).contains(&variance), "{variance}");
         // Those of several instances are different ones.
-        let first = |seed| Pace::exponential(Rate::per_second(1000.0), None, seed).completion(1);
+        let first = |seed| ServiceTime::exponential(Rate::per_second(1000.0), None, seed).completion(1);
         assert_eq!((0..100).map(first).collect::<std::collections::BTreeSet<_>>().len(), 100);
     }
 
     proptest! {
-        /// What is complete at an instant does not depend on when it was looked at before, or on pauses at which nothing was waiting.
+        /// What is complete at an instant does not depend on when it was looked at before, or on
+        /// pauses at which nothing was waiting.
         #[test]
         fn exponential_times_are_those_of_the_records(looks in prop::collection::vec(1u64..5_000_000, 1..60)) {
-            let mut looked = Pace::exponential(Rate::per_second(1000.0), None, 3);
+            let mut looked = ServiceTime::exponential(Rate::per_second(1000.0), None, 3);
             let never = looked.clone();
             looked.work_arrived(Timestamp(0));
             let mut once = never;
@@ -219,18 +222,19 @@ mod tests {
             prop_assert!(time.abs_diff(expected) <= Duration::from_nanos(2), "{:?} and {:?}", time, expected);
         }
 
-        /// However service is cut into pieces, the pieces tile the busy period and their sum is records / rate.
+        /// However service is cut into pieces, the pieces tile the busy period and their sum is
+        /// records / rate.
         #[test]
         fn pieces_tile_the_busy_period(
             rate in 0.1f64..1e6, pieces in prop::collection::vec(1u64..1000, 1..50), speed in 0.01f64..1.0, from in 0u64..1000, slow in 0u64..1000
         ) {
             let (from, until) = (Timestamp(from * 1_000_000), Timestamp((from + slow) * 1_000_000));
             let straggler = Straggler { instance: 0, speed, from, until };
-            let mut pace = Pace::new(Rate::per_second(rate), (slow > 0).then_some(straggler));
-            pace.work_arrived(Timestamp(123));
+            let mut service = ServiceTime::new(Rate::per_second(rate), (slow > 0).then_some(straggler));
+            service.work_arrived(Timestamp(123));
             let mut last = Timestamp(123);
             for &records in &pieces {
-                let (start, end) = pace.serve(records);
+                let (start, end) = service.serve(records);
                 prop_assert_eq!(start, last);
                 last = end;
             }

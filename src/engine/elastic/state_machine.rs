@@ -1,4 +1,4 @@
-//! The plainest form of an elastic operator with state by key: a state machine.
+//! The simplest keyed operator: a state machine per key.
 
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -12,12 +12,13 @@ use super::session::{Logic, Session};
 use crate::engine::host::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 
-/// Elastic operators with state by key, on a [stream of records with keys](KeyedStream).
+/// Keyed elastic operators, on a [keyed stream](KeyedStream).
 pub trait ElasticKeyed<'s, K, V> {
-    /// Applies `fold` to each record with the state of its key, on the instances of `first` at first.
+    /// Applies `fold` to each record with the state of its key, initially on the instances of
+    /// `first`.
     ///
-    /// `fold` sees the key, the value, the key's state (the default when the key is new) and where results go; never a bin.
-    /// It must be a deterministic function of these.
+    /// `fold` sees the key, the value, the key's state (the default when the key is new) and where
+    /// results go; never a bin. It must be a deterministic function of these.
     ///
     /// A count that moves from one instance to another at time 1 and goes on where it was:
     ///
@@ -106,7 +107,7 @@ where
         (self.0)(key, value, state, session.results());
     }
 
-    fn call(&mut self, _: &K, _: &mut S, _: &mut Session<'_, R>) {
+    fn on_timer(&mut self, _: &K, _: &mut S, _: &mut Session<'_, R>) {
         unreachable!("a state machine sets no timers");
     }
 }

@@ -1,9 +1,10 @@
-//! An elastic operator without state: any instance may take any record.
+//! Elastic operator without state: any instance may process any record.
 //!
-//! The router gives each record to the instance with the fewest waiting. Rescaling changes how many instances it chooses
-//! from; nothing moves. Where a plan says that some instances are slower, it gives each of them its part of the records by weight instead,
-//! whatever waits. Instances that take what the processor takes are chosen among those of the worker where the record is, as long as
-//! workers have as much of them and as many records as each other: then what is near is in the cache, and nothing is gained by going further.
+//! The router sends each record to the instance with the shortest queue. Rescaling changes the
+//! number of instances it chooses from; no state moves. Where a plan declares some instances
+//! slower, each gets a weighted share of the records regardless of queue lengths. `Cpu` instances
+//! are chosen among those on the record's own worker as long as all workers have equally many
+//! instances and records: what is local is in the cache, and remote instances would gain nothing.
 
 use timely::ExchangeData;
 use timely::dataflow::channels::pact::DistributorPact;
@@ -12,7 +13,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::batch::{Batch, BatchBuilder, BatchStream, ByHeader};
 use super::router::{Origin, Partition, route};
-use super::servers::{Caps, Stations, Work};
+use super::servers::{Caps, Servers, Work};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
 use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec};
@@ -25,8 +26,9 @@ use std::time::Duration;
 
 /// Elastic operators without state on a stream of batches.
 pub trait ElasticStateless<'s, D> {
-    /// Turns each record into any number of results with `apply`, on `instances` instances at first. Records come to an instance in batches,
-    /// and `apply` sees what it has made of those before in the same batch, to which it may add: results that are sums, for example.
+    /// Turns each record into any number of results with `apply`, on `instances` instances at
+    /// first. Records come to an instance in batches, and `apply` sees what it has made of those
+    /// before in the same batch, to which it may add: results that are sums, for example.
     ///
     /// ```
     /// use std::sync::mpsc::channel;
@@ -82,24 +84,24 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
         let (context, spec) = (context.clone(), spec.clone());
         builder.build(move |_| {
-            let mut stations = Stations::new(&context, &spec);
+            let mut servers = Servers::new(&context, &spec);
             move |frontiers| {
                 input.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
                     let (now, lane) = (context.clock.now(), context.lane(InstanceId::new(spec.id, batch.to), spec.capacity));
                     Origin::of(batch).reached(&context, spec.id, *results.time(), lane, now, batch.count);
-                    let caps = Rc::new(Caps { results, ship: None });
+                    let caps = Rc::new(Caps { results, state: None });
                     let records: Vec<D> = std::mem::take(&mut batch.records).open();
-                    stations.station(batch.to).arrive(Work::new(&caps, records), now);
+                    servers.server(batch.to).arrive(Work::new(&caps, records), now);
                 });
-                stations.serve(&mut output.activate(), |_, _, records, count, results| {
+                servers.serve(&mut output.activate(), |_, _, records, count, results| {
                     for record in records.take(count) {
                         apply(record, results);
                     }
                 });
-                stations.sample();
-                if !frontiers[0].is_empty() || !stations.is_empty() {
-                    stations.arm(&activator);
+                servers.sample();
+                if !frontiers[0].is_empty() || !servers.is_empty() {
+                    servers.arm(&activator);
                 }
             }
         });
@@ -111,14 +113,16 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
 const LOOK: Duration = Duration::from_millis(20);
 /// A worker that has more than its share of the records by this factor gives some away.
 const UNEVEN: f64 = 1.25;
-/// A worker on which this many times as much waits as was worked off since the last look gives some away.
+/// A worker on which this many times as much waits as was processed since the last look gives some
+/// away.
 const BEHIND: u64 = 2;
 
 /// Instances that records go to from some time on.
 struct Among {
     instances: u32,
-    /// How they share records; nothing where each gets as many as it works off. What they are owed is this router's own business, and every
-    /// router is exact by itself, so that all of them together are.
+    /// How they share records; nothing where each gets as many as it processes. What they are owed
+    /// is this router's own business, and every router is exact by itself, so that all of them
+    /// together are.
     turns: Option<RefCell<Turns>>,
 }
 
@@ -128,8 +132,8 @@ impl Among {
     }
 }
 
-/// Gives each record to an instance: by weight where there are weights, else to the one with the fewest waiting records, of all or of those
-/// that are near.
+/// Sends each record to an instance: by weight where there are weights, else to the one with the
+/// fewest waiting records, of all or of those that are near.
 struct Dealing {
     context: Context,
     spec: OperatorSpec,
@@ -138,7 +142,8 @@ struct Dealing {
     next_look: Timestamp,
     /// Records that have come here.
     came: u64,
-    /// What the last look saw: records that had come here, that all routers had sent, and that near instances had worked off.
+    /// What the last look saw: records that had come here, that all routers had sent, and that near
+    /// instances had processed.
     last: [u64; 3],
     /// Among how many instances.
     among: u32,
@@ -150,13 +155,13 @@ impl Dealing {
         Dealing { context, spec, stay: true, next_look: Timestamp::ZERO, came: 0, last: [0; 3], among: 0 }
     }
 
-    /// Whether records are to stay on this worker: each worker has as many instances, and this one neither more records nor less time for
-    /// them than others.
+    /// Whether records are to stay on this worker: each worker has as many instances, and this one
+    /// neither more records nor less time for them than others.
     fn look(&mut self, instances: u32, now: Timestamp) {
-        let gauges = &self.spec.gauges;
+        let queues = &self.spec.queues;
         let (mut sent, mut waiting, mut worked_off) = (0, 0, 0);
         for index in 0..instances {
-            let (added, removed) = gauges.totals(index);
+            let (added, removed) = queues.totals(index);
             sent += added;
             if self.context.hosts(index) {
                 waiting += added.saturating_sub(removed);
@@ -164,7 +169,8 @@ impl Dealing {
             }
         }
         let seen = [self.came, sent, worked_off];
-        // What other instances were sent before says nothing of these: it is as it was until the next look, and at first as if all were even.
+        // What other instances were sent before says nothing of these: it is as it was until the
+        // next look, and at first as if all were even.
         if self.among == instances {
             let [came, sent, worked_off] = std::array::from_fn(|index| seen[index] - self.last[index]);
             let even = came as f64 * f64::from(self.context.peers) <= sent as f64 * UNEVEN;
@@ -195,9 +201,9 @@ impl<D: ExchangeData> Partition<D> for Dealing {
 
     fn divide(&mut self, among: &Among, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
         let candidates = if among.turns.is_none() { self.candidates(among.instances, now) } else { Vec::new() };
-        let (gauges, came) = (&self.spec.gauges, &mut self.came);
+        let (queues, came) = (&self.spec.queues, &mut self.came);
         let mut send = |index, records: Vec<D>| {
-            gauges.add(index, records.len() as u64, now);
+            queues.add(index, records.len() as u64, now);
             send(index, records);
         };
         for records in batches {
@@ -207,7 +213,7 @@ impl<D: ExchangeData> Partition<D> for Dealing {
                 let parts = turns.deal(records.len() as u64);
                 hand_out(records, (0..among.instances).zip(parts.iter().copied()).rev(), &mut send);
             } else {
-                let waiting: Vec<u64> = candidates.iter().map(|&index| gauges.waiting(index)).collect();
+                let waiting: Vec<u64> = candidates.iter().map(|&index| queues.waiting(index)).collect();
                 let shares = shares(&waiting, records.len() as u64);
                 hand_out(records, candidates.iter().copied().zip(shares).rev(), &mut send);
             }
@@ -215,7 +221,8 @@ impl<D: ExchangeData> Partition<D> for Dealing {
     }
 }
 
-/// Sends instances so many of `records` each; `parts`, which sum to all of them, are in the reverse order of the records.
+/// Sends each instance its number of `records`; `parts`, which sum to all of them, are in the
+/// reverse order of the records.
 fn hand_out<D>(mut records: Vec<D>, parts: impl Iterator<Item = (u32, u64)>, send: &mut impl FnMut(u32, Vec<D>)) {
     // From the end: what is taken off moves, the rest stays where it is.
     for (index, part) in parts.filter(|(_, part)| *part > 0) {
@@ -225,11 +232,13 @@ fn hand_out<D>(mut records: Vec<D>, parts: impl Iterator<Item = (u32, u64)>, sen
     }
 }
 
-/// How many of `records` each instance gets if one after the other goes to the instance with the fewest waiting, the first of them.
+/// How many of `records` each instance gets if one after the other goes to the instance with the
+/// fewest waiting, the first of them.
 fn shares(waiting: &[u64], records: u64) -> Vec<u64> {
     let mut order: Vec<usize> = (0..waiting.len()).collect();
     order.sort_by_key(|&index| waiting[index]);
-    // Those that get any end up with the same number waiting, or one more: as many as that number is above what they have now.
+    // Those that get any end up with the same number waiting, or one more: as many as that number
+    // is above what they have now.
     let (mut all, mut filled) = (records, 0);
     for &index in &order {
         if filled > 0 && all <= waiting[index] * filled {
@@ -260,8 +269,9 @@ mod tests {
     use crate::id::{OperatorId, WorkerId};
     use crate::migration::Weights;
 
-    /// How many of 1000 records that come to each of two routers go to the other's instance, once it has been looked at who has how many:
-    /// `weights` of thousands at a time come to each, and `works` of those that are sent to an instance are worked off at once.
+    /// How many of 1000 records that come to each of two routers go to the other's instance, once
+    /// it has been looked at who has how many: `weights` of thousands at a time come to each, and
+    /// `works` of those that are sent to an instance are processed at once.
     fn sent_away(weights: [usize; 2], works: [u64; 2]) -> [u64; 2] {
         let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 2);
         let context = |worker| Context::new(WorkerId(worker), 2, Clock::start(), Recorder::off(), channel().0);
@@ -276,7 +286,7 @@ mod tests {
                 router.divide(&Among::equal(2), batches, now, &mut |to, records| sent[to as usize] += records.len() as u64);
                 for (instance, &records) in sent.iter().enumerate() {
                     away[worker] += if instance == worker { 0 } else { records };
-                    spec.gauges.remove(instance as u32, records * works[instance] / 10, now);
+                    spec.queues.remove(instance as u32, records * works[instance] / 10, now);
                 }
             }
         }
@@ -310,14 +320,15 @@ mod tests {
             router.divide(&among, vec![batch], Timestamp::ZERO, &mut |to, records| came[to as usize].extend(records));
         }
         assert_eq!([&came[0], &came[1], &came[2]].map(Vec::len), [1000, 300, 700]);
-        assert_eq!([0, 1, 2, 3].map(|index| spec.gauges.waiting(index)), [1000, 300, 700, 0]);
+        assert_eq!([0, 1, 2, 3].map(|index| spec.queues.waiting(index)), [1000, 300, 700, 0]);
         let mut all = came.concat();
         all.sort_unstable();
         assert!(all.into_iter().eq(0..2000), "each record once");
-        // Without weights from now on, of those on this worker the ones with the fewest waiting get what comes.
+        // Without weights from now on, of those on this worker the ones with the fewest waiting get
+        // what comes.
         let (among, _) = Partition::<u64>::next(&router, &among, &Command { parallelism: Some(4), ..Command::new(OperatorId(1)) });
         router.divide(&among, vec![vec![0; 500]], Timestamp::ZERO, &mut |_, _| {});
-        assert_eq!([0, 1, 2, 3].map(|index| spec.gauges.waiting(index)), [1100, 300, 1100, 0]);
+        assert_eq!([0, 1, 2, 3].map(|index| spec.queues.waiting(index)), [1100, 300, 1100, 0]);
     }
 
     proptest! {

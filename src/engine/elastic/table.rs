@@ -1,26 +1,31 @@
-//! The entries of one bin, found by a hash.
+//! Hash table of the entries of one bin.
 //!
-//! An operator with a million keys spends most of its time waiting for memory, and it has many tables, one a bin, instead of one. So this
-//! table asks for as little as it can: what tells entries apart lies beside them, in a [`Group`] of one or two neighbouring
-//! lines of memory, so that a search waits once, on one page; and groups are rather full, so that there are few pages. A general hash map
-//! keeps its tags apart, waits twice, and doubles when it is full. Measured by `benches/elastic_vs_native.rs`.
+//! An operator with a million keys spends most of its time waiting for memory, and it has many
+//! tables, one per bin. This table therefore touches as little memory as possible: the tags that
+//! tell entries apart lie beside them, in a [`Group`] of one or two neighbouring cache lines, so
+//! that a lookup waits once, on one page; and groups are rather full, so that there are few pages.
+//! A general hash map keeps its tags apart, waits twice, and doubles its size when it is full.
+//! Measured by `benches/elastic_vs_native.rs`.
 //!
-//! A hash says in which group an entry is at home. If the group is full, the entry is in the next one that was not, and all
-//! groups on the way are marked as passed by: a search goes on where the mark is. Groups are in the order of hashes, so a table grows in one
-//! pass from its first entry to its last.
+//! The hash determines an entry's home group. If that group is full, the entry is in the next one
+//! that was not, and all groups in between are marked as overflowed: a lookup continues past such a
+//! mark. Groups are in the order of hashes, so a table grows in one pass from its first entry to
+//! its last.
 
 use std::{fmt, iter, slice, vec};
 
 use arrayvec::ArrayVec;
 use prefetch_index::prefetch_index;
 
-/// Entries of a group: with what tells them apart they fill two lines of memory if an entry takes 16 bytes.
+/// Entries of a group: with what tells them apart they fill two cache lines if an entry takes 16
+/// bytes.
 const SLOTS: usize = 7;
-/// A table grows when its groups have more entries than this on average, out of [`SLOTS`], as a ratio.
+/// A table grows when its groups have more entries than this on average, out of [`SLOTS`], as a
+/// ratio.
 const MOST_PER_GROUP: (usize, usize) = (21, 4);
-/// Bytes of a line of memory.
+/// Bytes of a cache line.
 const LINE: usize = 64;
-/// Lines of a group that are asked for at most.
+/// Cache lines of a group that are prefetched at most.
 const MOST_LINES: usize = 4;
 /// In a word of eight bytes, one in each.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -30,7 +35,8 @@ const TAGS: u64 = u64::from_le_bytes([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 
 /// Neighbours in the table.
 #[repr(C, align(64))]
 struct Group<T> {
-    /// Some bits of the hash of each entry; the last byte is not 0 once an entry whose home is here or before has gone further.
+    /// Some bits of the hash of each entry; the last byte is not 0 once an entry whose home is here
+    /// or before has gone further.
     tags: [u8; SLOTS + 1],
     entries: ArrayVec<T, SLOTS>,
 }
@@ -44,7 +50,8 @@ impl<T> Group<T> {
     #[inline]
     fn position(&self, tag: u8, is: impl Fn(&T) -> bool) -> Option<usize> {
         let different = u64::from_le_bytes(self.tags) ^ (ONES * u64::from(tag));
-        // The bytes that are 0; one that follows such a byte may be taken for it, which `is` will see.
+        // The bytes that are 0; one that follows such a byte may be taken for it, which `is` will
+        // see.
         let mut equal = different.wrapping_sub(ONES) & !different & TAGS;
         while equal != 0 {
             let slot = (equal.trailing_zeros() / 8) as usize;
@@ -57,9 +64,11 @@ impl<T> Group<T> {
     }
 }
 
-/// Entries by hash. Hashes are given by the caller, who knows best how to make them; all bits of them count.
+/// Entries by hash. Hashes are given by the caller, who knows best how to make them; all bits of
+/// them count.
 ///
-/// Small: an operator has thousands of tables, and the processor's nearest caches are to hold them all.
+/// Small: an operator has thousands of tables, and the processor's nearest caches are to hold them
+/// all.
 pub(in crate::engine) struct Table<T> {
     groups: Box<[Group<T>]>,
     entries: u32,
@@ -73,7 +82,7 @@ struct Home {
     tag: u8,
 }
 
-/// Gives out the entries of a table.
+/// Iterator over the entries of a table, by value.
 pub(in crate::engine) struct IntoEntries<T> {
     group: arrayvec::IntoIter<T, SLOTS>,
     groups: vec::IntoIter<Group<T>>,
@@ -99,7 +108,7 @@ impl<T> Table<T> {
         self.entries as usize
     }
 
-    /// Bytes of a table that has just the room for so many entries.
+    /// Bytes of a table with just enough room for that many entries.
     pub(in crate::engine) fn bytes_for(entries: usize) -> usize {
         groups_for(entries) * size_of::<Group<T>>()
     }
@@ -109,11 +118,13 @@ impl<T> Table<T> {
         self.groups.len() * size_of::<Group<T>>()
     }
 
-    /// The group in which a hash is at home, and the tag of its entries; good for as long as nothing is inserted.
+    /// The group in which a hash is at home, and the tag of its entries; good for as long as
+    /// nothing is inserted.
     ///
-    /// Hashes in one table may have their first bits in common, and those of keys in a row differ by the same amount, so that they are stirred
-    /// first: the two halves of a product fold that pattern over itself, which either half alone keeps. Of the next product the high
-    /// word is the group; what comes after the point tells apart those that are at home in the same one.
+    /// Hashes in one table may have their first bits in common, and those of keys in a row differ
+    /// by the same amount, so that they are stirred first: the two halves of a product fold that
+    /// pattern over itself, which either half alone keeps. Of the next product the high word is the
+    /// group; what comes after the point tells apart those that are at home in the same one.
     #[inline]
     fn home(&self, hash: u64) -> Home {
         let product = u128::from(hash) * 0x9E37_79B9_7F4A_7C15;
@@ -122,7 +133,7 @@ impl<T> Table<T> {
         Home { group: (place >> 64) as u32, tag: (place >> 56) as u8 }
     }
 
-    /// Has the processor fetch where an entry is most likely to be, and go on meanwhile.
+    /// Prefetches the place where an entry is most likely to be.
     #[inline]
     pub(in crate::engine) fn prefetch(&self, hash: u64) {
         let home = self.home(hash).group as usize;
@@ -151,7 +162,7 @@ impl<T> Table<T> {
         self.groups[group].entries.get_mut(slot)
     }
 
-    /// Goes on where the group at home was passed by.
+    /// Continues where the home group has overflowed.
     #[cold]
     fn find_further(&self, home: usize, tag: u8, is: impl Fn(&T) -> bool) -> Option<(usize, usize)> {
         for group in (home + 1..self.groups.len()).chain(0..home) {
@@ -171,8 +182,9 @@ impl<T> Table<T> {
         if (self.len() + 1) * groups > self.groups.len() * most {
             self.lay_out(self.groups.len() + self.groups.len() / 4 + 1, &hash_of);
         } else if self.displaced > self.entries / 2 + SLOTS as u32 {
-            // Much was removed and put in again, and the marks are still there. Those that the layout itself displaces do not count: where
-            // hashes collide it would follow upon every entry.
+            // Much was removed and put in again, and the marks are still there. Those that the
+            // layout itself displaces do not count: where hashes collide it would follow upon every
+            // entry.
             self.lay_out(self.groups.len(), &hash_of);
         }
         self.put(hash, entry);
@@ -279,7 +291,8 @@ mod tests {
     }
 
     proptest! {
-        /// The table says the same as a map, whatever is put in and taken out, also where hashes collide.
+        /// The table says the same as a map, whatever is put in and taken out, also where hashes
+        /// collide.
         #[test]
         fn says_the_same_as_a_map(kind in 0u8..4, room in 0usize..40, keys in 1u16..300, changes in prop::collection::vec(any::<(u16, u8)>(), 1..800)) {
             let (mut table, mut map) = (Table::with_capacity(room), BTreeMap::new());
@@ -325,7 +338,8 @@ mod tests {
         assert!(table.groups.len() < 30 && table.displaced <= 60, "{} groups, {} displaced", table.groups.len(), table.displaced);
     }
 
-    /// Keys that follow upon each other, of which a bin has every so many: hashes in a pattern, by any of the numbers of bins.
+    /// Consecutive keys, of which a bin has every n-th: hashes in a pattern, by any of the numbers
+    /// of bins.
     #[test]
     fn keys_in_a_pattern_are_spread_all_the_same() {
         for bits in 0..=14 {

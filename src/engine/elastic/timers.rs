@@ -1,4 +1,4 @@
-//! When which keys of a bin are to be called. Timers are part of the bin, so they move with it.
+//! Timers of the keys of one bin. They are part of the bin, so they migrate with it.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -25,7 +25,7 @@ impl<K> Default for Timers<K> {
 }
 
 impl<K: Hash + Eq> Timers<K> {
-    /// The earliest time; far beyond all times if there is no timer.
+    /// The earliest time; later than all times if there is no timer.
     #[inline]
     pub(in crate::engine) fn next(&self) -> Time {
         self.next
@@ -57,7 +57,7 @@ impl<K> Timers<K> {
         }
     }
 
-    /// Takes up to so many keys of the earliest times. One may be there twice at a time.
+    /// Takes up to a number of keys of the earliest times. A key may occur twice at a time.
     pub(in crate::engine) fn take_some(&mut self, most: usize) -> Vec<(Time, Vec<K>)> {
         let (mut taken, mut room) = (Vec::new(), most);
         while room > 0
@@ -76,12 +76,13 @@ impl<K> Timers<K> {
     }
 }
 
-/// So many keys are compared with each other, which is quicker than putting them in order.
+/// Up to this many keys are compared pairwise, which is faster than sorting them.
 const FEW: usize = 32;
 /// No more room than this is kept for times to come.
 const MOST_SPARE: usize = 64;
 
-/// Keys of one time. Some may be there several times: they are sorted out before there is no room for more, and at last.
+/// Keys of one time. Some may be there several times: they are sorted out before there is no room
+/// for more, and at last.
 #[derive(Serialize, Deserialize)]
 struct Keys<K>(Vec<K>);
 
@@ -95,7 +96,8 @@ impl<K: Hash + Eq> Keys<K> {
     fn add(&mut self, key: K) {
         if self.0.len() == self.0.capacity() {
             self.leave_each_once();
-            // Twice the room for those that are left, so that they are not sorted for each key that comes.
+            // Twice the room for those that are left, so that they are not sorted for each key that
+            // comes.
             self.0.reserve(self.0.len().max(4));
         }
         self.0.push(key);

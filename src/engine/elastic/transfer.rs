@@ -1,8 +1,9 @@
-//! State on its way to another worker.
+//! State in transit to another worker.
 //!
-//! Inside a process a bin travels as it is: a pointer, whatever it holds. Between processes it is cut into parts of bounded size;
-//! a worker sends one part and takes up two each time it is scheduled, so that records of other bins are never held up by
-//! more than that, and no message makes timely's buffers grow. Parts of a bin come in order, because messages between two workers do.
+//! Inside a process a bin travels as a pointer, whatever its size. Between processes it is cut into
+//! parts of bounded size; a worker sends one part and installs two each time it is scheduled, so
+//! that records of other bins are delayed by no more than that, and no message makes timely's
+//! buffers grow. Parts of a bin arrive in order, because messages between two workers do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -12,22 +13,23 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilderSession;
 
-use super::erased::Sealed;
+use super::erased::Erased;
 use super::fault::{Fault, seeded};
 use super::servers::Work;
-use super::store::{Contents, Loose, Parts};
+use super::store::{PartialBin, Parts, StateStore};
 use crate::engine::Time;
 use crate::id::BinId;
 
-/// Parts that are taken up in one go: more than are sent in one, so that they do not pile up.
+/// Parts that are installed at a time: more than are sent at a time, so that they do not pile up.
 const PARTS_TAKEN_UP: usize = 2;
 
-/// Batches of records that go along with a bin in one message, each a part of what one worker sent at once.
+/// Batches of records that go along with a bin in one message, each a part of what one worker sent
+/// at once.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// What has to happen to a bin before its next records may be queued.
-pub(super) enum Event {
-    /// Its state comes from another worker.
+/// A step of a bin's migration, to be taken before its next records may be enqueued.
+pub(super) enum BinEvent {
+    /// Its state arrives from another worker.
     Arrive { at: Time, to: u32 },
     /// Its state goes to another worker.
     Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
@@ -37,40 +39,40 @@ pub(super) enum Event {
     Records { instance: u32, work: Work },
 }
 
-/// Records that come with a bin, and the right to answer its timers if it has any.
-pub(super) type Along = (Vec<Work>, Option<Capability<Time>>);
-/// A bin that has come, with the time of its next timer.
-pub(super) type Arrived = (Sealed, Time, Along);
+/// Records that travelled with a bin, and a capability for its timers if it has any.
+pub(super) type InFlight = (Vec<Work>, Option<Capability<Time>>);
+/// State of a bin that has arrived, with the time of its next timer.
+pub(super) type StateArrived = (Erased, Time, InFlight);
 
 /// Records by epoch that wait for a bin.
-pub(super) type Waiting = Vec<(Time, Sealed)>;
+pub(super) type Waiting = Vec<(Time, Erased)>;
 
-/// A bin, or a part of it, on its way to a new owner.
+/// A bin, or a part of it, in transit to a new owner.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Ship {
+pub(super) struct StateMessage {
     pub(super) bin: BinId,
     /// Time of the command.
     pub(super) at: Time,
     /// Instance that receives it.
     pub(super) to: u32,
-    pub(super) cargo: Cargo,
+    pub(super) payload: Payload,
 }
 
-/// What a shipment carries.
+/// Content of a state message.
 #[derive(Serialize, Deserialize)]
-pub(super) enum Cargo {
-    /// The bin with the time of its next timer, and the records that were waiting for it.
-    Whole(Sealed, Time, Waiting),
-    /// Some entries or timers of a bin of so many keys; more will come.
-    Part(u64, Sealed),
-    /// After all parts: some of the records that were waiting for it, in order.
-    Along(Waiting),
-    /// That was all but these records; and the time of its next timer.
+pub(super) enum Payload {
+    /// The whole bin, the time of its next timer, and its queued records.
+    Whole(Erased, Time, Waiting),
+    /// Some entries or timers of a bin with that many keys; more will follow.
+    Part(u64, Erased),
+    /// After all parts: some of the records that waited for the bin, in order.
+    Records(Waiting),
+    /// The end of the transfer: the last records, and the time of the bin's next timer.
     Last(Time, Waiting),
 }
 
-/// Where bins on their way to other workers are put.
-pub(super) type Shipments<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<Ship>>>;
+/// Output for bins that move to other workers.
+pub(super) type StateOutput<'a> = OutputBuilderSession<'a, Time, CapacityContainerBuilder<Vec<StateMessage>>>;
 
 /// A bin that is being sent in parts.
 pub(super) struct Outgoing {
@@ -82,7 +84,7 @@ pub(super) struct Outgoing {
     /// Time of the next timer.
     pub(super) next: Time,
     pub(super) works: Waiting,
-    /// The right to send.
+    /// The capability to send.
     pub(super) cap: Capability<Time>,
 }
 
@@ -103,92 +105,92 @@ impl Outbox {
     }
 
     /// Sends one part.
-    pub(super) fn send(&mut self, shipments: &mut Shipments<'_>) {
+    pub(super) fn send(&mut self, state_out: &mut StateOutput<'_>) {
         let Some(first) = self.bins.front_mut() else { return };
         let (bin, at, to) = (first.bin, first.at, first.to);
-        let mut session = shipments.session(&first.cap);
+        let mut session = state_out.session(&first.cap);
         if let Some(part) = first.parts.next() {
-            session.give(Ship { bin, at, to, cargo: Cargo::Part(first.keys, part) });
+            session.give(StateMessage { bin, at, to, payload: Payload::Part(first.keys, part) });
         } else if first.works.len() > BATCHES_AT_ONCE {
             let rest = first.works.split_off(BATCHES_AT_ONCE);
-            session.give(Ship { bin, at, to, cargo: Cargo::Along(std::mem::replace(&mut first.works, rest)) });
+            session.give(StateMessage { bin, at, to, payload: Payload::Records(std::mem::replace(&mut first.works, rest)) });
         }
         if first.parts.is_empty() && first.works.len() <= BATCHES_AT_ONCE {
-            session.give(Ship { bin, at, to, cargo: Cargo::Last(first.next, std::mem::take(&mut first.works)) });
+            session.give(StateMessage { bin, at, to, payload: Payload::Last(first.next, std::mem::take(&mut first.works)) });
             drop(session);
             self.bins.pop_front();
         }
     }
 }
 
-/// A bin whose parts are being put together.
+/// A bin whose parts are arriving.
 struct Incoming {
-    bin: Loose,
-    parts: VecDeque<Sealed>,
-    /// Records that come along.
+    bin: PartialBin,
+    parts: VecDeque<Erased>,
+    /// Records that travelled with it.
     works: Vec<Work>,
-    /// Once everything is here: the time of the next timer, the right to answer it.
+    /// Once everything is here: the time of the next timer, the capability for it.
     last: Option<(Time, Option<Capability<Time>>)>,
-    /// While it is held the dataflow goes on, even if nothing else happens in it any more.
+    /// Keeps the dataflow alive until the bin is complete.
     _held: Capability<Time>,
 }
 
-/// Bins that come in parts, by bin and time of the command.
+/// Bins that arrive in parts, by bin and time of the command.
 #[derive(Default)]
 pub(super) struct Inbox {
     bins: BTreeMap<(BinId, Time), Incoming>,
-    /// Whose turn it is: one entry a part.
+    /// Order of installation: one entry per part.
     order: VecDeque<(BinId, Time)>,
 }
 
 impl Inbox {
-    /// Whether no part waits to be taken up.
+    /// Whether no part waits to be installed.
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
-    fn incoming(&mut self, from: (BinId, Time), keys: u64, held: Capability<Time>, contents: &dyn Contents) -> &mut Incoming {
-        let empty = || Incoming { bin: contents.empty(keys), parts: VecDeque::new(), works: Vec::new(), last: None, _held: held };
+    fn incoming(&mut self, from: (BinId, Time), keys: u64, held: Capability<Time>, store: &dyn StateStore) -> &mut Incoming {
+        let empty = || Incoming { bin: store.empty(keys), parts: VecDeque::new(), works: Vec::new(), last: None, _held: held };
         self.bins.entry(from).or_insert_with(empty)
     }
 
-    /// Takes a part of the bin that moves by a command; `held` is kept until the bin is whole.
-    pub(super) fn part(&mut self, from: (BinId, Time), (keys, part): (u64, Sealed), held: Capability<Time>, contents: &dyn Contents) {
+    /// Accepts a part of the bin that a command moves; `held` is kept until the bin is complete.
+    pub(super) fn part(&mut self, from: (BinId, Time), (keys, part): (u64, Erased), held: Capability<Time>, store: &dyn StateStore) {
         self.order.push_back(from);
-        self.incoming(from, keys, held, contents).parts.push_back(part);
+        self.incoming(from, keys, held, store).parts.push_back(part);
     }
 
-    /// Takes records that come along with it.
-    pub(super) fn along(&mut self, from: (BinId, Time), works: Vec<Work>, held: Capability<Time>, contents: &dyn Contents) {
-        self.incoming(from, 0, held, contents).works.extend(works);
+    /// Accepts records that travel with it.
+    pub(super) fn records(&mut self, from: (BinId, Time), works: Vec<Work>, held: Capability<Time>, store: &dyn StateStore) {
+        self.incoming(from, 0, held, store).works.extend(works);
     }
 
-    /// Takes what comes last.
+    /// Accepts the end of the transfer.
     pub(super) fn last(
         &mut self,
         from: (BinId, Time),
-        (next, (works, right)): (Time, Along),
+        (next, (works, right)): (Time, InFlight),
         held: Capability<Time>,
-        contents: &dyn Contents,
+        store: &dyn StateStore,
     ) {
         self.order.push_back(from);
-        let incoming = self.incoming(from, 0, held, contents);
+        let incoming = self.incoming(from, 0, held, store);
         incoming.works.extend(works);
         incoming.last = Some((next, right));
     }
 
-    /// Puts some parts together; `whole` gets each bin that is complete with it.
-    pub(super) fn take_up(&mut self, contents: &dyn Contents, mut whole: impl FnMut((BinId, Time), Arrived)) {
+    /// Installs some parts; `whole` receives each bin that is thereby complete.
+    pub(super) fn take_up(&mut self, store: &dyn StateStore, mut whole: impl FnMut((BinId, Time), StateArrived)) {
         for _ in 0..PARTS_TAKEN_UP {
             let Some(from) = self.order.pop_front() else { return };
             let incoming = self.bins.get_mut(&from).expect("a bin is there until its last part");
             let done = seeded(Fault::LastFirst) && incoming.last.is_some();
             if let Some(part) = incoming.parts.pop_front().filter(|_| !done) {
-                contents.join(&mut incoming.bin, part);
+                store.join(&mut incoming.bin, part);
             } else {
                 let Incoming { bin, works, last, .. } = self.bins.remove(&from).expect("just seen");
                 let (next, right) = last.expect("the last comes last");
-                whole(from, (contents.complete(bin), next, (works, right)));
+                whole(from, (store.complete(bin), next, (works, right)));
             }
         }
     }

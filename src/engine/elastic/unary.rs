@@ -1,4 +1,4 @@
-//! An elastic operator with state by key and timers: one input.
+//! Keyed elastic operator with one input and timers.
 
 use std::hash::Hash;
 use std::marker::PhantomData;
@@ -12,14 +12,16 @@ use super::session::{Logic, Session};
 use crate::engine::host::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 
-/// Elastic operators with state by key and timers, on a [stream of records with keys](KeyedStream).
+/// Keyed elastic operators with timers, on a [keyed stream](KeyedStream).
 pub trait ElasticUnary<'s, K, V> {
-    /// Applies `fold` to each record with the state of its key, on the instances of `first` at first; `call` to each timer.
+    /// Applies `fold` to each record with the state of its key, initially on the instances of
+    /// `first`; `call` to each timer.
     ///
-    /// Both see the key, its state (the default when the key is new) and a [`Session`], through which they give results, ask to be
-    /// called about the key at a later epoch, and forget it; never a bin. They must be deterministic functions of these. A timer is
-    /// called after all records of its key of earlier epochs and before those of its own, wherever the key's state is by then; at
-    /// the end of the input all timers are called in order. A function that sets a timer in each call has no end.
+    /// Both see the key, its state (the default when the key is new) and a [`Session`], through
+    /// which they emit results, set timers of the key, and drop its state; never a bin. They must
+    /// be deterministic functions of these. A timer fires after all records of its key of earlier
+    /// epochs and before those of its own, wherever the key's state is by then; at the end of the
+    /// input all timers fire in order. A function that sets a timer in each call has no end.
     ///
     /// Silence of a key for ten epochs is reported, and the key forgotten:
     ///
@@ -127,7 +129,7 @@ where
         (self.fold)(key, value, state, session);
     }
 
-    fn call(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>) {
+    fn on_timer(&mut self, key: &K, state: &mut S, session: &mut Session<'_, R>) {
         (self.call)(key, state, session);
     }
 }

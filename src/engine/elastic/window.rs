@@ -1,12 +1,14 @@
-//! Elastic windows by event time: tumbling, sliding, session.
+//! Elastic event-time windows: tumbling, sliding and session windows.
 //!
-//! An event's time is a number on the scale of the epochs, milliseconds in our jobs. A window that ends at e is given out as a
-//! result of epoch e + lateness, so every event that comes in an earlier epoch is in it, in whatever order they come. An event
-//! whose every window has been given out is *late*. All of that is decided by event times and epochs alone, never by when a
-//! record happened to be processed, so a migration changes nothing.
+//! An event's time is a number on the scale of the epochs, milliseconds in our jobs. A window that
+//! ends at e is emitted as a result of epoch e + lateness, so it contains every event that arrives
+//! in an earlier epoch, in any order. An event is *late* once all its windows have been emitted.
+//! This is decided by event times and epochs alone, never by processing time, so a migration
+//! changes nothing.
 //!
-//! Sliding windows share *slices*, as wide as the greatest common divisor of size and slide: an event is added to one slice, however many windows
-//! it is in, and a window is put together from its slices when it ends.
+//! Sliding windows share *slices*, as wide as the greatest common divisor of size and slide: an
+//! event is added to one slice, however many windows it is in, and a window is combined from its
+//! slices when it ends.
 
 use std::hash::Hash;
 use std::ops::Range;
@@ -23,7 +25,7 @@ use crate::engine::host::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 use crate::time::Epoch;
 
-/// Which windows an event is in; all numbers in units of event time.
+/// Assignment of events to windows; all numbers in units of event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Windows {
     /// Windows of `size`, one after the other, the first from 0.
@@ -38,18 +40,19 @@ pub enum Windows {
         /// From the beginning of one to that of the next.
         slide: u64,
     },
-    /// Events of a key that are less than `gap` apart; the window ends `gap` after the last of them.
+    /// Sessions: events of a key that are less than `gap` apart; the window ends `gap` after the
+    /// last of them.
     Session {
-        /// Silence that ends a session.
+        /// Gap that ends a session.
         gap: u64,
     },
 }
 
-/// What is made of the events of a window.
+/// Aggregation of the events of a window.
 pub trait WindowFunction<K, V>: 'static {
-    /// What is kept of the events of a window, or of a part of it.
+    /// Aggregate of the events of a window, or of a part of it.
     type State: ExchangeData + Default + Clone;
-    /// What a window gives.
+    /// Result of a window.
     type Result: ExchangeData;
 
     /// When the event happened.
@@ -58,26 +61,28 @@ pub trait WindowFunction<K, V>: 'static {
     /// Adds an event.
     fn add(&mut self, key: &K, value: V, state: &mut Self::State);
 
-    /// Adds what is kept of other events of the same window.
+    /// Adds the aggregate of other events of the same window.
     fn merge(&mut self, state: &mut Self::State, other: Self::State);
 
-    /// What the whole window gives.
+    /// The result of the whole window.
     fn result(&mut self, key: &K, window: Range<u64>, state: Self::State) -> Self::Result;
 
-    /// An event came too late; it is dropped unless this makes a result of it.
+    /// Called for a late event; it is dropped unless this returns a result.
     fn late(&mut self, _key: &K, _value: V) -> Option<Self::Result> {
         None
     }
 }
 
-/// Elastic windows on a [stream of records with keys](KeyedStream).
+/// Elastic windows on a [keyed stream](KeyedStream).
 pub trait ElasticWindow<'s, K, V> {
-    /// Gives a result for each window of each key that has events; a window that ends at e is given out in epoch e + `lateness`.
+    /// Emits a result for each window of each key that has events; a window that ends at e is
+    /// emitted in epoch e + `lateness`.
     ///
     /// # Panics
     /// If a size, slide or gap is 0.
     ///
-    /// How many events a key had, in windows of each kind; its state changes hands while they are open:
+    /// How many events a key had, in windows of each kind; its state changes hands while they are
+    /// open:
     ///
     /// ```
     /// use std::ops::Range;
@@ -181,8 +186,8 @@ where
     }
 }
 
-/// What is kept of a key's events, in the order of time: of each slice, its beginning twice; of each session, its first and its last
-/// event. None overlap, and most keys have one.
+/// What is kept of a key's events, in the order of time: of each slice, its beginning twice; of
+/// each session, its first and its last event. None overlap, and most keys have one.
 type Open<S> = SmallVec<[(u64, u64, S); 1]>;
 
 /// Windows of a fixed length.
@@ -204,10 +209,11 @@ impl<W> Sliding<W> {
         Sliding { size, slide, slice, lateness, function }
     }
 
-    /// The beginning of the first window that holds the slice from `slice` on and has not been given out before `epoch` or in it;
-    /// nothing if all have, or if it lies between windows.
+    /// The beginning of the first window that holds the slice from `slice` on and has not been
+    /// emitted before `epoch` or in it; nothing if all have, or if it lies between windows.
     fn first_open(&self, slice: u64, epoch: u64) -> Option<u64> {
-        // Windows that hold the slice begin after `slice - size`, those still open after `epoch - lateness - size`.
+        // Windows that hold the slice begin after `slice - size`, those still open after `epoch -
+        // lateness - size`.
         let after = |bound: u64| (bound / self.slide + 1) * self.slide;
         let holds = slice.checked_sub(self.size).map_or(0, after);
         let open = epoch.checked_sub(self.lateness + self.size).map_or(0, after);
@@ -245,7 +251,7 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
         self.function.add(key, value, &mut slices[place].2);
     }
 
-    fn call(&mut self, key: &K, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
+    fn on_timer(&mut self, key: &K, slices: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let epoch = session.epoch().0;
         let start = epoch - self.size - self.lateness;
         let in_window = slices.iter().filter(|(slice, _, _)| (start..start + self.size).contains(slice));
@@ -271,7 +277,7 @@ struct Sessions<W> {
 }
 
 impl<W> Sessions<W> {
-    /// When a session with this last event is given out.
+    /// When a session with this last event is emitted.
     fn given_out(&self, last: u64) -> Epoch {
         Epoch(last + self.gap + self.lateness)
     }
@@ -281,8 +287,8 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
     #[inline]
     fn apply(&mut self, key: &K, value: V, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let time = self.function.time(&value);
-        // Late is what would have been a session of its own that has been given out, whatever sessions are open beside it: so
-        // the order of events in an epoch does not matter.
+        // Late is what would have been a session of its own that has been emitted, whatever
+        // sessions are open beside it: so the order of events in an epoch does not matter.
         if time + self.gap + self.lateness <= session.epoch().0 {
             if open.is_empty() {
                 session.forget();
@@ -301,7 +307,8 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
         let place = open.iter().position(|&(_, last, _)| time < last + self.gap).unwrap_or(open.len());
         let joins = |open: &Open<W::State>, place: usize| open.get(place).is_some_and(|&(first, _, _)| first < time + self.gap);
         if !joins(open, place) {
-            // Of a key's sessions only the one that ends first needs a timer, and a session that goes on keeps the one it has.
+            // Of a key's sessions only the one that ends first needs a timer, and a session that
+            // goes on keeps the one it has.
             if place == 0 {
                 session.notify_at(self.given_out(time));
             }
@@ -318,7 +325,7 @@ impl<K, V, W: WindowFunction<K, V>> Logic<K, V, Open<W::State>, W::Result> for S
         }
     }
 
-    fn call(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
+    fn on_timer(&mut self, key: &K, open: &mut Open<W::State>, session: &mut Session<'_, W::Result>) {
         let over = open.iter().take_while(|&&(_, last, _)| self.given_out(last) <= session.epoch()).count();
         // Most calls find a session that went on, and a drain of nothing is not free.
         if over > 0 {

@@ -1,7 +1,8 @@
-//! The one clock of a run.
+//! The clock of a run, common to all workers.
 //!
-//! All workers share its base instant. With timely's own per-worker clocks one receive in six precedes its send. Processes cannot
-//! share an instant: each sets its clock by that of process 0 ([`Comparison`]) before the run begins.
+//! All workers share its base instant; with timely's own clock per worker, one receive in six
+//! precedes its send. Processes cannot share an instant: each sets its clock by that of process 0
+//! ([`Comparison`]) before the run starts.
 
 // The one place of the library that reads a clock for anything but the date of a run.
 #![allow(clippy::disallowed_methods)]
@@ -47,7 +48,8 @@ impl Clock {
 
     /// The system's time of day when this clock showed 0, in nanoseconds since 1970.
     pub(in crate::engine) fn wall(&self) -> i64 {
-        // The two clocks are read one after the other; the attempt with the least between them is the one to believe.
+        // The two clocks are read one after the other; the attempt with the least between them is
+        // the one to believe.
         let attempts = (0..16).map(|_| {
             let before = Instant::now();
             let wall = SystemTime::now();
@@ -59,10 +61,11 @@ impl Clock {
     }
 }
 
-/// How far another process's clock is ahead of ours, from questions that it answered.
+/// Offset of another process's clock, from timed requests to it.
 ///
-/// An answer was given between our question and its arrival, which bounds the difference from both sides. If the difference by the
-/// time of day is within these bounds, as on one machine or where time is kept well, it is the finer of the two.
+/// A response was sent between our request and its arrival, which bounds the offset from both
+/// sides. If the difference by the time of day is within these bounds, as on one machine or where
+/// time is kept well, it is the finer of the two.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Comparison {
     least: i64,
@@ -75,13 +78,15 @@ impl Comparison {
         Comparison { least: i64::MIN, most: i64::MAX }
     }
 
-    /// The question was asked at `asked`, the other clock showed `answer`, the answer came at `came`.
+    /// The request was sent at `asked`, the other clock showed `answer`, and the response arrived
+    /// at `came`.
     pub(in crate::engine) fn answered(&mut self, asked: Timestamp, answer: Timestamp, came: Timestamp) {
         self.least = self.least.max(answer.0 as i64 - came.0 as i64);
         self.most = self.most.min(answer.0 as i64 - asked.0 as i64);
     }
 
-    /// `ours` set by the other clock, and by how much it may still be wrong; `by_wall`: the difference by the time of day.
+    /// `ours` set by the other clock, and by how much it may still be wrong; `by_wall`: the
+    /// difference by the time of day.
     pub(in crate::engine) fn set(&self, ours: Clock, by_wall: i64) -> (Clock, Duration) {
         let ahead = if (self.least..=self.most).contains(&by_wall) { by_wall } else { self.least + (self.most - self.least) / 2 };
         let error = ahead.abs_diff(self.least).max(ahead.abs_diff(self.most));

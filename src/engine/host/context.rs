@@ -1,4 +1,4 @@
-//! What every elastic operator on a worker needs to know.
+//! What elastic operators on a worker share: its number, clock, activity log and place in the job.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::control::Ack;
-use super::queues::Gauges;
+use super::queues::QueueMeters;
 use super::recorder::Recorder;
 use super::waits::{ExternalWait, Waits};
 use crate::activity::{ActivityKind, Lane, Record};
@@ -21,7 +21,8 @@ pub struct Context {
     pub worker: WorkerId,
     /// Number of workers, of all processes together.
     pub peers: u32,
-    /// The workers of this process: between them state moves as a pointer, to others it is serialized.
+    /// The workers of this process: between them state moves as a pointer, to others it is
+    /// serialized.
     pub local: Range<u32>,
     /// The run's clock.
     pub clock: Clock,
@@ -43,31 +44,32 @@ pub struct OperatorSpec {
     /// Capacity of each of its instances.
     pub capacity: Capacity,
     /// Its instances' queues, shared by all workers of the process.
-    pub gauges: Arc<Gauges>,
+    pub queues: Arc<QueueMeters>,
     /// What it does with records, for the log: its own work, or waiting for something outside.
     pub work: ActivityKind,
-    /// An instance that has only a part of the capacity of a limited one for a time.
+    /// A limited instance that is slow for a time.
     pub slow: Option<Straggler>,
-    /// How long a message to it is on its way at least.
+    /// Minimum delay of messages to it.
     pub delay: Duration,
-    /// How much state is sent to another process at a time, in bytes, about.
+    /// Approximate size of the parts in which state is sent to another process, in bytes.
     pub part_bytes: usize,
 }
 
-/// State that is sent in one go: small enough that records of other bins hardly notice, and that timely's buffers do not grow.
+/// Default size of a part of state: small enough not to delay records of other bins, and not to
+/// make timely's buffers grow.
 const PART_BYTES: usize = 256 << 10;
 
 impl OperatorSpec {
-    /// An operator of up to `instances` instances whose queues hold no source back.
+    /// An operator of up to `instances` instances whose queues cause no backpressure.
     pub fn new(id: OperatorId, name: &str, capacity: Capacity, instances: u32) -> OperatorSpec {
-        let gauges = Gauges::new(QueueMarks::default(), instances, Arc::default());
-        OperatorSpec::with_gauges(id, name, capacity, Arc::new(gauges))
+        let queues = QueueMeters::new(QueueMarks::default(), instances, Arc::default());
+        OperatorSpec::with_queues(id, name, capacity, Arc::new(queues))
     }
 
-    /// An operator whose instances' queues are `gauges`; all instances alike, no delay.
-    pub fn with_gauges(id: OperatorId, name: &str, capacity: Capacity, gauges: Arc<Gauges>) -> OperatorSpec {
+    /// An operator whose instances' queues are `queues`; all instances alike, no delay.
+    pub fn with_queues(id: OperatorId, name: &str, capacity: Capacity, queues: Arc<QueueMeters>) -> OperatorSpec {
         let (name, work, part_bytes) = (name.to_owned(), ActivityKind::Processing, PART_BYTES);
-        OperatorSpec { id, name, capacity, gauges, work, slow: None, delay: Duration::ZERO, part_bytes }
+        OperatorSpec { id, name, capacity, queues, work, slow: None, delay: Duration::ZERO, part_bytes }
     }
 }
 
@@ -77,7 +79,8 @@ impl Context {
         Context { worker, peers, local: 0..peers, clock, recorder, acks, waits: Waits::default() }
     }
 
-    /// The view of the only worker of a program that nobody observes: records are forgotten, reports go nowhere.
+    /// The view of the only worker of a program without an observer: records and acknowledgements
+    /// are discarded.
     pub fn alone() -> Context {
         let (acks, _) = channel();
         Context::new(WorkerId(0), 1, Clock::start(), Recorder::off(), acks)
@@ -117,12 +120,16 @@ impl Context {
         }
     }
 
-    /// Marks what a function of an operator does from now on as waiting for something outside of the job, until the mark is dropped: an
-    /// answer of a database, a file, a lock that another program holds. It is recorded as [`ActivityKind::ExternalWait`], apart from the
-    /// instance's work, so that it counts neither as its useful time nor as work that a faster processor would do sooner.
+    /// Marks what a function of an operator does from now on as waiting for something outside of
+    /// the job, until the mark is dropped: an answer of a database, a file, a lock that another
+    /// program holds. It is recorded as [`ActivityKind::ExternalWait`], apart from the instance's
+    /// work, so that it counts neither as its useful time nor as work that a faster processor would
+    /// do sooner.
     ///
-    /// Within another wait it marks nothing of its own. Outside of a function of an operator, for example in a source or a sink, and in
-    /// instances of [limited](crate::dataflow::Capacity::Limited) capacity, whose time is imposed, nothing is recorded.
+    /// Within another wait it marks nothing of its own. Outside of a function of an operator, for
+    /// example in a source or a sink, and in instances of
+    /// [limited](crate::dataflow::Capacity::Limited) capacity, whose time is imposed, nothing is
+    /// recorded.
     ///
     /// ```
     /// use std::sync::mpsc::channel;

@@ -1,4 +1,4 @@
-//! Commands that change routing at a logical time, and the report that they were carried out.
+//! Commands that change the routing at a logical time, and acknowledgements of their execution.
 
 use std::collections::VecDeque;
 
@@ -9,19 +9,20 @@ use crate::engine::Time;
 use crate::id::{BinId, OperatorId};
 use crate::migration::{Step, Weights};
 
-/// What changes for one operator at the logical time the command is sent at.
+/// Change of one operator at the logical time at which the command is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// The operator.
     pub operator: OperatorId,
     /// Number of instances of a stateless operator from now on.
     pub parallelism: Option<u32>,
-    /// How these share its records, where they do not all alike.
+    /// Weights of the instances, where they do not share records equally.
     pub weights: Option<Weights>,
     /// Bins of a keyed operator with their new owners.
     pub moves: Vec<(BinId, u32)>,
-    /// Bins of a keyed operator that are split in two, one after the other. None of the operator's bins may be in motion then, so
-    /// such a step is given when all before it are complete, and moves none of them.
+    /// Bins of a keyed operator that are split in two, one after the other. None of the operator's
+    /// bins may be migrating then, so such a step is issued when all earlier ones are complete, and
+    /// moves none of them.
     pub splits: Vec<BinId>,
 }
 
@@ -38,13 +39,13 @@ pub type ControlStream<'s> = StreamVec<'s, Time, Command>;
 /// Part of a step is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ack {
-    /// So many bins of the operator work at their new owners, or have been split.
+    /// Number of bins of the operator that have been installed at their new owners or split.
     Installed(OperatorId, usize),
     /// One worker's router of the stateless operator routes to the new instances.
     Rerouted(OperatorId),
 }
 
-/// The commands of a step, one an operator.
+/// The commands of a step, one per operator.
 pub fn commands_of(step: &Step) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     for (&operator, &instances) in &step.parallelism {
@@ -65,7 +66,7 @@ pub fn commands_of(step: &Step) -> Vec<Command> {
     commands
 }
 
-/// What is still missing of the steps that have been sent.
+/// Progress of the steps that have been sent: what has not been acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     bins: usize,
@@ -73,16 +74,16 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Takes note of a step that is sent to `peers` workers.
+    /// Registers a step that is sent to `peers` workers.
     pub fn send(&mut self, step: &Step, peers: u32) {
         self.bins += step.moves.len() + step.splits.len();
         self.routers += step.parallelism.len() * peers as usize;
     }
 
-    /// Takes a report into account.
+    /// Applies an acknowledgement.
     ///
     /// # Panics
-    /// If more is reported than was asked for.
+    /// If more is acknowledged than was sent.
     pub fn report(&mut self, ack: Ack) {
         let (left, done) = match ack {
             Ack::Installed(_, bins) => (&mut self.bins, bins),
@@ -91,7 +92,7 @@ impl Progress {
         *left = left.checked_sub(done).expect("no more is carried out than was asked for");
     }
 
-    /// Bins under way.
+    /// Bins in transit.
     pub fn bins(&self) -> usize {
         self.bins
     }
@@ -104,8 +105,8 @@ impl Progress {
 
 /// Versions of a value by the logical time from which each holds.
 ///
-/// Late data with an old time still arrives after a new version is known, so versions are kept until the data frontier has
-/// passed the time of the next one.
+/// Late data with an old time still arrives after a new version is known, so versions are kept
+/// until the data frontier has passed the time of the next one.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Versions<V> {
     versions: VecDeque<(Time, V)>,

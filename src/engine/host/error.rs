@@ -1,6 +1,6 @@
 //! Why a job failed.
 
-/// The job ended badly.
+/// The job failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// Worker threads could not be started.
@@ -9,32 +9,32 @@ pub enum RunError {
     /// A worker ended with a panic.
     #[error("a worker stopped: {0}")]
     Worker(String),
-    /// Something is wrong with another process.
+    /// Another process failed.
     #[error("process {process} {why}")]
     Process {
         /// Its number.
         process: u32,
-        /// What is wrong with it, in words that follow its name.
+        /// What happened to it, as the rest of a sentence that begins with its name.
         why: String,
     },
-    /// A process cannot take connections at its address.
+    /// A process cannot listen at its address.
     #[error("expected an address of this machine with a free port, found {address}: {why}")]
     Address {
         /// The address.
         address: String,
-        /// What the system says.
+        /// Error of the operating system.
         why: String,
     },
-    /// Processes that were started by hand do not fit together.
+    /// Processes that were started by hand have different jobs.
     #[error("{0}")]
     Refused(String),
-    /// The processes do not come together.
+    /// The processes cannot be connected.
     #[error("the processes cannot be connected: {0}")]
     Network(String),
     /// Process 0 says that the job failed.
     #[error("process 0 stopped the job: {0}")]
     Stopped(String),
-    /// Nobody waited for the job.
+    /// The handle of the job was dropped.
     #[error("the job was given up")]
     Abandoned,
 }

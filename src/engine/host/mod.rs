@@ -1,4 +1,5 @@
-//! The worker threads of one process: their start and end, their clock, control stream, activity log and queue lengths.
+//! The worker threads of one process: their start and end, their clock, control stream, activity
+//! log and queue lengths.
 
 mod clock;
 mod context;
@@ -17,12 +18,12 @@ pub use context::{Context, OperatorSpec};
 pub(super) use control::Versions;
 pub use control::{Ack, Command, ControlStream, Progress, commands_of};
 pub use error::RunError;
-pub use queues::{Board, Gauges};
-pub(super) use queues::{Heard, Reading};
+pub use queues::{QueueBoard, QueueMeters};
+pub(super) use queues::{Reading, ReportedTotals};
 pub(super) use recorder::{Buffer, Relay};
 pub use recorder::{Dropped, Link, LogBatch, Recorder, link};
 pub use running::Running;
-pub(super) use stop::{Alarm, RaiseOnPanic};
+pub(super) use stop::{RaiseOnPanic, StopSignal};
 pub use waits::ExternalWait;
 pub use workers::WorkerPart;
-pub(super) use workers::{Crew, Ends, Site};
+pub(super) use workers::{Ends, Site, Workers};

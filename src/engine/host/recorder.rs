@@ -1,8 +1,9 @@
-//! Handing activity records from a worker to whoever observes: batched, bounded, never blocking.
+//! Passes activity records from a worker to the observer: batched, bounded, never blocking.
 //!
-//! A worker collects records in a buffer of its own and hands them over every few milliseconds. When the observer does not
-//! keep up the batch is dropped and counted; the worker never waits. Names of operators and channels are never dropped: they
-//! stay in the buffer until the observer takes them, and there are no more of them than the program has.
+//! A worker collects records in a buffer of its own and hands them over every few milliseconds.
+//! When the observer does not keep up, the batch is dropped and counted; the worker never waits.
+//! Names of operators and channels are never dropped: they stay in the buffer until the observer
+//! takes them, and there are no more of them than the program has.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,12 +31,12 @@ const HAND_OVER_RECORDS: usize = 8192;
 pub struct LogBatch {
     /// The worker.
     pub worker: WorkerId,
-    /// No record of before this instant is still to come from the worker, except those of work that completed in the
-    /// [`slack`](Recorder::SLACK) before it.
+    /// No record from before this instant will follow from the worker, except those of work that
+    /// completed in the [`slack`](Recorder::SLACK) before it.
     pub up_to: Timestamp,
     /// The records.
     pub records: Vec<Record>,
-    /// Records this worker had to drop since the start.
+    /// Records that this worker has dropped since the start.
     pub dropped: u64,
 }
 
@@ -46,17 +47,17 @@ pub struct Link {
     dropped: Arc<AtomicU64>,
 }
 
-/// How many records all workers of a link had to drop; it can still be asked when they have ended.
+/// How many records all workers of a link have dropped; can still be read after they have ended.
 #[derive(Clone, Debug)]
 pub struct Dropped(Arc<AtomicU64>);
 
-/// Where the records of a worker go; clones share one buffer.
+/// Log of a worker; clones share one buffer.
 #[derive(Clone)]
 pub struct Recorder {
     inner: Option<Rc<RefCell<Buffer>>>,
 }
 
-/// What a worker has recorded and not yet handed over.
+/// Records of a worker that have not been handed over yet.
 pub(in crate::engine) struct Buffer {
     worker: WorkerId,
     slack: Duration,
@@ -87,7 +88,8 @@ impl Link {
         self.dropped.fetch_add(records, Ordering::SeqCst);
     }
 
-    /// Passes a batch on. What does not fit is lost and counted, except for names, which come back, with the number of the lost.
+    /// Sends a batch. What does not fit is dropped and counted, except for names, which are
+    /// returned with the number of dropped records.
     fn pass(&self, batch: LogBatch) -> (Vec<Record>, u64) {
         match self.sender.try_send(batch) {
             Ok(()) => (Vec::new(), 0),
@@ -116,7 +118,7 @@ impl Relay {
         Relay { link, left: BTreeMap::new() }
     }
 
-    /// Passes a batch on; never blocks.
+    /// Sends a batch; never blocks.
     pub(in crate::engine) fn pass(&mut self, mut batch: LogBatch) {
         let (names, lost) = self.left.entry(batch.worker).or_default();
         if !names.is_empty() {
@@ -142,7 +144,8 @@ impl Dropped {
 }
 
 impl Recorder {
-    /// Work of a limited instance is released at most this long after its completion on an unblocked worker.
+    /// Work of a limited instance is released at most this long after its completion on an
+    /// unblocked worker.
     pub const SLACK: Duration = Duration::from_millis(20);
 
     /// A recorder of `worker` that hands over through `link`.
@@ -150,7 +153,7 @@ impl Recorder {
         Recorder { inner: Some(Rc::new(RefCell::new(Buffer::new(worker, Recorder::SLACK, link)))) }
     }
 
-    /// A recorder that forgets everything.
+    /// A recorder that discards everything.
     pub fn off() -> Recorder {
         Recorder { inner: None }
     }
@@ -167,7 +170,8 @@ impl Recorder {
         }
     }
 
-    /// Hands over what has been collected if it is old or long enough; `now` was read before the worker's last step.
+    /// Hands over what has been collected if it is old or long enough; `now` was read before the
+    /// worker's last step.
     pub fn hand_over(&self, now: Timestamp) {
         if let Some(inner) = &self.inner {
             inner.borrow_mut().hand_over(now);
@@ -207,7 +211,8 @@ impl Buffer {
         }
     }
 
-    /// Hands over now: all of before `up_to` minus the slack is in the buffer or was handed over before.
+    /// Hands over now: all of before `up_to` minus the slack is in the buffer or was handed over
+    /// before.
     pub(in crate::engine) fn send(&mut self, up_to: Timestamp) {
         self.handed_over = up_to;
         // As long as the last one was: a buffer that grows from nothing is copied many times over.

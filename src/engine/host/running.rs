@@ -1,4 +1,4 @@
-//! A job on its workers, from outside: steps go in, activity records and reports come out.
+//! Handle of a running job: takes migration steps, returns activity records and acknowledgements.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::clock::Clock;
 use super::context::Context;
 use super::control::Ack;
 use super::error::RunError;
-use super::queues::Board;
+use super::queues::QueueBoard;
 use super::recorder::{Dropped, Link, LogBatch, link};
-use super::stop::{Alarm, StopOnDrop};
-use super::workers::{Crew, Ends, Site, WorkerPart};
+use super::stop::{StopOnDrop, StopSignal};
+use super::workers::{Ends, Site, WorkerPart, Workers};
 use crate::engine::cluster::{Deployment, Hub, Network};
 use crate::migration::Step;
 
@@ -22,11 +22,11 @@ use crate::migration::Step;
 pub struct Running<O: Send + 'static> {
     /// Activity records of all workers; ends when the job has.
     pub log: Receiver<LogBatch>,
-    /// Reports on steps.
+    /// Acknowledgements of steps.
     pub acks: Receiver<Ack>,
     steps: Sender<Step>,
     stop: StopOnDrop,
-    crew: Crew<O>,
+    workers: Workers<O>,
     hub: Option<Hub<O>>,
     peers: u32,
     clock: Clock,
@@ -39,18 +39,18 @@ struct Channels {
     log: Receiver<LogBatch>,
     ack: Sender<Ack>,
     acks: Receiver<Ack>,
-    alarm: Alarm,
+    signal: StopSignal,
 }
 
 impl Channels {
     fn new() -> Channels {
         let ((link, log), (ack, acks)) = (link(), channel());
-        Channels { link, log, ack, acks, alarm: Alarm::default() }
+        Channels { link, log, ack, acks, signal: StopSignal::default() }
     }
 }
 
 impl<O: Send + 'static> Running<O> {
-    /// Starts `workers` worker threads, each with the part that `build` makes.
+    /// Starts `workers` worker threads, each with the part that `build` returns.
     ///
     /// # Errors
     /// When threads cannot be started.
@@ -62,12 +62,14 @@ impl<O: Send + 'static> Running<O> {
         Running::with(Channels::new(), site, workers, Clock::start(), None, build)
     }
 
-    /// Starts the workers of `deployment`, of all its processes. Each builds the part of its worker; those of other processes from
-    /// `job`, which is all they are told: see [`Seat`](crate::engine::cluster::Seat). `board` has the queues of the job in this process.
+    /// Starts the workers of `deployment`, of all its processes. Each builds the part of its
+    /// worker; other processes build theirs from `job`, the only description they receive: see
+    /// [`Member`](crate::engine::cluster::Member). `board` has the queues of the job in this
+    /// process.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
-    pub fn on<J, B>(deployment: &Deployment, job: &J, board: &Board, build: B) -> Result<Running<O>, RunError>
+    /// When threads or processes cannot be started or cannot be connected.
+    pub fn on<J, B>(deployment: &Deployment, job: &J, board: &QueueBoard, build: B) -> Result<Running<O>, RunError>
     where
         J: Serialize,
         O: DeserializeOwned,
@@ -78,7 +80,7 @@ impl<O: Send + 'static> Running<O> {
             return Running::start(workers, build);
         }
         let channels = Channels::new();
-        let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.alarm)?;
+        let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.signal)?;
         Running::with(channels, Site { process: 0, workers, network }, deployment.peers(), clock, Some(hub), build)
     }
 
@@ -86,12 +88,12 @@ impl<O: Send + 'static> Running<O> {
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
-        let Channels { link, log, ack, acks, alarm } = channels;
-        let stop = StopOnDrop(alarm);
+        let Channels { link, log, ack, acks, signal } = channels;
+        let stop = StopOnDrop(signal);
         let dropped = link.dropped();
         let (step, steps) = channel();
-        let crew = Crew::start(site, clock, Ends { link, acks: ack, steps: Some(steps) }, &stop.0, build)?;
-        Ok(Running { log, acks, steps: step, stop, crew, hub, peers, clock, dropped })
+        let workers = Workers::start(site, clock, Ends { link, acks: ack, steps: Some(steps) }, &stop.0, build)?;
+        Ok(Running { log, acks, steps: step, stop, workers, hub, peers, clock, dropped })
     }
 
     /// Number of workers of all processes.
@@ -109,35 +111,36 @@ impl<O: Send + 'static> Running<O> {
         self.hub.is_none()
     }
 
-    /// By how much the clock of another process may be wrong at most, as measured before the run began; zero in one process.
+    /// Largest error of another process's clock, as measured before the run began; zero in one
+    /// process.
     pub fn clock_error(&self) -> Duration {
         self.hub.as_ref().map_or(Duration::ZERO, |hub| hub.clock_error)
     }
 
-    /// Process ids, as the system has them, of the processes that were started for this run: 1 and on; none if they were started by
-    /// hand.
+    /// Operating system process ids of the processes that were started for this run: 1 and on; none
+    /// if they were started by hand.
     pub fn process_ids(&self) -> Vec<u32> {
         self.hub.as_ref().map_or_else(Vec::new, Hub::process_ids)
     }
 
-    /// Records all workers had to drop so far; complete once `log` has ended.
+    /// Records that all workers have dropped so far; complete once `log` has ended.
     pub fn dropped(&self) -> u64 {
         self.dropped.count()
     }
 
-    /// Carries out a step; reports on it come through `acks`.
+    /// Executes a step; it is acknowledged through `acks`.
     pub fn apply(&self, step: Step) {
         // A job that has ended carries nothing out; its end is seen on the log.
         let _ = self.steps.send(step);
     }
 
-    /// Waits for the end of the job; gives what each worker found.
+    /// Waits for the end of the job; returns the outcome of each worker.
     ///
     /// # Errors
     /// When a worker panicked, and when something happened to another process.
     pub fn join(self) -> Result<Vec<O>, RunError> {
         drop(self.steps);
-        let here = self.crew.join();
+        let here = self.workers.join();
         let elsewhere = self.hub.map_or_else(|| Some(Vec::new()), Hub::join);
         match (here, elsewhere, self.stop.0.why()) {
             (Some(mut here), Some(elsewhere), None) => {

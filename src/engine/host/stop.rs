@@ -1,4 +1,4 @@
-//! What stops every worker of a process: the first thing that went wrong, here or in another process.
+//! Stop signal of a process, carrying the first error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::error::RunError;
 
-/// Raised at most once; clones are one alarm.
+/// Raised at most once; clones share it.
 #[derive(Clone, Debug, Default)]
-pub(in crate::engine) struct Alarm {
+pub(in crate::engine) struct StopSignal {
     inner: Arc<Inner>,
 }
 
@@ -20,15 +20,15 @@ struct Inner {
     bell: Condvar,
 }
 
-/// Raises the alarm when it is dropped: a job that nobody waits for any more is stopped.
+/// Raises the stop signal when it is dropped: a job whose handle was dropped is stopped.
 #[derive(Debug)]
-pub(in crate::engine) struct StopOnDrop(pub(in crate::engine) Alarm);
+pub(in crate::engine) struct StopOnDrop(pub(in crate::engine) StopSignal);
 
-/// Raises the alarm when it is dropped in a panic.
+/// Raises the stop signal when it is dropped in a panic.
 #[derive(Debug)]
-pub(in crate::engine) struct RaiseOnPanic(pub(in crate::engine) Alarm);
+pub(in crate::engine) struct RaiseOnPanic(pub(in crate::engine) StopSignal);
 
-impl Alarm {
+impl StopSignal {
     /// Raises it, unless it is raised already.
     pub(in crate::engine) fn raise(&self, why: RunError) {
         let mut slot = self.lock();
@@ -48,14 +48,14 @@ impl Alarm {
         self.lock().clone()
     }
 
-    /// Waits until it is raised, or for so long.
+    /// Waits until it is raised, for at most `at_most`.
     pub(in crate::engine) fn wait(&self, at_most: Duration) -> bool {
         let waited = self.inner.bell.wait_timeout_while(self.lock(), at_most, |why| why.is_none());
         waited.is_ok_and(|(why, _)| why.is_some())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<RunError>> {
-        self.inner.why.lock().expect("nobody panics with the alarm in hand")
+        self.inner.why.lock().expect("nobody panics with the signal in hand")
     }
 }
 

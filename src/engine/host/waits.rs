@@ -1,10 +1,11 @@
-//! Waits for something outside of the job that a user's function marks, told apart from its work.
+//! External waits that a user function marks, recorded apart from its work.
 //!
-//! A call of functions for a batch is one stretch of an instance's time: [`begin`](Waits::begin) and [`end`](Waits::end). Each wait cuts it:
-//! what was before the wait is recorded as work, then the wait. Invariant: the pieces of a stretch follow each other without gap or overlap,
-//! so that work and waits add up to what the stretch took.
+//! The calls of a user function for one batch form one stretch of an instance's time:
+//! [`begin`](Waits::begin) and [`end`](Waits::end). Each wait divides it: the time before the wait
+//! is recorded as work, then the wait. Invariant: the pieces of a stretch follow each other without
+//! gap or overlap, so that work and waits add up to the duration of the stretch.
 //!
-//! An operator that marks nothing costs two stores a batch, and nothing at all where nobody records.
+//! An operator that marks no waits pays two stores per batch, and nothing when recording is off.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,22 +15,22 @@ use super::recorder::Recorder;
 use crate::activity::{Activity, ActivityKind, Record};
 use crate::time::Timestamp;
 
-/// The stretch that a worker is in, if it is in one.
+/// The current stretch of a worker, if any.
 #[derive(Clone, Default)]
 pub(in crate::engine) struct Waits(Rc<Cell<Option<Stretch>>>);
 
 #[derive(Clone, Copy)]
 struct Stretch {
-    /// Whose it is and what is recorded of the work in it; from its start on.
+    /// The activity as which its work is recorded, from its start.
     work: Activity,
-    /// Until when it is recorded.
+    /// End of the part that has been recorded.
     recorded: Timestamp,
     /// Whether it is in a wait.
     waits: bool,
 }
 
 impl Waits {
-    /// Functions are called from now on, for what `work` says; it begins at its start.
+    /// Begins a stretch of calls, described by `work`, at its start.
     pub(in crate::engine) fn begin(&self, work: Activity) {
         self.0.set(Some(Stretch { work, recorded: work.start, waits: false }));
     }
@@ -43,13 +44,14 @@ impl Waits {
         ExternalWait { waits: self, clock, recorder, start }
     }
 
-    /// They have been called; says from when on that is still to be recorded.
+    /// Ends the stretch; returns from when on it is still to be recorded.
     pub(in crate::engine) fn end(&self) -> Option<Timestamp> {
         self.0.take().map(|stretch| stretch.recorded)
     }
 }
 
-/// A wait that lasts until this is dropped; see [`Context::external_wait`](super::Context::external_wait).
+/// A wait that lasts until this is dropped; see
+/// [`Context::external_wait`](super::Context::external_wait).
 #[must_use = "the wait ends when this is dropped"]
 pub struct ExternalWait<'c> {
     waits: &'c Waits,

@@ -1,4 +1,4 @@
-//! The workers of one process, from their start to what they found.
+//! Starts the worker threads of one process and collects their results.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -21,7 +21,7 @@ use super::context::Context;
 use super::control::{Ack, Command, commands_of};
 use super::error::RunError;
 use super::recorder::{Link, Recorder};
-use super::stop::Alarm;
+use super::stop::StopSignal;
 use crate::activity::Record;
 use crate::engine::Time;
 use crate::engine::cluster::{Network, Wire};
@@ -29,51 +29,52 @@ use crate::id::WorkerId;
 use crate::migration::Step;
 use crate::time::Epoch;
 
-/// Commands take effect this much after they are given, so that data never waits for routing.
+/// Commands take effect this long after they are issued, so that data never waits for routing.
 const HORIZON: Duration = Duration::from_millis(30);
-/// A worker with nothing to do looks around this often, so that the frontier of the log advances.
+/// An idle worker wakes up this often, so that the frontier of the log advances.
 const PARK: Duration = Duration::from_millis(10);
 
-/// One worker's part of a job, as its builder leaves it.
+/// One worker's part of a job, as built by the job.
 pub struct WorkerPart<O> {
-    /// Emits what is due; false when it has ended.
+    /// Emits what is due; returns false once it has ended.
     pub source: Option<Box<dyn FnMut() -> bool>>,
-    /// Epochs the source emitted, oldest first; completed ones are taken off.
+    /// Epochs that the source has emitted, oldest first; completed ones are removed.
     pub open_epochs: Rc<RefCell<VecDeque<Time>>>,
-    /// Where commands go in.
+    /// Input for commands.
     pub control: InputHandleVec<Time, Command>,
-    /// At the end of the dataflow.
+    /// Probe at the end of the dataflow.
     pub probe: ProbeHandle<Time>,
-    /// What the worker found, once the dataflow is complete.
+    /// Returns the worker's outcome once the dataflow is complete.
     pub outcome: Box<dyn FnOnce() -> O>,
 }
 
-/// Which workers are here, and how they reach those that are not.
+/// The workers of this process, and their connections to other processes.
 pub(in crate::engine) struct Site {
     /// This process.
     pub(in crate::engine) process: u32,
     /// Its worker threads.
     pub(in crate::engine) workers: u32,
-    /// To other processes, if there are any.
+    /// Connections to other processes, if there are any.
     pub(in crate::engine) network: Network,
 }
 
-/// What workers report to, and where steps come from, for the one that gives commands.
+/// Channels of the workers: for log records and acknowledgements, and for steps at the worker that
+/// issues commands.
 pub(in crate::engine) struct Ends {
     pub(in crate::engine) link: Link,
     pub(in crate::engine) acks: Sender<Ack>,
     pub(in crate::engine) steps: Option<Receiver<Step>>,
 }
 
-/// Workers at work.
-pub(in crate::engine) struct Crew<O: Send + 'static> {
+/// The running worker threads of this process.
+pub(in crate::engine) struct Workers<O: Send + 'static> {
     guards: WorkerGuards<Option<O>>,
-    alarm: Alarm,
+    signal: StopSignal,
 }
 
-impl<O: Send + 'static> Crew<O> {
-    /// Starts the workers of `site`, each with the part that `build` makes.
-    pub(in crate::engine) fn start<B>(site: Site, clock: Clock, ends: Ends, alarm: &Alarm, build: B) -> Result<Crew<O>, RunError>
+impl<O: Send + 'static> Workers<O> {
+    /// Starts the workers of `site`, each with the part that `build` returns.
+    pub(in crate::engine) fn start<B>(site: Site, clock: Clock, ends: Ends, signal: &StopSignal, build: B) -> Result<Workers<O>, RunError>
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
@@ -81,14 +82,15 @@ impl<O: Send + 'static> Crew<O> {
         let peers = workers * (network.wires.len() as u32).max(1);
         let local = process * workers..(process + 1) * workers;
         let builders = builders(process, workers as usize, network.wires).map_err(|why| RunError::Start(workers, why))?;
-        // Worker closures are shared, channel ends are not: each worker takes its own out of the lock once.
+        // Worker closures are shared, channel ends are not: each worker takes its own out of the
+        // lock once.
         let ends = Mutex::new(ends);
         let build = Arc::new(build);
-        let of_workers = alarm.clone();
+        let of_workers = signal.clone();
         // Goes with the last worker.
         let presence = network.workers;
         let work = move |allocator| {
-            let (alarm, _) = (&of_workers, &presence);
+            let (signal, _) = (&of_workers, &presence);
             let config = WorkerConfig::default().idle_spin(Duration::ZERO);
             let mut worker = Worker::new(config, allocator, Some(clock.base()));
             let id = WorkerId(worker.index() as u32);
@@ -100,24 +102,24 @@ impl<O: Send + 'static> Crew<O> {
             let context = Context { local: local.clone(), ..Context::new(id, peers, clock, recorder, acks) };
             let life = AssertUnwindSafe(|| {
                 let part = build(&mut worker, &context);
-                drive(&mut worker, &context, part, steps, alarm)
+                drive(&mut worker, &context, part, steps, signal)
             });
             catch_unwind(life).unwrap_or_else(|panic| {
-                alarm.raise(RunError::Worker(words(panic.as_ref())));
+                signal.raise(RunError::Worker(words(panic.as_ref())));
                 None
             })
         };
         // Nothing beside the workers to be waited for: see `builders`.
         let guards = initialize_from(builders, Box::new(()), work).map_err(|why| RunError::Start(workers, why))?;
-        Ok(Crew { guards, alarm: alarm.clone() })
+        Ok(Workers { guards, signal: signal.clone() })
     }
 
-    /// Waits for the workers; gives what each found, or nothing if the alarm was raised.
+    /// Waits for the workers; returns their outcomes, or nothing if the stop signal was raised.
     pub(in crate::engine) fn join(self) -> Option<Vec<O>> {
-        let alarm = self.alarm;
+        let signal = self.signal;
         let outcomes = self.guards.join().into_iter().map(|outcome| {
             outcome.unwrap_or_else(|why| {
-                alarm.raise(RunError::Worker(why));
+                signal.raise(RunError::Worker(why));
                 None
             })
         });
@@ -136,26 +138,29 @@ fn builders(process: u32, workers: usize, wires: Vec<Option<Wire>>) -> Result<Ve
     let inside = ProcessBuilder::new_typed_vector(workers, hooks.refill.clone(), hooks.spill.clone());
     let (builders, threads) =
         initialize_networking_from_sockets(inside, wires, process as usize, workers, hooks).map_err(|why| why.to_string())?;
-    // Whoever waited for timely's network threads would wait for other processes, or panic with them. What is sent when a run
-    // ends well has been received, because every process says so before any of them goes; the threads end with the connections.
+    // Waiting for timely's network threads would mean waiting for other processes, or panic with
+    // them. What is sent when a run ends well has been received, because every process says so
+    // before any of them goes; the threads end with the connections.
     std::mem::forget(threads);
     Ok(builders.into_iter().map(AllocatorBuilder::Tcp).collect())
 }
 
-/// What a panic said.
+/// Message of a panic.
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|&text| text.to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
 }
 
-/// The life of a worker: feed the source, pass commands on ahead of the data, step, hand records over. Nothing comes of it if the
-/// alarm is raised: the others would wait for the progress of one that is gone for ever, so all of them stop.
-fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: Option<Receiver<Step>>, alarm: &Alarm) -> Option<O> {
+/// The loop of a worker: poll the source, send commands ahead of the data, step, hand over records.
+/// It returns nothing if the stop signal is raised: the others would wait for the progress of one
+/// that is gone, so all of them stop.
+fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: Option<Receiver<Step>>, signal: &StopSignal) -> Option<O> {
     let WorkerPart { mut source, open_epochs, control, probe, outcome } = part;
-    // Only the first worker gives commands; the others' inputs would hold the control frontier back.
+    // Only the first worker gives commands; the others' inputs would hold the control frontier
+    // back.
     let mut control = steps.map(|steps| (steps, control));
     while worker.has_dataflows() {
-        if alarm.is_raised() {
+        if signal.is_raised() {
             return None;
         }
         let now = context.clock.now();

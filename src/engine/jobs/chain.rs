@@ -1,7 +1,8 @@
-//! A chain of limited operators with a known bottleneck, to see whether an analysis finds it.
+//! A chain of limited operators with a known bottleneck, to test the analysis.
 //!
-//! Source → stages → sink. A stateless stage turns a record into any number; a keyed one counts by key. A stage may have few
-//! instances, a slow one, a hot key, a slow channel before it, or wait outside the dataflow. The source is closed-loop.
+//! Source → stages → sink. A stateless stage turns a record into any number; a keyed one counts by
+//! key. A stage may have few instances, a slow one, a hot key, a slow input channel, or wait
+//! outside the dataflow. The source is closed-loop.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::sink::DrainToSink;
 use crate::activity::ActivityKind;
 use crate::dataflow::{Capacity, QueueMarks, Role, Straggler, Topology};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless, bin_of};
-use crate::engine::host::{Context, Gauges, OperatorSpec, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, QueueMeters, RunError, Running, WorkerPart};
 use crate::id::{InstanceId, OperatorId};
 use crate::migration::Assignment;
 use crate::rate::Rate;
@@ -36,7 +37,7 @@ const HOT_KEY: u64 = 0;
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// Whether it keeps a count by key; else it shares records out evenly.
+    /// Whether it counts by key; otherwise records are divided evenly.
     pub keyed: bool,
     /// Records per second of one instance.
     pub rate: Rate,
@@ -46,9 +47,9 @@ pub struct Stage {
     pub fan_out: u64,
     /// Share of its results that carry one and the same key, 0 to 1.
     pub skew: f64,
-    /// An instance that has only a part of the rate for a time.
+    /// An instance that is slow for a time.
     pub slow: Option<Straggler>,
-    /// How long messages to it are on their way.
+    /// Delay of messages to it.
     pub delay: Duration,
     /// Whether its time is spent waiting for something outside.
     pub outside: bool,
@@ -75,7 +76,7 @@ pub struct Chain {
     pub duration: Duration,
     /// Worker threads.
     pub workers: u32,
-    /// Tells runs apart.
+    /// Seed of the run.
     pub seed: u64,
 }
 
@@ -117,10 +118,10 @@ impl Chain {
 
     fn spec(&self, index: usize, pressing: &Arc<AtomicUsize>) -> OperatorSpec {
         let stage = &self.stages[index];
-        let gauges = Gauges::new(QueueMarks::default(), stage.instances, Arc::clone(pressing));
+        let queues = QueueMeters::new(QueueMarks::default(), stage.instances, Arc::clone(pressing));
         let capacity = Capacity::Limited { rate: stage.rate };
         let work = if stage.outside { ActivityKind::ExternalWait } else { ActivityKind::Processing };
-        let spec = OperatorSpec::with_gauges(self.operator(index), &stage.name, capacity, Arc::new(gauges));
+        let spec = OperatorSpec::with_queues(self.operator(index), &stage.name, capacity, Arc::new(queues));
         OperatorSpec { work, slow: stage.slow, delay: stage.delay, ..spec }
     }
 

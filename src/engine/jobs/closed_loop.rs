@@ -1,4 +1,5 @@
-//! A closed-loop source: it emits an epoch when an earlier one is complete, as a benchmark that waits for its answers does.
+//! Closed-loop source: emits an epoch when an earlier one is complete, like a benchmark client that
+//! waits for its answers.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,7 +16,7 @@ use crate::engine::host::Context;
 use crate::id::{InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
 
-/// What the source emits.
+/// Configuration of a closed-loop source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClosedLoopConfig {
     /// Its number in the topology.
@@ -28,7 +29,7 @@ pub struct ClosedLoopConfig {
     pub until: Timestamp,
 }
 
-/// A source on one worker. Whoever drives the worker calls [`poll`](ClosedLoop::poll).
+/// A source on one worker. The worker loop calls [`poll`](ClosedLoop::poll).
 pub(in crate::engine) struct ClosedLoop<D: ExchangeData + Clone> {
     config: ClosedLoopConfig,
     context: Context,
@@ -51,12 +52,13 @@ impl<D: ExchangeData + Clone> ClosedLoop<D> {
         stream
     }
 
-    /// Epochs that were emitted and are not yet known to be complete; whoever sees them complete removes them.
+    /// Epochs that were emitted and are not yet known to be complete; the worker loop removes them
+    /// when they are.
     pub(in crate::engine) fn open_epochs(&self) -> Rc<RefCell<VecDeque<Time>>> {
         Rc::clone(&self.open)
     }
 
-    /// Emits an epoch if it may; says whether the source is still open.
+    /// Emits an epoch if it may; returns whether the source is still open.
     pub(in crate::engine) fn poll(&mut self) -> bool {
         let now = self.context.clock.now();
         if now >= self.config.until {

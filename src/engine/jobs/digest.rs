@@ -1,4 +1,4 @@
-//! Digests of results that do not depend on their order.
+//! Order-independent digests of results.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! What all jobs have in common: how a run under a policy starts one, configures its operators and checks its results.
+//! What all jobs have in common: topology, start, configuration of operators, verification of
+//! results.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::engine::host::{RunError, Running};
 
 /// A job that can be run under a policy.
 pub trait EngineJob {
-    /// What a worker found, once the job is complete.
+    /// Outcome of a worker, once the job is complete.
     type Outcome: Send + 'static;
 
     /// Its operators.
@@ -28,10 +29,10 @@ pub trait EngineJob {
     /// Starts it, from process 0.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     fn start(&self) -> Result<Running<Self::Outcome>, RunError>;
 
-    /// Compares what reached the sinks with what a sequential run gives for what was emitted.
+    /// Compares the results at the sinks with those of a sequential run over the emitted records.
     fn verify(&self, outcomes: &[Self::Outcome]) -> Verdict;
 }
 
@@ -44,7 +45,7 @@ pub struct OperatorConfig {
     pub marks: QueueMarks,
     /// Instances at the start.
     pub instances: u32,
-    /// Most instances.
+    /// Maximum number of instances.
     pub max_parallelism: u32,
     /// An instance that is slow for a time; only where capacity is limited.
     pub slow: Option<Straggler>,
@@ -65,8 +66,8 @@ pub struct Verdict {
     pub miscounted: u64,
 }
 
-/// A job as process 0 describes it to the others: an object with one entry, named after the job's variant of
-/// [`Job`](super::Job), which reads it.
+/// A job as process 0 describes it to the others: an object with one entry, named after the job's
+/// variant of [`Job`](super::Job), which reads it.
 pub(in crate::engine) fn described<'j, J: Serialize>(kind: &'static str, job: &'j J) -> BTreeMap<&'static str, &'j J> {
     BTreeMap::from([(kind, job)])
 }

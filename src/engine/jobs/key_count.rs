@@ -1,11 +1,14 @@
-//! The job of migration's experiments: Source → Count → Sink over a known number of keys, with real state before it is measured.
+//! The job of the migration experiments: Source → Count → Sink over a known number of keys.
 //!
-//! Every key is counted once before the schedule begins, so that the state has its full size; then keys are drawn evenly from a
-//! seed, open loop. What reaches the sinks is compared with a sequential model by group of keys: how many results, and a sum
-//! over (key, count) that does not depend on order. A record lost, counted twice or counted from the wrong state shows.
+//! Every key is counted once before the schedule begins, so that the state has its full size; then
+//! keys are drawn uniformly at random, open loop. What reaches the sinks is compared with a
+//! sequential model by group of keys: the number of results, and a sum over (key, count) that does
+//! not depend on order. A record that was lost, counted twice or counted from the wrong state
+//! shows.
 //!
-//! One worker emits for all of them. With a source on every worker an epoch would be complete only once the slowest has opened the
-//! next one, so that a worker that takes state in would hold up all others.
+//! One worker emits for all of them. With a source on every worker an epoch would be complete only
+//! once the slowest has opened the next one, so a worker that installs state would hold up all
+//! others.
 
 // The native count is to use the map that people use; nobody walks it.
 #![allow(clippy::disallowed_types)]
@@ -26,14 +29,14 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use super::digest::{GroupTally, mix};
-use super::feed::Feed;
 use super::job::{Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
+use super::source_driver::SourceDriver;
 use crate::dataflow::{Capacity, QueueMarks, Role, Topology};
-use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{BatchStream, Bin, ElasticKeyed, IntoBatches, bin_of};
-use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, QueueBoard, RunError, Running, WorkerPart};
 use crate::id::OperatorId;
 use crate::migration::Assignment;
 use crate::rate::Rate;
@@ -49,16 +52,16 @@ pub const SINK: OperatorId = OperatorId(2);
 
 /// The native exchange divides as finely as this many bins would.
 const NATIVE_BINS: u32 = 1 << 16;
-/// A power of two; what is wrong shows in the groups of the keys it concerns.
+/// Number of groups of keys, a power of two.
 const GROUPS: u64 = 4096;
 
-/// What counts.
+/// How keys are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Counting {
     /// The elastic operator.
     #[default]
     Elastic,
-    /// Plain timely: exchange by the key's hash, one hash map a worker; nothing migrates.
+    /// Plain timely: exchange by the key's hash, one hash map per worker; nothing migrates.
     Native,
 }
 
@@ -69,7 +72,7 @@ pub struct KeyCount {
     pub keys: u64,
     /// Owner of each bin of Count at the start; a power of two of them.
     pub first: Assignment,
-    /// Instances of Count at any time, at most.
+    /// Maximum number of instances of Count.
     pub instances: u32,
     /// Records due per second, of all workers together.
     pub rate: Rate,
@@ -79,13 +82,13 @@ pub struct KeyCount {
     pub tick: Duration,
     /// Where its workers run.
     pub deployment: Deployment,
-    /// What counts.
+    /// How keys are counted.
     pub counting: Counting,
-    /// Tells runs apart: it decides which key comes when.
+    /// Seed of the run: determines the sequence of keys.
     pub seed: u64,
 }
 
-/// What one worker found.
+/// Outcome of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyTally {
     /// Records its source emitted after it had counted every key once.
@@ -94,7 +97,7 @@ pub struct KeyTally {
     pub groups: Vec<GroupTally>,
 }
 
-/// What reached the sinks against a sequential count of what was emitted.
+/// Results at the sinks, compared with a sequential count of the emitted records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyVerdict {
     /// Records emitted, those that counted every key once included.
@@ -120,7 +123,7 @@ fn group_of(key: u64) -> usize {
 }
 
 impl KeyCount {
-    /// Bytes that the states of a bin take at least: a table that has just the room for them.
+    /// Lower bound for the bytes of a bin's state: a table with just enough room.
     pub fn bin_bytes(&self) -> u64 {
         Bin::<u64, u64>::bytes_for((self.keys / self.first.owners().len() as u64) as usize) as u64
     }
@@ -136,10 +139,11 @@ impl KeyCount {
         Topology::new(&operators, &[(0, 1), (1, 2)]).expect("a key count is a dataflow")
     }
 
-    /// Starts the job, from process 0. Its source ends when the schedule does, or soon after `stop` is set.
+    /// Starts the job, from process 0. Its source ends when the schedule does, or soon after `stop`
+    /// is set.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     pub fn start(&self, stop: &Arc<AtomicBool>) -> Result<Running<KeyTally>, RunError> {
         let (board, count) = self.operator();
         let (job, stop) = (self.clone(), Arc::clone(stop));
@@ -147,24 +151,24 @@ impl KeyCount {
         Running::on(&self.deployment, &described("KeyCount", self), &board, build)
     }
 
-    /// Works for the job in another process until it is complete.
+    /// Runs the job's workers in a further process until the job is complete.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+    pub fn serve(&self, member: Member) -> Result<(), RunError> {
         let (board, count) = self.operator();
         let job = self.clone();
         // The source is in process 0.
         let stop = Arc::default();
-        seat.serve(&board, move |worker, context| job.build(worker, context, &count, &stop))
+        member.serve(&board, move |worker, context| job.build(worker, context, &count, &stop))
     }
 
     /// The queues in a process, and Count.
-    fn operator(&self) -> (Board, OperatorSpec) {
-        let mut board = Board::new();
+    fn operator(&self) -> (QueueBoard, OperatorSpec) {
+        let mut board = QueueBoard::new();
         // A queue that holds a source back would hide what a migration does to latency.
-        let gauges = board.operator(QueueMarks::NEVER, self.instances);
-        (board, OperatorSpec::with_gauges(COUNT, "Count", Capacity::Cpu, gauges))
+        let queues = board.operator(QueueMarks::NEVER, self.instances);
+        (board, OperatorSpec::with_queues(COUNT, "Count", Capacity::Cpu, queues))
     }
 
     fn build(&self, worker: &mut Worker, context: &Context, count: &OperatorSpec, stop: &Arc<AtomicBool>) -> WorkerPart<KeyTally> {
@@ -209,13 +213,13 @@ impl KeyCount {
             sink.probe_with(&probe);
         });
         let open_epochs = source.open_epochs();
-        let mut feed = Feed::new(source, keys, stop, (worker, dataflow), context, self.tick);
+        let mut feed = SourceDriver::new(source, keys, stop, (worker, dataflow), context, self.tick);
         let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as _);
         let outcome = Box::new(move || KeyTally { emitted: report.get(), groups: groups.take() });
         WorkerPart { source, open_epochs, control, probe, outcome }
     }
 
-    /// Compares what reached the sinks with a plain sequential count of what was emitted.
+    /// Compares the results at the sinks with a sequential count of the emitted records.
     pub fn verify(&self, tallies: &[KeyTally]) -> KeyVerdict {
         let emitted: u64 = tallies.iter().map(|tally| tally.emitted).sum();
         let mut expected = vec![GroupTally::default(); GROUPS as usize];

@@ -1,14 +1,14 @@
-//! The jobs that can run on several processes: a further process reads here which one it has to build.
+//! The jobs that can run on several processes, as a further process deserializes them.
 
 use serde::{Deserialize, Serialize};
 
 use super::key_count::KeyCount;
 use super::word_count::WordCount;
-use crate::engine::cluster::Seat;
+use crate::engine::cluster::Member;
 use crate::engine::host::RunError;
 use crate::engine::nexmark::Nexmark;
 
-/// A job with all that another process has to know to build its part.
+/// A job with everything that a further process needs to build its part.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Job {
     /// A word count.
@@ -20,15 +20,15 @@ pub enum Job {
 }
 
 impl Job {
-    /// Works for the job in another process than 0 until it is complete.
+    /// Runs the job's workers in a further process until the job is complete.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+    pub fn serve(&self, member: Member) -> Result<(), RunError> {
         match self {
-            Job::WordCount(job) => job.serve(seat),
-            Job::KeyCount(job) => job.serve(seat),
-            Job::Nexmark(job) => job.serve(seat),
+            Job::WordCount(job) => job.serve(member),
+            Job::KeyCount(job) => job.serve(member),
+            Job::Nexmark(job) => job.serve(member),
         }
     }
 }

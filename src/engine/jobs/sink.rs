@@ -1,7 +1,7 @@
-//! Where records leave the dataflow.
+//! Sink: where records leave the dataflow.
 //!
-//! The sink records, per batch, when records of an epoch arrived. With the epoch's due time in the same log, latency needs no
-//! stamp in any record.
+//! It logs when each batch of an epoch's records arrived. With the epoch's due time in the same
+//! log, latency needs no timestamp in any record.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,10 @@ use crate::time::Epoch;
 
 /// Sinks on a stream of batches.
 pub trait DrainToSink<'s, R> {
-    /// Gives each batch to `take` with its epoch, on the worker that produced it, and records its arrival at sink `id`.
+    /// Passes each batch to `take` with its epoch, on the worker that produced it, and records its
+    /// arrival at sink `id`.
     ///
-    /// The stream that comes back carries nothing but a frontier, to probe for completion.
+    /// The returned stream carries no data, only a frontier to probe for completion.
     fn drain_to_sink<F: FnMut(Epoch, Vec<R>) + 'static>(self, context: &Context, id: OperatorId, take: F) -> StreamVec<'s, Time, ()>;
 }
 

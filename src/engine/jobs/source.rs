@@ -1,8 +1,10 @@
-//! An open-loop source: emits what is due, pauses under backpressure, never forgets when a record was due.
+//! Open-loop source: emits records as they become due, pauses under backpressure, and keeps track
+//! of due times.
 //!
-//! Every tick it emits the records that have become due since the last one as one epoch, or more when it has fallen behind
-//! (up to `catch_up` times the highest rate of its schedule). The epoch's due time is that of its earliest record, so no record's latency is
-//! understated. While any instance is above its queue's mark it emits nothing, as Heron's spouts do.
+//! Every tick it emits the records that have become due since the last one as one epoch, or more
+//! when it has fallen behind (up to `catch_up` times the highest rate of its schedule). The epoch's
+//! due time is that of its earliest record, so no record's latency is understated. While the queue
+//! of any instance is above its mark it emits nothing, like Heron's spouts.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -26,7 +28,7 @@ use crate::workload::RateSchedule;
 /// Progress is recorded this often.
 const SAMPLE: Duration = Duration::from_millis(100);
 
-/// What a source emits and when.
+/// Configuration of an open-loop source.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
     /// Its number in the topology.
@@ -35,13 +37,14 @@ pub struct SourceConfig {
     pub schedule: RateSchedule,
     /// Time between epochs; at least a millisecond.
     pub tick: Duration,
-    /// How many times the highest rate of its schedule it may emit when it has fallen behind; at least 1.
+    /// Factor by which it may exceed the highest rate of its schedule while it is behind; at least
+    /// 1.
     pub catch_up: f64,
     /// When it ends.
     pub until: Timestamp,
 }
 
-/// A source on one worker. Whoever drives the worker calls [`poll`](OpenLoop::poll).
+/// A source on one worker. The worker loop calls [`poll`](OpenLoop::poll).
 pub struct OpenLoop<D: ExchangeData + Clone> {
     config: SourceConfig,
     context: Context,
@@ -49,7 +52,7 @@ pub struct OpenLoop<D: ExchangeData + Clone> {
     pressing: Arc<AtomicUsize>,
     input: Option<Handle<Time, BatchBuilder<D>>>,
     record: Box<dyn FnMut(u64, Epoch) -> D>,
-    /// From when on the schedule counts.
+    /// Start of the schedule.
     origin: Timestamp,
     /// Records that were emitted before the schedule.
     preloaded: u64,
@@ -102,7 +105,8 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         stream
     }
 
-    /// Epochs that were emitted and are not yet known to be complete; whoever sees them complete removes them.
+    /// Epochs that were emitted and are not yet known to be complete; the worker loop removes them
+    /// when they are.
     pub fn open_epochs(&self) -> Rc<RefCell<VecDeque<Time>>> {
         Rc::clone(&self.open)
     }
@@ -112,10 +116,12 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.emitted
     }
 
-    /// Emits its next `records` records as an epoch of their own, if a tick has passed since the last one; says whether it did.
+    /// Emits its next `records` records as an epoch of their own, if a tick has passed since the
+    /// last one; returns whether it did.
     ///
-    /// For what a job is to hold before its schedule [`begins`](OpenLoop::begin). These records were never due: nothing is logged
-    /// of them, so that no latency counts from them, and they are not among those [`emitted`](OpenLoop::emitted).
+    /// Used to build up state before the schedule [`begins`](OpenLoop::begin). These records are
+    /// never due: nothing is logged for them, so they do not count for latency, and they are not
+    /// among those [`emitted`](OpenLoop::emitted).
     pub fn preload(&mut self, records: u64) -> bool {
         let epoch = self.tick_of(self.context.clock.now());
         if epoch <= self.ticked {
@@ -133,14 +139,14 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         true
     }
 
-    /// The schedule, and the time until the source ends, count from now on.
+    /// Starts the schedule, and the time until the source ends.
     pub fn begin(&mut self) {
         let now = self.context.clock.now();
         self.config.until = now + self.config.until.since(self.origin);
         (self.origin, self.polled) = (now, now);
     }
 
-    /// The source ends now, whatever its schedule says.
+    /// Ends the source now, regardless of its schedule.
     pub fn end(&mut self) {
         self.config.until = self.config.until.min(self.context.clock.now());
     }
@@ -150,12 +156,12 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.config.schedule.due(Timestamp::ZERO + at.since(self.origin))
     }
 
-    /// When the `n`-th record (counted from 1) is due; nothing if it never is.
+    /// When the `n`-th record (counted from 1) is due; none if it never is.
     fn time_of(&self, n: u64) -> Option<Timestamp> {
         self.config.schedule.time_of(n).map(|at| self.origin + at.since(Timestamp::ZERO))
     }
 
-    /// Emits what is due by now, if a tick has passed; says whether the source is still open.
+    /// Emits what is due by now, if a tick has passed; returns whether the source is still open.
     pub fn poll(&mut self) -> bool {
         let now = self.context.clock.now();
         if now >= self.config.until {

@@ -1,9 +1,11 @@
-//! The job that everybody in this field knows: Source → FlatMap → Count → Sink over real text.
+//! Word count: Source → FlatMap → Count → Sink over real text.
 //!
-//! The sink keeps its own tally, apart from the counting operator's state: how often each word arrived and its highest count.
-//! Compared with a plain sequential count of what the source emitted it shows every lost, duplicated or miscounted record.
+//! The sink keeps its own tally, independent of the state of Count: how often each word arrived and
+//! its highest count. Comparing it with a sequential count of what the source emitted reveals every
+//! lost, duplicated or miscounted record.
 
-// The sink's tally takes every word of the job; it is only looked up and summed, so its order shows nowhere.
+// The sink's tally takes every word of the job; it is only looked up and summed, so its order shows
+// nowhere.
 #![allow(clippy::disallowed_types)]
 
 use std::cell::RefCell;
@@ -24,9 +26,9 @@ use super::job::{EngineJob, OperatorConfig, Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
 use crate::dataflow::{Configuration, Role, Topology};
-use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless};
-use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, QueueBoard, RunError, Running, WorkerPart};
 use crate::id::OperatorId;
 use crate::migration::Assignment;
 use crate::time::Timestamp;
@@ -52,7 +54,7 @@ pub struct WordCount {
     pub schedule: RateSchedule,
     /// How long the source emits.
     pub duration: Duration,
-    /// How many times the scheduled rate the source may emit when behind.
+    /// Factor by which the source may exceed the scheduled rate while it is behind.
     pub catch_up: f64,
     /// Time between epochs.
     pub tick: Duration,
@@ -66,7 +68,7 @@ pub struct WordCount {
     pub deployment: Deployment,
 }
 
-/// What one worker found.
+/// Outcome of one worker.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Sentences its source emitted.
@@ -99,7 +101,7 @@ impl WordCount {
     /// Starts the job, from process 0.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     pub fn start(&self) -> Result<Running<Tally>, RunError> {
         let (board, [flat_map, count]) = self.operators();
         let (job, pressing) = (self.clone(), board.pressing());
@@ -107,22 +109,22 @@ impl WordCount {
         Running::on(&self.deployment, &described("WordCount", self), &board, build)
     }
 
-    /// Works for the job in another process until it is complete.
+    /// Runs the job's workers in a further process until the job is complete.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+    pub fn serve(&self, member: Member) -> Result<(), RunError> {
         let (board, [flat_map, count]) = self.operators();
         let (job, pressing) = (self.clone(), board.pressing());
-        seat.serve(&board, move |worker, context| job.build(worker, context, &flat_map, &count, &pressing))
+        member.serve(&board, move |worker, context| job.build(worker, context, &flat_map, &count, &pressing))
     }
 
     /// The queues in a process, and the operators they belong to.
-    fn operators(&self) -> (Board, [OperatorSpec; 2]) {
-        let mut board = Board::new();
+    fn operators(&self) -> (QueueBoard, [OperatorSpec; 2]) {
+        let mut board = QueueBoard::new();
         let mut spec = |id, name: &str, config: &OperatorConfig| {
-            let gauges = board.operator(config.marks, config.max_parallelism);
-            OperatorSpec { slow: config.slow, ..OperatorSpec::with_gauges(id, name, config.capacity, gauges) }
+            let queues = board.operator(config.marks, config.max_parallelism);
+            OperatorSpec { slow: config.slow, ..OperatorSpec::with_queues(id, name, config.capacity, queues) }
         };
         let specs = [spec(FLAT_MAP, "FlatMap", &self.flat_map), spec(COUNT, "Count", &self.count)];
         (board, specs)
@@ -194,7 +196,7 @@ impl WordCount {
         WorkerPart { source, open_epochs, control, probe, outcome }
     }
 
-    /// Compares what reached the sinks with a plain sequential count of what was emitted.
+    /// Compares the results at the sinks with a sequential count of the emitted records.
     pub fn verify(&self, tallies: &[Tally]) -> Verdict {
         let emitted = tallies.iter().map(|tally| tally.emitted).sum();
         let mut expected: FxHashMap<&str, u64> = FxHashMap::default();

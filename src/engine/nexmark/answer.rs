@@ -1,4 +1,4 @@
-//! What queries answer.
+//! Results of the queries.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub enum Answer {
         /// Price of the bid.
         price: u64,
     },
-    /// Something that somebody nearby offers (query 3).
+    /// An auction of a person nearby (query 3).
     Offer(Box<Offer>),
     /// A mean price (queries 4 and 6).
     Average {
@@ -38,7 +38,7 @@ pub enum Answer {
         /// Its bids in the window.
         bids: u64,
     },
-    /// Something that somebody new offers (query 8).
+    /// An auction of a new person (query 8).
     Welcome(Box<Welcome>),
     /// Bids of a person while active (query 11).
     Session {
@@ -53,7 +53,7 @@ pub enum Answer {
     },
 }
 
-/// Something that somebody nearby offers.
+/// An auction of a person nearby.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Offer {
     /// Name of the seller.
@@ -66,7 +66,7 @@ pub struct Offer {
     pub auction: u64,
 }
 
-/// Something that somebody new offers.
+/// An auction of a new person.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Welcome {
     /// The person.

@@ -1,8 +1,10 @@
-//! A query as a job: source → the query's operators → sink, at a rate, on workers and processes.
+//! A query as a job: source → operators of the query → sink, at a given rate, on workers and
+//! processes.
 //!
-//! The source, on the first worker, emits the kinds of events that the query reads, open loop; an event happens in the epoch in which it
-//! is emitted. At the end the same events, in the same epochs, are given to the plain form on one worker, and what reached the sinks is
-//! compared with what that gives.
+//! The source, on the first worker, emits the kinds of events that the query reads, open loop; an
+//! event's time is the epoch in which it is emitted. At the end the plain form processes the same
+//! events in the same epochs on one worker, and what reached the sinks is compared with its
+//! results.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,10 +24,10 @@ use super::tally::compare;
 use super::{NexmarkTally, Parts, Query, Spans, elastic, plain};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::Time;
-use crate::engine::cluster::{Deployment, Seat};
+use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{BatchStream, IntoBatches};
-use crate::engine::host::{Board, Context, OperatorSpec, RunError, Running, WorkerPart};
-use crate::engine::jobs::{DrainToSink, EngineJob, Feed, OpenLoop, OperatorConfig, SourceConfig, Verdict, described};
+use crate::engine::host::{Context, OperatorSpec, QueueBoard, RunError, Running, WorkerPart};
+use crate::engine::jobs::{DrainToSink, EngineJob, OpenLoop, OperatorConfig, SourceConfig, SourceDriver, Verdict, described};
 use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::time::Timestamp;
@@ -53,17 +55,21 @@ pub struct Nexmark {
     pub query: Query,
     /// Its form.
     pub form: Form,
-    /// The stream of events. Its rate says how long auctions last; when events are due is said by `rate`.
+    /// The stream of events. Its rate says how long auctions last; when events are due is said by
+    /// `rate`.
     pub generator: GeneratorConfig,
-    /// So many rounds of the stream are over when the source begins: as many people are known, and three times as many auctions.
+    /// Number of rounds of the stream that are over when the source begins: as many people are
+    /// known, and three times as many auctions.
     pub rounds_before: u64,
-    /// Events that the query reads and the source emits before its schedule begins, as fast as they are taken: so that there is state.
+    /// Events that the query reads and the source emits before its schedule begins, as fast as they
+    /// are taken: so that there is state.
     pub before: u64,
-    /// Events due per second, those included that the query does not read and the source leaves out.
+    /// Events due per second, those included that the query does not read and the source leaves
+    /// out.
     pub rate: Rate,
     /// How long its schedule lasts.
     pub duration: Duration,
-    /// How many times the scheduled rate the source may emit when behind.
+    /// Factor by which the source may exceed the scheduled rate while it is behind.
     pub catch_up: f64,
     /// Time between epochs; at least a millisecond.
     pub tick: Duration,
@@ -78,22 +84,23 @@ pub struct Nexmark {
 }
 
 impl Nexmark {
-    /// Works for the job in another process until it is complete.
+    /// Runs the job's workers in a further process until the job is complete.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve(&self, seat: Seat) -> Result<(), RunError> {
+    pub fn serve(&self, member: Member) -> Result<(), RunError> {
         let (board, specs) = self.specs();
         let (job, pressing) = (self.clone(), board.pressing());
         // The source is in process 0.
         let stop = Arc::default();
-        seat.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing, &stop))
+        member.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing, &stop))
     }
 
-    /// Starts it, from process 0. Its source ends when the schedule does, or soon after `stop` is set.
+    /// Starts it, from process 0. Its source ends when the schedule does, or soon after `stop` is
+    /// set.
     ///
     /// # Errors
-    /// When threads or processes cannot be started or do not come together.
+    /// When threads or processes cannot be started or cannot be connected.
     pub fn start_until(&self, stop: &Arc<AtomicBool>) -> Result<Running<NexmarkTally>, RunError> {
         let (board, specs) = self.specs();
         let (job, pressing, stop) = (self.clone(), board.pressing(), Arc::clone(stop));
@@ -120,15 +127,15 @@ impl Nexmark {
     }
 
     /// The queues in a process, and the operators they belong to with their instances at the start.
-    fn specs(&self) -> (Board, Vec<(OperatorSpec, u32)>) {
-        let mut board = Board::new();
+    fn specs(&self) -> (QueueBoard, Vec<(OperatorSpec, u32)>) {
+        let mut board = QueueBoard::new();
         if self.form == Form::Plain {
             return (board, Vec::new());
         }
         let named = self.query.operators(self.bins).into_iter().zip(&self.operators);
         let specs = (1..).zip(named).map(|(id, ((name, _), config))| {
-            let gauges = board.operator(config.marks, config.max_parallelism);
-            let spec = OperatorSpec::with_gauges(OperatorId(id), name, config.capacity, gauges);
+            let queues = board.operator(config.marks, config.max_parallelism);
+            let spec = OperatorSpec::with_queues(OperatorId(id), name, config.capacity, queues);
             (OperatorSpec { slow: config.slow, ..spec }, config.instances)
         });
         let specs = specs.collect();
@@ -181,7 +188,7 @@ impl Nexmark {
         });
         let open_epochs = source.open_epochs();
         // One worker emits; the others' inputs end at once.
-        let mut feed = Feed::new(source, self.before, stop, (worker, dataflow), context, self.tick);
+        let mut feed = SourceDriver::new(source, self.before, stop, (worker, dataflow), context, self.tick);
         let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as Box<dyn FnMut() -> bool>);
         WorkerPart { source, open_epochs, control, probe, outcome: Box::new(move || tally.take()) }
     }

@@ -1,4 +1,4 @@
-//! What queries 3 and 8 share: each person with each auction of theirs, whichever comes first.
+//! Join of people with their auctions, in either order of arrival; shared by queries 3 and 8.
 
 use serde::{Deserialize, Serialize};
 use timely::ExchangeData;
@@ -8,7 +8,8 @@ use super::{Answer, Parts};
 use crate::engine::elastic::{BatchStream, ElasticUnary, KeyedStream, Session};
 use crate::time::Epoch;
 
-/// The answer for the person of a number, of whom the query asks `P`, with what it asks of an auction.
+/// The answer for the person of a number, of whom the query asks `P`, with what it asks of an
+/// auction.
 pub(super) type AnswerOf<P> = fn(u64, &P, u64) -> Answer;
 
 /// One of the two sides.
@@ -50,7 +51,8 @@ impl<P> Known<P> {
     }
 }
 
-/// Operator `index` of the query. What is known is forgotten at the end of each window, if there are windows.
+/// Operator `index` of the query. What is known is forgotten at the end of each window, if there
+/// are windows.
 pub(super) fn elastic<'s, P: ExchangeData>(
     sides: impl KeyedStream<'s, u64, Side<P>>,
     parts: &Parts<'_, 's>,

@@ -1,4 +1,4 @@
-//! Who is first, and who is first with them: in two steps, first in parts and then in all.
+//! Maximum with ties in two stages: first per part, then over all parts.
 
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -40,8 +40,9 @@ impl Leaders {
     }
 }
 
-/// The leaders of each window, of those of its parts; windows are told apart by their ends, and the leaders of the parts come in the epochs
-/// of these ends at the latest. Operator `index` of the query.
+/// The leaders of each window, of those of its parts; windows are told apart by their ends, and the
+/// leaders of the parts come in the epochs of these ends at the latest. Operator `index` of the
+/// query.
 pub(super) fn elastic<'s>(leaders: BatchStream<'s, (u64, Leaders)>, parts: &Parts<'_, 's>, index: usize) -> BatchStream<'s, Answer> {
     let grid = parts.spans.grid;
     leaders.elastic_unary(

@@ -1,8 +1,10 @@
-//! A query under a load of its own making: how fast it goes at most, and how long an epoch takes at less than that.
+//! Throughput and latency of a query under a synthetic load: its maximum rate, and the duration of
+//! an epoch below that.
 //!
-//! Every worker makes its share of the events before the clock starts, and sends it epoch by epoch: as fast as epochs complete, or when
-//! each is due. Nothing migrates, answers are dropped where they come. So what the two forms of a query
-//! need is all that is measured. Both take the same buffers of the same events, each by the input that sources of its kind have.
+//! Every worker generates its share of the events before the clock starts and sends it epoch by
+//! epoch: as fast as epochs complete, or when each is due. Nothing migrates, and results are
+//! dropped where they arrive, so that only the cost of the two forms of a query is measured. Both
+//! read the same buffers of the same events, each through the usual input of its kind.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -25,7 +27,7 @@ use crate::activity::{Lane, Record};
 use crate::dataflow::{Capacity, QueueMarks};
 use crate::engine::Time;
 use crate::engine::elastic::{Batch, BatchBuilder, BatchStream};
-use crate::engine::host::{Clock, Command, Context, Gauges, Link, OperatorSpec, Recorder, RunError, link};
+use crate::engine::host::{Clock, Command, Context, Link, OperatorSpec, QueueMeters, Recorder, RunError, link};
 use crate::engine::jobs::DrainToSink;
 use crate::id::{OperatorId, WorkerId};
 use crate::rate::Rate;
@@ -60,7 +62,7 @@ pub struct Load {
     pub seed: u64,
     /// Such events that are due in a second of the run; as many as it takes when missing.
     pub due: Option<Rate>,
-    /// Whether the workers record what they do, for somebody who takes it off them.
+    /// Whether the workers record what they do, for an observer.
     pub recorded: bool,
 }
 
@@ -100,16 +102,18 @@ impl Input {
 pub struct Loaded {
     /// Events per second, from the first to the completion of the last.
     pub events_per_s: f64,
-    /// Of each epoch in ascending order, from when its last event was due until it was complete; in nanoseconds.
+    /// Of each epoch in ascending order, from when its last event was due until it was complete; in
+    /// nanoseconds.
     pub latency_ns: Vec<u64>,
-    /// Activity records that somebody took off the workers.
+    /// Activity records that an observer received.
     pub records: u64,
     /// Activity records that did not fit and were dropped.
     pub dropped_records: u64,
 }
 
 impl Loaded {
-    /// The latency that so large a part of the epochs stays within, `part` from 0 to 1; nothing without an epoch.
+    /// The latency that so large a part of the epochs stays within, `part` from 0 to 1; nothing
+    /// without an epoch.
     pub fn quantile(&self, part: f64) -> Option<u64> {
         let index = (self.latency_ns.len() as f64 * part) as usize;
         self.latency_ns.get(index.min(self.latency_ns.len().saturating_sub(1))).copied()
@@ -148,11 +152,11 @@ impl Load {
     }
 
     fn spec(&self, id: u32, name: &str) -> (OperatorSpec, u32) {
-        let gauges = Gauges::new(QueueMarks::NEVER, self.workers, Default::default());
-        (OperatorSpec::with_gauges(OperatorId(id), name, Capacity::Cpu, gauges.into()), self.workers)
+        let queues = QueueMeters::new(QueueMarks::NEVER, self.workers, Default::default());
+        (OperatorSpec::with_queues(OperatorId(id), name, Capacity::Cpu, queues.into()), self.workers)
     }
 
-    /// One worker's part; gives how long it took, and the latency of each epoch.
+    /// One worker's part; returns how long it took, and the latency of each epoch.
     fn work(&self, worker: &mut Worker, clock: Clock, specs: &[(OperatorSpec, u32)], log: Link) -> (Duration, Vec<u64>) {
         let epochs = self.epochs(worker.index() as u64, worker.peers() as u64);
         let (mut input, probe) = (Input::new(self.form, worker.index()), ProbeHandle::new());

@@ -1,11 +1,14 @@
-//! NEXMark's queries, twice: of elastic operators, and in plain timely as one would write them by hand.
+//! The NEXMark queries, each in two forms: with elastic operators, and in plain timely as one would
+//! write it by hand.
 //!
-//! A file a query; what it asks, and what counts at ties, stands at its top (`papers/nexmark.md#queries`). Both forms take a stream of
-//! [`Event`]s, each in the epoch of its time, of the kinds that the query
-//! [reads](Query::kinds), and give [`Answer`]s: the same ones, whatever migrates, however many workers there are and in whatever order the
-//! events of an epoch come. `tests/suite/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
+//! Each query is a file, whose top says what it asks and how ties count
+//! (`papers/nexmark.md#queries`). Both forms read a stream of [`Event`]s of the kinds that the
+//! query [reads](Query::kinds), each in the epoch of its time, and emit the same [`Answer`]s,
+//! regardless of migration, the number of workers and the order of events within an epoch.
+//! `tests/suite/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
 //!
-//! Answers that have to wait are given out at multiples of a [grid](Spans::grid), so that they belong to epochs that a source opens.
+//! Delayed answers are emitted at multiples of a [grid](Spans::grid), so that they belong to epochs
+//! that a source opens.
 
 mod answer;
 mod job;

@@ -1,4 +1,4 @@
-//! What the elastic form of a query is built of.
+//! Control stream, operators and window lengths from which the elastic form of a query is built.
 
 use super::Spans;
 use crate::engine::host::{Context, ControlStream, OperatorSpec};
@@ -10,7 +10,8 @@ pub struct Parts<'a, 's> {
     pub control: ControlStream<'s>,
     /// The worker.
     pub context: &'a Context,
-    /// The query's [operators](super::Query::operators) in their order, each with its instances at the start.
+    /// The query's [operators](super::Query::operators) in their order, each with its instances at
+    /// the start.
     pub operators: &'a [(OperatorSpec, u32)],
     /// Bins of each keyed operator, a power of two.
     pub bins: u32,

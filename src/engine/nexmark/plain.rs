@@ -1,4 +1,4 @@
-//! What the plain forms of several queries need.
+//! Helpers of the plain forms of several queries.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -9,7 +9,7 @@ use timely::progress::frontier::MutableAntichain;
 use crate::engine::Time;
 use crate::engine::elastic::bin_of;
 
-/// What an exchange goes by: as fine as so many bins would be.
+/// What an exchange goes by: as fine as this many bins would be.
 const SHARES: u32 = 1 << 16;
 
 /// Where a key goes. Tables use the other bits of the hash.
@@ -18,7 +18,7 @@ pub(super) fn share_of<K: Hash>(key: &K) -> u64 {
     u64::from(bin_of(key, SHARES).0)
 }
 
-/// What is to be done at a time, with the right to give out results then.
+/// What is to be done at a time, with the capability to emit results then.
 pub(super) struct Due<T>(BTreeMap<Time, (Capability<Time>, T)>);
 
 impl<T: Default> Due<T> {
@@ -32,7 +32,7 @@ impl<T: Default> Due<T> {
         &mut self.0.entry(at).or_insert_with(|| (cap.delayed(&at, 0), T::default())).1
     }
 
-    /// The same, for who has a right already.
+    /// The same, for a caller that already holds a capability.
     pub(super) fn again(&mut self, at: Time, cap: &Capability<Time>) -> &mut T {
         &mut self.0.entry(at).or_insert_with(|| (cap.delayed(&at), T::default())).1
     }

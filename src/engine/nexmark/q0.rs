@@ -1,4 +1,4 @@
-//! Query 0: every event, as it is. What the engine itself costs.
+//! Query 0: passes every event through. Measures the overhead of the engine.
 
 use super::Answer;
 use crate::workload::nexmark::Event;

@@ -1,4 +1,4 @@
-//! Query 1: every bid, its price in another currency: 89 of 100, rounded down.
+//! Query 1: converts the price of every bid to another currency, at 89 to 100, rounded down.
 
 use super::Answer;
 use crate::workload::nexmark::{Bid, Event};

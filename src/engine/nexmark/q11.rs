@@ -1,5 +1,5 @@
-//! Query 11: how many bids a person made while active: bids less than a silence apart belong together, and the answer is given out when
-//! the silence after the last is over.
+//! Query 11: number of bids per person and session. Bids closer together than the session gap
+//! belong together, and the result is emitted when the gap after the last one has passed.
 
 // The table is only looked up.
 #![allow(clippy::disallowed_types)]
@@ -66,8 +66,8 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
     });
     events.unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_bidder, "Sessions", |_, _| {
         let mut sessions: FxHashMap<u64, Open> = FxHashMap::default();
-        // Bids by their time, and who may have been silent for long enough then. In the order of time no session is ever joined to
-        // another, and one look a silence at each is enough.
+        // Bids by their time, and who may have been silent for long enough then. In the order of
+        // time no session is ever joined to another, and one look a silence at each is enough.
         let mut due: Due<(Vec<Vec<Event>>, Vec<u64>)> = Due::new();
         move |(input, frontier), output| {
             input.for_each(|cap, events| {

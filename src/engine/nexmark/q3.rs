@@ -1,5 +1,5 @@
-//! Query 3: who in Oregon, Idaho or California offers something in category 10: each such person with each such auction of theirs,
-//! whichever comes first. Nothing is forgotten, so the state grows as long as the stream goes on.
+//! Query 3: people in Oregon, Idaho or California with their auctions in category 10, in either
+//! order of arrival. Nothing is dropped, so the state grows for as long as the stream lasts.
 
 // The table is only looked up.
 #![allow(clippy::disallowed_types)]

@@ -1,5 +1,6 @@
-//! Query 4: the mean winning price of each category, over windows that slide. An auction belongs to the windows in which it expires; the
-//! first window begins at 0; the mean is rounded to the nearest cent, halves up. An answer is given out a grid after its window's end.
+//! Query 4: mean winning price of each category over sliding windows. An auction belongs to the
+//! windows in which it expires; the first window begins at 0; the mean is rounded to the nearest
+//! cent, halves up. A result is emitted one grid step after its window's end.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

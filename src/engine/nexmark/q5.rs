@@ -1,8 +1,9 @@
-//! Query 5: the auctions with the most bids, all of them at a tie, in each window that slides and has any bids. The first windows
-//! begin before 0. An answer is given out a grid after its window's end.
+//! Query 5: the auctions with the most bids, including ties, in each sliding window that has any
+//! bids. The first windows begin before 0. A result is emitted one grid step after its window's
+//! end.
 //!
-//! Auctions are counted in parts, and the first of each part compared: so that what the second step has to do does not grow with the
-//! number of auctions.
+//! Auctions are counted in parts and the maxima of the parts compared, so that the work of the
+//! second step does not grow with the number of auctions.
 
 // Counts are only looked up and compared, and those that are equal sorted.
 #![allow(clippy::disallowed_types)]
@@ -25,10 +26,12 @@ use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
 use crate::workload::nexmark::{Bid, Event};
 
-/// Auctions are counted in so many parts: enough that instances have nearly equal numbers of them.
+/// Number of parts in which auctions are counted: enough that instances have nearly equal numbers
+/// of them.
 const PARTS: u64 = 1024;
 
-/// Bids by auction, of the last window and of slices that are not over: a slice is as long as a slide.
+/// Bids by auction, of the last window and of slices that are not over: a slice is as long as a
+/// slide.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Counts {
     /// Slices that are not over, by their ends, the latest last.
@@ -40,7 +43,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// Counts a bid in the slice that ends at `end`; says whether it is the slice's first.
+    /// Counts a bid in the slice that ends at `end`; returns whether it is the slice's first.
     #[inline]
     fn add(&mut self, end: u64, auction: u64) -> bool {
         let place = self.open.iter().rposition(|(other, _)| *other <= end);
@@ -52,7 +55,8 @@ impl Counts {
         true
     }
 
-    /// Ends the slice up to `end` and gives the auctions with the most bids in the window of so many slices of `slide` that ends with it.
+    /// Ends the slice up to `end` and gives the auctions with the most bids in the window of that
+    /// many slices of `slide` that ends with it.
     fn close(&mut self, end: u64, Spans { hot_slide, hot_slides, .. }: Spans) -> Option<Leaders> {
         if let Some((_, counts)) = take_first(&mut self.open, |first| first <= end) {
             let counts: Vec<(u64, u32)> = counts.into_iter().collect();

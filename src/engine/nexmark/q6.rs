@@ -1,5 +1,6 @@
-//! Query 6: the mean winning price of the last ten auctions of a seller that sold, whenever one of them or several at once expire: in the
-//! order of their expiry, and of their numbers where that is the same. The mean is rounded to the nearest cent, halves up.
+//! Query 6: mean winning price of a seller's last ten auctions that sold, whenever one or several
+//! at once expire, in the order of their expiry and then of their numbers. The mean is rounded to
+//! the nearest cent, halves up.
 
 // The table is only looked up.
 #![allow(clippy::disallowed_types)]
@@ -30,7 +31,8 @@ const LAST: usize = 10;
 struct Last(VecDeque<u64>);
 
 impl Last {
-    /// Adds auctions that expired after all others; gives the mean after all that expired at the same time.
+    /// Adds auctions that expired after all others; returns the mean after all that expired at the
+    /// same time.
     fn add(&mut self, seller: u64, mut closing: Vec<Won>, mut give: impl FnMut(Answer)) {
         closing.sort_unstable_by_key(|won| (won.at, won.auction));
         for same in closing.chunk_by(|one, next| one.at == next.at) {

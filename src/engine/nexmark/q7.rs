@@ -1,5 +1,5 @@
-//! Query 7: the bids with the highest price, all of them at a tie, in each window of a fixed length. An answer is given out a grid after
-//! its window's end.
+//! Query 7: the bids with the highest price, including ties, in each window of a fixed length. A
+//! result is emitted one grid step after its window's end.
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -20,7 +20,8 @@ fn bid(event: Event) -> Bid {
     bid
 }
 
-/// The highest bids of each window among bids that come together: any instance may find them among any bids.
+/// The highest bids of each window among bids that come together: any instance may find them among
+/// any bids.
 #[inline]
 fn enter(best: &mut Vec<(u64, Leaders)>, bid: Bid, spans: Spans) {
     let until = end_of(bid.at, spans.best_size);

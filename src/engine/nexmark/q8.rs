@@ -1,5 +1,5 @@
-//! Query 8: what people offer in the window in which they registered: each of them with each such auction, whichever comes first, in
-//! windows of a fixed length. At the end of a window all of it is forgotten.
+//! Query 8: people who registered in a window with their auctions of the same window, in either
+//! order of arrival; windows of a fixed length. At the end of a window all its state is dropped.
 
 // The tables are only looked up.
 #![allow(clippy::disallowed_types)]

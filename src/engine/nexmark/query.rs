@@ -1,4 +1,4 @@
-//! Which queries there are.
+//! The queries: names, events they read, operators.
 
 use std::fmt;
 use std::str::FromStr;
@@ -54,7 +54,8 @@ impl Query {
         }
     }
 
-    /// Its elastic operators in order, a chain from source to sink; those with state have `bins` bins.
+    /// Its elastic operators in order, a chain from source to sink; those with state have `bins`
+    /// bins.
     pub fn operators(self, bins: u32) -> Vec<(&'static str, Role)> {
         let keyed = Role::Keyed { bins };
         match self {

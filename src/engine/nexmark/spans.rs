@@ -1,4 +1,4 @@
-//! How long windows are.
+//! Lengths of windows.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,12 +19,13 @@ pub struct Spans {
     pub welcome_size: u64,
     /// Query 11: silence that ends a session.
     pub silence: u64,
-    /// What waits is given out at multiples of it; all windows begin and end at such. At least 1.
+    /// What waits is emitted at multiples of it; all windows begin and end at such. At least 1.
     pub grid: u64,
 }
 
 impl Spans {
-    /// The lengths of the benchmark, divided by `dilation`, and rounded to multiples of `grid`, at least one.
+    /// The lengths of the benchmark, divided by `dilation`, and rounded to multiples of `grid`, at
+    /// least one.
     ///
     /// # Panics
     /// If the grid is 0.

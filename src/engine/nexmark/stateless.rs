@@ -1,4 +1,5 @@
-//! Queries 0 to 2, which need nothing but the event itself: one operator that gives each event's answer, if it has one.
+//! Queries 0 to 2, which need only the event itself: one operator that maps each event to at most
+//! one result.
 
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;

@@ -1,4 +1,4 @@
-//! What reached the sinks, and whether it is what should have.
+//! Results that reached the sinks, and their comparison with the expected ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::engine::jobs::{GroupTally, Verdict, mix};
 /// What is wrong shows in the groups of the answers it concerns.
 const GROUPS: usize = 4096;
 
-/// What one worker found.
+/// Outcome of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NexmarkTally {
     /// Epochs in which its source emitted, in order, with how many events in each.
@@ -20,7 +20,7 @@ pub struct NexmarkTally {
 }
 
 impl NexmarkTally {
-    /// Takes note of an answer.
+    /// Counts a result.
     pub(super) fn add(&mut self, answer: &Answer) {
         if self.groups.is_empty() {
             self.groups.resize(GROUPS, GroupTally::default());
@@ -31,7 +31,7 @@ impl NexmarkTally {
         group.digest = group.digest.wrapping_add(hash);
     }
 
-    /// Takes note of an event that the source emits in `epoch`, the latest so far.
+    /// Counts an event that the source emits in `epoch`, the latest so far.
     pub(super) fn emit(&mut self, epoch: Time) {
         match self.emitted.last_mut() {
             Some((last, events)) if *last == epoch => *events += 1,

@@ -1,7 +1,9 @@
-//! What queries 4 and 6 share: each auction that sells, with its winning price, when it closes.
+//! Winning bids: each auction that sells, with its price, when it closes; shared by queries 4 and
+//! 6.
 //!
-//! The price is the highest of all bids from when the auction opened until before it expires that are not below its reserve. Without
-//! such a bid nothing is sold. It is given out at the first multiple of the grid from the expiry on.
+//! The price is the highest of all bids from the auction's opening until its expiry that reach the
+//! reserve. Without such a bid nothing is sold. The result is emitted at the first multiple of the
+//! grid at or after the expiry.
 
 // Tables are only looked up.
 #![allow(clippy::disallowed_types)]
@@ -91,8 +93,8 @@ fn lot(event: Event) -> (u64, Lot) {
 enum Known {
     #[default]
     Nothing,
-    /// The highest bid of the present epoch, which comes before the auction or after its end. All bids of an epoch are made at one time, so
-    /// no other can count if this one does not.
+    /// The highest bid of the present epoch, which comes before the auction or after its end. All
+    /// bids of an epoch are made at one time, so no other can count if this one does not.
     Stray(Price),
     Open(Sale),
 }
@@ -109,7 +111,8 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>)
             (Lot::Bid(bid), Known::Open(sale)) => sale.bid(bid),
             (Lot::Bid(bid), Known::Stray(best)) => best.price = best.price.max(bid.price),
             (Lot::Bid(bid), Known::Nothing) => {
-                // An auction is there in the epoch of its first bid; if it does not come by then, it has been.
+                // An auction is there in the epoch of its first bid; if it does not come by then,
+                // it has been.
                 session.notify_at(Epoch(session.epoch().0 + 1));
                 *known = Known::Stray(bid);
             }

@@ -1,8 +1,9 @@
-//! Which epochs of the recorded dataflows are open: from the changes that timely's progress tracking sees.
+//! Open epochs of the recorded dataflows, derived from changes in timely's progress tracking.
 //!
-//! An epoch is open in a dataflow from the first *pointstamp* at it (a message or a capability, at any port, of any worker) until
-//! no pointstamp at it or before it is left. Counts are kept by port: a message may be known as taken before it is known as
-//! sent, so counts of different ports must not cancel each other out.
+//! An epoch is open in a dataflow from the first *pointstamp* at it (a message or a capability, at
+//! any port, of any worker) until no pointstamp at it or before it is left. Counts are kept by
+//! port: a message may be reported as consumed before it is reported as sent, so counts of
+//! different ports must not cancel each other out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,10 +12,11 @@ use timely::order::Product;
 
 use crate::time::{Epoch, Timestamp};
 
-/// A timestamp of a dataflow that says which epoch it belongs to.
+/// Timestamp of a dataflow from which its epoch can be derived.
 ///
-/// The mapping must keep the order: when `a.less_equal(&b)`, the epoch of `a` is not after that of `b`. What has no epoch counts
-/// as before all epochs. For a timestamp type of your own, `impl AsEpoch for MyTime {}` records without epochs.
+/// The mapping must keep the order: when `a.less_equal(&b)`, the epoch of `a` is not after that of
+/// `b`. What has no epoch counts as before all epochs. For a timestamp type of your own, `impl
+/// AsEpoch for MyTime {}` records without epochs.
 pub trait AsEpoch {
     /// The epoch, if there is one.
     fn epoch(&self) -> Option<Epoch> {
@@ -82,8 +84,9 @@ struct Pointstamps {
 }
 
 impl Epochs {
-    /// Takes changes of a dataflow's pointstamps, of inputs if `outputs` is false. Timely logs one change in two parts, inputs
-    /// first; only both together are consistent, so turns are given out when the second part or something else comes.
+    /// Takes changes of a dataflow's pointstamps, of inputs if `outputs` is false. Timely logs one
+    /// change in two parts, inputs first; only both together are consistent, so turns are emitted
+    /// when the second part or something else comes.
     pub(super) fn change(
         &mut self,
         at: Timestamp,
@@ -111,7 +114,8 @@ impl Epochs {
         }
     }
 
-    /// Gives out the turns of what has been taken, because nothing that belongs to it can come any more.
+    /// Emits the turns of what has been taken, because nothing that belongs to it can come any
+    /// more.
     pub(super) fn settle(&mut self, give: &mut impl FnMut(Timestamp, Turn)) {
         let Some((dataflow, at)) = self.unsettled.take() else { return };
         let Some(pointstamps) = self.dataflows.get_mut(&dataflow) else { return };
@@ -156,7 +160,7 @@ mod tests {
 
     type Change = (Place, i64, i64);
 
-    /// Changes of a dataflow's outputs, or inputs, one after the other; gives the turns.
+    /// Changes of a dataflow's outputs, or inputs, one after the other; returns the turns.
     fn turns(changes: &[(u32, bool, &[Change])]) -> Vec<Turn> {
         let (mut epochs, mut turns) = (Epochs::default(), Vec::new());
         for (at, &(dataflow, outputs, changes)) in (0..).zip(changes) {

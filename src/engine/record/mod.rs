@@ -1,26 +1,35 @@
-//! Recording of any timely or differential program: one line installs it, and timely's own log becomes our activity log.
+//! Recording of any timely or differential program: one line installs it, and timely's own log
+//! becomes our activity log.
 //!
 //! What is recorded, of all dataflows that a worker builds after the line:
 //!
-//! - names of operators and scopes, and channels between operators, through the boundaries of scopes (the first worker of the
-//!   process records them; they are the same on all);
-//! - each activation that did something, as [`Processing`](crate::activity::ActivityKind::Processing), with records in and out;
-//!   pieces of a scope's own time, progress tracking above all, as [`Scheduling`](crate::activity::ActivityKind::Scheduling);
-//! - messages between workers, of data and of progress; the sender of progress does not name a receiver, because all receive it;
-//! - epochs, by the frontiers: opened and completed **once**, as worker 0 sees them. An epoch is complete when every dataflow
-//!   that opened it has passed it. A dataflow built later starts at the first epoch, which opens it anew if it was complete: for
-//!   one epoch, openings and completions alternate;
+//! - names of operators and scopes, and channels between operators, through the boundaries of
+//!   scopes (the first worker of the process records them; they are the same on all);
+//! - each activation that did something, as
+//!   [`Processing`](crate::activity::ActivityKind::Processing), with records in and out; pieces of
+//!   a scope's own time, progress tracking above all, as
+//!   [`Scheduling`](crate::activity::ActivityKind::Scheduling);
+//! - messages between workers, of data and of progress; the sender of progress does not name a
+//!   receiver, because all receive it;
+//! - epochs, by the frontiers: opened and completed **once**, as worker 0 sees them. An epoch is
+//!   complete when every dataflow that opened it has passed it. A dataflow built later starts at
+//!   the first epoch, which reopens it if it was complete: for one epoch, openings and completions
+//!   alternate;
 //! - arrangements of differential dataflow.
 //!
 //! What timely does not say is unknown: epochs of single messages and activities are
-//! [`Epoch::UNKNOWN`](crate::time::Epoch::UNKNOWN), and records are not due before their epoch is opened.
+//! [`Epoch::UNKNOWN`](crate::time::Epoch::UNKNOWN), and records are not due before their epoch is
+//! opened.
 //!
-//! Records of one worker are not in the order of time, but none is older than the last [`Record::UpTo`] of the worker. **A worker
-//! hands over at the end of its steps, so one that sleeps holds the log back**: step with a bound, such as
-//! `worker.step_or_park(Some(Duration::from_millis(20)))`, where the log is looked at while the program runs.
+//! Records of one worker are not in the order of time, but none is older than the last
+//! [`Record::UpTo`] of the worker. **A worker hands over at the end of its steps, so one that
+//! sleeps holds the log back**: step with a bound, such as
+//! `worker.step_or_park(Some(Duration::from_millis(20)))`, where the log is looked at while the
+//! program runs.
 //!
-//! Operators and channels have timely's numbers. A second call on the same worker takes over for dataflows built after it; so
-//! does recording on a worker whose log streams somebody else has taken.
+//! Operators and channels have timely's numbers. A second call on the same worker takes over for
+//! dataflows built after it; so does recording on a worker whose log streams another program has
+//! taken.
 
 mod epochs;
 mod sink;
@@ -57,10 +66,11 @@ pub struct Recording {
     clock: Clock,
 }
 
-/// Records everything that `worker` builds from now on; `T` is the timestamp of its dataflows, whose epochs are recorded.
+/// Records everything that `worker` builds from now on; `T` is the timestamp of its dataflows,
+/// whose epochs are recorded.
 ///
-/// Progress is recorded for dataflows and scopes over `T` and for iterative scopes that count rounds in `u64` (differential's)
-/// or `usize`; [`Recording::nested`] adds others.
+/// Progress is recorded for dataflows and scopes over `T` and for iterative scopes that count
+/// rounds in `u64` (differential's) or `usize`; [`Recording::nested`] adds others.
 ///
 /// ```
 /// use thalweg::engine::{RecordingSink, record};
@@ -109,8 +119,8 @@ impl Recording {
         self
     }
 
-    /// Records when epochs open and complete, from the pointstamps of dataflows; `timely` is the stream that says which trackers
-    /// are those of dataflows.
+    /// Records when epochs open and complete, from the pointstamps of dataflows; `timely` is the
+    /// stream that says which trackers are those of dataflows.
     fn epochs<T: LogicalTime + AsEpoch>(&self, worker: &mut Worker, timely: Logger<TimelyEventBuilder>) {
         let name = format!("timely/reachability/{}", type_name::<T>());
         let mut epochs = Epochs::default();
@@ -135,7 +145,8 @@ impl Recording {
                     TrackerEvent::TargetUpdate(update) => (false, update.tracker_id, update.updates),
                 };
                 let is_dataflow = *known.entry(tracker).or_insert_with(|| {
-                    // A dataflow announces itself before its pointstamps change, so what is not known after a flush is none.
+                    // A dataflow announces itself before its pointstamps change, so what is not
+                    // known after a flush is none.
                     timely.flush();
                     u32::try_from(tracker).is_ok_and(|id| log.borrow().is_dataflow(OperatorId(id)))
                 });
@@ -147,7 +158,8 @@ impl Recording {
         });
     }
 
-    /// Takes a stream of timely's log. The log is not to be used while an action runs, so actions only read what they are given.
+    /// Takes a stream of timely's log. The log is not to be used while an action runs, so actions
+    /// only read what they are given.
     fn install<B, F>(&self, worker: &mut Worker, name: &str, mut take: F) -> Logger<B>
     where
         B: ContainerBuilder<Container: Default> + 'static,

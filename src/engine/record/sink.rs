@@ -1,6 +1,7 @@
-//! Where a recording goes: to an observer in the same process, or to a file that a thread of its own writes.
+//! Destination of a recording: an observer in the same process, or a file written by a thread of
+//! its own.
 //!
-//! Invariant: the file has its name only when it is whole.
+//! Invariant: the file gets its name only once it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
@@ -13,15 +14,16 @@ use std::thread::{Builder, JoinHandle};
 use crate::activity::LogWriter;
 use crate::engine::host::{Clock, Dropped, Link, LogBatch, link};
 
-/// Where the workers of a process record to; made once, outside of them, because their clocks must agree.
+/// Destination of the records of all workers of a process; created once, outside of them, so that
+/// they share a clock.
 ///
 /// It moves into the closure that all workers run. The recording ends when all workers have.
 #[derive(Clone, Debug)]
 pub struct RecordingSink {
     clock: Clock,
-    /// Nothing once the recording is over.
+    /// None once the recording has ended.
     link: Arc<Mutex<Option<Link>>>,
-    /// Whether a worker has taken it on itself to record names and channels, which are the same on all.
+    /// Whether a worker already records names and channels, which are the same on all.
     described: Arc<AtomicBool>,
 }
 
@@ -36,18 +38,19 @@ pub struct RecordingFile {
     writer: JoinHandle<io::Result<u64>>,
 }
 
-/// What became of a recording.
+/// Result of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// Records in the file.
     pub records: u64,
-    /// Records that were dropped because the file was not written fast enough. What is analysed lacks them.
+    /// Records that were dropped because the file was not written fast enough. They are missing
+    /// from any analysis.
     pub dropped: u64,
     /// Length of the file.
     pub bytes: u64,
 }
 
-/// Why there is no recording.
+/// Error of a recording.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file cannot be created.
@@ -59,11 +62,12 @@ pub enum RecordError {
 }
 
 impl RecordingSink {
-    /// Records to the file `path`, in the binary format of the activity log; what is there is replaced on
-    /// [`finish`](RecordingFile::finish).
+    /// Records to the file `path`, in the binary format of the activity log; what is there is
+    /// replaced on [`finish`](RecordingFile::finish).
     ///
     /// # Errors
-    /// When the file, under a temporary name beside `path`, or the thread that writes it cannot be created.
+    /// When the file, under a temporary name beside `path`, or the thread that writes it cannot be
+    /// created.
     pub fn to_file(path: impl AsRef<Path>) -> Result<(RecordingSink, RecordingFile), RecordError> {
         let path = path.as_ref().to_owned();
         let create = |error| RecordError::Create(path.clone(), error);
@@ -87,8 +91,9 @@ impl RecordingSink {
         Ok((sink, RecordingFile { path, partial, link, dropped, writer }))
     }
 
-    /// Records to an observer in this process, who takes batches off the receiver. It ends when all workers have and the sink
-    /// and its clones are gone. What does not fit because the observer is slow is dropped, and each batch says how much that was.
+    /// Records to an observer in this process, which receives the batches. It ends when all workers
+    /// have and the sink and its clones are gone. What does not fit because the observer is slow is
+    /// dropped, and each batch contains the count.
     pub fn to_observer() -> (RecordingSink, Receiver<LogBatch>) {
         let (link, batches) = link();
         (RecordingSink::joining(Clock::start(), link), batches)
@@ -104,7 +109,7 @@ impl RecordingSink {
         self.clock
     }
 
-    /// A worker's link; to nobody if the recording is over.
+    /// A worker's link; without a receiver if the recording has ended.
     pub(super) fn link(&self) -> Link {
         self.link.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(|| link().0)
     }
@@ -116,8 +121,9 @@ impl RecordingSink {
 }
 
 impl RecordingFile {
-    /// Waits for the end of all workers that record, and gives the file its name; without this call it keeps its temporary name.
-    /// Call it after joining the workers, never on one of them: what begins to record after this call is not recorded.
+    /// Waits for the end of all workers that record, and gives the file its name; without this call
+    /// it keeps its temporary name. Call it after joining the workers, never on one of them: what
+    /// begins to record after this call is not recorded.
     ///
     /// # Errors
     /// When the file could not be written.
@@ -126,7 +132,7 @@ impl RecordingFile {
     /// Never of itself; a panic of the writing thread is passed on.
     pub fn finish(self) -> Result<Recorded, RecordError> {
         let RecordingFile { path, partial, link, dropped, writer } = self;
-        // Whoever still has a sink must not keep the recording open.
+        // A sink that still exists must not keep the recording open.
         link.lock().unwrap_or_else(PoisonError::into_inner).take();
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and_then(|records| {
             let bytes = fs::metadata(&partial)?.len();
@@ -137,7 +143,7 @@ impl RecordingFile {
     }
 }
 
-/// Writes batches until there are no more; gives the number of records.
+/// Writes batches until there are no more; returns the number of records.
 fn write(file: File, batches: &Receiver<LogBatch>) -> io::Result<u64> {
     let mut log = LogWriter::new(BufWriter::with_capacity(1 << 18, file))?;
     let mut records = 0;

@@ -1,8 +1,10 @@
-//! What a recorded dataflow consists of: which operators are scopes, and between which operators a channel runs.
+//! Structure of a recorded dataflow: which operators are scopes, and which operators a channel
+//! connects.
 //!
-//! Timely names the ends of a channel inside a scope, and a scope's boundary is an end too. Here a channel is followed through
-//! boundaries to the operators that send and receive. Everything about a dataflow is known when the dataflow's own operator is
-//! announced, which comes last and before anything of it runs; until then its parts are kept.
+//! Timely names the ends of a channel inside a scope, and a scope's boundary is such an end.
+//! Channels are followed through boundaries to the operators that send and receive. Everything
+//! about a dataflow is known when the dataflow's own operator is announced, which comes last and
+//! before anything of it runs; until then its parts are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +13,8 @@ use timely::logging::{ChannelsEvent, OperatesEvent};
 /// An operator's address: its index in each scope around it, outermost first.
 type Address = Vec<usize>;
 
-/// An end of a channel in a scope: the operator's index, or 0 for the scope's boundary, and the port.
+/// An end of a channel in a scope: the operator's index, or 0 for the scope's boundary, and the
+/// port.
 type End = (usize, usize);
 
 /// Parts of dataflows that are being built.
@@ -37,17 +40,18 @@ pub(super) struct Channel {
     pub(super) id: usize,
     /// The operators that send and receive, if the channel ends at one that receives.
     pub(super) ends: Option<(usize, usize)>,
-    /// Whether it is the first to leave an operator's output: what an operator gives out is counted there and only there.
+    /// Whether it is the first to leave an operator's output: what an operator emits is counted
+    /// there and only there.
     pub(super) counts_out: bool,
 }
 
 impl Structure {
-    /// Takes note of a channel.
+    /// Registers a channel.
     pub(super) fn channel(&mut self, channel: ChannelsEvent) {
         self.channels.push(channel);
     }
 
-    /// Takes note of an operator; gives the dataflow if this was its last part.
+    /// Registers an operator; returns the dataflow if this was its last part.
     pub(super) fn operator(&mut self, operator: &OperatesEvent) -> Option<Dataflow> {
         self.operators.insert(operator.addr.clone(), operator.id);
         match operator.addr[..] {

@@ -1,9 +1,10 @@
-//! One worker's records, formed from what timely logs while it runs.
+//! Activity records of one worker, built from timely's log while it runs.
 //!
-//! Activities: timely says when an operator starts and stops, scopes around the operators in them. An activity is the time
-//! between two such marks, so activities of a worker never overlap. An activation that moved no message and was told of no
-//! progress is *spinning*: it leaves no record, and its time is a gap, as that of a driver that polls. Likewise for pieces of a
-//! scope's own time that are short: see [`SCOPE_PIECE`].
+//! Activities: timely logs when an operator starts and stops, nested inside its scopes. An activity
+//! is the time between two such events, so activities of a worker never overlap. An activation that
+//! moved no message and saw no progress is *spinning*: it leaves no record, and its time is a gap,
+//! like that of a driver that polls. The same holds for short pieces of a scope's own time: see
+//! [`SCOPE_PIECE`].
 
 use std::time::Duration;
 
@@ -15,16 +16,17 @@ use crate::engine::host::{Buffer, Link};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// A scope's own time between two of its operators is recorded from this length on. Measured on `examples/instrument_*`: nine in
-/// ten pieces are shorter, the scope's way from one operator to the next, and together they hold 5 % (one flat dataflow) to 22 %
-/// (differential, nested) of the scopes' own time. The rest is progress tracking.
+/// A scope's own time between two of its operators is recorded from this length on. Measured on
+/// `examples/instrument_*`: nine in ten pieces are shorter, the scope's way from one operator to
+/// the next, and together they hold 5 % (one flat dataflow) to 22 % (differential, nested) of the
+/// scopes' own time. The rest is progress tracking.
 const SCOPE_PIECE: Duration = Duration::from_micros(2);
 
-/// What an operator or channel with some number is, as far as it is known.
+/// What is known of the operator or channel with a given number.
 #[derive(Clone, Copy, Default)]
 struct Part {
     is_scope: bool,
-    /// What is sent on the channel is counted as given out.
+    /// What is sent on the channel is counted as emitted.
     counts_out: bool,
     /// What is received from the channel is counted as taken in.
     counts_in: bool,
@@ -42,7 +44,7 @@ struct Frame {
     records_out: u64,
 }
 
-/// What a worker has logged, on its way to records.
+/// Conversion of a worker's log to activity records.
 pub(super) struct WorkerLog {
     worker: WorkerId,
     peers: u64,
@@ -54,11 +56,11 @@ pub(super) struct WorkerLog {
     parts: Vec<Part>,
     dataflows: Vec<OperatorId>,
     stack: Vec<Frame>,
-    /// The operator that was just told of progress.
+    /// The operator that progress was just reported to.
     told: Option<usize>,
     /// For each stream of timely's log, before which instant nothing will follow.
     bounds: Vec<Timestamp>,
-    /// Streams that have said so since the last hand-over was considered.
+    /// Streams that have reported this since the last hand-over was considered.
     flushed: u64,
 }
 
@@ -85,7 +87,8 @@ impl WorkerLog {
         self.bounds.len() - 1
     }
 
-    /// Nothing of before `bound` will follow on a stream. When all have said so it may be time to hand over.
+    /// Reports that nothing from before `bound` will follow on a stream. When all streams have
+    /// reported, a hand-over may be due.
     pub(super) fn flushed(&mut self, stream: usize, bound: Timestamp) {
         self.bounds[stream] = bound;
         self.flushed |= 1 << stream;
@@ -183,7 +186,8 @@ impl WorkerLog {
             let (since, operator) = (scope.since, scope.operator);
             self.scope_piece(operator, since, at);
         }
-        // A number that does not fit keeps its place on the stack, or the stops would not match the starts.
+        // A number that does not fit keeps its place on the stack, or the stops would not match the
+        // starts.
         let operator = OperatorId(self.number(id).unwrap_or(u32::MAX));
         let is_scope = self.parts.get(id).is_some_and(|part| part.is_scope);
         self.stack.push(Frame { operator, is_scope, since: at, moved: told, records_in: 0, records_out: 0 });
@@ -243,7 +247,7 @@ impl WorkerLog {
         self.crossing(at, message.is_send, MessageKind::Data, message.channel, sequence, message.source, message.target, records);
     }
 
-    /// Word of progress, sent to all workers or received from another.
+    /// A progress message, sent to all workers or received from another.
     pub(super) fn progress(&mut self, at: Timestamp, is_send: bool, channel: usize, sequence: usize, from: usize, changes: usize) {
         let me = self.worker.0 as usize;
         if self.peers > 1 && (is_send || from != me) {
@@ -290,7 +294,7 @@ impl WorkerLog {
     }
 }
 
-/// Timely lets go of its log when the worker has ended.
+/// Timely drops its log when the worker has ended.
 impl Drop for WorkerLog {
     fn drop(&mut self) {
         let up_to = self.up_to();

@@ -1,4 +1,5 @@
-//! The critical paths of a window as a program reads them: names for operators, nanoseconds, `null` for what is not known.
+//! The critical paths of a window as a program reads them: names for operators, nanoseconds, `null`
+//! for what is not known.
 //!
 //! Bounded: of each group the 64 largest pieces, and at most [`MOST_ARRIVALS`] arrivals in all.
 

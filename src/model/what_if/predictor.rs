@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::server::Server;
 use super::sojourns::Sojourns;
@@ -18,7 +19,7 @@ const BATCHES: f64 = 250_000.0;
 const MANY_OPERATORS: f64 = 60.0;
 
 /// A station that was looked at, with the times that records spend there, if it would keep up.
-type Known = (Station, Option<Rc<Sojourns>>);
+type Known = (Station, Option<Arc<Sojourns>>);
 
 /// What was worked out for predictions by what is known of a job at present. To be thrown away when more is learned of it.
 #[derive(Debug, Default)]
@@ -96,12 +97,20 @@ impl<'a> Predictor<'a> {
         effort
     }
 
-    fn sojourns(&self, operator: usize, station: &Station, effort: f64) -> Option<Rc<Sojourns>> {
+    fn sojourns(&self, operator: usize, station: &Station, effort: f64) -> Option<Arc<Sojourns>> {
         if let Some((_, known)) = self.worked_out.known.borrow()[operator].iter().find(|(of, _)| of == station) {
             return known.clone();
         }
-        let server = self.what_if.server(&self.topology.operators()[operator]);
-        let sojourns = server.sojourns(station, effort).map(Rc::new);
+        // Where operators are so many that each can only be looked at briefly, what recent windows say of it is as good.
+        let is_brief = effort < 1.0;
+        let kept = if is_brief { self.what_if.kept.borrow().get(operator, station) } else { None };
+        let sojourns = kept.or_else(|| {
+            let sojourns = self.what_if.server(&self.topology.operators()[operator]).sojourns(station, effort).map(Arc::new);
+            if let Some(sojourns) = sojourns.as_ref().filter(|_| is_brief) {
+                self.what_if.kept.borrow_mut().keep(operator, station, sojourns);
+            }
+            sojourns
+        });
         self.worked_out.known.borrow_mut()[operator].push((*station, sojourns.clone()));
         sojourns
     }
@@ -112,7 +121,7 @@ impl<'a> Predictor<'a> {
             return None;
         }
         let effort = self.effort(stations);
-        let mut sojourns: Vec<Option<Rc<Sojourns>>> = Vec::with_capacity(stations.len());
+        let mut sojourns: Vec<Option<Arc<Sojourns>>> = Vec::with_capacity(stations.len());
         for (operator, station) in stations.iter().enumerate() {
             sojourns.push(match station {
                 Some(station) => Some(self.sojourns(operator, station, effort)?),

@@ -32,8 +32,8 @@ impl Sojourns {
 /// Times of records, counted.
 #[derive(Clone, Debug)]
 pub(super) struct Times {
-    /// What times are divided by: a record's mean time.
-    unit_s: f64,
+    /// What times are multiplied by: one over a record's mean time.
+    per_s: f64,
     /// Weight and weighted sum of the times in each bucket.
     buckets: Vec<(f64, f64)>,
 }
@@ -46,13 +46,13 @@ fn bucket(times: f32) -> usize {
 impl Times {
     /// None yet; a record takes about `unit_s` seconds.
     pub(super) fn new(unit_s: f64) -> Times {
-        Times { unit_s: unit_s.max(f64::MIN_POSITIVE), buckets: vec![(0.0, 0.0); bucket(MOST) + 1] }
+        Times { per_s: 1.0 / unit_s.max(1e-30), buckets: vec![(0.0, 0.0); bucket(MOST) + 1] }
     }
 
     /// Counts `seconds` with the weight `weight`.
     #[inline]
     pub(super) fn add(&mut self, seconds: f64, weight: f64) {
-        let sum = &mut self.buckets[bucket((seconds / self.unit_s) as f32)];
+        let sum = &mut self.buckets[bucket((seconds * self.per_s) as f32)];
         *sum = (sum.0 + weight, sum.1 + weight * seconds);
     }
 

@@ -6,7 +6,7 @@
 //!
 //! Ways are drawn once; from one configuration to the next only those operators are looked at that work in another way.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Station;
 use super::sojourns::Sojourns;
@@ -44,7 +44,7 @@ pub(super) struct Ways {
     /// By operator, the ways through it and which of its times they have.
     visits: Vec<Vec<(u32, u16)>>,
     /// By operator, the times that are contained in `latencies_s`.
-    sojourns: Vec<Option<Rc<Sojourns>>>,
+    sojourns: Vec<Option<Arc<Sojourns>>>,
     /// By way.
     latencies_s: Vec<f64>,
 }
@@ -68,19 +68,27 @@ impl Ways {
             if is_too_much { fewer } else { bits }
         });
         let count = 1 << bits;
+        // For each operator, which of its inputs a way comes from and which of its times it has, each in an order of its own.
+        let orders: Vec<(Order, Order)> =
+            (0..hops.len()).map(|operator| (Order::new(operator * 2, bits), Order::new(operator * 2 + 1, bits))).collect();
         let mut visits = vec![Vec::new(); hops.len()];
         let (mut steps, mut begins, mut latencies_s) = (Vec::new(), vec![0], Vec::with_capacity(count));
         for way in 0..count as u32 {
             let (mut at, mut fixed_s) = (sink, 0.0);
             for round in 0..MOST_ROUNDS * hops.len() {
-                let inputs = &hops[at];
-                // Another key for each operator, each choice, and each time that a way comes to it.
-                let key = (at + round / hops.len() * hops.len()) as u32 * 2;
-                let chosen = f64::from(layer(way, key, bits)) / 65536.0 * inputs.last()?.until;
-                let hop = inputs.iter().find(|hop| chosen < hop.until).or(inputs.first())?;
-                let stratum = layer(way, (hop.from + round / hops.len() * hops.len()) as u32 * 2 + 1, bits);
-                steps.push((hop.from as u32, stratum));
-                visits[hop.from].push((way, stratum));
+                // Who comes to an operator again draws again.
+                let again = way ^ (round / hops.len()) as u32;
+                let hop = match &hops[at][..] {
+                    [] => return None,
+                    [only] => only,
+                    [first, .., last] => {
+                        let chosen = f64::from(orders[at].0.layer(again)) / 65536.0 * last.until;
+                        hops[at].iter().find(|hop| chosen < hop.until).unwrap_or(first)
+                    }
+                };
+                let layer = orders[hop.from].1.layer(again);
+                steps.push((hop.from as u32, layer));
+                visits[hop.from].push((way, layer));
                 fixed_s += hop.fixed_s;
                 if hop.is_source {
                     break;
@@ -94,17 +102,17 @@ impl Ways {
     }
 
     /// Latency where records stay at operators as `sojourns` say, in no time at those without an entry.
-    pub(super) fn latencies(&mut self, sojourns: &[Option<Rc<Sojourns>>]) -> Latencies {
+    pub(super) fn latencies(&mut self, sojourns: &[Option<Arc<Sojourns>>]) -> Latencies {
         for ((known, new), visits) in self.sojourns.iter_mut().zip(sojourns).zip(&self.visits) {
             let is_same = match (&*known, new) {
-                (Some(known), Some(new)) => Rc::ptr_eq(known, new),
+                (Some(known), Some(new)) => Arc::ptr_eq(known, new),
                 (None, None) => true,
                 _ => false,
             };
             if is_same {
                 continue;
             }
-            let stays = |sojourns: &Option<Rc<Sojourns>>, stratum| sojourns.as_ref().map_or(0.0, |sojourns| sojourns.at(stratum));
+            let stays = |sojourns: &Option<Arc<Sojourns>>, stratum| sojourns.as_ref().map_or(0.0, |sojourns| sojourns.at(stratum));
             for &(way, stratum) in visits {
                 self.latencies_s[way as usize] += stays(new, stratum) - stays(known, stratum);
             }
@@ -155,19 +163,35 @@ fn depth(hops: &[Vec<Hop>], sink: usize) -> usize {
     depth
 }
 
-/// The layer of way `way` of `1 << bits` among as many layers, in an order that is told by `key`: from 0 to 65535, in the middle of the layer.
-fn layer(way: u32, key: u32, bits: u32) -> u16 {
-    let mask = (1u32 << bits) - 1;
-    // Each of these leads from all numbers of so many bits to all of them again.
-    let mut mixed = way;
-    let mut key = key.wrapping_add(1).wrapping_mul(0x9E37_79B9);
-    for _ in 0..3 {
-        key = (key ^ key >> 15).wrapping_mul(0x85EB_CA6B);
-        mixed = mixed.wrapping_add(key >> 7) & mask;
-        mixed = mixed.wrapping_mul(key | 1) & mask;
-        mixed ^= mixed >> (bits / 2);
+/// An order of `1 << bits` layers.
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    bits: u32,
+    keys: [u32; 3],
+}
+
+impl Order {
+    /// The order number `number`.
+    fn new(number: usize, bits: u32) -> Order {
+        let mut key = (number as u32).wrapping_add(1).wrapping_mul(0x9E37_79B9);
+        let keys = std::array::from_fn(|_| {
+            key = (key ^ key >> 15).wrapping_mul(0x85EB_CA6B);
+            key
+        });
+        Order { bits, keys }
     }
-    ((u64::from(mixed) * 2 + 1) << 15 >> bits) as u16
+
+    /// The layer of way `way`: from 0 to 65535, in its middle.
+    #[inline]
+    fn layer(&self, way: u32) -> u16 {
+        let mask = (1u32 << self.bits) - 1;
+        // Each of these leads from all numbers of so many bits to all of them again.
+        let mixed = self.keys.iter().fold(way, |mixed, key| {
+            let mixed = (mixed.wrapping_add(key >> 7) & mask).wrapping_mul(key | 1) & mask;
+            mixed ^ mixed >> (self.bits / 2)
+        });
+        ((u64::from(mixed) * 2 + 1) << 15 >> self.bits) as u16
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +202,7 @@ mod tests {
     fn each_way_has_a_layer_of_its_own_and_operators_have_orders_of_their_own() {
         for bits in [LEAST_BITS, MOST_BITS] {
             let count = 1u32 << bits;
-            let order = |key| (0..count).map(|way| layer(way, key, bits)).collect::<Vec<_>>();
+            let order = |key| (0..count).map(|way| Order::new(key, bits).layer(way)).collect::<Vec<_>>();
             let orders: Vec<Vec<u16>> = (0..200).map(order).collect();
             for order in &orders {
                 let mut sorted = order.clone();

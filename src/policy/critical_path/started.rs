@@ -62,6 +62,7 @@ impl Started {
             self.works = topology.operators().iter().map(|operator| vec![true; parallelism(operator) as usize]).collect();
         }
         let (mut waits, mut began_now, mut late_s): (bool, bool, Option<f64>) = (false, false, None);
+        let mut paused_s: f64 = 0.0;
         for operator in topology.scalable() {
             let (metrics, works) = (observation.operator(operator.id), &mut self.works[operator.id.0 as usize]);
             works.resize(observation.configuration.parallelism(operator.id) as usize, false);
@@ -69,10 +70,12 @@ impl Started {
                 *works = worked(instance);
                 waits |= !*works && has_work(instance);
                 began_now |= *works;
+                let idle_s = instance.window.saturating_sub(instance.useful + instance.external_wait).as_secs_f64();
+                // An instance that backpressures the sources while it is idle has not started yet, even if its queue is drained since.
+                paused_s = paused_s.max(instance.backpressure.as_secs_f64().min(idle_s));
                 if *works && instance.queue_records as f64 > LEFT_OVER * instance.processed as f64 {
                     // Its queue is not empty, so it has been busy since it started.
-                    let idle = instance.window.saturating_sub(instance.useful + instance.external_wait).as_secs_f64();
-                    late_s = Some(late_s.map_or(idle, |late: f64| late.min(idle)));
+                    late_s = Some(late_s.map_or(idle_s, |late: f64| late.min(idle_s)));
                 }
             }
         }
@@ -97,7 +100,7 @@ impl Started {
         let (_, ended) = self.migrated?;
         let took_s = since_s(ended);
         if is_first && began_now && took_s <= BRIEF * window_s {
-            change.started(late_s);
+            change.started(late_s.max(paused_s));
         }
         let is_settling = took_s > BRIEF * window_s && observation.window.start < ended + Duration::from_secs_f64(took_s);
         is_settling.then_some(SETTLING)

@@ -1,14 +1,16 @@
-//! Heron's health manager: the open variant of Dhalion that ships with the engine.
+//! Heron's health manager: the open-source variant of Dhalion that is part of the engine.
 //!
-//! Takes an observation every checkpoint; every policy interval runs sensors, detectors, diagnosers and one resolver, in
-//! that order, and gives at most one scale-up of one operator. Each stage is a file of its own and can be used alone.
-//! Invariants: only under-provisioning is acted on; there is no scale-down, no blacklist and no look at the outcome;
-//! sources and sinks are never candidates.
+//! Receives an observation every checkpoint; every policy interval it runs sensors, detectors,
+//! diagnosers and one resolver, in that order, and returns at most one scale-up of one operator.
+//! Each stage has its own file and can be used separately. Invariants: only under-provisioning
+//! leads to an action; there is no scale-down, no blacklist and no evaluation of outcomes; sources
+//! and sinks are never candidates.
 //!
-//! It follows the code of Heron's main branch, section "Heron's open variant" of `papers/dhalion-vldb17.md`, with three
-//! differences, each named at its place: the window of the sensors begins anew after a migration, which operator has
-//! backpressure is told from the newest checkpoint, and several operators with backpressure are refused only so often in a
-//! row ([`HeronConfig::given_up_runs`]).
+//! It follows the code of Heron's main branch (section "Heron's open variant" of
+//! `papers/dhalion-vldb17.md`), with three differences, each marked in the code: the window of the
+//! sensors restarts after a migration, backpressure is determined from the latest checkpoint, and
+//! several operators with backpressure abort only a limited number of consecutive runs
+//! ([`HeronConfig::given_up_runs`]).
 
 mod config;
 mod detector;
@@ -37,9 +39,9 @@ pub struct Heron {
     config: HeronConfig,
     sensors: Sensors,
     next_run: Option<Timestamp>,
-    /// Runs given up in a row because several operators had backpressure.
+    /// Number of consecutive runs aborted because several operators had backpressure.
     given_up: u32,
-    /// A plan that was given out, and the configuration it is to change.
+    /// A plan that was returned, and the configuration it changes.
     asked: Option<(Plan, Reason, Configuration)>,
 }
 
@@ -73,7 +75,8 @@ impl Heron {
         };
         self.given_up = 0;
         let reading = readings.iter().find(|reading| reading.operator == operator).expect("a symptom is of an operator that was read");
-        // The resolvers' order; the first diagnosis that holds is answered, the first two by nothing.
+        // In the resolvers' order; the first diagnosis that holds counts, and the first two have no
+        // resolver.
         let about = |rule: &str| Reason::new(rule).about(&self.topology.operator(operator).name);
         let told = |rule: &str, instances: usize| Decision::Hold(about(rule).with("instances", instances as f64));
         if let Some(Diagnosis::DataSkew(instances)) = data_skew(&symptoms, reading) {
@@ -102,7 +105,7 @@ impl Heron {
     }
 }
 
-/// The operator with the most backpressure in the newest checkpoint; ties go to the most upstream.
+/// The operator with the most backpressure in the latest checkpoint; ties go to the most upstream.
 fn with_most_backpressure(readings: &[ComponentReading]) -> OperatorId {
     let more =
         |best: &&ComponentReading, other: &&ComponentReading| other.latest_backpressure_ms_per_s() > best.latest_backpressure_ms_per_s();
@@ -141,7 +144,7 @@ impl Policy for Heron {
         let mut next_run = *self.next_run.get_or_insert(begun + self.config.policy_interval);
         if let Some((plan, reason, before)) = &self.asked {
             if observation.configuration == *before {
-                // Not carried out yet: the controller may want to hear it more than once.
+                // Not carried out yet: the controller may need the plan more than once.
                 return Decision::Rescale(plan.clone(), reason.clone());
             }
             self.asked = None;
@@ -149,7 +152,8 @@ impl Policy for Heron {
             self.next_run = Some(next_run);
         }
         self.sensors.push(observation, &self.topology);
-        // Windows and intervals are multiples of each other only up to rounding: a hundredth of a window is "now".
+        // Windows and intervals are multiples of each other only up to rounding: a hundredth of a
+        // window counts as "now".
         if now + observation.window.length() / 100 < next_run {
             return Decision::Hold(Reason::new("between-runs").with("seconds left", next_run.since(now).as_secs_f64()));
         }

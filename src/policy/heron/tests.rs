@@ -6,7 +6,8 @@ use crate::policy::fixture;
 
 const FLATMAP: OperatorId = OperatorId(1);
 
-/// FlatMap's reading after one checkpoint of 300 s; instances as (backpressure ms/s, queue, records processed).
+/// FlatMap's reading after one checkpoint of 300 s; instances as (backpressure ms/s, queue, records
+/// processed).
 fn read(instances: &[(f64, u64, u64)]) -> ComponentReading {
     let mut observation = fixture::idle(&fixture::word_count(), &fixture::instances(instances.len() as u32, 1), 300.0, 300.0);
     let loads: Vec<_> = instances.iter().map(|&(ms_per_s, queue, processed)| (ms_per_s / 1e3, queue, processed)).collect();
@@ -16,7 +17,8 @@ fn read(instances: &[(f64, u64, u64)]) -> ComponentReading {
     sensors.read().remove(0)
 }
 
-/// FlatMap's reading of several checkpoints of 60 s; by checkpoint, by instance, (queue, records processed).
+/// FlatMap's reading of several checkpoints of 60 s; by checkpoint, by instance, (queue, records
+/// processed).
 fn series(ends: &[f64], checkpoints: &[&[(u64, u64)]]) -> ComponentReading {
     let mut sensors = Sensors::new(HeronConfig::published().sensor_window);
     for (&end, checkpoint) in ends.iter().zip(checkpoints) {

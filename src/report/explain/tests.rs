@@ -6,7 +6,7 @@ use super::*;
 use crate::controller::EventKind;
 use crate::dataflow::{Configuration, Plan, Role, Topology};
 use crate::id::{BinId, InstanceId, OperatorId};
-use crate::metrics::Doubt;
+use crate::metrics::MetricIssue;
 use crate::policy::{Cause, Finding, Reason};
 use crate::time::Timestamp;
 
@@ -134,7 +134,7 @@ From 0.0 s to 2.0 s: nothing was begun.
 
 #[test]
 fn times_without_a_plan_are_summed_up_by_what_their_windows_were() {
-    let doubt = Doubt::TooBusy(InstanceId::new(COUNT, 3));
+    let doubt = MetricIssue::TooBusy(InstanceId::new(COUNT, 3));
     let plan = Plan { rebalances: [COUNT].into(), ..Plan::rescale(MAP, 3) };
     let run = Run::new(20, 0)
         .with(2.0, held("healthy"))
@@ -149,7 +149,7 @@ fn times_without_a_plan_are_summed_up_by_what_their_windows_were() {
 From 0.0 s to 12.0 s: nothing was begun.
    2 windows  Nothing is to be done (rule 'healthy').
    2 windows  It is not yet time for its next look (rule 'between-runs'). In the last it looked at seconds left 0.
-   1 window   What was measured cannot be relied on, so the policy was not asked: op2[3] was busy for more than twice the \
+   1 window   What was measured cannot be relied on, so the policy was not asked: count[3] was busy for more than twice the \
               window.
    1 window   The policy wanted map to 3 and the bins of count redistributed, but not for enough windows in a row yet: rule \
               'a-rule-of-its-own'.

@@ -1,4 +1,4 @@
-//! What state there is, and what moving it takes.
+//! Size of the state, and the cost of moving it.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,8 @@ pub struct StateFit {
 pub struct MoveFit {
     /// Fixed seconds a step; the mean of all steps where they do not differ in size.
     pub fixed_s: f64,
-    /// Bins per second on top of it; nothing where steps do not differ in size or larger ones do not take longer.
+    /// Bins per second on top of it; nothing where steps do not differ in size or larger ones do
+    /// not take longer.
     pub bins_per_s: Option<f64>,
     /// The same in bytes of state, by what a bin held on average when it was last looked at.
     pub bytes_per_s: Option<f64>,
@@ -97,7 +98,8 @@ impl Moving {
     }
 }
 
-/// The line with the least squares of differences: what is there at 0, at least 0, and by how much it rises; nothing if it does not.
+/// The line with the least squares of differences: what is there at 0, at least 0, and by how much
+/// it rises; nothing if it does not.
 fn line(points: impl Iterator<Item = (f64, f64)> + Clone) -> Option<(f64, f64)> {
     let n = points.clone().count() as f64;
     let (mean_x, mean_y) = (points.clone().map(|(x, _)| x).sum::<f64>() / n, points.clone().map(|(_, y)| y).sum::<f64>() / n);

@@ -1,4 +1,4 @@
-//! What the activity log of a run shows of each of its operators.
+//! Measurements of a run: what its activity log shows of each operator.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct Measured {
 pub struct OperatorMeasured {
     /// Records taken in.
     pub taken: u64,
-    /// Records given out; of a source, emitted.
+    /// Records emitted; of a source, emitted.
     pub given: u64,
     /// Records that waited when it was last looked at.
     pub waiting: u64,
@@ -41,7 +41,7 @@ pub struct OperatorMeasured {
 }
 
 impl OperatorMeasured {
-    /// Records given out per record taken in; nothing if none was taken in.
+    /// Records emitted per record taken in; nothing if none was taken in.
     pub fn selectivity(&self) -> Option<f64> {
         (self.taken > 0).then(|| self.given as f64 / self.taken as f64)
     }
@@ -62,7 +62,8 @@ pub struct ServiceFit {
     pub records: u64,
     /// Batches.
     pub batches: u64,
-    /// The instance that took longest for a record on average, and how many times the mean of all that is.
+    /// The instance that took longest for a record on average, and how many times the mean of all
+    /// that is.
     pub slowest: (u32, f64),
 }
 

@@ -1,8 +1,9 @@
-//! How long messages travel, from the two sides of each.
+//! Network delay of messages, from the two sides of each.
 //!
-//! The two sides may have been read on different clocks. If messages of a pair of workers seem to arrive before they were sent, the
-//! clocks differ, and the difference is taken as what makes the fastest messages of both directions equally fast. A direction that has no
-//! opposite cannot be corrected and is left out.
+//! The two sides may have been read on different clocks. If messages between a pair of workers seem
+//! to arrive before they were sent, the clocks differ, and the offset is taken to be the one that
+//! makes the fastest messages of both directions equally fast. A direction without an opposite
+//! cannot be corrected and is left out.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +52,8 @@ impl Messages {
             self.pair(message.from, message.at.0, at, worker(message.to_lane, to));
         }
         if self.sent.len() >= MOST_UNPAIRED {
-            // The one with the smallest key is as good as any: what is left over is a part of the messages, and none is counted wrongly.
+            // The one with the smallest key is as good as any: what is left over is a part of the
+            // messages, and none is counted wrongly.
             self.sent.pop_first();
         }
         self.sent.insert(key, (message.at.0, message.to_lane));
@@ -89,7 +91,8 @@ impl Messages {
                 }
                 _ => 0.0,
             };
-            // Two clocks whose fastest messages still take less than nothing do not run alike; nothing is faster than at once.
+            // Two clocks whose fastest messages still take less than nothing do not run alike;
+            // nothing is faster than at once.
             delays.extend(way.iter().map(|ns| (ns - offset).max(0.0)));
         }
         let (mean, messages) = (delays.iter().sum::<f64>() / delays.len().max(1) as f64, delays.len() as u64);

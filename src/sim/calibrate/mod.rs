@@ -1,7 +1,8 @@
-//! From the activity log of a run to the numbers of a model of it.
+//! Derives the parameters of a simulated job from the activity log of a run.
 //!
-//! Records go in one by one, [`Measured`] comes out: how long a record takes at each operator, what it gives out, when records were due,
-//! how long messages travelled, what moving bins took. Nothing is assumed: what the log does not show is missing.
+//! It reads records one by one and returns [`Measured`]: service times, selectivities, schedules of
+//! sources, network delays and the cost of migrations. It assumes nothing: what the log does not
+//! show is missing.
 
 mod bins;
 mod measured;

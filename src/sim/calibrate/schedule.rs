@@ -1,7 +1,8 @@
-//! When records of a source were due: from looks at its schedule to the phases of it.
+//! Reconstructs the phases of a source's schedule from samples of it.
 //!
-//! Between two looks the rate is the slope of what was due. Where it changes, the lines before and after the change meet at the time
-//! of the change, so a change between two looks is found exactly.
+//! Between two samples the rate is the slope of the number of records due. Where it changes, the
+//! lines before and after the change intersect at the time of the change, so a change between two
+//! samples is found exactly.
 
 use std::time::Duration;
 
@@ -69,7 +70,8 @@ fn same(one: f64, other: f64) -> bool {
     (one - other).abs() <= SAME * one.max(other)
 }
 
-/// Starts and rates of the pieces; a gap in which the rate changed belongs to the two pieces around it.
+/// Starts and rates of the pieces; a gap in which the rate changed belongs to the two pieces around
+/// it.
 fn without_edges(pieces: &[Piece]) -> Vec<(f64, f64)> {
     let mut phases: Vec<(f64, f64)> = Vec::new();
     let mut start = 0.0;

@@ -1,7 +1,8 @@
-//! How long a record takes at an operator, and how much that varies.
+//! Service time of a record at an operator, and its variation.
 //!
-//! A batch is what an instance did of one epoch in one go. If records vary independently, with standard deviation over mean `v`, the mean
-//! of a batch of `n` varies with `v / sqrt(n)`: so `v` is estimated from batches of any sizes, weighted by them.
+//! A batch is what an instance processed of one epoch at once. If service times vary independently,
+//! with a coefficient of variation `v`, the mean of a batch of `n` varies with `v / sqrt(n)`: so
+//! `v` is estimated from batches of any sizes, weighted by them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use crate::id::InstanceId;
 use crate::stats::lower_median;
 use crate::time::Epoch;
 
-/// Batches that are kept for the median and the spread; of a longer run every second, every fourth and so on.
+/// Batches that are kept for the median and the spread; of a longer run every second, every fourth
+/// and so on.
 const MOST_BATCHES: usize = 1 << 18;
 
 /// What an operator did so far.
@@ -29,7 +31,7 @@ pub(super) struct Worked {
     /// Records and useful time of batches.
     batches: Vec<(u64, f64)>,
     all_batches: u64,
-    /// Every so many batches are kept.
+    /// One in this many batches is kept.
     stride: u64,
 }
 

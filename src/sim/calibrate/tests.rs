@@ -1,4 +1,4 @@
-//! What is known to be so is what is measured.
+//! Logs with known parameters: calibration has to find them.
 
 use std::time::Duration;
 
@@ -131,7 +131,8 @@ fn steps_of_several_sizes_give_a_fixed_cost_and_a_rate() {
     assert_eq!((moves.steps, moves.bins), (29, (1..30).sum::<u64>()));
     let state = found.operators[&OperatorId(1)].state.unwrap();
     assert_eq!(state, StateFit { keys: 12, bytes: 4000, bins: 4, largest_share: 80.0 / 110.0 });
-    // Steps of one size have a cost and no rate; steps of which only the time is known have neither.
+    // Steps of one size have a cost and no rate; steps of which only the time is known have
+    // neither.
     let same = measured([bins, step(5), step(5)]).moves.unwrap();
     assert_eq!((same.bins_per_s, same.fixed_s), (None, 0.00205));
     assert_eq!(measured([work(ActivityKind::Migration, 0, 9, 1, 0, (4, 0))]).moves, None);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use thalweg::dataflow::QueueMarks;
 use thalweg::engine::nexmark::{self, Answer, Parts};
 use thalweg::engine::{
-    Ack, Clock, Command, Context, DrainToSink, Gauges, IntoBatches, OperatorSpec, Progress, Recorder, Time, commands_of, link,
+    Ack, Clock, Command, Context, DrainToSink, IntoBatches, OperatorSpec, Progress, QueueMeters, Recorder, Time, commands_of, link,
 };
 use thalweg::id::{OperatorId, WorkerId};
 use thalweg::migration::Step;
@@ -84,11 +84,11 @@ pub fn elastic(case: &Arc<Case>) -> Vec<Answer> {
     let specs: Vec<(OperatorSpec, u32)> = (1..)
         .zip(&names)
         .map(|(id, (name, _))| {
-            let gauges = Arc::new(Gauges::new(QueueMarks::default(), INSTANCES, Arc::default()));
-            (OperatorSpec::with_gauges(OperatorId(id), name, case.capacity, gauges), 1)
+            let queues = Arc::new(QueueMeters::new(QueueMarks::default(), INSTANCES, Arc::default()));
+            (OperatorSpec::with_queues(OperatorId(id), name, case.capacity, queues), 1)
         })
         .collect();
-    let gauges: Vec<Arc<Gauges>> = specs.iter().map(|(spec, _)| spec.gauges.clone()).collect();
+    let queues: Vec<Arc<QueueMeters>> = specs.iter().map(|(spec, _)| spec.queues.clone()).collect();
     let ((log, observer), (acks, acked)) = (link(), channel());
     let (ends, clock, shared) = (Mutex::new((log, acks)), Clock::start(), Arc::clone(case));
     let guards = timely::execute(config(case.workers), move |worker| {
@@ -128,8 +128,8 @@ pub fn elastic(case: &Arc<Case>) -> Vec<Answer> {
     let answers = sorted(guards.unwrap().join().into_iter().map(Result::unwrap));
     drop(observer);
     check_reports(case, acked.into_iter().collect());
-    for gauges in gauges {
-        assert_eq!((0..INSTANCES).map(|index| gauges.waiting(index)).collect::<Vec<_>>(), [0; INSTANCES as usize]);
+    for queues in queues {
+        assert_eq!((0..INSTANCES).map(|index| queues.waiting(index)).collect::<Vec<_>>(), [0; INSTANCES as usize]);
     }
     answers
 }

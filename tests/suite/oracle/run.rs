@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thalweg::engine::{
-    Ack, Clock, Command, Context, DrainToSink, Gauges, IntoBatches, OperatorSpec, Progress, Recorder, Time, commands_of, link,
+    Ack, Clock, Command, Context, DrainToSink, IntoBatches, OperatorSpec, Progress, QueueMeters, Recorder, Time, commands_of, link,
 };
 use thalweg::id::{OperatorId, WorkerId};
 use thalweg::migration::Step;
@@ -54,11 +54,11 @@ impl Drop for Alarm {
 pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
     let pressing = Arc::new(AtomicUsize::new(0));
     let spec = |id, name: &str, capacity| {
-        let spec = OperatorSpec::with_gauges(id, name, capacity, Arc::new(Gauges::new(case.marks, INSTANCES, pressing.clone())));
+        let spec = OperatorSpec::with_queues(id, name, capacity, Arc::new(QueueMeters::new(case.marks, INSTANCES, pressing.clone())));
         OperatorSpec { part_bytes: case.part_bytes, ..spec }
     };
     let (map, keyed) = (spec(MAP, "Map", case.map), spec(KEYED, "Keyed", case.keyed));
-    let gauges = [map.gauges.clone(), keyed.gauges.clone()];
+    let queues = [map.queues.clone(), keyed.queues.clone()];
     let alarm = Arc::new(AtomicBool::new(false));
     let (log, observer) = link();
     let (acks, acked) = channel();
@@ -150,8 +150,8 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
         check_owners(case, &applied);
         check_reports(case, acked.into_iter().collect());
         // Wherever records waited, they were taken off where they had been added, and no source is paused for ever.
-        for gauges in gauges {
-            assert_eq!((0..INSTANCES).map(|index| gauges.waiting(index)).collect::<Vec<_>>(), [0; INSTANCES as usize]);
+        for queues in queues {
+            assert_eq!((0..INSTANCES).map(|index| queues.waiting(index)).collect::<Vec<_>>(), [0; INSTANCES as usize]);
         }
         assert_eq!(pressing.load(Ordering::SeqCst), 0);
     }

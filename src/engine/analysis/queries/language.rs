@@ -10,8 +10,9 @@
 //! duration = decimal ("ns" | "us" | "ms" | "s")                 whole nanoseconds
 //! ```
 //!
-//! "Over n windows" is an average for participations, a sum for waits, and "in at least one of them" for the rest. Windows in which
-//! nothing happened count as windows without anything. Invariant: what a query displays is read back as the same query.
+//! "Over n windows" is an average for participations, a sum for waits, and "in at least one of
+//! them" for the rest. Windows in which nothing happened count as windows without anything.
+//! Invariant: what a query displays is read back as the same query.
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,7 +42,8 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Span {
-    /// An epoch, from when its first record was due until it was complete. One subject: the job's epochs.
+    /// An epoch, from when its first record was due until it was complete. One subject: the job's
+    /// epochs.
     Epoch,
     /// A message, from when it was sent until it was taken; by channel.
     Message,
@@ -49,7 +51,7 @@ pub enum Span {
     Activity,
 }
 
-/// A question that is answered anew with every window.
+/// A query that is evaluated in every window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandingQuery {
     /// Whose participation, averaged over the last windows, is above a share.
@@ -86,7 +88,7 @@ pub enum StandingQuery {
         /// Windows; at least 1.
         windows: u32,
     },
-    /// Waits of the same pattern in at least so many of the last windows.
+    /// Waits of the same pattern in at least that many of the last windows.
     WaitIn {
         /// Windows with such a wait; at least 1, at most `windows`.
         least: u32,
@@ -252,7 +254,8 @@ fn percent(text: &str) -> Option<u64> {
     decimal(text.strip_suffix('%')?, 7).filter(|&share| share <= WHOLE)
 }
 
-/// Units with the number of decimal digits of a nanosecond in them; those that end others come last.
+/// Units with the number of decimal digits of a nanosecond in them; those that end others come
+/// last.
 const UNITS: [(&str, usize); 4] = [("ns", 0), ("us", 3), ("ms", 6), ("s", 9)];
 
 fn duration(text: &str) -> Option<Duration> {

@@ -1,15 +1,17 @@
 //! Standing queries on the analysis, kept incrementally with differential dataflow.
 //!
-//! Every query comes down to the same: each window contributes an amount to some subjects, contributions of the last n windows add
-//! up, and a sum above a bound is a hit.
+//! Every query comes down to the same: each window contributes an amount to some subjects,
+//! contributions of the last n windows add up, and a sum above a bound is a hit.
 //!
 //! ```text
 //!  window w ─► facts ((query, subject), w, +amount) ─► and at w + n, -amount ─► sums by (query, subject) ─► above the bound?
 //! ```
 //!
-//! The amount is the *difference* of an update, so that a sum is the multiplicity of its subject: one number is kept for a subject that
-//! some query still sees, and one retraction for each contribution of the last n windows. Invariant: at each window the changes so far
-//! add up to what a computation from scratch over the last n windows finds; state does not grow with the length of the run.
+//! The amount is the *difference* of an update, so that a sum is the multiplicity of its subject:
+//! one number is kept for a subject that some query still sees, and one retraction for each
+//! contribution of the last n windows. Invariant: at each window the changes so far add up to what
+//! a computation from scratch over the last n windows finds; state does not grow with the length of
+//! the run.
 
 mod language;
 mod spans;
@@ -35,7 +37,7 @@ use crate::engine::Time;
 use crate::id::{ChannelId, InstanceId};
 use crate::time::Window;
 
-/// What a query found.
+/// Subject of a query's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QuerySubject {
@@ -45,11 +47,11 @@ pub enum QuerySubject {
     Epochs,
     /// Waits of one pattern.
     Wait {
-        /// Who waits.
+        /// The waiting instance.
         lane: Lane,
-        /// By which channel the message comes.
+        /// Channel of the message.
         channel: ChannelId,
-        /// Who sends it.
+        /// Its sender.
         from: Lane,
         /// What the sender does before, if known.
         cause: Option<InstanceId>,
@@ -59,18 +61,19 @@ pub enum QuerySubject {
 /// Number of a query, and what it concerns.
 pub(super) type Fact = (u32, QuerySubject);
 
-/// Something began or ceased to answer a query.
+/// A subject started or stopped matching a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QueryChange {
     /// The query.
     pub query: StandingQuery,
-    /// The window from which on it holds or no longer holds. In order with the summaries; one in which nothing happened has none.
+    /// The window from which on it holds or no longer holds. In order with the summaries; one in
+    /// which nothing happened has none.
     pub window: Window,
     /// What it is about.
     pub subject: QuerySubject,
-    /// The same, to be read.
+    /// The subject as text.
     pub text: String,
-    /// Whether it appeared; else it vanished.
+    /// Whether it started to match; otherwise it stopped.
     pub appeared: bool,
 }
 
@@ -160,7 +163,7 @@ impl fmt::Display for QueryChange {
 }
 
 impl QuerySubject {
-    /// What people call it, with the names that the log gives.
+    /// Its name for people, with the names that the log gives.
     pub fn label(&self, names: &Names) -> String {
         match self {
             QuerySubject::Entity(entity) => entity.label(names),

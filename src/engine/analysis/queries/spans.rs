@@ -1,8 +1,9 @@
-//! What took longer than some query allows, by window.
+//! Finds activities, messages and epochs that took longer than a query allows, by window.
 //!
-//! A window's graph cuts what crosses its edges, so durations are taken from the records themselves, and those of messages from the
-//! lanes' stories, where clocks are corrected. Each counts in the window in which it ended. Invariant: memory is bounded by the
-//! subjects of windows still to come and the newest epochs.
+//! A window's graph cuts whatever crosses its edges, so durations come from the records themselves;
+//! those of messages come from the lanes, where clocks are corrected. Each duration counts in the
+//! window in which it ended. Invariant: memory is bounded by the subjects of windows that are still
+//! open and by the newest epochs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,10 +17,10 @@ use crate::time::{Epoch, Timestamp, Window};
 /// Epochs whose due time is kept: ten minutes of one a tick.
 const MOST_EPOCHS: usize = 1 << 16;
 
-/// Looks for what takes too long.
+/// Finds durations that exceed the limits of queries.
 #[derive(Debug)]
 pub(in crate::engine) struct LongSpans {
-    /// Numbers of the queries with their limits, by what they ask for.
+    /// Numbers of the queries with their limits, by kind.
     epochs: Vec<(u32, Duration)>,
     messages: Vec<(u32, Duration)>,
     activities: Vec<(u32, Duration)>,
@@ -32,7 +33,7 @@ pub(in crate::engine) struct LongSpans {
 }
 
 impl LongSpans {
-    /// Looks for what `queries` ask for, in windows of `window` ns.
+    /// Finds what `queries` ask for, in windows of `window` ns.
     pub(in crate::engine) fn new(queries: &[StandingQuery], window: u64) -> LongSpans {
         let limits = |of: Span| {
             let asked = (0..).zip(queries).filter_map(move |(number, query)| match query {
@@ -50,7 +51,7 @@ impl LongSpans {
         !self.messages.is_empty()
     }
 
-    /// Takes a record into account.
+    /// Processes a record.
     pub(in crate::engine) fn push(&mut self, record: &Record) {
         match record {
             Record::Activity(activity) if !self.activities.is_empty() => {
@@ -106,7 +107,7 @@ impl LongSpans {
     }
 }
 
-/// Notes `subject` for each query whose limit `length` exceeds.
+/// Adds `subject` for each query whose limit `length` exceeds.
 fn note<'a>(limits: &[(u32, Duration)], length: Duration, subject: QuerySubject, facts: impl FnOnce() -> &'a mut BTreeSet<Fact>) {
     let mut above = limits.iter().filter(|(_, limit)| length > *limit).peekable();
     if above.peek().is_some() {

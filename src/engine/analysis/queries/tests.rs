@@ -1,4 +1,5 @@
-//! What the queries report, against a computation from scratch at every window; and what they keep.
+//! Compares the results of queries with a computation from scratch at every window, and checks what
+//! state they keep.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -19,7 +20,8 @@ use crate::time::Timestamp;
 /// A window: its number, its summary, and what took too long in it.
 type Seen = (Time, WindowSummary, Vec<Fact>);
 
-/// What `watch` reports on `windows`, and the most updates that its arrangements and their inputs held at a window's end.
+/// What `watch` reports on `windows`, and the most updates that its arrangements and their inputs
+/// held at a window's end.
 fn watched(queries: &[StandingQuery], windows: Vec<Seen>) -> (Vec<(Fact, Time, isize)>, isize) {
     let queries: Arc<[StandingQuery]> = queries.into();
     timely::execute_directly(move |worker| {

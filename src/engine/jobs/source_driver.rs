@@ -1,5 +1,5 @@
-//! What a worker that emits does whenever it looks around: first it builds the job's state up, as fast as the job takes it, and then it keeps
-//! the schedule, until that ends or somebody stops it.
+//! Drives a source from the worker loop: first builds up state as fast as the job takes it, then
+//! follows the schedule until it ends or is stopped.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ const PRELOAD_RECORDS: u64 = 1 << 16;
 /// Such epochs that may be incomplete at a time.
 const PRELOAD_EPOCHS: usize = 2;
 
-/// A source with what comes before its schedule.
-pub(in crate::engine) struct Feed<D: ExchangeData + Clone> {
+/// A source with a preload phase before its schedule.
+pub(in crate::engine) struct SourceDriver<D: ExchangeData + Clone> {
     source: OpenLoop<D>,
     wake: Wake,
     clock: Clock,
@@ -30,9 +30,9 @@ pub(in crate::engine) struct Feed<D: ExchangeData + Clone> {
     stop: Arc<AtomicBool>,
 }
 
-impl<D: ExchangeData + Clone> Feed<D> {
-    /// `before` records of `source` come before its schedule begins; `dataflow` is the number of its dataflow on `worker`, `tick` the time
-    /// between epochs.
+impl<D: ExchangeData + Clone> SourceDriver<D> {
+    /// `source` emits `before` records before its schedule begins; `dataflow` is the number of its
+    /// dataflow on `worker`, `tick` the time between epochs.
     pub(in crate::engine) fn new(
         source: OpenLoop<D>,
         before: u64,
@@ -40,12 +40,12 @@ impl<D: ExchangeData + Clone> Feed<D> {
         (worker, dataflow): (&Worker, usize),
         context: &Context,
         tick: Duration,
-    ) -> Feed<D> {
+    ) -> SourceDriver<D> {
         let wake = Wake { activator: worker.activator_for(Rc::new([dataflow])), tick, armed: Timestamp::ZERO };
-        Feed { source, wake, clock: context.clock, before, begun: before == 0, stop: Arc::clone(stop) }
+        SourceDriver { source, wake, clock: context.clock, before, begun: before == 0, stop: Arc::clone(stop) }
     }
 
-    /// Emits what is to be emitted by now; says whether the source is still open.
+    /// Emits what is due by now, in either phase; returns whether the source is still open.
     pub(in crate::engine) fn poll(&mut self) -> bool {
         self.wake.arm(self.clock.now());
         if !self.begun {
@@ -68,7 +68,8 @@ impl<D: ExchangeData + Clone> Feed<D> {
     }
 }
 
-/// Wakes the worker at the next tick: it would else park until somebody else has something for it.
+/// Wakes the worker at the next tick: otherwise it would park until another worker has something
+/// for it.
 struct Wake {
     activator: Activator,
     tick: Duration,

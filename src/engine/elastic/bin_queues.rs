@@ -1,13 +1,17 @@
-//! One worker's bins of an elastic operator with state: their queues, their timers; what is in them is with [`Contents`].
+//! Queues and timers of one worker's bins of a keyed operator; their state is in the
+//! [`StateStore`].
 //!
-//! The operator (`keyed.rs`) calls in the order of times: [`command`](Bins::command), [`arrive`](Bins::arrive), then
-//! [`settle`](Bins::settle) and [`serve`](Contents::serve). What happens to bins in motion is in `migrate.rs`. Invariants: a bin's state
-//! is on one worker or on its way to one, never both; a record is queued only where its bin's state is; a timer is called after all
-//! records of its key of earlier epochs and before those of its own time, wherever the bin is by then.
+//! The operator (`keyed.rs`) calls [`command`](BinQueues::command) and
+//! [`arrive`](BinQueues::arrive) in order of time, then [`settle`](BinQueues::settle) and
+//! [`serve`](StateStore::serve). Bins that are migrating are handled in `migrate.rs`. Invariants: a
+//! bin's state is either on one worker or in transit to one; a record is queued only where the
+//! state of its bin is; a timer fires after all records of its key from earlier epochs and before
+//! those of its own epoch, whichever worker has the bin by then.
 //!
-//! Timers are looked at twice. Before a record of epoch e is applied, the timers of its bin up to e are called: so records that lie
-//! in a long queue see the calls that belong between them. And once the frontiers have reached a timer's time and nothing older
-//! waits for its instance, it is called without any record.
+//! Timers fire in two situations. Before a record of epoch e is applied, the timers of its bin up
+//! to e fire, so that records in a long queue are interleaved with them correctly. And once the
+//! frontiers have reached a timer's time and nothing older is queued at its instance, it fires
+//! without any record.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -15,13 +19,13 @@ use std::rc::Rc;
 use timely::dataflow::operators::Capability;
 use timely::scheduling::Activator;
 
-use super::due::DueTimers;
 use super::fault::{Fault, seeded};
 use super::key_space::KeySpace;
 use super::router::Origin;
-use super::servers::{Stations, Work};
-use super::store::{Contents, Input};
-use super::transfer::{Arrived, Event, Inbox, Outbox};
+use super::servers::{Servers, Work};
+use super::store::{Input, StateStore};
+use super::timer_queue::TimerQueue;
+use super::transfer::{BinEvent, Inbox, Outbox, StateArrived};
 use crate::activity::{Activity, BinLoad, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
@@ -30,31 +34,32 @@ use crate::id::{BinId, InstanceId};
 use crate::time::{Epoch, Timestamp};
 
 /// One worker's part of the operator.
-pub(super) struct Bins {
+pub(super) struct BinQueues {
     pub(super) context: Context,
     pub(super) spec: OperatorSpec,
     pub(super) space: KeySpace,
     pub(super) owners: Vec<u32>,
-    /// Bins in motion.
-    pub(super) events: BTreeMap<BinId, VecDeque<Event>>,
-    /// State that has come, by bin and time of the command; it may come before this worker has seen the command.
-    pub(super) arrived: BTreeMap<(BinId, Time), Arrived>,
+    /// Bins that are migrating.
+    pub(super) events: BTreeMap<BinId, VecDeque<BinEvent>>,
+    /// State that has arrived, by bin and time of the command; it may arrive before this worker has
+    /// seen the command.
+    pub(super) arrived: BTreeMap<(BinId, Time), StateArrived>,
     /// Bins that are being sent to other processes.
     pub(super) outbox: Outbox,
     /// Bins that are coming from other processes.
     pub(super) inbox: Inbox,
-    pub(super) stations: Stations,
-    pub(super) timers: DueTimers,
-    /// Records taken up since the last sample, by bin.
+    pub(super) servers: Servers,
+    pub(super) timers: TimerQueue,
+    /// Records received since the last sample, by bin.
     pub(super) arrivals: Vec<u32>,
     /// The instance that owns every bin on this worker, if there is just one.
-    sole: Option<u32>,
+    single_instance: Option<u32>,
 }
 
-impl Bins {
+impl BinQueues {
     /// The bins of an operator with these owners.
     pub(super) fn new(context: &Context, spec: &OperatorSpec, owners: &[u32]) -> Self {
-        let mut bins = Bins {
+        let mut bins = BinQueues {
             context: context.clone(),
             spec: spec.clone(),
             space: KeySpace::new(owners.len() as u32),
@@ -63,23 +68,23 @@ impl Bins {
             arrived: BTreeMap::new(),
             outbox: Outbox::default(),
             inbox: Inbox::default(),
-            stations: Stations::new(context, spec),
-            timers: DueTimers::default(),
+            servers: Servers::new(context, spec),
+            timers: TimerQueue::default(),
             arrivals: vec![0; owners.len()],
-            sole: None,
+            single_instance: None,
         };
-        bins.find_sole();
+        bins.find_single_instance();
         bins
     }
 
-    fn find_sole(&mut self) {
+    fn find_single_instance(&mut self) {
         let mut local = self.owners.iter().copied().filter(|&owner| self.context.hosts(owner));
         let first = local.next();
-        self.sole = first.filter(|first| local.all(|owner| owner == *first));
+        self.single_instance = first.filter(|first| local.all(|owner| owner == *first));
     }
 
-    /// Takes note of a command whose time everything older has reached.
-    pub(super) fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command, contents: &mut dyn Contents) {
+    /// Applies a command once everything older has arrived.
+    pub(super) fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command, store: &mut dyn StateStore) {
         let at = *cap.time();
         for &(bin, to) in &command.moves {
             if seeded(Fault::OverlookMove) && self.events.contains_key(&bin) {
@@ -87,52 +92,53 @@ impl Bins {
             }
             let from = std::mem::replace(&mut self.owners[bin.0 as usize], to);
             let event = match (self.context.hosts(from), self.context.hosts(to)) {
-                (true, true) => Event::HandOver { at, from, to },
-                (true, false) => Event::Depart { at, from, to, cap: Rc::clone(cap) },
-                (false, true) => Event::Arrive { at, to },
+                (true, true) => BinEvent::HandOver { at, from, to },
+                (true, false) => BinEvent::Depart { at, from, to, cap: Rc::clone(cap) },
+                (false, true) => BinEvent::Arrive { at, to },
                 (false, false) => continue,
             };
             self.events.entry(bin).or_default().push_back(event);
         }
         for &bin in &command.splits {
-            self.split(bin, contents);
+            self.split(bin, store);
         }
-        self.find_sole();
+        self.find_single_instance();
     }
 
-    /// Splits a bin in two where it is. Nothing of the operator is in motion, and what is queued finds its half when its turn comes.
-    fn split(&mut self, bin: BinId, contents: &mut dyn Contents) {
+    /// Splits a bin in two where it is. No bin of the operator is migrating, and queued records are
+    /// assigned to a half when they are applied.
+    fn split(&mut self, bin: BinId, store: &mut dyn StateStore) {
         assert!(self.events.is_empty(), "{bin} is split while bins are in motion");
         let (first, owner) = (self.space.split(bin), self.owners[bin.0 as usize]);
         self.owners.extend([owner; 2]);
         self.arrivals.extend([0; 2]);
-        if contents.split(bin, first, &self.space, &mut self.timers) {
+        if store.split(bin, first, &self.space, &mut self.timers) {
             self.report(1);
         }
     }
 
     /// What the store needs to apply records.
     pub(super) fn input(&mut self) -> Input<'_> {
-        let Bins { context, spec, space, owners, stations, timers, arrivals, .. } = self;
+        let BinQueues { context, spec, space, owners, servers, timers, arrivals, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
-        Input { space, owners, stations, timers, arrivals: counts.then_some(arrivals.as_mut_slice()) }
+        Input { space, owners, servers, timers, arrivals: counts.then_some(arrivals.as_mut_slice()) }
     }
 
     /// Queues records of one epoch at their instances, or behind the events of their bin.
-    pub(super) fn arrive(&mut self, origin: Origin, work: Work, contents: &dyn Contents) {
+    pub(super) fn arrive(&mut self, origin: Origin, work: Work, store: &dyn StateStore) {
         let now = self.context.clock.now();
         let (id, epoch) = (self.spec.id, work.epoch());
         if self.spec.capacity == Capacity::Cpu {
             origin.reached(&self.context, id, epoch, Lane::Worker(self.context.worker), now, work.len() as u64);
         }
-        if let (Some(sole), Capacity::Cpu, true) = (self.sole, self.spec.capacity, self.events.is_empty()) {
-            self.stations.station(sole).arrive(work, now);
+        if let (Some(single_instance), Capacity::Cpu, true) = (self.single_instance, self.spec.capacity, self.events.is_empty()) {
+            self.servers.server(single_instance).arrive(work, now);
             return;
         }
         // A share for each instance, and one for each bin that has to wait.
-        let Bins { owners, events, arrivals, space, spec, .. } = self;
+        let BinQueues { owners, events, arrivals, space, spec, .. } = self;
         let mut shares: BTreeMap<(Option<BinId>, u32), usize> = BTreeMap::new();
-        let works = contents.divide(work, space, &mut |bin| {
+        let works = store.divide(work, space, &mut |bin| {
             // Measured instances count when they apply: see `serve`.
             if spec.capacity != Capacity::Cpu {
                 arrivals[bin.0 as usize] += 1;
@@ -155,28 +161,30 @@ impl Bins {
         for ((waits, instance), share) in shares {
             let work = works[share].take().expect("each share is given once");
             match waits {
-                None => self.stations.station(instance).arrive(work, now),
-                Some(bin) => self.events.get_mut(&bin).expect("just seen").push_back(Event::Records { instance, work }),
+                None => self.servers.server(instance).arrive(work, now),
+                Some(bin) => self.events.get_mut(&bin).expect("just seen").push_back(BinEvent::Records { instance, work }),
             }
         }
     }
 
-    /// Whether no record waits, no timer is listed and no bin is in motion.
+    /// Whether no record waits, no timer is listed and no bin is migrating.
     pub(super) fn is_done(&self) -> bool {
-        self.stations.is_empty() && self.events.is_empty() && self.timers.is_empty() && !self.is_transferring()
+        self.servers.is_empty() && self.events.is_empty() && self.timers.is_empty() && !self.is_transferring()
     }
 
-    /// Asks to be scheduled when the next work completes or the next sample is due, at once while state is being sent or taken up.
+    /// Schedules the operator for when the next work completes or the next sample is due, at once
+    /// while state is being sent or installed.
     pub(super) fn arm(&mut self, activator: &Activator) {
         if self.is_transferring() {
             activator.activate();
         }
-        self.stations.arm(activator);
+        self.servers.arm(activator);
     }
 
-    /// Calls the timers up to `until` of bins that are at rest, unless something older waits for their instance; `until` is as far as
-    /// the frontiers allow. Then gives out the results of those that were called on the way.
-    pub(super) fn call_due(&mut self, until: Time, contents: &mut dyn Contents) {
+    /// Fires the timers up to `until` of bins that are not migrating, unless something older waits
+    /// for their instance; `until` is as far as the frontiers allow. Then emits the results of
+    /// those that were fired on the way.
+    pub(super) fn fire_due(&mut self, until: Time, store: &mut dyn StateStore) {
         let mut oldest: BTreeMap<u32, Time> = BTreeMap::new();
         let mut passed = None;
         // In order of time. Calls may set further timers, always later ones.
@@ -185,8 +193,8 @@ impl Bins {
             let mut due: Vec<(u32, BinId)> = self.timers.take(at).into_iter().map(|id| (self.owners[id.0 as usize], id)).collect();
             due.sort_unstable();
             due.dedup();
-            let Bins { stations, events, timers, .. } = self;
-            let mut is_next = |owner| seeded(Fault::CallEarly) || at <= *oldest.entry(owner).or_insert_with(|| stations.oldest(owner));
+            let BinQueues { servers, events, timers, .. } = self;
+            let mut is_next = |owner| seeded(Fault::FireEarly) || at <= *oldest.entry(owner).or_insert_with(|| servers.oldest(owner));
             due.retain(|&(owner, id)| {
                 let now = !events.contains_key(&id) && is_next(owner);
                 if !now {
@@ -196,25 +204,25 @@ impl Bins {
             });
             // Results of an instance go out together.
             for bins in due.chunk_by(|(one, _), (next, _)| one == next) {
-                let start = self.begin_call(at, bins[0].0);
-                let called = bins.iter().filter(|&&(owner, id)| contents.call((id, owner), at, &mut self.timers)).count();
+                let start = self.begin_firing(at, bins[0].0);
+                let fired = bins.iter().filter(|&&(owner, id)| store.fire((id, owner), at, &mut self.timers)).count();
                 // From where on it is still to be recorded, if they waited for something outside.
                 let start = self.context.waits.end().unwrap_or(start);
-                if called > 0 {
-                    self.give((at, bins[0].0), start, contents);
+                if fired > 0 {
+                    self.emit((at, bins[0].0), start, store);
                 }
             }
         }
-        let called = contents.called();
-        if !called.is_empty() {
+        let fired = store.fired();
+        if !fired.is_empty() {
             let now = self.context.clock.now();
-            called.into_iter().for_each(|called| self.give(called, now, contents));
+            fired.into_iter().for_each(|fired| self.emit(fired, now, store));
         }
         self.timers.downgrade();
     }
 
-    /// Timers of an instance are called from now on.
-    fn begin_call(&self, at: Time, owner: u32) -> Timestamp {
+    /// Timers of an instance are fired from now on.
+    fn begin_firing(&self, at: Time, owner: u32) -> Timestamp {
         let (context, start) = (&self.context, self.context.clock.now());
         if self.spec.capacity == Capacity::Cpu && context.recorder.is_on() {
             let (lane, kind, instance, epoch) =
@@ -224,43 +232,44 @@ impl Bins {
         start
     }
 
-    /// Gives out the results of timers.
-    fn give(&mut self, (at, owner): (Time, u32), start: Timestamp, contents: &mut dyn Contents) {
+    /// Emits the results of timers.
+    fn emit(&mut self, (at, owner): (Time, u32), start: Timestamp, store: &mut dyn StateStore) {
         let instance = InstanceId::new(self.spec.id, owner);
         let lane = self.context.lane(instance, self.spec.capacity);
         // A limited instance's time is imposed, and calls take none of it.
         let end = if lane == Lane::Instance(instance) { start } else { self.context.clock.now() };
-        let records_out = contents.give((at, owner), lane, self.timers.cap.as_ref());
+        let records_out = store.emit((at, owner), lane, self.timers.cap.as_ref());
         let (kind, epoch) = (self.spec.work, Epoch(at));
         self.context.recorder.log(Record::Activity(Activity { lane, kind, instance, epoch, start, end, records_in: 0, records_out }));
     }
 
     /// Records queues and bins when a sample is due.
-    pub(super) fn sample(&mut self, contents: &dyn Contents) {
-        if !self.stations.sample() {
+    pub(super) fn sample(&mut self, store: &dyn StateStore) {
+        if !self.servers.sample() {
             return;
         }
         let at = self.context.clock.now();
-        // One bin's entries stand for all: looking into each table would take milliseconds where there are thousands.
+        // One bin's entries stand for all: looking into each table would take milliseconds where
+        // there are thousands.
         let mut used = self.arrivals.iter().enumerate().filter(|(_, arrivals)| **arrivals > 0);
-        let outside = used.find_map(|(bin, _)| contents.outside(bin)).unwrap_or_default();
+        let outside = used.find_map(|(bin, _)| store.outside(bin)).unwrap_or_default();
         let mut loads: BTreeMap<u32, Vec<BinLoad>> = BTreeMap::new();
         for (bin, arrivals) in self.arrivals.iter_mut().enumerate().filter(|(_, arrivals)| **arrivals > 0) {
-            // The instance of a bin that has left or is about to is sampled where it is; what the bin did here last is
-            // forgotten, because nobody reports what it holds.
+            // The instance of a bin that has left or is about to is sampled where it is; what the
+            // bin did here last is forgotten, because nobody reports what it holds.
             if !self.context.hosts(self.owners[bin]) {
                 *arrivals = 0;
                 continue;
             }
-            let (keys, bytes) = contents.size(bin, outside);
+            let (keys, bytes) = store.size(bin, outside);
             let arrivals = u64::from(std::mem::take(arrivals));
             let useful = std::time::Duration::ZERO;
             loads.entry(self.owners[bin]).or_default().push(BinLoad { bin: BinId(bin as u32), arrivals, useful, keys, bytes });
         }
         for (instance, mut loads) in loads {
-            let station = self.stations.station(instance);
+            let server = self.servers.server(instance);
             // Useful time is measured by the batch; a bin's part of it is its part of the records.
-            let (processed, useful) = (std::mem::take(&mut station.processed), std::mem::take(&mut station.useful));
+            let (processed, useful) = (std::mem::take(&mut server.processed), std::mem::take(&mut server.useful));
             for load in loads.iter_mut().filter(|_| processed > 0) {
                 load.useful = useful.mul_f64(load.arrivals as f64 / processed as f64);
             }

@@ -1,8 +1,10 @@
-//! Workers that meet: in every round each works for some phases, sends to its partners and waits for what they send.
+//! Synthetic activity log of workers that exchange messages: in every round each works for some
+//! phases, sends to its partners and waits for their messages.
 //!
-//! An iterator of records; it holds one round at a time, however long the log. Records of a round come worker by worker, each
-//! worker's in order of time, as a recorder hands over its batches. Invariants: a lane never does two things at once, nothing is
-//! received before it was sent, and after [`Record::UpTo`] a worker has nothing to add to what was before.
+//! An iterator of records; it holds one round at a time, however long the log. Records of a round
+//! come worker by worker, each worker's in order of time, as a recorder hands over its batches.
+//! Invariants: a lane never does two things at once, nothing is received before it was sent, and
+//! after [`Record::UpTo`] a worker adds nothing earlier.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,14 +23,16 @@ const MOST_DELAY: Duration = Duration::from_micros(50);
 
 /// What the log is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meetings {
+pub struct ExchangeLog {
     /// Workers.
     pub workers: u32,
-    /// How many others each worker sends to at the end of a round: the next ones by number. All others if there are not so many.
+    /// How many others each worker sends to at the end of a round: the next ones by number. All
+    /// others if there are fewer.
     pub partners: u32,
     /// Phases of work of each worker in a round; they take turns among as many operators.
     pub phases: u32,
-    /// From the beginning of a round to that of the next. A round that takes longer delays the next.
+    /// From the beginning of a round to that of the next. A round that takes longer delays the
+    /// next.
     pub period: Duration,
     /// Rounds.
     pub rounds: u64,
@@ -39,10 +43,10 @@ pub struct Meetings {
 /// The source that opens rounds, each of them an epoch.
 const SOURCE: OperatorId = OperatorId(0);
 
-impl Meetings {
+impl ExchangeLog {
     /// All meet all: `rounds_per_second` for `seconds`, four phases a round.
-    pub fn of_all(workers: u32, rounds_per_second: u32, seconds: u32) -> Meetings {
-        Meetings {
+    pub fn of_all(workers: u32, rounds_per_second: u32, seconds: u32) -> ExchangeLog {
+        ExchangeLog {
             workers,
             partners: workers.saturating_sub(1),
             phases: 4,
@@ -53,10 +57,10 @@ impl Meetings {
     }
 
     /// The log of `snailtrail-table2`: 8 workers and 30 thousand records a second, for `seconds`.
-    pub fn thirty_thousand_a_second(seconds: u32) -> Meetings {
-        // A round is 161 records: its opening, and for each worker a wait, 3 phases, 7 messages sent and 7 received, and 2 words
-        // of progress.
-        Meetings { phases: 3, ..Meetings::of_all(8, 186, seconds) }
+    pub fn thirty_thousand_a_second(seconds: u32) -> ExchangeLog {
+        // A round is 161 records: its opening, and for each worker a wait, 3 phases, 7 messages
+        // sent and 7 received, and 2 words of progress.
+        ExchangeLog { phases: 3, ..ExchangeLog::of_all(8, 186, seconds) }
     }
 
     /// The records.
@@ -86,18 +90,19 @@ impl Meetings {
 
 /// The rounds of a log, one after the other.
 struct Rounds {
-    meetings: Meetings,
+    exchange_log: ExchangeLog,
     random: Random,
     /// Rounds played.
     round: u64,
-    /// Records that have not been given out.
+    /// Records that have not been emitted.
     records: VecDeque<Record>,
     /// Lengths of phases, delays of messages.
     lengths: Durations,
     delays: Durations,
     /// Until when each worker is busy.
     now: Vec<Timestamp>,
-    /// When each phase of each worker ends, and when each message arrives: of the first worker, the second, ...
+    /// When each phase of each worker ends, and when each message arrives: of the first worker, the
+    /// second, ...
     phases: Vec<Timestamp>,
     arrivals: Vec<Timestamp>,
     /// When the messages to one worker arrive: instant, sender, and how far from the sender it is.
@@ -106,24 +111,24 @@ struct Rounds {
 
 impl Rounds {
     /// Before the rounds come `records`.
-    fn new(meetings: Meetings, records: VecDeque<Record>) -> Rounds {
+    fn new(exchange_log: ExchangeLog, records: VecDeque<Record>) -> Rounds {
         Rounds {
-            meetings,
-            random: Random::new(meetings.seed),
+            exchange_log,
+            random: Random::new(exchange_log.seed),
             round: 0,
             records,
             lengths: Durations::between(SHORTEST_PHASE, LONGEST_PHASE),
             delays: Durations::between(LEAST_DELAY, MOST_DELAY),
-            now: vec![Timestamp::ZERO; meetings.workers as usize],
+            now: vec![Timestamp::ZERO; exchange_log.workers as usize],
             phases: Vec::new(),
             arrivals: Vec::new(),
             inbox: Vec::new(),
         }
     }
 
-    /// Plays a round; nothing if there is none left.
+    /// Generates a round; nothing if there is none left.
     fn play(&mut self) -> Option<()> {
-        let Meetings { workers, phases, period, rounds, .. } = self.meetings;
+        let ExchangeLog { workers, phases, period, rounds, .. } = self.exchange_log;
         if self.round >= rounds || workers == 0 {
             return None;
         }
@@ -136,7 +141,7 @@ impl Rounds {
                 now += self.lengths.draw(&mut self.random);
                 self.phases.push(now);
             }
-            for _ in 0..self.meetings.partners() {
+            for _ in 0..self.exchange_log.partners() {
                 self.arrivals.push(now + self.delays.draw(&mut self.random));
             }
         }
@@ -160,7 +165,7 @@ impl Rounds {
     /// Waits for the round to be due, then works its phases.
     fn work(&mut self, worker: u32, due: Timestamp, epoch: Epoch) {
         let lane = Lane::Worker(WorkerId(worker));
-        let (mut now, count) = (self.now[worker as usize], self.meetings.phases as usize);
+        let (mut now, count) = (self.now[worker as usize], self.exchange_log.phases as usize);
         let mut add = |kind, operator, end| {
             let instance = InstanceId::new(operator, worker);
             self.records.push_back(Record::Activity(Activity {
@@ -187,7 +192,7 @@ impl Rounds {
 
     /// The message that goes from a worker to the one so far ahead of it.
     fn message(&self, from: u32, ahead: u32, at: Timestamp, epoch: Epoch) -> Message {
-        let Meetings { workers, .. } = self.meetings;
+        let ExchangeLog { workers, .. } = self.exchange_log;
         // Quicker than a remainder: nobody is a whole round ahead.
         let to = u64::from(from) + u64::from(ahead);
         let to = if to < u64::from(workers) { to } else { to - u64::from(workers) };
@@ -195,7 +200,7 @@ impl Rounds {
             at,
             kind: MessageKind::Data,
             channel: ChannelId(0),
-            sequence: self.round * u64::from(self.meetings.partners()) + u64::from(ahead - 1),
+            sequence: self.round * u64::from(self.exchange_log.partners()) + u64::from(ahead - 1),
             from: WorkerId(from),
             from_lane: Lane::Worker(WorkerId(from)),
             to_lane: Lane::Worker(WorkerId(to as u32)),
@@ -205,15 +210,15 @@ impl Rounds {
     }
 
     fn send(&mut self, worker: u32, done: Timestamp, epoch: Epoch) {
-        for ahead in 1..=self.meetings.partners() {
+        for ahead in 1..=self.exchange_log.partners() {
             let message = self.message(worker, ahead, done, epoch);
             self.records.push_back(Record::Sent(message));
         }
     }
 
-    /// Takes what its partners sent, as it arrives; gives when it has all.
+    /// Takes what its partners sent, as it arrives; returns when it has all.
     fn receive(&mut self, worker: u32, done: Timestamp, epoch: Epoch) -> Timestamp {
-        let (workers, partners) = (self.meetings.workers, self.meetings.partners());
+        let (workers, partners) = (self.exchange_log.workers, self.exchange_log.partners());
         self.inbox.clear();
         for ahead in 1..=partners {
             let from = (worker + workers - ahead) % workers;
@@ -239,23 +244,24 @@ mod tests {
 
     #[test]
     fn thirty_thousand_records_a_second_mean_that() {
-        let records: Vec<Record> = Meetings::thirty_thousand_a_second(10).records().collect();
+        let records: Vec<Record> = ExchangeLog::thirty_thousand_a_second(10).records().collect();
         assert!((295_000..305_000).contains(&records.len()), "{}", records.len());
         assert!(records.iter().all(|record| record.at() <= Timestamp(10_100_000_000)));
     }
 
     #[test]
     fn a_seed_is_a_log_and_another_seed_another_one() {
-        let log = |seed| Meetings { seed, ..Meetings::of_all(3, 10, 2) }.records().collect::<Vec<_>>();
+        let log = |seed| ExchangeLog { seed, ..ExchangeLog::of_all(3, 10, 2) }.records().collect::<Vec<_>>();
         assert_eq!(log(1), log(1));
         assert_ne!(log(1), log(2));
     }
 
-    /// Every message has both sides in order, no lane does two things at once, and nobody breaks his word.
+    /// Every message has both sides in order, no lane does two things at once, and [`Record::UpTo`]
+    /// holds.
     #[test]
     fn the_log_is_that_of_a_sound_host() {
         for partners in [0, 1, 3, 7] {
-            let log = Meetings { partners, seed: 5, ..Meetings::of_all(5, 400, 1) };
+            let log = ExchangeLog { partners, seed: 5, ..ExchangeLog::of_all(5, 400, 1) };
             let mut sent = BTreeMap::new();
             let mut received = BTreeSet::new();
             let mut reached: BTreeMap<Lane, Timestamp> = BTreeMap::new();

@@ -1,9 +1,12 @@
-//! How processes find each other before a run.
+//! Connects the processes of a job before it starts.
 //!
-//! 1. Each takes connections somewhere: process 0 first, the others anywhere on loopback or where the host file says.
-//! 2. Each of the others calls process 0 (control), which answers with everybody's address once all have called.
-//! 3. Each calls those with a smaller number (data).
-//! 4. Each sets its clock by process 0's, and process 0 says when the run begins: now, so that no source is late from the start.
+//! 1. Each process listens: process 0 first, the others on any loopback port or at the address in
+//!    the host file.
+//! 2. The others connect to process 0 (control), which sends everybody's address once all have
+//!    connected.
+//! 3. Each process connects to those with a smaller number (data).
+//! 4. Each process sets its clock by that of process 0, which then sets the start time of the run
+//!    to now, so that no source starts behind its schedule.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -18,19 +21,19 @@ use super::{Deployment, Members};
 use crate::engine::host::{Clock, Comparison, RunError};
 use crate::time::Timestamp;
 
-/// Processes have so long to come together.
-const MEETING: Duration = Duration::from_secs(60);
-/// Whoever calls has so long to say who it is.
-const INTRODUCTION: Duration = Duration::from_secs(1);
-/// How often process 0 looks whether somebody calls or has ended.
-const LOOK: Duration = Duration::from_millis(1);
-/// How often somebody who does not answer yet is called again.
-const AGAIN: Duration = Duration::from_millis(50);
-/// Questions about the time.
-const QUESTIONS: usize = 32;
+/// Time limit for all processes to connect.
+const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time limit for a new connection to identify itself.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often process 0 checks for new connections and for processes that have exited.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// How often a connection attempt is repeated.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// Exchanges with process 0 to set the clock.
+const CLOCK_SAMPLES: usize = 32;
 
-/// What process 0 has when all are together.
-pub(super) struct Together {
+/// The connections of process 0 once all processes are connected.
+pub(super) struct Assembled {
     /// Started processes.
     pub(super) children: Children,
     /// To processes 1 and on, in order.
@@ -39,11 +42,11 @@ pub(super) struct Together {
     pub(super) data: Vec<Option<TcpStream>>,
     /// Starts with the run.
     pub(super) clock: Clock,
-    /// By how much another process's clock may be wrong at most.
+    /// Largest error of another process's clock.
     pub(super) clock_error: Duration,
 }
 
-/// What another process has when all are together.
+/// The connections of another process once all are connected.
 pub(super) struct Joined {
     pub(super) process: u32,
     pub(super) workers: u32,
@@ -72,7 +75,7 @@ fn address_of(listener: &TcpListener) -> String {
     listener.local_addr().expect("a listener has an address").to_string()
 }
 
-/// The next who calls and says who it is; `check` fails when waiting is in vain.
+/// Accepts the next process that identifies itself; `check` fails when no further one can come.
 fn answer(listener: &TcpListener, token: Token, check: impl Fn() -> Result<(), RunError>) -> Result<(TcpStream, Hello), RunError> {
     let clock = Clock::start();
     listener.set_nonblocking(true).map_err(RunError::network)?;
@@ -92,10 +95,10 @@ fn answer(listener: &TcpListener, token: Token, check: impl Fn() -> Result<(), R
             }
         }
         check()?;
-        if clock.now() > Timestamp::ZERO + MEETING {
-            return Err(RunError::network(format!("not all processes have come within {} s", MEETING.as_secs())));
+        if clock.now() > Timestamp::ZERO + RENDEZVOUS_TIMEOUT {
+            return Err(RunError::network(format!("not all processes have come within {} s", RENDEZVOUS_TIMEOUT.as_secs())));
         }
-        std::thread::park_timeout(LOOK);
+        std::thread::park_timeout(POLL_INTERVAL);
     }
 }
 
@@ -112,13 +115,13 @@ enum Secret {
 fn introduction(mut stream: TcpStream) -> std::io::Result<(TcpStream, Hello)> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(INTRODUCTION))?;
+    stream.set_read_timeout(Some(HELLO_TIMEOUT))?;
     let hello = frame::read_hello(&mut stream)?;
     stream.set_read_timeout(None)?;
     if hello.magic == MAGIC { Ok((stream, hello)) } else { Err(std::io::ErrorKind::InvalidData.into()) }
 }
 
-/// Calls `address`, again and again for as long as `patience`, and says hello.
+/// Connects to `address`, retrying for as long as `patience`, and sends `hello`.
 fn call(address: &str, patience: Duration, hello: &Hello) -> Result<TcpStream, RunError> {
     let clock = Clock::start();
     loop {
@@ -129,14 +132,14 @@ fn call(address: &str, patience: Duration, hello: &Hello) -> Result<TcpStream, R
         });
         match called {
             Ok(stream) => return Ok(stream),
-            Err(_) if clock.now() < Timestamp::ZERO + patience => std::thread::park_timeout(AGAIN),
+            Err(_) if clock.now() < Timestamp::ZERO + patience => std::thread::park_timeout(RETRY_INTERVAL),
             Err(why) => return Err(RunError::network(format!("no process answers at {address}: {why}"))),
         }
     }
 }
 
-/// Brings the processes of `deployment` together, from process 0.
-pub(super) fn gather(deployment: &Deployment, job: Vec<u8>) -> Result<Together, RunError> {
+/// Waits in process 0 until all processes of `deployment` are connected.
+pub(super) fn await_members(deployment: &Deployment, job: Vec<u8>) -> Result<Assembled, RunError> {
     let processes = deployment.processes as usize;
     let (listener, children, token) = match &deployment.members {
         Members::Started(launch) => {
@@ -180,7 +183,7 @@ pub(super) fn gather(deployment: &Deployment, job: Vec<u8>) -> Result<Together, 
     for (process, control) in (1..).zip(&mut controls) {
         frame::write(control, &Down::Start(start)).map_err(|_| lost(process))?;
     }
-    Ok(Together { children, controls, data, clock: clock.from(start), clock_error })
+    Ok(Assembled { children, controls, data, clock: clock.from(start), clock_error })
 }
 
 /// Takes the data connections of all processes with a larger number than `process`.
@@ -212,7 +215,7 @@ pub(super) fn join_hosts(deployment: &Deployment, addresses: &[String], process:
     let token = Token(digest(deployment, job), Secret::Digest);
     let here = &addresses[process as usize];
     // As the file has it: what this machine makes of its own name may mean nothing to others.
-    join(&listen(here)?, here.clone(), &addresses[0], process, token, MEETING)
+    join(&listen(here)?, here.clone(), &addresses[0], process, token, RENDEZVOUS_TIMEOUT)
 }
 
 /// `here` is where the process listens, `address` where process 0 does.
@@ -237,12 +240,13 @@ fn join(listener: &TcpListener, here: String, address: &str, process: u32, token
 }
 
 impl Joined {
-    /// Sets the clock by process 0's and waits for the run to begin; gives the clock, which starts with the run.
+    /// Sets the clock by process 0's and waits for the run to begin; returns the clock, which
+    /// starts with the run.
     pub(super) fn synchronise(&mut self) -> Result<Clock, RunError> {
         let gone = |why: std::io::Error| RunError::Process { process: 0, why: format!("is no longer connected: {why}") };
         let unexpected = || RunError::Process { process: 0, why: "said something unexpected".to_owned() };
         let mut comparison = Comparison::new();
-        for _ in 0..QUESTIONS {
+        for _ in 0..CLOCK_SAMPLES {
             let asked = self.clock.now();
             frame::write(&mut self.control, &Up::WhatTime).map_err(gone)?;
             let Down::Time(answer) = frame::read(&mut self.control).map_err(gone)? else { return Err(unexpected()) };

@@ -1,12 +1,13 @@
-//! Which slots are free, taken in the order of their numbers, round and round.
+//! Free list of slots, allocated in the order of their numbers, round-robin.
 //!
-//! What is sent at about the same time so lies close together in memory however long the log, and is found in a core's own cache
-//! when both sides of it are dealt with. Invariants: a slot is given out once until it is freed; at most an eighth of all slots is
-//! kept free for the order's sake, so finding one takes constant time on average.
+//! Messages that are sent at about the same time therefore lie close together in memory however
+//! long the log is, and are still cached when their other side arrives. Invariants: a slot is
+//! allocated once until it is freed; at most an eighth of all slots is kept free for the sake of
+//! this order, so that an allocation takes constant time on average.
 
 /// The free ones among slots that are numbered from 0.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Vacancies {
+pub(super) struct FreeList {
     /// A bit for each slot, set if it is free.
     words: Vec<u64>,
     /// How many are free.
@@ -15,8 +16,9 @@ pub(super) struct Vacancies {
     next: usize,
 }
 
-impl Vacancies {
-    /// The next free one of `slots` slots; nothing if so few are free that there should be more slots.
+impl FreeList {
+    /// The next free one of `slots` slots; nothing if so few are free that there should be more
+    /// slots.
     #[inline]
     pub(super) fn take(&mut self, slots: usize) -> Option<u32> {
         if self.free * 8 <= slots {
@@ -62,16 +64,16 @@ mod tests {
         /// No slot has two users, and there are never many more slots than were in use together.
         #[test]
         fn a_slot_has_one_user_at_a_time(moves in prop::collection::vec(prop::option::weighted(0.6, any::<prop::sample::Index>()), 1..500)) {
-            let (mut vacancies, mut used, mut slots, mut most) = (Vacancies::default(), BTreeSet::new(), 0, 0);
+            let (mut free_list, mut used, mut slots, mut most) = (FreeList::default(), BTreeSet::new(), 0, 0);
             for leaves in moves {
                 match leaves.filter(|_| !used.is_empty()) {
                     Some(index) => {
                         let slot = *index.get(&used.iter().copied().collect::<Vec<u32>>());
                         used.remove(&slot);
-                        vacancies.free(slot);
+                        free_list.free(slot);
                     }
                     None => {
-                        let slot = vacancies.take(slots).unwrap_or_else(|| {
+                        let slot = free_list.take(slots).unwrap_or_else(|| {
                             slots += 1;
                             slots as u32 - 1
                         });
@@ -86,14 +88,14 @@ mod tests {
 
     #[test]
     fn slots_are_given_out_in_order_whatever_the_order_in_which_they_came_back() {
-        let mut vacancies = Vacancies::default();
-        [130, 5, 64, 3, 70].into_iter().for_each(|slot| vacancies.free(slot));
-        let mut take = || vacancies.take(20).unwrap();
+        let mut free_list = FreeList::default();
+        [130, 5, 64, 3, 70].into_iter().for_each(|slot| free_list.free(slot));
+        let mut take = || free_list.take(20).unwrap();
         assert_eq!([take(), take(), take()], [3, 5, 64]);
-        [4, 4].into_iter().for_each(|slot| vacancies.free(slot));
-        assert_eq!(vacancies.take(8), Some(70));
-        assert_eq!(vacancies.take(8), Some(130));
-        assert_eq!(vacancies.take(7), Some(4));
-        assert_eq!(vacancies.take(0), None);
+        [4, 4].into_iter().for_each(|slot| free_list.free(slot));
+        assert_eq!(free_list.take(8), Some(70));
+        assert_eq!(free_list.take(8), Some(130));
+        assert_eq!(free_list.take(7), Some(4));
+        assert_eq!(free_list.take(0), None);
     }
 }

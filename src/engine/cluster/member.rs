@@ -1,4 +1,4 @@
-//! A process's place in a job that another process runs.
+//! A process other than process 0 of a job that runs on several processes.
 
 use std::io::{BufWriter, Write};
 use std::net::TcpStream;
@@ -11,42 +11,46 @@ use timely::worker::Worker;
 
 use super::frame::{self, Down, Up};
 use super::hub::TELL;
-use super::meeting::{Joined, join_hosts, join_started};
-use super::{Deployment, Members, Network, SEAT};
-use crate::engine::host::{Ack, Alarm, Board, Clock, Context, Crew, Dropped, Ends, Heard, LogBatch, RunError, Site, WorkerPart, link};
+use super::rendezvous::{Joined, join_hosts, join_started};
+use super::{Deployment, MEMBER, Members, Network};
+use crate::engine::host::{
+    Ack, Clock, Context, Dropped, Ends, LogBatch, QueueBoard, ReportedTotals, RunError, Site, StopSignal, WorkerPart, Workers, link,
+};
 
-/// A process that is one of a job's and not its process 0; connected to the others.
-pub struct Seat {
+/// A further process of a job (not process 0), connected to the others.
+pub struct Member {
     joined: Joined,
 }
 
-impl Seat {
-    /// The seat that this process was started for, if another one has started it.
+impl Member {
+    /// The member that this process was started for, if another one has started it.
     ///
     /// # Errors
     /// When process 0 does not answer.
-    pub fn taken() -> Result<Option<Seat>, RunError> {
-        let Ok(seat) = std::env::var(SEAT) else { return Ok(None) };
-        let fields: Vec<&str> = seat.split(' ').collect();
+    pub fn from_environment() -> Result<Option<Member>, RunError> {
+        let Ok(member) = std::env::var(MEMBER) else { return Ok(None) };
+        let fields: Vec<&str> = member.split(' ').collect();
         let (address, process, token) = match fields[..] {
             [address, process, token] => (address, process.parse(), token.parse()),
             _ => ("", Ok(0), Ok(0)),
         };
         let (Ok(process @ 1..), Ok(token)) = (process, token) else {
-            return Err(RunError::Refused(format!("{SEAT}: expected an address, a process and a token, found '{seat}'")));
+            return Err(RunError::Refused(format!("{MEMBER}: expected an address, a process and a token, found '{member}'")));
         };
-        Ok(Some(Seat { joined: join_started(address, process, token)? }))
+        Ok(Some(Member { joined: join_started(address, process, token)? }))
     }
 
-    /// The seat of this process in `deployment`, a host file's, for `job`; none if it is process 0.
+    /// The member of this process in `deployment`, a host file's, for `job`; none if it is process
+    /// 0.
     ///
     /// # Errors
-    /// [`RunError::Address`] when this machine cannot take connections at its address, [`RunError::Refused`] when process 0 runs
-    /// another job, others when the processes do not come together within a minute.
-    pub fn of<J: Serialize>(deployment: &Deployment, job: &J) -> Result<Option<Seat>, RunError> {
+    /// [`RunError::Address`] when this machine cannot take connections at its address,
+    /// [`RunError::Refused`] when process 0 runs another job, others when the processes are not
+    /// connected within a minute.
+    pub fn of<J: Serialize>(deployment: &Deployment, job: &J) -> Result<Option<Member>, RunError> {
         let Members::Hosts { addresses, process: process @ 1.. } = &deployment.members else { return Ok(None) };
         let job = serde_json::to_vec(job).expect("a job can be described");
-        Ok(Some(Seat { joined: join_hosts(deployment, addresses, *process, &job)? }))
+        Ok(Some(Member { joined: join_hosts(deployment, addresses, *process, &job)? }))
     }
 
     /// The number of this process.
@@ -62,12 +66,12 @@ impl Seat {
         serde_json::from_slice(&self.joined.job).map_err(|why| RunError::Refused(format!("the job cannot be read: {why}")))
     }
 
-    /// Works for the job until it is complete: builds the same dataflow as process 0 does with [`Running::on`](crate::engine::host::Running::on),
-    /// with the same queues in the same order.
+    /// Runs the job's workers until it is complete: builds the same dataflow as process 0 does with
+    /// [`Running::on`](crate::engine::host::Running::on), with the same queues in the same order.
     ///
     /// # Errors
     /// When a worker panicked here, and when the job failed elsewhere.
-    pub fn serve<O, B>(self, board: &Board, build: B) -> Result<(), RunError>
+    pub fn serve<O, B>(self, board: &QueueBoard, build: B) -> Result<(), RunError>
     where
         O: Serialize + Send + 'static,
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
@@ -75,29 +79,30 @@ impl Seat {
         let mut joined = self.joined;
         let clock = joined.synchronise()?;
         let Joined { process, workers, control, data, .. } = joined;
-        let alarm = Alarm::default();
+        let signal = StopSignal::default();
         let (link, log) = link();
         let dropped = link.dropped();
         let (ack, acks) = channel();
         let sending = control.try_clone().map_err(RunError::network)?;
         let down = {
-            let (board, alarm) = (board.clone(), alarm.clone());
-            std::thread::spawn(move || listen(control, &board, clock, &alarm))
+            let (board, signal) = (board.clone(), signal.clone());
+            std::thread::spawn(move || listen(control, &board, clock, &signal))
         };
         let up = {
             let reporter = Reporter { log, acks, dropped, board: board.clone() };
             std::thread::spawn(move || reporter.report(BufWriter::new(sending), clock))
         };
-        let network = Network::new(data, &alarm);
+        let network = Network::new(data, &signal);
         let ends = Ends { link, acks: ack, steps: None };
-        let outcomes = Crew::start(Site { process, workers, network }, clock, ends, &alarm, build).map(Crew::join);
-        // The reports end with the workers; a connection that is lost is seen by whoever listens.
+        let outcomes = Workers::start(Site { process, workers, network }, clock, ends, &signal, build).map(Workers::join);
+        // The reports end with the workers; a connection that is lost is seen by the reading
+        // thread.
         let sending = up.join().unwrap_or(None);
         let last = match &outcomes {
             Ok(Some(outcomes)) => {
                 Up::Done(outcomes.iter().map(|outcome| postcard::to_stdvec(outcome).expect("outcomes can be encoded")).collect())
             }
-            Ok(None) => Up::Failed(alarm.why().map_or_else(String::new, |why| why.to_string())),
+            Ok(None) => Up::Failed(signal.why().map_or_else(String::new, |why| why.to_string())),
             Err(why) => Up::Failed(why.to_string()),
         };
         if let Some(mut sending) = sending {
@@ -107,7 +112,7 @@ impl Seat {
         }
         let ended = down.join().unwrap_or(false);
         outcomes?;
-        match alarm.why() {
+        match signal.why() {
             Some(why) => Err(why),
             None if ended => Ok(()),
             None => Err(RunError::Process { process: 0, why: "is no longer connected".to_owned() }),
@@ -115,38 +120,39 @@ impl Seat {
     }
 }
 
-/// Takes what process 0 says; tells whether it ended with a farewell.
-fn listen(mut control: TcpStream, board: &Board, clock: Clock, alarm: &Alarm) -> bool {
-    let mut heard: std::collections::BTreeMap<u32, Heard> = Default::default();
+/// Processes messages of process 0; returns whether it said goodbye.
+fn listen(mut control: TcpStream, board: &QueueBoard, clock: Clock, signal: &StopSignal) -> bool {
+    let mut received: std::collections::BTreeMap<u32, ReportedTotals> = Default::default();
     loop {
         match frame::read(&mut control) {
-            Ok(Down::Queues(process, readings)) => board.learn(&readings, heard.entry(process).or_default(), clock.now()),
+            Ok(Down::Queues(process, readings)) => board.apply_report(&readings, received.entry(process).or_default(), clock.now()),
             Ok(Down::Goodbye) => return true,
             Ok(Down::Stop(why)) => {
-                alarm.raise(RunError::Stopped(why));
+                signal.raise(RunError::Stopped(why));
                 return false;
             }
             Ok(Down::Time(_) | Down::Start(_)) | Err(_) => {
-                alarm.raise(RunError::Process { process: 0, why: "is no longer connected".to_owned() });
+                signal.raise(RunError::Process { process: 0, why: "is no longer connected".to_owned() });
                 return false;
             }
         }
     }
 }
 
-/// What goes to process 0 while the workers work.
+/// What is reported to process 0 while the job runs.
 struct Reporter {
     log: Receiver<LogBatch>,
     acks: Receiver<Ack>,
     dropped: Dropped,
-    board: Board,
+    board: QueueBoard,
 }
 
 impl Reporter {
-    /// Reports until the workers have ended; gives the connection back unless it is lost. Workers never wait for it: what it does not
-    /// take in time fills the bounded link of their records, and is dropped and counted there.
+    /// Reports until the workers have ended; returns the connection back unless it is lost. Workers
+    /// never wait for it: what it does not take in time fills the bounded link of their records,
+    /// and is dropped and counted there.
     fn report(self, mut sink: BufWriter<TcpStream>, clock: Clock) -> Option<BufWriter<TcpStream>> {
-        let mut told = Heard::default();
+        let mut sent = ReportedTotals::default();
         let mut dropped = 0;
         let mut next = clock.now();
         loop {
@@ -156,8 +162,8 @@ impl Reporter {
             frames.extend(self.acks.try_iter().map(Up::Ack));
             if ended || clock.now() >= next {
                 next = clock.now() + TELL;
-                let news = self.board.news(&mut told);
-                frames.extend((!news.is_empty()).then_some(Up::Queues(news)));
+                let changes = self.board.changes_since(&mut sent);
+                frames.extend((!changes.is_empty()).then_some(Up::Queues(changes)));
                 let count = self.dropped.count();
                 frames.extend((count > dropped).then(|| Up::Dropped(count - dropped)));
                 dropped = count;

@@ -1,4 +1,4 @@
-//! Which bins of a worker have timers, and the right to give out results at the earliest of them.
+//! Timers of all bins of a worker by time, and the capability to emit at the earliest of them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,17 +10,18 @@ use crate::id::BinId;
 
 /// The timers of all bins that are here.
 #[derive(Default)]
-pub(super) struct DueTimers {
-    /// Bins whose next timer was at a time when it was set. Some may have been called since, or be gone, or stand here several times: whoever
-    /// looks at a time's bins looks into them anyway, so nothing is ever searched for and taken out.
+pub(super) struct TimerQueue {
+    /// Bins whose next timer was at a time when it was set. Some may have fired since, be gone, or
+    /// be listed several times: the bins of a time are inspected anyway, so no entry is ever
+    /// searched for and removed.
     next: BTreeMap<Time, Vec<BinId>>,
-    /// The right to give out results at the earliest of them.
+    /// The capability to emit results at the earliest of them.
     pub(super) cap: Option<Capability<Time>>,
-    /// Timers that one call of a function asks for.
+    /// Timers that one call of a function sets.
     pub(super) asked: Vec<Time>,
 }
 
-impl DueTimers {
+impl TimerQueue {
     /// Whether no timer is set, and none was that is still listed.
     pub(super) fn is_empty(&self) -> bool {
         self.next.is_empty()
@@ -47,7 +48,8 @@ impl DueTimers {
         if next < Time::MAX {
             let bins = self.next.entry(next).or_default();
             if bins.len() == bins.capacity() {
-                // Twice the room for those that are different, so that they are not sorted for each that comes.
+                // Twice the room for those that are different, so that they are not sorted for each
+                // that comes.
                 bins.sort_unstable();
                 bins.dedup();
                 bins.reserve(bins.len().max(4));
@@ -56,14 +58,14 @@ impl DueTimers {
         }
     }
 
-    /// A timer at `next` was set, by whoever has the right `cap` to answer it.
+    /// A timer at `next` was set; `cap` is a capability from which it can be served.
     pub(super) fn answered_by(&mut self, cap: &Capability<Time>, next: Time) {
         if self.cap.as_ref().is_none_or(|held| *held.time() > next) {
             self.cap = Some(cap.delayed(&next));
         }
     }
 
-    /// A bin has come, with the right to answer its timers if it has any.
+    /// A bin has come, with a capability for its timers if it has any.
     pub(super) fn come(&mut self, id: BinId, next: Time, cap: Option<Capability<Time>>) {
         self.set(id, next);
         if let Some(cap) = cap
@@ -73,13 +75,13 @@ impl DueTimers {
         }
     }
 
-    /// Keeps no more rights than the timers need.
+    /// Downgrades the capability to what the timers need.
     pub(super) fn downgrade(&mut self) {
         match self.next.first_key_value() {
             None => self.cap = None,
             Some((next, _)) => {
                 let cap = self.cap.as_mut().expect("there is a right to answer timers");
-                // Timely would count one right less and one more.
+                // Avoids a needless change of timely's counts.
                 if cap.time() != next {
                     cap.downgrade(next);
                 }
