@@ -41,6 +41,8 @@ use trial::Trial;
 const MOST_LAG_S: f64 = 0.2;
 /// Jobs that no other seed draws.
 const JOBS_A_SEED: u64 = 1_000_000;
+/// So many jobs are drawn before their rows are printed, at most.
+const MOST_AT_ONCE: u64 = 64;
 /// The seed of the figures that count. The model was developed on others: 1 to 9.
 const SEED: u64 = 20;
 /// One change in so many is to be from overload to relief.
@@ -70,8 +72,7 @@ fn main() {
         rows.flush().expect("standard output takes rows");
     };
     if changes > 0 {
-        let found = simulated(asked.seed, changes);
-        print(&found);
+        let found = simulated(asked.seed, changes, &mut print);
         summarise("virtual time", &found);
     }
     if changes_on_engine > 0 {
@@ -123,14 +124,16 @@ impl Arguments {
 }
 
 /// Changes in virtual time, as many as asked for before which the job kept up.
-fn simulated(seed: u64, changes: usize) -> Vec<Row> {
+fn simulated(seed: u64, changes: usize, mut print: impl FnMut(&[Row])) -> Vec<Row> {
     let (mut rows, mut next): (Vec<Row>, u64) = (Vec::new(), seed * JOBS_A_SEED);
     let steady = |rows: &[Row]| rows.iter().filter(|row| row.set == "steady").count();
     while steady(&rows) < changes {
         // Jobs side by side, their rows in order.
-        let until = next + 2 * (changes - steady(&rows)) as u64 + 8;
+        let until = next + (2 * (changes - steady(&rows)) as u64 + 8).min(MOST_AT_ONCE);
         let found: Vec<Option<Row>> = (next..until).into_par_iter().map(one_simulated).collect();
-        rows.extend(found.into_iter().flatten());
+        let found: Vec<Row> = found.into_iter().flatten().collect();
+        print(&found);
+        rows.extend(found);
         next = until;
     }
     rows

@@ -5,12 +5,12 @@
 //! records ([`Ledger`], [`MetricIssue`]) is not used for decisions, or is corrected ([`Mend`]).
 
 mod grid;
-mod heard;
 mod instance;
 mod ledger;
 mod mend;
 mod metric_issue;
 mod operator;
+mod recorded_slots;
 mod source;
 mod window;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::grid::Grid;
-use super::heard::Heard;
+use super::recorded_slots::RecordedSlots;
 use super::{InstanceMetrics, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample};
 use crate::activity::{ActivityKind, BinLoad, Record};
 use crate::dataflow::{Configuration, Role, Topology};
@@ -18,13 +18,13 @@ use crate::time::{Epoch, Timestamp, Window};
 
 /// Sums of one instance, and its queue as (seconds, records).
 #[derive(Clone, Debug)]
-struct Seen {
+struct InstanceSamples {
     metrics: InstanceMetrics,
     queue: Vec<(f64, f64)>,
 }
 
-impl Seen {
-    /// Whether the queue was sampled at that time.
+impl InstanceSamples {
+    /// Whether the queue was looked at just then.
     fn has(&self, at: Timestamp) -> bool {
         self.queue.iter().rev().any(|(known, _)| *known == at.as_secs_f64())
     }
@@ -34,12 +34,12 @@ impl Seen {
 #[derive(Clone, Debug)]
 pub struct WindowMetrics {
     window: Window,
-    instances: Grid<Seen>,
+    instances: Grid<InstanceSamples>,
     bins: Grid<BinLoad>,
     sources: BTreeMap<OperatorId, SourceSample>,
     latency: LatencyHistogram,
-    heard: Heard,
-    /// Number of queue samples, and of the duplicates among them.
+    recorded: RecordedSlots,
+    /// Samples of queues, and those among them that had come before.
     samples: u64,
     repeated: u64,
     doubts: BTreeSet<MetricIssue>,
@@ -54,7 +54,7 @@ impl WindowMetrics {
             bins: Grid::default(),
             sources: BTreeMap::new(),
             latency: LatencyHistogram::default(),
-            heard: Heard::new(window),
+            recorded: RecordedSlots::new(window),
             samples: 0,
             repeated: 0,
             doubts: BTreeSet::new(),
@@ -68,7 +68,7 @@ impl WindowMetrics {
 
     /// Adds a record of this window; `due` returns when an epoch's earliest record was due.
     pub fn add(&mut self, record: &Record, due: impl Fn(Epoch) -> Option<Timestamp>) {
-        self.heard.mark(record);
+        self.recorded.mark(record);
         match record {
             Record::Activity(activity) => match activity.kind {
                 ActivityKind::Processing | ActivityKind::Serialization | ActivityKind::Deserialization | ActivityKind::Source => {
@@ -139,9 +139,9 @@ impl WindowMetrics {
         &mut self.seen(instance).metrics
     }
 
-    fn seen(&mut self, instance: InstanceId) -> &mut Seen {
+    fn seen(&mut self, instance: InstanceId) -> &mut InstanceSamples {
         let length = self.window.length();
-        let none = || Seen { metrics: InstanceMetrics::idle(instance, length), queue: Vec::new() };
+        let none = || InstanceSamples { metrics: InstanceMetrics::idle(instance, length), queue: Vec::new() };
         self.instances.entry(instance.operator, instance.index, none)
     }
 
@@ -165,7 +165,7 @@ impl WindowMetrics {
     pub fn operators(&self, topology: &Topology, configuration: &Configuration) -> Vec<OperatorMetrics> {
         let metrics = |id: InstanceId| match self.instances.get(id.operator, id.index) {
             None => InstanceMetrics::idle(id, self.window.length()),
-            Some(Seen { metrics, queue }) => {
+            Some(InstanceSamples { metrics, queue }) => {
                 let latest = queue.iter().copied().reduce(|a, b| if b.0 >= a.0 { b } else { a });
                 let queue_records = latest.map_or(0, |point| point.1 as u64);
                 InstanceMetrics { queue_records, queue_slope: slope(queue), ..metrics.clone() }
@@ -198,7 +198,7 @@ impl WindowMetrics {
                     _ => {}
                 }
             }
-            for (_, Seen { metrics, .. }) in self.instances.of(operator.id, 0) {
+            for (_, InstanceSamples { metrics, .. }) in self.instances.of(operator.id, 0) {
                 if metrics.useful > metrics.window * 2 {
                     doubts.insert(MetricIssue::TooBusy(metrics.instance));
                 }
@@ -209,7 +209,7 @@ impl WindowMetrics {
 
     /// Whether nothing at all was recorded for longer than `longest` at some point in the window.
     pub fn is_silent_for(&self, longest: Duration) -> bool {
-        self.heard.is_silent_for(longest)
+        self.recorded.is_silent_for(longest)
     }
 
     /// How often records arrived on average: 1 without duplicates.

@@ -6,7 +6,7 @@ use crate::activity::Record;
 
 /// What becomes of the records of one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum RecordFate {
     Kept,
     Lost,
     Late,
@@ -18,7 +18,7 @@ enum Fate {
 pub(super) struct Disturbed {
     disturbance: Disturbance,
     random: Random,
-    fate: Fate,
+    fate: RecordFate,
     period: Option<u64>,
     late: Vec<Record>,
     dropped: u64,
@@ -28,7 +28,7 @@ impl Disturbed {
     pub(super) fn new(disturbance: Disturbance, seed: u64) -> Disturbed {
         // Apart from the job's own numbers: what is lost does not change what happens.
         let random = Random::new(seed ^ 0x6c6f_7374);
-        Disturbed { disturbance, random, fate: Fate::Kept, period: None, late: Vec::new(), dropped: 0 }
+        Disturbed { disturbance, random, fate: RecordFate::Kept, period: None, late: Vec::new(), dropped: 0 }
     }
 
     /// Disturbs the records from `first` on, which were recorded from `from` until `until` (ns).
@@ -42,15 +42,15 @@ impl Disturbed {
         if self.period != Some(period) {
             self.period = Some(period);
             let draw = self.random.uniform();
-            let was = std::mem::replace(&mut self.fate, Fate::Kept);
+            let was = std::mem::replace(&mut self.fate, RecordFate::Kept);
             self.fate = match draw {
-                draw if draw < lost => Fate::Lost,
-                draw if draw < lost + late => Fate::Late,
-                draw if draw < lost + late + duplicated => Fate::Doubled,
-                _ => Fate::Kept,
+                draw if draw < lost => RecordFate::Lost,
+                draw if draw < lost + late => RecordFate::Late,
+                draw if draw < lost + late + duplicated => RecordFate::Doubled,
+                _ => RecordFate::Kept,
             };
             // What was late by a period comes now, unless this period is late too.
-            if was == Fate::Late && self.fate != Fate::Late {
+            if was == RecordFate::Late && self.fate != RecordFate::Late {
                 let now = records.split_off(first);
                 records.append(&mut self.late);
                 records.extend(now);
@@ -58,13 +58,13 @@ impl Disturbed {
             }
         }
         match self.fate {
-            Fate::Kept => {}
-            Fate::Lost => {
+            RecordFate::Kept => {}
+            RecordFate::Lost => {
                 self.dropped += (records.len() - first) as u64;
                 records.truncate(first);
             }
-            Fate::Late => self.late.extend(records.drain(first..)),
-            Fate::Doubled => {
+            RecordFate::Late => self.late.extend(records.drain(first..)),
+            RecordFate::Doubled => {
                 let again = records[first..].to_vec();
                 records.extend(again);
             }

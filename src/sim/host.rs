@@ -21,7 +21,7 @@ use super::graph::{Graph, WORKER, Way};
 use super::job::Job;
 use super::source::Source;
 use super::station::{Flow, Station, add};
-use super::surroundings::Surroundings;
+use super::tick_context::TickContext;
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::dataflow::Role;
 use crate::id::{InstanceId, OperatorId};
@@ -208,7 +208,7 @@ impl Simulation {
         for index in 0..nodes.len() {
             let (here, after) = nodes[index..].split_first_mut().expect("the operator itself");
             if let Node::Station(station) = here {
-                let mut around = Surroundings { now: *now, pressing, random, records, graph: graph.as_mut() };
+                let mut around = TickContext { now: *now, pressing, random, records, graph: graph.as_mut() };
                 station.serve(&mut around);
                 station.take_in(&mut around);
                 give_out(station, &mut edges[index], index, after, job.delay, &mut around);
@@ -229,7 +229,7 @@ impl Simulation {
         let paused = *pressing > 0;
         for index in 0..nodes.len() {
             let (here, after) = nodes[index..].split_first_mut().expect("the operator itself");
-            let mut around = Surroundings { now: *now, pressing, random, records, graph: graph.as_mut() };
+            let mut around = TickContext { now: *now, pressing, random, records, graph: graph.as_mut() };
             match here {
                 Node::Source(source) => {
                     let count = source.emit(epoch, Timestamp(*now), paused, around.records);
@@ -394,7 +394,7 @@ impl Simulation {
 
 /// Passes on what a station has to emit; one that takes no time first processes what it has just
 /// received.
-fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut [Node], delay: Duration, around: &mut Surroundings<'_>) {
+fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut [Node], delay: Duration, around: &mut TickContext<'_>) {
     if station.work_ns == 0.0 {
         station.serve(around);
     }
@@ -408,7 +408,7 @@ fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut
 }
 
 /// Passes what an operator emits on to all that follow it; `after` are the operators after `index`.
-fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [Node], delay: Duration, around: &mut Surroundings<'_>) {
+fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [Node], delay: Duration, around: &mut TickContext<'_>) {
     let now = around.now;
     for edge in edges {
         for &(epoch, count) in out {

@@ -11,7 +11,7 @@ use super::instance::Instance;
 use super::job::MoveModel;
 use super::motion::{Motion, Stream};
 use super::station::Station;
-use super::surroundings::Surroundings;
+use super::tick_context::TickContext;
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::id::{BinId, InstanceId};
 use crate::migration::{BinMove, Report};
@@ -54,7 +54,7 @@ impl Station {
 
     /// Lets bins go when all that is older than `reached` has arrived, and takes them up when they
     /// have come. In order of steps.
-    pub(super) fn settle(&mut self, reached: u64, costs: &MoveModel, around: &mut Surroundings<'_>, reports: &mut Vec<Report>) {
+    pub(super) fn settle(&mut self, reached: u64, costs: &MoveModel, around: &mut TickContext<'_>, reports: &mut Vec<Report>) {
         for position in 0..self.motions.len() {
             if !self.motions[position].settled {
                 if reached < self.motions[position].at {
@@ -69,7 +69,7 @@ impl Station {
         }
     }
 
-    fn let_go(&mut self, position: usize, costs: &MoveModel, around: &mut Surroundings<'_>) {
+    fn let_go(&mut self, position: usize, costs: &MoveModel, around: &mut TickContext<'_>) {
         let bins = self.bins.as_mut().expect("only keyed operators have bins");
         let motion = &mut self.motions[position];
         let bytes: u64 = motion.bins.iter().map(|&(bin, _)| bins.keys[bin] * self.model.bytes_per_key).sum();
@@ -103,7 +103,7 @@ impl Station {
         }
     }
 
-    fn install(&mut self, motion: Motion, around: &mut Surroundings<'_>, reports: &mut Vec<Report>) {
+    fn install(&mut self, motion: Motion, around: &mut TickContext<'_>, reports: &mut Vec<Report>) {
         let bins = self.bins.as_mut().expect("only keyed operators have bins");
         for &(bin, to) in &motion.bins {
             bins.owners[bin] = to;

@@ -27,7 +27,7 @@ mod service;
 mod skew;
 mod source;
 mod station;
-mod surroundings;
+mod tick_context;
 
 pub use curve::{CapacityCurve, CurveError};
 pub use exchange_log::ExchangeLog;

@@ -10,7 +10,7 @@ use super::instance::{Batch, Instance};
 use super::job::OperatorModel;
 use super::motion::Motion;
 use super::skew::Bins;
-use super::surroundings::Surroundings;
+use super::tick_context::TickContext;
 use super::{Random, ServiceTimes};
 use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
 use crate::dataflow::{Operator, Role};
@@ -122,7 +122,7 @@ impl Station {
     }
 
     /// Processes what is complete by now.
-    pub(super) fn serve(&mut self, around: &mut Surroundings<'_>) {
+    pub(super) fn serve(&mut self, around: &mut TickContext<'_>) {
         let OperatorModel { selectivity, counted_output, marks, .. } = self.model;
         for (index, instance) in (0..).zip(&mut self.instances).filter(|(_, instance)| !instance.queue.is_empty()) {
             let mut work_ns = self.work_ns;
@@ -169,7 +169,7 @@ impl Station {
     }
 
     /// Shares out what came in.
-    pub(super) fn take_in(&mut self, around: &mut Surroundings<'_>) {
+    pub(super) fn take_in(&mut self, around: &mut TickContext<'_>) {
         if self.inbox.is_empty() {
             return;
         }
@@ -188,7 +188,7 @@ impl Station {
     }
 
     /// Any instance may take any record: they take turns.
-    fn in_turn(&mut self, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
+    fn in_turn(&mut self, epoch: u64, records: u64, around: &mut TickContext<'_>) {
         let (all, turns) = match &mut self.before {
             Some((since, before, turns)) if epoch < *since => (*before, turns),
             _ => (self.parallelism, &mut self.turns),
@@ -207,7 +207,7 @@ impl Station {
     }
 
     /// An instance takes the records of its bins, what is under way to it waits.
-    fn by_key(&mut self, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
+    fn by_key(&mut self, epoch: u64, records: u64, around: &mut TickContext<'_>) {
         let n = records as f64;
         let mut left = records;
         for instance in &mut self.instances {
@@ -259,13 +259,13 @@ impl Station {
     }
 
     /// An instance takes records out of what has arrived.
-    fn take(&mut self, index: usize, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
+    fn take(&mut self, index: usize, epoch: u64, records: u64, around: &mut TickContext<'_>) {
         around.reached(self.id, Lane::Instance(InstanceId::new(self.id, index as u32)), epoch, records);
         self.put(index, epoch, records, around);
     }
 
     /// Puts records into the queue of an instance.
-    pub(super) fn put(&mut self, index: usize, epoch: u64, records: u64, around: &mut Surroundings<'_>) {
+    pub(super) fn put(&mut self, index: usize, epoch: u64, records: u64, around: &mut TickContext<'_>) {
         if records == 0 {
             return;
         }

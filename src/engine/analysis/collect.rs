@@ -27,7 +27,7 @@ pub(super) type WindowFound = (WindowSummary, Vec<EpochPath>);
 
 /// Results of a window received so far.
 #[derive(Default)]
-struct Known {
+struct WindowResults {
     summary: Option<WindowFound>,
     changes: Vec<(u32, QuerySubject, isize)>,
 }
@@ -54,7 +54,7 @@ pub(super) fn collect<'s>(
     let mut changes = builder.new_input(changes, Exchange::new(|_: &(Fact, Time, isize)| 0));
     let mut outlet = outlet;
     builder.build(move |_| {
-        let mut known: BTreeMap<Time, Known> = BTreeMap::new();
+        let mut known: BTreeMap<Time, WindowResults> = BTreeMap::new();
         let mut last = None;
         move |frontiers| {
             summaries.for_each(|_, batch| {
@@ -74,7 +74,7 @@ pub(super) fn collect<'s>(
             // The receiver may be gone: the analysis goes on for those who wait for its end.
             let give = |result| drop(out.results.send(result));
             while let Some(entry) = known.first_entry().filter(|entry| complete(entry.key())) {
-                let (number, Known { summary, mut changes }) = entry.remove_entry();
+                let (number, WindowResults { summary, mut changes }) = entry.remove_entry();
                 if last < Some(number) {
                     // After the end of the log nothing vanishes.
                     break;

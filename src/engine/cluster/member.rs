@@ -14,7 +14,8 @@ use super::hub::TELL;
 use super::rendezvous::{Joined, join_hosts, join_started};
 use super::{Deployment, MEMBER, Members, Network};
 use crate::engine::host::{
-    Ack, Clock, Context, Dropped, Ends, LogBatch, QueueBoard, ReportedTotals, RunError, Site, StopSignal, WorkerPart, Workers, link,
+    Ack, Clock, Context, Dropped, LocalWorkers, LogBatch, QueueBoard, ReportedTotals, RunError, StopSignal, WorkerChannels, WorkerPart,
+    Workers, link,
 };
 
 /// A further process of a job (not process 0), connected to the others.
@@ -93,8 +94,8 @@ impl Member {
             std::thread::spawn(move || reporter.report(BufWriter::new(sending), clock))
         };
         let network = Network::new(data, &signal);
-        let ends = Ends { link, acks: ack, steps: None };
-        let outcomes = Workers::start(Site { process, workers, network }, clock, ends, &signal, build).map(Workers::join);
+        let ends = WorkerChannels { link, acks: ack, steps: None };
+        let outcomes = Workers::start(LocalWorkers { process, workers, network }, clock, ends, &signal, build).map(Workers::join);
         // The reports end with the workers; a connection that is lost is seen by the reading
         // thread.
         let sending = up.join().unwrap_or(None);

@@ -22,8 +22,8 @@ use timely::scheduling::Activator;
 use super::fault::{Fault, seeded};
 use super::key_space::KeySpace;
 use super::router::Origin;
-use super::servers::{Servers, Work};
-use super::store::{Input, StateStore};
+use super::servers::{QueuedBatch, Servers};
+use super::store::{StateStore, StoreInput};
 use super::timer_queue::TimerQueue;
 use super::transfer::{BinEvent, Inbox, Outbox, StateArrived};
 use crate::activity::{Activity, BinLoad, Lane, Record};
@@ -118,14 +118,14 @@ impl BinQueues {
     }
 
     /// What the store needs to apply records.
-    pub(super) fn input(&mut self) -> Input<'_> {
+    pub(super) fn input(&mut self) -> StoreInput<'_> {
         let BinQueues { context, spec, space, owners, servers, timers, arrivals, .. } = self;
         let counts = spec.capacity == Capacity::Cpu && context.recorder.is_on();
-        Input { space, owners, servers, timers, arrivals: counts.then_some(arrivals.as_mut_slice()) }
+        StoreInput { space, owners, servers, timers, arrivals: counts.then_some(arrivals.as_mut_slice()) }
     }
 
     /// Queues records of one epoch at their instances, or behind the events of their bin.
-    pub(super) fn arrive(&mut self, origin: Origin, work: Work, store: &dyn StateStore) {
+    pub(super) fn arrive(&mut self, origin: Origin, work: QueuedBatch, store: &dyn StateStore) {
         let now = self.context.clock.now();
         let (id, epoch) = (self.spec.id, work.epoch());
         if self.spec.capacity == Capacity::Cpu {
@@ -147,11 +147,11 @@ impl BinQueues {
             let share = shares.len();
             *shares.entry((waits.then_some(bin), owners[bin.0 as usize])).or_insert(share)
         });
-        let mut works: Vec<Option<Work>> = works.into_iter().map(Some).collect();
+        let mut works: Vec<Option<QueuedBatch>> = works.into_iter().map(Some).collect();
         if self.spec.capacity != Capacity::Cpu {
             let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
             for (&(_, instance), &share) in &shares {
-                *counts.entry(instance).or_default() += works[share].as_ref().map_or(0, Work::len) as u64;
+                *counts.entry(instance).or_default() += works[share].as_ref().map_or(0, QueuedBatch::len) as u64;
             }
             for (instance, count) in counts {
                 let lane = Lane::Instance(InstanceId::new(id, instance));

@@ -125,14 +125,14 @@ where
         G: FnMut(&K, B, &mut S, &mut Session<'_, R>) + 'static,
         C: FnMut(&K, &mut S, &mut Session<'_, R>) + 'static,
     {
-        let both = marked(self, Side::Left).concat(marked(other, Side::Right));
-        keyed::<K, Side<A, B>, S, R, _, _>(both, control, context, spec, first, Binary { left, right, call, state: PhantomData })
+        let both = marked(self, BinaryInput::Left).concat(marked(other, BinaryInput::Right));
+        keyed::<K, BinaryInput<A, B>, S, R, _, _>(both, control, context, spec, first, Binary { left, right, call, state: PhantomData })
     }
 }
 
 /// A record's value and which stream it came by.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Side<A, B> {
+enum BinaryInput<A, B> {
     Left(A),
     Right(B),
 }
@@ -176,17 +176,17 @@ struct Binary<F, G, C, S> {
     state: PhantomData<S>,
 }
 
-impl<K, A, B, S, R, F, G, C> Logic<K, Side<A, B>, S, R> for Binary<F, G, C, S>
+impl<K, A, B, S, R, F, G, C> Logic<K, BinaryInput<A, B>, S, R> for Binary<F, G, C, S>
 where
     S: 'static,
     F: FnMut(&K, A, &mut S, &mut Session<'_, R>) + 'static,
     G: FnMut(&K, B, &mut S, &mut Session<'_, R>) + 'static,
     C: FnMut(&K, &mut S, &mut Session<'_, R>) + 'static,
 {
-    fn apply(&mut self, key: &K, value: Side<A, B>, state: &mut S, session: &mut Session<'_, R>) {
+    fn apply(&mut self, key: &K, value: BinaryInput<A, B>, state: &mut S, session: &mut Session<'_, R>) {
         match value {
-            Side::Left(value) => (self.left)(key, value, state, session),
-            Side::Right(value) => (self.right)(key, value, state, session),
+            BinaryInput::Left(value) => (self.left)(key, value, state, session),
+            BinaryInput::Right(value) => (self.right)(key, value, state, session),
         }
     }
 

@@ -43,7 +43,7 @@ use super::fault::{Fault, seeded};
 use super::key_by::KeyedStream;
 use super::key_space::{KeySpace, hash_of};
 use super::router::{Origin, Partition, route};
-use super::servers::{Caps, Work};
+use super::servers::{Caps, QueuedBatch};
 use super::session::Logic;
 use super::store::{KeyedStore, StateStore};
 use super::transfer::StateMessage;
@@ -82,7 +82,7 @@ where
 }
 
 /// Records that have arrived, by time.
-type Early = ByTime<Caps, (Origin, Work)>;
+type Early = ByTime<Caps, (Origin, QueuedBatch)>;
 
 /// Input by time, with a capability for that time.
 type ByTime<C, T> = BTreeMap<Time, (Rc<C>, Vec<T>)>;

@@ -10,7 +10,7 @@ use timely::dataflow::operators::Capability;
 
 use super::bin_queues::BinQueues;
 use super::fault::{Fault, seeded};
-use super::servers::{Caps, Work};
+use super::servers::{Caps, QueuedBatch};
 use super::store::StateStore;
 use super::transfer::{BinEvent, Outgoing, Payload, StateMessage, StateOutput, Waiting};
 use crate::activity::{Activity, ActivityKind, Lane, Record};
@@ -204,8 +204,8 @@ impl BinQueues {
     }
 
     /// Takes the records of `leaving` bins out of the queues of their previous owners, in order.
-    fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp, store: &dyn StateStore) -> BTreeMap<BinId, Vec<Work>> {
-        let mut taken: BTreeMap<BinId, Vec<Work>> = BTreeMap::new();
+    fn take_from_queues(&mut self, leaving: &BTreeSet<BinId>, now: Timestamp, store: &dyn StateStore) -> BTreeMap<BinId, Vec<QueuedBatch>> {
+        let mut taken: BTreeMap<BinId, Vec<QueuedBatch>> = BTreeMap::new();
         let mut leaves = vec![false; self.owners.len()];
         let mut givers: BTreeSet<u32> = BTreeSet::new();
         for bin in leaving {

@@ -40,16 +40,16 @@ pub(super) struct Caps {
 
 /// Records of one epoch that wait for an instance. Their type is known only where they are applied,
 /// so that queues are compiled once.
-pub(super) struct Work {
+pub(super) struct QueuedBatch {
     pub(super) caps: Rc<Caps>,
     /// What is left of them: an [`IntoIter`].
     records: Box<dyn Any>,
     left: usize,
 }
 
-impl Work {
-    pub(super) fn new<D: 'static>(caps: &Rc<Caps>, records: Vec<D>) -> Work {
-        Work { caps: Rc::clone(caps), left: records.len(), records: Box::new(records.into_iter()) }
+impl QueuedBatch {
+    pub(super) fn new<D: 'static>(caps: &Rc<Caps>, records: Vec<D>) -> QueuedBatch {
+        QueuedBatch { caps: Rc::clone(caps), left: records.len(), records: Box::new(records.into_iter()) }
     }
 
     pub(super) fn epoch(&self) -> Time {
@@ -76,7 +76,7 @@ impl Work {
 trait Apply {
     /// Applies the first `count` records of `work` for `lane` and emits the results; returns how
     /// many there are.
-    fn apply(&mut self, work: &mut Work, count: usize, lane: Lane) -> usize;
+    fn apply(&mut self, work: &mut QueuedBatch, count: usize, lane: Lane) -> usize;
 }
 
 struct Serving<'o, 'a, D, R: 'static, F> {
@@ -86,7 +86,7 @@ struct Serving<'o, 'a, D, R: 'static, F> {
 }
 
 impl<D: 'static, R: 'static, F: FnMut(&Caps, Time, &mut IntoIter<D>, usize, &mut Vec<R>)> Apply for Serving<'_, '_, D, R, F> {
-    fn apply(&mut self, work: &mut Work, mut count: usize, lane: Lane) -> usize {
+    fn apply(&mut self, work: &mut QueuedBatch, mut count: usize, lane: Lane) -> usize {
         let (epoch, most) = (work.epoch(), at_once::<R>());
         let records = work.records.downcast_mut::<IntoIter<D>>().expect("records of the operator's type");
         work.left -= count;
@@ -112,7 +112,7 @@ pub(super) struct InstanceServer {
     lane: Lane,
     /// For limited instances.
     service: Option<ServiceTime>,
-    pub(super) queue: VecDeque<Work>,
+    pub(super) queue: VecDeque<QueuedBatch>,
     /// Since the last sample.
     arrivals: u64,
     pub(super) processed: u64,
@@ -121,14 +121,14 @@ pub(super) struct InstanceServer {
 
 impl InstanceServer {
     /// Puts work at the end of the queue.
-    pub(super) fn arrive(&mut self, work: Work, now: Timestamp) {
+    pub(super) fn arrive(&mut self, work: QueuedBatch, now: Timestamp) {
         self.arrivals += work.len() as u64;
         self.queue.push_back(work);
         self.wake(now);
     }
 
     /// Puts work before the queue, in the order given.
-    pub(super) fn overtake(&mut self, works: impl DoubleEndedIterator<Item = Work>, now: Timestamp) {
+    pub(super) fn overtake(&mut self, works: impl DoubleEndedIterator<Item = QueuedBatch>, now: Timestamp) {
         for work in works.rev() {
             self.arrivals += work.len() as u64;
             self.queue.push_front(work);
@@ -188,7 +188,7 @@ impl Servers {
     /// The oldest epoch that waits for instance `index`; later than all epochs if nothing does.
     pub(super) fn oldest(&self, index: u32) -> Time {
         let queue = self.servers.get(&index).map(|server| &server.queue);
-        queue.into_iter().flatten().map(Work::epoch).min().unwrap_or(Time::MAX)
+        queue.into_iter().flatten().map(QueuedBatch::epoch).min().unwrap_or(Time::MAX)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -13,7 +13,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::batch::{Batch, BatchBuilder, BatchStream, ByHeader};
 use super::router::{Origin, Partition, route};
-use super::servers::{Caps, Servers, Work};
+use super::servers::{Caps, QueuedBatch, Servers};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
 use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec};
@@ -92,7 +92,7 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
                     Origin::of(batch).reached(&context, spec.id, *results.time(), lane, now, batch.count);
                     let caps = Rc::new(Caps { results, state: None });
                     let records: Vec<D> = std::mem::take(&mut batch.records).open();
-                    servers.server(batch.to).arrive(Work::new(&caps, records), now);
+                    servers.server(batch.to).arrive(QueuedBatch::new(&caps, records), now);
                 });
                 servers.serve(&mut output.activate(), |_, _, records, count, results| {
                     for record in records.take(count) {

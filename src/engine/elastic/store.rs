@@ -22,7 +22,7 @@ use super::bin::Bin;
 use super::erased::Erased;
 use super::fault::{Fault, seeded};
 use super::key_space::{KeySpace, hash_of};
-use super::servers::{Caps, Servers, Work};
+use super::servers::{Caps, QueuedBatch, Servers};
 use super::session::{Logic, Session};
 use super::table::IntoEntries;
 use super::timer_queue::TimerQueue;
@@ -41,7 +41,7 @@ const AHEAD: usize = 16;
 pub(super) type PartialBin = Box<dyn Any + Send>;
 
 /// The queues whose complete records a store applies, and what it needs for that.
-pub(super) struct Input<'a> {
+pub(super) struct StoreInput<'a> {
     /// Which bin a key is in.
     pub(super) space: &'a KeySpace,
     /// Owners of the bins.
@@ -57,7 +57,7 @@ pub(super) struct Input<'a> {
 /// Keyed state and timers of one worker's bins, whatever their types.
 pub(super) trait StateStore {
     /// Applies what is complete by now. Results of timers that are fired on the way are kept.
-    fn serve(&mut self, input: Input<'_>);
+    fn serve(&mut self, input: StoreInput<'_>);
 
     /// Fires the timers of a bin and its owner up to `until`, and keeps the results. False if there
     /// are none, or the bin is not here.
@@ -71,10 +71,10 @@ pub(super) trait StateStore {
     fn emit(&mut self, fired: (Time, u32), lane: Lane, cap: Option<&Capability<Time>>) -> u64;
 
     /// Puts each record into the share that `share_of` says for its bin.
-    fn divide(&self, work: Work, space: &KeySpace, share_of: &mut dyn FnMut(BinId) -> usize) -> Vec<Work>;
+    fn divide(&self, work: QueuedBatch, space: &KeySpace, share_of: &mut dyn FnMut(BinId) -> usize) -> Vec<QueuedBatch>;
 
     /// The bin of each record.
-    fn bins_of(&self, work: &Work, space: &KeySpace, see: &mut dyn FnMut(BinId));
+    fn bins_of(&self, work: &QueuedBatch, space: &KeySpace, see: &mut dyn FnMut(BinId));
 
     /// Splits a bin into that of number `first` and the next. False if it is not here.
     fn split(&mut self, bin: BinId, first: BinId, space: &KeySpace, timers: &mut TimerQueue) -> bool;
@@ -87,13 +87,13 @@ pub(super) trait StateStore {
     fn depart(&mut self, bin: (BinId, u32), until: Time, timers: &mut TimerQueue) -> (Erased, Time);
 
     /// Packs records that leave with their bin.
-    fn pack(&self, work: Work) -> Erased;
+    fn pack(&self, work: QueuedBatch) -> Erased;
 
     /// Records that came with their bin.
-    fn unpack(&self, caps: &Rc<Caps>, records: Erased) -> Work;
+    fn unpack(&self, caps: &Rc<Caps>, records: Erased) -> QueuedBatch;
 
     /// Cuts a bin into parts of `part_bytes` bytes; returns how many keys it has.
-    fn cut(&self, state: Erased, part_bytes: usize) -> (u64, Box<dyn Parts>);
+    fn cut(&self, state: Erased, part_bytes: usize) -> (u64, Box<dyn StateParts>);
 
     /// An empty bin with room for `keys` keys.
     fn empty(&self, keys: u64) -> PartialBin;
@@ -114,7 +114,7 @@ pub(super) trait StateStore {
 }
 
 /// A bin that is cut into parts.
-pub(super) trait Parts {
+pub(super) trait StateParts {
     /// Some of the entries that are left, then some of the timers; nothing once none is.
     fn next(&mut self) -> Option<Erased>;
 
@@ -175,8 +175,8 @@ where
 {
     /// Where states exceed the processor's cache, most of the time would be spent waiting for
     /// memory. So the state of each key is prefetched some records before it is needed.
-    fn serve(&mut self, input: Input<'_>) {
-        let Input { space, owners, servers, timers, mut arrivals } = input;
+    fn serve(&mut self, input: StoreInput<'_>) {
+        let StoreInput { space, owners, servers, timers, mut arrivals } = input;
         let KeyedStore { states, logic, fired, output, .. } = self;
         servers.serve(&mut output.activate(), |caps, epoch, records: &mut IntoIter<(K, V)>, count, results| {
             // Hardly ever: a timer is set for a later time, and what is due has been fired if
@@ -235,7 +235,7 @@ where
         count
     }
 
-    fn divide(&self, work: Work, space: &KeySpace, share_of: &mut dyn FnMut(BinId) -> usize) -> Vec<Work> {
+    fn divide(&self, work: QueuedBatch, space: &KeySpace, share_of: &mut dyn FnMut(BinId) -> usize) -> Vec<QueuedBatch> {
         let (caps, mut shares) = (Rc::clone(&work.caps), Vec::new());
         for record in work.into_records::<(K, V)>() {
             let share = share_of(space.bin(hash_of(&record.0)));
@@ -244,10 +244,10 @@ where
             }
             shares[share].push(record);
         }
-        shares.into_iter().map(|share| Work::new(&caps, share)).collect()
+        shares.into_iter().map(|share| QueuedBatch::new(&caps, share)).collect()
     }
 
-    fn bins_of(&self, work: &Work, space: &KeySpace, see: &mut dyn FnMut(BinId)) {
+    fn bins_of(&self, work: &QueuedBatch, space: &KeySpace, see: &mut dyn FnMut(BinId)) {
         work.records::<(K, V)>().iter().for_each(|(key, _)| see(space.bin(hash_of(key))));
     }
 
@@ -287,15 +287,15 @@ where
         (Erased::value(state), next)
     }
 
-    fn pack(&self, work: Work) -> Erased {
+    fn pack(&self, work: QueuedBatch) -> Erased {
         Erased::value(work.into_records::<(K, V)>().collect::<Vec<_>>())
     }
 
-    fn unpack(&self, caps: &Rc<Caps>, records: Erased) -> Work {
-        Work::new(caps, records.open::<Vec<(K, V)>>())
+    fn unpack(&self, caps: &Rc<Caps>, records: Erased) -> QueuedBatch {
+        QueuedBatch::new(caps, records.open::<Vec<(K, V)>>())
     }
 
-    fn cut(&self, state: Erased, part_bytes: usize) -> (u64, Box<dyn Parts>) {
+    fn cut(&self, state: Erased, part_bytes: usize) -> (u64, Box<dyn StateParts>) {
         let state: Bin<K, S> = state.open();
         let (keys, keys_per_part) = (state.keys() as u64, (part_bytes / state.bytes_per_key()).max(1));
         let (entries, timers) = state.into_parts();
@@ -309,8 +309,8 @@ where
     fn join(&self, bin: &mut PartialBin, part: Erased) {
         let bin = bin.downcast_mut::<Bin<K, S>>().expect("a bin of the operator's types");
         match part.open() {
-            Part::Entries(entries) => bin.extend(entries),
-            Part::Timers(timers) => timers.into_iter().for_each(|(at, keys)| keys.into_iter().for_each(|key| bin.set_timer(at, key))),
+            StatePart::Entries(entries) => bin.extend(entries),
+            StatePart::Timers(timers) => timers.into_iter().for_each(|(at, keys)| keys.into_iter().for_each(|key| bin.set_timer(at, key))),
         }
     }
 
@@ -407,7 +407,7 @@ fn fire<K, V, S, R>(
 
 /// A part of a bin.
 #[derive(Serialize, Deserialize)]
-enum Part<K, S> {
+enum StatePart<K, S> {
     Entries(Vec<(K, S)>),
     /// Keys by time.
     Timers(Vec<(Time, Vec<K>)>),
@@ -420,17 +420,17 @@ struct Cut<K, S> {
     keys_per_part: usize,
 }
 
-impl<K: ExchangeData + Hash + Eq, S: ExchangeData> Parts for Cut<K, S> {
+impl<K: ExchangeData + Hash + Eq, S: ExchangeData> StateParts for Cut<K, S> {
     fn next(&mut self) -> Option<Erased> {
         let mut entries: Vec<(K, S)> = self.entries.by_ref().take(self.keys_per_part).collect();
         if seeded(Fault::CutPart) {
             entries.pop();
         }
         if !entries.is_empty() {
-            return Some(Erased::bytes(&Part::Entries(entries)));
+            return Some(Erased::bytes(&StatePart::Entries(entries)));
         }
         let timers = self.timers.take_some(self.keys_per_part);
-        (!timers.is_empty()).then(|| Erased::bytes(&Part::<K, S>::Timers(timers)))
+        (!timers.is_empty()).then(|| Erased::bytes(&StatePart::<K, S>::Timers(timers)))
     }
 
     fn is_empty(&self) -> bool {

@@ -15,8 +15,8 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 
 use super::erased::Erased;
 use super::fault::{Fault, seeded};
-use super::servers::Work;
-use super::store::{PartialBin, Parts, StateStore};
+use super::servers::QueuedBatch;
+use super::store::{PartialBin, StateParts, StateStore};
 use crate::engine::Time;
 use crate::id::BinId;
 
@@ -36,11 +36,11 @@ pub(super) enum BinEvent {
     /// Its state stays on this worker but belongs to another instance.
     HandOver { at: Time, from: u32, to: u32 },
     /// These records come next.
-    Records { instance: u32, work: Work },
+    Records { instance: u32, work: QueuedBatch },
 }
 
 /// Records that travelled with a bin, and a capability for its timers if it has any.
-pub(super) type InFlight = (Vec<Work>, Option<Capability<Time>>);
+pub(super) type InFlight = (Vec<QueuedBatch>, Option<Capability<Time>>);
 /// State of a bin that has arrived, with the time of its next timer.
 pub(super) type StateArrived = (Erased, Time, InFlight);
 
@@ -80,7 +80,7 @@ pub(super) struct Outgoing {
     pub(super) at: Time,
     pub(super) to: u32,
     pub(super) keys: u64,
-    pub(super) parts: Box<dyn Parts>,
+    pub(super) parts: Box<dyn StateParts>,
     /// Time of the next timer.
     pub(super) next: Time,
     pub(super) works: Waiting,
@@ -128,7 +128,7 @@ struct Incoming {
     bin: PartialBin,
     parts: VecDeque<Erased>,
     /// Records that travelled with it.
-    works: Vec<Work>,
+    works: Vec<QueuedBatch>,
     /// Once everything is here: the time of the next timer, the capability for it.
     last: Option<(Time, Option<Capability<Time>>)>,
     /// Keeps the dataflow alive until the bin is complete.
@@ -161,7 +161,7 @@ impl Inbox {
     }
 
     /// Accepts records that travel with it.
-    pub(super) fn records(&mut self, from: (BinId, Time), works: Vec<Work>, held: Capability<Time>, store: &dyn StateStore) {
+    pub(super) fn records(&mut self, from: (BinId, Time), works: Vec<QueuedBatch>, held: Capability<Time>, store: &dyn StateStore) {
         self.incoming(from, 0, held, store).works.extend(works);
     }
 

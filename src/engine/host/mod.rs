@@ -26,4 +26,4 @@ pub use running::Running;
 pub(super) use stop::{RaiseOnPanic, StopSignal};
 pub use waits::ExternalWait;
 pub use workers::WorkerPart;
-pub(super) use workers::{Ends, Site, Workers};
+pub(super) use workers::{LocalWorkers, WorkerChannels, Workers};

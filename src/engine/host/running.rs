@@ -14,7 +14,7 @@ use super::error::RunError;
 use super::queues::QueueBoard;
 use super::recorder::{Dropped, Link, LogBatch, link};
 use super::stop::{StopOnDrop, StopSignal};
-use super::workers::{Ends, Site, WorkerPart, Workers};
+use super::workers::{LocalWorkers, WorkerChannels, WorkerPart, Workers};
 use crate::engine::cluster::{Deployment, Hub, Network};
 use crate::migration::Step;
 
@@ -58,7 +58,7 @@ impl<O: Send + 'static> Running<O> {
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
-        let site = Site { process: 0, workers, network: Network::default() };
+        let site = LocalWorkers { process: 0, workers, network: Network::default() };
         Running::with(Channels::new(), site, workers, Clock::start(), None, build)
     }
 
@@ -81,10 +81,17 @@ impl<O: Send + 'static> Running<O> {
         }
         let channels = Channels::new();
         let (hub, network, clock) = Hub::start(deployment, job, board, (&channels.link, &channels.ack), &channels.signal)?;
-        Running::with(channels, Site { process: 0, workers, network }, deployment.peers(), clock, Some(hub), build)
+        Running::with(channels, LocalWorkers { process: 0, workers, network }, deployment.peers(), clock, Some(hub), build)
     }
 
-    fn with<B>(channels: Channels, site: Site, peers: u32, clock: Clock, hub: Option<Hub<O>>, build: B) -> Result<Running<O>, RunError>
+    fn with<B>(
+        channels: Channels,
+        site: LocalWorkers,
+        peers: u32,
+        clock: Clock,
+        hub: Option<Hub<O>>,
+        build: B,
+    ) -> Result<Running<O>, RunError>
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
@@ -92,7 +99,7 @@ impl<O: Send + 'static> Running<O> {
         let stop = StopOnDrop(signal);
         let dropped = link.dropped();
         let (step, steps) = channel();
-        let workers = Workers::start(site, clock, Ends { link, acks: ack, steps: Some(steps) }, &stop.0, build)?;
+        let workers = Workers::start(site, clock, WorkerChannels { link, acks: ack, steps: Some(steps) }, &stop.0, build)?;
         Ok(Running { log, acks, steps: step, stop, workers, hub, peers, clock, dropped })
     }
 

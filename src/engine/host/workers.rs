@@ -49,7 +49,7 @@ pub struct WorkerPart<O> {
 }
 
 /// The workers of this process, and their connections to other processes.
-pub(in crate::engine) struct Site {
+pub(in crate::engine) struct LocalWorkers {
     /// This process.
     pub(in crate::engine) process: u32,
     /// Its worker threads.
@@ -60,7 +60,7 @@ pub(in crate::engine) struct Site {
 
 /// Channels of the workers: for log records and acknowledgements, and for steps at the worker that
 /// issues commands.
-pub(in crate::engine) struct Ends {
+pub(in crate::engine) struct WorkerChannels {
     pub(in crate::engine) link: Link,
     pub(in crate::engine) acks: Sender<Ack>,
     pub(in crate::engine) steps: Option<Receiver<Step>>,
@@ -74,11 +74,17 @@ pub(in crate::engine) struct Workers<O: Send + 'static> {
 
 impl<O: Send + 'static> Workers<O> {
     /// Starts the workers of `site`, each with the part that `build` returns.
-    pub(in crate::engine) fn start<B>(site: Site, clock: Clock, ends: Ends, signal: &StopSignal, build: B) -> Result<Workers<O>, RunError>
+    pub(in crate::engine) fn start<B>(
+        site: LocalWorkers,
+        clock: Clock,
+        ends: WorkerChannels,
+        signal: &StopSignal,
+        build: B,
+    ) -> Result<Workers<O>, RunError>
     where
         B: Fn(&mut Worker, &Context) -> WorkerPart<O> + Send + Sync + 'static,
     {
-        let Site { process, workers, network } = site;
+        let LocalWorkers { process, workers, network } = site;
         let peers = workers * (network.wires.len() as u32).max(1);
         let local = process * workers..(process + 1) * workers;
         let builders = builders(process, workers as usize, network.wires).map_err(|why| RunError::Start(workers, why))?;

@@ -21,7 +21,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
 use super::tally::compare;
-use super::{NexmarkTally, Parts, Query, Spans, elastic, plain};
+use super::{NexmarkTally, Query, QueryParts, Spans, elastic, plain};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::Time;
 use crate::engine::cluster::{Deployment, Member};
@@ -175,7 +175,7 @@ impl Nexmark {
             let events = source.stream(scope);
             let answers = match self.form {
                 Form::Elastic => {
-                    let parts = Parts { control: commands, context, operators: specs, bins: self.bins, spans: self.spans() };
+                    let parts = QueryParts { control: commands, context, operators: specs, bins: self.bins, spans: self.spans() };
                     elastic(self.query, events, &parts)
                 }
                 Form::Plain => plain(self.query, unbatched(events), self.spans()).into_batches(),

@@ -6,8 +6,8 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::plain::{Due, share_of};
-use super::{Answer, Parts, Spans};
+use super::plain::{Notifications, share_of};
+use super::{Answer, QueryParts, Spans};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticUnary, Session};
 use crate::time::Epoch;
@@ -43,7 +43,7 @@ impl Leaders {
 /// The leaders of each window, of those of its parts; windows are told apart by their ends, and the
 /// leaders of the parts come in the epochs of these ends at the latest. Operator `index` of the
 /// query.
-pub(super) fn elastic<'s>(leaders: BatchStream<'s, (u64, Leaders)>, parts: &Parts<'_, 's>, index: usize) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(leaders: BatchStream<'s, (u64, Leaders)>, parts: &QueryParts<'_, 's>, index: usize) -> BatchStream<'s, Answer> {
     let grid = parts.spans.grid;
     leaders.elastic_unary(
         parts.control(),
@@ -67,7 +67,7 @@ pub(super) fn elastic<'s>(leaders: BatchStream<'s, (u64, Leaders)>, parts: &Part
 pub(super) fn plain<'s>(leaders: StreamVec<'s, Time, (u64, Leaders)>, spans: Spans) -> StreamVec<'s, Time, Answer> {
     let by_window = Exchange::new(|(until, _): &(u64, Leaders)| share_of(until));
     leaders.unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_window, "Top", |_, _| {
-        let mut due: Due<Leaders> = Due::new();
+        let mut due: Notifications<Leaders> = Notifications::new();
         move |(input, frontier), output| {
             input.for_each(|cap, leaders| {
                 for (until, other) in leaders.drain(..) {

@@ -22,7 +22,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
-use super::{Form, Parts, Query, Spans, elastic, plain};
+use super::{Form, Query, QueryParts, Spans, elastic, plain};
 use crate::activity::{Lane, Record};
 use crate::dataflow::{Capacity, QueueMarks};
 use crate::engine::Time;
@@ -67,32 +67,32 @@ pub struct Load {
 }
 
 /// Where events go in.
-enum Input {
+enum EventInput {
     /// To elastic operators, from the lane of their worker.
     Batches(Handle<Time, BatchBuilder<Event>>, Lane),
     /// To plain timely.
     Events(InputHandleVec<Time, Event>),
 }
 
-impl Input {
-    fn new(form: Form, worker: usize) -> Input {
+impl EventInput {
+    fn new(form: Form, worker: usize) -> EventInput {
         match form {
-            Form::Elastic => Input::Batches(Handle::new_with_builder(), Lane::Worker(WorkerId(worker as u32))),
-            Form::Plain => Input::Events(InputHandleVec::new()),
+            Form::Elastic => EventInput::Batches(Handle::new_with_builder(), Lane::Worker(WorkerId(worker as u32))),
+            Form::Plain => EventInput::Events(InputHandleVec::new()),
         }
     }
 
     fn advance_to(&mut self, epoch: Time) {
         match self {
-            Input::Batches(handle, _) => handle.advance_to(epoch),
-            Input::Events(handle) => handle.advance_to(epoch),
+            EventInput::Batches(handle, _) => handle.advance_to(epoch),
+            EventInput::Events(handle) => handle.advance_to(epoch),
         }
     }
 
     fn send(&mut self, mut events: Vec<Event>) {
         match self {
-            Input::Batches(handle, lane) => handle.send_batch(&mut Batch::new(*lane, events)),
-            Input::Events(handle) => handle.send_batch(&mut events),
+            EventInput::Batches(handle, lane) => handle.send_batch(&mut Batch::new(*lane, events)),
+            EventInput::Events(handle) => handle.send_batch(&mut events),
         }
     }
 }
@@ -159,7 +159,7 @@ impl Load {
     /// One worker's part; returns how long it took, and the latency of each epoch.
     fn work(&self, worker: &mut Worker, clock: Clock, specs: &[(OperatorSpec, u32)], log: Link) -> (Duration, Vec<u64>) {
         let epochs = self.epochs(worker.index() as u64, worker.peers() as u64);
-        let (mut input, probe) = (Input::new(self.form, worker.index()), ProbeHandle::new());
+        let (mut input, probe) = (EventInput::new(self.form, worker.index()), ProbeHandle::new());
         let id = WorkerId(worker.index() as u32);
         let recorder = if self.recorded { Recorder::new(id, log) } else { Recorder::off() };
         let (acks, _) = channel();
@@ -235,19 +235,26 @@ impl Load {
         epochs
     }
 
-    fn build(&self, worker: &mut Worker, context: &Context, specs: &[(OperatorSpec, u32)], input: &mut Input, probe: &ProbeHandle<Time>) {
+    fn build(
+        &self,
+        worker: &mut Worker,
+        context: &Context,
+        specs: &[(OperatorSpec, u32)],
+        input: &mut EventInput,
+        probe: &ProbeHandle<Time>,
+    ) {
         let spans = Spans::dilated(self.dilation, self.tick_ms);
         // Without commands to come, none is waited for.
         let mut control = InputHandleVec::<Time, Command>::new();
         worker.dataflow(|scope| match input {
-            Input::Batches(handle, _) => {
+            EventInput::Batches(handle, _) => {
                 let events: BatchStream<'_, Event> = handle.to_stream(scope);
                 let commands = control.to_stream(scope).broadcast();
-                let parts = Parts { control: commands, context, operators: specs, bins: self.bins, spans };
+                let parts = QueryParts { control: commands, context, operators: specs, bins: self.bins, spans };
                 let answers = elastic(self.query, events, &parts);
                 answers.drain_to_sink(context, OperatorId(specs.len() as u32 + 1), |_, answers| drop(black_box(answers))).probe_with(probe);
             }
-            Input::Events(handle) => {
+            EventInput::Events(handle) => {
                 let answers = plain(self.query, handle.to_stream(scope), spans);
                 let sink = answers.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Sink", |_, _| {
                     move |input, _| input.for_each(|_, answers| drop(black_box(std::mem::take(answers))))

@@ -36,7 +36,7 @@ mod winner;
 pub use answer::{Answer, Offer, Welcome};
 pub use job::{Form, Nexmark};
 pub use load::{Load, Loaded};
-pub use parts::Parts;
+pub use parts::QueryParts;
 pub use query::{Query, QueryError};
 pub use spans::Spans;
 pub use tally::NexmarkTally;
@@ -51,7 +51,7 @@ use crate::workload::nexmark::Event;
 ///
 /// # Panics
 /// If there are fewer parts than operators.
-pub fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     match query {
         Query::Q0 | Query::Q1 | Query::Q2 => stateless::elastic(query, events, parts),
         Query::Q3 => q3::elastic(events, parts),

@@ -5,7 +5,7 @@ use crate::engine::host::{Context, ControlStream, OperatorSpec};
 use crate::migration::Assignment;
 
 /// What an elastic query is built of.
-pub struct Parts<'a, 's> {
+pub struct QueryParts<'a, 's> {
     /// Commands to its operators.
     pub control: ControlStream<'s>,
     /// The worker.
@@ -19,7 +19,7 @@ pub struct Parts<'a, 's> {
     pub spans: Spans,
 }
 
-impl<'s> Parts<'_, 's> {
+impl<'s> QueryParts<'_, 's> {
     /// Commands to its operators.
     pub(super) fn control(&self) -> ControlStream<'s> {
         self.control.clone()

@@ -19,11 +19,11 @@ pub(super) fn share_of<K: Hash>(key: &K) -> u64 {
 }
 
 /// What is to be done at a time, with the capability to emit results then.
-pub(super) struct Due<T>(BTreeMap<Time, (Capability<Time>, T)>);
+pub(super) struct Notifications<T>(BTreeMap<Time, (Capability<Time>, T)>);
 
-impl<T: Default> Due<T> {
-    pub(super) fn new() -> Due<T> {
-        Due(BTreeMap::new())
+impl<T: Default> Notifications<T> {
+    pub(super) fn new() -> Notifications<T> {
+        Notifications(BTreeMap::new())
     }
 
     /// What is to be done at `at`, which is not before the time of `cap`.

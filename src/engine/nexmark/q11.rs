@@ -12,8 +12,8 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::plain::{Due, share_of};
-use super::{Answer, Parts, Spans};
+use super::plain::{Notifications, share_of};
+use super::{Answer, QueryParts, Spans};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticWindow, KeyBy, WindowFunction, Windows};
 use crate::workload::nexmark::{Bid, Event};
@@ -46,7 +46,7 @@ fn bidder_and_time(event: Event) -> (u64, u64) {
     (bidder, at)
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let windows = Windows::Session { gap: parts.spans.silence };
     let bids = events.key_by(bidder_and_time);
     bids.elastic_window(parts.control(), parts.context, parts.spec(0), &parts.first(0), windows, 0, HowMany)
@@ -68,7 +68,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
         let mut sessions: FxHashMap<u64, Open> = FxHashMap::default();
         // Bids by their time, and who may have been silent for long enough then. In the order of
         // time no session is ever joined to another, and one look a silence at each is enough.
-        let mut due: Due<(Vec<Vec<Event>>, Vec<u64>)> = Due::new();
+        let mut due: Notifications<(Vec<Vec<Event>>, Vec<u64>)> = Notifications::new();
         move |(input, frontier), output| {
             input.for_each(|cap, events| {
                 let at = *cap.least().expect("records have a time");

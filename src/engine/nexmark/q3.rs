@@ -11,9 +11,9 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::vec::Map;
 
-use super::join::{self, Known, Side};
+use super::join::{self, JoinSide, PersonState};
 use super::plain::share_of;
-use super::{Answer, Offer, Parts};
+use super::{Answer, Offer, QueryParts};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticStateless};
 use crate::workload::nexmark::Event;
@@ -30,17 +30,17 @@ fn offer(_: u64, seller: &Seller, auction: u64) -> Answer {
 }
 
 /// The two sides, by person.
-fn filter(event: Event) -> Option<(u64, Side<Seller>)> {
+fn filter(event: Event) -> Option<(u64, JoinSide<Seller>)> {
     match event {
         Event::Person(person) if STATES.contains(&person.state.as_str()) => {
-            Some((person.id, Side::Person(Box::new([person.name, person.city, person.state]))))
+            Some((person.id, JoinSide::Person(Box::new([person.name, person.city, person.state]))))
         }
-        Event::Auction(auction) if auction.category == CATEGORY => Some((auction.seller, Side::Auction(auction.id))),
+        Event::Auction(auction) if auction.category == CATEGORY => Some((auction.seller, JoinSide::Auction(auction.id))),
         _ => None,
     }
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let instances = parts.instances(0);
     let sides =
         events.elastic_flat_map(parts.control(), parts.context, parts.spec(0), instances, |event, sides| sides.extend(filter(event)));
@@ -48,9 +48,9 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>)
 }
 
 pub(super) fn plain(events: StreamVec<'_, Time, Event>) -> StreamVec<'_, Time, Answer> {
-    let by_person = Exchange::new(|(person, _): &(u64, Side<Seller>)| share_of(person));
+    let by_person = Exchange::new(|(person, _): &(u64, JoinSide<Seller>)| share_of(person));
     events.flat_map(filter).unary::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_person, "Join", |_, _| {
-        let mut people: FxHashMap<u64, Known<Seller>> = FxHashMap::default();
+        let mut people: FxHashMap<u64, PersonState<Seller>> = FxHashMap::default();
         move |input, output| {
             input.for_each(|cap, sides| {
                 let mut session = output.session(&cap);

@@ -10,9 +10,9 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::plain::{Due, share_of};
+use super::plain::{Notifications, share_of};
 use super::winner::{self, Won};
-use super::{Answer, Parts, Spans};
+use super::{Answer, QueryParts, Spans};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticWindow, KeyBy, WindowFunction, Windows};
 use crate::workload::nexmark::Event;
@@ -48,7 +48,7 @@ impl WindowFunction<u64, Won> for Mean {
     }
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let Spans { average_size: size, average_slide: slide, grid, .. } = parts.spans;
     let won = winner::elastic(events, parts).key_by(|won: Won| (won.category, won));
     let windows = Windows::Sliding { size, slide };
@@ -60,7 +60,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
     let by_category = Exchange::new(|won: &Won| share_of(&won.category));
     winner::plain(events, spans).unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_category, "Average", |_, _| {
         // A window's end, and the prices in it by category.
-        let mut due: Due<(u64, BTreeMap<u64, Sum>)> = Due::new();
+        let mut due: Notifications<(u64, BTreeMap<u64, Sum>)> = Notifications::new();
         move |(input, frontier), output| {
             input.for_each(|cap, all| {
                 for won in all.drain(..) {

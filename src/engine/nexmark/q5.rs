@@ -18,9 +18,9 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
 use super::leaders::{self, Leaders};
-use super::plain::{Due, share_of};
+use super::plain::{Notifications, share_of};
 use super::spans::end_of;
-use super::{Answer, Parts, Spans};
+use super::{Answer, QueryParts, Spans};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
@@ -92,7 +92,7 @@ fn part_and_bid(event: Event) -> (u64, (u64, u64)) {
     (auction % PARTS, (auction, at))
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let spans = parts.spans;
     let hot = events.key_by(part_and_bid).elastic_unary(
         parts.control(),
@@ -128,7 +128,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
     let hot = events.unary_frontier::<CapacityContainerBuilder<Vec<(u64, Leaders)>>, _, _, _>(by_auction, "Count", |_, _| {
         let mut counts = Counts::default();
         // The window's end.
-        let mut due: Due<u64> = Due::new();
+        let mut due: Notifications<u64> = Notifications::new();
         move |(input, frontier), output| {
             input.for_each(|cap, events| {
                 for event in events.drain(..) {

@@ -14,10 +14,10 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::plain::{Due, share_of};
+use super::plain::{Notifications, share_of};
 use super::q4::mean;
 use super::winner::{self, Won};
-use super::{Answer, Parts, Spans};
+use super::{Answer, QueryParts, Spans};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
@@ -48,7 +48,7 @@ impl Last {
     }
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let grid = parts.spans.grid;
     winner::elastic(events, parts).key_by(|won: Won| (won.seller, won)).elastic_unary(
         parts.control(),
@@ -70,7 +70,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
     let by_seller = Exchange::new(|won: &Won| share_of(&won.seller));
     winner::plain(events, spans).unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_seller, "Average", |_, _| {
         let mut sellers: FxHashMap<u64, Last> = FxHashMap::default();
-        let mut due: Due<Vec<Won>> = Due::new();
+        let mut due: Notifications<Vec<Won>> = Notifications::new();
         move |(input, frontier), output| {
             input.for_each(|cap, all| {
                 let closed = *cap.least().expect("records have a time");

@@ -7,9 +7,9 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
 use super::leaders::{self, Leaders};
-use super::plain::Due;
+use super::plain::Notifications;
 use super::spans::end_of;
-use super::{Answer, Parts, Spans};
+use super::{Answer, QueryParts, Spans};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticStateless};
 use crate::workload::nexmark::{Bid, Event};
@@ -32,7 +32,7 @@ fn enter(best: &mut Vec<(u64, Leaders)>, bid: Bid, spans: Spans) {
     best[place].1.enter(bid.price, || Answer::Bid(bid));
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let (spans, instances) = (parts.spans, parts.instances(0));
     let best = events.elastic_flat_map(parts.control(), parts.context, parts.spec(0), instances, move |event, best| {
         enter(best, bid(event), spans);
@@ -43,7 +43,7 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>)
 pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
     // Any worker may find the best of any bids, so they stay where they are.
     let best = events.unary_frontier::<CapacityContainerBuilder<Vec<(u64, Leaders)>>, _, _, _>(Pipeline, "Best", |_, _| {
-        let mut due: Due<(u64, Leaders)> = Due::new();
+        let mut due: Notifications<(u64, Leaders)> = Notifications::new();
         move |(input, frontier), output| {
             input.for_each(|cap, events| {
                 for bid in events.drain(..).map(bid) {

@@ -10,10 +10,10 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::join::{self, AnswerOf, Known, Side};
-use super::plain::{Due, share_of};
+use super::join::{self, AnswerOf, JoinSide, PersonState};
+use super::plain::{Notifications, share_of};
 use super::spans::end_of;
-use super::{Answer, Parts, Spans, Welcome};
+use super::{Answer, QueryParts, Spans, Welcome};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, KeyBy};
 use crate::workload::nexmark::Event;
@@ -21,15 +21,15 @@ use crate::workload::nexmark::Event;
 const WELCOME: AnswerOf<String> = |person, name, reserve| Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }));
 
 /// The person whom an event concerns, and what it says.
-fn side(event: Event) -> (u64, Side<String>) {
+fn side(event: Event) -> (u64, JoinSide<String>) {
     match event {
-        Event::Person(person) => (person.id, Side::Person(person.name)),
-        Event::Auction(auction) => (auction.seller, Side::Auction(auction.reserve)),
+        Event::Person(person) => (person.id, JoinSide::Person(person.name)),
+        Event::Auction(auction) => (auction.seller, JoinSide::Auction(auction.reserve)),
         Event::Bid(_) => unreachable!("the query reads no bids"),
     }
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     join::elastic(events.key_by(side), parts, 0, Some(parts.spans.welcome_size), WELCOME)
 }
 
@@ -41,7 +41,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
         Event::Bid(bid) => share_of(&bid.bidder),
     });
     events.unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_person, "Join", |_, _| {
-        let mut due: Due<FxHashMap<u64, Known<String>>> = Due::new();
+        let mut due: Notifications<FxHashMap<u64, PersonState<String>>> = Notifications::new();
         move |(input, frontier), output| {
             input.for_each(|cap, events| {
                 let mut session = output.session(&cap);

@@ -4,13 +4,13 @@
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 
-use super::{Answer, Parts, Query, q0, q1, q2};
+use super::{Answer, Query, QueryParts, q0, q1, q2};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticStateless};
 use crate::workload::nexmark::Event;
 
 /// The operator of `query`.
-pub(super) fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Answer> {
+pub(super) fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     // An operator for each: which query it is would otherwise be asked of each event.
     match query {
         Query::Q0 => each(events, parts, |event| Some(q0::answer(event))),
@@ -22,7 +22,7 @@ pub(super) fn elastic<'s>(query: Query, events: BatchStream<'s, Event>, parts: &
 
 fn each<'s>(
     events: BatchStream<'s, Event>,
-    parts: &Parts<'_, 's>,
+    parts: &QueryParts<'_, 's>,
     answer: impl Fn(Event) -> Option<Answer> + 'static,
 ) -> BatchStream<'s, Answer> {
     let instances = parts.instances(0);

@@ -17,8 +17,8 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
-use super::plain::{Due, share_of};
-use super::{Parts, Spans};
+use super::plain::{Notifications, share_of};
+use super::{QueryParts, Spans};
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
@@ -90,7 +90,7 @@ fn lot(event: Event) -> (u64, Lot) {
 
 /// What an elastic operator knows of an auction.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-enum Known {
+enum AuctionState {
     #[default]
     Nothing,
     /// The highest bid of the present epoch, which comes before the auction or after its end. All
@@ -100,37 +100,37 @@ enum Known {
 }
 
 /// As the first operator of a query.
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &Parts<'_, 's>) -> BatchStream<'s, Won> {
+pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Won> {
     let spans = parts.spans;
     events.key_by(lot).elastic_unary(
         parts.control(),
         parts.context,
         parts.spec(0),
         &parts.first(0),
-        move |_: &u64, lot, known: &mut Known, session: &mut Session<'_, Won>| match (lot, &mut *known) {
-            (Lot::Bid(bid), Known::Open(sale)) => sale.bid(bid),
-            (Lot::Bid(bid), Known::Stray(best)) => best.price = best.price.max(bid.price),
-            (Lot::Bid(bid), Known::Nothing) => {
+        move |_: &u64, lot, known: &mut AuctionState, session: &mut Session<'_, Won>| match (lot, &mut *known) {
+            (Lot::Bid(bid), AuctionState::Open(sale)) => sale.bid(bid),
+            (Lot::Bid(bid), AuctionState::Stray(best)) => best.price = best.price.max(bid.price),
+            (Lot::Bid(bid), AuctionState::Nothing) => {
                 // An auction is there in the epoch of its first bid; if it does not come by then,
                 // it has been.
                 session.notify_at(Epoch(session.epoch().0 + 1));
-                *known = Known::Stray(bid);
+                *known = AuctionState::Stray(bid);
             }
             (Lot::Sale(mut sale), before) => {
-                if let Known::Stray(bid) = before {
+                if let AuctionState::Stray(bid) = before {
                     sale.bid(*bid);
                 }
                 session.notify_at(Epoch(spans.on_grid(sale.expires)));
-                *known = Known::Open(sale);
+                *known = AuctionState::Open(sale);
             }
         },
         move |&auction, known, session| match known {
-            Known::Open(sale) if spans.on_grid(sale.expires) > session.epoch().0 => {}
-            Known::Open(sale) => {
+            AuctionState::Open(sale) if spans.on_grid(sale.expires) > session.epoch().0 => {}
+            AuctionState::Open(sale) => {
                 sale.won(auction).into_iter().for_each(|won| session.give(won));
                 session.forget();
             }
-            Known::Stray(_) | Known::Nothing => session.forget(),
+            AuctionState::Stray(_) | AuctionState::Nothing => session.forget(),
         },
     )
 }
@@ -144,7 +144,7 @@ pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamV
     });
     events.unary_frontier::<CapacityContainerBuilder<Vec<Won>>, _, _, _>(by_auction, "Winner", |_, _| {
         let mut sales: FxHashMap<u64, Sale> = FxHashMap::default();
-        let mut due: Due<Vec<u64>> = Due::new();
+        let mut due: Notifications<Vec<u64>> = Notifications::new();
         // Bids that came before the auction or after its end, by time.
         let mut stray: BTreeMap<Time, Vec<(u64, Price)>> = BTreeMap::new();
         move |(input, frontier), output| {

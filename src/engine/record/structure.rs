@@ -30,12 +30,12 @@ pub(super) struct Dataflow {
     /// Operators that contain others.
     pub(super) scopes: Vec<usize>,
     /// The channels.
-    pub(super) channels: Vec<Channel>,
+    pub(super) channels: Vec<RecordedChannel>,
 }
 
 /// A channel, or a piece of one between two boundaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Channel {
+pub(super) struct RecordedChannel {
     /// Its number.
     pub(super) id: usize,
     /// The operators that send and receive, if the channel ends at one that receives.
@@ -100,7 +100,7 @@ impl Structure {
         let resolved = channels.iter().map(|channel| {
             let receiver = operator(&channel.scope_addr, channel.target.0);
             let first = operator(&channel.scope_addr, channel.source.0).is_some_and(|sender| outputs.insert((sender, channel.source.1)));
-            Channel { id: channel.id, ends: receiver.and_then(|to| sender(channel).map(|from| (from, to))), counts_out: first }
+            RecordedChannel { id: channel.id, ends: receiver.and_then(|to| sender(channel).map(|from| (from, to))), counts_out: first }
         });
         Dataflow { channels: resolved.collect(), scopes: scopes.iter().filter_map(|&scope| operators.get(scope).copied()).collect() }
     }

@@ -36,7 +36,7 @@ pub struct MoveFit {
 
 /// Bins so far.
 #[derive(Debug, Default)]
-pub(super) struct Moving {
+pub(super) struct MoveSamples {
     /// Keys and bytes of each bin when last looked at, and its arrivals of the whole run.
     bins: BTreeMap<(OperatorId, BinId), (u64, u64, u64)>,
     /// Bins, bytes by what a bin of the operator held then, and seconds of each step.
@@ -45,7 +45,7 @@ pub(super) struct Moving {
     sums: BTreeMap<OperatorId, (u64, u64)>,
 }
 
-impl Moving {
+impl MoveSamples {
     pub(super) fn sample(&mut self, operator: OperatorId, loads: &[BinLoad]) {
         let (count, sum) = self.sums.entry(operator).or_default();
         for load in loads {

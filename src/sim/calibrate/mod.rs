@@ -15,13 +15,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use self::bins::Moving;
+use self::bins::MoveSamples;
 pub use self::bins::{MoveFit, StateFit};
 pub use self::measured::{Measured, OperatorMeasured, ServiceFit, WaitFit};
 use self::messages::Messages;
 pub use self::messages::{DelayFit, MOST_UNPAIRED};
-use self::schedule::Due;
-use self::service::Worked;
+use self::schedule::ScheduleSamples;
+use self::service::ServiceSamples;
 use crate::activity::{Activity, ActivityKind, Record};
 use crate::id::{InstanceId, OperatorId};
 use crate::time::Timestamp;
@@ -29,12 +29,12 @@ use crate::time::Timestamp;
 /// Takes records of a run and measures it.
 #[derive(Debug, Default)]
 pub struct Calibrator {
-    operators: BTreeMap<OperatorId, Worked>,
+    operators: BTreeMap<OperatorId, ServiceSamples>,
     /// Records that wait for an instance, when it was last looked at.
     waiting: BTreeMap<InstanceId, u64>,
-    sources: BTreeMap<OperatorId, Due>,
+    sources: BTreeMap<OperatorId, ScheduleSamples>,
     messages: Messages,
-    moving: Moving,
+    moving: MoveSamples,
     records: u64,
 }
 

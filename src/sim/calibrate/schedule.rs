@@ -18,7 +18,7 @@ const MOST: f64 = 1e15;
 
 /// Looks at a source.
 #[derive(Debug, Default)]
-pub(super) struct Due {
+pub(super) struct ScheduleSamples {
     samples: Vec<(f64, f64)>,
 }
 
@@ -37,7 +37,7 @@ impl Piece {
     }
 }
 
-impl Due {
+impl ScheduleSamples {
     pub(super) fn sample(&mut self, at: Timestamp, due: f64) {
         self.samples.push((at.as_secs_f64(), due));
     }

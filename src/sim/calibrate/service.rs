@@ -18,7 +18,7 @@ const MOST_BATCHES: usize = 1 << 18;
 
 /// What an operator did so far.
 #[derive(Debug)]
-pub(super) struct Worked {
+pub(super) struct ServiceSamples {
     taken: u64,
     given: u64,
     useful_ns: f64,
@@ -35,14 +35,14 @@ pub(super) struct Worked {
     stride: u64,
 }
 
-impl Default for Worked {
-    fn default() -> Worked {
+impl Default for ServiceSamples {
+    fn default() -> ServiceSamples {
         let (open, instances, batches) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Worked { taken: 0, given: 0, useful_ns: 0.0, waited_ns: 0.0, waits: 0, open, instances, batches, all_batches: 0, stride: 1 }
+        ServiceSamples { taken: 0, given: 0, useful_ns: 0.0, waited_ns: 0.0, waits: 0, open, instances, batches, all_batches: 0, stride: 1 }
     }
 }
 
-impl Worked {
+impl ServiceSamples {
     pub(super) fn take(&mut self, activity: &Activity) {
         let Activity { kind, instance, epoch, start, end, records_in, records_out, .. } = *activity;
         let ns = end.since(start).as_nanos() as f64;

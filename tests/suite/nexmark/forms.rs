@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thalweg::dataflow::QueueMarks;
-use thalweg::engine::nexmark::{self, Answer, Parts};
+use thalweg::engine::nexmark::{self, Answer, QueryParts};
 use thalweg::engine::{
     Ack, Clock, Command, Context, DrainToSink, IntoBatches, OperatorSpec, Progress, QueueMeters, Recorder, Time, commands_of, link,
 };
@@ -102,7 +102,7 @@ pub fn elastic(case: &Arc<Case>) -> Vec<Answer> {
         worker.dataflow(|scope| {
             let commands = control.to_stream(scope).broadcast();
             let events = input.to_stream(scope).into_batches();
-            let parts = Parts { control: commands, context: &context, operators: &specs, bins: case.bins, spans: case.spans };
+            let parts = QueryParts { control: commands, context: &context, operators: &specs, bins: case.bins, spans: case.spans };
             nexmark::elastic(case.query, events, &parts)
                 .drain_to_sink(&context, OperatorId(specs.len() as u32 + 1), move |_, answers| sink.borrow_mut().extend(answers))
                 .probe_with(&probe);

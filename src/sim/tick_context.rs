@@ -6,7 +6,7 @@ use crate::activity::{Lane, Record};
 use crate::id::OperatorId;
 
 /// What is the same for all operators.
-pub(super) struct Surroundings<'a> {
+pub(super) struct TickContext<'a> {
     pub(super) now: u64,
     /// Instances of the job above their mark.
     pub(super) pressing: &'a mut usize,
@@ -16,7 +16,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) graph: Option<&'a mut Graph>,
 }
 
-impl Surroundings<'_> {
+impl TickContext<'_> {
     /// `lane` emitted records of `epoch`.
     pub(super) fn gave(&mut self, lane: Lane, epoch: u64, count: u64) {
         if let Some(graph) = &mut self.graph {

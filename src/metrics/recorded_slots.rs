@@ -18,18 +18,18 @@ const MOST_SLOTS: u64 = 1 << 14;
 
 /// The slots of a window in which something was recorded.
 #[derive(Clone, Debug)]
-pub(super) struct Heard {
+pub(super) struct RecordedSlots {
     window: Window,
     slot_ns: u64,
     slots: Vec<bool>,
 }
 
-impl Heard {
-    /// No record yet.
-    pub(super) fn new(window: Window) -> Heard {
+impl RecordedSlots {
+    /// Nothing yet.
+    pub(super) fn new(window: Window) -> RecordedSlots {
         let length_ns = window.length().as_nanos() as u64;
         let slot_ns = (SLOT.as_nanos() as u64).max(length_ns.div_ceil(MOST_SLOTS));
-        Heard { window, slot_ns, slots: vec![false; length_ns.div_ceil(slot_ns) as usize] }
+        RecordedSlots { window, slot_ns, slots: vec![false; length_ns.div_ceil(slot_ns) as usize] }
     }
 
     /// Marks the slots of a record.
@@ -69,8 +69,8 @@ mod tests {
         Timestamp(ms * 1_000_000)
     }
 
-    fn heard(lane: Lane, spans: &[(u64, u64)]) -> Heard {
-        let mut heard = Heard::new(Window::starting(ms(1000), Duration::from_secs(1)));
+    fn heard(lane: Lane, spans: &[(u64, u64)]) -> RecordedSlots {
+        let mut heard = RecordedSlots::new(Window::starting(ms(1000), Duration::from_secs(1)));
         let instance = InstanceId::new(OperatorId(1), 0);
         for &(start, end) in spans {
             let (start, end) = (ms(start), ms(end));
