@@ -39,7 +39,8 @@ pub(super) fn plot(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Draws what is recorded in `folder`: rows as their definition says, or runs over time, which have folders of their own.
+/// Draws what is recorded in `folder`: rows as their definition says, or runs over time, which have
+/// folders of their own.
 pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let recorded = if folder.is_dir() { read(folder).ok() } else { None };
     match recorded {

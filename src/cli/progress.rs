@@ -1,4 +1,5 @@
-//! How an experiment goes on, on standard error: a bar for all trials, and a line for the one that has the machine for itself.
+//! How an experiment goes on, on standard error: a bar for all trials, and a line for the one that
+//! has the machine for itself.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

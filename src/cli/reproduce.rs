@@ -23,7 +23,8 @@ use crate::report::{order_table, tables};
 /// immediately.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The figure (see --list), or 'all': every one, with a page that compares claims and measurements.
+    /// The figure (see --list), or 'all': every one, with a page that compares claims and
+    /// measurements.
     #[arg(required_unless_present_any = ["list", "definition"], conflicts_with = "definition")]
     pub(super) figure: Option<String>,
     /// List the figures that can be reproduced.
@@ -35,12 +36,12 @@ pub(super) struct Args {
     /// How long to run: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where jobs run: engine, or sim for virtual time. By default what the definition says; cases for both hosts run at full scale,
-    /// with `--host engine`, or if they are named.
+    /// Where jobs run: engine, or sim for virtual time. By default what the definition says; cases
+    /// for both hosts run at full scale, with `--host engine`, or if they are named.
     #[arg(long)]
     host: Option<Host>,
-    /// Run only these: case=NAME, variant=NAME (a policy, a strategy), host=NAME or seed=N, several of them separated by commas;
-    /// with 'all': only these figures.
+    /// Run only these: case=NAME, variant=NAME (a policy, a strategy), host=NAME or seed=N, several
+    /// of them separated by commas; with 'all': only these figures.
     #[arg(long, value_delimiter = ',', value_name = "WHAT")]
     only: Vec<String>,
     /// Run only these policies, or other variants (comma-separated); all of the figure by default.

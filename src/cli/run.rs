@@ -91,8 +91,9 @@ pub(super) struct Args {
     /// Number of bins of Count, or of each stateful operator of a query: a power of two.
     #[arg(long, default_value_t = 4096)]
     bins: u32,
-    /// How bins move: all-at-once, fluid (one at a time), batched:N (N at a time), optimized (each instance gives or takes one at a
-    /// time), hot-first (one at a time, the most used first) or adaptive (as many as --goal allows).
+    /// How bins move: all-at-once, fluid (one at a time), batched:N (N at a time), optimized (each
+    /// instance gives or takes one at a time), hot-first (one at a time, the most used first) or
+    /// adaptive (as many as --goal allows).
     #[arg(long, default_value = "all-at-once")]
     strategy: String,
     /// Latency goal during a migration for --strategy adaptive, such as 50ms [default: 100ms]
@@ -125,10 +126,12 @@ struct NexmarkArgs {
     /// Run a query of NEXMark instead of a word count: q0 to q8 or q11.
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     query: Option<Query>,
-    /// Divide window lengths by so much: with 60 an hour is a minute. Auctions last as long as at 10,000 events/s, whatever the rate.
+    /// Divide window lengths by so much: with 60 an hour is a minute. Auctions last as long as at
+    /// 10,000 events/s, whatever the rate.
     #[arg(long, value_name = "FACTOR", default_value_t = 60.0, requires = "query", allow_hyphen_values = true)]
     dilation: f64,
-    /// Run the query in plain timely: nothing is rescaled, and nothing recorded but what source and sink do.
+    /// Run the query in plain timely: nothing is rescaled, and nothing recorded but what source and
+    /// sink do.
     #[arg(long, requires = "query", conflicts_with_all = ["policy", "plan", "settings", "external_command", "limits", "start", "straggler", "strategy", "bins"])]
     plain: bool,
 }

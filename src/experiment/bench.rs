@@ -1,7 +1,8 @@
 //! Runs the trials of an experiment and keeps what they measure.
 //!
-//! Trials in virtual time run side by side, the others one after the other; rows are in the order of trials. After each trial that has the machine
-//! for itself the rows so far are written, so that little is lost when something fails.
+//! Trials in virtual time run side by side, the others one after the other; rows are in the order
+//! of trials. After each trial that has the machine for itself the rows so far are written, so that
+//! little is lost when something fails.
 
 use std::path::{Path, PathBuf};
 
@@ -94,8 +95,8 @@ impl<'a> Bench<'a> {
     /// Runs all of them and writes rows, definition and environment into the folder.
     ///
     /// # Errors
-    /// When a name is asked for that there is not, a trial fails, or a file cannot be written. Rows so far, the failed one with its error among
-    /// them, are then written.
+    /// When a name is asked for that there is not, a trial fails, or a file cannot be written. Rows
+    /// so far, the failed one with its error among them, are then written.
     pub fn run(&self, progress: &dyn Progress) -> anyhow::Result<Benched> {
         let Bench { definition, folder, .. } = self;
         let trials = Bench::trials(definition, &self.ask)?;
@@ -106,7 +107,8 @@ impl<'a> Bench<'a> {
         let (mut kept, mut failed) = (Kept { rows: Vec::new(), series: Vec::new() }, None);
         for (trial, measured) in trials.iter().zip(beside) {
             let beside = measured.is_some();
-            // What ran beside others is there, whatever became of them; nothing more is begun after a failure.
+            // What ran beside others is there, whatever became of them; nothing more is begun after
+            // a failure.
             let measured = match measured {
                 Some(measured) => measured,
                 None if failed.is_some() => continue,

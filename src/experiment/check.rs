@@ -1,7 +1,8 @@
 //! What recorded rows are expected to show, and what papers claim of them: one language for both.
 //!
-//! A check is held in every group of the rows that it is about; it turns an experiment into a test. One that says something, with its source,
-//! is a claim: its verdict follows from the paper's number, ours, and bounds that were written down beforehand.
+//! A check is held in every group of the rows that it is about; it turns an experiment into a test.
+//! One that says something, with its source, is a claim: its verdict follows from the paper's
+//! number, ours, and bounds that were written down beforehand.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,13 +21,15 @@ pub struct Check {
     /// The rows that it is about.
     #[serde(default, rename = "where")]
     pub only: Where,
-    /// What is looked at. A claim without a column counts the checks of the experiment that do not hold.
+    /// What is looked at. A claim without a column counts the checks of the experiment that do not
+    /// hold.
     #[serde(default)]
     pub column: String,
     /// What is taken of the rows of a group; every row is looked at by itself without it.
     #[serde(default)]
     pub take: Option<Take>,
-    /// Columns whose values make the groups: case, variant and host by default; the rows of a claim are one group.
+    /// Columns whose values make the groups: case, variant and host by default; the rows of a claim
+    /// are one group.
     #[serde(default)]
     pub per: Option<Vec<String>>,
     /// What is taken of the groups, where they are compared with each other.
@@ -56,7 +59,8 @@ pub struct Check {
     /// Where: a file of `papers/` and an anchor in it, or what of ours claims it.
     #[serde(default)]
     pub source: String,
-    /// The paper's number; none where it prints none, or where what counts is whether a bound holds.
+    /// The paper's number; none where it prints none, or where what counts is whether a bound
+    /// holds.
     #[serde(default)]
     pub paper: Option<f64>,
     /// Ours is the paper's if it differs by no more than this part of it.
@@ -134,8 +138,8 @@ pub fn claims() -> Vec<Check> {
 const TOLERANCE: f64 = 1e-9;
 
 impl Check {
-    /// What does not hold, a sentence each. Rows that are not there were not asked for, and columns that are not there were not yet measured
-    /// when they were recorded: neither is looked at.
+    /// What does not hold, a sentence each. Rows that are not there were not asked for, and columns
+    /// that are not there were not yet measured when they were recorded: neither is looked at.
     pub fn violations(&self, frame: &Frame) -> Vec<String> {
         if self.columns().iter().any(|column| !frame.has(column)) {
             return Vec::new();
@@ -357,7 +361,8 @@ mod tests {
             ("column = 'last.count'\nat_most = 3", "column = 'last.count'\nat_least = 4"),
             ("column = 'last'\nis = 'map=2 count=3'", "column = 'last'\nis = 'map=2'"),
             ("column = 'last'\ncontains = 'count'", "column = 'last'\ncontains = 'source'"),
-            // Nothing is compared with what was not asked for; what was not measured is nothing that is small enough.
+            // Nothing is compared with what was not asked for; what was not measured is nothing
+            // that is small enough.
             ("column = 'actions'\nover = { variant = 'heron' }\nat_most = 0", "column = 'bytes'\nat_most = 1"),
             ("column = 'later'\nat_most = 1", "column = 'bytes'\nover = { variant = 'ds2' }\nat_most = 1"),
         ] {

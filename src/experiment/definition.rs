@@ -1,7 +1,8 @@
-//! An experiment as its file defines it: what all kinds have in common, and the study, which is one of a kind.
+//! An experiment as its file defines it: what all kinds have in common, and the study, which is one
+//! of a kind.
 //!
-//! The files in `experiments/definitions/` are part of the program, so that it runs from anywhere; any other file is as good. Unknown keys are
-//! errors.
+//! The files in `experiments/definitions/` are part of the program, so that it runs from anywhere;
+//! any other file is as good. Unknown keys are errors.
 
 use std::path::Path;
 
@@ -65,7 +66,8 @@ struct Common {
 /// Its keys; all others are the study's.
 const COMMON: [&str; 9] = ["figure", "title", "kind", "paper", "check", "same_order", "tables", "table", "plot"];
 
-/// How the study of a kind is read from the keys that are its own; files it names are looked for in the folder.
+/// How the study of a kind is read from the keys that are its own; files it names are looked for in
+/// the folder.
 type Read = fn(&mut Table, Option<&Path>) -> Result<Box<dyn Study>, String>;
 
 /// The kinds. A new one is a file and a line here.

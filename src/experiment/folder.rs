@@ -1,8 +1,8 @@
 //! The files of a run folder: their names, writing them whole, and reading them back.
 //!
-//! Invariant: a file has its final name only once it is complete. It is written beside that name and renamed; if writing
-//! fails the half-written file is removed. Readers say which file and line they could not use, what they expected there
-//! and what they found.
+//! Invariant: a file has its final name only once it is complete. It is written beside that name
+//! and renamed; if writing fails the half-written file is removed. Readers say which file and line
+//! they could not use, what they expected there and what they found.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -137,7 +137,8 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `rows` under a header of their fields' names. No rows give an empty file, which reads back as no rows.
+/// Writes `rows` under a header of their fields' names. No rows give an empty file, which reads
+/// back as no rows.
 ///
 /// # Errors
 /// [`FolderError::Write`].
@@ -170,7 +171,8 @@ pub fn write_text(path: &Path, text: &str) -> Result<(), FolderError> {
     write_whole(path, |file| file.write_all(text.as_bytes()))
 }
 
-/// Reads the rows of a file with a header. Columns are found by name, so their order and further columns do not matter.
+/// Reads the rows of a file with a header. Columns are found by name, so their order and further
+/// columns do not matter.
 ///
 /// # Errors
 /// [`FolderError::Read`]; [`FolderError::Line`] at the first row that does not fit.
@@ -272,7 +274,8 @@ fn csv_error(path: &Path, error: csv::Error) -> FolderError {
     }
 }
 
-/// An error of a row's meaning: a column that is not there or a field that is not of its column's type.
+/// An error of a row's meaning: a column that is not there or a field that is not of its column's
+/// type.
 fn row_error(path: &Path, headers: &csv::StringRecord, record: &csv::StringRecord, error: csv::Error) -> FolderError {
     use csv::DeserializeErrorKind as Kind;
     let line = record.position().map_or(1, csv::Position::line);

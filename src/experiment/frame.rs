@@ -1,7 +1,7 @@
 //! Rows with named columns: what a study records, and what checks, tables and figures read.
 //!
-//! Every row has the labels `case`, `variant`, `host` and `seed`, an `error` if it failed, and the columns of its study. A cell is text as
-//! the file has it; it is empty where nothing was measured.
+//! Every row has the labels `case`, `variant`, `host` and `seed`, an `error` if it failed, and the
+//! columns of its study. A cell is text as the file has it; it is empty where nothing was measured.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ use crate::stats::median;
 /// A row, by the names of its columns.
 pub type Row = BTreeMap<String, String>;
 
-/// Which rows: all of these columns have one of these values. `!x` is anything but `x`, `x*` what begins with `x`.
+/// Which rows: all of these columns have one of these values. `!x` is anything but `x`, `x*` what
+/// begins with `x`.
 pub type Where = BTreeMap<String, Values>;
 
 /// Columns that tell rows from each other; they are text even if they look like numbers.
@@ -109,8 +110,9 @@ impl Take {
     }
 }
 
-/// A column, or columns multiplied, divided and added from left to right: `with_per_s/without_per_s`. `final_configuration.count` is the
-/// number that follows `count=` in a column of text.
+/// A column, or columns multiplied, divided and added from left to right:
+/// `with_per_s/without_per_s`. `final_configuration.count` is the number that follows `count=` in a
+/// column of text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Expression(pub String);

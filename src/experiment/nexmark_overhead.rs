@@ -1,8 +1,10 @@
-//! What something costs, on NEXMark's queries while nothing migrates: elastic operators against plain timely, or recording against none.
+//! What something costs, on NEXMark's queries while nothing migrates: elastic operators against
+//! plain timely, or recording against none.
 //!
-//! Runs with it and without it alternate, so that what else happens on the machine hits both. A pair gives a ratio, and the median of the ratios
-//! counts. First the throughput of each pair, as fast as epochs complete; then, at half of the median throughput without it, how long
-//! an epoch takes from when its last event is due.
+//! Runs with it and without it alternate, so that what else happens on the machine hits both. A
+//! pair gives a ratio, and the median of the ratios counts. First the throughput of each pair, as
+//! fast as epochs complete; then, at half of the median throughput without it, how long an epoch
+//! takes from when its last event is due.
 
 use serde::{Deserialize, Serialize};
 
@@ -111,11 +113,13 @@ impl OverheadDefinition {
 impl Study for OverheadDefinition {
     /// The variant is what may cost something: `elastic`, or `recorded`.
     ///
-    /// - `due_per_s`: events due per second; missing where they were sent as fast as epochs completed
+    /// - `due_per_s`: events due per second; missing where they were sent as fast as epochs
+    ///   completed
     /// - `without`: the run without it: `plain timely`, or `not recorded`
     /// - `with_per_s`, `without_per_s`: events per second
     /// - `with_latency_ns_p99`, `without_latency_ns_p99`: the 99th percentile of an epoch's latency
-    /// - `records`, `dropped_records`: activity records that were taken off the workers, and that did not fit
+    /// - `records`, `dropped_records`: activity records that were taken off the workers, and that
+    ///   did not fit
     /// - `workers`, `bins`: worker threads, and bins of each elastic operator with state
     fn columns(&self) -> Vec<&'static str> {
         let rates = ["due_per_s", "without", "with_per_s", "without_per_s", "with_latency_ns_p99", "without_latency_ns_p99"];

@@ -1,7 +1,8 @@
 //! Whether variants come in the same order on the engine as in virtual time.
 //!
-//! Of two variants one is before the other in a column if its number is clearly less: by more than a margin that is a part of the larger
-//! number, and by more than what does not matter. Two hosts agree on a pair unless each puts another one first.
+//! Of two variants one is before the other in a column if its number is clearly less: by more than
+//! a margin that is a part of the larger number, and by more than what does not matter. Two hosts
+//! agree on a pair unless each puts another one first.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,8 @@ pub struct Order {
     pub case: String,
     /// What is compared.
     pub column: String,
-    /// Variants with their numbers in virtual time (medians over seeds) and on the engine, ordered by the former.
+    /// Variants with their numbers in virtual time (medians over seeds) and on the engine, ordered
+    /// by the former.
     pub variants: Vec<(String, f64, f64)>,
     /// Pairs that virtual time puts in an order.
     pub pairs: usize,

@@ -1,7 +1,9 @@
-//! Experiments that ask whether a measure ranks a known bottleneck first: SnailTrail's figures 10 and 11.
+//! Experiments that ask whether a measure ranks a known bottleneck first: SnailTrail's figures 10
+//! and 11.
 //!
-//! A chain with a known bottleneck runs on the engine; every window is ranked by critical participation, by the conventional
-//! profile and by one random path; a *hit* is a window in which the measure ranks the suspect first.
+//! A chain with a known bottleneck runs on the engine; every window is ranked by critical
+//! participation, by the conventional profile and by one random path; a *hit* is a window in which
+//! the measure ranks the suspect first.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -182,13 +184,17 @@ at_most = 0
 "#;
 
 impl Study for RankingDefinition {
-    /// - `window_start_s`, `judged`: start of the window, and whether it is judged: not during warm-up
+    /// - `window_start_s`, `judged`: start of the window, and whether it is judged: not during
+    ///   warm-up
     /// - `name`, `suspect`: what is ranked, and whether it is what should be found
     /// - `participation`, `path`: critical participation and share of the random path, 0 to 1
-    /// - `profile`, `profile_per_instance`: time worked over the window's length, summed over instances, and over their number
+    /// - `profile`, `profile_per_instance`: time worked over the window's length, summed over
+    ///   instances, and over their number
     /// - `participation_sum`: of the window
-    /// - `log_records`, `dropped_records`: of the activity log of the run, and those that did not fit
-    /// - `first_by_…`: whether it has the highest value of its window; of several the one that is not the suspect
+    /// - `log_records`, `dropped_records`: of the activity log of the run, and those that did not
+    ///   fit
+    /// - `first_by_…`: whether it has the highest value of its window; of several the one that is
+    ///   not the suspect
     fn columns(&self) -> Vec<&'static str> {
         let own = ["window_start_s", "judged", "name", "suspect", "participation", "profile", "profile_per_instance", "path"];
         let more = ["participation_sum", "log_records", "dropped_records"];
@@ -259,8 +265,8 @@ pub struct Analysed {
     pub oddities: Oddities,
 }
 
-/// Runs `chain` and analyses windows of length `window` while it runs; `show` is called with each. The random paths are drawn
-/// from `seed`.
+/// Runs `chain` and analyses windows of length `window` while it runs; `show` is called with each.
+/// The random paths are drawn from `seed`.
 ///
 /// # Errors
 /// When the engine fails.

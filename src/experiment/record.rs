@@ -195,15 +195,19 @@ impl fmt::Display for Summary {
 ///
 /// - `actions`, `failed_actions`: plans carried out, and plans that the host gave up
 /// - `settled_s`: when the last plan was carried out, in seconds of the run
-/// - `final_configuration`, `peak_configuration`: instances of the operators that may be rescaled at the end, such as `flatmap=10 count=20`, and
-///   the most of each at any time; of many operators their sum
-/// - `records_lost`, `records_duplicated`, `records_miscounted`: that never reached a sink, did more than once, and groups whose result is another
-///   than that of a sequential count
-/// - `achieved_over_offered`: records emitted per record due after the last plan; above 1 while a backlog is emitted
-/// - `under_provisioned_s`: seconds in which some operator had fewer instances than it needs; empty when the need is unknown
+/// - `final_configuration`, `peak_configuration`: instances of the operators that may be rescaled
+///   at the end, such as `flatmap=10 count=20`, and the most of each at any time; of many operators
+///   their sum
+/// - `records_lost`, `records_duplicated`, `records_miscounted`: that never reached a sink, did
+///   more than once, and groups whose result is another than that of a sequential count
+/// - `achieved_over_offered`: records emitted per record due after the last plan; above 1 while a
+///   backlog is emitted
+/// - `under_provisioned_s`: seconds in which some operator had fewer instances than it needs; empty
+///   when the need is unknown
 /// - `over_provisioned_instance_s`: instances more than needed, times the seconds they were there
 /// - `latency_ns_p50`, `latency_ns_p99`: half and 99 % of the records were not slower
-/// - `dropped_records`: activity records that did not fit and were dropped; results rest on the rest
+/// - `dropped_records`: activity records that did not fit and were dropped; results rest on the
+///   rest
 pub const RESULT_COLUMNS: [&str; 14] = [
     "actions",
     "failed_actions",

@@ -1,7 +1,8 @@
 //! The rows of a run's timeline: one for each window and operator, one for each window's latency.
 //!
-//! The order of a struct's fields is the order of the columns in its file. Rates are records per second, times are seconds
-//! of the run, latencies are nanoseconds from the due time. What does not apply or was not measured is empty, never 0.
+//! The order of a struct's fields is the order of the columns in its file. Rates are records per
+//! second, times are seconds of the run, latencies are nanoseconds from the due time. What does not
+//! apply or was not measured is empty, never 0.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,8 @@ use crate::dataflow::{Configuration, Topology};
 use crate::observation::Observation;
 use crate::policy::registry;
 
-/// Strategies of migration in the order in which every figure and table shows them; others come last.
+/// Strategies of migration in the order in which every figure and table shows them; others come
+/// last.
 const STRATEGY_ORDER: [&str; 7] = ["none", "all-at-once", "fluid", "batched", "optimized", "hot-first", "adaptive"];
 
 /// Place of a strategy of migration in that order. The number in `batched:16` does not count.
@@ -18,7 +20,8 @@ pub fn strategy_rank(strategy: &str) -> usize {
     STRATEGY_ORDER.iter().position(|&known| known == name).unwrap_or(STRATEGY_ORDER.len())
 }
 
-/// Place of a policy or a strategy in figures and tables: sort by it with a stable sort, so that others keep their order.
+/// Place of a policy or a strategy in figures and tables: sort by it with a stable sort, so that
+/// others keep their order.
 pub fn variant_rank(variant: &str) -> (usize, usize) {
     (strategy_rank(variant), registry::rank(variant))
 }
@@ -50,11 +53,13 @@ pub struct TimelineRow {
     pub utilisation: f64,
     /// Records waiting at the end of the window.
     pub queue_records: u64,
-    /// Sum over instances of the share of the window in which sources were paused for them; 0 to the parallelism.
+    /// Sum over instances of the share of the window in which sources were paused for them; 0 to
+    /// the parallelism.
     pub backpressure_sum: f64,
     /// Whether the true rate was taken from so little work that it is an extrapolation.
     pub extrapolated: bool,
-    /// Mean share of the window that the instances spent waiting for something outside, 0 to 1; 0 in rows written before it was measured.
+    /// Mean share of the window that the instances spent waiting for something outside, 0 to 1; 0
+    /// in rows written before it was measured.
     #[serde(default)]
     pub wait_share: f64,
 }
@@ -123,7 +128,8 @@ impl LatencyRow {
     }
 }
 
-/// A configuration as rows name it: the scalable operators in the order of the topology, such as `flatmap=10 count=20`.
+/// A configuration as rows name it: the scalable operators in the order of the topology, such as
+/// `flatmap=10 count=20`.
 ///
 /// # Panics
 /// If the configuration is of another topology.

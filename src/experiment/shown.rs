@@ -108,8 +108,9 @@ pub fn joined(join: &Join, parts: &[Option<String>]) -> String {
     }
 }
 
-/// A text with what it says of rows filled in: `{rows}`, their number; `{seeds}` and `{seeds sim}`, which seeds there are, on any host or on that;
-/// `{sum EXPRESSION}`; `{COLUMN}`, the first row's. What is in square brackets is left out if there is nothing to fill in.
+/// A text with what it says of rows filled in: `{rows}`, their number; `{seeds}` and `{seeds sim}`,
+/// which seeds there are, on any host or on that; `{sum EXPRESSION}`; `{COLUMN}`, the first row's.
+/// What is in square brackets is left out if there is nothing to fill in.
 pub fn filled(template: &str, frame: &Frame) -> String {
     if let Some((before, rest)) = template.split_once('[')
         && let Some((optional, after)) = rest.split_once(']')

@@ -144,7 +144,8 @@ pub trait Study: Send + Sync + fmt::Debug {
     /// The columns of its rows, beyond what tells trials apart.
     fn columns(&self) -> Vec<&'static str>;
 
-    /// What is run, in order, at this scale on this host. Names of cases, variants and seeds are chosen among these afterwards.
+    /// What is run, in order, at this scale on this host. Names of cases, variants and seeds are
+    /// chosen among these afterwards.
     fn trials(&self, ask: &Ask) -> Vec<Trial>;
 
     /// Whether a trial needs the machine for itself.
@@ -163,7 +164,8 @@ pub trait Study: Send + Sync + fmt::Debug {
     /// When it has no result; its row then has the error.
     fn run(&self, trial: &Trial, at: At<'_>, progress: &dyn Progress) -> anyhow::Result<Measured>;
 
-    /// Fills in columns that compare rows with each other, also in rows that were recorded before there were these columns.
+    /// Fills in columns that compare rows with each other, also in rows that were recorded before
+    /// there were these columns.
     fn complete(&self, _: &mut Frame) {}
 
     /// The file of the series, if there is one.

@@ -1,6 +1,7 @@
 //! What is shown of rows, as data: which rows and columns a table has, and what a figure draws.
 //!
-//! `experiments/views.toml` has those that several experiments share, by name; a definition may have tables of its own.
+//! `experiments/views.toml` has those that several experiments share, by name; a definition may
+//! have tables of its own.
 
 use std::collections::BTreeMap;
 
@@ -52,10 +53,8 @@ pub struct TableView {
     pub order: Order,
     /// Columns of the table.
     pub columns: Vec<ColumnView>,
-    /// Lines of the paper's variants that were not run follow.
-    #[serde(default)]
-    pub unmatched: bool,
-    /// What the paper reports is listed below, with these numbers of its rows, in milliseconds: name and column.
+    /// What the paper reports is listed below, with these numbers of its rows, in milliseconds:
+    /// name and column.
     #[serde(default)]
     pub paper: Option<Vec<(String, String)>>,
     /// What is said below; see [`filled`].

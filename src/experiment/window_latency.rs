@@ -1,8 +1,9 @@
 //! How long the analysis of a window takes, by the length of the window: SnailTrail's table 2.
 //!
-//! A synthetic log is analysed record by record. Of each window two times are kept: what its records took to be taken in, and what
-//! it took from the last of them to the summary. The second is what somebody waits for; both together must stay below the
-//! window's length, or an analysis online falls behind.
+//! A synthetic log is analysed record by record. Of each window two times are kept: what its
+//! records took to be taken in, and what it took from the last of them to the summary. The second
+//! is what somebody waits for; both together must stay below the window's length, or an analysis
+//! online falls behind.
 
 use std::time::Duration;
 
@@ -37,9 +38,12 @@ at_most = 1.0
 impl Study for WindowLatencyDefinition {
     /// - `window_s`, `window_start_s`: length and start of the window
     /// - `records`: of the log in it
-    /// - `intake_ns`, `latency_ns`: time to take its records in, and from the last of them to its summary
-    /// - `participation_sum`, `log2_paths`: sum of all participations, and the logarithm to the base 2 of the number of paths
-    /// - `share_of_real_time`, `records_per_s`: both times over the window's length, and records over both times
+    /// - `intake_ns`, `latency_ns`: time to take its records in, and from the last of them to its
+    ///   summary
+    /// - `participation_sum`, `log2_paths`: sum of all participations, and the logarithm to the
+    ///   base 2 of the number of paths
+    /// - `share_of_real_time`, `records_per_s`: both times over the window's length, and records
+    ///   over both times
     fn columns(&self) -> Vec<&'static str> {
         let own = ["window_s", "window_start_s", "records", "intake_ns", "latency_ns", "participation_sum", "log2_paths"];
         own.into_iter().chain(["share_of_real_time", "records_per_s"]).collect()
@@ -62,7 +66,8 @@ impl Study for WindowLatencyDefinition {
         // The first window warms the caches up and is not kept; the last one is never complete.
         let exchange_log = ExchangeLog { seed: trial.seed, ..ExchangeLog::thirty_thousand_a_second(window_s * (windows + 2)) };
         let (clock, length) = (Clock::start(), Duration::from_secs(u64::from(window_s)));
-        // A window is closed as soon as it is over: what a lane waits for beyond it is not looked for.
+        // A window is closed as soon as it is over: what a lane waits for beyond it is not looked
+        // for.
         let mut builder = GraphBuilder::new(GraphConfig { lookahead: Duration::ZERO, ..GraphConfig::new(length) });
         let mut random = fastrand::Rng::with_seed(trial.seed);
         let mut rows = Vec::new();

@@ -1,6 +1,8 @@
-//! Horizontal bars: a column of the figure for each group, a block for each measure, a bar for each name.
+//! Horizontal bars: a column of the figure for each group, a block for each measure, a bar for each
+//! name.
 //!
-//! The thin line over a bar goes from the least to the most. All bars of one measure have one scale.
+//! The thin line over a bar goes from the least to the most. All bars of one measure have one
+//! scale.
 
 use std::path::{Path, PathBuf};
 
@@ -47,10 +49,12 @@ struct Figure {
     beside_width: f64,
 }
 
-/// Draws rows as a view says as `<stem>.svg` and `<stem>.png` and gives these two paths; of several seeds of windows the first.
+/// Draws rows as a view says as `<stem>.svg` and `<stem>.png` and gives these two paths; of several
+/// seeds of windows the first.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without rows or with more than 6 columns; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] without rows or with more than 6 columns; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn bars_figure(view: &Bars, rows: &Frame, (title, footer): (&str, &str), stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     let mut rows = rows.only(&view.only);
     if rows.has("window_start_s") {

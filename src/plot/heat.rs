@@ -1,8 +1,8 @@
-//! A cell for each case and variant: a block for each measure, in it a line for each case and a column for each variant, each cell with its number
-//! and shaded by it.
+//! A cell for each case and variant: a block for each measure, in it a line for each case and a
+//! column for each variant, each cell with its number and shaded by it.
 //!
-//! Less is better in every block. Shades follow the logarithm of the number and are the same for all cells of a block; what is below
-//! nothing has a colour of its own.
+//! Less is better in every block. Shades follow the logarithm of the number and are the same for
+//! all cells of a block; what is below nothing has a colour of its own.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,8 @@ const CELL_EM: f64 = 22.0;
 const CELL_WIDTH: f64 = 90.0;
 const CELL_HEIGHT: f64 = 42.0;
 const GAP: f64 = 44.0;
-/// Blocks are put side by side as far as they take no more, so that numbers stay legible in the column of a page.
+/// Blocks are put side by side as far as they take no more, so that numbers stay legible in the
+/// column of a page.
 const MOST_WIDTH: f64 = 1800.0;
 /// Between cells.
 const SEAM: f64 = 2.0;
@@ -53,8 +54,8 @@ struct Block<'a> {
 /// Draws the medians over seeds as `<stem>.svg` and `<stem>.png` and gives these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without rows or with more than 12 variants; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be
-/// made.
+/// [`PlotError::Columns`] without rows or with more than 12 variants; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn heat_figure(measures: &[Measure], rows: &Frame, (title, footer): (&str, &str), stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     let mut lines = rows.clone();
     lines.set("line", case_of);

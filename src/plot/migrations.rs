@@ -1,7 +1,7 @@
 //! What migrations did over time: a column a strategy, a row a setting, latency or memory upwards.
 //!
-//! While bins move the panel is shaded. All panels have one range, so that strategies and settings compare at a glance. Of several
-//! seeds the first is drawn.
+//! While bins move the panel is shaded. All panels have one range, so that strategies and settings
+//! compare at a glance. Of several seeds the first is drawn.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,8 @@ use crate::experiment::view::Upwards;
 const MOST_COLUMNS: usize = 8;
 const LINE: u32 = 5;
 
-/// A line of a panel: its name, colour, the column of its values and what these are multiplied with.
+/// A line of a panel: its name, colour, the column of its values and what these are multiplied
+/// with.
 type Line = (&'static str, RGBColor, &'static str, f64);
 
 const LATENCY: [Line; 3] = [
@@ -36,8 +37,8 @@ const MEMORY: [Line; 2] = [
 /// Draws recorded runs as `<stem>.svg` and `<stem>.png` and gives these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without strategies or with more than 8; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be
-/// made.
+/// [`PlotError::Columns`] without strategies or with more than 8; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn migrations_figure(
     (rows, timeline): (&Frame, &Frame),
     upwards: Upwards,

@@ -1,7 +1,8 @@
-//! Marks in a plane: what is upwards on a logarithmic axis, what is to the right on another one or by name.
+//! Marks in a plane: what is upwards on a logarithmic axis, what is to the right on another one or
+//! by name.
 //!
-//! Marks are medians of the seeds, or what a view takes instead; thin lines over them go from the least to the most. What a paper or another program
-//! reports is grey.
+//! Marks are medians of the seeds, or what a view takes instead; thin lines over them go from the
+//! least to the most. What a paper or another program reports is grey.
 
 use std::path::{Path, PathBuf};
 
@@ -58,11 +59,12 @@ struct Figure {
     labels: bool,
 }
 
-/// Draws rows, and those of a paper, as a view says as `<stem>.svg` and `<stem>.png` and gives these two paths.
+/// Draws rows, and those of a paper, as a view says as `<stem>.svg` and `<stem>.png` and gives
+/// these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] if there is nothing to draw, or more panels or names than anybody could read; [`PlotError::Write`] and
-/// [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] if there is nothing to draw, or more panels or names than anybody could
+/// read; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
 pub fn scatter_figure(
     view: &Scatter,
     (rows, paper): (&Frame, &Frame),
@@ -148,7 +150,8 @@ impl Placing<'_> {
                 y: of.take.of(ys.clone())?,
                 least: Take::Least.of(ys.clone()).filter(|_| self.view.labels).unwrap_or(of.take.of(ys.clone())?),
                 most: Take::Most.of(ys.clone()).filter(|_| self.view.labels).unwrap_or(of.take.of(ys)?),
-                // What stands after a comma is the same in the whole panel, or stands in its header.
+                // What stands after a comma is the same in the whole panel, or stands in its
+                // header.
                 label: text(first, "case").split(',').next().unwrap_or_default().to_owned(),
                 joined: is_joined(first),
             })
@@ -272,7 +275,8 @@ impl Figure {
             }
             let points = || dots.iter().filter_map(|dot| Some((*dot, self.place(panel, top, (dot.x?, dot.y)))));
             let joined: Vec<Point> = points().filter(|(dot, _)| dot.joined).map(|(_, at)| at).collect();
-            // Piece by piece: where a line turns back sharply, its corner would reach far beyond the point.
+            // Piece by piece: where a line turns back sharply, its corner would reach far beyond
+            // the point.
             joined.windows(2).try_for_each(|pair| canvas.line(pair, line.color, 2))?;
             for (dot, (x, y)) in points() {
                 let end = |value: f64| (x, self.place(panel, top, (1.0, value.max(f64::MIN_POSITIVE))).1);
@@ -290,7 +294,8 @@ impl Figure {
         Ok(())
     }
 
-    /// Where a label beside `at` lies on nothing else: the middle of its left end; nothing if there is no such place.
+    /// Where a label beside `at` lies on nothing else: the middle of its left end; nothing if there
+    /// is no such place.
     fn free(&self, (panel, top): (usize, f64), (x, y): Point, label: &str, taken: &mut Taken) -> Option<Point> {
         let (width, half, gap) = (text_width(label, LABEL_EM), LABEL_EM * 0.6, MARK * 1.6);
         let (left, right, bottom) = (self.left(panel), self.left(panel) + self.panel_width(), top + PANEL_HEIGHT);

@@ -112,7 +112,8 @@ fn troubles(frame: &Frame, views: &[TableView]) -> Vec<String> {
     notes
 }
 
-/// In which order variants come on the two hosts, a line for each case and column; nothing without any.
+/// In which order variants come on the two hosts, a line for each case and column; nothing without
+/// any.
 pub fn order_table(orders: &[Order]) -> String {
     if orders.is_empty() {
         return String::new();

@@ -42,7 +42,8 @@ pub struct Case {
     /// What the paper's run went through, written as in column `path`, by start.
     #[serde(default)]
     pub paper: Option<Values>,
-    /// The latency, in milliseconds, that 99 % of the records of every window of half a second should not exceed.
+    /// The latency, in milliseconds, that 99 % of the records of every window of half a second
+    /// should not exceed.
     #[serde(default)]
     pub goal_ms: Option<f64>,
     /// The most instances that all operators should have together.
@@ -78,12 +79,14 @@ pub struct Variant {
     /// Seconds of run; as the scenario says by default.
     #[serde(default)]
     pub seconds: Option<Scaled<f64>>,
-    /// What of a case it can be told: those of these parameters that the case has are set. Most policies know neither.
+    /// What of a case it can be told: those of these parameters that the case has are set. Most
+    /// policies know neither.
     #[serde(default)]
     pub told: Vec<Told>,
 }
 
-/// What a case asks beside keeping up; the names are those of the case and of the policy's parameter.
+/// What a case asks beside keeping up; the names are those of the case and of the policy's
+/// parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Told {

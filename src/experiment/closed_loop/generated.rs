@@ -1,7 +1,7 @@
 //! Scenarios that are drawn or built, not written: random graphs, and many operators in layers.
 //!
-//! Invariant: what an operator needs is known when it is made, and lies half an instance from where another number would do, so that no
-//! rounding of records decides.
+//! Invariant: what an operator needs is known when it is made, and lies half an instance from where
+//! another number would do, so that no rounding of records decides.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,8 @@ use crate::experiment::scenario::{Control, Disturb, Input, OperatorForm, RoleFor
 use crate::rate::Rate;
 use crate::sim::CapacityCurve;
 
-/// A random acyclic graph: two to twenty operators behind one to three sources, each of which needs up to forty instances and begins with up to
-/// forty.
+/// A random acyclic graph: two to twenty operators behind one to three sources, each of which needs
+/// up to forty instances and begins with up to forty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomGraph {
@@ -22,7 +22,8 @@ pub struct RandomGraph {
     pub noise: f64,
 }
 
-/// Operators side by side and one after the other, all of which need the same number of instances and begin with half of it.
+/// Operators side by side and one after the other, all of which need the same number of instances
+/// and begin with half of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layers {
@@ -36,7 +37,8 @@ pub struct Layers {
     pub instances: u32,
 }
 
-/// Long enough that every operator, also one behind nineteen others that hold it up, has work to be measured by.
+/// Long enough that every operator, also one behind nineteen others that hold it up, has work to be
+/// measured by.
 const POLICY_INTERVAL_S: f64 = 10.0;
 
 /// An operator without anything special.
@@ -64,8 +66,9 @@ impl RandomGraph {
         let mut outputs: Vec<f64> = Vec::new();
         let mut is_last: Vec<bool> = Vec::new();
         for index in 0..sources {
-            // So high that part of a record is nothing: a true rate is measured in whole records, of which an operator that is held up by
-            // those before it may see a handful. Records are counted, so they cost nothing.
+            // So high that part of a record is nothing: a true rate is measured in whole records,
+            // of which an operator that is held up by those before it may see a handful. Records
+            // are counted, so they cost nothing.
             let rate = 1e8 * 30.0f64.powf(random.f64());
             let source = operator(format!("source{index}"), RoleForm::Source, Vec::new());
             operators.push(OperatorForm { rate: Some(Rate::per_second(rate)), ..source });

@@ -1,4 +1,5 @@
-//! The cases of a definition, each written out, named by a scenario file, or as what is different from another one.
+//! The cases of a definition, each written out, named by a scenario file, or as what is different
+//! from another one.
 
 use std::path::Path;
 
@@ -6,8 +7,9 @@ use toml::{Table, Value};
 
 use crate::experiment::scenario::Scenario;
 
-/// Writes out cases that say which one they are `like` or name a scenario, and what they are `but`: tables are merged, operators by their names,
-/// and everything else is replaced. The other one is named before.
+/// Writes out cases that say which one they are `like` or name a scenario, and what they are `but`:
+/// tables are merged, operators by their names, and everything else is replaced. The other one is
+/// named before.
 ///
 /// # Errors
 /// When there is no such case or scenario, or it has no such operator.
@@ -55,7 +57,8 @@ fn merge(value: &mut Value, change: Value) -> Result<(), String> {
             for (key, change) in changes {
                 match (table.get_mut(&key), change) {
                     (Some(Value::Array(operators)), Value::Table(changes)) if key == "operators" => merge_operators(operators, changes)?,
-                    // A value with a kind of its own is another one, not a part of the one there was.
+                    // A value with a kind of its own is another one, not a part of the one there
+                    // was.
                     (Some(old @ Value::Table(_)), change @ Value::Table(_)) if !is_one_of_a_kind(&change) => merge(old, change)?,
                     (_, change) => drop(table.insert(key, change)),
                 }

@@ -10,7 +10,8 @@ use crate::experiment::rows::TimelineRow;
 use crate::id::OperatorId;
 use crate::time::Timestamp;
 
-/// A source that is late by more seconds of its load than these is behind. Half a second is what fits into the queues.
+/// A source that is late by more seconds of its load than these is behind. Half a second is what
+/// fits into the queues.
 pub(super) const BEHIND_S: f64 = 0.5;
 
 /// Policy intervals after a change within which an action is no late one.
@@ -43,7 +44,8 @@ pub(super) fn transitions(result: &RunResult) -> Vec<Transition> {
     transitions
 }
 
-/// How often an operator went back where it came from, up after down or down after up, although what is needed had not changed since.
+/// How often an operator went back where it came from, up after down or down after up, although
+/// what is needed had not changed since.
 pub(super) fn reversals(transitions: &[Transition], needed: &Needs) -> u32 {
     let mut last: BTreeMap<OperatorId, (bool, Timestamp)> = BTreeMap::new();
     let mut reversals = 0;
@@ -75,7 +77,8 @@ pub(super) fn undershoots(transitions: &[Transition], needed: &Needs) -> u32 {
     transitions.iter().map(below).sum()
 }
 
-/// The longest time from a change to the last action before the next one, in seconds; 0 where no action followed.
+/// The longest time from a change to the last action before the next one, in seconds; 0 where no
+/// action followed.
 pub(super) fn settle_s(transitions: &[Transition], changes: &[Timestamp]) -> f64 {
     let after = |(index, change): (usize, &Timestamp)| {
         let until = changes.get(index + 1).copied();
@@ -85,7 +88,8 @@ pub(super) fn settle_s(transitions: &[Transition], changes: &[Timestamp]) -> f64
     changes.iter().enumerate().map(after).fold(0.0, f64::max)
 }
 
-/// Actions decided later than [`SETTLING_INTERVALS`] after the last change, and how many intervals were as late.
+/// Actions decided later than [`SETTLING_INTERVALS`] after the last change, and how many intervals
+/// were as late.
 pub(super) fn late(transitions: &[Transition], changes: &[Timestamp], interval: Duration, duration: Duration) -> (u32, u32) {
     let settling = interval * SETTLING_INTERVALS;
     let is_late = |at: Timestamp| changes.iter().rev().find(|change| **change <= at).is_some_and(|change| at.since(*change) > settling);
@@ -164,7 +168,8 @@ impl KeepingUp {
     }
 }
 
-/// Windows after the last action, and those of them in which 1 % of the records exceeded the goal or none arrived.
+/// Windows after the last action, and those of them in which 1 % of the records exceeded the goal
+/// or none arrived.
 pub(super) fn goal(result: &RunResult, goal_ms: f64) -> (u32, u32) {
     let from = result.settled_at().unwrap_or_default().as_secs_f64();
     let windows = || result.latency.iter().filter(|row| row.window_start_s >= from);

@@ -1,7 +1,9 @@
-//! Policies in closed loop: cases, each from several starts, under several policies, in virtual time or on the engine or on both.
+//! Policies in closed loop: cases, each from several starts, under several policies, in virtual
+//! time or on the engine or on both.
 //!
-//! One kind of definition serves every figure in which a policy decides: what differs between them is data. Invariant: rows in virtual time depend
-//! on the definition, the scale and the seeds alone, except for the time that decisions took.
+//! One kind of definition serves every figure in which a policy decides: what differs between them
+//! is data. Invariant: rows in virtual time depend on the definition, the scale and the seeds
+//! alone, except for the time that decisions took.
 
 mod case;
 mod generated;
@@ -36,7 +38,8 @@ pub struct ClosedLoop {
     /// Where cases run that do not say so themselves.
     #[serde(default = "in_virtual_time")]
     pub hosts: Vec<Host>,
-    /// Seeds of each case in virtual time, or on the engine if that is the only host; with both, the engine has one.
+    /// Seeds of each case in virtual time, or on the engine if that is the only host; with both,
+    /// the engine has one.
     #[serde(default = "once")]
     pub seeds: Scaled<u64>,
     /// The first of them.
@@ -61,7 +64,7 @@ pub enum Keep {
     /// Of none: rows say it all.
     #[default]
     None,
-    /// Of those of the first case, start and seed.
+    /// Of those of the first case and start.
     First,
     /// Of all.
     All,
@@ -87,7 +90,8 @@ impl ClosedLoop {
         case.hosts.as_deref().unwrap_or(&self.hosts)
     }
 
-    /// Where a case runs. One for both hosts takes long: at the smaller scale it runs if the engine or the case is asked for, or if all are such.
+    /// Where a case runs. One for both hosts takes long: at the smaller scale it runs if the engine
+    /// or the case is asked for, or if all are such.
     fn asked_hosts(&self, case: &Case, ask: &Ask) -> Vec<Host> {
         let hosts = self.hosts_of(case);
         let all_on_both = self.cases.iter().all(|case| self.hosts_of(case).len() > 1);
@@ -117,7 +121,7 @@ impl ClosedLoop {
         let first = &self.cases[0];
         match self.keep {
             Keep::None => false,
-            Keep::First => (&trial.case, &trial.start, trial.seed) == (&first.name, &first.start_text(0), self.first_seed),
+            Keep::First => (&trial.case, &trial.start) == (&first.name, &first.start_text(0)),
             Keep::All => true,
         }
     }

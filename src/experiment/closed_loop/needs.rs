@@ -1,7 +1,8 @@
-//! The minimum parallelism that keeps up as far as possible: the reference for every policy of a suite.
+//! The minimum parallelism that keeps up as far as possible: the reference for every policy of a
+//! suite.
 //!
-//! When bounds, a budget or an external limit keep the job from keeping up, the other operators need
-//! no more than the load that still reaches them. A straggler counts with its actual speed.
+//! When bounds, a budget or an external limit keep the job from keeping up, the other operators
+//! need no more than the load that still reaches them. A straggler counts with its actual speed.
 
 use crate::dataflow::Operator;
 use crate::experiment::result::Needs;
@@ -14,8 +15,9 @@ const TOLERANCE: f64 = 1e-6;
 /// Halvings until the part of the demand that comes through is known to a billionth.
 const HALVINGS: u32 = 30;
 
-/// The fewest instances by operator that keep up with as much of the demand as can be kept up with, within the operators' bounds and, if
-/// there is a budget, with so many instances in all; with the time from which on that is so.
+/// The fewest instances by operator that keep up with as much of the demand as can be kept up with,
+/// within the operators' bounds and, if there is a budget, with so many instances in all; with the
+/// time from which on that is so.
 pub(super) fn needs(job: &Job, budget: Option<u32>) -> Needs {
     let mut needs = Needs::new();
     for at in changes(job) {
@@ -41,7 +43,8 @@ pub(super) fn needs(job: &Job, budget: Option<u32>) -> Needs {
     needs
 }
 
-/// When what is needed may change: when a rate does, and when an instance becomes slow or is so no longer.
+/// When what is needed may change: when a rate does, and when an instance becomes slow or is so no
+/// longer.
 pub(super) fn changes(job: &Job) -> Vec<Timestamp> {
     let stragglers = job.models.iter().flat_map(|model| &model.stragglers).flat_map(|slow| [slow.from, slow.until]);
     let mut changes: Vec<Timestamp> = job.changes().into_iter().chain(stragglers).collect();
@@ -51,8 +54,8 @@ pub(super) fn changes(job: &Job) -> Vec<Timestamp> {
     changes
 }
 
-/// The fewest instances of `operator` that work off so many records per second; nothing if there may not be so many, or what is outside
-/// lets none through.
+/// The fewest instances of `operator` that work off so many records per second; nothing if there
+/// may not be so many, or what is outside lets none through.
 fn needed(job: &Job, operator: &Operator, demand: f64, at: Timestamp) -> Option<u32> {
     let model = &job.models[operator.id.0 as usize];
     if model.external_limit.is_some_and(|limit| limit.as_per_second() < demand * (1.0 - TOLERANCE)) {

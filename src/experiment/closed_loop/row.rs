@@ -13,29 +13,40 @@ use crate::experiment::result::RunResult;
 use crate::experiment::scenario::Scenario;
 use crate::time::Timestamp;
 
-/// The columns beyond those of every run ([`record::RESULT_COLUMNS`]). Times are in seconds. What does not apply is empty, never 0.
+/// The columns beyond those of every run ([`record::RESULT_COLUMNS`]). Times are in seconds. What
+/// does not apply is empty, never 0.
 ///
-/// - `reversals`: how often an operator went up after it had gone down, or down after up, although what is needed had not changed in between
+/// - `reversals`: how often an operator went up after it had gone down, or down after up, although
+///   what is needed had not changed in between
 /// - `undershoots`: how often an operator that had enough instances was left with too few
-/// - `settle_s`: the longest time from a change of the load, or of an instance's speed, to the last action before the next change
+/// - `settle_s`: the longest time from a change of the load, or of an instance's speed, to the last
+///   action before the next change
 /// - `behind_s`: at whose end more than half a second's load was due and not emitted
-/// - `achieved_at_end`: emitted over due records in the last quarter of the run; above 1 while a lag is emitted
+/// - `achieved_at_end`: emitted over due records in the last quarter of the run; above 1 while a
+///   lag is emitted
 /// - `lag_at_end_s`: by which sources are late at the end
-/// - `instance_s`, `excess_instance_s`: instances times seconds, and more of them than under the oracle in the same case with the same seed
+/// - `instance_s`, `excess_instance_s`: instances times seconds, and more of them than under the
+///   oracle in the same case with the same seed
 /// - `peak_instances`, `budget`: the most instances at any time, and the most there should be
 /// - `final_over_needed`: instances at the end over those needed then
-/// - `goal_ms`, `goal_windows`, `goal_violations`: the latency that 99 % of the records of a window should not exceed, windows of half a second
-///   after the last action, and those in which 1 % of the records exceeded it or none arrived
+/// - `goal_ms`, `goal_windows`, `goal_violations`: the latency that 99 % of the records of a window
+///   should not exceed, windows of half a second after the last action, and those in which 1 % of
+///   the records exceeded it or none arrived
 /// - `bytes_moved`: state that changed its instance
-/// - `late_actions`, `late_intervals`: actions later than 50 policy intervals after the last change, and policy intervals as late
-/// - `needed_configuration`, `provisioning`, `at_minimum`: instances needed at the end, whether there are fewer (`under`), more (`over`) or as
-///   many (`exact`), and the last as `true` or `false`
+/// - `late_actions`, `late_intervals`: actions later than 50 policy intervals after the last
+///   change, and policy intervals as late
+/// - `needed_configuration`, `provisioning`, `at_minimum`: instances needed at the end, whether
+///   there are fewer (`under`), more (`over`) or as many (`exact`), and the last as `true` or
+///   `false`
 /// - `operators`: how many may be rescaled
-/// - `path`, `paper`: configurations one after the other, of operators that may have more than one instance, and what the paper's run went through
+/// - `path`, `paper`: configurations one after the other, of operators that may have more than one
+///   instance, and what the paper's run went through
 /// - `needed`: the end of such a path, as it should be
 /// - `before_change`: the configuration before the last change, where something changes
-/// - `slowest_decision_ms`: the longest that a decision took on this machine; the one value that is not the same every time
-/// - `reasons`: why the policy acted or did not: each different rule with the operator it is about, and each finding, such as `count is skewed`
+/// - `slowest_decision_ms`: the longest that a decision took on this machine; the one value that is
+///   not the same every time
+/// - `reasons`: why the policy acted or did not: each different rule with the operator it is about,
+///   and each finding, such as `count is skewed`
 const COLUMNS: [&str; 28] = [
     "reversals",
     "undershoots",
@@ -140,7 +151,8 @@ fn before_change<'r>(result: &'r RunResult, changes: &[Timestamp]) -> Option<&'r
     result.configurations.iter().rfind(|(at, _)| at < change).map(|(_, configuration)| configuration)
 }
 
-/// The operators that may have more than one instance, one by one; of many the sum of their instances.
+/// The operators that may have more than one instance, one by one; of many the sum of their
+/// instances.
 fn written(topology: &Topology, configuration: &Configuration) -> String {
     let scalable = topology.scalable().filter(|operator| operator.max_parallelism > 1);
     let scalable: Vec<u32> = scalable.map(|operator| configuration.parallelism(operator.id)).collect();

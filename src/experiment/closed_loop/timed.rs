@@ -20,7 +20,8 @@ impl Slowest {
     }
 }
 
-/// Asks another policy and remembers the longest time it took: the one thing here that is not virtual.
+/// Asks another policy and remembers the longest time it took: the one thing here that is not
+/// virtual.
 pub(super) struct Timed {
     policy: Box<dyn Policy>,
     clock: Clock,

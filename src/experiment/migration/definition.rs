@@ -30,7 +30,8 @@ pub struct MigrationDefinition {
     pub workers: u32,
     /// How bins of the count lie at the start; of no account to a query.
     pub layout: Layout,
-    /// How they lie after the migration; none is planned when missing. For a query it only says whether one is.
+    /// How they lie after the migration; none is planned when missing. For a query it only says
+    /// whether one is.
     pub to: Option<Layout>,
     /// Seconds before the migration, once every key has been counted once.
     pub before_s: Scaled<f64>,
@@ -56,8 +57,9 @@ pub enum Layout {
     One,
     /// Dealt out in turn.
     Even,
-    /// As `even`, but each instance of the upper half has given every second bin of its own to one of the lower half: a quarter of
-    /// all. The imbalance of Megaphone's experiments (`papers/megaphone-vldb19.md#setup`).
+    /// As `even`, but each instance of the upper half has given every second bin of its own to one
+    /// of the lower half: a quarter of all. The imbalance of Megaphone's experiments
+    /// (`papers/megaphone-vldb19.md#setup`).
     Skewed,
     /// Every bin at the next instance of where `even` has it.
     Swapped,
@@ -71,7 +73,8 @@ pub struct Setting {
     pub label: String,
     /// Bins; a power of two.
     pub bins: u32,
-    /// Keys; for a query, events that come before the schedule, of which it keeps what it would otherwise have gathered in time.
+    /// Keys; for a query, events that come before the schedule, of which it keeps what it would
+    /// otherwise have gathered in time.
     pub keys: Scaled<u64>,
     /// Processes among which the workers are divided.
     #[serde(default = "one")]
@@ -79,7 +82,8 @@ pub struct Setting {
     /// Whether plain timely counts instead of the elastic operator; nothing migrates then.
     #[serde(default)]
     pub native: bool,
-    /// A query of NEXMark instead of the count: its operators on half of the workers at first, on all afterwards.
+    /// A query of NEXMark instead of the count: its operators on half of the workers at first, on
+    /// all afterwards.
     pub query: Option<Query>,
 }
 

@@ -1,7 +1,9 @@
-//! What a migration does to latency and memory: the experiments after Megaphone (VLDB'19) and its precursor (BeyondMR'18).
+//! What a migration does to latency and memory: the experiments after Megaphone (VLDB'19) and its
+//! precursor (BeyondMR'18).
 //!
-//! A count over many keys, or a query of NEXMark, runs under an open loop while bins move by plan. Each setting runs under each strategy, and under none:
-//! what the machine does to latency by itself is measured with the same eyes. Definition, run and rows are a file each.
+//! A count over many keys, or a query of NEXMark, runs under an open loop while bins move by plan.
+//! Each setting runs under each strategy, and under none: what the machine does to latency by
+//! itself is measured with the same eyes. Definition, run and rows are a file each.
 
 mod definition;
 mod job;

@@ -20,7 +20,8 @@ use crate::time::{Timestamp, Window};
 const SETTLE: Duration = Duration::from_millis(250);
 /// While bins move, reports are looked for this often.
 const LOOK: Duration = Duration::from_millis(1);
-/// What the largest latency is without a migration is taken from stretches of this length before it.
+/// What the largest latency is without a migration is taken from stretches of this length before
+/// it.
 const BASELINE: Duration = Duration::from_millis(100);
 /// Otherwise whenever records are handed over, or this often.
 const IDLE: Duration = Duration::from_millis(10);
@@ -237,7 +238,8 @@ impl MigrationRun {
         ])
     }
 
-    /// The timeline of the run: latency and memory (of the first process, and of the others summed up) of each window.
+    /// The timeline of the run: latency and memory (of the first process, and of the others summed
+    /// up) of each window.
     pub fn timeline(&self, migrated: &Migrated) -> Vec<Row> {
         let windows = migrated.end.since(migrated.begin).as_nanos() / self.window.as_nanos().max(1);
         let starts = (0..windows as u32).map(|n| migrated.begin + self.window * n);

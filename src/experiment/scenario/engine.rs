@@ -1,7 +1,9 @@
-//! A scenario on the engine, where it is a word count or a query of NEXMark: what is simulated runs for real.
+//! A scenario on the engine, where it is a word count or a query of NEXMark: what is simulated runs
+//! for real.
 //!
-//! Of a word count the scenario says how keys are spread, so words are made up unless it names a text: as many different ones as Count has keys,
-//! each as often as the others, but for those of hot bins, which have their share. Selectivities and skew of a query are its own.
+//! Of a word count the scenario says how keys are spread, so words are made up unless it names a
+//! text: as many different ones as Count has keys, each as often as the others, but for those of
+//! hot bins, which have their share. Selectivities and skew of a query are its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,11 +31,12 @@ const MOST_KEYS: u64 = 1 << 20;
 const DILATIONS: std::ops::RangeInclusive<f64> = 1.0..=100_000.0;
 
 impl Scenario {
-    /// The word count on the engine that this scenario describes. `seed` is the index of its first sentence, and what service times that
-    /// vary are drawn from.
+    /// The word count on the engine that this scenario describes. `seed` is the index of its first
+    /// sentence, and what service times that vary are drawn from.
     ///
     /// # Errors
-    /// When it is no word count, or has something that the engine does not impose; says what was expected and what was found.
+    /// When it is no word count, or has something that the engine does not impose; says what was
+    /// expected and what was found.
     pub fn word_count(&self, seed: u64) -> Result<WordCount, String> {
         self.is_chain_of("a word count", &WORD_COUNT)?;
         let (flat_map, count) = (&self.operators[1], &self.operators[2]);
@@ -74,11 +77,12 @@ impl Scenario {
         })
     }
 
-    /// The query on the engine that this scenario describes, with the events of `seed`; nothing if it is none. The source's rate is that of the
-    /// events that the query reads.
+    /// The query on the engine that this scenario describes, with the events of `seed`; nothing if
+    /// it is none. The source's rate is that of the events that the query reads.
     ///
     /// # Errors
-    /// When its operators are not the query's, or have something that the engine does not impose; says what was expected and what was found.
+    /// When its operators are not the query's, or have something that the engine does not impose;
+    /// says what was expected and what was found.
     pub fn query(&self, seed: u64) -> Result<Option<Nexmark>, String> {
         let Some(NexmarkForm { query, form, dilation, active }) = self.nexmark else { return Ok(None) };
         let (first, last) = (DILATIONS.start(), DILATIONS.end());
@@ -118,8 +122,9 @@ impl Scenario {
         }))
     }
 
-    /// Instances that the operators with a limit need for the load at the start. Of a query of several operators nothing is said, unless it is
-    /// simulated as well: how much one of them gives the next is known from its events only.
+    /// Instances that the operators with a limit need for the load at the start. Of a query of
+    /// several operators nothing is said, unless it is simulated as well: how much one of them
+    /// gives the next is known from its events only.
     pub fn needed_at_start(&self) -> BTreeMap<OperatorId, u32> {
         let limited = |id: &OperatorId| self.operators[id.0 as usize].limit.is_some();
         let is_known = self.nexmark.as_ref().is_none_or(|nexmark| nexmark.form == Form::Elastic && self.operators.len() == 3);

@@ -84,8 +84,8 @@ pub struct NexmarkForm {
     pub form: Form,
     /// By what window lengths are divided.
     pub dilation: f64,
-    /// As many auctions and people are active at a time, from the start, each as much as the others: none is hot. As NEXMark's generator has
-    /// them when missing.
+    /// As many auctions and people are active at a time, from the start, each as much as the
+    /// others: none is hot. As NEXMark's generator has them when missing.
     #[serde(default)]
     pub active: Option<u64>,
 }
@@ -104,7 +104,8 @@ pub struct Control {
     pub activation_windows: u32,
     /// How bins move.
     pub strategy: Strategy,
-    /// How many times faster control time runs than published, for policies with waits of their own.
+    /// How many times faster control time runs than published, for policies with waits of their
+    /// own.
     pub time_factor: f64,
 }
 
@@ -214,7 +215,8 @@ pub struct OperatorForm {
     /// Where its records come from.
     #[serde(default)]
     pub inputs: Vec<Input>,
-    /// What comes back to it from operators after it or from itself, which closes a cycle. Less must come back than goes round.
+    /// What comes back to it from operators after it or from itself, which closes a cycle. Less
+    /// must come back than goes round.
     #[serde(default)]
     pub feedback: Vec<Place>,
     /// Sources: records due per second.
@@ -262,7 +264,8 @@ pub struct OperatorForm {
     /// Milliseconds an instance waits for something outside with each record.
     #[serde(default)]
     pub external_wait_ms: f64,
-    /// Records per second that something outside does for all instances together, however many they are.
+    /// Records per second that something outside does for all instances together, however many they
+    /// are.
     pub external_limit: Option<Rate>,
     /// Instances that are slow for a time.
     #[serde(default)]

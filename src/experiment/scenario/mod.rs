@@ -1,7 +1,7 @@
 //! Scenarios: what is simulated, as a file that people write.
 //!
-//! The files in `experiments/scenarios/` are part of the program, so that they can be asked for by name; any other file is as good.
-//! Unknown keys are errors, and every error names its line.
+//! The files in `experiments/scenarios/` are part of the program, so that they can be asked for by
+//! name; any other file is as good. Unknown keys are errors, and every error names its line.
 
 mod check;
 mod engine;
