@@ -23,40 +23,40 @@ use crate::report::{order_table, tables};
 /// immediately.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The figure (see --list), or 'all': every one, with a page that compares claims and
+    /// The figure (see --list), or 'all' for every figure and a page that compares claims with
     /// measurements.
     #[arg(required_unless_present_any = ["list", "definition"], conflicts_with = "definition")]
     pub(super) figure: Option<String>,
     /// List the figures that can be reproduced.
     #[arg(long)]
     list: bool,
-    /// An experiment of your own: a file as those in experiments/definitions/.
+    /// Run an experiment of your own, defined as in experiments/definitions/.
     #[arg(long, value_name = "FILE")]
     definition: Option<PathBuf>,
-    /// How long to run: quick (minutes) or full.
+    /// Size of the runs: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where jobs run: engine, or sim for virtual time. By default what the definition says; cases
-    /// for both hosts run at full scale, with `--host engine`, or if they are named.
+    /// Where jobs run: engine, or sim for virtual time [default: as defined]. Cases for both hosts
+    /// run at full scale, with '--host engine', or if they are named.
     #[arg(long)]
     host: Option<Host>,
-    /// Run only these: case=NAME, variant=NAME (a policy, a strategy), host=NAME or seed=N, several
-    /// of them separated by commas; with 'all': only these figures.
+    /// Run only these (comma-separated): case=NAME, variant=NAME (a policy or a migration strategy),
+    /// host=NAME, seed=N. With 'all': only these figures.
     #[arg(long, value_delimiter = ',', value_name = "WHAT")]
     only: Vec<String>,
-    /// Run only these policies, or other variants (comma-separated); all of the figure by default.
+    /// Run only these policies or other variants (comma-separated) [default: all of the figure]
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
     policies: Vec<String>,
-    /// Run only these cases, settings or queries (comma-separated); all of the figure by default.
+    /// Run only these cases, settings or queries (comma-separated) [default: all of the figure]
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     cases: Vec<String>,
-    /// Added to every seed: another seed, another sample.
+    /// Added to every seed: the first sentence of the text, or the seed of the random numbers.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Run everything so many times, with one seed after the other, and print medians.
+    /// Repeat each run N times with consecutive seeds; report medians.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     repeat: u64,
-    /// Folder for rows and figures; a new one below runs/ by default.
+    /// Output folder [default: a new one in runs/]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Print one JSON object instead of a table.

@@ -1,4 +1,5 @@
-//! What migrations did over time: a column a strategy, a row a setting, latency or memory upwards.
+//! What migrations did over time: one column per strategy, one row per setting,
+//! latency or memory upwards.
 //!
 //! While bins move the panel is shaded. All panels have one range, so that strategies and settings
 //! compare at a glance. Of several seeds the first is drawn.

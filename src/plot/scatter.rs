@@ -390,6 +390,6 @@ mod tests {
         let ours = |window_s: u32| row([("case", &format!("{window_s} s")), ("window_s", &window_s), ("latency_ns", &5_000_000_u64)]);
         let other = row([("program", &"another program"), ("window_s", &1_u32), ("latency_ns", &12_900_000_u64)]);
         let svg = draw("window-latency", vec![ours(1), ours(2)], vec![other]).unwrap();
-        assert!(svg.contains("another program") && svg.contains("ours, median") && svg.contains("length of the window (s)"));
+        assert!(svg.contains("another program") && svg.contains("Thalweg, median") && svg.contains("length of the window (s)"));
     }
 }
