@@ -199,7 +199,7 @@ impl Check {
         let against = |bound: f64| match self.over.is_empty() {
             true => format!("{bound}"),
             false => {
-                let others: Vec<String> = self.over.values().map(|values| format!("{values:?}")).collect();
+                let others: Vec<String> = self.over.values().map(ToString::to_string).collect();
                 format!("{:.4} ({bound} times {})", bound * other, others.join(", "))
             }
         };

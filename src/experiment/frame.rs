@@ -4,6 +4,7 @@
 //! columns of its study. A cell is text as the file has it; it is empty where nothing was measured.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,15 @@ pub enum Values {
     One(String),
     /// Any of these.
     Any(Vec<String>),
+}
+
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Values::One(value) => f.write_str(value),
+            Values::Any(values) => f.write_str(&values.join(" or ")),
+        }
+    }
 }
 
 /// Recorded rows.

@@ -308,6 +308,7 @@ mod tests {
             row([
                 ("case", &"skew 30 %"),
                 ("variant", &"instance"),
+                ("seed", &0_u64),
                 ("window_start_s", &window),
                 ("judged", &true),
                 ("name", &name),

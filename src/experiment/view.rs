@@ -57,7 +57,7 @@ pub struct TableView {
     /// name and column.
     #[serde(default)]
     pub paper: Option<Vec<(String, String)>>,
-    /// What is said below; see [`filled`].
+    /// What is said below; see [`filled`](super::shown::filled).
     #[serde(default)]
     pub foot: String,
     /// Nothing is printed where no row fits.

@@ -159,7 +159,7 @@ mod tests {
     fn a_table_shows_what_its_view_says() {
         let text = tables(
             &[view(
-                "per = ['host', 'variant']\norder = 'variant'\nfoot = '\nSeeds {seeds sim}[; engine {seeds engine}][; none {seeds none}].'\ncolumns = [\
+                "per = ['host', 'variant']\norder = 'variant'\nfoot = \"\\nSeeds {seeds sim}[; engine {seeds engine}][; none {seeds none}].\"\ncolumns = [\
                  { head = 'policy', parts = [{ of = 'variant', text = 'first' }] },\
                  { head = 'runs', parts = [{ text = 'rows' }] },\
                  { head = 'end', parts = [{ of = 'final_configuration', text = 'mode' }] },\
