@@ -12,6 +12,9 @@ use crate::dataflow::Topology;
 use crate::experiment::run::{RunResult, Status};
 use crate::experiment::study::{Progress, Trial};
 
+/// A job of more operators than these has no line: it would not fit.
+const MOST_OPERATORS: usize = 8;
+
 /// Shows how trials go on.
 pub(super) struct Shown {
     all: ProgressBar,
@@ -45,7 +48,7 @@ impl Progress for Shown {
     }
 
     fn window(&self, trial: &Trial, (topology, duration): (&Topology, Duration), status: Status<'_>) {
-        if !self.beside {
+        if !self.beside && topology.scalable().count() <= MOST_OPERATORS {
             let mut lines = self.lines();
             lines.entry(trial.to_string()).or_insert_with(|| Live::new(&trial.variant, topology, duration)).show(status);
         }
