@@ -4,18 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg::controller::ControllerConfig;
 use thalweg::dataflow::Plan;
-use thalweg::experiment::figures::Figure;
 use thalweg::experiment::run::{RunSpec, run};
+use thalweg::experiment::scenario::Scenario;
 use thalweg::migration::Strategy;
 use thalweg::observation::Observation;
 use thalweg::policy::{Decision, Policy, Reason};
 use thalweg::time::Timestamp;
-use thalweg::workload::Text;
 
 /// Doubles whatever is busier than nine tenths of the time.
 struct Doubling;
@@ -36,12 +34,11 @@ impl Policy for Doubling {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Figure::Policies(definition) = Figure::named("ds2-fig6")? else { unreachable!("it compares policies") };
-    let job = definition.job;
-    let text = Arc::new(Text::liber_primus(job.sentence_length()));
+    let text = Scenario::text("heron-wordcount").expect("it is part of the program");
+    let scenario = Scenario { seconds: 8.0, ..Scenario::read(text)? };
     let spec = RunSpec {
-        needed: job.needed(&text),
-        job: job.word_count(text, 0, Duration::from_secs(8)),
+        needed: BTreeMap::new(),
+        job: scenario.word_count(0)?,
         controller: ControllerConfig {
             policy_interval: Duration::from_millis(500),
             warm_up_windows: 0,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use thalweg::dataflow::Plan;
-use thalweg::experiment::scenario::{Control, Disturb, Input, Moves, OperatorForm, Place, RoleForm, Scenario};
+use thalweg::experiment::scenario::{Input, OperatorForm, Place, RoleForm, Scenario};
 use thalweg::id::OperatorId;
 use thalweg::rate::Rate;
 use thalweg::sim::{ServiceTimes, Skew};
@@ -194,18 +194,8 @@ impl Trial {
         let shape = drafts.iter().map(|draft| told(&draft.form)).collect::<Vec<_>>().join(" ");
         let source = OperatorForm { rate: Some(Rate::per_second(rate)), ..OperatorForm::new("source", RoleForm::Source, &[]) };
         let operators = std::iter::once(source).chain(drafts.into_iter().map(|draft| draft.form)).collect();
-        let scenario = Scenario {
-            title: format!("random job {number}"),
-            seconds: 1.0,
-            tick_ms: 10,
-            catch_up: [1.2, 1.5, 3.0][random.usize(..3)],
-            delay_ms: 0.0,
-            control: Control::default(),
-            moves: Moves::default(),
-            disturb: Disturb::default(),
-            nexmark: None,
-            operators,
-        };
+        let catch_up = [1.2, 1.5, 3.0][random.usize(..3)];
+        let scenario = Scenario { catch_up, ..Scenario::new(format!("random job {number}"), 1.0, operators) };
         Some(Trial { number, scenario, shape, kind, operator, instances: (has, wanted), plan, overloaded })
     }
 }

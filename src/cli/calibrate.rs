@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::experiment::calibration::{Calibration, calibrate as calibrate_on};
 use crate::experiment::folder;
 

@@ -1,9 +1,8 @@
 //! `thalweg completions`: prints a shell's completion script.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Failure};
+use super::failure::Failure;
 
 /// Print a completion script for your shell, for example `thalweg completions bash >
 /// ~/.local/share/bash-completion/completions/thalweg`.
@@ -13,7 +12,8 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn completions(args: &Args) -> Result<(), Failure> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "thalweg", &mut std::io::stdout());
+/// Prints them for the command line `all`.
+pub(super) fn completions(args: &Args, mut all: clap::Command) -> Result<(), Failure> {
+    clap_complete::generate(args.shell, &mut all, "thalweg", &mut std::io::stdout());
     Ok(())
 }

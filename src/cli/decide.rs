@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 
+use super::failure::{Failure, usage};
 use super::policy::settings;
-use super::{Failure, usage};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::experiment::policies::{self, Given, POLICIES};
 use crate::id::{InstanceId, OperatorId};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::controller::Event;
 use crate::experiment::folder;
 use crate::experiment::record::{self, Manifest};

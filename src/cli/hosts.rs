@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::engine::cluster::{Deployment, read_hosts};
 
 /// The most worker threads, of a process and in total.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::experiment::{folder, interrupt};
 
 /// How long a command that waits for a child process allows it to save its results.

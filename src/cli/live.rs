@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::Topology;
 use crate::experiment::rows::configuration_text;
-use crate::experiment::run::{RunFailure, RunResult, Status};
+use crate::experiment::run::{RunResult, Status};
 use crate::id::OperatorId;
 
 /// Shows the status of a run.
@@ -94,9 +94,9 @@ impl Live {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
 
-    /// Ends the status line, after showing the events since the last window.
-    pub(super) fn finish(&mut self, result: Result<&RunResult, &RunFailure>) {
-        if let Ok(result) = result {
+    /// Ends the line, after what happened since the last window.
+    pub(super) fn finish(&mut self, result: Option<&RunResult>) {
+        if let Some(result) = result {
             self.events(&result.events);
         }
         self.bar.finish_and_clear();

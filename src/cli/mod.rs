@@ -8,6 +8,7 @@ mod calibrate;
 mod completions;
 mod decide;
 mod explain;
+mod failure;
 mod hosts;
 mod interrupted;
 mod live;
@@ -15,28 +16,21 @@ mod memory;
 mod plot;
 mod policy;
 mod process;
+mod progress;
 mod report;
 mod reproduce;
 mod reproduce_all;
-mod reproduce_fidelity;
-mod reproduce_latency;
-mod reproduce_migration;
-mod reproduce_overhead;
-mod reproduce_ranking;
-mod reproduce_simulated;
-mod reproduce_suite;
-mod reproduced;
 mod run;
-mod run_nexmark;
 mod simulate;
 mod uneven;
 
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::experiment::interrupt;
+use failure::Failure;
 
 /// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do
 /// it.
@@ -82,26 +76,6 @@ enum Command {
     Process(process::Args),
 }
 
-/// Why a command failed.
-#[derive(Debug)]
-enum Failure {
-    /// Invalid input: exit code 2.
-    Usage(anyhow::Error),
-    /// The input was valid and the command failed: exit code 1.
-    Run(anyhow::Error),
-}
-
-/// Marks an error as caused by invalid input.
-fn usage(error: impl Into<anyhow::Error>) -> Failure {
-    Failure::Usage(error.into())
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure::Run(error.into())
-    }
-}
-
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -144,13 +118,16 @@ fn carry_out(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Simulate(args) => simulate::simulate(&args),
-        Command::Reproduce(args) => reproduce::reproduce(&args),
+        Command::Reproduce(args) => {
+            reproduce_all::end_with_who_waits();
+            if args.is_all() { reproduce_all::reproduce_all(&args) } else { reproduce::reproduce(&args) }
+        }
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
-        Command::Completions(args) => completions::completions(&args),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Process(args) => process::process(&args),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::dataflow::{Configuration, Topology};
 use crate::experiment::external::{self, External};
 use crate::experiment::policies::{self, Given, POLICIES, PolicyError, Setting};

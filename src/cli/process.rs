@@ -1,7 +1,7 @@
 //! `thalweg process`: a worker process, other than process 0, of a job that runs in several
 //! processes.
 
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::engine::cluster::Member;
 use crate::engine::{Job, RunError};
 

@@ -1,35 +1,20 @@
 //! `thalweg reproduce`: runs an experiment from its definition to its figure.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
+use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
-use super::live::Live;
 use super::plot::draw;
-use super::report::tables;
-use super::reproduced::{Reproduced, check_policies};
-use super::{
-    Failure, reproduce_all, reproduce_fidelity, reproduce_latency, reproduce_migration, reproduce_overhead, reproduce_ranking,
-    reproduce_simulated, reproduce_suite, usage,
-};
-use crate::dataflow::Topology;
-use crate::experiment::definition::{Definition, PolicyRun, Scale};
+use super::progress::Shown;
+use crate::experiment::bench::{Bench, Benched};
+use crate::experiment::definition::Definition;
 use crate::experiment::environment::Environment;
-use crate::experiment::figures::Figure;
 use crate::experiment::out_folder::{Fills, OutFolder};
-use crate::experiment::record::{self, Manifest, Summary};
-use crate::experiment::rows::RunRow;
-use crate::experiment::run::{RunFailure, RunSpec, run};
-use crate::experiment::simulated::{SimulatedSpec, simulate};
-use crate::experiment::suite::Cases;
-use crate::experiment::{folder, policies};
-use crate::id::OperatorId;
-use crate::migration::Strategy;
-use crate::workload::Text;
+use crate::experiment::scale::Scale;
+use crate::experiment::study::{Ask, Host};
+use crate::report::{order_table, tables};
 
 /// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside
 /// ours.
@@ -40,35 +25,37 @@ use crate::workload::Text;
 pub(super) struct Args {
     /// The figure (see --list), or 'all' for every figure and a page that compares claims with
     /// measurements.
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "definition"], conflicts_with = "definition")]
     pub(super) figure: Option<String>,
     /// List the figures that can be reproduced.
     #[arg(long)]
     list: bool,
+    /// Run an experiment of your own, defined as in experiments/definitions/.
+    #[arg(long, value_name = "FILE")]
+    definition: Option<PathBuf>,
     /// Size of the runs: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where jobs run: engine, or sim for virtual time (figures that compare policies only)
-    /// [default: engine]. A suite runs in virtual time, at full scale also on the engine; with
-    /// '--host engine' only its cases that run on both.
-    #[arg(long, value_parser = ["engine", "sim"])]
-    host: Option<String>,
-    /// With 'all': only these figures (comma-separated).
-    #[arg(long, value_delimiter = ',', value_name = "FIGURE")]
+    /// Where jobs run: engine, or sim for virtual time [default: as defined]. Cases for both hosts
+    /// run at full scale, with '--host engine', or if they are named.
+    #[arg(long)]
+    host: Option<Host>,
+    /// Run only these (comma-separated): case=NAME, variant=NAME (a policy or a migration strategy),
+    /// host=NAME, seed=N. With 'all': only these figures.
+    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
     only: Vec<String>,
-    /// Run only these policies (comma-separated) [default: all of the figure]
+    /// Run only these policies or other variants (comma-separated) [default: all of the figure]
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
-    pub(super) policies: Vec<String>,
-    /// Run only these cases of a suite, or queries of nexmark-overhead and ds2-fig10
-    /// (comma-separated) [default: all]
+    policies: Vec<String>,
+    /// Run only these cases, settings or queries (comma-separated) [default: all of the figure]
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
-    pub(super) cases: Vec<String>,
-    /// Seed: index of the first sentence of the text, or seed of the random numbers.
+    cases: Vec<String>,
+    /// Added to every seed: the first sentence of the text, or the seed of the random numbers.
     #[arg(long, default_value_t = 0)]
-    pub(super) seed: u64,
+    seed: u64,
     /// Repeat each run N times with consecutive seeds; report medians.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub(super) repeat: u64,
+    repeat: u64,
     /// Output folder [default: a new one in runs/]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -84,11 +71,13 @@ impl Args {
     /// Whether a job may run on the engine. Runs in virtual time migrate no real state, and are a
     /// third slower with an allocator that returns all freed memory.
     pub(super) fn on_engine(&self) -> bool {
-        match self.figure.as_deref().map(Figure::named) {
-            None | Some(Ok(Figure::Simulated(_))) => false,
-            Some(Ok(Figure::Suite(suite))) => self.which_cases() != Cases::InVirtualTime || suite.is_for_both_hosts(),
-            _ => self.host() == "engine",
-        }
+        let (Ok(definition), Ok(ask)) = (self.definition(), self.ask()) else { return false };
+        definition.study.trials(&ask).iter().any(|trial| trial.host == Host::Engine)
+    }
+
+    /// Whether all figures are asked for.
+    pub(super) fn is_all(&self) -> bool {
+        !self.list && self.figure.as_deref() == Some("all")
     }
 
     /// The figures run by 'all'.
@@ -98,172 +87,110 @@ impl Args {
                 "all: expected no --policies, --cases, --host, --repeat or --seed: 'all' runs the definitions as they are"
             )));
         }
-        self.only.iter().try_for_each(|figure| Figure::named(figure).map(|_| ()).map_err(usage))?;
+        self.only.iter().try_for_each(|figure| Definition::named(figure).map(|_| ()).map_err(usage))?;
         let asked = |name: &&str| self.only.is_empty() || self.only.iter().any(|only| only == name);
-        Ok(Figure::names().filter(asked).map(str::to_owned).collect())
+        Ok(Definition::names().filter(asked).map(str::to_owned).collect())
     }
 
-    /// Where the jobs of a figure of policies run.
-    fn host(&self) -> &str {
-        self.host.as_deref().unwrap_or("engine")
+    fn definition(&self) -> Result<Definition, Failure> {
+        let Some(path) = &self.definition else {
+            return Definition::named(self.figure.as_deref().unwrap_or_default()).map_err(usage);
+        };
+        let text = std::fs::read_to_string(path).map_err(|why| usage(anyhow!("{}: expected a definition: {why}", path.display())))?;
+        Definition::read(&text, path.parent()).map_err(|why| usage(anyhow!("{}: {why}", path.display())))
     }
 
-    /// Which cases of a suite are run.
-    pub(super) fn which_cases(&self) -> Cases {
-        match (self.host.as_deref(), self.scale) {
-            (Some("engine"), _) => Cases::OnBothHosts,
-            (None, Scale::Full) => Cases::All,
-            _ => Cases::InVirtualTime,
+    /// What of the definition is asked for.
+    fn ask(&self) -> Result<Ask, Failure> {
+        let mut ask = Ask {
+            cases: self.cases.clone(),
+            variants: self.policies.clone(),
+            host: self.host,
+            seeds: Vec::new(),
+            scale: self.scale,
+            first_seed: self.seed,
+            repeat: self.repeat,
+        };
+        for only in &self.only {
+            let wrong = || usage(anyhow!("--only: expected case=NAME, variant=NAME, host=NAME or seed=N, found '{only}'"));
+            let (what, name) = only.split_once('=').ok_or_else(wrong)?;
+            match what {
+                "case" => ask.cases.push(name.to_owned()),
+                "variant" => ask.variants.push(name.to_owned()),
+                "host" => ask.host = Some(name.parse().map_err(|why| usage(anyhow!("--only: {why}")))?),
+                "seed" => ask.seeds.push(name.parse().map_err(|_| wrong())?),
+                _ => return Err(wrong()),
+            }
         }
+        Ok(ask)
     }
 }
 
-/// An experiment that is being run.
-struct Experiment<'a> {
-    args: &'a Args,
-    definition: Definition,
-    text: Arc<Text>,
-    topology: Topology,
-    needed: BTreeMap<OperatorId, u32>,
-    needed_by_name: BTreeMap<String, u32>,
+/// What `reproduce --json` prints.
+#[derive(serde::Serialize)]
+struct Reproduced<'a> {
+    figure: &'a str,
+    /// Where jobs ran.
+    host: String,
+    scale: String,
+    environment: &'a Environment,
+    /// The rows.
+    runs: serde_json::Value,
+    /// What was expected and is not so.
+    violations: &'a [String],
+    rows_file: &'a Path,
+    figure_files: &'a [PathBuf],
 }
 
 pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
-    reproduce_all::end_with_who_waits();
     if args.list {
         return list(args);
     }
-    let figure = args.figure.as_deref().expect("clap asks for a figure");
-    if figure == "all" {
-        return reproduce_all::reproduce_all(args);
-    }
     interrupted::listen(Meanwhile::Measures)?;
-    if !args.only.is_empty() {
-        return Err(usage(anyhow!("--only: requires 'all', found {figure}")));
-    }
-    let definition = match Figure::named(figure).map_err(usage)? {
-        Figure::Suite(definition) => return reproduce_suite::reproduce(args, &definition),
-        other if !args.cases.is_empty() && !matches!(other, Figure::Overhead(_)) => {
-            return Err(usage(anyhow!("--cases: {figure} has none ({})", other.title())));
-        }
-        Figure::Policies(definition) => *definition,
-        Figure::Simulated(definition) => return reproduce_simulated::reproduce(args, &definition),
-        other if !args.policies.is_empty() => return Err(usage(anyhow!("--policies: {figure} has none ({})", other.title()))),
-        other if args.host() == "sim" => return Err(usage(anyhow!("--host sim: {figure} runs on the engine alone ({})", other.title()))),
-        Figure::Migration(definition) => return reproduce_migration::reproduce(args, &definition),
-        Figure::Ranking(definition) => return reproduce_ranking::reproduce(args, &definition),
-        Figure::Overhead(definition) => return reproduce_overhead::reproduce(args, &definition),
-        Figure::Fidelity(definition) => return reproduce_fidelity::reproduce(args, &definition),
-        Figure::WindowLatency(definition) => return reproduce_latency::reproduce(args, &definition),
-    };
-    let known: Vec<&str> = definition.runs.iter().map(|run| run.policy.as_str()).collect();
-    check_policies(args, figure, &known)?;
-    let environment = Environment::here();
+    let (definition, ask) = (args.definition()?, args.ask()?);
+    let trials = Bench::trials(&definition, &ask).map_err(usage)?;
+    let environment = Environment { scale: args.scale.to_string(), ..Environment::here() };
+    let figure = definition.figure.as_str();
     let out = out_folder(args.out.as_deref(), &format!("{figure}-{}", args.scale), figure, &environment)?;
-    let experiment = Experiment::new(args, definition);
-    let definition = &experiment.definition;
-    let rows_file = out.join(folder::ROWS);
-    let (mut rows, mut runs, mut figure_files) = (Vec::new(), Vec::new(), Vec::new());
-    for seed in (args.seed..).take(args.repeat as usize) {
-        let out = if args.repeat == 1 { out.to_path_buf() } else { out.join(format!("seed-{seed}")) };
-        folder::create_dir_all(&out).with_context(|| out.display().to_string())?;
-        folder::write_text(&out.join(record::DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
-        for policy_run in definition.runs.iter().filter(|run| args.policies.is_empty() || args.policies.contains(&run.policy)) {
-            runs.push(experiment.run(policy_run, seed, &out, |row| {
-                rows.push(row);
-                Ok(folder::write_csv(&rows_file, &rows)?)
-            })?);
-        }
-        figure_files.extend(draw(&out)?);
-    }
-    let violations: Vec<String> = runs.iter().flat_map(|summary| experiment.violations(summary)).collect();
-    let reproduced = Reproduced {
-        figure,
-        host: args.host(),
-        scale: args.scale.to_string(),
-        time_factor: Some(definition.time_factor),
-        environment,
-        runs,
-        violations,
-        rows_file,
-        figure_files,
-        folder: out,
-    };
-    reproduced.tell(args, &definition.title, || tables(&rows, &definition.paper, definition.time_factor))
-}
-
-impl<'a> Experiment<'a> {
-    fn new(args: &'a Args, definition: Definition) -> Experiment<'a> {
-        let text = Arc::new(Text::liber_primus(definition.job.sentence_length()));
-        let topology = definition.job.word_count(Arc::clone(&text), 0, Duration::ZERO).topology();
-        let needed = definition.job.needed(&text);
-        let needed_by_name = needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect();
-        Experiment { args, definition, text, topology, needed, needed_by_name }
-    }
-
-    /// Runs one policy and writes its folder into `out`; `keep` takes the row of the run, whether
-    /// it has a result or failed.
-    fn run(
-        &self,
-        policy_run: &PolicyRun,
-        seed: u64,
-        out: &Path,
-        keep: impl FnOnce(RunRow) -> Result<(), Failure>,
-    ) -> Result<Summary, Failure> {
-        let Experiment { args, definition, topology, .. } = self;
-        let name = &policy_run.policy;
-        let duration = policy_run.seconds.at(args.scale);
-        let policy = policies::policy(name, topology, definition.time_factor).map_err(usage)?;
-        let controller = policies::pacing(definition.time_factor, Strategy::AllAtOnce);
-        let (operators, scalable) = Manifest::names(topology);
-        let manifest = Manifest {
-            experiment: definition.figure.clone(),
-            policy: name.clone(),
-            host: args.host().to_owned(),
+    let shown = Shown::of(&trials, |trial| definition.study.runs_alone(trial));
+    let bench = Bench { definition: &definition, ask, folder: &out, environment };
+    let benched = bench.run(&shown);
+    shown.finish();
+    let Benched { frame, violations, rows_file } = benched?;
+    let figure_files = if definition.plot.is_some() { draw(&out)? } else { Vec::new() };
+    let mut hosts: Vec<&str> = trials.iter().map(|trial| trial.host.name()).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    if args.json {
+        let printed = Reproduced {
+            figure,
+            host: hosts.join(" and "),
             scale: args.scale.to_string(),
-            seed,
-            seconds: duration.as_secs_f64(),
-            time_factor: definition.time_factor,
-            strategy: controller.strategy.to_string(),
-            environment: Environment::here(),
-            text: "liber-primus (lipsum)".to_owned(),
-            operators,
-            scalable,
-            needed: self.needed_by_name.clone(),
-            job: Some(definition.job.clone()),
-            nexmark: None,
-            scenario: None,
+            environment: &bench.environment,
+            runs: frame.json(),
+            violations: &violations,
+            rows_file: &rows_file,
+            figure_files: &figure_files,
         };
-        let mut live = Live::new(name, topology, duration);
-        let row_window = record::ROW_WINDOW;
-        let result = if args.host() == "sim" {
-            let job = definition.job.scenario(&definition.title, self.text.words_per_sentence(), duration).job();
-            simulate(SimulatedSpec { job, seed, controller, policy, row_window }, None, |status| live.show(status))
-        } else {
-            let job = definition.job.word_count(Arc::clone(&self.text), seed, duration);
-            let spec = RunSpec { job, controller, policy, row_window, needed: self.needed.clone() };
-            run(spec, None, |status| live.show(status))
-        };
-        live.finish(result.as_ref());
-        keep(record::row(&manifest, topology, result.as_ref()))?;
-        if let Some(measured) = result.as_ref().map_or_else(RunFailure::partial, Some) {
-            let run_folder = out.join(name);
-            folder::create_dir_all(&run_folder).with_context(|| run_folder.display().to_string())?;
-            record::write(&run_folder, &manifest, measured)?;
-        }
-        let result = result.with_context(|| format!("the run of '{name}' failed"))?;
-        Ok(Summary::of(&manifest, &result))
+        println!("{}", serde_json::to_string(&printed)?);
+    } else {
+        let orders: Vec<_> = definition.same_order.iter().flat_map(|same| same.orders(&frame)).collect();
+        println!("{}\n", definition.title);
+        print!("{}{}", tables(&definition.tables, &frame, &definition.paper), order_table(&orders));
+        println!("\nrows    {}", rows_file.display());
+        figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
+        violations.iter().for_each(|violation| println!("check failed: {violation}"));
     }
-
-    fn violations(&self, summary: &Summary) -> Vec<String> {
-        let expected = self.definition.expect.iter().filter(|expectation| expectation.policy == summary.policy);
-        expected.flat_map(|expectation| expectation.violations(summary, &self.needed_by_name)).collect()
+    out.finish()?;
+    if args.check && !violations.is_empty() {
+        return Err(Failure::Run(anyhow!("check failed: {}", violations.join("; "))));
     }
+    Ok(())
 }
 
 fn list(args: &Args) -> Result<(), Failure> {
-    let title = |name| Figure::named(name).map_or(String::new(), |figure| figure.title().to_owned());
-    let titles: BTreeMap<&str, String> = Figure::names().map(|name| (name, title(name))).collect();
+    let titles: std::collections::BTreeMap<&str, String> =
+        Definition::names().map(|name| (name, Definition::title_of(name).unwrap_or_default())).collect();
     if args.json {
         println!("{}", serde_json::to_string(&titles)?);
     } else {
@@ -294,4 +221,37 @@ pub(super) fn begin(out: &Path, fills: Fills<'_>) -> Result<OutFolder, Failure> 
     let begun = OutFolder::begin(out, fills).map_err(|why| usage(anyhow!("--out {}: {why}", out.display())))?;
     interrupted::fills(out);
     Ok(begun)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn refused(line: &[&str]) -> String {
+        let line = <Line as clap::Parser>::parse_from(["reproduce"].iter().chain(line));
+        let Err(Failure::Usage(error)) = reproduce(&line.args) else { panic!("it is refused") };
+        error.to_string()
+    }
+
+    #[test]
+    fn what_is_not_part_of_a_figure_is_named() {
+        for (line, expected) in [
+            (&["loop", "--policies", "ds2,ds3"][..], "expected policies or other variants of loop, among oracle, threshold, "),
+            (&["loop", "--cases", "under,over"], "expected cases of loop, among under, dynamic,"),
+            (&["megaphone-fig1", "--only", "variant=fluid,case=three processes"], "expected cases of megaphone-fig1, among one process, "),
+            (&["loop", "--only", "policy=ds2"], "--only: expected case=NAME, variant=NAME, host=NAME or seed=N, found 'policy=ds2'"),
+            (&["loop", "--only", "host=moon"], "--only: expected a host, 'engine' or 'sim', found 'moon'"),
+            (&["ds2-skew", "--host", "engine"], "expected a host and seeds of ds2-skew"),
+            (&["--definition", "none.toml"], "none.toml: expected a definition: "),
+        ] {
+            let error = refused(line);
+            assert!(error.starts_with(expected), "{error}\n{expected}");
+        }
+    }
 }

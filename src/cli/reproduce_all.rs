@@ -20,17 +20,19 @@ use anyhow::{Context as _, anyhow};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::reproduce::{Args, begin};
-use super::{Failure, memory, report, usage};
-use crate::experiment::claims::{self, RESULT};
-use crate::experiment::definition::Scale;
+use super::{memory, report};
+use crate::experiment::check;
+use crate::experiment::definition::Definition;
 use crate::experiment::environment::{COMMAND, Environment};
-use crate::experiment::figures::Figure;
-use crate::experiment::folder::{self, PAGE, PLAN, TOOK};
+use crate::experiment::folder::{self, PAGE, PLAN, RESULT, TOOK};
+use crate::experiment::frame::{Frame, Recorded};
 use crate::experiment::out_folder::{Fills, OutFolder};
 use crate::experiment::partial::{partial, whole};
 use crate::experiment::record;
+use crate::experiment::scale::Scale;
 use crate::experiment::steps;
 use crate::report::{Page, Section, claims_table, page};
 
@@ -246,16 +248,18 @@ impl Expected {
 /// The section of the page on a figure.
 fn section(out: &Path, figure: &str, scale: Scale) -> Result<Section, Failure> {
     #[derive(Deserialize)]
-    struct Recorded {
+    struct Printed {
         host: String,
         violations: Vec<String>,
         environment: Environment,
     }
     let folder = out.join(figure);
-    let title = Figure::named(figure).map_err(usage)?.title().to_owned();
-    let all = claims::claims();
-    let claims = all.iter().filter(|claim| claim.figure == figure).map(|claim| claim.judge(&folder)).collect();
-    let recorded: Vec<Recorded> = folder::read_jsonl(&folder.join(RESULT)).unwrap_or_default();
+    let definition = Definition::named(figure).map_err(usage)?;
+    let mut rows = Recorded::read(&folder).map_or_else(|_| Frame::default(), |recorded| recorded.frame);
+    definition.complete(&mut rows);
+    let claims = check::claims().into_iter().filter(|claim| claim.figure == figure);
+    let claims = claims.map(|claim| claim.judge(&rows, &definition.check)).collect();
+    let recorded: Vec<Printed> = folder::read_jsonl(&folder.join(RESULT)).unwrap_or_default();
     let recorded = recorded.into_iter().next();
     let mut drawings: Vec<PathBuf> = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     drawings.retain(|path| path.extension().is_some_and(|kind| kind == "svg"));
@@ -263,7 +267,7 @@ fn section(out: &Path, figure: &str, scale: Scale) -> Result<Section, Failure> {
     let took: Option<Took> = record::read_toml(&folder.join(TOOK)).ok();
     Ok(Section {
         figure: figure.to_owned(),
-        title,
+        title: definition.title,
         host: recorded.as_ref().map_or(String::new(), |recorded| recorded.host.clone()),
         machine: recorded.as_ref().map_or(String::new(), |recorded| recorded.environment.machine.clone()),
         command: format!("thalweg reproduce {figure} --scale {scale}"),

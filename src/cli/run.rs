@@ -3,29 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::failure::{Failure, usage};
 use super::hosts::Hosts;
 use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
 use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
-use super::run_nexmark::{self, NexmarkArgs};
 use super::uneven::Uneven;
-use super::{Failure, usage};
-use crate::dataflow::Configuration;
+use crate::dataflow::{Configuration, Role};
 use crate::engine::cluster::{Deployment, Member};
-use crate::engine::nexmark::{Form, Nexmark};
+use crate::engine::nexmark::{Form, Nexmark, Query};
 use crate::engine::word_count::WordCount;
 use crate::engine::{EngineJob, Job, RunError};
-use crate::experiment::definition::{JobDefinition, OperatorDefinition};
 use crate::experiment::environment::Environment;
-use crate::experiment::nexmark::NexmarkDefinition;
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::run::{RunFailure, RunResult, RunSpec, run as run_job};
+use crate::experiment::scenario::{Control, EngineForm, NexmarkForm, OperatorForm, RoleForm, Scenario, TextForm};
 use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
@@ -71,7 +68,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", conflicts_with = "query")]
     words: Option<usize>,
     #[command(flatten)]
-    pub(super) nexmark: NexmarkArgs,
+    nexmark: NexmarkArgs,
     #[arg(long, default_value = "critical-path", help = policy_help())]
     policy: String,
     #[command(flatten)]
@@ -79,24 +76,24 @@ pub(super) struct Args {
     /// Offered load in sentences or events: per second, or with a unit, such as 1000000/min or
     /// 2.5k/s [default: 300000/min; 10k/s for a query]
     #[arg(long, allow_hyphen_values = true)]
-    pub(super) rate: Option<String>,
-    /// Length of the run, in seconds.
+    rate: Option<String>,
+    /// Seconds of run.
     #[arg(long, default_value_t = 20.0, allow_hyphen_values = true)]
     duration: f64,
     /// Capacity of an instance: heron (see above) or none; for a query, none or limits by operator,
     /// such as 'winner=20k/s,average=500/s' [default: heron; none for a query]
     #[arg(long)]
-    pub(super) limits: Option<String>,
+    limits: Option<String>,
     #[command(flatten)]
-    pub(super) uneven: Uneven,
+    uneven: Uneven,
     #[command(flatten)]
     hosts: Hosts,
     /// Number of bins of Count, or of each stateful operator of a query: a power of two.
     #[arg(long, default_value_t = 4096)]
-    pub(super) bins: u32,
-    /// Migration strategy: all-at-once, fluid (one bin per step), batched:N (N bins per step),
-    /// optimized (at most one bin to and from each instance per step), hot-first (one bin per step,
-    /// the most loaded first) or adaptive (as many as --goal allows).
+    bins: u32,
+    /// How bins move: all-at-once, fluid (one at a time), batched:N (N at a time), optimized (each
+    /// instance gives or takes one at a time), hot-first (one at a time, the most used first) or
+    /// adaptive (as many as --goal allows).
     #[arg(long, default_value = "all-at-once")]
     strategy: String,
     /// Latency goal during a migration for --strategy adaptive, such as 50ms [default: 100ms]
@@ -108,8 +105,8 @@ pub(super) struct Args {
     time_factor: f64,
     /// Factor by which the source may exceed its rate to drain its lag.
     #[arg(long, default_value_t = 1.1, allow_hyphen_values = true)]
-    pub(super) catch_up: f64,
-    /// Seed: index of the first sentence, or seed of the event generator.
+    catch_up: f64,
+    /// Index of the first sentence, or what tells streams of events apart.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Output folder [default: a new one in runs/]
@@ -123,7 +120,23 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// The most that a source emits on one thread; above it the source would be the bottleneck.
+/// The flags of a query of NEXMark.
+#[derive(Debug, clap::Args)]
+struct NexmarkArgs {
+    /// Run a query of NEXMark instead of a word count: q0 to q8 or q11.
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
+    query: Option<Query>,
+    /// Divide window lengths by so much: with 60 an hour is a minute. Auctions last as long as at
+    /// 10,000 events/s, whatever the rate.
+    #[arg(long, value_name = "FACTOR", default_value_t = 60.0, requires = "query", allow_hyphen_values = true)]
+    dilation: f64,
+    /// Run the query in plain timely: nothing is rescaled, and nothing recorded but what source and
+    /// sink do.
+    #[arg(long, requires = "query", conflicts_with_all = ["policy", "plan", "settings", "external_command", "limits", "start", "straggler", "strategy", "bins"])]
+    plain: bool,
+}
+
+/// A source on one thread emits no more than this; beyond it the source would be the bottleneck.
 const MOST_SENTENCES_PER_SECOND: f64 = 5e6;
 /// The longest run: one day.
 const MOST_SECONDS: f64 = 86_400.0;
@@ -131,39 +144,40 @@ const MOST_SECONDS: f64 = 86_400.0;
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let deployment = args.hosts.deployment()?;
     if let Some(query) = args.nexmark.query {
-        return nexmark(args, run_nexmark::definition(args, query, checked_rate(args, "10k/s")?, &deployment)?, deployment);
+        return nexmark(args, query_of(args, query, checked_rate(args, "10k/s")?, &deployment)?, deployment);
     }
-    let mut definition = definition(args, &deployment)?;
-    args.uneven.apply(&mut definition)?;
-    let length = definition.sentence_length();
-    let text = Arc::new(read_text(args.text.as_deref(), length)?);
-    definition.check(&text).map_err(|why| usage(anyhow!("{why}")))?;
-    let duration = Duration::from_secs_f64(args.duration);
-    let job = WordCount { deployment, ..definition.word_count(Arc::clone(&text), args.seed, duration) };
-    let needed = definition.needed(&text);
+    let rate = checked_rate(args, "300000/min")?;
+    let text = Arc::new(read_text(args.text.as_deref(), args.words.map_or(SentenceLength::Natural, SentenceLength::Words))?);
+    let mut scenario = word_count(args, rate, text.words_per_sentence(), &deployment)?;
+    args.uneven.apply(&mut scenario)?;
+    scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
+    let job = scenario.word_count_over(text, args.seed).map_err(|why| usage(anyhow!("{why}")))?;
+    let job = WordCount { deployment, ..job };
+    let needed = scenario.needed_at_start();
     let strategy = strategy(args)?;
     let policy = policy(args, &job, &needed, job.deployment.process())?;
     if job.deployment.process() > 0 {
         return serve(&job.deployment, &Job::WordCount(job.clone()));
     }
     let text = args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string());
-    carry_out(args, job, policy, strategy, needed, Described { text, job: Some(definition), nexmark: None })
+    carry_out(args, job, policy, strategy, needed, Described { text, scenario })
 }
 
-fn nexmark(args: &Args, definition: NexmarkDefinition, deployment: Deployment) -> Result<(), Failure> {
-    let duration = Duration::from_secs_f64(args.duration);
-    let job = Nexmark { deployment, ..definition.job(args.seed, duration) };
-    let needed = if definition.form == Form::Plain { BTreeMap::new() } else { definition.needed() };
+fn nexmark(args: &Args, scenario: Scenario, deployment: Deployment) -> Result<(), Failure> {
+    scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
+    let job = scenario.query(args.seed).map_err(|why| usage(anyhow!("{why}")))?.expect("it is a query");
+    let job = Nexmark { deployment, ..job };
+    let needed = scenario.needed_at_start();
     let strategy = strategy(args)?;
-    let policy = match definition.form {
+    let policy = match job.form {
         Form::Elastic => policy(args, &job, &needed, job.deployment.process())?,
         Form::Plain => Box::new(Hold),
     };
     if job.deployment.process() > 0 {
         return serve(&job.deployment, &Job::Nexmark(Box::new(job.clone())));
     }
-    let text = format!("nexmark {}", definition.query);
-    carry_out(args, job, policy, strategy, needed, Described { text, job: None, nexmark: Some(definition) })
+    let text = format!("nexmark {}", job.query);
+    carry_out(args, job, policy, strategy, needed, Described { text, scenario })
 }
 
 /// The requested policy, for one process of the job.
@@ -178,8 +192,7 @@ fn policy(args: &Args, job: &impl EngineJob, needed: &BTreeMap<OperatorId, u32>,
 /// Description of the job in the run's manifest.
 struct Described {
     text: String,
-    job: Option<JobDefinition>,
-    nexmark: Option<NexmarkDefinition>,
+    scenario: Scenario,
 }
 
 /// Runs a job, records its results and prints them.
@@ -192,7 +205,7 @@ fn carry_out<J: EngineJob>(
     described: Described,
 ) -> Result<(), Failure> {
     let (topology, duration) = (job.topology(), job.duration());
-    let plain = described.nexmark.as_ref().is_some_and(|definition| definition.form == Form::Plain);
+    let plain = described.scenario.nexmark.as_ref().is_some_and(|nexmark| nexmark.form == Form::Plain);
     let policy_name = if plain { "plain" } else { &args.policy };
     let controller = policies::pacing(args.time_factor, strategy);
     let environment = Environment::here();
@@ -212,17 +225,15 @@ fn carry_out<J: EngineJob>(
         operators,
         scalable,
         needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        job: described.job,
-        nexmark: described.nexmark,
-        scenario: None,
+        scenario: Some(described.scenario),
     };
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
     interrupted::listen(Meanwhile::Measures)?;
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
-    live.finish(result.as_ref());
-    folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
+    live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
+    record::write_row(&out, &manifest, result.as_ref())?;
     let result = match result {
         Err(RunFailure::Interrupted(partial)) => *partial,
         Err(RunFailure::Engine(why)) => return Err(wrong_hosts(why)),
@@ -232,10 +243,11 @@ fn carry_out<J: EngineJob>(
     // A plain job cannot be rescaled, so there is nothing to draw.
     let figure_files = if plain || result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
-    let throughput = manifest.nexmark.as_ref().map(|_| emitted_per_second(&result));
+    let nexmark = manifest.scenario.as_ref().and_then(|scenario| scenario.nexmark.as_ref());
+    let throughput = nexmark.map(|_| emitted_per_second(&result));
     if args.json {
         let mut printed = serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files });
-        if let Some(nexmark) = &manifest.nexmark {
+        if let Some(nexmark) = nexmark {
             printed["query"] = serde_json::json!(nexmark.query);
             printed["form"] = serde_json::json!(nexmark.form);
             printed["emitted_per_s"] = serde_json::json!(throughput);
@@ -315,39 +327,80 @@ fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
     Ok(rate)
 }
 
-/// An operator whose instances process at most `limit` each.
-pub(super) fn operator(limit: Option<Rate>, deployment: &Deployment) -> OperatorDefinition {
-    OperatorDefinition {
-        limit,
-        instances: 1,
-        // Without limits, more instances than workers do not use more of the processor.
-        max_parallelism: if limit.is_some() { 128 } else { deployment.peers() },
-        queue_high_s: 0.5,
-        queue_low_s: 0.48,
-        straggler: None,
+/// An operator of which an instance takes at most `limit`.
+fn operator(name: &str, role: RoleForm, input: &str, limit: Option<Rate>, deployment: &Deployment) -> OperatorForm {
+    // More instances than workers give a processor nothing.
+    let max_parallelism = if limit.is_some() { 128 } else { deployment.peers() };
+    OperatorForm { limit, max_parallelism, ..OperatorForm::new(name, role, &[input]) }
+}
+
+/// What the flags say of any job, with these operators between its source and its sink.
+fn scenario(args: &Args, title: String, rate: Rate, between: Vec<OperatorForm>, deployment: &Deployment) -> Scenario {
+    let last = between.last().map_or("source", |operator| operator.name.as_str()).to_owned();
+    let source = OperatorForm { rate: Some(rate), ..OperatorForm::new("source", RoleForm::Source, &[]) };
+    let operators = std::iter::once(source).chain(between).chain([OperatorForm::new("sink", RoleForm::Sink, &[&last])]).collect();
+    Scenario {
+        catch_up: args.catch_up,
+        control: Control { policy: args.policy.clone(), time_factor: args.time_factor, ..Control::default() },
+        engine: EngineForm { text: TextForm::LiberPrimus, workers: deployment.workers, processes: deployment.processes },
+        ..Scenario::new(title, args.duration, operators)
     }
 }
 
-/// The word count described by the flags, all of them checked.
-fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Failure> {
-    let rate = checked_rate(args, "300000/min")?;
-    let limits = match args.limits.as_deref().unwrap_or("heron") {
-        "heron" => Some((Rate::per_minute(1e5), Rate::per_minute(1e6))),
-        "none" => None,
+/// The word count that the flags describe, over sentences of as many words.
+fn word_count(args: &Args, rate: Rate, words: f64, deployment: &Deployment) -> Result<Scenario, Failure> {
+    let [flat_map, count] = match args.limits.as_deref().unwrap_or("heron") {
+        "heron" => [Rate::per_minute(1e5), Rate::per_minute(1e6)].map(Some),
+        "none" => [None; 2],
         other => return Err(usage(anyhow!("--limits: expected 'heron' or 'none', found '{other}'"))),
     };
-    Ok(JobDefinition {
-        words_per_sentence: args.words,
-        source_rate: rate,
-        tick_ms: 10,
-        catch_up: args.catch_up,
-        bins: args.bins,
-        processes: deployment.processes,
-        workers: deployment.workers,
-        hot_bins: None,
-        flatmap: operator(limits.map(|(flat_map, _)| flat_map), deployment),
-        count: operator(limits.map(|(_, count)| count), deployment),
-    })
+    let flat_map = operator("flatmap", RoleForm::Stateless, "source", flat_map, deployment);
+    let count = operator("count", RoleForm::Keyed, "flatmap", count, deployment);
+    let between = vec![OperatorForm { selectivity: words, ..flat_map }, OperatorForm { bins: args.bins, ..count }];
+    Ok(scenario(args, "Word count".to_owned(), rate, between, deployment))
+}
+
+/// The query that the flags describe, with `rate` events a second, each checked.
+fn query_of(args: &Args, query: Query, rate: Rate, deployment: &Deployment) -> Result<Scenario, Failure> {
+    let operators = query.operators(args.bins);
+    let names: Vec<&str> = operators.iter().map(|(name, _)| *name).collect();
+    let limits = limits(args.limits.as_deref().unwrap_or("none"), &names)?;
+    let mut input = "source";
+    let between = operators.iter().map(|(name, role)| {
+        let role = if matches!(role, Role::Keyed { .. }) { RoleForm::Keyed } else { RoleForm::Stateless };
+        let operator = operator(name, role, std::mem::replace(&mut input, name), limits.get(name).copied(), deployment);
+        OperatorForm { bins: args.bins, ..operator }
+    });
+    let between = between.collect();
+    // A scenario's source has the events that the query reads.
+    let read = Rate::per_second(rate.as_per_second() * query.kinds().share());
+    let form = if args.nexmark.plain { Form::Plain } else { Form::Elastic };
+    let nexmark = NexmarkForm { query, form, dilation: args.nexmark.dilation, active: None };
+    let job = scenario(args, format!("NEXMark {query}"), read, between, deployment);
+    let mut scenario = Scenario { nexmark: Some(nexmark), ..job };
+    args.uneven.apply(&mut scenario)?;
+    Ok(scenario)
+}
+
+/// Limits by operator, of a text such as `winner=20k/s,average=500/s`, or `none`.
+fn limits<'a>(text: &'a str, names: &[&'a str]) -> Result<BTreeMap<&'a str, Rate>, Failure> {
+    let mut limits = BTreeMap::new();
+    if text == "none" {
+        return Ok(limits);
+    }
+    for part in text.split(',').map(str::trim) {
+        let wrong = |what: String| usage(anyhow!("--limits: expected 'none' or limits such as '{}=20k/s', {what}", names[0]));
+        let (name, rate) = part.split_once('=').ok_or_else(|| wrong(format!("found '{part}'")))?;
+        let rate: Rate = rate.trim().parse().map_err(|why| wrong(format!("{why}")))?;
+        let Some(name) = names.iter().find(|known| **known == name.trim()) else {
+            let all: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+            return Err(wrong(format!("for the operators {}, found '{name}'", all.join(" and "))));
+        };
+        if rate <= Rate::ZERO || limits.insert(*name, rate).is_some() {
+            return Err(wrong(format!("each more than 0 and given once, found '{part}'")));
+        }
+    }
+    Ok(limits)
 }
 
 fn read_text(path: Option<&Path>, length: SentenceLength) -> Result<Text, Failure> {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::calibrate::calibrate;
+use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
 use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
-use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::{self, Manifest, Summary};
@@ -89,33 +89,14 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let stem = Path::new(asked).file_stem().map_or("scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let name = scenario.control.policy.clone();
     let out = out_folder(args.out.as_deref(), &format!("simulate-{stem}-{name}"), &stem, &environment)?;
-    let (operators, scalable) = Manifest::names(&topology);
-    let first = needs(&job).into_iter().next().map_or(BTreeMap::new(), |(_, needed)| needed);
-    let manifest = Manifest {
-        experiment: stem,
-        policy: name.clone(),
-        host: "sim".to_owned(),
-        scale: "-".to_owned(),
-        seed: args.seed,
-        seconds: scenario.seconds,
-        time_factor: scenario.control.time_factor,
-        strategy: scenario.control.strategy.to_string(),
-        environment,
-        text: "-".to_owned(),
-        operators,
-        scalable,
-        needed: first.into_iter().map(|(id, instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        job: None,
-        nexmark: None,
-        scenario: Some(scenario.clone()),
-    };
+    let manifest = Manifest { experiment: stem, seed: args.seed, environment, ..Manifest::of_scenario(&scenario, &topology, &needs(&job)) };
     let mut live = Live::new(&name, &topology, job.duration);
     let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
     interrupted::listen(Meanwhile::Measures)?;
     let result = run_scenario(spec, activity.as_deref(), |status| live.show(status));
-    live.finish(result.as_ref());
-    folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
+    live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
+    record::write_row(&out, &manifest, result.as_ref())?;
     let result = match result {
         Err(RunFailure::Interrupted(partial)) => *partial,
         result => result?,

@@ -2,9 +2,9 @@
 
 use anyhow::anyhow;
 
-use super::{Failure, usage};
-use crate::experiment::definition::{HotBins, JobDefinition, OperatorDefinition};
-use crate::experiment::scenario::StragglerForm;
+use super::failure::{Failure, usage};
+use crate::experiment::scenario::{OperatorForm, Scenario, StragglerForm};
+use crate::sim::Skew;
 
 /// The flags for the initial configuration, a straggler and hot bins.
 #[derive(Debug, clap::Args)]
@@ -24,50 +24,39 @@ pub(super) struct Uneven {
 }
 
 impl Uneven {
-    /// Applies the flags to a word count.
-    pub(super) fn apply(&self, job: &mut JobDefinition) -> Result<(), Failure> {
-        self.apply_to(&mut [("flatmap", &mut job.flatmap), ("count", &mut job.count)])?;
-        if let Some(text) = &self.hot_bins {
-            let wrong = || usage(anyhow!("--hot-bins: expected bins and their share such as '205:0.5' or '205:0.5:20', found '{text}'"));
-            job.hot_bins = Some(hot_bins(text).ok_or_else(wrong)?);
-        }
-        Ok(())
-    }
-
-    /// Applies the flags on operators to a job's operators, given with their names.
-    pub(super) fn apply_to(&self, operators: &mut [(&str, &mut OperatorDefinition)]) -> Result<(), Failure> {
-        if let Some(start) = &self.start {
-            for part in start.split(',') {
-                let wrong = || usage(anyhow!("--start: expected instances such as 'flatmap=10,count=20', found '{}'", part.trim()));
-                let (name, instances) = part.split_once('=').ok_or_else(wrong)?;
-                let instances: u32 = instances.trim().parse().map_err(|_| wrong())?;
-                let operator = operator(operators, name.trim(), "--start")?;
-                let most = operator.max_parallelism;
-                if !(1..=most).contains(&instances) {
-                    return Err(usage(anyhow!("--start: expected 1 to {most} instances of '{}', found {instances}", name.trim())));
-                }
-                operator.instances = instances;
+    /// Puts what the flags say into a job.
+    pub(super) fn apply(&self, job: &mut Scenario) -> Result<(), Failure> {
+        for part in self.start.iter().flat_map(|start| start.split(',')) {
+            let wrong = || usage(anyhow!("--start: expected instances such as 'flatmap=10,count=20', found '{}'", part.trim()));
+            let (name, instances) = part.split_once('=').ok_or_else(wrong)?;
+            let instances: u32 = instances.trim().parse().map_err(|_| wrong())?;
+            let operator = operator(job, name.trim(), "--start")?;
+            let most = operator.max_parallelism;
+            if !(1..=most).contains(&instances) {
+                return Err(usage(anyhow!("--start: expected 1 to {most} instances of '{}', found {instances}", name.trim())));
             }
+            operator.instances = instances;
         }
         if let Some(text) = &self.straggler {
             let wrong = || usage(anyhow!("--straggler: expected one such as 'count:3=0.33' or 'count:3=0.33@10..30', found '{text}'"));
             let (name, straggler) = straggler(text).ok_or_else(wrong)?;
-            operator(operators, name, "--straggler")?.straggler = Some(straggler);
+            operator(job, name, "--straggler")?.stragglers = vec![straggler];
+        }
+        if let Some(text) = &self.hot_bins {
+            let wrong = || usage(anyhow!("--hot-bins: expected bins and their share such as '205:0.5' or '205:0.5:20', found '{text}'"));
+            operator(job, "count", "--hot-bins")?.skew = hot_bins(text).ok_or_else(wrong)?;
         }
         Ok(())
     }
 }
 
-/// The operator called `name`.
-fn operator<'a>(
-    operators: &'a mut [(&str, &mut OperatorDefinition)],
-    name: &str,
-    flag: &str,
-) -> Result<&'a mut OperatorDefinition, Failure> {
-    let names: Vec<String> = operators.iter().map(|(name, _)| format!("'{name}'")).collect();
-    let found = operators.iter_mut().find(|(other, _)| *other == name);
-    let wrong = || usage(anyhow!("{flag}: expected an operator, {}, found '{name}'", names.join(" or ")));
-    Ok(found.ok_or_else(wrong)?.1)
+/// The operator called `name`, of those between source and sink.
+fn operator<'a>(job: &'a mut Scenario, name: &str, flag: &str) -> Result<&'a mut OperatorForm, Failure> {
+    let last = job.operators.len() - 1;
+    let between = &mut job.operators[1..last];
+    let names: Vec<String> = between.iter().map(|operator| format!("'{}'", operator.name)).collect();
+    let found = between.iter_mut().find(|operator| operator.name == name);
+    found.ok_or_else(|| usage(anyhow!("{flag}: expected an operator, {}, found '{name}'", names.join(" or "))))
 }
 
 /// Parses an operator and its straggler, such as `count:3=0.33@10..30`.
@@ -80,11 +69,11 @@ fn straggler(text: &str) -> Option<(&str, StragglerForm)> {
     Some((name, StragglerForm { instance: instance.parse().ok()?, speed: speed.parse().ok()?, from_s: from.parse().ok()?, until_s }))
 }
 
-/// Parses hot bins, such as `205:0.5:20`.
-fn hot_bins(text: &str) -> Option<HotBins> {
+/// Hot bins of a text such as `205:0.5:20`.
+fn hot_bins(text: &str) -> Option<Skew> {
     let (bins, rest) = text.split_once(':')?;
     let (share, step) = rest.split_once(':').unwrap_or((rest, "1"));
-    Some(HotBins { bins: bins.parse().ok()?, share: share.parse().ok()?, step: step.parse().ok()? })
+    Some(Skew::HotBins { bins: bins.parse().ok()?, share: share.parse().ok()?, step: step.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -106,7 +95,7 @@ mod tests {
         ] {
             assert_eq!(straggler(text), expected, "{text}");
         }
-        let bins = |step| Some(HotBins { bins: 8, share: 0.5, step });
+        let bins = |step| Some(Skew::HotBins { bins: 8, share: 0.5, step });
         for (text, expected) in [("8:0.5", bins(1)), ("8:0.5:20", bins(20)), ("8", None), ("8:x", None), ("8:0.5:", None), ("-8:0.5", None)]
         {
             assert_eq!(hot_bins(text), expected, "{text}");

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::folder::{self, FolderError};
 use super::policies;
 use super::record::{self, Manifest};
-use super::scenario::{Control, Disturb, Input, Moves, OperatorForm, Place, RoleForm, Scenario};
+use super::scenario::{Control, Input, Moves, OperatorForm, Place, RoleForm, Scenario};
 use crate::activity::LogReader;
 use crate::migration::Strategy;
 use crate::rate::Rate;
@@ -89,20 +89,19 @@ pub fn calibrate(run: &Path) -> Result<Calibration, CalibrationError> {
     if !(1e-3..=1e9).contains(&seconds) {
         return Err(wrong("seconds, more than 0", seconds.to_string()));
     }
-    let chosen = match (&manifest.scenario, &manifest.job) {
-        (Some(scenario), _) => scenario.clone(),
-        (None, Some(job)) => Scenario {
-            control: control(&manifest).map_err(|(what, found)| wrong(&what, found))?,
-            ..job.scenario("", 1.0, Timestamp::from_secs_f64(seconds).since(Timestamp::ZERO))
-        },
-        (None, None) => return Err(wrong("a table 'job' or 'scenario'", "neither".to_owned())),
-    };
+    let Some(mut chosen) = manifest.scenario.clone() else { return Err(wrong("a table 'scenario'", "none".to_owned())) };
+    if manifest.host == "engine" {
+        if let Some(nexmark) = &chosen.nexmark {
+            return Err(wrong("a word count or what was simulated", format!("query {}", nexmark.query)));
+        }
+        chosen.control = control(&manifest).map_err(|(what, found)| wrong(&what, found))?;
+    }
     let names: Vec<&str> = chosen.operators.iter().map(|operator| operator.name.as_str()).collect();
     if names != manifest.operators {
         return Err(wrong(&format!("operators {}", names.join(", ")), manifest.operators.join(", ")));
     }
     let measured = measure(&run.join(folder::ACTIVITY), seconds)?;
-    let between_processes = manifest.job.as_ref().is_some_and(|job| job.processes > 1);
+    let between_processes = manifest.host == "engine" && chosen.engine.processes > 1;
     let calibration = Fitting::new(&manifest, between_processes).fit(&chosen, &measured);
     // What is written can be read: that is known before anything is.
     let text = toml::to_string(&calibration.scenario).map_err(|why| wrong("a run that a scenario can tell", why.to_string()))?;
@@ -187,16 +186,12 @@ impl Fitting {
         let delay_ms = self.delay(measured);
         self.assumed.push("capacity: linear in the number of instances; no stragglers; nothing goes wrong".to_owned());
         let scenario = Scenario {
-            title: self.title,
-            seconds: chosen.seconds,
             tick_ms: chosen.tick_ms,
             catch_up: chosen.catch_up,
             delay_ms,
             control: Control { policy: self.policy, ..chosen.control.clone() },
             moves,
-            disturb: Disturb::default(),
-            nexmark: None,
-            operators,
+            ..Scenario::new(self.title, chosen.seconds, operators)
         };
         Calibration { scenario, fits: self.fits, assumed: self.assumed, records: measured.records }
     }

@@ -1,347 +1,310 @@
-//! An experiment as its file defines it.
+//! An experiment as its file defines it: what all kinds have in common, and the study, which is one
+//! of a kind.
 //!
-//! The files in `experiments/definitions/` are part of the program, so that it runs from anywhere; each can be given anew.
-//! Unknown keys are errors.
+//! The files in `experiments/definitions/` are part of the program, so that it runs from anywhere;
+//! any other file is as good. Unknown keys are errors.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
-use super::expectation::Expectation;
-use super::rows::PaperRow;
-use super::scenario::{Control, Disturb, Moves, OperatorForm, RoleForm, Scenario, StragglerForm};
-use crate::dataflow::{Capacity, QueueMarks};
-use crate::engine::OperatorConfig;
-use crate::engine::bin_of;
-use crate::engine::cluster::Deployment;
-use crate::engine::word_count::{COUNT, FLAT_MAP, WordCount};
-use crate::id::OperatorId;
-use crate::rate::Rate;
-use crate::sim::Skew;
-use crate::workload::{RateSchedule, SentenceLength, Text, TextError};
+use super::check::Check;
+use super::closed_loop::ClosedLoop;
+use super::frame::{Frame, LABELS, Row};
+use super::migration::MigrationDefinition;
+use super::nexmark_overhead::OverheadDefinition;
+use super::order::SameOrder;
+use super::ranking::RankingDefinition;
+use super::study::Study;
+use super::view::{self, PlotView, TableView};
+use super::window_latency::WindowLatencyDefinition;
 
-/// How long an experiment runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scale {
-    /// Minutes: enough to see the result; part of continuous integration.
-    #[default]
-    Quick,
-    /// Longer runs.
-    Full,
-}
-
-/// A word-count experiment with one run a policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An experiment.
+#[derive(Debug)]
 pub struct Definition {
-    /// Name of the figure.
+    /// Name of its figure.
     pub figure: String,
-    /// Title of the figure.
+    /// Title of its figure.
     pub title: String,
-    /// How many times faster control time runs than in the paper.
-    pub time_factor: f64,
-    /// The job.
-    pub job: JobDefinition,
-    /// One run a policy.
-    pub runs: Vec<PolicyRun>,
-    /// What the paper prints.
+    /// What the paper reports, as rows.
+    pub paper: Vec<Row>,
+    /// What its rows are expected to show.
+    pub check: Vec<Check>,
+    /// In which columns variants are expected to have the same order on both hosts.
+    pub same_order: Vec<SameOrder>,
+    /// Its tables.
+    pub tables: Vec<TableView>,
+    /// Its figure, if rows are drawn.
+    pub plot: Option<PlotView>,
+    /// What is run and measured.
+    pub study: Box<dyn Study>,
+    /// All of it as it is written, with what it takes from others written out.
+    pub written: Table,
+}
+
+/// What all kinds have in common.
+#[derive(Debug, Serialize, Deserialize)]
+struct Common {
+    figure: String,
+    title: String,
+    kind: String,
     #[serde(default)]
-    pub paper: Vec<PaperRow>,
-    /// What the runs are expected to show.
+    paper: Vec<Table>,
     #[serde(default)]
-    pub expect: Vec<Expectation>,
+    check: Vec<Check>,
+    #[serde(default)]
+    same_order: Vec<SameOrder>,
+    #[serde(default)]
+    tables: Vec<String>,
+    #[serde(default)]
+    table: Vec<TableView>,
+    #[serde(default)]
+    plot: Option<String>,
 }
 
-/// The job of an experiment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JobDefinition {
-    /// Exact length of sentences; as the text has them when missing.
-    pub words_per_sentence: Option<usize>,
-    /// Sentences due per second.
-    pub source_rate: Rate,
-    /// Milliseconds between epochs.
-    pub tick_ms: u64,
-    /// How many times the scheduled rate the source may emit when behind.
-    pub catch_up: f64,
-    /// Bins of Count.
-    pub bins: u32,
-    /// Processes, all on this machine unless the run says where they are.
-    #[serde(default = "one")]
-    pub processes: u32,
-    /// Worker threads of each.
-    pub workers: u32,
-    /// Bins of Count with a share of all words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hot_bins: Option<HotBins>,
-    /// FlatMap.
-    pub flatmap: OperatorDefinition,
-    /// Count.
-    pub count: OperatorDefinition,
+/// Its keys; all others are the study's.
+const COMMON: [&str; 9] = ["figure", "title", "kind", "paper", "check", "same_order", "tables", "table", "plot"];
+
+/// How the study of a kind is read from the keys that are its own; files it names are looked for in
+/// the folder.
+type Read = fn(&mut Table, Option<&Path>) -> Result<Box<dyn Study>, String>;
+
+/// The kinds. A new one is a file and a line here.
+const KINDS: [(&str, Read); 5] = [
+    ("closed-loop", |table, folder| {
+        super::closed_loop::write_out(table, folder)?;
+        study::<ClosedLoop>(table)
+    }),
+    ("migration", |table, _| study::<MigrationDefinition>(table)),
+    ("nexmark-overhead", |table, _| study::<OverheadDefinition>(table)),
+    ("ranking", |table, _| study::<RankingDefinition>(table)),
+    ("window-latency", |table, _| study::<WindowLatencyDefinition>(table)),
+];
+
+fn study<S: Study + for<'d> Deserialize<'d> + 'static>(table: &Table) -> Result<Box<dyn Study>, String> {
+    let study: S = table.clone().try_into().map_err(|why: toml::de::Error| why.message().to_owned())?;
+    study.check()?;
+    Ok(Box::new(study))
 }
 
-/// Bins that have a share of all records between them evenly, the others have the rest. What [`Skew::HotBins`] is to a scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HotBins {
-    /// How many; those of them that no word of the text falls into are left out.
-    pub bins: u32,
-    /// Their share together, 0 to 1.
-    pub share: f64,
-    /// Numbers from one of them to the next, from bin 0 on: with a step of the number of instances all belong to instance 0 at first.
-    #[serde(default = "one")]
-    pub step: u32,
+macro_rules! figures {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../experiments/definitions/", $name, ".toml")))),*]
+    };
 }
 
-fn one() -> u32 {
-    1
+/// Names and definitions of all figures, which are part of the program.
+const FIGURES: [(&str, &str); 25] = figures![
+    "beyondmr-fig2",
+    "contune-curve",
+    "ds2-fig10",
+    "ds2-fig6",
+    "ds2-fig7",
+    "ds2-skew",
+    "ds2-table4",
+    "loop",
+    "loop-scale",
+    "loop-skew",
+    "loop-under",
+    "megaphone-fig1",
+    "megaphone-fig13",
+    "megaphone-fig16",
+    "megaphone-fig17",
+    "megaphone-fig18",
+    "megaphone-fig20",
+    "megaphone-nexmark",
+    "nexmark-converge",
+    "nexmark-overhead",
+    "sim-fidelity",
+    "snailtrail-fig10",
+    "snailtrail-fig11",
+    "snailtrail-table2",
+    "stability",
+];
+
+/// Why there is no definition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DefinitionError {
+    /// No figure has that name.
+    #[error("expected a figure, one of {}, found '{found}'", FIGURES.map(|(name, _)| format!("'{name}'")).join(", "))]
+    Unknown {
+        /// The name that was given.
+        found: String,
+    },
+    /// It is no definition.
+    #[error("{0}")]
+    Wrong(String),
 }
 
-/// A limited operator.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OperatorDefinition {
-    /// Records per second of one instance; as fast as the processor allows when missing.
-    pub limit: Option<Rate>,
-    /// Instances at the start.
-    pub instances: u32,
-    /// Most instances.
-    pub max_parallelism: u32,
-    /// Sources pause when more than this time's work waits for an instance.
-    pub queue_high_s: f64,
-    /// Sources go on when less than this time's work waits.
-    pub queue_low_s: f64,
-    /// An instance that is slow for a time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub straggler: Option<StragglerForm>,
-}
-
-/// One run of an experiment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyRun {
-    /// The policy.
-    pub policy: String,
-    /// Seconds of run.
-    pub seconds: Seconds,
-}
-
-/// Seconds by scale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Seconds {
-    /// For [`Scale::Quick`].
-    pub quick: u64,
-    /// For [`Scale::Full`].
-    pub full: u64,
-}
-
-impl Seconds {
-    /// Seconds at `scale`.
-    pub fn at(&self, scale: Scale) -> Duration {
-        Duration::from_secs(match scale {
-            Scale::Quick => self.quick,
-            Scale::Full => self.full,
-        })
-    }
-}
-
-impl JobDefinition {
-    /// Whether it can be run over `text`.
+impl Definition {
+    /// The definition of the figure of that name.
     ///
     /// # Errors
-    /// When it cannot; the error says what was expected.
-    pub fn check(&self, text: &Text) -> Result<(), String> {
-        for (name, operator) in [("flatmap", &self.flatmap), ("count", &self.count)] {
-            let Some(straggler) = &operator.straggler else { continue };
-            straggler.straggler().map_err(|why| format!("straggler of {name}: {why}"))?;
-            if operator.limit.is_none() {
-                return Err(format!("straggler of {name}: expected instances with a limit, of which one may be slower"));
-            }
-        }
-        let Some(hot) = self.hot_bins else { return Ok(()) };
-        let fit =
-            hot.bins > 0 && hot.step > 0 && u64::from(hot.bins - 1) * u64::from(hot.step) < u64::from(self.bins) && hot.bins < self.bins;
-        if !fit {
-            return Err(format!(
-                "hot bins: expected fewer than all of {} bins, from 0 on, found {} with a step of {}",
-                self.bins, hot.bins, hot.step
-            ));
-        }
-        if !(0.0..=1.0).contains(&hot.share) {
-            return Err(format!("hot bins: expected a share from 0 to 1, found {}", hot.share));
-        }
-        self.heated(text).map(|_| ()).map_err(|why| format!("hot bins: {why}"))
+    /// When there is none.
+    pub fn named(figure: &str) -> Result<Definition, DefinitionError> {
+        let found = FIGURES.iter().find(|(name, _)| *name == figure);
+        let (_, text) = found.ok_or_else(|| DefinitionError::Unknown { found: figure.to_owned() })?;
+        Definition::read(text, None)
     }
 
-    /// The text with the share of words that the hot bins have, if there are any.
-    fn heated(&self, text: &Text) -> Result<Option<Text>, TextError> {
-        let Some(hot) = self.hot_bins else { return Ok(None) };
-        let group = |word: &str| {
-            let bin = bin_of(&word, self.bins).0;
-            (bin.is_multiple_of(hot.step) && bin / hot.step < hot.bins).then_some(bin)
-        };
-        text.with_hot_words(hot.share, group).map(Some)
+    /// Names of all figures.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FIGURES.iter().map(|(name, _)| *name)
     }
 
-    /// The job over `text`, emitting for `duration`; `seed` is the index of its first sentence.
+    /// Title of a figure, without reading all of its definition.
+    pub fn title_of(figure: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Titled {
+            title: String,
+        }
+        let (_, text) = FIGURES.iter().find(|(name, _)| *name == figure)?;
+        toml::from_str::<Titled>(text).ok().map(|titled| titled.title)
+    }
+
+    /// Reads a definition; scenario files that it names are looked for in `folder`.
     ///
-    /// # Panics
-    /// If the job does not pass its [check](JobDefinition::check).
-    pub fn word_count(&self, text: Arc<Text>, seed: u64, duration: Duration) -> WordCount {
-        let checked = self.check(&text).and_then(|()| self.heated(&text).map_err(|why| why.to_string()));
-        let text = checked.unwrap_or_else(|why| panic!("{why}")).map_or(text, Arc::new);
-        WordCount {
-            text,
-            first_sentence: seed,
-            schedule: RateSchedule::constant(self.source_rate),
-            duration,
-            catch_up: self.catch_up,
-            tick: Duration::from_millis(self.tick_ms),
-            bins: self.bins,
-            flat_map: self.flatmap.config(),
-            count: self.count.config(),
-            deployment: Deployment::processes(self.processes, self.workers),
-        }
+    /// # Errors
+    /// When it is none; says what was expected and what was found.
+    pub fn read(text: &str, folder: Option<&Path>) -> Result<Definition, DefinitionError> {
+        Definition::try_read(text, folder).map_err(DefinitionError::Wrong)
     }
 
-    /// The same job as a scenario, over sentences of `words` words.
-    pub fn scenario(&self, title: &str, words: f64, duration: Duration) -> Scenario {
-        let elastic = |name: &str, role, input: &str, operator: &OperatorDefinition| OperatorForm {
-            limit: operator.limit,
-            instances: operator.instances,
-            max_parallelism: operator.max_parallelism,
-            queue_high_s: operator.queue_high_s,
-            queue_low_s: operator.queue_low_s,
-            bins: self.bins,
-            stragglers: operator.straggler.iter().cloned().collect(),
-            ..OperatorForm::new(name, role, &[input])
+    fn try_read(text: &str, folder: Option<&Path>) -> Result<Definition, String> {
+        let whole: Table = toml::from_str(text).map_err(|why| why.to_string())?;
+        let (common, mut own): (Table, Table) = whole.into_iter().partition(|(key, _)| COMMON.contains(&key.as_str()));
+        let wrong = |why: toml::de::Error| why.message().to_owned();
+        let known: Common = common.clone().try_into().map_err(wrong)?;
+        let kind = KINDS.iter().find(|(name, _)| *name == known.kind);
+        let names = KINDS.map(|(name, _)| format!("'{name}'")).join(", ");
+        let (_, read) = kind.ok_or_else(|| format!("kind: expected one of {names}, found '{}'", known.kind))?;
+        let study = read(&mut own, folder)?;
+        let mut tables = known.table;
+        let named: Vec<&str> = match known.tables.is_empty() && tables.is_empty() {
+            true => study.tables().to_vec(),
+            false => known.tables.iter().map(String::as_str).collect(),
         };
-        let hot = |HotBins { bins, share, step }| Skew::HotBins { bins, share, step };
-        let skew = self.hot_bins.map_or(Skew::Uniform, hot);
-        Scenario {
-            title: title.to_owned(),
-            seconds: duration.as_secs_f64(),
-            tick_ms: self.tick_ms,
-            catch_up: self.catch_up,
-            delay_ms: 0.0,
-            control: Control::default(),
-            moves: Moves::default(),
-            disturb: Disturb::default(),
-            nexmark: None,
-            operators: vec![
-                OperatorForm { rate: Some(self.source_rate), ..OperatorForm::new("source", RoleForm::Source, &[]) },
-                OperatorForm { selectivity: words, ..elastic("flatmap", RoleForm::Stateless, "source", &self.flatmap) },
-                OperatorForm { skew, ..elastic("count", RoleForm::Keyed, "flatmap", &self.count) },
-                OperatorForm::new("sink", RoleForm::Sink, &["count"]),
-            ],
+        for (index, name) in named.into_iter().enumerate() {
+            tables.insert(index, view::table(name)?);
+        }
+        let mut check: Vec<Check> = all_checks(study.checks());
+        check.extend(known.check);
+        let definition = Definition {
+            figure: known.figure,
+            title: known.title,
+            paper: known.paper.iter().map(paper_row).collect(),
+            check,
+            same_order: known.same_order,
+            tables,
+            plot: known.plot.as_deref().map(view::plot).transpose()?,
+            study,
+            written: common.into_iter().chain(own).collect(),
+        };
+        definition.check_columns()?;
+        Ok(definition)
+    }
+
+    /// Checks and tables name no other columns than there are.
+    fn check_columns(&self) -> Result<(), String> {
+        let own = self.study.columns();
+        let is_known = |column: &str| own.contains(&column) || LABELS.contains(&column) || ["seed", "error"].contains(&column);
+        let of_checks = self.check.iter().flat_map(Check::columns).map(|column| ("check", column));
+        let of_orders = self.same_order.iter().flat_map(SameOrder::columns).map(|column| ("same_order", column));
+        let of_tables = self.tables.iter().flat_map(TableView::columns).map(|column| ("table", column));
+        let of_plot = self.plot.iter().flat_map(PlotView::columns).map(|column| ("plot", column));
+        match of_checks.chain(of_orders).chain(of_tables).chain(of_plot).find(|(_, column)| !is_known(column)) {
+            Some((place, column)) => Err(format!("{place}: expected a column, one of {}, found '{column}'", own.join(", "))),
+            None => Ok(()),
         }
     }
 
-    /// How its sentences are cut.
-    pub fn sentence_length(&self) -> SentenceLength {
-        self.words_per_sentence.map_or(SentenceLength::Natural, SentenceLength::Words)
+    /// Fills in what compares rows with each other.
+    pub fn complete(&self, frame: &mut Frame) {
+        self.study.complete(frame);
     }
 
-    /// Instances each limited operator needs for the source's rate: the scenario's true parameters, not a measurement.
-    pub fn needed(&self, text: &Text) -> BTreeMap<OperatorId, u32> {
-        let sentences = self.source_rate.as_per_second();
-        let demands = [(FLAT_MAP, &self.flatmap, sentences), (COUNT, &self.count, sentences * text.words_per_sentence())];
-        let needed = demands.into_iter().filter_map(|(id, operator, demand)| {
-            // A millionth of an instance is rounding, not demand.
-            let instances = (demand / operator.limit?.as_per_second() * (1.0 - 1e-6)).ceil();
-            Some((id, (instances as u32).max(1)))
-        });
-        needed.collect()
+    /// What is not as expected of these rows, a sentence each.
+    pub fn violations(&self, frame: &Frame) -> Vec<String> {
+        let orders = self.same_order.iter().flat_map(|same| same.orders(frame));
+        let checks = self.check.iter().flat_map(|check| check.violations(frame));
+        checks.chain(orders.flat_map(|order| order.violations())).collect()
     }
 }
 
-impl OperatorDefinition {
-    /// The operator as jobs of the engine have it.
-    pub(super) fn config(&self) -> OperatorConfig {
-        let capacity = self.limit.map_or(Capacity::Cpu, |rate| Capacity::Limited { rate });
-        let marks = self.limit.map_or(QueueMarks::default(), |rate| {
-            let records = |seconds: f64| ((seconds * rate.as_per_second()) as u64).max(1);
-            QueueMarks { high_records: records(self.queue_high_s), low_records: records(self.queue_low_s) }
-        });
-        let slow = self.straggler.as_ref().and_then(|form| form.straggler().ok());
-        OperatorConfig { capacity, marks, instances: self.instances, max_parallelism: self.max_parallelism, slow }
-    }
+/// The study of a figure with policies in closed loop, for tests and examples.
+///
+/// # Panics
+/// If the figure is of another kind.
+pub fn closed_loop(figure: &str) -> ClosedLoop {
+    let mut written = Definition::named(figure).expect("a figure").written;
+    COMMON.iter().for_each(|key| drop(written.remove(*key)));
+    written.try_into().expect("a figure of policies")
 }
 
-impl fmt::Display for Scale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Scale::Quick => "quick",
-            Scale::Full => "full",
-        })
+fn all_checks(text: &str) -> Vec<Check> {
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(default)]
+        check: Vec<Check>,
     }
+    toml::from_str::<File>(text).expect("checks of kinds are tested").check
 }
 
-impl FromStr for Scale {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Scale, String> {
-        match text {
-            "quick" => Ok(Scale::Quick),
-            "full" => Ok(Scale::Full),
-            other => Err(format!("expected a scale, 'quick' or 'full', found '{other}'")),
-        }
-    }
+fn paper_row(table: &Table) -> Row {
+    let cell = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let host = ("host".to_owned(), "paper".to_owned());
+    table.iter().map(|(column, value)| (column.clone(), cell(value))).chain([host]).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::scale::Scale;
+    use crate::experiment::study::Ask;
 
     #[test]
-    fn the_word_count_of_the_paper_needs_10_and_20_instances() {
-        let definition: Definition = toml::from_str(include_str!("../../experiments/definitions/ds2-fig6.toml")).unwrap();
-        let job = definition.job;
-        let text = Text::liber_primus(job.sentence_length());
-        assert_eq!(job.needed(&text), BTreeMap::from([(FLAT_MAP, 10), (COUNT, 20)]));
-        assert!(toml::from_str::<Definition>("figure = 'x'\nfigures = 'y'").unwrap_err().to_string().contains("unknown field `figures`"));
+    fn every_figure_is_defined_under_its_name() {
+        for name in Definition::names() {
+            let definition = Definition::named(name).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert_eq!((definition.figure.as_str(), Definition::title_of(name)), (name, Some(definition.title.clone())));
+            let trials = definition.study.trials(&Ask { scale: Scale::Full, ..Ask::default() });
+            let labels = |of: fn(&super::super::study::Trial) -> &str| trials.iter().map(of).collect::<Vec<_>>();
+            let (cases, variants) = (labels(|trial| &trial.case), labels(|trial| &trial.variant));
+            for check in &definition.check {
+                let is_known = |column: &str, known: &[&str]| {
+                    let rows: Vec<Row> = known.iter().map(|value| Row::from([(column.to_owned(), (*value).to_owned())])).collect();
+                    let wanted = check.only.get(column).or(check.over.get(column)).cloned();
+                    wanted.is_none_or(|wanted| {
+                        rows.iter().any(|row| super::super::frame::fits(row, &[(column.to_owned(), wanted.clone())].into()))
+                    })
+                };
+                assert!(is_known("case", &cases) && is_known("variant", &variants), "{name}: {check:?}");
+            }
+        }
+        let error = Definition::named("fig0").unwrap_err().to_string();
+        assert!(
+            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig10', ")
+                && error.ends_with(", found 'fig0'"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn hot_bins_and_stragglers_are_checked_and_stand_in_the_scenario_too() {
-        let definition: Definition = toml::from_str(include_str!("../../experiments/definitions/ds2-fig6.toml")).unwrap();
-        let text = Text::liber_primus(definition.job.sentence_length());
-        let straggler = |speed| Some(StragglerForm { instance: 3, speed, from_s: 10.0, until_s: None });
-        let job = |hot: Option<(u32, f64, u32)>, speed: Option<f64>, limited: bool| {
-            let mut job = definition.job.clone();
-            job.hot_bins = hot.map(|(bins, share, step)| HotBins { bins, share, step });
-            job.count.straggler = speed.and_then(straggler);
-            job.count.limit = job.count.limit.filter(|_| limited);
-            job
-        };
-        for (job, expected) in [
-            (job(Some((0, 0.5, 1)), None, true), "hot bins: expected fewer than all of 4096 bins, from 0 on, found 0 with a step of 1"),
-            (job(Some((4096, 0.5, 1)), None, true), "found 4096 with a step of 1"),
-            (job(Some((206, 0.5, 20)), None, true), "found 206 with a step of 20"),
-            (job(Some((5, 1.5, 20)), None, true), "hot bins: expected a share from 0 to 1, found 1.5"),
-            (job(Some((1, 0.5, 1)), None, true), "hot bins: expected a text with words in hot bins, found none"),
-            (job(None, Some(0.0), true), "straggler of count: expected speed from 0.000001 to 1, found 0"),
-            (job(None, Some(0.5), false), "straggler of count: expected instances with a limit, of which one may be slower"),
+    fn what_is_wrong_with_a_definition_is_named() {
+        let text = include_str!("../../experiments/definitions/nexmark-overhead.toml");
+        for (from, to, expected) in [
+            ("kind = \"nexmark-overhead\"", "kind = \"overhead\"", "kind: expected one of 'closed-loop', "),
+            ("workers = 2", "workers = 2\nworker = 1", "unknown field `worker`"),
+            ("column = \"with_per_s/without_per_s\"", "column = \"with_per_min\"", "check: expected a column, one of due_per_s, "),
+            ("plot = \"throughput\"", "plot = \"throughout\"", "expected a plot, one of "),
         ] {
-            let found = job.check(&text).unwrap_err();
-            assert!(found.contains(expected), "{found}\n{expected}");
+            assert!(text.contains(from), "{from}");
+            let error = Definition::read(&text.replace(from, to), None).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
-        let both = job(Some((205, 0.5, 20)), Some(0.5), true);
-        both.check(&text).unwrap();
-        let scenario = both.scenario("x", 20.0, Duration::from_secs(1));
-        let count = &scenario.operators[2];
-        assert_eq!((count.skew, count.stragglers.len()), (Skew::HotBins { bins: 205, share: 0.5, step: 20 }, 1));
-        assert_eq!(Scenario::read(&toml::to_string(&scenario).unwrap()).unwrap(), scenario);
-        // Half of the words are in the hot bins, and all of the first instance of twenty.
-        let heated = both.word_count(Arc::new(text), 0, Duration::from_secs(1)).text;
-        let words: Vec<&str> = heated.sentences().iter().flat_map(|sentence| sentence.split(' ')).collect();
-        let hot = words.iter().filter(|word| bin_of(word, 4096).0.is_multiple_of(20)).count() as f64 / words.len() as f64;
-        assert!((hot - 0.5).abs() < 1e-3, "{hot}");
     }
 }

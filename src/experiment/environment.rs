@@ -16,6 +16,9 @@ pub struct Environment {
     pub command: String,
     /// When it began, UTC, to the second.
     pub started_utc: String,
+    /// How much was run; empty where there is no scale, or before it was recorded here.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scale: String,
 }
 
 impl Environment {
@@ -26,6 +29,7 @@ impl Environment {
             machine: machine(),
             command: command(),
             started_utc: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            scale: String::new(),
         }
     }
 }

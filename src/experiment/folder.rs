@@ -1,9 +1,10 @@
 //! The files of a run folder: their names, writing them whole, and reading them back.
 //!
-//! Invariant: a file has its final name only once it is complete. It is written beside that name and renamed; if writing
-//! fails the half-written file is removed. Readers say which file and line they could not use, what they expected there
-//! and what they found.
+//! Invariant: a file has its final name only once it is complete. It is written beside that name
+//! and renamed; if writing fails the half-written file is removed. Readers say which file and line
+//! they could not use, what they expected there and what they found.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -28,27 +29,16 @@ pub const SUMMARY: &str = "summary.json";
 pub const ACTIVITY: &str = "activity.log";
 /// The same until it is whole; what a run that failed has recorded keeps this name.
 pub const ACTIVITY_BEGUN: &str = "activity.log.partial";
-/// [`RunRow`](super::rows::RunRow)s.
+/// What an experiment measured: a [`Frame`](super::frame::Frame).
 pub const ROWS: &str = "rows.csv";
-/// [`RankingRow`](super::ranking::RankingRow)s.
-pub const RANKINGS: &str = "rankings.csv";
-/// [`WindowLatencyRow`](super::window_latency::WindowLatencyRow)s.
-pub const WINDOW_LATENCY: &str = "window_latency.csv";
-/// [`OverheadRow`](super::nexmark_overhead::OverheadRow)s.
-pub const NEXMARK_OVERHEAD: &str = "nexmark_overhead.csv";
-/// [`FidelityRow`](super::fidelity::FidelityRow)s.
-pub const FIDELITY: &str = "fidelity.csv";
-/// Rows of simulated runs.
-pub const SIMULATED: &str = "simulated.csv";
-/// [`SuiteRow`](super::suite::SuiteRow)s.
-pub const SUITE: &str = "suite.csv";
+/// The definition of an experiment.
+pub const DEFINITION: &str = "definition.toml";
 /// Where and how they were made: an [`Environment`](super::environment::Environment).
 pub const ENVIRONMENT: &str = "environment.toml";
-
-/// [`MigrationRow`](super::migration::MigrationRow)s.
-pub const MIGRATIONS: &str = "migrations.csv";
-/// [`MigrationTimelineRow`](super::migration::MigrationTimelineRow)s.
+/// Latency and memory over time of migrations.
 pub const MIGRATION_TIMELINE: &str = "migration_timeline.csv";
+/// What `reproduce --json` prints, in an experiment's folder.
+pub const RESULT: &str = "result.json";
 
 /// Says that the command was interrupted which wrote what is beside it.
 pub const INTERRUPTED: &str = "interrupted.txt";
@@ -147,7 +137,8 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `rows` under a header of their fields' names. No rows give an empty file, which reads back as no rows.
+/// Writes `rows` under a header of their fields' names. No rows give an empty file, which reads
+/// back as no rows.
 ///
 /// # Errors
 /// [`FolderError::Write`].
@@ -180,7 +171,8 @@ pub fn write_text(path: &Path, text: &str) -> Result<(), FolderError> {
     write_whole(path, |file| file.write_all(text.as_bytes()))
 }
 
-/// Reads the rows of a file with a header. Columns are found by name, so their order and further columns do not matter.
+/// Reads the rows of a file with a header. Columns are found by name, so their order and further
+/// columns do not matter.
 ///
 /// # Errors
 /// [`FolderError::Read`]; [`FolderError::Line`] at the first row that does not fit.
@@ -193,6 +185,39 @@ pub fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError>
         rows.push(record.deserialize(Some(&headers)).map_err(|error| row_error(path, &headers, &record, error))?);
     }
     Ok(rows)
+}
+
+/// The names of columns, and rows of cells by these names.
+pub type Table = (Vec<String>, Vec<BTreeMap<String, String>>);
+
+/// Reads the header and the rows of a file, by their columns.
+///
+/// # Errors
+/// [`FolderError::Read`]; [`FolderError::Line`] at the first row that is not as long as the header.
+pub fn read_table(path: &Path) -> Result<Table, FolderError> {
+    let mut reader = csv::Reader::from_reader(open(path)?);
+    let columns: Vec<String> = reader.headers().map_err(|error| csv_error(path, error))?.iter().map(str::to_owned).collect();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| csv_error(path, error))?;
+        rows.push(columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect());
+    }
+    Ok((columns, rows))
+}
+
+/// Writes rows of cells under a header.
+///
+/// # Errors
+/// [`FolderError::Write`].
+pub fn write_table(path: &Path, header: &[String], rows: impl Iterator<Item = Vec<String>>) -> Result<(), FolderError> {
+    write_whole(path, |file| {
+        let mut writer = csv::Writer::from_writer(file);
+        writer.write_record(header).map_err(io::Error::other)?;
+        for row in rows {
+            writer.write_record(row).map_err(io::Error::other)?;
+        }
+        writer.flush()
+    })
 }
 
 /// Reads a file of JSON values, one a line; empty lines are skipped.
@@ -217,6 +242,20 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderErro
     Ok(values)
 }
 
+/// Reads a TOML file of a run folder.
+///
+/// # Errors
+/// When it cannot be read or is not what it should be; the error names the file and the place.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
+    let text = fs::read_to_string(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
+        let line = before.lines().count().max(1) as u64;
+        let found = text.lines().nth(line as usize - 1).unwrap_or_default().to_owned();
+        FolderError::Line { path: path.to_owned(), line, expected: error.message().to_owned(), found }
+    })
+}
+
 fn open(path: &Path) -> Result<BufReader<File>, FolderError> {
     File::open(path).map(BufReader::new).map_err(|source| FolderError::Read { path: path.to_owned(), source })
 }
@@ -235,7 +274,8 @@ fn csv_error(path: &Path, error: csv::Error) -> FolderError {
     }
 }
 
-/// An error of a row's meaning: a column that is not there or a field that is not of its column's type.
+/// An error of a row's meaning: a column that is not there or a field that is not of its column's
+/// type.
 fn row_error(path: &Path, headers: &csv::StringRecord, record: &csv::StringRecord, error: csv::Error) -> FolderError {
     use csv::DeserializeErrorKind as Kind;
     let line = record.position().map_or(1, csv::Position::line);
@@ -271,7 +311,7 @@ fn short_name<T>() -> &'static str {
 mod tests {
     use super::*;
     use crate::controller::{Event, EventKind};
-    use crate::experiment::rows::{LatencyRow, RunRow, TimelineRow};
+    use crate::experiment::rows::{LatencyRow, TimelineRow};
     use crate::policy::Reason;
     use crate::time::Timestamp;
 
@@ -298,17 +338,13 @@ mod tests {
         fs::write(&path, older).unwrap();
         assert_eq!(read_csv::<TimelineRow>(&path).unwrap(), rows);
 
-        let runs = [RunRow { error: Some("worker 1 stopped".into()), ..RunRow::default() }];
-        write_csv(&folder.path().join(ROWS), &runs).unwrap();
-        assert_eq!(read_csv::<RunRow>(&folder.path().join(ROWS)).unwrap(), runs);
-
         write_csv::<LatencyRow>(&folder.path().join(LATENCY), &[]).unwrap();
         assert_eq!(read_csv::<LatencyRow>(&folder.path().join(LATENCY)).unwrap(), []);
 
         let events = [Event { at: Timestamp(5), kind: EventKind::Held { reason: Reason::new("null-policy").with("load", 0.5) } }];
         write_jsonl(&folder.path().join(DECISIONS), &events).unwrap();
         assert_eq!(read_jsonl::<Event>(&folder.path().join(DECISIONS)).unwrap(), events);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

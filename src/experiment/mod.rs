@@ -3,22 +3,21 @@
 //! Definition, run and report are three steps with files between them. A figure or a table is made from recorded files
 //! alone, never from a running host, so that everything printed can be made again from what was recorded.
 
-pub mod analysed;
+pub mod bench;
 pub mod calibration;
 mod carrying_out;
-pub mod claims;
+pub mod check;
+pub mod closed_loop;
 pub mod definition;
 pub mod environment;
-pub mod expectation;
 pub mod external;
-pub mod fidelity;
-pub mod figures;
 pub mod folder;
+pub mod frame;
 pub mod interrupt;
 mod kept_log;
 pub mod migration;
-pub mod nexmark;
 pub mod nexmark_overhead;
+pub mod order;
 pub mod out_folder;
 pub mod partial;
 pub mod policies;
@@ -27,10 +26,12 @@ pub mod record;
 mod result;
 pub mod rows;
 pub mod run;
+pub mod scale;
 pub mod scenario;
+pub mod shown;
 pub mod simulated;
-pub mod simulated_figure;
 pub mod steps;
-pub mod suite;
+pub mod study;
 mod supervision;
+pub mod view;
 pub mod window_latency;

@@ -16,16 +16,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::claims::RESULT;
 use super::partial::whole;
-use super::record::DEFINITION;
-use super::{folder, steps};
+use super::{folder, frame, steps};
 
 /// What is in a folder as long as it is not whole. Its text is [`Fills::name`].
 pub const BEGUN: &str = ".thalweg-unfinished";
 
-/// Names that commands give to files, apart from figures.
-const FILES: [&str; 23] = [
+/// Names that commands give to files, apart from figures and files of rows.
+const FILES: [&str; 15] = [
     folder::RUN,
     folder::TIMELINE,
     folder::LATENCY,
@@ -33,18 +31,10 @@ const FILES: [&str; 23] = [
     folder::SUMMARY,
     folder::ACTIVITY,
     folder::ACTIVITY_BEGUN,
-    folder::ROWS,
-    folder::RANKINGS,
-    folder::WINDOW_LATENCY,
-    folder::NEXMARK_OVERHEAD,
-    folder::FIDELITY,
-    folder::SIMULATED,
-    folder::SUITE,
     folder::ENVIRONMENT,
-    folder::MIGRATIONS,
     folder::MIGRATION_TIMELINE,
-    DEFINITION,
-    RESULT,
+    folder::DEFINITION,
+    folder::RESULT,
     folder::PLAN,
     folder::PAGE,
     folder::TOOK,
@@ -197,7 +187,7 @@ impl Fills<'_> {
 
     fn is_ours(&self, name: &str) -> bool {
         let is_figure = || name.strip_prefix(self.figure).and_then(|end| end.strip_prefix('.')).is_some_and(|kind| FIGURES.contains(&kind));
-        FILES.contains(&name) || folder::is_failed(name) || is_figure()
+        FILES.contains(&name) || frame::files().any(|file| file == name) || folder::is_failed(name) || is_figure()
     }
 
     /// A path, from `path` on, that no command gives; what is in folders counts, not how they are called.

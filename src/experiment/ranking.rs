@@ -1,27 +1,29 @@
-//! Experiments that ask whether a measure ranks a known bottleneck first: SnailTrail's figures 10 and 11.
+//! Experiments that ask whether a measure ranks a known bottleneck first: SnailTrail's figures 10
+//! and 11.
 //!
-//! A chain with a known bottleneck runs on the engine; every window is ranked by critical participation, by the conventional
-//! profile and by one random path; a *hit* is a window in which the measure ranks the suspect first.
+//! A chain with a known bottleneck runs on the engine; every window is ranked by critical
+//! participation, by the conventional profile and by one random path; a *hit* is a window in which
+//! the measure ranks the suspect first.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::analysed::Analysed;
-use super::definition::{Scale, Seconds};
-use super::environment::Environment;
-use crate::critical_path::{By, Entity, Entry, WindowSummary};
+use super::frame::{Frame, Row, row, text};
+use super::scale::{Scale, Scaled};
+use super::study::{Ask, At, Host, Measured, Progress, Study, Trial};
+use crate::critical_path::{By, Entity, Entry, Summarizer, WindowSummary};
+use crate::engine::RunError;
 use crate::engine::chain::{Chain, Stage};
+use crate::pag::{GraphBuilder, GraphConfig, Oddities};
 use crate::rate::Rate;
+use crate::time::Timestamp;
 
 /// An experiment, as its file defines it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RankingDefinition {
-    /// Name of the figure.
-    pub figure: String,
-    /// Title of the figure.
-    pub title: String,
     /// What is ranked.
     pub by: RankedBy,
     /// Length of a window in seconds.
@@ -40,9 +42,6 @@ pub struct RankingDefinition {
     pub stages: Vec<StageDefinition>,
     /// The runs.
     pub runs: Vec<RankingRun>,
-    /// What the runs are expected to show.
-    #[serde(default)]
-    pub expect: Vec<RankingExpectation>,
 }
 
 /// What is ranked against what.
@@ -89,99 +88,7 @@ pub struct RankingRun {
     /// Instances of each stage; as the stages say when missing.
     pub instances: Option<Vec<u32>>,
     /// Seconds of run.
-    pub seconds: Seconds,
-}
-
-/// What a run is expected to show.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RankingExpectation {
-    /// The run.
-    pub label: String,
-    /// Of critical participation.
-    pub participation: Option<Hits>,
-    /// Of the conventional profile.
-    pub profile: Option<Hits>,
-}
-
-/// In how many windows the suspect is ranked first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Hits {
-    /// In every one.
-    EveryWindow,
-    /// Not in every one.
-    NotEveryWindow,
-}
-
-/// One window, run and ranked thing; `rankings.csv`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RankingRow {
-    /// The experiment.
-    pub experiment: String,
-    /// The run.
-    pub label: String,
-    /// Start of the window.
-    pub window_start_s: f64,
-    /// Whether the window is judged: not during warm-up.
-    pub judged: bool,
-    /// What is ranked.
-    pub name: String,
-    /// Whether it is what should be found.
-    pub suspect: bool,
-    /// Critical participation, 0 to 1.
-    pub participation: f64,
-    /// Time worked over the window's length, summed over instances.
-    pub profile: f64,
-    /// The same divided by the number of instances.
-    pub profile_per_instance: f64,
-    /// Share of the random path, 0 to 1.
-    pub path: f64,
-    /// Sum of all participations of the window.
-    pub participation_sum: f64,
-    /// Where the job ran.
-    pub host: String,
-    /// Size of the run.
-    pub scale: String,
-    /// Tells runs apart.
-    pub seed: u64,
-    /// Revision of the program.
-    pub revision: String,
-    /// The machine.
-    pub machine: String,
-    /// The command line.
-    pub command: String,
-    /// When the command began.
-    pub started_utc: String,
-}
-
-/// What came of one run: an entry of the JSON that `reproduce` prints.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RankingSummary {
-    /// The run.
-    pub label: String,
-    /// Percent of the words that are the hot word; nothing where the runs differ by something else.
-    pub skew: Option<f64>,
-    /// Tells runs apart.
-    pub seed: u64,
-    /// What should be found.
-    pub suspect: String,
-    /// Windows that are judged.
-    pub windows: usize,
-    /// Windows in which critical participation ranks the suspect first.
-    pub participation_hits: usize,
-    /// Windows in which the conventional profile does.
-    pub profile_hits: usize,
-    /// Windows in which the profile divided by the number of instances does.
-    pub profile_per_instance_hits: usize,
-    /// Windows in which one random path does.
-    pub path_hits: usize,
-    /// Largest difference of a window's sum of participations from 1.
-    pub participation_sum_error: f64,
-    /// Records of the activity log.
-    pub log_records: u64,
-    /// Records that did not fit and were dropped.
-    pub dropped_records: u64,
+    pub seconds: Scaled<f64>,
 }
 
 impl RankingDefinition {
@@ -199,7 +106,7 @@ impl RankingDefinition {
             stages: stages.collect(),
             records: self.records_per_epoch,
             in_flight: self.epochs_in_flight,
-            duration: run.seconds.at(scale),
+            duration: Duration::from_secs_f64(run.seconds.at(scale)),
             workers: self.workers,
             seed,
         }
@@ -219,12 +126,12 @@ impl RankingDefinition {
     }
 
     /// The rows of a run.
-    pub fn rows(&self, run: &RankingRun, chain: &Chain, analysed: &Analysed, scale: Scale, environment: &Environment) -> Vec<RankingRow> {
+    fn rows(&self, chain: &Chain, analysed: &Analysed) -> Vec<Row> {
         let (suspect, topology) = (self.suspect(chain), chain.topology());
         let by = if self.by == RankedBy::Operator { By::Operator } else { By::Instance };
         let mut rows = Vec::new();
         // What begins or ends in the middle of a window has no fair rank in it.
-        let whole = |summary: &&WindowSummary| summary.window.end <= crate::time::Timestamp::ZERO + chain.duration;
+        let whole = |summary: &&WindowSummary| summary.window.end <= Timestamp::ZERO + chain.duration;
         for (index, summary) in analysed.windows.iter().filter(whole).enumerate() {
             for Entry { entity, participation, profile, path } in summary.ranking(by) {
                 let stage = |id| chain.stages.iter().enumerate().find(|(index, _)| chain.operator(*index) == id).map(|(_, stage)| stage);
@@ -237,126 +144,193 @@ impl RankingDefinition {
                 };
                 // Sources, sinks, channels and idle time are no candidates.
                 let Some(instances) = instances else { continue };
-                rows.push(RankingRow {
-                    experiment: self.figure.clone(),
-                    label: run.label.clone(),
-                    window_start_s: summary.window.start.as_secs_f64(),
-                    judged: index >= self.warm_up_windows,
-                    name,
-                    suspect: entity == suspect,
-                    participation,
-                    profile,
-                    profile_per_instance: profile / f64::from(instances),
-                    path,
-                    participation_sum: summary.participation_sum,
-                    host: "engine".to_owned(),
-                    scale: scale.to_string(),
-                    seed: chain.seed,
-                    revision: environment.revision.clone(),
-                    machine: environment.machine.clone(),
-                    command: environment.command.clone(),
-                    started_utc: environment.started_utc.clone(),
-                });
+                rows.push(row([
+                    ("window_start_s", &summary.window.start.as_secs_f64()),
+                    ("judged", &(index >= self.warm_up_windows)),
+                    ("name", &name),
+                    ("suspect", &(entity == suspect)),
+                    ("participation", &participation),
+                    ("profile", &profile),
+                    ("profile_per_instance", &(profile / f64::from(instances))),
+                    ("path", &path),
+                    ("participation_sum", &summary.participation_sum),
+                    ("log_records", &analysed.records),
+                    ("dropped_records", &analysed.dropped),
+                ]));
             }
         }
         rows
     }
+}
 
-    /// What a run shows, from its rows.
-    pub fn summary(&self, run: &RankingRun, rows: &[RankingRow], analysed: &Analysed) -> RankingSummary {
-        let judged: Vec<&RankingRow> = rows.iter().filter(|row| row.judged).collect();
-        let windows: Vec<&[&RankingRow]> = judged.chunk_by(|a, b| a.window_start_s == b.window_start_s).collect();
-        let hits = |measure: fn(&RankingRow) -> f64| windows.iter().filter(|rows| ranks_suspect_first(rows, measure)).count();
-        let error = |row: &RankingRow| (row.participation_sum - 1.0).abs();
-        RankingSummary {
-            label: run.label.clone(),
-            skew: (run.skew > 0.0).then_some((run.skew * 1e4).round() / 1e2),
-            seed: rows.first().map_or(0, |row| row.seed),
-            suspect: rows.iter().find(|row| row.suspect).map_or(String::new(), |row| row.name.clone()),
-            windows: windows.len(),
-            participation_hits: hits(|row| row.participation),
-            profile_hits: hits(|row| row.profile),
-            profile_per_instance_hits: hits(|row| row.profile_per_instance),
-            path_hits: hits(|row| row.path),
-            participation_sum_error: rows.iter().map(error).fold(0.0, f64::max),
-            log_records: analysed.records,
-            dropped_records: analysed.dropped,
+/// What is ranked by, and the column that says whether something is first by it.
+const MEASURES: [(&str, &str); 4] = [
+    ("participation", "first_by_participation"),
+    ("profile", "first_by_profile"),
+    ("profile_per_instance", "first_by_profile_per_instance"),
+    ("path", "first_by_path"),
+];
+
+/// Windows whose participations sum to 1, and nothing dropped.
+const CHECKS: &str = r#"
+[[check]]
+column = "participation_sum"
+at_least = 1.0
+at_most = 1.0
+
+[[check]]
+column = "dropped_records"
+at_most = 0
+"#;
+
+impl Study for RankingDefinition {
+    /// - `window_start_s`, `judged`: start of the window, and whether it is judged: not during
+    ///   warm-up
+    /// - `name`, `suspect`: what is ranked, and whether it is what should be found
+    /// - `participation`, `path`: critical participation and share of the random path, 0 to 1
+    /// - `profile`, `profile_per_instance`: time worked over the window's length, summed over
+    ///   instances, and over their number
+    /// - `participation_sum`: of the window
+    /// - `log_records`, `dropped_records`: of the activity log of the run, and those that did not
+    ///   fit
+    /// - `first_by_…`: whether it has the highest value of its window; of several the one that is
+    ///   not the suspect
+    fn columns(&self) -> Vec<&'static str> {
+        let own = ["window_start_s", "judged", "name", "suspect", "participation", "profile", "profile_per_instance", "path"];
+        let more = ["participation_sum", "log_records", "dropped_records"];
+        own.into_iter().chain(more).chain(MEASURES.map(|(_, first)| first)).collect()
+    }
+
+    fn trials(&self, ask: &Ask) -> Vec<Trial> {
+        let variant = if self.by == RankedBy::Operator { "operator" } else { "instance" };
+        let (start, host) = (String::new(), Host::Engine);
+        let trial =
+            |seed, run: &RankingRun| Trial { case: run.label.clone(), start: start.clone(), variant: variant.to_owned(), host, seed };
+        ask.seeds_from(0, 1).flat_map(|seed| self.runs.iter().map(move |run| (seed, run))).map(|(seed, run)| trial(seed, run)).collect()
+    }
+
+    fn run(&self, trial: &Trial, at: At<'_>, progress: &dyn Progress) -> anyhow::Result<Measured> {
+        let run = self.runs.iter().find(|run| run.label == trial.case).expect("trials are of the study");
+        let chain = self.chain(run, at.scale, trial.seed);
+        let analysed = run_analysed(&chain, self.window(), trial.seed, |summary| {
+            let end = summary.window.end.as_secs_f64();
+            let paths = summary.log2_paths.map_or("no path".to_owned(), |log2| format!("2^{log2:.0} paths"));
+            progress.part(trial, end / chain.duration.as_secs_f64(), &format!("{end:.1} s  {paths}"));
+        })?;
+        Ok(Measured { rows: self.rows(&chain, &analysed), series: Vec::new() })
+    }
+
+    fn complete(&self, frame: &mut Frame) {
+        let key = |row: &Row| ["case", "seed", "window_start_s"].map(|label| text(row, label).to_owned());
+        for (measure, first) in MEASURES {
+            let value = |row: &Row| text(row, measure).parse::<f64>().unwrap_or(f64::MIN);
+            let is_suspect = |row: &Row| text(row, "suspect") == "true";
+            let mut firsts: BTreeMap<[String; 3], &Row> = BTreeMap::new();
+            for row in frame.rows() {
+                let best = firsts.entry(key(row)).or_insert(row);
+                if value(row).total_cmp(&value(best)).then(is_suspect(best).cmp(&is_suspect(row))).is_gt() {
+                    *best = row;
+                }
+            }
+            let names: BTreeMap<[String; 3], String> = firsts.into_iter().map(|(key, row)| (key, text(row, "name").to_owned())).collect();
+            frame.set(first, |row| names.get(&key(row)).is_some_and(|name| name == text(row, "name")).to_string());
         }
     }
 
-    /// What a run does not show although it was expected to.
-    pub fn violations(&self, summary: &RankingSummary) -> Vec<String> {
-        let mut violations = Vec::new();
-        let RankingSummary { label, seed, windows, .. } = summary;
-        if summary.participation_sum_error > 1e-9 || summary.dropped_records > 0 || *windows == 0 {
-            violations.push(format!(
-                "{label} (seed {seed}): expected windows whose participations sum to 1, and nothing dropped; found {windows} windows, an error of {:e}, {} dropped",
-                summary.participation_sum_error, summary.dropped_records
-            ));
-        }
-        for expected in self.expect.iter().filter(|expected| expected.label == *label) {
-            let checks = [
-                ("participation", expected.participation, summary.participation_hits),
-                ("profile", expected.profile, summary.profile_hits),
-            ];
-            for (measure, expected, hits) in checks {
-                let holds = match expected {
-                    None => true,
-                    Some(Hits::EveryWindow) => hits == *windows,
-                    Some(Hits::NotEveryWindow) => hits < *windows,
-                };
-                if !holds {
-                    let suspect = &summary.suspect;
-                    violations.push(format!(
-                        "{label} (seed {seed}): {measure} ranks {suspect} first in {hits} of {windows} windows, which was not expected"
-                    ));
-                }
-            }
-        }
-        violations
+    fn checks(&self) -> &'static str {
+        CHECKS
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["ranking"]
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let fits = |run: &RankingRun| run.instances.as_ref().is_none_or(|all| all.len() == self.stages.len());
+        let wrong = |run: &RankingRun| Err(format!("run '{}': expected instances of {} stages", run.label, self.stages.len()));
+        self.runs.iter().find(|run| !fits(run)).map_or(Ok(()), wrong)
     }
 }
 
-/// Whether the suspect alone has the highest value among the rows of one window.
-fn ranks_suspect_first(rows: &[&RankingRow], measure: fn(&RankingRow) -> f64) -> bool {
-    let best = |suspect: bool| rows.iter().filter(|row| row.suspect == suspect).map(|row| measure(row)).fold(0.0, f64::max);
-    best(true) > best(false)
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Analysed {
+    /// Every window in which anything happened.
+    pub windows: Vec<WindowSummary>,
+    /// Records of the activity log.
+    pub records: u64,
+    /// Records that did not fit and were dropped.
+    pub dropped: u64,
+    /// What the graph had to leave out.
+    pub oddities: Oddities,
+}
+
+/// Runs `chain` and analyses windows of length `window` while it runs; `show` is called with each.
+/// The random paths are drawn from `seed`.
+///
+/// # Errors
+/// When the engine fails.
+pub fn run_analysed(chain: &Chain, window: Duration, seed: u64, mut show: impl FnMut(&WindowSummary)) -> Result<Analysed, RunError> {
+    let mut builder = GraphBuilder::new(GraphConfig::new(window));
+    let (mut summarizer, mut random) = (Summarizer::default(), fastrand::Rng::with_seed(seed));
+    let (mut windows, mut records, mut dropped) = (Vec::new(), 0, vec![0; chain.workers as usize]);
+    let running = chain.start()?;
+    let mut close = |builder: &mut GraphBuilder, known| {
+        while let Some(graph) = builder.close(known) {
+            let summary = summarizer.summarize(&graph, || random.f64());
+            builder.recycle(graph);
+            show(&summary);
+            windows.push(summary);
+        }
+    };
+    // Ends when the job has.
+    for batch in &running.log {
+        batch.records.iter().for_each(|record| builder.push(record));
+        records += batch.records.len() as u64;
+        dropped[batch.worker.0 as usize] = batch.dropped;
+        let known = builder.known();
+        close(&mut builder, known);
+    }
+    close(&mut builder, Timestamp(u64::MAX));
+    running.join()?;
+    Ok(Analysed { windows, records, dropped: dropped.iter().sum(), oddities: builder.oddities() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(window: f64, name: &str, participation: f64, profile: f64) -> RankingRow {
-        let suspect = name == "count[0]";
-        RankingRow {
-            window_start_s: window,
-            judged: true,
-            name: name.into(),
-            suspect,
-            participation,
-            profile,
-            participation_sum: 1.0,
-            ..RankingRow::default()
-        }
-    }
+    use crate::experiment::definition::Definition;
 
     #[test]
     fn a_hit_is_a_window_in_which_nothing_else_comes_up_to_the_suspect() {
-        let definition: RankingDefinition = toml::from_str(include_str!("../../experiments/definitions/snailtrail-fig10.toml")).unwrap();
-        let rows = [
-            row(1.0, "count[0]", 0.4, 0.4),
-            row(1.0, "flatmap[0]", 0.1, 0.5),
-            row(2.0, "flatmap[0]", 0.3, 0.3),
-            row(2.0, "count[0]", 0.3, 0.5),
+        let definition = Definition::named("snailtrail-fig10").unwrap();
+        let line = |window: f64, name: &str, participation: f64, profile: f64| {
+            row([
+                ("case", &"skew 30 %"),
+                ("variant", &"instance"),
+                ("seed", &0_u64),
+                ("window_start_s", &window),
+                ("judged", &true),
+                ("name", &name),
+                ("suspect", &(name == "count[0]")),
+                ("participation", &participation),
+                ("profile", &profile),
+                ("participation_sum", &1.0),
+            ])
+        };
+        let rows = vec![
+            line(1.0, "count[0]", 0.4, 0.4),
+            line(1.0, "flatmap[0]", 0.1, 0.5),
+            line(2.0, "flatmap[0]", 0.3, 0.3),
+            line(2.0, "count[0]", 0.3, 0.5),
         ];
-        let analysed = Analysed { windows: Vec::new(), records: 9, dropped: 0, oddities: Default::default() };
-        let summary = definition.summary(&definition.runs[0], &rows, &analysed);
-        assert_eq!((summary.windows, summary.participation_hits, summary.profile_hits, summary.skew), (2, 1, 1, Some(30.0)));
-        let violations = definition.violations(&summary);
+        let mut frame = Frame::new(&[], rows);
+        definition.complete(&mut frame);
+        let first = |column: &str| frame.rows().iter().map(|row| text(row, column) == "true").collect::<Vec<_>>();
+        assert_eq!(first("first_by_participation"), [true, false, true, false], "a tie is no hit");
+        assert_eq!(first("first_by_profile"), [false, true, false, true]);
+        let violations = definition.violations(&frame);
         assert_eq!(violations.len(), 1, "{violations:?}");
-        assert!(violations[0].contains("participation ranks count[0] first in 1 of 2 windows"), "{violations:?}");
-        let none = definition.summary(&definition.runs[0], &[], &analysed);
-        assert!(definition.violations(&none)[0].contains("found 0 windows"));
+        assert!(violations[0].contains("skew 30 %") && violations[0].contains("suspect"), "{violations:?}");
     }
 }

@@ -5,35 +5,21 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use super::folder::{self, FolderError};
-use super::rows::{RunRow, configuration_text};
+pub use super::folder::{DEFINITION, read_toml};
+use super::frame::{self, Frame, Row};
+use super::result::Needs;
+use super::rows::configuration_text;
 use super::run::{Ending, RunFailure, RunResult};
+use super::scenario::Scenario;
 use crate::dataflow::{Configuration, Operator, Topology};
 use crate::time::Timestamp;
 
 /// Length of a row of the timeline.
 pub const ROW_WINDOW: Duration = Duration::from_millis(500);
-
-/// The definition of an experiment, in the folder of its runs.
-pub const DEFINITION: &str = "definition.toml";
-
-/// Reads a TOML file of a run folder.
-///
-/// # Errors
-/// When it cannot be read or is not what it should be; the error names the file and the place.
-pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
-    let text = std::fs::read_to_string(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error: toml::de::Error| {
-        let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
-        let line = before.lines().count().max(1) as u64;
-        let found = text.lines().nth(line as usize - 1).unwrap_or_default().to_owned();
-        FolderError::Line { path: path.to_owned(), line, expected: error.message().to_owned(), found }
-    })
-}
 
 /// What was asked of a run: `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,13 +50,9 @@ pub struct Manifest {
     pub scalable: Vec<String>,
     /// Instances each of them needs, where known.
     pub needed: BTreeMap<String, u32>,
-    /// The job, on the engine.
-    pub job: Option<super::definition::JobDefinition>,
-    /// The query of NEXMark, on the engine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nexmark: Option<super::nexmark::NexmarkDefinition>,
-    /// The scenario, on the simulator.
-    pub scenario: Option<super::scenario::Scenario>,
+    /// The scenario; of runs on the engine it says which job it is.
+    #[serde(default)]
+    pub scenario: Option<Scenario>,
 }
 
 impl Manifest {
@@ -78,6 +60,28 @@ impl Manifest {
     pub fn names(topology: &Topology) -> (Vec<String>, Vec<String>) {
         let name = |operator: &Operator| operator.name.clone();
         (topology.operators().iter().map(name).collect(), topology.scalable().map(name).collect())
+    }
+
+    /// What is known of a run from its scenario; who asks for it says the rest.
+    pub fn of_scenario(scenario: &Scenario, topology: &Topology, needed: &Needs) -> Manifest {
+        let (operators, scalable) = Manifest::names(topology);
+        let first = needed.first().into_iter().flat_map(|(_, needed)| needed);
+        Manifest {
+            experiment: String::new(),
+            policy: scenario.control.policy.clone(),
+            host: "sim".to_owned(),
+            scale: "-".to_owned(),
+            seed: 0,
+            seconds: scenario.seconds,
+            time_factor: scenario.control.time_factor,
+            strategy: scenario.control.strategy.to_string(),
+            environment: Environment::default(),
+            text: "-".to_owned(),
+            operators,
+            scalable,
+            needed: first.map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
+            scenario: Some(scenario.clone()),
+        }
     }
 }
 
@@ -187,42 +191,87 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The row of a run, whether it has a result or failed.
-pub fn row(manifest: &Manifest, topology: &Topology, result: Result<&RunResult, &RunFailure>) -> RunRow {
-    let environment = manifest.environment.clone();
-    let asked = RunRow {
-        experiment: manifest.experiment.clone(),
-        policy: manifest.policy.clone(),
-        host: manifest.host.clone(),
-        scale: manifest.scale.clone(),
-        revision: environment.revision,
-        seed: manifest.seed,
-        machine: environment.machine,
-        command: environment.command,
-        started_utc: environment.started_utc,
-        ..RunRow::default()
-    };
-    let result = match result {
-        Ok(result) => result,
-        Err(failure) => return RunRow { error: Some(failure.to_string()), ..asked },
-    };
-    let summary = Summary::of(manifest, result);
-    RunRow {
-        actions: Some(summary.actions as u32),
-        failed_actions: Some(summary.failed_actions as u32),
-        settle_s: summary.settle_s,
-        final_configuration: Some(configuration_text(topology, result.last_configuration())),
-        peak_configuration: Some(configuration_text(topology, &result.peak_configuration())),
-        records_lost: Some(summary.records_lost),
-        records_duplicated: Some(summary.records_duplicated),
-        achieved_over_offered: summary.achieved_over_offered,
-        under_provisioned_s: summary.under_provisioned_s,
-        over_provisioned_instance_s: summary.over_provisioned_instance_s,
-        latency_ns_p50: summary.latency_ns_p50,
-        latency_ns_p99: summary.latency_ns_p99,
-        dropped_records: Some(summary.dropped_records),
-        ..asked
+/// The columns of every run. Latencies are in nanoseconds from the due time.
+///
+/// - `actions`, `failed_actions`: plans carried out, and plans that the host gave up
+/// - `settled_s`: when the last plan was carried out, in seconds of the run
+/// - `final_configuration`, `peak_configuration`: instances of the operators that may be rescaled
+///   at the end, such as `flatmap=10 count=20`, and the most of each at any time; of many operators
+///   their sum
+/// - `records_lost`, `records_duplicated`, `records_miscounted`: that never reached a sink, did
+///   more than once, and groups whose result is another than that of a sequential count
+/// - `achieved_over_offered`: records emitted per record due after the last plan; above 1 while a
+///   backlog is emitted
+/// - `under_provisioned_s`: seconds in which some operator had fewer instances than it needs; empty
+///   when the need is unknown
+/// - `over_provisioned_instance_s`: instances more than needed, times the seconds they were there
+/// - `latency_ns_p50`, `latency_ns_p99`: half and 99 % of the records were not slower
+/// - `dropped_records`: activity records that did not fit and were dropped; results rest on the
+///   rest
+pub const RESULT_COLUMNS: [&str; 14] = [
+    "actions",
+    "failed_actions",
+    "settled_s",
+    "final_configuration",
+    "peak_configuration",
+    "records_lost",
+    "records_duplicated",
+    "records_miscounted",
+    "achieved_over_offered",
+    "under_provisioned_s",
+    "over_provisioned_instance_s",
+    "latency_ns_p50",
+    "latency_ns_p99",
+    "dropped_records",
+];
+
+/// What every run is recorded as.
+pub fn row(result: &RunResult) -> Row {
+    let text = |instances: &Configuration| configuration(&result.topology, instances);
+    frame::row([
+        ("actions", &result.actions()),
+        ("failed_actions", &result.failed_actions()),
+        ("settled_s", &result.settled_at().map(Timestamp::as_secs_f64)),
+        ("final_configuration", &text(result.last_configuration())),
+        ("peak_configuration", &text(&result.peak_configuration())),
+        ("records_lost", &result.verdict.lost),
+        ("records_duplicated", &result.verdict.duplicated),
+        ("records_miscounted", &result.verdict.miscounted),
+        ("achieved_over_offered", &result.achieved_over_offered()),
+        ("under_provisioned_s", &result.under_provisioned().map(|time| time.as_secs_f64())),
+        ("over_provisioned_instance_s", &result.over_provisioned_instance_s()),
+        ("latency_ns_p50", &result.overall.ns_p50),
+        ("latency_ns_p99", &result.overall.ns_p99),
+        ("dropped_records", &result.dropped_records),
+    ])
+}
+
+/// Operators up to whose number a configuration is written out.
+const MOST_WRITTEN: usize = 8;
+
+/// A configuration as rows have it; of many operators the sum of their instances.
+pub fn configuration(topology: &Topology, configuration: &Configuration) -> String {
+    if topology.scalable().count() <= MOST_WRITTEN {
+        return configuration_text(topology, configuration);
     }
+    topology.scalable().map(|operator| u64::from(configuration.parallelism(operator.id))).sum::<u64>().to_string()
+}
+
+/// Writes the row of one run by itself, whether it has a result or failed.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_row(folder: &Path, manifest: &Manifest, result: Result<&RunResult, &RunFailure>) -> Result<(), FolderError> {
+    let mut line = frame::row([
+        ("case", &manifest.experiment),
+        ("variant", &manifest.policy),
+        ("host", &manifest.host),
+        ("seed", &manifest.seed),
+        ("error", &result.err().map(ToString::to_string)),
+    ]);
+    line.extend(result.map(row).unwrap_or_default());
+    let columns: Vec<&str> = ["case", "variant", "host", "seed", "error"].into_iter().chain(RESULT_COLUMNS).collect();
+    Frame::new(&columns, vec![line]).write(&folder.join(folder::ROWS))
 }
 
 /// Writes the files of a finished run into `folder`, which exists.

@@ -1,12 +1,30 @@
-//! The rows a run is recorded in: one a window and operator, one a window's latency, one a whole run.
+//! The rows of a run's timeline: one for each window and operator, one for each window's latency.
 //!
-//! The order of a struct's fields is the order of the columns in its file. Rates are records per second, times are seconds
-//! of the run, latencies are nanoseconds from the due time. What does not apply or was not measured is empty, never 0.
+//! The order of a struct's fields is the order of the columns in its file. Rates are records per
+//! second, times are seconds of the run, latencies are nanoseconds from the due time. What does not
+//! apply or was not measured is empty, never 0.
 
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Topology};
 use crate::observation::Observation;
+use crate::policy::registry;
+
+/// Strategies of migration in the order in which every figure and table shows them; others come
+/// last.
+const STRATEGY_ORDER: [&str; 7] = ["none", "all-at-once", "fluid", "batched", "optimized", "hot-first", "adaptive"];
+
+/// Place of a strategy of migration in that order. The number in `batched:16` does not count.
+pub fn strategy_rank(strategy: &str) -> usize {
+    let name = strategy.split(':').next().unwrap_or_default();
+    STRATEGY_ORDER.iter().position(|&known| known == name).unwrap_or(STRATEGY_ORDER.len())
+}
+
+/// Place of a policy or a strategy in figures and tables: sort by it with a stable sort, so that
+/// others keep their order.
+pub fn variant_rank(variant: &str) -> (usize, usize) {
+    (strategy_rank(variant), registry::rank(variant))
+}
 
 /// One operator over one window; `timeline.csv`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,11 +53,13 @@ pub struct TimelineRow {
     pub utilisation: f64,
     /// Records waiting at the end of the window.
     pub queue_records: u64,
-    /// Sum over instances of the share of the window in which sources were paused for them; 0 to the parallelism.
+    /// Sum over instances of the share of the window in which sources were paused for them; 0 to
+    /// the parallelism.
     pub backpressure_sum: f64,
     /// Whether the true rate was taken from so little work that it is an extrapolation.
     pub extrapolated: bool,
-    /// Mean share of the window that the instances spent waiting for something outside, 0 to 1; 0 in rows written before it was measured.
+    /// Mean share of the window that the instances spent waiting for something outside, 0 to 1; 0
+    /// in rows written before it was measured.
     #[serde(default)]
     pub wait_share: f64,
 }
@@ -59,77 +79,6 @@ pub struct LatencyRow {
     pub latency_ns_p99: Option<u64>,
     /// The slowest.
     pub latency_ns_max: Option<u64>,
-}
-
-/// One run: what was asked, where it ran, and what came of it; `rows.csv`.
-///
-/// A run that failed has its `error` and no results.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RunRow {
-    /// Name of the experiment.
-    pub experiment: String,
-    /// Name of the policy.
-    pub policy: String,
-    /// Where the job ran: `engine` or `sim`.
-    pub host: String,
-    /// Size of the run: `quick` or `full`.
-    pub scale: String,
-    /// Revision of the program.
-    pub revision: String,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// The machine.
-    pub machine: String,
-    /// The command that makes this row again.
-    pub command: String,
-    /// When the run began, UTC.
-    pub started_utc: String,
-    /// Why the run failed; empty if it did not.
-    pub error: Option<String>,
-    /// Plans carried out.
-    pub actions: Option<u32>,
-    /// When the last plan was carried out, in seconds of the run; 0 if none was.
-    pub settle_s: Option<f64>,
-    /// Instances of the scalable operators at the end, such as `flatmap=10 count=20`.
-    pub final_configuration: Option<String>,
-    /// The most instances of each operator at any time, not necessarily at the same time, in the same form.
-    pub peak_configuration: Option<String>,
-    /// Records that never reached a sink.
-    pub records_lost: Option<u64>,
-    /// Records that reached a sink more than once.
-    pub records_duplicated: Option<u64>,
-    /// Records emitted per record due, after the last plan was carried out; above 1 while a backlog is emitted.
-    pub achieved_over_offered: Option<f64>,
-    /// Seconds in which some operator had fewer instances than it needs; empty when the need is unknown.
-    pub under_provisioned_s: Option<f64>,
-    /// Instances more than needed, times the seconds they were there; empty when the need is unknown.
-    pub over_provisioned_instance_s: Option<f64>,
-    /// Half of the records were not slower.
-    pub latency_ns_p50: Option<u64>,
-    /// 99 % of the records were not slower.
-    pub latency_ns_p99: Option<u64>,
-    /// Activity records that did not fit and were dropped; results rest on the rest.
-    pub dropped_records: Option<u64>,
-    /// Plans that the host gave up; empty in rows written before they were counted.
-    #[serde(default)]
-    pub failed_actions: Option<u32>,
-}
-
-/// What a paper reports of one policy; what it does not say is empty.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PaperRow {
-    /// Name of the policy, as in [`RunRow::policy`].
-    pub policy: String,
-    /// Scaling actions.
-    pub actions: Option<u32>,
-    /// Final instances, in the form of [`RunRow::final_configuration`]: `flatmap=10 count=20`.
-    pub final_configuration: Option<String>,
-    /// Time to converge.
-    pub settle_s: Option<f64>,
-    /// Where the numbers stand and what is to know about them; printed below the table. May be empty.
-    #[serde(default)]
-    pub note: String,
 }
 
 impl TimelineRow {
@@ -179,7 +128,8 @@ impl LatencyRow {
     }
 }
 
-/// A configuration as rows name it: the scalable operators in the order of the topology, such as `flatmap=10 count=20`.
+/// A configuration as rows name it: the scalable operators in the order of the topology, such as
+/// `flatmap=10 count=20`.
 ///
 /// # Panics
 /// If the configuration is of another topology.

@@ -6,8 +6,8 @@ use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
-use super::lanes::LaneLabels;
-use super::sheet::{Entry, LINE_HEIGHT, Mark, TEXT_EM, THIN, draw_legend, legend_lines};
+use super::panel::{LINE_HEIGHT, TEXT_EM, THIN};
+use super::sheet::{Entry, Mark, draw_legend, legend_lines};
 use super::{Drawing, palette};
 use crate::activity::{ActivityKind, Lane, Names};
 use crate::critical_path::PathStep;
@@ -81,6 +81,15 @@ impl Fill {
             Fill::Wait => palette::WAIT,
         }
     }
+}
+
+/// What the figure says beside its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneLabels {
+    /// What is shown.
+    pub title: String,
+    /// What it rests on.
+    pub footer: String,
 }
 
 /// A run of equal pixels.

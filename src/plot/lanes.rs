@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lane_sheet::LaneSheet;
+use super::lane_sheet::{LaneLabels, LaneSheet};
 use super::{PlotError, write_one};
 use crate::activity::Names;
 use crate::critical_path::PathStep;
@@ -19,15 +19,6 @@ const MOST_PIECES: usize = 2_000_000;
 /// Number of steps of the path that are drawn if no time was selected: as many as the eye can
 /// follow.
 const FOLLOWED_STEPS: usize = 80;
-
-/// Title and footer of the figure.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LaneLabels {
-    /// Title.
-    pub title: String,
-    /// Footer: the source of the data.
-    pub footer: String,
-}
 
 /// Collects the windows of a figure.
 #[derive(Clone, Debug, Default)]

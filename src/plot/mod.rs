@@ -4,20 +4,18 @@
 //! machine: the font is compiled in, the palette is one, and so is the order of policies.
 
 mod axis;
+mod bars;
 mod canvas;
+mod heat;
 mod lane_sheet;
 mod lanes;
-mod migration_duration;
-mod migration_percentiles;
-mod migration_timeline;
-mod overhead;
+mod migrations;
+mod page;
 mod palette;
 mod panel;
-mod ranking;
+mod scatter;
 mod sheet;
-mod suite;
 mod timeline;
-mod window_latency;
 
 use std::fs;
 use std::io;
@@ -31,15 +29,13 @@ use crate::experiment::partial::partial_of_same_kind;
 use crate::experiment::steps;
 use canvas::{Canvas, Drawn, Medium};
 
-pub use lanes::{LaneFigure, LaneLabels};
-pub use migration_duration::migration_duration_figure;
-pub use migration_percentiles::migration_percentiles_figure;
-pub use migration_timeline::{Upwards, migration_timeline_figure};
-pub use overhead::overhead_figure;
-pub use ranking::ranking_figure;
-pub use suite::suite_figure;
+pub use bars::bars_figure;
+pub use heat::heat_figure;
+pub use lane_sheet::LaneLabels;
+pub use lanes::LaneFigure;
+pub use migrations::migrations_figure;
+pub use scatter::scatter_figure;
 pub use timeline::{Column, Labels, timeline_figure};
-pub use window_latency::window_latency_figure;
 
 /// Why a figure could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -26,8 +26,14 @@ pub const P50: RGBColor = RGBColor(0x56, 0xB4, 0xE9);
 /// The 99th percentile.
 pub const P99: RGBColor = RGBColor(0xE6, 0x9F, 0x00);
 
-/// Operators in the order of the job. Those of [`P50`] and [`P99`] come last, for few jobs have
-/// five operators.
+/// The slowest of all.
+pub const MOST: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
+/// One process.
+pub const FIRST: RGBColor = RGBColor(0x00, 0x72, 0xB2);
+/// The others.
+pub const OTHER: RGBColor = RGBColor(0x00, 0x9E, 0x73);
+
+/// Operators in the order of the job. Those of [`P50`] and [`P99`] come last, for few jobs have five operators.
 const OPERATORS: [RGBColor; 7] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),

@@ -5,8 +5,13 @@ use plotters::prelude::{DrawingBackend, RGBColor};
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width};
 use super::palette;
-use super::sheet::{LINE_HEIGHT, TEXT_EM, THIN};
 
+/// From one line of text to the next, in em.
+pub const LINE_HEIGHT: f64 = 1.4;
+/// Size of all text but titles and headers.
+pub const TEXT_EM: f64 = 30.0;
+/// Width of frames and of lines to read by.
+pub const THIN: u32 = 2;
 /// Windows further apart than this have something unrecorded between them; less is rounding.
 const GAP_S: f64 = 1e-6;
 /// Width of a dotted line, so also the length of its dots.

@@ -8,7 +8,7 @@ use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
-use super::panel::{Level, Panel, Series};
+use super::panel::{LINE_HEIGHT, Level, Panel, Series, TEXT_EM, THIN};
 use super::{Drawing, palette};
 
 // Sizes in pixels of the PNG. Four columns make it 2400 wide; printed 7 inches wide the smallest
@@ -19,16 +19,10 @@ const PANEL_WIDTH: f64 = 515.0;
 const PANEL_GAP: f64 = 38.0;
 const HEADER_EM: f64 = 34.0;
 const TITLE_EM: f64 = 40.0;
-/// From one line of text to the next, in em.
-pub const LINE_HEIGHT: f64 = 1.4;
 const PADDING: f64 = 24.0;
 const SWATCH: f64 = 48.0;
 /// The name of a row is written smaller to fit, but not below this part; then it has two lines.
 const SMALLEST: f64 = 0.75;
-/// Size of all text but titles and headers.
-pub const TEXT_EM: f64 = 30.0;
-/// Width of frames and of lines to read by.
-pub const THIN: u32 = 2;
 
 /// A figure's content.
 pub struct Sheet {

@@ -13,8 +13,7 @@ use super::axis::Axis;
 use super::panel::{Level, Series, Step};
 use super::sheet::{Entry, Mark, Row, Sheet};
 use super::{PlotError, palette, write_figure};
-use crate::experiment::rows::{LatencyRow, TimelineRow};
-use crate::policy::registry;
+use crate::experiment::rows::{LatencyRow, TimelineRow, variant_rank};
 
 /// One policy's run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,7 +65,7 @@ pub fn timeline_figure(columns: &[Column], labels: &Labels, stem: &Path) -> Resu
         return Err(PlotError::Columns { most: MOST_COLUMNS, found: columns.len() });
     }
     let mut columns: Vec<&Column> = columns.iter().collect();
-    columns.sort_by_key(|column| registry::rank(&column.policy));
+    columns.sort_by_key(|column| variant_rank(&column.policy));
     let sheet = Sheet {
         title: labels.title.clone(),
         footer: labels.footer.clone(),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::table::{UNKNOWN, table};
-use crate::experiment::claims::{Judged, Verdict};
+use crate::experiment::check::{Judged, Verdict};
 use crate::experiment::environment::Environment;
 
 /// Content of the page.
@@ -61,7 +61,7 @@ svg { max-width: 100%; height: auto } code { background: #f5f5f5; padding: 0 0.2
 /// The page as HTML.
 pub fn page(page: &Page<'_>) -> String {
     let mut html = String::new();
-    let Environment { revision, machine, command, started_utc } = page.environment;
+    let Environment { revision, machine, command, started_utc, .. } = page.environment;
     html.push_str(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n",
     );
@@ -185,7 +185,7 @@ pub fn claims_table(sections: &[Section]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::claims::claims;
+    use crate::experiment::check::claims;
 
     #[test]
     fn the_page_has_everything_in_itself() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use thalweg::critical_path::{By, Entity};
 use thalweg::dataflow::Straggler;
 use thalweg::engine::chain::{Chain, Stage};
-use thalweg::experiment::analysed::run_analysed;
+use thalweg::experiment::ranking::run_analysed;
 use thalweg::id::{ChannelId, InstanceId};
 use thalweg::rate::Rate;
 use thalweg::time::Timestamp;

@@ -17,9 +17,9 @@ fn command(out: &Path) -> Command {
 fn rows(out: &Path, figures: &[&str]) -> BTreeSet<Vec<String>> {
     let mut rows = BTreeSet::new();
     for figure in figures {
-        let mut reader = csv::Reader::from_path(out.join(figure).join("simulated.csv")).unwrap();
+        let mut reader = csv::Reader::from_path(out.join(figure).join("rows.csv")).unwrap();
         let header = reader.headers().unwrap().clone();
-        let kept = ["figure", "case", "start", "policy", "seed", "path", "latency_ns_p99", "achieved_over_offered"];
+        let kept = ["case", "start", "variant", "seed", "path", "latency_ns_p99", "achieved_over_offered"];
         for record in reader.records() {
             let record = record.unwrap();
             let cell = |name: &&str| record[header.iter().position(|column| column == *name).unwrap()].to_owned();
@@ -59,9 +59,9 @@ fn what_was_killed_goes_on_and_ends_as_if_it_had_not_been() {
         assert_eq!(rows(out, &figures), rows(&whole, &figures));
         check(out, &figures, stdout);
     });
-    // Three a file and for a folder with its mark, and one for each end and each name: the plan, a figure's two files, its result and its
+    // Three a file and for a folder with its mark, and one for each end and each name: the plan, a figure's three files, its result and its
     // time, no failure any more, the page.
-    assert_eq!(steps, (3 + 3) + (3 + 3 + 3 + 1) + (3 + 3 + 1 + 1) + (3 + 1));
+    assert_eq!(steps, (3 + 3) + (3 + 3 + 3 + 3 + 1) + (3 + 3 + 1 + 1) + (3 + 1));
     assert!(!rows(&whole, &figures).is_empty());
 }
 
@@ -86,7 +86,7 @@ fn what_is_at_work_for_a_process_that_was_killed_ends_too_and_leaves_nothing() {
     // What a process left that was killed long ago.
     let stale = out.join(format!(".{}.1.partial", FIGURES[1]));
     std::fs::create_dir_all(&stale).unwrap();
-    std::fs::write(stale.join("simulated.csv"), "figure,case\nds2-skew,half").unwrap();
+    std::fs::write(stale.join("rows.csv"), "case,variant\nskew 0 %,half").unwrap();
     let output = command(&out).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     check(&out, &FIGURES, &output.stdout);

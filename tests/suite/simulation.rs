@@ -6,7 +6,7 @@ use crate::random_job::{Kind, random_job};
 use thalweg::activity::{ActivityKind, Record};
 use thalweg::controller::{ControllerConfig, Event, EventKind};
 use thalweg::dataflow::{Configuration, Plan, QueueMarks, Role, Topology};
-use thalweg::experiment::figures::Figure;
+use thalweg::experiment::definition::closed_loop;
 use thalweg::experiment::policies::policy;
 use thalweg::experiment::rows::TimelineRow;
 use thalweg::experiment::run::RunResult;
@@ -123,8 +123,8 @@ fn what_an_operator_gives_out_arrives_where_it_goes_and_nowhere_else() {
 /// What each operator works off is what goes round as often as it does, and moving bins of an operator on the cycle lose nothing.
 #[test]
 fn records_go_round_a_cycle_until_they_leave() {
-    let Ok(Figure::Suite(suite)) = Figure::named("loop") else { panic!("loop is a suite") };
-    let scenario = &suite.cases.iter().find(|case| case.name == "cycle").unwrap().scenario;
+    let suite = closed_loop("loop");
+    let scenario = suite.scenario("cycle").unwrap();
     let mut job = Scenario { seconds: 60.0, ..scenario.clone() }.job();
     let demands = job.demands(Timestamp::ZERO);
     assert_eq!(demands.iter().map(|demand| demand.round()).collect::<Vec<_>>(), [5820.0, 9700.0, 9700.0, 5820.0]);
@@ -169,8 +169,8 @@ fn noise_is_on_what_is_measured_and_not_on_what_happens() {
 
 #[test]
 fn what_is_not_counted_is_given_out_all_the_same() {
-    let Ok(Figure::Suite(suite)) = Figure::named("loop") else { panic!("loop is a suite") };
-    let scenario = &suite.cases.iter().find(|case| case.name == "miscounted").unwrap().scenario;
+    let suite = closed_loop("loop");
+    let scenario = suite.scenario("miscounted").unwrap();
     let job = Scenario { seconds: 20.0, ..scenario.clone() }.job();
     let split = job.topology.operators().iter().find(|operator| operator.name == "split").unwrap().id;
     let (mut simulation, mut records, mut counted) = (Simulation::new(&job, 1), Vec::new(), 0);

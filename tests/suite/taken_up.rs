@@ -52,8 +52,8 @@ fn a_simulation_that_was_killed_ends_as_if_it_had_not_been() {
 fn a_figure_that_was_killed_ends_as_if_it_had_not_been() {
     let args = ["reproduce", "ds2-skew", "--json"];
     let names = |out: &Path| files(out).into_keys().collect::<Vec<_>>();
-    let steps = after_every_step(&args, |out, _| assert_eq!(names(out), ["definition.toml", "simulated.csv"]));
-    assert_eq!(steps, 3 + 3 * 2 + 1);
+    let steps = after_every_step(&args, |out, _| assert_eq!(names(out), ["definition.toml", "environment.toml", "rows.csv"]));
+    assert_eq!(steps, 3 + 3 * 3 + 1);
 }
 
 #[test]

@@ -16,8 +16,8 @@ use thalweg::dataflow::{Capacity, Plan, QueueMarks};
 use thalweg::engine::OperatorConfig;
 use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, SINK, SOURCE, WordCount};
-use thalweg::experiment::definition::JobDefinition;
 use thalweg::experiment::run::{RunResult, RunSpec, run};
+use thalweg::experiment::scenario::Scenario;
 use thalweg::id::{InstanceId, OperatorId};
 use thalweg::migration::Strategy;
 use thalweg::policy::Scripted;
@@ -163,20 +163,22 @@ fn a_job_of_one_bin_is_split_to_be_rescaled() {
 fn hot_bins_and_a_slow_instance_are_what_was_asked_for_and_a_plan_by_load_and_speed_answers_both() {
     const LIMIT: f64 = 4000.0;
     const FULL: f64 = 10.0 / 3.25;
-    let job: JobDefinition = toml::from_str(
-        "words_per_sentence = 5\nsource_rate = '2k/s'\ntick_ms = 10\ncatch_up = 1.1\nbins = 64\nworkers = 2\n\
-         hot_bins = { bins = 16, share = 0.6, step = 4 }\n\
-         flatmap = { limit = '4k/s', instances = 1, max_parallelism = 1, queue_high_s = 0.5, queue_low_s = 0.4 }\n\
-         [count]\nlimit = '4k/s'\ninstances = 4\nmax_parallelism = 8\nqueue_high_s = 0.5\nqueue_low_s = 0.4\n\
-         straggler = { instance = 1, speed = 0.25, from_s = 1 }",
+    let scenario = Scenario::read(
+        "title = 'Hot bins'\nseconds = 4\nengine = { text = 'liber-primus' }\n\
+         [[operators]]\nname = 'source'\nrole = 'source'\nrate = '2k/s'\n\
+         [[operators]]\nname = 'flatmap'\nrole = 'stateless'\ninputs = ['source']\nselectivity = 5\n\
+         limit = '4k/s'\nmax_parallelism = 1\nqueue_low_s = 0.4\n\
+         [[operators]]\nname = 'count'\nrole = 'keyed'\ninputs = ['flatmap']\nbins = 64\n\
+         skew = { kind = 'hot-bins', bins = 16, share = 0.6, step = 4 }\n\
+         limit = '4k/s'\ninstances = 4\nmax_parallelism = 8\nqueue_low_s = 0.4\n\
+         stragglers = [{ instance = 1, speed = 0.25, from_s = 1 }]\n\
+         [[operators]]\nname = 'sink'\nrole = 'sink'\ninputs = ['count']\n",
     )
     .unwrap();
-    let text = Arc::new(Text::liber_primus(job.sentence_length()));
-    job.check(&text).unwrap();
     let plan = Plan { rebalances: [COUNT].into(), speeds: [(COUNT, vec![1.0, 0.25])].into(), ..Plan::default() };
     let strategy = Strategy::AllAtOnce;
     let spec = RunSpec {
-        job: job.word_count(text, 0, Duration::from_secs(4)),
+        job: scenario.word_count(0).unwrap(),
         controller: ControllerConfig { policy_interval: Duration::from_millis(500), warm_up_windows: 0, activation_windows: 1, strategy },
         policy: Box::new(Scripted::new([(Timestamp::from_secs_f64(1.6), plan)])),
         row_window: Duration::from_millis(500),

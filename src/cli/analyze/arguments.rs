@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use jiff::SignedDuration;
 
-use crate::cli::{Failure, usage};
+use crate::cli::failure::{Failure, usage};
 use crate::critical_path::By;
 use crate::engine::{AnalysisConfig, StandingQuery};
 use crate::export::Format;

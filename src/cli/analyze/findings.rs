@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::arguments::Asked;
 use super::output::{Json, notes};
 use crate::activity::Names;
-use crate::cli::{Failure, usage};
+use crate::cli::failure::{Failure, usage};
 use crate::critical_path::{EpochOddities, EpochSummary, TraceSummary, WindowSummary};
 use crate::engine::{AnalysisResult, QueryChange};
 use crate::pag::Oddities;

@@ -19,7 +19,7 @@ use self::arguments::Asked;
 use self::findings::{Findings, MOST_WINDOWS, too_many};
 use self::heard::Heard;
 use self::pictures::Pictures;
-use super::{Failure, usage};
+use super::failure::{Failure, usage};
 use crate::activity::Record;
 use crate::engine::Analysis;
 use crate::readers::Trace;

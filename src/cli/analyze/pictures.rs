@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use super::arguments::Asked;
 use super::heard::Heard;
 use crate::activity::{Names, Record};
-use crate::cli::{Failure, usage};
+use crate::cli::failure::{Failure, usage};
 use crate::critical_path::{Participation, WindowSummary, likeliest_path};
 use crate::engine::path_numbers;
 use crate::export::{Exporter, View};

@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::NO_MIGRATION;
 use super::job::MigrationJob;
+use super::rows;
 use super::run::MigrationRun;
 use crate::engine::cluster::Deployment;
 use crate::engine::key_count::{Counting, KeyCount};
 use crate::engine::nexmark::Query;
-use crate::experiment::definition::Scale;
+use crate::experiment::folder;
+use crate::experiment::scale::{Scale, Scaled};
+use crate::experiment::study::{Ask, At, Host, Measured, Progress, Study, Trial};
 use crate::migration::{Assignment, Strategy};
 use crate::rate::Rate;
 
@@ -19,12 +22,6 @@ use crate::rate::Rate;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MigrationDefinition {
-    /// Name of the figure.
-    pub figure: String,
-    /// Title of the figure.
-    pub title: String,
-    /// How it is drawn.
-    pub chart: Chart,
     /// Records due per second, of all workers together.
     pub rate: Rate,
     /// Milliseconds between epochs.
@@ -33,14 +30,15 @@ pub struct MigrationDefinition {
     pub workers: u32,
     /// How bins of the count lie at the start; of no account to a query.
     pub layout: Layout,
-    /// How they lie after the migration; none is planned when missing. For a query it only says whether one is.
+    /// How they lie after the migration; none is planned when missing. For a query it only says
+    /// whether one is.
     pub to: Option<Layout>,
     /// Seconds before the migration, once every key has been counted once.
-    pub before_s: ScaledSeconds,
+    pub before_s: Scaled<f64>,
     /// Seconds at the start of these that are not judged.
     pub warm_up_s: f64,
     /// Seconds after the migration.
-    pub after_s: ScaledSeconds,
+    pub after_s: Scaled<f64>,
     /// Seconds that a migration takes at most; a run in which it takes longer has failed.
     pub most_s: f64,
     /// Milliseconds of a row of the timeline.
@@ -49,26 +47,6 @@ pub struct MigrationDefinition {
     pub strategies: Vec<String>,
     /// The settings.
     pub settings: Vec<Setting>,
-    /// What the paper reports.
-    #[serde(default)]
-    pub paper: Vec<PaperPoint>,
-    /// What the runs are expected to show.
-    #[serde(default)]
-    pub expect: Vec<MigrationExpectation>,
-}
-
-/// How an experiment is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Chart {
-    /// Latency over time, a panel a strategy.
-    Timeline,
-    /// Largest latency against duration, a mark a run.
-    Duration,
-    /// Percentiles of latency by setting.
-    Percentiles,
-    /// Resident memory over time, a panel a strategy.
-    Memory,
 }
 
 /// Which instance owns which bin.
@@ -79,31 +57,12 @@ pub enum Layout {
     One,
     /// Dealt out in turn.
     Even,
-    /// As `even`, but each instance of the upper half has given every second bin of its own to one of the lower half: a quarter of
-    /// all. The imbalance of Megaphone's experiments (`papers/megaphone-vldb19.md#setup`).
+    /// As `even`, but each instance of the upper half has given every second bin of its own to one
+    /// of the lower half: a quarter of all. The imbalance of Megaphone's experiments
+    /// (`papers/megaphone-vldb19.md#setup`).
     Skewed,
     /// Every bin at the next instance of where `even` has it.
     Swapped,
-}
-
-/// Seconds by scale.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScaledSeconds {
-    /// For [`Scale::Quick`].
-    pub quick: f64,
-    /// For [`Scale::Full`].
-    pub full: f64,
-}
-
-impl ScaledSeconds {
-    /// The time at `scale`.
-    pub fn at(&self, scale: Scale) -> Duration {
-        Duration::from_secs_f64(match scale {
-            Scale::Quick => self.quick,
-            Scale::Full => self.full,
-        })
-    }
 }
 
 /// One setting.
@@ -114,97 +73,22 @@ pub struct Setting {
     pub label: String,
     /// Bins; a power of two.
     pub bins: u32,
-    /// Keys; for a query, events that come before the schedule, of which it keeps what it would otherwise have gathered in time.
-    pub keys: ScaledCount,
+    /// Keys; for a query, events that come before the schedule, of which it keeps what it would
+    /// otherwise have gathered in time.
+    pub keys: Scaled<u64>,
     /// Processes among which the workers are divided.
     #[serde(default = "one")]
     pub processes: u32,
     /// Whether plain timely counts instead of the elastic operator; nothing migrates then.
     #[serde(default)]
     pub native: bool,
-    /// A query of NEXMark instead of the count: its operators on half of the workers at first, on all afterwards.
+    /// A query of NEXMark instead of the count: its operators on half of the workers at first, on
+    /// all afterwards.
     pub query: Option<Query>,
 }
 
 fn one() -> u32 {
     1
-}
-
-/// A number by scale.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScaledCount {
-    /// For [`Scale::Quick`].
-    pub quick: u64,
-    /// For [`Scale::Full`].
-    pub full: u64,
-}
-
-impl ScaledCount {
-    /// The number at `scale`.
-    pub fn at(&self, scale: Scale) -> u64 {
-        match scale {
-            Scale::Quick => self.quick,
-            Scale::Full => self.full,
-        }
-    }
-}
-
-/// What a paper reports of one setting and strategy; what it does not say is missing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PaperPoint {
-    /// The setting of ours it is beside; of all settings when missing.
-    pub setting: Option<String>,
-    /// The strategy of ours it is beside; of all strategies when missing.
-    pub strategy: Option<String>,
-    /// 90 % of the records were not slower, in milliseconds.
-    pub ms_p90: Option<f64>,
-    /// 99 %.
-    pub ms_p99: Option<f64>,
-    /// 99.99 %.
-    pub ms_p9999: Option<f64>,
-    /// The slowest, in milliseconds.
-    pub ms_max: Option<f64>,
-    /// Duration of the migration or of what it does to latency, in milliseconds.
-    pub duration_ms: Option<f64>,
-    /// What it says where it prints no number.
-    #[serde(default)]
-    pub claim: String,
-    /// Paper, figure, and how certain the number is.
-    pub source: String,
-}
-
-/// What is expected of the medians of all seeds; every part that is given has to hold.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MigrationExpectation {
-    /// Of this setting; of all when missing.
-    pub setting: Option<String>,
-    /// Of settings with so many processes; of all when missing.
-    pub processes: Option<u32>,
-    /// Of this strategy; of all that move something when missing.
-    pub strategy: Option<String>,
-    /// Most milliseconds that the migration adds to the largest latency.
-    pub most_added_ms: Option<f64>,
-    /// Most milliseconds of latency during the migration.
-    pub most_max_ms: Option<f64>,
-    /// Least milliseconds of it: what other strategies are there to avoid.
-    pub least_max_ms: Option<f64>,
-    /// The largest latency is at least so many times that of the strategy `than` in the same setting.
-    pub least_times: Option<f64>,
-    /// See `least_times`.
-    pub than: Option<String>,
-    /// The largest latency of one setting is at most so many times that of another.
-    pub most_spread: Option<f64>,
-    /// Most resident memory that the migration adds to all processes together, as a share of the state that it moves.
-    pub most_memory_of_moved: Option<f64>,
-    /// Most resident memory that the migration adds to all processes together, in the state that one of its steps moves.
-    pub most_memory_of_step: Option<f64>,
-    /// The 99th percentile of latency is at most so many times that of the setting `against`.
-    pub most_times_p99: Option<f64>,
-    /// See `most_times_p99`.
-    pub against: Option<String>,
 }
 
 impl Layout {
@@ -230,8 +114,8 @@ impl MigrationDefinition {
     ///
     /// # Errors
     /// When no strategy has that name.
-    pub fn run(&self, setting: &Setting, strategy: &str, scale: Scale, seed: u64) -> anyhow::Result<MigrationRun> {
-        let (before, after) = (self.before_s.at(scale), self.after_s.at(scale));
+    pub fn run_of(&self, setting: &Setting, strategy: &str, scale: Scale, seed: u64) -> anyhow::Result<MigrationRun> {
+        let [before, after] = [self.before_s, self.after_s].map(|seconds| Duration::from_secs_f64(seconds.at(scale)));
         let layout = |layout: Layout| layout.assignment(setting.bins, self.workers);
         let count = KeyCount {
             keys: setting.keys.at(scale),
@@ -254,7 +138,7 @@ impl MigrationDefinition {
         });
         let strategy = match strategy {
             NO_MIGRATION => None,
-            name => Some(name.parse::<Strategy>().with_context(|| format!("strategies of {}", self.figure))?),
+            name => Some(name.parse::<Strategy>().context("strategies")?),
         };
         let (warm_up, window) = (Duration::from_secs_f64(self.warm_up_s), Duration::from_millis(self.window_ms));
         Ok(MigrationRun { job, strategy, to, warm_up, before, after, window })
@@ -264,6 +148,65 @@ impl MigrationDefinition {
     pub fn runs(&self) -> impl Iterator<Item = (&Setting, &str)> {
         let strategies = |setting: &Setting| if setting.native { &self.strategies[..1] } else { &self.strategies[..] };
         self.settings.iter().flat_map(move |setting| strategies(setting).iter().map(move |strategy| (setting, strategy.as_str())))
+    }
+}
+
+/// Every record counted once.
+const CHECKS: &str = r#"
+[[check]]
+column = "error"
+is = ""
+
+[[check]]
+column = "records_lost+records_duplicated+groups_miscounted"
+at_most = 0
+"#;
+
+impl Study for MigrationDefinition {
+    fn columns(&self) -> Vec<&'static str> {
+        rows::COLUMNS.to_vec()
+    }
+
+    fn trials(&self, ask: &Ask) -> Vec<Trial> {
+        let trial = |seed, (setting, strategy): (&Setting, &str)| Trial {
+            case: setting.label.clone(),
+            start: String::new(),
+            variant: strategy.to_owned(),
+            host: Host::Engine,
+            seed,
+        };
+        ask.seeds_from(0, 1).flat_map(|seed| self.runs().map(move |run| trial(seed, run))).collect()
+    }
+
+    fn run(&self, trial: &Trial, at: At<'_>, progress: &dyn Progress) -> anyhow::Result<Measured> {
+        let setting = self.settings.iter().find(|setting| setting.label == trial.case).expect("trials are of the study");
+        let run = self.run_of(setting, &trial.variant, at.scale, trial.seed)?;
+        progress.part(trial, 0.0, "state is built up");
+        let length = (run.before + run.after).as_secs_f64();
+        let migrated = run.run(|elapsed| {
+            let elapsed = elapsed.as_secs_f64();
+            progress.part(trial, elapsed / length, &format!("{elapsed:.1} s"));
+        })?;
+        Ok(Measured { rows: vec![run.row(&migrated)], series: run.timeline(&migrated) })
+    }
+
+    fn series(&self) -> Option<&'static str> {
+        Some(folder::MIGRATION_TIMELINE)
+    }
+
+    fn checks(&self) -> &'static str {
+        CHECKS
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["migration"]
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for (setting, strategy) in self.runs() {
+            self.run_of(setting, strategy, Scale::Quick, 0).map_err(|why| format!("{}: {why:#}", setting.label))?;
+        }
+        Ok(())
     }
 }
 

@@ -95,13 +95,6 @@ impl MigrationJob {
         }
     }
 
-    pub(super) fn seed(&self) -> u64 {
-        match self {
-            MigrationJob::KeyCount(job) => job.seed,
-            MigrationJob::Query(job) => job.generator.seed,
-        }
-    }
-
     /// Records due per second.
     pub(super) fn rate(&self) -> Rate {
         match self {

@@ -8,12 +8,11 @@ use std::time::Duration;
 use super::job::{MigrationJob, Placement};
 use super::latency::Latencies;
 use super::memory::Memory;
-use super::rows::{MigrationRow, MigrationTimelineRow};
 use crate::engine::EngineJob;
 use crate::engine::key_count::KeyVerdict;
 use crate::engine::{RunError, Running};
 use crate::experiment::carrying_out::CarryingOut;
-use crate::experiment::environment::Environment;
+use crate::experiment::frame::{self, Row};
 use crate::migration::{Measures, Schedule, Strategy};
 use crate::time::{Timestamp, Window};
 
@@ -21,7 +20,8 @@ use crate::time::{Timestamp, Window};
 const SETTLE: Duration = Duration::from_millis(250);
 /// While bins move, reports are looked for this often.
 const LOOK: Duration = Duration::from_millis(1);
-/// What the largest latency is without a migration is taken from stretches of this length before it.
+/// What the largest latency is without a migration is taken from stretches of this length before
+/// it.
 const BASELINE: Duration = Duration::from_millis(100);
 /// Otherwise whenever records are handed over, or this often.
 const IDLE: Duration = Duration::from_millis(10);
@@ -165,83 +165,97 @@ impl MigrationRun {
         strategy.schedule(&self.job.topology(), (&before, &owned_before), (after, owned_after), &Measures::default())
     }
 
-    /// The row of the run, as far as it says what was asked.
-    pub fn row(&self, environment: &Environment) -> MigrationRow {
-        let Environment { revision, machine, command, started_utc } = environment.clone();
-        MigrationRow {
-            host: "engine".to_owned(),
-            seed: self.job.seed(),
-            processes: self.job.deployment().processes,
-            workers: self.job.deployment().peers(),
-            keys: self.job.keys(),
-            bins: self.job.bins(),
-            rate_per_s: self.job.rate().as_per_second(),
-            revision,
-            machine,
-            command,
-            started_utc,
-            ..MigrationRow::default()
-        }
-    }
-
-    /// Adds to the row of the run what came of it.
-    pub fn complete(&self, row: &mut MigrationRow, migrated: &Migrated) {
+    /// The row of the run.
+    pub fn row(&self, migrated: &Migrated) -> Row {
         let Migrated { begin, end, latencies, memory, span, verdict, dropped_records } = migrated;
         let judged = Window { start: *begin + self.warm_up, end: *end };
         let overall = latencies.over(judged);
-        (row.overall_ns_p50, row.overall_ns_p90, row.overall_ns_p99) = (overall.ns_p50, overall.ns_p90, overall.ns_p99);
-        (row.overall_ns_p9999, row.overall_ns_max) = (overall.ns_p9999, overall.ns_max);
-        (row.records, row.records_lost, row.records_duplicated) = (Some(verdict.records), Some(verdict.lost), Some(verdict.duplicated));
-        (row.groups_miscounted, row.dropped_records) = (Some(verdict.miscounted), Some(*dropped_records));
         let sum = |bytes: &[u64]| bytes.iter().sum::<u64>();
-        row.memory_before_bytes = memory.before(span.map_or(judged.start, |span| span.start)).map(sum);
-        row.memory_after_bytes = memory.before(*end).map(sum);
-        let Some(span) = span else { return };
-        let during = Window { start: span.start, end: span.end + SETTLE };
-        let calm = Window { start: judged.start.min(span.start), end: span.start };
-        let (usual, worst) = (latencies.over(calm), latencies.over(during));
-        row.moved_bins = span.bins as u64;
-        // What a query knows is not counted.
-        if let MigrationJob::KeyCount(job) = &self.job {
-            let (bins, keys) = (job.first.owners().len() as u64, job.keys);
-            row.moved_keys = keys * row.moved_bins / bins;
-            row.moved_bytes = row.moved_bins * job.bin_bytes();
+        let mut cells = frame::row([
+            ("processes", &self.job.deployment().processes),
+            ("workers", &self.job.deployment().peers()),
+            ("keys", &self.job.keys()),
+            ("bins", &self.job.bins()),
+            ("rate_per_s", &self.job.rate().as_per_second()),
+            ("moved_bins", &0_u64),
+            ("moved_keys", &0_u64),
+            ("moved_bytes", &0_u64),
+            ("steps", &0_u64),
+            ("overall_ns_p50", &overall.ns_p50),
+            ("overall_ns_p90", &overall.ns_p90),
+            ("overall_ns_p99", &overall.ns_p99),
+            ("overall_ns_p9999", &overall.ns_p9999),
+            ("overall_ns_max", &overall.ns_max),
+            ("memory_before_bytes", &memory.before(span.map_or(judged.start, |span| span.start)).map(sum)),
+            ("memory_after_bytes", &memory.before(*end).map(sum)),
+            ("records", &verdict.records),
+            ("records_lost", &verdict.lost),
+            ("records_duplicated", &verdict.duplicated),
+            ("groups_miscounted", &verdict.miscounted),
+            ("dropped_records", dropped_records),
+        ]);
+        if let Some(span) = span {
+            cells.extend(self.of_migration(span, migrated));
         }
-        row.steps = span.steps as u64;
-        row.migration_start_s = Some(span.start.since(*begin).as_secs_f64());
-        row.migration_end_s = Some(span.end.since(*begin).as_secs_f64());
-        row.duration_ns = self.strategy.map(|_| span.end.since(span.start).as_nanos() as u64);
-        (row.usual_ns_p50, row.usual_ns_p99) = (usual.ns_p50, usual.ns_p99);
-        row.usual_ns_max = latencies.usual_max(calm, during.length());
-        (row.migration_ns_p50, row.migration_ns_p99, row.migration_ns_max) = (worst.ns_p50, worst.ns_p99, worst.ns_max);
-        row.added_ns = row.migration_ns_max.zip(row.usual_ns_max).map(|(worst, usual)| worst as i64 - usual as i64);
-        row.memory_peak_bytes = memory.most_together(during);
-        row.memory_rise_bytes = row.memory_peak_bytes.zip(row.memory_before_bytes).map(|(peak, before)| peak.saturating_sub(before));
-        if let (Some(before), Some(peak)) = (memory.before(span.start), memory.most(during)) {
-            row.memory_rise_process_bytes = peak.iter().zip(before).map(|(peak, before)| peak.saturating_sub(*before)).max();
-        }
+        cells
     }
 
-    /// The timeline of the run.
-    pub fn timeline(&self, row: &MigrationRow, migrated: &Migrated) -> Vec<MigrationTimelineRow> {
+    /// What a migration adds to the row.
+    fn of_migration(&self, span: &MigrationSpan, migrated: &Migrated) -> Row {
+        let Migrated { begin, latencies, memory, .. } = migrated;
+        let during = Window { start: span.start, end: span.end + SETTLE };
+        let calm = Window { start: (*begin + self.warm_up).min(span.start), end: span.start };
+        let (usual, worst) = (latencies.over(calm), latencies.over(during));
+        let usual_max = latencies.usual_max(calm, during.length());
+        let moved = span.bins as u64;
+        // What a query knows is not counted.
+        let (keys, bytes) = match &self.job {
+            MigrationJob::KeyCount(job) => (job.keys * moved / job.first.owners().len() as u64, moved * job.bin_bytes()),
+            MigrationJob::Query(_) => (0, 0),
+        };
+        let (before, peak) = (memory.before(span.start), memory.most_together(during));
+        let rise = peak.zip(before).map(|(peak, before)| peak.saturating_sub(before.iter().sum()));
+        let by_process = memory.most(during).zip(before);
+        let rises = by_process.map(|(peak, before)| peak.iter().zip(before).map(|(peak, before)| peak.saturating_sub(*before)).max());
+        frame::row([
+            ("moved_bins", &moved),
+            ("moved_keys", &keys),
+            ("moved_bytes", &bytes),
+            ("steps", &span.steps),
+            ("migration_start_s", &span.start.since(*begin).as_secs_f64()),
+            ("migration_end_s", &span.end.since(*begin).as_secs_f64()),
+            ("duration_ns", &self.strategy.map(|_| span.end.since(span.start).as_nanos() as u64)),
+            ("usual_ns_p50", &usual.ns_p50),
+            ("usual_ns_p99", &usual.ns_p99),
+            ("usual_ns_max", &usual_max),
+            ("migration_ns_p50", &worst.ns_p50),
+            ("migration_ns_p99", &worst.ns_p99),
+            ("migration_ns_max", &worst.ns_max),
+            ("added_ns", &worst.ns_max.zip(usual_max).map(|(worst, usual)| worst as i64 - usual as i64)),
+            ("memory_peak_bytes", &peak),
+            ("memory_rise_bytes", &rise),
+            ("memory_rise_process_bytes", &rises.flatten()),
+        ])
+    }
+
+    /// The timeline of the run: latency and memory (of the first process, and of the others summed
+    /// up) of each window.
+    pub fn timeline(&self, migrated: &Migrated) -> Vec<Row> {
         let windows = migrated.end.since(migrated.begin).as_nanos() / self.window.as_nanos().max(1);
         let starts = (0..windows as u32).map(|n| migrated.begin + self.window * n);
         let of_window = |start: Timestamp| {
             let window = Window::starting(start, self.window);
             let (latency, memory) = (migrated.latencies.over(window), migrated.memory.most(window));
-            MigrationTimelineRow {
-                setting: row.setting.clone(),
-                strategy: row.strategy.clone(),
-                seed: row.seed,
-                window_start_s: window.start.since(migrated.begin).as_secs_f64(),
-                window_end_s: window.end.since(migrated.begin).as_secs_f64(),
-                records: latency.records,
-                latency_ns_p50: latency.ns_p50,
-                latency_ns_p99: latency.ns_p99,
-                latency_ns_max: latency.ns_max,
-                memory_bytes: memory.as_ref().map(|bytes| bytes[0]),
-                memory_others_bytes: memory.filter(|bytes| bytes.len() > 1).map(|bytes| bytes[1..].iter().sum()),
-            }
+            frame::row([
+                ("window_start_s", &window.start.since(migrated.begin).as_secs_f64()),
+                ("window_end_s", &window.end.since(migrated.begin).as_secs_f64()),
+                ("records", &latency.records),
+                ("latency_ns_p50", &latency.ns_p50),
+                ("latency_ns_p99", &latency.ns_p99),
+                ("latency_ns_max", &latency.ns_max),
+                ("memory_bytes", &memory.as_ref().map(|bytes| bytes[0])),
+                ("memory_others_bytes", &memory.as_ref().filter(|bytes| bytes.len() > 1).map(|bytes| bytes[1..].iter().sum::<u64>())),
+            ])
         };
         starts.map(of_window).collect()
     }

@@ -62,6 +62,18 @@ impl Scenario {
         self.checked().unwrap_or_else(|wrong| panic!("{}", wrong.what))
     }
 
+    /// Whether it is one, if it was not [read](Scenario::read) but put together.
+    ///
+    /// # Errors
+    /// As [`read`](Scenario::read), without a line.
+    pub fn check(&self) -> Result<(), String> {
+        let named = |Wrong { operator, what }: Wrong| match operator {
+            Some(position) => format!("operator '{}': {what}", self.operators[position].name),
+            None => what,
+        };
+        self.checked().map(|_| ()).map_err(named)
+    }
+
     fn checked(&self) -> Result<Job, Wrong> {
         let general = |what: String| Wrong { operator: None, what };
         let (mut names, mut edges, mut shares): (BTreeMap<&str, u32>, _, _) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -233,7 +245,7 @@ impl Scenario {
 
 impl StragglerForm {
     /// What it says, or what is wrong with it.
-    pub(in crate::experiment) fn straggler(&self) -> Result<Straggler, String> {
+    pub(super) fn straggler(&self) -> Result<Straggler, String> {
         within("speed", self.speed, 1e-6..=1.0)?;
         within("from_s", self.from_s, 0.0..=MOST_SECONDS)?;
         let until_s = self.until_s.unwrap_or(MOST_SECONDS);

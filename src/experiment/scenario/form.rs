@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::nexmark::Query;
+use crate::engine::nexmark::{Form, Query};
 use crate::migration::Strategy;
 use crate::rate::Rate;
 use crate::sim::{CapacityCurve, ServiceTimes, Skew};
@@ -37,8 +37,40 @@ pub struct Scenario {
     /// The query of NEXMark that it is on the engine; a word count without.
     #[serde(default)]
     pub nexmark: Option<NexmarkForm>,
+    /// How it runs on the engine.
+    #[serde(default)]
+    pub engine: EngineForm,
     /// Operators in topological order.
     pub operators: Vec<OperatorForm>,
+}
+
+/// What a scenario is on the engine beside what it is anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineForm {
+    /// The text of a word count.
+    pub text: TextForm,
+    /// Worker threads of each process.
+    pub workers: u32,
+    /// Processes.
+    pub processes: u32,
+}
+
+impl Default for EngineForm {
+    fn default() -> EngineForm {
+        EngineForm { text: TextForm::Even, workers: 2, processes: 1 }
+    }
+}
+
+/// The text of a word count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TextForm {
+    /// Made up: as many different words as Count has keys, each as often as the others.
+    #[default]
+    Even,
+    /// Cicero's, cut to sentences of as many words as FlatMap's selectivity says.
+    LiberPrimus,
 }
 
 /// A query of NEXMark, whose operators are those of the scenario between its source and its sink.
@@ -47,10 +79,15 @@ pub struct Scenario {
 pub struct NexmarkForm {
     /// The query.
     pub query: Query,
+    /// Of what it is built.
+    #[serde(default)]
+    pub form: Form,
     /// By what window lengths are divided.
     pub dilation: f64,
-    /// So many auctions and so many people are active at a time, from the start, each as much as the others: none is hot.
-    pub active: u64,
+    /// As many auctions and people are active at a time, from the start, each as much as the
+    /// others: none is hot. As NEXMark's generator has them when missing.
+    #[serde(default)]
+    pub active: Option<u64>,
 }
 
 /// The policy and its pacing.
@@ -67,7 +104,8 @@ pub struct Control {
     pub activation_windows: u32,
     /// How bins move.
     pub strategy: Strategy,
-    /// How many times faster control time runs than published, for policies with waits of their own.
+    /// How many times faster control time runs than published, for policies with waits of their
+    /// own.
     pub time_factor: f64,
 }
 
@@ -177,7 +215,8 @@ pub struct OperatorForm {
     /// Where its records come from.
     #[serde(default)]
     pub inputs: Vec<Input>,
-    /// What comes back to it from operators after it or from itself, which closes a cycle. Less must come back than goes round.
+    /// What comes back to it from operators after it or from itself, which closes a cycle. Less
+    /// must come back than goes round.
     #[serde(default)]
     pub feedback: Vec<Place>,
     /// Sources: records due per second.
@@ -225,7 +264,8 @@ pub struct OperatorForm {
     /// Milliseconds an instance waits for something outside with each record.
     #[serde(default)]
     pub external_wait_ms: f64,
-    /// Records per second that something outside does for all instances together, however many they are.
+    /// Records per second that something outside does for all instances together, however many they
+    /// are.
     pub external_limit: Option<Rate>,
     /// Instances that are slow for a time.
     #[serde(default)]
@@ -284,11 +324,11 @@ fn one_f64() -> f64 {
     1.0
 }
 
-fn ten() -> u64 {
+pub(super) fn ten() -> u64 {
     10
 }
 
-fn catch_up() -> f64 {
+pub(super) fn catch_up() -> f64 {
     1.1
 }
 

@@ -1,18 +1,16 @@
 //! Scenarios: what is simulated, as a file that people write.
 //!
-//! The files in `experiments/scenarios/` are part of the program, so that they can be asked for by name; any other file is as good.
-//! Unknown keys are errors, and every error names its line.
+//! The files in `experiments/scenarios/` are part of the program, so that they can be asked for by
+//! name; any other file is as good. Unknown keys are errors, and every error names its line.
 
-mod chain;
 mod check;
+mod engine;
 mod form;
-mod nexmark;
-mod word_count;
 
 use std::time::Duration;
 
 pub use check::ScenarioError;
-pub use form::{Control, Disturb, Input, Moves, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
+pub use form::{Control, Disturb, EngineForm, Input, Moves, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm};
 
 use crate::controller::ControllerConfig;
 
@@ -38,6 +36,23 @@ impl Scenario {
     /// Names of the scenarios that are part of the program.
     pub fn names() -> impl Iterator<Item = &'static str> {
         SCENARIOS.iter().map(|(name, _)| *name)
+    }
+
+    /// A scenario of which nothing but its operators is said.
+    pub fn new(title: String, seconds: f64, operators: Vec<OperatorForm>) -> Scenario {
+        Scenario {
+            title,
+            seconds,
+            tick_ms: form::ten(),
+            catch_up: form::catch_up(),
+            delay_ms: 0.0,
+            control: Control::default(),
+            moves: Moves::default(),
+            disturb: Disturb::default(),
+            nexmark: None,
+            engine: EngineForm::default(),
+            operators,
+        }
     }
 
     /// How long it runs.
