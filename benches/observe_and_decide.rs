@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use thalweg::activity::{Activity, ActivityKind, Lane, Record};
+use thalweg::critical_path::{Arrival, EpochPart, EpochPieceKind, InputTraffic, OperatorTraffic, PathGroup, PathPiece, WindowPaths};
 use thalweg::dataflow::{Configuration, Role, Topology};
-use thalweg::id::{InstanceId, OperatorId};
+use thalweg::id::{ChannelId, InstanceId, OperatorId};
 use thalweg::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use thalweg::observation::{LatencySummary, Observation, Observer};
 use thalweg::policy::{
@@ -94,6 +95,87 @@ fn large(topology: &Topology, configuration: &Configuration) -> Observation {
     }
 }
 
+/// Operators of the long pipeline that are nearly busy, and that its records were measured to wait for.
+fn is_busy(operator: u32) -> bool {
+    operator > 0 && operator.is_multiple_of(10)
+}
+
+/// Window number `number` of a long pipeline, with its paths: every tenth operator is busy for nine tenths of the time and the others for
+/// two thirds, each record by another time; what was measured is another number in each window, by as much as chance makes of it.
+fn with_paths(topology: &Topology, configuration: &Configuration, number: u64) -> Observation {
+    let mut random = fastrand::Rng::with_seed(number);
+    let mut about = |mean: f64| mean * (0.99 + 0.02 * random.f64());
+    let mut seen = large(topology, configuration);
+    seen.window = Window::starting(Timestamp::ZERO + WINDOW * number as u32, WINDOW);
+    for metrics in seen.operators.iter_mut().filter(|metrics| metrics.operator.0 > 0) {
+        let busy = if is_busy(metrics.operator.0) { 0.9 } else { 2.0 / 3.0 };
+        metrics.instances.iter_mut().for_each(|instance| instance.useful = WINDOW.mul_f64(about(busy)));
+    }
+    let latency = |seconds: f64| Some((seconds * 1e9) as u64);
+    seen.latency = LatencySummary { records: 200_000, ns_p50: latency(about(0.27)), ns_p99: latency(about(0.36)), ns_max: latency(0.5) };
+    let mut random = fastrand::Rng::with_seed(number);
+    // A hundred thousand a second: some fifty every half millisecond.
+    let mut run = || (0..64).map(|_| Arrival { gap_ns: 500_000, records: random.u64(40..=60) }).collect::<Vec<_>>();
+    let traffic = topology.operators().iter().map(|operator| OperatorTraffic {
+        operator: operator.id,
+        runs: if operator.id.0 > 0 { (0..8).map(|_| run()).collect() } else { Vec::new() },
+        inputs: topology.inputs(operator.id).map(|from| InputTraffic { from, channel: ChannelId(from.0), records: 200_000 }).collect(),
+        dispersion: Some(1.0),
+        service_ns: Some(1e6),
+        service_variation: Some(1.0),
+    });
+    let traffic = traffic.collect();
+    let queueing =
+        |id: OperatorId| EpochPart { kind: EpochPieceKind::Queueing, operator: Some(id), behind: Some(id), doing: None, channel: None };
+    let busy: Vec<OperatorId> = (0..topology.operators().len() as u32).filter(|id| is_busy(*id)).map(OperatorId).collect();
+    let share = 0.9 / busy.len() as f64;
+    let pieces = busy.iter().map(|&id| PathPiece { part: queueing(id), mean_ns: 3e8 * share, share, epochs: 4000, worst: None }).collect();
+    let group = PathGroup { epochs: 4000, records: 200_000, latency_ns: 3e8, pieces, gains_ns: Vec::new(), slack: Vec::new() };
+    seen.paths = Some(WindowPaths { all: group.clone(), slowest: group, traffic, ..WindowPaths::default() });
+    seen
+}
+
+/// Decisions by measured paths: in windows of which each is another, by a policy that has seen a few.
+fn decide_by_paths(criterion: &mut Criterion) {
+    // Odd: a goal missed in two windows is acted upon and counted from nothing again, so that instances are looked for in every other one.
+    const SEEN: u64 = 7;
+    // Budget: 5 ms. Once the goal is met, once so missed that instances are looked for with which it is.
+    let mut group = criterion.benchmark_group("decide by paths");
+    for (operators, instances) in [(100, 100)] {
+        let (topology, configuration) = pipeline(operators, instances);
+        for (name, goal_ms) in [
+            ("without a goal", 0.0),
+            ("goal met", 1000.0),
+            ("goal missed", 345.0),
+            ("goal hardly in reach", 250.0),
+            ("goal out of reach", 50.0),
+        ] {
+            let config = CriticalPathConfig { goal_ms, ..CriticalPathConfig::standard() };
+            let mut policy = CriticalPath::new(topology.clone(), config);
+            for number in 0..SEEN {
+                let seen = with_paths(&topology, &configuration, number);
+                // It says what it would do, and is not listened to.
+                policy.decide(seen.window.end, &seen);
+                policy.refused("a bench changes nothing");
+            }
+            let mut number = SEEN;
+            let mut next = || {
+                number += 1;
+                let mut seen = with_paths(&topology, &configuration, number);
+                seen.window = Window::starting(Timestamp::ZERO + WINDOW * SEEN as u32, WINDOW);
+                (policy.clone(), seen)
+            };
+            let id = BenchmarkId::new(name, format!("{operators} operators x {instances} instances"));
+            group.bench_function(id, |b| {
+                // What is left of it is dropped when the time is up.
+                let decide = |(mut policy, seen): (CriticalPath, Observation)| (policy.decide(seen.window.end, &seen), policy, seen);
+                b.iter_batched(&mut next, decide, BatchSize::PerIteration)
+            });
+        }
+    }
+    group.finish();
+}
+
 fn benchmark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("observe");
     let (topology, configuration) = pipeline(100, 100);
@@ -132,5 +214,5 @@ fn benchmark(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, benchmark);
+criterion_group!(benches, benchmark, decide_by_paths);
 criterion_main!(benches);

@@ -1,6 +1,7 @@
 //! What recording costs: pairs of runs in turn, with and without it, of a word count that keeps two workers busy.
 //!
-//! 1. *elastic*: FlatMap and Count of our engine, with its own precise records, against the same with a recorder that forgets.
+//! 1. *elastic*: FlatMap and Count of our engine, with its own precise records, against the same with a recorder that forgets; the
+//!    records counted and dropped, or given to an observer that follows critical paths, as the controller's does.
 //! 2. *plain timely*: the same count in operators that know nothing of recording, with timely's log turned into records by
 //!    `engine::record`, taken off by an observer or written to a file, against the same program without the line.
 //!
@@ -20,13 +21,15 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHasher};
 use thalweg::activity::{ActivityKind, Record};
-use thalweg::dataflow::Capacity;
+use thalweg::dataflow::{Capacity, Configuration, Role, Topology};
 use thalweg::engine::{
     Clock, Command, Context, DrainToSink, ElasticKeyed, ElasticStateless, IntoBatches, LogBatch, OperatorSpec, Recorder, RecordingFile,
     RecordingSink, Time, link, record,
 };
 use thalweg::id::{OperatorId, WorkerId};
 use thalweg::migration::Assignment;
+use thalweg::observation::Observer;
+use thalweg::time::{Epoch, Timestamp};
 use thalweg::workload::{Sentence, SentenceLength, Text};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -54,6 +57,8 @@ struct Run {
     workers: Option<Duration>,
     /// Records by what they are.
     records: Records,
+    /// Processor time of the thread that follows critical paths, if there is one.
+    analysis: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,33 +87,53 @@ fn processor_time() -> Option<Duration> {
     account.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// What a worker does after each step.
-type AfterStep = Box<dyn FnMut()>;
+/// What a worker comes to.
+#[derive(Clone, Copy)]
+enum Event {
+    /// It is about to send what belongs to an epoch.
+    Opens(u64),
+    /// It has made a step.
+    Stepped,
+    /// An epoch is complete.
+    Completed(u64),
+}
+
+/// What a worker does then.
+type On = Box<dyn FnMut(Event)>;
 
 /// Counts `WORDS` words in epochs of `sentences` through what `build` makes on each worker.
 fn closed_loop(
     sentences: u64,
-    build: impl Fn(&mut Worker, &mut InputHandleVec<Time, Sentence>) -> (ProbeHandle<Time>, AfterStep) + Send + Sync + 'static,
+    build: impl Fn(&mut Worker, &mut InputHandleVec<Time, Sentence>) -> (ProbeHandle<Time>, On) + Send + Sync + 'static,
 ) -> (Duration, Option<Duration>) {
     let text = Arc::new(Text::liber_primus(SentenceLength::Words(WORDS_PER_SENTENCE as usize)));
     let config = Config { communication: CommunicationConfig::Process(WORKERS), worker: WorkerConfig::default() };
     let guards = timely::execute(config, move |worker| {
         let mut input = InputHandleVec::new();
-        let (probe, mut after_step) = build(worker, &mut input);
+        let (probe, mut on) = build(worker, &mut input);
         let (index, peers) = (worker.index() as u64, worker.peers() as u64);
         let (start, before) = (Instant::now(), processor_time());
+        let mut completed = 0;
+        let mut stepped = |on: &mut On| {
+            on(Event::Stepped);
+            while !probe.done() && !probe.less_equal(&completed) {
+                on(Event::Completed(completed));
+                completed += 1;
+            }
+        };
         for epoch in 1..=WORDS / WORDS_PER_SENTENCE / sentences {
+            on(Event::Opens(epoch - 1));
             (epoch * sentences + index..(epoch + 1) * sentences).step_by(peers as usize).for_each(|n| input.send(text.sentence(n)));
             input.advance_to(epoch);
             while probe.less_than(&epoch.saturating_sub(EPOCHS_IN_FLIGHT)) {
                 worker.step_or_park(Some(Duration::from_millis(20)));
-                after_step();
+                stepped(&mut on);
             }
         }
         input.close();
         while !probe.done() {
             worker.step_or_park(Some(Duration::from_millis(20)));
-            after_step();
+            stepped(&mut on);
         }
         let spent = processor_time().zip(before).map(|(after, before)| after - before);
         (start.elapsed(), spent)
@@ -127,14 +152,57 @@ fn observer(batches: std::sync::mpsc::Receiver<LogBatch>) -> JoinHandle<Records>
     })
 }
 
-fn elastic(sentences: u64, on: bool) -> Run {
+/// What becomes of the records of our engine.
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    /// There are none.
+    Nothing,
+    /// They are counted.
+    Records,
+    /// Critical paths are followed.
+    Paths,
+}
+
+/// Length of the windows in which paths are told: a run has several of them.
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// Follows the critical paths of the word count, window by window; gives the records, and the processor time that it took.
+fn follow(batches: std::sync::mpsc::Receiver<LogBatch>) -> JoinHandle<(Records, Option<Duration>)> {
+    std::thread::spawn(move || {
+        let listed = [
+            ("source", Role::Source, 1),
+            ("FlatMap", Role::Stateless, 2),
+            ("Count", Role::Keyed { bins: 256 }, 2),
+            ("sink", Role::Sink, 1),
+        ];
+        let topology = Topology::new(&listed, &[(0, 1), (1, 2), (2, 3)]).expect("a word count is a dataflow");
+        let instances = (1..3).fold(Configuration::ones(&topology), |all, id| all.with(OperatorId(id), WORKERS as u32));
+        let mut observer = Observer::new(topology, Timestamp::ZERO, WINDOW).with_paths();
+        let (mut records, mut epochs) = (Records::default(), 0);
+        for batch in batches {
+            for record in &batch.records {
+                records.count(record);
+                observer.push(record);
+                if record.at() > observer.window().end + WINDOW / 10 {
+                    let paths = observer.close(&instances, WINDOW).0.paths;
+                    epochs += paths.map_or(0, |paths| paths.all.epochs);
+                }
+            }
+        }
+        assert!(epochs > 0, "paths are found");
+        (records, processor_time())
+    })
+}
+
+fn elastic(sentences: u64, of: Of) -> Run {
+    let on = of != Of::Nothing;
     let spec = |id, name: &str| OperatorSpec::new(OperatorId(id), name, Capacity::Cpu, WORKERS as u32);
     let (split, count) = (spec(1, "FlatMap"), spec(2, "Count"));
     let clock = Clock::start();
     let (log, batches) = link();
     let (acks, _done) = channel();
     let ends = Mutex::new((log, acks));
-    let observer = observer(batches);
+    let (observer, follower) = if of == Of::Paths { (None, Some(follow(batches))) } else { (Some(observer(batches)), None) };
     let (wall, workers) = closed_loop(sentences, move |worker, input| {
         let id = WorkerId(worker.index() as u32);
         let (log, acks) = ends.lock().expect("no worker panics here").clone();
@@ -159,14 +227,26 @@ fn elastic(sentences: u64, on: bool) -> Run {
         });
         (
             probe,
-            Box::new(move || {
-                if on {
-                    context.recorder.hand_over(clock.now())
+            Box::new(move |event| {
+                let at = clock.now();
+                match event {
+                    Event::Stepped if on => context.recorder.hand_over(at),
+                    Event::Opens(epoch) if on && id == WorkerId(0) => {
+                        let records = sentences * WORDS_PER_SENTENCE;
+                        let opened = Record::EpochOpened { at, source: OperatorId(0), epoch: Epoch(epoch), due: at, records };
+                        context.recorder.log(opened);
+                    }
+                    Event::Completed(epoch) if on && id == WorkerId(0) => {
+                        context.recorder.log(Record::EpochCompleted { at, worker: id, epoch: Epoch(epoch) });
+                    }
+                    _ => {}
                 }
-            }) as AfterStep,
+            }) as On,
         )
     });
-    Run { wall, workers, records: observer.join().expect("the observer only counts") }
+    let counted = observer.map(|observer| (observer.join().expect("the observer only counts"), None));
+    let (records, analysis) = counted.or_else(|| follower?.join().ok()).expect("paths are followed to the end");
+    Run { wall, workers, records, analysis }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -240,7 +320,7 @@ fn plain(sentences: u64, to: To) -> Run {
                 })
                 .probe_with(&probe);
         });
-        (probe, Box::new(|| ()) as AfterStep)
+        (probe, Box::new(|_| ()) as On)
     });
     let mut records = observed.map(|observer| observer.join().expect("the observer only counts")).unwrap_or_default();
     if let Some(file) = written {
@@ -248,7 +328,7 @@ fn plain(sentences: u64, to: To) -> Run {
         assert_eq!(recorded.dropped, 0);
         records.all = recorded.records;
     }
-    Run { wall, workers, records }
+    Run { wall, workers, records, analysis: None }
 }
 
 fn quantile(sorted: &[f64], at: f64) -> f64 {
@@ -256,12 +336,12 @@ fn quantile(sorted: &[f64], at: f64) -> f64 {
 }
 
 /// Alternates runs without and with recording; prints what it costs.
-fn paired(what: &str, off: impl Fn() -> Run, on: impl Fn() -> Run) {
+fn paired(what: &str, pairs: usize, off: impl Fn() -> Run, on: impl Fn() -> Run) {
     off();
     on();
     let (mut ratios, mut without, mut with) = (Vec::new(), Vec::new(), Vec::new());
-    let mut records = Records::default();
-    for pair in 0..PAIRS {
+    let (mut records, mut analysis) = (Records::default(), Vec::new());
+    for pair in 0..pairs {
         // Each goes first in every other pair.
         let early = (pair % 2 == 1).then(&on);
         let other = off();
@@ -270,6 +350,7 @@ fn paired(what: &str, off: impl Fn() -> Run, on: impl Fn() -> Run) {
         without.extend(other.workers.map(|time| time.as_secs_f64()));
         with.extend(one.workers.map(|time| time.as_secs_f64()));
         records = one.records;
+        analysis.extend(one.analysis.zip(one.workers).map(|(analysis, workers)| analysis.as_secs_f64() / workers.as_secs_f64()));
     }
     ratios.sort_by(f64::total_cmp);
     let [low, middle, high] = [0.25, 0.5, 0.75].map(|at| quantile(&ratios, at));
@@ -285,17 +366,25 @@ fn paired(what: &str, off: impl Fn() -> Run, on: impl Fn() -> Run) {
             println!("  worker time off / on  {:.3}, {name}: {:+.2} ns a word{record}", off / on, cost / WORDS as f64);
         }
     }
+    if !analysis.is_empty() {
+        analysis.sort_by(f64::total_cmp);
+        println!("  following paths       {:.2} % of the workers' time, median", quantile(&analysis, 0.5) * 100.0);
+    }
     println!("  records               {:.2} per 1000 words, of the last run {records:?}", records.all as f64 * 1000.0 / WORDS as f64);
 }
 
 fn main() {
-    println!("{PAIRS} alternating pairs each, {WORDS} words a run, {WORKERS} workers");
+    // `-- PAIRS` makes fewer of them.
+    let pairs = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(PAIRS);
+    println!("{pairs} alternating pairs each, {WORDS} words a run, {WORKERS} workers");
     for sentences in [50, 500] {
         let words = sentences * WORDS_PER_SENTENCE;
-        paired(&format!("elastic, {words} words an epoch"), || elastic(sentences, false), || elastic(sentences, true));
+        let off = || elastic(sentences, Of::Nothing);
+        paired(&format!("elastic, {words} words an epoch"), pairs, off, || elastic(sentences, Of::Records));
+        paired(&format!("elastic, {words} words an epoch, with critical paths"), pairs, off, || elastic(sentences, Of::Paths));
         let none = || plain(sentences, To::Nobody);
-        paired(&format!("plain timely, {words} words an epoch, timely's log thrown away"), none, || plain(sentences, To::Nowhere));
-        paired(&format!("plain timely, {words} words an epoch, to an observer"), none, || plain(sentences, To::Observer));
-        paired(&format!("plain timely, {words} words an epoch, to a file"), none, || plain(sentences, To::File));
+        paired(&format!("plain timely, {words} words an epoch, timely's log thrown away"), pairs, none, || plain(sentences, To::Nowhere));
+        paired(&format!("plain timely, {words} words an epoch, to an observer"), pairs, none, || plain(sentences, To::Observer));
+        paired(&format!("plain timely, {words} words an epoch, to a file"), pairs, none, || plain(sentences, To::File));
     }
 }

@@ -1,6 +1,6 @@
-//! Names of things as numbers with a type: operators, instances, channels, bins, workers.
+//! Typed numbers for operators, instances, channels, bins and workers.
 //!
-//! Two ids of different kinds never compare equal by accident, and each prints the way the reports show it.
+//! Ids of different kinds cannot be confused, and each prints as in reports.
 
 use std::fmt;
 
@@ -30,14 +30,15 @@ pub struct BinId(pub u32);
 #[serde(transparent)]
 pub struct WorkerId(pub u32);
 
-/// A channel of the dataflow: what connects an operator's output to another's input. Between elastic operators it has the
-/// number of the operator that receives.
+/// A channel of the dataflow: connects an operator's output to another's input. Between elastic
+/// operators it has the number of the receiving operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChannelId(pub u32);
 
 impl ChannelId {
-    /// Word of the completion of an epoch, from the sink to the worker that saw it: inferred, not logged.
+    /// Notification of the completion of an epoch, from the sink to the worker that observed it:
+    /// inferred, not logged.
     pub const COMPLETION: ChannelId = ChannelId(u32::MAX);
 }
 

@@ -1,7 +1,8 @@
-//! What a policy sees, and the only way from activity records to it.
+//! The input of policies, and the only way from activity records to it.
 //!
-//! An [`Observer`] takes records as they come and closes windows when told to. A record that belongs to a later window
-//! waits for it. Invariant: the same records and the same calls give the same observations, whatever host recorded them.
+//! An [`Observer`] takes records as they arrive and closes windows when told to. Records of a later
+//! window are buffered for it. Invariant: the same records and calls produce the same observations,
+//! whichever host recorded them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,23 +18,24 @@ use crate::rate::Rate;
 use crate::stats::LatencyHistogram;
 use crate::time::{Epoch, Timestamp, Window};
 
-/// A job over one window: everything a policy may base a decision on.
+/// Metrics of a job over one window: everything a policy may base a decision on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// The window.
     pub window: Window,
-    /// Instances of each operator throughout the window.
+    /// The parallelism of each operator throughout the window.
     pub configuration: Configuration,
     /// Sources: offered and achieved rates, lag.
     pub sources: Vec<SourceMetrics>,
-    /// Every operator of the job (sources and sinks included), by number.
+    /// All operators of the job (sources and sinks included), by number.
     pub operators: Vec<OperatorMetrics>,
-    /// Latency of records that reached a sink, from their due time.
+    /// Latency of records that reached a sink, from the time they were due.
     pub latency: LatencySummary,
-    /// What makes it no ground for a decision, or what was mended so that it is one; empty as a rule.
+    /// Why the window cannot be used for a decision, or what was corrected so that it can; usually
+    /// empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<MetricIssue>,
-    /// The critical paths of the epochs that completed; nothing unless the policy asked for them
+    /// The critical paths of the epochs that completed; `None` unless the policy asked for them
     /// (`Policy::needs`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<WindowPaths>,
@@ -44,16 +46,16 @@ pub struct Observation {
 pub struct LatencySummary {
     /// Number of records.
     pub records: u64,
-    /// Half of the records were not slower.
+    /// Median.
     pub ns_p50: Option<u64>,
-    /// 99 % of the records were not slower.
+    /// 99th percentile.
     pub ns_p99: Option<u64>,
-    /// The slowest.
+    /// Maximum.
     pub ns_max: Option<u64>,
 }
 
 impl LatencySummary {
-    /// The percentiles of a histogram.
+    /// The percentiles of a histogram; all `None` if it is empty.
     pub fn of(histogram: &LatencyHistogram) -> LatencySummary {
         let at = |quantile| histogram.quantile(quantile).map(|latency| latency.as_nanos() as u64);
         LatencySummary { records: histogram.records(), ns_p50: at(0.5), ns_p99: at(0.99), ns_max: at(1.0) }
@@ -69,7 +71,8 @@ impl Observation {
         &self.operators[operator.0 as usize]
     }
 
-    /// Largest ratio of offered to achieved rate among the sources; infinite if a source with offered load emitted nothing.
+    /// The largest ratio of offered to achieved rate among the sources; infinite if a source with
+    /// offered load emitted nothing.
     pub fn target_rate_ratio(&self) -> f64 {
         let ratio = |source: &SourceMetrics| match (source.offered.as_per_second(), source.achieved.as_per_second()) {
             (0.0, _) => 0.0,
@@ -79,7 +82,7 @@ impl Observation {
     }
 }
 
-/// Turns records into observations.
+/// Aggregates records into observations.
 #[derive(Clone, Debug)]
 pub struct Observer {
     topology: Topology,
@@ -87,22 +90,24 @@ pub struct Observer {
     early: Vec<Record>,
     due: BTreeMap<Epoch, Timestamp>,
     sources: BTreeMap<OperatorId, SourceSample>,
-    /// A window starts here although records of before may still come: those are left out.
+    /// Set if a window starts while records of earlier windows may still arrive: those are ignored.
     open_from: Timestamp,
-    /// Follows critical paths, where they are asked for.
+    /// Follows critical paths, if requested.
     paths: Option<Box<PathObserver>>,
     ledger: Ledger,
-    /// Windows since the last one that was whole.
+    /// Number of windows since the last complete one.
     not_whole: u32,
 }
 
-/// So many windows that are not whole are left alone, one after the other; those that follow are mended, so that a policy is never
-/// blind for long. One that is not whole is still the worse ground for a decision, so as a rule there is none on it.
+/// The number of consecutive incomplete windows that are not corrected; those that follow are
+/// scaled up, so that a policy is never blind for long. An incomplete window is a worse basis for a
+/// decision, so usually none is made on it.
 const LEFT_ALONE: u32 = 2;
-/// What is less of a window than this says too little of the rest.
+/// A window with less than this share of its records is too small a sample of the rest.
 const LEAST_SEEN: f64 = 0.4;
 
-/// Due times kept at most: 10 minutes of epochs of 10 ms. Memory stays bounded whatever the length of the run.
+/// The most due times kept: 10 minutes of epochs of 10 ms. Bounds memory whatever the length of the
+/// run.
 const MOST_OPEN_EPOCHS: usize = 60_000;
 
 impl Observer {
@@ -121,19 +126,21 @@ impl Observer {
         }
     }
 
-    /// The same, with critical paths in its observations. The host has to record what they are made of: messages and completed epochs.
+    /// An observer that also follows critical paths. The host has to record messages and completed
+    /// epochs.
     pub fn with_paths(mut self) -> Observer {
         let window = self.current.window();
         self.paths = Some(Box::new(PathObserver::new(self.topology.operators().len(), window.start, window.length())));
         self
     }
 
-    /// The window that is being filled.
+    /// The open window.
     pub fn window(&self) -> Window {
         self.current.window()
     }
 
-    /// Latency of the records that `record` brings to a sink; nothing if it brings none, or if it is not known when they were due.
+    /// Latency of the records that `record` brings to a sink; `None` if it brings none, or if their
+    /// due time is unknown.
     pub fn latency(&self, record: &Record) -> Option<Duration> {
         match record {
             Record::Activity(activity) if activity.kind == ActivityKind::Sink => {
@@ -143,7 +150,7 @@ impl Observer {
         }
     }
 
-    /// Takes a record.
+    /// Adds a record.
     pub fn push(&mut self, record: &Record) {
         if let Some(paths) = &mut self.paths {
             paths.push(record);
@@ -151,7 +158,7 @@ impl Observer {
         self.sort(record);
     }
 
-    /// Gives a record to the window that claims it.
+    /// Adds a record to the window to which it belongs.
     fn sort(&mut self, record: &Record) {
         if let Record::EpochOpened { epoch, due, .. } = record {
             let earliest = self.due.entry(*epoch).or_insert(*due);
@@ -167,7 +174,8 @@ impl Observer {
     fn claim(&mut self, record: &Record) {
         self.ledger.take(record, self.open_from);
         if record.at() < self.open_from {
-            // Too late for the window it belongs to. A source's sample still says where the next window begins.
+            // Too late for its window. A sample of a source still marks where the next window
+            // starts.
             if let Record::Source { source, at, due, emitted } = record
                 && due.is_finite()
                 && *due >= 0.0
@@ -184,7 +192,8 @@ impl Observer {
         self.current.add(record, |epoch| due.get(&epoch).copied());
     }
 
-    /// Ends the current window and begins the next one, which lasts `length`; `configuration` held throughout.
+    /// Closes the current window and opens the next one, which lasts `length`; `configuration` held
+    /// throughout.
     pub fn close(&mut self, configuration: &Configuration, length: Duration) -> (Observation, LatencyHistogram) {
         let window = self.current.window();
         let balance = self.ledger.close(window);
@@ -203,16 +212,17 @@ impl Observer {
         (observation, closed.latency().clone())
     }
 
-    /// Doubts a window that is not whole, or mends it if those before it were not whole either.
+    /// Marks an incomplete window as unreliable, or scales it up if the windows before it were
+    /// incomplete too.
     fn mend(&mut self, observation: &mut Observation, closed: &WindowMetrics, balance: &Balance) {
         let seen = balance.seen(balance.silence().is_some_and(|longest| closed.is_silent_for(longest)));
         let mend = Mend { seen: seen.unwrap_or(1.0), times: closed.times() };
         observation.doubts.extend(seen.map(|_| MetricIssue::Incomplete(mend.percent())));
         if seen.is_some() || self.not_whole > 0 {
-            // Otherwise a source's rates would be about what was lost as well, those of operators not.
+            // Otherwise the rates of sources would include what was lost, those of operators not.
             let sources = std::mem::take(&mut observation.sources);
             observation.sources = sources.into_iter().map(|source| balance.over_what_was_seen(source)).collect();
-            // A path with records missing would lead somewhere else.
+            // With records missing, a path would be wrong.
             observation.paths = None;
         }
         if observation.doubts.is_empty() {
@@ -226,7 +236,8 @@ impl Observer {
         }
         let operators = std::mem::take(&mut observation.operators);
         observation.operators = operators.into_iter().map(|operator| mend.operator(operator)).collect();
-        // What sources emitted is scaled like what arrived of it: where they pause now and then, what was seen of both is the same part.
+        // What sources emitted is scaled like what arrived of it: if they pause occasionally, the
+        // same share of both was observed.
         for source in &mut observation.sources {
             let emitted = observation.operators[source.operator.0 as usize].processed();
             if emitted > 0 {
@@ -237,7 +248,8 @@ impl Observer {
         observation.doubts.extend(observation.operators.iter().flat_map(OperatorMetrics::too_busy));
     }
 
-    /// Forgets the current window and begins one at `start`, so that no window mixes two configurations.
+    /// Discards the current window and opens one at `start`, so that no window mixes two
+    /// configurations.
     pub fn restart(&mut self, start: Timestamp, length: Duration) {
         let abandoned = std::mem::take(&mut self.early);
         self.ledger.close(self.current.window());

@@ -1,7 +1,8 @@
 //! Records per second as a type.
 //!
-//! A [`Rate`] is finite and not negative. It parses from what people write (`16667`, `1000000/min`, `2.5k/s`), because a
-//! rate without its unit is the oldest error of this field.
+//! A [`Rate`] is finite and not negative. It parses from the usual notations (`16667`,
+//! `1000000/min`, `2.5k/s`); the unit is part of the type, since rates without units are a frequent
+//! source of errors.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "RateForm", into = "f64")]
 pub struct Rate(f64);
 
-/// What could not be read as a rate.
+/// A text that is not a rate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("expected a rate such as 16667, 1000000/min or 2.5k/s (records per second unless a unit is given), found '{0}'")]
 pub struct RateError(pub String);
@@ -23,7 +24,7 @@ impl Rate {
     /// No records at all.
     pub const ZERO: Rate = Rate(0.0);
 
-    /// `per_second` records a second.
+    /// A rate of `per_second` records per second.
     ///
     /// # Panics
     /// If the value is negative or not finite.
@@ -32,7 +33,7 @@ impl Rate {
         Rate(per_second)
     }
 
-    /// `per_minute` records a minute.
+    /// A rate of `per_minute` records per minute.
     ///
     /// # Panics
     /// If the value is negative or not finite.
@@ -45,7 +46,8 @@ impl Rate {
         self.0
     }
 
-    /// `records` in `time`, or nothing if no time has passed: a rate over no time is undefined, not infinite.
+    /// `records` in `time`; `None` if no time has passed: a rate over no time is undefined, not
+    /// infinite.
     pub fn of(records: f64, time: Duration) -> Option<Rate> {
         (!time.is_zero()).then(|| Rate(records / time.as_secs_f64()))
     }
@@ -79,7 +81,7 @@ impl FromStr for Rate {
     }
 }
 
-/// A rate as it may stand in a file: a number (per second) or a text with a unit.
+/// A rate as written in a file: a number (per second) or a text with a unit.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RateForm {

@@ -1,7 +1,7 @@
 //! Time as values: instants of the run's clock, epochs of the dataflow, half-open windows.
 //!
-//! Nothing here reads a clock. A host stamps what it records; everything after that works on these values, so that a
-//! recorded run, a simulated run and a live run are the same to the core.
+//! Nothing here reads a clock. A host adds timestamps to what it records; everything after that
+//! works on these values, so that recorded, simulated and live runs are the same to the core.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
@@ -16,8 +16,8 @@ pub struct Timestamp(pub u64);
 
 /// A logical timestamp of the dataflow. It is complete when the output frontier has passed it.
 ///
-/// The timely host numbers epochs by the millisecond of the run in which their records were emitted, so epochs are
-/// increasing but not consecutive.
+/// The timely host numbers epochs by the millisecond of the run in which their records were
+/// emitted, so epochs are increasing but not consecutive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
@@ -32,7 +32,7 @@ pub struct Window {
 }
 
 impl Epoch {
-    /// Of a record whose logical time is not known: timely's own log does not say it.
+    /// For records whose logical time is unknown: timely's own log does not contain it.
     pub const UNKNOWN: Epoch = Epoch(u64::MAX);
 }
 
@@ -40,7 +40,7 @@ impl Timestamp {
     /// The start of the run.
     pub const ZERO: Timestamp = Timestamp(0);
 
-    /// The instant `seconds` after the start of the run; negative values and NaN give the start.
+    /// The time `seconds` after the start of the run; negative values and NaN are the start.
     pub fn from_secs_f64(seconds: f64) -> Self {
         Timestamp((seconds * 1e9).round() as u64)
     }
@@ -50,7 +50,7 @@ impl Timestamp {
         self.0 as f64 / 1e9
     }
 
-    /// Time from `earlier` to `self`, zero if `earlier` is later.
+    /// Time from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

@@ -2,6 +2,7 @@
 //!
 //! The same cases every time. `THALWEG_FUZZ_CASES` says how many a format (200,000 if it is not set), `THALWEG_FUZZ_SEED` where they begin.
 
+#[path = "suite/traces/mod.rs"]
 mod traces;
 
 use std::sync::{Mutex, PoisonError};

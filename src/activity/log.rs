@@ -5,54 +5,56 @@
 //! block = length:u32 crc32:u32 payload[length]      payload = postcard(Vec<Record>)
 //! ```
 //!
-//! All integers little endian. Invariant: whatever was written before a cut reads back as it was, followed by one error
-//! that says at which byte the whole blocks ended.
+//! All integers are little endian. Invariant: everything written before a truncation reads back
+//! unchanged, followed by one error that says at which byte the complete blocks end.
 
 use std::io::{self, Read, Write};
 
 use super::Record;
 
 const MAGIC: &[u8; 8] = b"THALWEGA";
-/// Version of the format. Readers refuse others.
+/// Version of the format. Readers reject other versions.
 pub(crate) const VERSION: u32 = 3;
-/// No block is larger; a larger length is damage, not data. Small, because decoded records take up to eight times the room.
+/// Maximum size of a block; a larger length is damage, not data. It is small because decoded
+/// records take up to eight times the space.
 const MAX_BLOCK_BYTES: usize = 3_000_000;
-/// The writer begins a new block after so many records, and the reader gives out no more at once.
+/// Number of records after which the writer starts a new block, and the most that the reader
+/// returns at once.
 const MAX_RECORDS: usize = 4096;
-/// The reader gives out what it has decoded after so many bytes of a block.
+/// Number of decoded bytes of a block after which the reader returns what it has.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Why a log cannot be read further. Everything before has been given out.
+/// Why a log cannot be read further. Everything before the error has been returned.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The file does not begin as one of ours.
+    /// The file is not an activity log.
     #[error("expected an activity log that begins with 'THALWEGA', found {0:?}")]
     NotALog(String),
-    /// Written by another version.
+    /// Written in another version of the format.
     #[error("expected version {VERSION} of the activity log, found version {0}")]
     Version(u32),
-    /// The file ends inside a block.
+    /// The file is truncated within a block.
     #[error("the log is cut off: its whole blocks end at byte {0}")]
     Truncated(u64),
     /// A block does not match its checksum or cannot be decoded.
     #[error("the block at byte {0} is damaged: {1}")]
     Damaged(u64, String),
-    /// The system failed to read.
+    /// An I/O error.
     #[error("reading failed at byte {0}: {1}")]
     Io(u64, io::Error),
 }
 
-/// Writes records, one block a call.
+/// Writes records, one block per call.
 #[derive(Debug)]
 pub struct LogWriter<W> {
     sink: W,
 }
 
 impl<W: Write> LogWriter<W> {
-    /// Begins a log in `sink`.
+    /// Starts a log in `sink`.
     ///
     /// # Errors
-    /// When the sink fails.
+    /// If the sink fails.
     pub fn new(mut sink: W) -> io::Result<LogWriter<W>> {
         sink.write_all(MAGIC)?;
         sink.write_all(&VERSION.to_le_bytes())?;
@@ -64,7 +66,8 @@ impl<W: Write> LogWriter<W> {
     /// Blocks stay below the reader's limit however many records come at once.
     ///
     /// # Errors
-    /// When the sink fails, and when a single record takes more than 4 MB (nothing of its block is written then).
+    /// If the sink fails, or if a single record takes more than 4 MB (its block is not written
+    /// then).
     pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
         records.chunks(MAX_RECORDS).try_for_each(|part| self.block(part))
     }
@@ -85,10 +88,10 @@ impl<W: Write> LogWriter<W> {
         self.sink.write_all(&payload)
     }
 
-    /// Flushes and gives the sink back.
+    /// Flushes and returns the sink.
     ///
     /// # Errors
-    /// When the sink fails.
+    /// If the sink fails.
     pub fn finish(mut self) -> io::Result<W> {
         self.sink.flush()?;
         Ok(self.sink)
@@ -97,8 +100,8 @@ impl<W: Write> LogWriter<W> {
 
 /// Reads records back: an iterator that ends after the first error.
 ///
-/// It gives out a block at once, a large block in pieces, so that it never holds more than one block and a piece of it decoded:
-/// below 64 MB, whatever the bytes say.
+/// It returns a block at once, a large block in pieces, so it never holds more than one block and
+/// one decoded piece of it: less than 64 MB, whatever the input.
 #[derive(Debug)]
 pub struct LogReader<R> {
     source: R,
@@ -107,13 +110,13 @@ pub struct LogReader<R> {
     done: bool,
 }
 
-/// What is left of a block whose checksum was right.
+/// The remainder of a block whose checksum was correct.
 #[derive(Debug, Default)]
 struct Block {
     begin: u64,
     payload: Vec<u8>,
     read: usize,
-    /// Records that are still to come.
+    /// Number of records still to be decoded.
     records: u64,
 }
 
@@ -121,7 +124,7 @@ impl<R: Read> LogReader<R> {
     /// Opens a log.
     ///
     /// # Errors
-    /// When the source is no log of this version.
+    /// If the source is not a log of this version.
     pub fn new(mut source: R) -> Result<LogReader<R>, LogError> {
         let mut head = Vec::new();
         source.by_ref().take(12).read_to_end(&mut head).map_err(|e| LogError::Io(0, e))?;
@@ -135,7 +138,7 @@ impl<R: Read> LogReader<R> {
         }
     }
 
-    /// Reads the next block and checks it; none at the end of the log.
+    /// Reads the next block and checks it; `None` at the end of the log.
     fn read_block(&mut self) -> Result<Option<Block>, LogError> {
         let begin = self.position;
         let mut head = Vec::new();
@@ -164,8 +167,8 @@ impl<R: Read> LogReader<R> {
         Ok(Some(Block { begin, payload, read, records }))
     }
 
-    /// Decodes the next records of the block, none if there are none left. Not the whole block at once: a small block may say that it
-    /// holds very many records.
+    /// Decodes the next records of the block; none at its end. Not the whole block at once: a small
+    /// block may claim to hold very many records.
     fn piece(&mut self) -> Result<Option<Vec<Record>>, LogError> {
         let block = &mut self.block;
         let mut piece = Vec::new();
@@ -177,7 +180,8 @@ impl<R: Read> LogReader<R> {
                     block.records -= 1;
                     piece.push(record);
                 }
-                // What was decoded goes out first; the next call comes to the same record.
+                // Records decoded so far are returned first; the next call fails at the same record
+                // again.
                 Err(_) if !piece.is_empty() => break,
                 Err(e) => return Err(LogError::Damaged(block.begin, format!("{e}, {} records before the block's end", block.records))),
             }
@@ -194,7 +198,7 @@ impl<R: Read> LogReader<R> {
             if let Some(piece) = self.piece()? {
                 return Ok(Some(piece));
             }
-            // The old block goes before the new one is read.
+            // The old block is freed before the new one is read.
             self.block = Block::default();
             match self.read_block()? {
                 Some(block) => self.block = block,
@@ -294,7 +298,8 @@ mod tests {
     }
 
     proptest! {
-        /// A log cut anywhere gives a prefix of what was written, then says where it ended, and never panics.
+        /// A log truncated anywhere yields a prefix of what was written, then an error with the
+        /// position, and never panics.
         #[test]
         fn a_cut_log_gives_a_correct_prefix(sizes in prop::collection::vec(1u64..50, 1..6), cut in 0.0f64..1.0, flip in any::<Option<u16>>()) {
             let blocks: Vec<_> = sizes.iter().map(|&n| records(n)).collect();

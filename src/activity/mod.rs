@@ -1,7 +1,8 @@
-//! The activity log: what every host emits and everything after it reads.
+//! The activity log: emitted by every host and read by everything after it.
 //!
-//! One record a *batch*, never one a tuple. The vocabulary is SnailTrail's (activities on lanes, messages between them)
-//! with what a controller needs beside it: epochs, backpressure, samples of queues and bins.
+//! One record per *batch*, never per tuple. The vocabulary is SnailTrail's (activities on lanes,
+//! messages between them), extended by what a controller needs: epochs, backpressure, samples of
+//! queues and bins.
 
 mod log;
 mod names;

@@ -1,7 +1,8 @@
-//! Names of operators, instances, channels and lanes, as people know them.
+//! Names of operators, instances, channels and lanes for display.
 //!
-//! Learnt from the log itself. Whatever has no name goes by its number. Invariants: a label is one line of printable characters; two
-//! operators never have the same label; memory is bounded however many names a log holds.
+//! They are learnt from the log; anything without a name is shown by its number. Invariants: a
+//! label is one line of printable characters; two operators never have the same label; memory is
+//! bounded however many names a log holds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,22 +12,23 @@ use serde::Serialize;
 use super::{ActivityKind, Lane, MessageKind, Record};
 use crate::id::{ChannelId, InstanceId, OperatorId};
 
-/// Operators or channels that are named, at most; further ones go by their numbers.
+/// The most operators or channels with names; further ones are shown by their numbers.
 const MOST_NAMES: usize = 1 << 16;
-/// Longer names are cut.
+/// Longer names are truncated.
 const LONGEST_NAME: usize = 60;
 
-/// The names that a log gives.
+/// The names found in a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Names {
     operators: BTreeMap<OperatorId, String>,
     channels: BTreeMap<ChannelId, (OperatorId, OperatorId)>,
-    /// How many operators have a name.
+    /// Number of named operators.
     uses: BTreeMap<String, u32>,
 }
 
 impl Names {
-    /// Learns from a record, if it names anything. A later name of the same number holds.
+    /// Learns from a record that names something. A later name for the same number replaces an
+    /// earlier one.
     pub fn learn(&mut self, record: &Record) {
         match record {
             Record::Operator { operator, name } => self.name(*operator, name),
@@ -50,7 +52,7 @@ impl Names {
         self.operators.insert(operator, name);
     }
 
-    /// `count`, or `op7` if it has no name; `map (op7)` if others have the same.
+    /// `count`, or `op7` without a name; `map (op7)` if several operators have this name.
     pub fn operator(&self, operator: OperatorId) -> String {
         match self.operators.get(&operator) {
             Some(name) if self.uses.get(name).is_some_and(|&uses| uses > 1) => format!("{name} ({operator})"),
@@ -64,7 +66,7 @@ impl Names {
         format!("{}[{}]", self.operator(instance.operator), instance.index)
     }
 
-    /// `flatmap → count`, or `channel7` if its ends are not known.
+    /// `flatmap → count`, or `channel7` if its endpoints are unknown.
     pub fn channel(&self, channel: ChannelId) -> String {
         match self.channels.get(&channel) {
             Some((source, target)) => format!("{} → {}", self.operator(*source), self.operator(*target)),
@@ -72,12 +74,12 @@ impl Names {
         }
     }
 
-    /// The operators that a channel connects, if the log says.
+    /// The operators connected by a channel, if the log names them.
     pub fn ends(&self, channel: ChannelId) -> Option<(OperatorId, OperatorId)> {
         self.channels.get(&channel).copied()
     }
 
-    /// `worker0`, or the instance that the lane belongs to.
+    /// `worker0`, or the instance to which the lane belongs.
     pub fn lane(&self, lane: Lane) -> String {
         match lane {
             Lane::Worker(worker) => worker.to_string(),
@@ -86,7 +88,7 @@ impl Names {
     }
 }
 
-/// One line that fits into a table, whatever a log holds.
+/// Reduces a name to one line that fits into a table.
 fn printable(name: &str) -> String {
     let line: String = name.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match line.char_indices().nth(LONGEST_NAME) {

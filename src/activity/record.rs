@@ -7,105 +7,108 @@ use serde::{Deserialize, Serialize};
 use crate::id::{BinId, ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// A sequential execution context: things on one lane never overlap.
+/// A sequential execution context: activities on one lane never overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Lane {
     /// A worker thread of the host.
     Worker(WorkerId),
-    /// An instance with a capacity of its own (see `Capacity::Limited`).
+    /// An instance with its own capacity (see `Capacity::Limited`).
     Instance(InstanceId),
 }
 
-/// What a lane was doing.
+/// The kind of an activity on a lane.
 // papers/snailtrail-nsdi18.md#activity-types
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ActivityKind {
     /// The operator's own work on records.
     Processing,
-    /// Work of the host that serves an operator: routing, queueing.
+    /// Work of the host for an operator: routing, queueing.
     Scheduling,
     /// Turning records or state into bytes.
     Serialization,
     /// Turning bytes into records or state.
     Deserialization,
-    /// Waiting for something outside the dataflow.
+    /// Waiting for something external to the dataflow.
     ExternalWait,
-    /// Giving bins away: records are bins, the epoch is the one from which they belong to others.
+    /// Sending bins to other instances: records are bins, and the epoch is the one from which they
+    /// belong to their new owners.
     Migration,
     /// A source emitting records.
     Source,
-    /// A sink taking records.
+    /// A sink consuming records.
     Sink,
 }
 
-/// Work on a lane over `[start, end)`, on one batch.
+/// An activity on a lane over `[start, end)`, on one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
-    /// Where it ran.
+    /// The lane.
     pub lane: Lane,
-    /// What it was.
+    /// The kind of activity.
     pub kind: ActivityKind,
-    /// For which instance of which operator.
+    /// The instance it was for.
     pub instance: InstanceId,
-    /// Of which epoch the records were.
+    /// The epoch of the records.
     pub epoch: Epoch,
-    /// When it began.
+    /// Its start.
     pub start: Timestamp,
-    /// When it ended; at least `start`.
+    /// Its end; not before `start`.
     pub end: Timestamp,
-    /// Records taken in.
+    /// Number of records consumed.
     pub records_in: u64,
-    /// Records given out.
+    /// Number of records produced.
     pub records_out: u64,
 }
 
-/// What a message carries.
+/// The content of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MessageKind {
     /// Records.
     Data,
-    /// Word of how far the sender has come; every worker may receive it.
+    /// A progress update of the sender; any worker may receive it.
     Progress,
 }
 
-/// One side of a message: a batch of records, or word of progress, that crosses from one lane to another.
+/// One side of a message, a batch of records or a progress update, that crosses from one lane to
+/// another.
 ///
-/// The two sides carry equal `(channel, from, sequence)`. A message is sent once and received any number of times: at one lane, at
-/// each instance that takes a part of it, or at every worker. What stays on one lane needs no message.
+/// Both sides carry the same `(channel, from, sequence)`. A message is sent once and received any
+/// number of times: at one lane, at each instance that receives a part of it, or at every worker.
+/// Transfers within one lane need no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// When it was sent or taken out of the channel.
+    /// When it was sent, or taken out of the channel.
     pub at: Timestamp,
-    /// What it carries.
+    /// Its content.
     pub kind: MessageKind,
     /// The channel.
     pub channel: ChannelId,
-    /// Tells the messages of one sending worker on this channel apart.
+    /// Sequence number among the messages of one sending worker on this channel.
     pub sequence: u64,
     /// The worker that sent it.
     pub from: WorkerId,
     /// The lane whose output it carries.
     pub from_lane: Lane,
-    /// The lane that takes it; on the sender's side, the worker as far as it is known.
+    /// The receiving lane; on the sender's side only the worker, if known.
     pub to_lane: Lane,
     /// Epoch of its records.
     pub epoch: Epoch,
-    /// Number of its records, or of those that this receiver took.
+    /// Number of its records; on the receiver's side, of those that this receiver took.
     pub records: u64,
 }
 
-/// What happened to an arrangement: an index that several operators may share.
+/// A change of an arrangement: an index that several operators may share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ArrangementEvent {
     /// A batch of updates was added.
     Batch,
     /// Two batches were merged into one.
     Merge,
-    /// A batch was let go.
+    /// A batch was dropped.
     Drop,
 }
 
-/// What one bin did since the sample before.
+/// Activity of one bin since the previous sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BinLoad {
     /// The bin.
@@ -114,22 +117,22 @@ pub struct BinLoad {
     pub arrivals: u64,
     /// Useful time spent on it.
     pub useful: Duration,
-    /// Keys it holds now.
+    /// Keys it holds.
     pub keys: u64,
-    /// What its state takes now, in bytes, estimated from a few of its entries.
+    /// Estimated size of its state in bytes, from a sample of its entries.
     pub bytes: u64,
 }
 
 /// A record of the activity log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Record {
-    /// Work on a lane.
+    /// An activity on a lane.
     Activity(Activity),
     /// A batch left a lane.
     Sent(Message),
     /// A batch reached a worker.
     Received(Message),
-    /// A source gave out the first records of an epoch.
+    /// A source emitted the first records of an epoch.
     EpochOpened {
         /// When.
         at: Timestamp,
@@ -137,57 +140,60 @@ pub enum Record {
         source: OperatorId,
         /// The epoch.
         epoch: Epoch,
-        /// When the earliest of its records was due: latency counts from here (no coordinated omission).
+        /// When the earliest of its records was due: latency is measured from here (no coordinated
+        /// omission).
         due: Timestamp,
-        /// How many records.
+        /// Number of records.
         records: u64,
     },
     /// The output frontier passed an epoch.
     EpochCompleted {
         /// When.
         at: Timestamp,
-        /// The worker that saw it.
+        /// The worker that observed it.
         worker: WorkerId,
         /// The epoch.
         epoch: Epoch,
     },
-    /// An instance's queue was above its mark over `[start, end)` and sources were paused for it.
+    /// An instance's queue was above its high mark over `[start, end)` and the sources were paused
+    /// because of it.
     Backpressure {
-        /// The instance that is charged.
+        /// The instance that caused it.
         instance: InstanceId,
         /// From when.
         start: Timestamp,
         /// Until when (a long span is reported in pieces).
         end: Timestamp,
     },
-    /// State of an instance's input queue.
+    /// A sample of an instance's input queue.
     Queue {
         /// The instance.
         instance: InstanceId,
-        /// When it was looked at.
+        /// When it was sampled.
         at: Timestamp,
-        /// Records that wait, sent but not yet processed.
+        /// Records queued: sent but not yet processed.
         length: u64,
-        /// Records that arrived since the sample before.
+        /// Records that arrived since the previous sample.
         arrivals: u64,
     },
-    /// Load of an instance's bins since the sample before; bins without arrivals and keys are left out.
+    /// Load of an instance's bins since the previous sample; bins without arrivals and keys are
+    /// omitted.
     Bins {
         /// The instance.
         instance: InstanceId,
-        /// When it was looked at.
+        /// When it was sampled.
         at: Timestamp,
         /// The bins.
         loads: Vec<BinLoad>,
     },
-    /// Name of an operator; comes before anything that names its number.
+    /// Name of an operator; precedes any record that refers to its number.
     Operator {
         /// The operator.
         operator: OperatorId,
         /// Its name.
         name: String,
     },
-    /// Ends of a channel.
+    /// Endpoints of a channel.
     Channel {
         /// The channel.
         channel: ChannelId,
@@ -200,27 +206,28 @@ pub enum Record {
     Arrangement {
         /// When.
         at: Timestamp,
-        /// The instance that keeps it.
+        /// The instance that maintains it.
         instance: InstanceId,
-        /// What happened.
+        /// The change.
         event: ArrangementEvent,
-        /// Updates in the batch, or in the batches that were merged.
+        /// Updates in the batch, or in the merged batches.
         updates: u64,
     },
-    /// No record of before `at` is still to come from a worker, however long nothing else does: what makes a window complete.
+    /// A promise that the worker will write no record from before `at`, even if nothing else
+    /// happens: it makes windows complete.
     UpTo {
         /// The worker.
         worker: WorkerId,
         /// The instant.
         at: Timestamp,
     },
-    /// Progress of a source against its schedule, both counted from the start of the run.
+    /// Progress of a source against its schedule, counted from the start of the run.
     Source {
         /// The source.
         source: OperatorId,
-        /// When it was looked at.
+        /// When it was sampled.
         at: Timestamp,
-        /// Records due by the schedule (a fraction of a record is kept, so that rates are exact).
+        /// Records due by the schedule (with the fraction of a record, so that rates are exact).
         due: f64,
         /// Records emitted.
         emitted: u64,
@@ -228,7 +235,8 @@ pub enum Record {
 }
 
 impl Record {
-    /// The instant by which a window claims the record: its end for what lasts, the start of the run for names.
+    /// The time that decides to which window the record belongs: the end of activities and spans,
+    /// the start of the run for names.
     pub fn at(&self) -> Timestamp {
         match self {
             Record::Activity(activity) => activity.end,

@@ -1,4 +1,4 @@
-//! `thalweg simulate --calibrate`: from a recorded run to a scenario.
+//! `thalweg simulate --calibrate`: calibrates a scenario from a recorded run.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::{Failure, usage};
 use crate::experiment::calibration::{Calibration, calibrate as calibrate_on};
 use crate::experiment::folder;
 
-/// Name of the scenario that is written.
+/// File name of the calibrated scenario.
 const SCENARIO: &str = "calibrated.toml";
 
 /// What `--json` prints.
@@ -19,7 +19,7 @@ struct Calibrated<'a> {
     assumed: &'a [String],
 }
 
-/// Calibrates on `run` and writes the scenario into `out`, or beside what it was made of.
+/// Calibrates a scenario from `run` and writes it to `out`, or to the folder of the run.
 pub(super) fn calibrate(run: &Path, out: Option<&Path>, json: bool) -> Result<(), Failure> {
     let Calibration { scenario, fits, assumed, records } = calibrate_on(run).map_err(usage)?;
     let folder = out.unwrap_or(run);
@@ -28,7 +28,7 @@ pub(super) fn calibrate(run: &Path, out: Option<&Path>, json: bool) -> Result<()
     let mut text = String::from("# Written by 'thalweg simulate --calibrate'.\n");
     let told = fits.iter().map(|fit| format!("{}: {} {}, from {} {}", fit.what, fit.value, fit.unit, fit.samples, fit.of));
     for line in told.chain(assumed.iter().map(|line| format!("not measured: {line}"))) {
-        // A name may hold anything, and a comment ends with its line.
+        // Names may contain line breaks, which would end the comment.
         text += &format!("# {}\n", line.replace(char::is_control, " "));
     }
     text.push('\n');

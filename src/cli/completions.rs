@@ -1,11 +1,12 @@
-//! `thalweg completions`: completions for a shell.
+//! `thalweg completions`: prints a shell's completion script.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::{Cli, Failure};
 
-/// Print completions for your shell, for example `thalweg completions bash > ~/.local/share/bash-completion/completions/thalweg`.
+/// Print a completion script for your shell, for example `thalweg completions bash >
+/// ~/.local/share/bash-completion/completions/thalweg`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The shell.

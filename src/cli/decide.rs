@@ -1,4 +1,4 @@
-//! `thalweg decide`: what a policy would do about rates that were measured somewhere else.
+//! `thalweg decide`: what a policy would decide on rates that were measured elsewhere.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::policy::settings;
 use super::{Failure, usage};
 use crate::dataflow::{Configuration, Role, Topology};
-use crate::experiment::policies::{self, Given};
+use crate::experiment::policies::{self, Given, POLICIES};
 use crate::id::{InstanceId, OperatorId};
 use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use crate::observation::{LatencySummary, Observation};
@@ -20,44 +20,45 @@ use crate::readers::ds2::{self, Content, Files, Measured, OperatorRates, System}
 use crate::report::{DecisionLine, decisions};
 use crate::time::{Timestamp, Window};
 
-/// Decide offline, from a dataflow and rates that were measured of it.
+/// Run a policy offline on a dataflow graph and measured rates.
 ///
-/// Reads the files of the released DS2 program: edges as 'id,name,instances,id,name,instances', rates as
-/// 'operator,instance,instances,time,true processing,true output,observed processing,observed output', one line an instance and time,
-/// given rates as 'operator,rate of an instance' (-1 for the observed one). For timely both are lines of its log. The rows of an instance
-/// are epochs 0, 1, 2... by their time, and every epoch is decided on by itself. A source's target is its true output rate unless
-/// --source-rates says otherwise.
+/// Reads the file formats of the released DS2: edges as 'id,name,instances,id,name,instances';
+/// rates as 'operator,instance,instances,time,true processing,true output,observed
+/// processing,observed output', one line per instance and time; source and operator rates as
+/// 'operator,rate per instance' (-1: use the observed rate). With '--system timely' topology and
+/// rates are both lines of a timely log. The lines of an instance, ordered by time, are epochs 0,
+/// 1, 2, ...; each epoch is decided independently. The target rate of a source is its true output
+/// rate unless --source-rates says otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  thalweg decide --topology topology.csv --rates rates.log\n  \
                         thalweg decide --topology topology.csv --rates rates.log --source-rates sources.csv --json\n  \
                         thalweg decide --system heron --topology t.csv --rates r.csv --source-rates s.csv --operator-rates o.csv")]
 pub(super) struct Args {
-    /// Operators and edges.
+    /// File with operators and edges.
     #[arg(long, value_name = "FILE")]
     topology: PathBuf,
-    /// Measured rates.
+    /// File with measured rates.
     #[arg(long, value_name = "FILE")]
     rates: PathBuf,
-    /// Rates that sources are to emit at, an instance each.
+    /// File with target rates of sources, per instance.
     #[arg(long, value_name = "FILE")]
     source_rates: Option<PathBuf>,
-    /// Rates that operators do not exceed whatever was measured, an instance each.
+    /// File with upper bounds on operators' processing rates, per instance, whatever was measured.
     #[arg(long, value_name = "FILE")]
     operator_rates: Option<PathBuf>,
-    /// Whose files they are: flink, heron or timely.
+    /// System that wrote the files: flink, heron or timely.
     #[arg(long, default_value = "flink")]
     system: String,
-    /// The policy: ds2, or one of threshold, dhalion, heron, flink-autoscaler, aws, hold, which see each epoch as a window.
-    #[arg(long, default_value = "ds2")]
+    #[arg(long, default_value = "ds2", help = policy_help())]
     policy: String,
-    /// Offered over observed rate of the sources above which ds2 adds instances in that ratio when its equations ask for none; never by
-    /// default.
+    /// Offered/achieved source rate above which ds2 scales up by that ratio although its model
+    /// needs no more instances [default: never]
     #[arg(long, value_name = "RATIO", allow_hyphen_values = true)]
     target_rate_ratio: Option<f64>,
-    /// Share that ds2 adds to every demand before rounding.
+    /// Fraction that ds2 adds to each operator's demand before rounding up.
     #[arg(long, default_value_t = 0.0, allow_hyphen_values = true)]
     scaling_factor: f64,
-    /// Seconds of an epoch, for policies other than ds2, which look at time.
+    /// Length of an epoch in seconds, for policies other than ds2, which depend on time.
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS", allow_hyphen_values = true)]
     window: f64,
     /// Set a parameter of a policy other than ds2; see 'thalweg help run'.
@@ -68,27 +69,35 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Help for `--policy`. There is no oracle, because the required parallelism of these jobs is
+/// unknown.
+fn policy_help() -> String {
+    let others: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();
+    format!("The policy: ds2, or one of {}, for which each epoch is one window", others.join(", "))
+}
+
 /// What `decide --json` prints.
 #[derive(Serialize)]
 struct Decided {
     policy: String,
-    /// Epochs at the end that lack an instance's rates and were left out.
+    /// Epochs at the end that were skipped because rates of an instance are missing.
     incomplete_epochs: usize,
     epochs: Vec<DecidedEpoch>,
 }
 
-/// One epoch.
+/// The decision for one epoch.
 #[derive(Serialize)]
 struct DecidedEpoch {
     epoch: usize,
     operators: BTreeMap<String, DecidedOperator>,
-    /// Workers where operators share them: the sum of demands, rounded up.
+    /// Workers needed if operators share them: the sum of demands, rounded up.
     workers: u32,
     /// The sum of demands.
     workers_demand: f64,
-    /// The largest ratio of offered to observed rate among the sources; nothing if a source emitted nothing.
+    /// The largest ratio of offered to observed rate among the sources; `None` if a source emitted
+    /// nothing.
     target_rate_ratio: Option<f64>,
-    /// Why, of a policy other than ds2.
+    /// The reason, for a policy other than ds2.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
 }
@@ -104,7 +113,8 @@ struct DecidedOperator {
     target_rate: Option<f64>,
     true_processing_rate: f64,
     true_output_rate: f64,
-    /// Speeds of its instances by which load is to be divided among them, where the policy says that they differ.
+    /// Relative speeds of its instances, by which their load is weighted, if the policy reports
+    /// different ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     speeds: Vec<f64>,
 }
@@ -113,7 +123,7 @@ pub(super) fn decide(args: &Args) -> Result<(), Failure> {
     check(args)?;
     let measured = read(args)?;
     if measured.incomplete_epochs > 0 {
-        eprintln!("thalweg: {} epochs lack the rates of an instance and are left out", measured.incomplete_epochs);
+        eprintln!("thalweg: {} epochs skipped: rates of an instance are missing", measured.incomplete_epochs);
     }
     let epochs = if args.policy == "ds2" { by_equations(args, &measured) } else { by_policy(args, &measured)? };
     if args.json {
@@ -131,7 +141,7 @@ fn check(args: &Args) -> Result<(), Failure> {
         return wrong("target-rate-ratio", "a ratio of at least 1", ratio.to_string());
     }
     if !(0.0..=1000.0).contains(&args.scaling_factor) {
-        return wrong("scaling-factor", "a share from 0 to 1000", args.scaling_factor.to_string());
+        return wrong("scaling-factor", "a fraction from 0 to 1000", args.scaling_factor.to_string());
     }
     if !(0.001..=86_400.0).contains(&args.window) {
         return wrong("window", "seconds from 0.001 to 86400", args.window.to_string());
@@ -140,7 +150,7 @@ fn check(args: &Args) -> Result<(), Failure> {
         return wrong("set", "'--target-rate-ratio' and '--scaling-factor' with '--policy ds2'", args.settings.join(" "));
     }
     if args.policy != "ds2" && (args.target_rate_ratio.is_some() || args.scaling_factor != 0.0) {
-        return wrong("policy", "'ds2', which alone has a target rate ratio and a scaling factor", format!("'{}'", args.policy));
+        return wrong("policy", "'ds2' (no other policy has a target rate ratio or a scaling factor)", format!("'{}'", args.policy));
     }
     Ok(())
 }
@@ -171,7 +181,8 @@ fn read(args: &Args) -> Result<Measured, Failure> {
     ds2::read(system, &files).map_err(usage)
 }
 
-/// The demand of every operator in an epoch. As in the released program every instance counts, also one that did nothing.
+/// The demand of every operator in an epoch. As in the released program every instance counts, even
+/// an idle one.
 fn demands(measured: &Measured, epoch: &[OperatorRates]) -> Vec<Demand> {
     let measurement = |(place, rates): (usize, &OperatorRates)| Measurement {
         offered: Some(Rate::per_second(rates.true_output)),
@@ -190,7 +201,8 @@ fn ratio(topology: &Topology, epoch: &[OperatorRates]) -> f64 {
     sources.map(|(_, rates)| ratio(rates)).fold(0.0, f64::max)
 }
 
-/// Equations 7 and 8, rounded up exactly, and the correction by the target rate ratio where it was asked for.
+/// Equations 7 and 8, rounded up exactly, with the correction by the target rate ratio if
+/// requested.
 // papers/ds2-osdi18.md#target-rate-ratio
 fn by_equations(args: &Args, measured: &Measured) -> Vec<DecidedEpoch> {
     let decided = |(number, epoch): (usize, &Vec<OperatorRates>)| {
@@ -214,7 +226,8 @@ fn by_equations(args: &Args, measured: &Measured) -> Vec<DecidedEpoch> {
     measured.epochs.iter().enumerate().map(decided).collect()
 }
 
-/// Any other policy, asked about one window an epoch; what it decides changes nothing about the next one, which was measured already.
+/// Runs any other policy with one window per epoch. Its decisions do not affect later epochs, whose
+/// rates are already measured.
 fn by_policy(args: &Args, measured: &Measured) -> Result<Vec<DecidedEpoch>, Failure> {
     let given = Given { settings: settings(&args.settings)?, best: Vec::new() };
     let topology = &measured.topology;
@@ -236,7 +249,8 @@ fn by_policy(args: &Args, measured: &Measured) -> Result<Vec<DecidedEpoch>, Fail
     Ok(measured.epochs.iter().enumerate().map(decided).collect())
 }
 
-/// An epoch as a window: an instance is taken to have been busy for as long as its observed work takes at its true rate.
+/// An epoch as a window: an instance counts as busy for as long as its observed work takes at its
+/// true rate.
 fn observation(measured: &Measured, number: usize, epoch: &[OperatorRates], length: Duration) -> Observation {
     let window = Window::starting(Timestamp::ZERO + length * number as u32, length);
     let topology = &measured.topology;
@@ -261,7 +275,8 @@ fn observation(measured: &Measured, number: usize, epoch: &[OperatorRates], leng
     Observation { window, configuration, sources, operators, latency: LatencySummary::default(), doubts: Vec::new(), paths: None }
 }
 
-/// One of so many instances that share an operator's rates evenly: the files' sums are all that policies of operators look at.
+/// One of an operator's instances, which are given even shares of its rates: policies that work on
+/// operators only use the sums in the files.
 fn instance(operator: OperatorId, index: u32, rates: &OperatorRates, instances: u32, length: Duration) -> InstanceMetrics {
     let seconds = length.as_secs_f64();
     let records = |rate: f64| (rate / f64::from(instances) * seconds).round() as u64;
@@ -310,7 +325,7 @@ impl DecidedEpoch {
         }
     }
 
-    /// The same, with the speeds that a plan counts instances with.
+    /// The same, with the relative speeds of instances in the plan.
     fn with_speeds(mut self, topology: &Topology, speeds: BTreeMap<OperatorId, Vec<f64>>) -> DecidedEpoch {
         for (id, speeds) in speeds {
             let name = &topology.operator(id).name;

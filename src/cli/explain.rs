@@ -1,4 +1,4 @@
-//! `thalweg explain`: what a policy did in a recorded run and why, in sentences.
+//! `thalweg explain`: explains in sentences what a policy did in a recorded run, and why.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -12,17 +12,19 @@ use crate::experiment::record::{self, Manifest};
 use crate::experiment::rows::{LatencyRow, TimelineRow};
 use crate::report::{Chapter, Recorded, explain as chapters};
 
-/// Tell what a policy did in a recorded run and why: what was seen, what was predicted, what was done, what came of it.
+/// Explain what a policy did in a recorded run, and why.
 ///
-/// Plans are numbered; the times between them in which nothing was begun are summed up.
+/// For each plan: what was observed, the reason, the prediction if the policy makes one, the action
+/// and its outcome. Plans are numbered; the periods between them, without an action, are
+/// summarized.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy ds2 --out it && thalweg explain it\n  thalweg explain it --decision 1"
 )]
 pub(super) struct Args {
-    /// The folder of one run, as `run` and `simulate` write it; of a figure's folder, one of the folders in it.
+    /// Folder of one run, written by `run` or `simulate`, or a subfolder of a figure's folder.
     run: PathBuf,
-    /// Tell of the plan with that number only, from 1.
+    /// Only the plan with this number (from 1).
     #[arg(long, value_name = "N")]
     decision: Option<usize>,
     /// Print one JSON object instead of text.
@@ -46,8 +48,7 @@ pub(super) fn explain(args: &Args) -> Result<(), Failure> {
     if let Some(asked) = args.decision {
         chapters.retain(|chapter| number(chapter) == Some(asked));
         if chapters.is_empty() {
-            let expected =
-                if decisions == 0 { "no --decision, since no plan was begun in this run".to_owned() } else { format!("1 to {decisions}") };
+            let expected = if decisions == 0 { "no --decision (this run has no plan)".to_owned() } else { format!("1 to {decisions}") };
             return Err(usage(anyhow!("--decision: expected {expected}, found {asked}")));
         }
     }
@@ -68,21 +69,21 @@ pub(super) fn explain(args: &Args) -> Result<(), Failure> {
     let Manifest { experiment, policy, host, seed, seconds, .. } = &manifest;
     let mut text = format!("{experiment} under {policy} (host {host}, seed {seed}), {seconds} s: {plans}.\n");
     chapters.iter().for_each(|chapter| text.extend(["\n", &chapter.text()]));
-    // A closed pipe is the reader's business.
+    // The reader may have closed the pipe; that is no error.
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(why) if why.kind() != ErrorKind::BrokenPipe => Err(why.into()),
         _ => Ok(()),
     }
 }
 
-/// A chapter as data, with its text.
+/// A section as data, with its text.
 fn told(chapter: &Chapter) -> Result<serde_json::Value, serde_json::Error> {
     let mut value = serde_json::to_value(chapter)?;
     value["text"] = chapter.text().into();
     Ok(value)
 }
 
-/// What was asked of the run in a folder.
+/// The manifest of the run in a folder.
 fn manifest(run: &Path) -> Result<Manifest, Failure> {
     let path = run.join(folder::RUN);
     if path.is_file() {
@@ -95,6 +96,6 @@ fn manifest(run: &Path) -> Result<Manifest, Failure> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     below.sort();
-    let found = if below.is_empty() { "none".to_owned() } else { format!("folders that have one: {}", below.join(", ")) };
+    let found = if below.is_empty() { "none".to_owned() } else { format!("folders with one: {}", below.join(", ")) };
     Err(usage(anyhow!("{}: expected the folder of one run, with a {}, found {found}", run.display(), folder::RUN)))
 }

@@ -1,4 +1,4 @@
-//! Where a run's processes are: '--processes', '--workers', '--hostfile' and '--process'.
+//! Flags for the processes of a run: '--processes', '--workers', '--hostfile' and '--process'.
 
 use std::path::PathBuf;
 
@@ -7,28 +7,30 @@ use anyhow::anyhow;
 use super::{Failure, usage};
 use crate::engine::cluster::{Deployment, read_hosts};
 
-/// Most worker threads, of a process and of all together.
+/// The most worker threads, of a process and in total.
 const MOST_WORKERS: u32 = 64;
 
-/// The flags.
+/// The flags for processes and workers.
 #[derive(Debug, clap::Args)]
 pub(super) struct Hosts {
-    /// Processes, started on this machine unless '--hostfile' says where they are; 1 by default.
+    /// Number of processes, all on this machine unless '--hostfile' is given [default: 1]
     #[arg(long, value_name = "N")]
     pub(super) processes: Option<u32>,
-    /// Worker threads of each process.
+    /// Worker threads per process.
     #[arg(long, default_value_t = 2)]
     pub(super) workers: u32,
-    /// Where each process takes connections, 'host:port', one a line. Start the same command on each machine, with its '--process'.
+    /// File with the listen address of each process, one 'host:port' per line. Start the same
+    /// command on each machine, with its own '--process'.
     #[arg(long, value_name = "FILE")]
     hostfile: Option<PathBuf>,
-    /// Which line of the host file, from 0, is this process; process 0 controls the run and has its results.
+    /// Line of the host file, counted from 0, that is this process. Process 0 controls the run and
+    /// collects the results.
     #[arg(long, value_name = "INDEX", requires = "hostfile")]
     process: Option<u32>,
 }
 
 impl Hosts {
-    /// What the flags say, checked.
+    /// The deployment described by the flags, checked.
     pub(super) fn deployment(&self) -> Result<Deployment, Failure> {
         let Hosts { workers, .. } = *self;
         if !(1..=MOST_WORKERS).contains(&workers) {
@@ -43,7 +45,7 @@ impl Hosts {
                 let process = self.process.unwrap_or(0);
                 if process as usize >= addresses.len() {
                     let most = addresses.len() - 1;
-                    return Err(usage(anyhow!("--process: expected 0 to {most}, a line of the host file, found {process}")));
+                    return Err(usage(anyhow!("--process: expected a line of the host file, 0 to {most}, found {process}")));
                 }
                 Deployment::hosts(addresses, process, workers)
             }
@@ -51,7 +53,7 @@ impl Hosts {
         let most = MOST_WORKERS / workers;
         if !(1..=most).contains(&deployment.processes) {
             let found = deployment.processes;
-            return Err(usage(anyhow!("--processes: expected 1 to {most} of {workers} worker threads each, found {found}")));
+            return Err(usage(anyhow!("--processes: expected 1 to {most} with {workers} worker threads each, found {found}")));
         }
         Ok(deployment)
     }

@@ -1,4 +1,5 @@
-//! The live line of a run, on standard error: a bar on a terminal, a line an action elsewhere.
+//! The live status line of a run, on standard error: a progress bar on a terminal, otherwise one
+//! line per action.
 
 use std::time::Duration;
 
@@ -8,18 +9,19 @@ use crate::controller::{Event, EventKind};
 use crate::dataflow::Topology;
 use crate::experiment::rows::configuration_text;
 use crate::experiment::run::{RunFailure, RunResult, Status};
+use crate::id::OperatorId;
 
-/// Shows how a run stands.
+/// Shows the status of a run.
 pub(super) struct Live {
     bar: ProgressBar,
     policy: String,
     topology: Topology,
-    /// How many events have been shown.
+    /// Number of events shown so far.
     shown: usize,
 }
 
 impl Live {
-    /// The live line of a run of `policy` that lasts `duration`.
+    /// A status line for a run of `policy` that lasts `duration`.
     pub(super) fn new(policy: &str, topology: &Topology, duration: Duration) -> Live {
         let bar = ProgressBar::new(duration.as_millis() as u64);
         let style = ProgressStyle::with_template("{prefix:>8} {bar:12.cyan/blue} {wide_msg}").expect("a template of our own");
@@ -28,7 +30,7 @@ impl Live {
         Live { bar, policy: policy.to_owned(), topology: topology.clone(), shown: 0 }
     }
 
-    /// Shows a window.
+    /// Shows the status after a window.
     pub(super) fn show(&mut self, status: Status<'_>) {
         let window = &status.observation.window;
         self.bar.set_position(window.end.0 / 1_000_000);
@@ -44,7 +46,7 @@ impl Live {
         self.events(status.events);
     }
 
-    /// Shows those of `events`, all there are so far, that are new.
+    /// Shows those of `events`, which holds all events so far, that are new.
     fn events(&mut self, events: &[Event]) {
         for event in &events[self.shown..] {
             self.event(event);
@@ -52,35 +54,39 @@ impl Live {
         self.shown = events.len();
     }
 
+    fn name(&self, operator: OperatorId) -> &str {
+        &self.topology.operator(operator).name
+    }
+
     fn event(&self, event: &Event) {
         let text = |configuration| configuration_text(&self.topology, configuration);
         let line = match &event.kind {
             EventKind::Rescaling { before, after, reason, bins, .. } => {
-                format!("rescales {} -> {} ({bins} bins move): {reason}", text(before), text(after))
+                format!("rescales {} -> {} ({bins} bins migrate): {reason}", text(before), text(after))
             }
-            EventKind::Splitting { operator, bins } => format!("splits {} bins of operator {}", bins.len(), operator.0),
+            EventKind::Splitting { operator, bins } => format!("splits {} bins of {}", bins.len(), self.name(*operator)),
             EventKind::HotKey { operator, bin, share } => {
-                format!("one key of operator {} ({bin}) is {share:.1} times what an instance is to carry", operator.0)
+                format!("a single key of {} ({bin}) carries {share:.1} times an instance's fair share", self.name(*operator))
             }
-            EventKind::Refused { why, .. } => format!("plan refused: {why}"),
-            EventKind::Migrated { configuration } => format!("runs as {}", text(configuration)),
+            EventKind::Refused { why, .. } => format!("plan rejected: {why}"),
+            EventKind::Migrated { configuration } => format!("now running {}", text(configuration)),
             EventKind::Paced { goal_ms, steps, beyond_goal } => {
-                format!("moved in {steps} steps for a latency of {goal_ms} ms; {beyond_goal} were expected to exceed it")
+                format!("migrated in {steps} steps with a latency goal of {goal_ms} ms; {beyond_goal} steps were expected to exceed it")
             }
             EventKind::Interrupted { moved, of, configuration } => {
-                format!("the plan was cut short, {moved} of {of} bins had moved: {}", text(configuration))
+                format!("plan interrupted after {moved} of {of} bins; now running {}", text(configuration))
             }
             EventKind::BackingOff { failures, until } => {
-                let times = if *failures == 1 { String::new() } else { format!(", {failures} one after the other") };
-                format!("the host gave the plan up{times}: none is begun before {:.1} s", until.as_secs_f64())
+                let times = if *failures == 1 { String::new() } else { format!(" ({failures} in a row)") };
+                format!("the host abandoned the plan{times}: no new plan before {:.1} s", until.as_secs_f64())
             }
-            // The policy is a program that was given up: its reason is in the program's stead.
+            // An external program was disabled: the event carries the reason.
             EventKind::Held { reason } if reason.rule.starts_with("external-") && !reason.detail.is_empty() => {
-                format!("gives up its policy, {}: {}", reason.rule, reason.detail)
+                format!("disables its policy ({}): {}", reason.rule, reason.detail)
             }
             EventKind::Doubted { doubts } => {
-                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
-                format!("does not rely on this window: {}", doubts.join(", "))
+                let doubts: Vec<String> = doubts.iter().map(|doubt| doubt.with_names(|id| self.name(id).to_owned())).collect();
+                format!("ignores this window (unreliable metrics): {}", doubts.join(", "))
             }
             EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } | EventKind::Postponed { .. } => return,
         };
@@ -88,7 +94,7 @@ impl Live {
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
 
-    /// Ends the line, after what happened since the last window.
+    /// Ends the status line, after showing the events since the last window.
     pub(super) fn finish(&mut self, result: Result<&RunResult, &RunFailure>) {
         if let Ok(result) = result {
             self.events(&result.events);

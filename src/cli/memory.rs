@@ -1,15 +1,16 @@
-//! Memory of state that has gone to another process goes back to the system.
+//! Makes glibc return the memory of migrated state to the operating system.
 //!
-//! What glibc frees of a table it keeps for the next one, unless the table was mapped by itself; and it learns to map only ever larger
-//! ones. A process that gives its bins away would so stay as large as it was. The limit is fixed by a variable of the environment, which
-//! is read when a program starts: so a command that may run a job starts itself anew with it, once, as the same process. Processes that
-//! it starts inherit it.
+//! glibc keeps freed memory for later allocations unless the block had a mapping of its own, and it
+//! raises the size above which it maps blocks as larger ones are freed. A process whose bins have
+//! migrated away would therefore not shrink. An environment variable fixes that size, but it is
+//! read only when a program starts: a command that may run a job therefore re-executes itself once,
+//! in the same process, with the variable set. Child processes inherit it.
 
-/// Above so many bytes an allocation is mapped by itself: glibc's own first limit.
+/// Allocations above this many bytes get a mapping of their own: glibc's initial threshold.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MAPPED: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
 
-/// Starts this command anew if the variable is not set; comes back if it is, or if that does not work.
+/// Re-executes this command with the variable set; returns if it is set already or if that fails.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(super) fn give_back() {
     use std::os::unix::process::CommandExt;
@@ -17,11 +18,11 @@ pub(super) fn give_back() {
     if std::env::var_os(MAPPED.0).is_none()
         && let Ok(program) = std::env::current_exe()
     {
-        // It gives back an error, or nothing at all. Without it the command works as well and only keeps more memory.
+        // `exec` returns only on error. The command then works as usual and only keeps more memory.
         let _ = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(MAPPED.0, MAPPED.1).exec();
     }
 }
 
-/// Other systems' allocators are left as they are.
+/// Does nothing: other systems' allocators need no setting.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn give_back() {}

@@ -1,7 +1,7 @@
-//! The command line: one file a subcommand.
+//! The command line: one file per subcommand.
 //!
-//! Standard output carries results, standard error everything else. Exit code 2 means that what was asked for is wrong (a
-//! flag, a file, a name), 1 that it was right and failed.
+//! Results go to standard output, everything else to standard error. Exit code 2 means invalid
+//! input (a flag, a file, a name), 1 that a valid command failed, 130 that it was interrupted.
 
 mod analyze;
 mod calibrate;
@@ -9,6 +9,7 @@ mod completions;
 mod decide;
 mod explain;
 mod hosts;
+mod interrupted;
 mod live;
 mod memory;
 mod plot;
@@ -35,57 +36,62 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-/// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do it.
+use crate::experiment::interrupt;
+
+/// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do
+/// it.
 #[derive(Debug, Parser)]
 #[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
-    after_help = "Start here:\n  thalweg                           three policies on a job too small and on one out of balance (2 minutes)\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
-                        thalweg run --policy ds2          one policy, live\n  thalweg simulate heron-wordcount    the same in virtual time\n  thalweg analyze activity.log        what holds a job back\n  thalweg help run                  all about a command"
+    after_help = "Start here:\n  thalweg                           three policies on an underprovisioned job and on a skewed one (2 minutes)\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
+                        thalweg run --policy ds2          one policy, live\n  thalweg simulate heron-wordcount    the same in virtual time\n  thalweg analyze activity.log        find a job's bottleneck\n  thalweg help run                  all options of a command"
 )]
 struct Cli {
-    /// The headline when missing: three policies side by side on the engine, in two minutes.
+    /// Without a command: three policies side by side on the engine, in two minutes.
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// What runs when nothing is asked for.
+/// The figures that run when no command is given.
 const HEADLINE: [&str; 2] = ["loop-under", "loop-skew"];
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a word count on your text, or a query of NEXMark, under a policy and watch it rescale itself.
+    /// Run a word count on your text, or a NEXMark query, under a policy and watch it rescale.
     Run(run::Args),
     /// Run a scenario under a policy in virtual time.
     Simulate(simulate::Args),
-    /// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
+    /// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside
+    /// ours.
     Reproduce(reproduce::Args),
-    /// Draw the figure of a run folder anew, from its recorded rows.
+    /// Redraw a run folder's figure from its recorded rows.
     Plot(plot::Args),
     /// Print the tables of recorded runs.
     Report(report::Args),
-    /// Tell what a policy did in a recorded run and why.
+    /// Explain what a policy did in a recorded run, and why.
     Explain(explain::Args),
-    /// Find out what holds a job back, from the activity it recorded.
+    /// Find a job's bottleneck from its activity log.
     Analyze(analyze::Args),
-    /// Decide offline, from a dataflow and rates that were measured of it (the released DS2 program's own files).
+    /// Run a policy offline on a dataflow graph and measured rates (in the file formats of the
+    /// released DS2).
     Decide(decide::Args),
-    /// Print completions for your shell.
+    /// Print a completion script for your shell.
     Completions(completions::Args),
-    /// Work for a job that another process runs ('run --processes' starts it).
+    /// Serve as a worker process of a job ('run --processes' starts it).
     #[command(hide = true)]
     Process(process::Args),
 }
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Debug)]
 enum Failure {
-    /// What was asked for is wrong: exit code 2.
+    /// Invalid input: exit code 2.
     Usage(anyhow::Error),
-    /// It was right and failed: exit code 1.
+    /// The input was valid and the command failed: exit code 1.
     Run(anyhow::Error),
 }
 
-/// Marks an error as one of what was asked for.
+/// Marks an error as caused by invalid input.
 fn usage(error: impl Into<anyhow::Error>) -> Failure {
     Failure::Usage(error.into())
 }
@@ -110,6 +116,9 @@ pub fn main() -> ExitCode {
             carry_out(asked.command.expect("a command was given"))
         }),
     };
+    if interrupt::asked() {
+        return interrupted::end();
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(error)) => {
@@ -146,10 +155,10 @@ fn carry_out(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Help and version as clap prints them; an error as one line.
+/// Prints help and version as clap does, and an error as one line.
 fn refuse(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) {
-        // A closed pipe is the reader's business.
+        // The reader may have closed the pipe; that is no error.
         let _ = error.print();
         return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
     }

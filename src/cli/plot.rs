@@ -1,4 +1,4 @@
-//! `thalweg plot`: the figure of a run folder from its recorded rows.
+//! `thalweg plot`: redraws the figure of a run folder from its recorded rows.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use crate::experiment::migration::{Chart, MigrationDefinition, MigrationRow, Mig
 use crate::experiment::nexmark_overhead::{OverheadDefinition, OverheadRow, OverheadSummary};
 use crate::experiment::ranking::RankingRow;
 use crate::experiment::record::{DEFINITION, Manifest};
-use crate::experiment::rows::policy_rank;
 use crate::experiment::suite::{Host, SuiteDefinition, SuiteRow};
 use crate::experiment::window_latency::{WindowLatencyRow, WindowLatencySummary};
 use crate::experiment::{folder, record};
 use crate::plot::{Column, Labels, Upwards, overhead_figure, ranking_figure, suite_figure, timeline_figure, window_latency_figure};
 use crate::plot::{migration_duration_figure, migration_percentiles_figure, migration_timeline_figure};
+use crate::policy::registry;
 
-/// Draw the figure of a run folder anew, from its recorded rows.
+/// Redraw a run folder's figure from its recorded rows.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder that `run` or `reproduce` wrote.
+    /// Folder written by `run`, `simulate` or `reproduce`.
     run: PathBuf,
     /// Print one JSON object instead of file names.
     #[arg(long)]
@@ -49,7 +49,7 @@ struct Titled {
     title: String,
 }
 
-/// Draws what is recorded in `folder`: one run, or one run a policy in folders of its own.
+/// Draws the figure of `folder`: of one run, or of one run per policy, each in its own subfolder.
 pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if folder.join(folder::RANKINGS).is_file() {
         return draw_rankings(folder);
@@ -69,7 +69,7 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if folder.join(folder::SIMULATED).is_file()
         && !folder.read_dir().is_ok_and(|mut all| all.any(|one| one.is_ok_and(|one| one.path().is_dir())))
     {
-        return Err(usage(anyhow!("{}: expected runs to draw, found a table alone: 'thalweg report' prints it", folder.display())));
+        return Err(usage(anyhow!("{}: expected recorded runs, found only a table: 'thalweg report' prints it", folder.display())));
     }
     let mut runs: Vec<PathBuf> = Vec::new();
     if folder.join(folder::RUN).is_file() {
@@ -79,7 +79,7 @@ pub(super) fn draw(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         runs.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.join(folder::RUN).is_file()));
     }
     let mut read = runs.iter().map(|run| column(run)).collect::<Result<Vec<_>, Failure>>()?;
-    read.sort_by(|a, b| (policy_rank(&a.1.policy), &a.1.policy).cmp(&(policy_rank(&b.1.policy), &b.1.policy)));
+    read.sort_by(|a, b| (registry::rank(&a.1.policy), &a.1.policy).cmp(&(registry::rank(&b.1.policy), &b.1.policy)));
     let Some((_, first)) = read.first() else {
         return Err(usage(anyhow!("{}: expected a run folder with a {}, or folders with one, found none", folder.display(), folder::RUN)));
     };
@@ -117,7 +117,7 @@ fn draw_rankings(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let title = Figure::named(&first.experiment).map_or(first.experiment.clone(), |figure| figure.title().to_owned());
     let footer = format!(
-        "bars: means of the judged windows; thin lines: from the least to the most; coloured: what should be found. Revision {}, seed {}, scale {}, instances limited, not processor speed; {}; {}",
+        "Bars: means of the judged windows; thin lines: minimum to maximum; coloured: the injected bottleneck. Revision {}, seed {}, scale {}, instances limited, not processor speed; {}; {}",
         first.revision, first.seed, first.scale, first.machine, first.command
     );
     Ok(ranking_figure(&rows, &title, &footer, &folder.join(&first.experiment))?)
@@ -135,8 +135,8 @@ fn draw_migrations(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     seeds.sort_unstable();
     seeds.dedup();
     let instances = match definition.settings.iter().any(|setting| setting.query.is_some()) {
-        true => "each operator on half of them and then on all",
-        false => "an instance of Count on each",
+        true => "each operator first on half of them, then on all",
+        false => "one instance of Count on each",
     };
     let footer = format!(
         "{} records/s, {} workers, {instances}, as fast as the processor allows. Revision {}, {} seed(s) from {}, scale {}; {}; {}",
@@ -175,7 +175,7 @@ fn draw_suite(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         seeds => format!("Medians of {seeds} seeds"),
     };
     let footer = format!(
-        "{simulated}, simulated in virtual time{on_engine}. Behind: more than half a second's load is due and not emitted. Less is better; blue is less than the oracle, which knows what is needed. Revision {}; {}; {}",
+        "{simulated}, simulated in virtual time{on_engine}. Behind: lag above half a second of load. Less is better; blue is less than the oracle, which knows the required parallelism. Revision {}; {}; {}",
         environment.revision, environment.machine, environment.command
     );
     Ok(suite_figure(&rows, &definition.title, &footer, &folder.join(&definition.figure))?)
@@ -189,7 +189,7 @@ fn draw_overhead(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let definition: OverheadDefinition = record::read_toml(&folder.join(DEFINITION))?;
     let footer = format!(
-        "bars: medians of pairs of runs; thin lines: from the least to the most. {} workers, {} bins an operator, nothing migrates. Revision {}, seeds from {}, scale {}; {}; {}",
+        "Bars: medians of pairs of runs; thin lines: minimum to maximum. {} workers, {} bins per operator, no migration. Revision {}, seeds from {}, scale {}; {}; {}",
         first.workers, first.bins, first.revision, first.seed, first.scale, first.machine, first.command
     );
     Ok(overhead_figure(&OverheadSummary::of(&rows), &definition.title, &footer, &folder.join(&first.experiment))?)
@@ -206,7 +206,7 @@ fn draw_window_latencies(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         _ => (first.experiment.clone(), Vec::new()),
     };
     let footer = format!(
-        "from the last record of a window to its summary, one core, 30,000 records/s (synthetic). Revision {}, seed {}, scale {}; {}; {}",
+        "Time from the last record of a window to its summary, on one core, 30,000 records/s (synthetic). Revision {}, seed {}, scale {}; {}; {}",
         first.revision, first.seed, first.scale, first.machine, first.command
     );
     Ok(window_latency_figure(&WindowLatencySummary::of(&rows), &reference, &title, &footer, &folder.join(&first.experiment))?)

@@ -1,10 +1,11 @@
-//! `thalweg process`: one of the further processes of a job that runs on several.
+//! `thalweg process`: a worker process, other than process 0, of a job that runs in several
+//! processes.
 
 use super::{Failure, usage};
 use crate::engine::cluster::Member;
 use crate::engine::{Job, RunError};
 
-/// Work for a job that another process runs ('run --processes' starts it).
+/// Serve as a worker process of a job ('run --processes' starts it).
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
@@ -12,7 +13,8 @@ pub(super) fn process(_: &Args) -> Result<(), Failure> {
     let served = Member::from_environment().map(|member| {
         member.map(|member| {
             let job = member.job::<Job>()?;
-            // 'run' tells its user which processes work for it; experiments have many short runs and only say what goes wrong.
+            // 'run' reports which processes are connected; experiments have many short runs and
+            // report only errors.
             if let Job::WordCount(_) = job {
                 super::run::tell_connected(&member);
             }
@@ -21,9 +23,11 @@ pub(super) fn process(_: &Args) -> Result<(), Failure> {
     });
     match served {
         Ok(Some(Ok(()))) => Ok(()),
-        // Process 0 says why, and its exit code is the job's.
+        // Process 0 reports the error, and its exit code is the job's.
         Ok(Some(Err(RunError::Stopped(_)))) => Ok(()),
         Ok(Some(Err(why))) | Err(why) => Err(why.into()),
-        Ok(None) => Err(usage(anyhow::anyhow!("process: expected to be started by 'thalweg run --processes N', found no such run"))),
+        Ok(None) => {
+            Err(usage(anyhow::anyhow!("process: expected to be started by 'thalweg run --processes N', found no such parent process")))
+        }
     }
 }

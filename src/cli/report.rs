@@ -1,4 +1,4 @@
-//! `thalweg report`: the tables of recorded runs.
+//! `thalweg report`: prints the tables of recorded runs.
 
 use std::path::{Path, PathBuf};
 
@@ -21,10 +21,23 @@ use crate::report::{
     window_latency_table,
 };
 
-/// Print the tables of recorded runs: one run a policy beside the paper's, or medians of several.
+/// Files with rows, one per kind of experiment.
+const KINDS: [&str; 8] = [
+    folder::ROWS,
+    folder::SUITE,
+    folder::SIMULATED,
+    folder::MIGRATIONS,
+    folder::FIDELITY,
+    folder::RANKINGS,
+    folder::WINDOW_LATENCY,
+    folder::NEXMARK_OVERHEAD,
+];
+
+/// Print the tables of recorded runs: one run per policy beside the paper's numbers, or medians of
+/// several runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder with a rows.csv, rankings.csv, window_latency.csv, simulated.csv, suite.csv or migrations.csv, as `run` and `reproduce` write it.
+    #[arg(help = format!("Folder written by `run`, `simulate` or `reproduce`, with one of {}", KINDS.join(", ")))]
     folder: PathBuf,
     /// Print the rows as one JSON array instead of a table.
     #[arg(long)]
@@ -100,7 +113,7 @@ fn text(folder: &Path, json: bool) -> Result<String, Failure> {
     }
     let path = folder.join(folder::ROWS);
     let rows: Vec<RunRow> = folder::read_csv(&path).map_err(usage)?;
-    let first = rows.first().ok_or_else(|| usage(anyhow!("{}: expected a row a run, found none", path.display())))?;
+    let first = rows.first().ok_or_else(|| usage(anyhow!("{}: expected one row per run, found none", path.display())))?;
     if json {
         return as_json(serde_json::to_string(&rows));
     }

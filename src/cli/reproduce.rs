@@ -1,4 +1,4 @@
-//! `thalweg reproduce`: an experiment from its definition to its figure.
+//! `thalweg reproduce`: runs an experiment from its definition to its figure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
+use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
 use super::report::tables;
@@ -22,7 +23,7 @@ use crate::experiment::figures::Figure;
 use crate::experiment::out_folder::{Fills, OutFolder};
 use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::rows::RunRow;
-use crate::experiment::run::{RunSpec, run};
+use crate::experiment::run::{RunFailure, RunSpec, run};
 use crate::experiment::simulated::{SimulatedSpec, simulate};
 use crate::experiment::suite::Cases;
 use crate::experiment::{folder, policies};
@@ -30,52 +31,58 @@ use crate::id::OperatorId;
 use crate::migration::Strategy;
 use crate::workload::Text;
 
-/// Reproduce a figure of a paper: run the experiment, draw it, print the paper's numbers beside ours.
+/// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside
+/// ours.
+///
+/// Ctrl-C keeps the rows measured so far (exit code 130); a second Ctrl-C ends the command
+/// immediately.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The figure (see --list), or 'all': every one, with a page that compares claims and measurements.
+    /// The figure (see --list), or 'all' for every figure and a page that compares claims with
+    /// measurements.
     #[arg(required_unless_present = "list")]
     pub(super) figure: Option<String>,
     /// List the figures that can be reproduced.
     #[arg(long)]
     list: bool,
-    /// How long to run: quick (minutes) or full.
+    /// Size of the runs: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where jobs run: engine, or sim for virtual time (figures of policies only). By default the engine; a suite runs in virtual time,
-    /// at full scale also on the engine, and with `--host engine` only what runs on both.
+    /// Where jobs run: engine, or sim for virtual time (figures that compare policies only)
+    /// [default: engine]. A suite runs in virtual time, at full scale also on the engine; with
+    /// '--host engine' only its cases that run on both.
     #[arg(long, value_parser = ["engine", "sim"])]
     host: Option<String>,
     /// With 'all': only these figures (comma-separated).
     #[arg(long, value_delimiter = ',', value_name = "FIGURE")]
     only: Vec<String>,
-    /// Run only these policies (comma-separated); all of the figure by default.
+    /// Run only these policies (comma-separated) [default: all of the figure]
     #[arg(long, value_delimiter = ',', value_name = "POLICY")]
     pub(super) policies: Vec<String>,
-    /// Run only these cases of a suite, or queries of nexmark-overhead and ds2-fig10 (comma-separated);
-    /// all of them by default.
+    /// Run only these cases of a suite, or queries of nexmark-overhead and ds2-fig10
+    /// (comma-separated) [default: all]
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     pub(super) cases: Vec<String>,
-    /// Index of the first sentence of the text: another seed, another sample.
+    /// Seed: index of the first sentence of the text, or seed of the random numbers.
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// Run everything so many times, with one seed after the other, and print medians.
+    /// Repeat each run N times with consecutive seeds; report medians.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(super) repeat: u64,
-    /// Folder for rows and figures; a new one below runs/ by default.
+    /// Output folder [default: a new one in runs/]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(super) json: bool,
-    /// Fail when a run does not show what the experiment's definition expects.
+    /// Exit with code 1 if a run fails a check of the experiment's definition.
     #[arg(long)]
     pub(super) check: bool,
 }
 
 impl Args {
-    /// Whether a job may run on the engine. What runs in virtual time has no state that moves, and is a third slower with an allocator that
-    /// gives everything back.
+    /// Whether a job may run on the engine. Runs in virtual time migrate no real state, and are a
+    /// third slower with an allocator that returns all freed memory.
     pub(super) fn on_engine(&self) -> bool {
         match self.figure.as_deref().map(Figure::named) {
             None | Some(Ok(Figure::Simulated(_))) => false,
@@ -84,11 +91,11 @@ impl Args {
         }
     }
 
-    /// The figures of 'all'.
+    /// The figures run by 'all'.
     pub(super) fn only_or_all(&self) -> Result<Vec<String>, Failure> {
         if !self.policies.is_empty() || !self.cases.is_empty() || self.host.is_some() || self.repeat != 1 || self.seed != 0 {
             return Err(usage(anyhow!(
-                "all: expected no --policies, --cases, --host, --repeat or --seed: what is made is what definitions say"
+                "all: expected no --policies, --cases, --host, --repeat or --seed: 'all' runs the definitions as they are"
             )));
         }
         self.only.iter().try_for_each(|figure| Figure::named(figure).map(|_| ()).map_err(usage))?;
@@ -130,8 +137,9 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     if figure == "all" {
         return reproduce_all::reproduce_all(args);
     }
+    interrupted::listen(Meanwhile::Measures)?;
     if !args.only.is_empty() {
-        return Err(usage(anyhow!("--only: expected with 'all' alone, found with {figure}")));
+        return Err(usage(anyhow!("--only: requires 'all', found {figure}")));
     }
     let definition = match Figure::named(figure).map_err(usage)? {
         Figure::Suite(definition) => return reproduce_suite::reproduce(args, &definition),
@@ -159,13 +167,13 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     for seed in (args.seed..).take(args.repeat as usize) {
         let out = if args.repeat == 1 { out.to_path_buf() } else { out.join(format!("seed-{seed}")) };
         folder::create_dir_all(&out).with_context(|| out.display().to_string())?;
+        folder::write_text(&out.join(record::DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
         for policy_run in definition.runs.iter().filter(|run| args.policies.is_empty() || args.policies.contains(&run.policy)) {
             runs.push(experiment.run(policy_run, seed, &out, |row| {
                 rows.push(row);
                 Ok(folder::write_csv(&rows_file, &rows)?)
             })?);
         }
-        folder::write_text(&out.join(record::DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;
         figure_files.extend(draw(&out)?);
     }
     let violations: Vec<String> = runs.iter().flat_map(|summary| experiment.violations(summary)).collect();
@@ -193,7 +201,8 @@ impl<'a> Experiment<'a> {
         Experiment { args, definition, text, topology, needed, needed_by_name }
     }
 
-    /// Runs one policy and writes its folder into `out`; `keep` takes the row of the run, whether it has a result or failed.
+    /// Runs one policy and writes its folder into `out`; `keep` takes the row of the run, whether
+    /// it has a result or failed.
     fn run(
         &self,
         policy_run: &PolicyRun,
@@ -237,10 +246,12 @@ impl<'a> Experiment<'a> {
         };
         live.finish(result.as_ref());
         keep(record::row(&manifest, topology, result.as_ref()))?;
+        if let Some(measured) = result.as_ref().map_or_else(RunFailure::partial, Some) {
+            let run_folder = out.join(name);
+            folder::create_dir_all(&run_folder).with_context(|| run_folder.display().to_string())?;
+            record::write(&run_folder, &manifest, measured)?;
+        }
         let result = result.with_context(|| format!("the run of '{name}' failed"))?;
-        let run_folder = out.join(name);
-        folder::create_dir_all(&run_folder).with_context(|| run_folder.display().to_string())?;
-        record::write(&run_folder, &manifest, &result)?;
         Ok(Summary::of(&manifest, &result))
     }
 
@@ -261,8 +272,9 @@ fn list(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The folder a command writes to: the one that was asked for, which must be new, empty, or half made by the same command, or a new
-/// one below `runs/`. `figure` is the stem of the figures that are drawn into it.
+/// The folder a command writes to: the one that was asked for, which must be new, empty, or half
+/// made by the same command, or a new one below `runs/`. `figure` is the stem of the figures that
+/// are drawn into it.
 pub(super) fn out_folder(asked: Option<&Path>, name: &str, figure: &str, environment: &Environment) -> Result<OutFolder, Failure> {
     let compact: String = environment.started_utc.chars().filter(|c| !matches!(c, '-' | ':')).collect();
     let out = match asked {
@@ -279,5 +291,7 @@ pub(super) fn out_folder(asked: Option<&Path>, name: &str, figure: &str, environ
 
 /// Begins the folder `out`.
 pub(super) fn begin(out: &Path, fills: Fills<'_>) -> Result<OutFolder, Failure> {
-    OutFolder::begin(out, fills).map_err(|why| usage(anyhow!("--out {}: {why}", out.display())))
+    let begun = OutFolder::begin(out, fills).map_err(|why| usage(anyhow!("--out {}: {why}", out.display())))?;
+    interrupted::fills(out);
+    Ok(begun)
 }

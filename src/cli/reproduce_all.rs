@@ -1,11 +1,14 @@
-//! `thalweg reproduce all`: every figure, each in a process of its own, and one page about all of them.
+//! `thalweg reproduce all`: runs every figure, each in its own process, and writes one page about
+//! all.
 //!
-//! Each figure is made in a folder with a temporary name, which is renamed once its rows, its figure and what it printed are whole. So a
-//! run that was killed is taken up where it was: what has its name is complete, and what has not is made anew. A figure that fails
-//! leaves `failed-<figure>.txt`, and the others go on.
+//! Each figure is made in a folder with a temporary name, which is renamed once its rows, its
+//! figure and its output are complete. A run that was killed can therefore be resumed: folders with
+//! their final name are complete, all others are made again. A figure that fails leaves
+//! `failed-<figure>.txt`, and the others continue.
 //!
-//! The process of a figure ends when the one that waits for it does, and until then the folder is held: who takes it up finds nobody
-//! else at work there. Both are locks, which end with a process however it ends.
+//! The process of a figure ends when its parent does, and holds the folder until then, so that no
+//! two runs work in the same folder. Both are file locks, which are released when a process ends,
+//! however it ends.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,6 +20,7 @@ use anyhow::{Context as _, anyhow};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use super::interrupted::{self, Meanwhile};
 use super::reproduce::{Args, begin};
 use super::{Failure, report, usage};
 use crate::experiment::claims::{self, RESULT};
@@ -30,11 +34,11 @@ use crate::experiment::record;
 use crate::experiment::steps;
 use crate::report::{Page, Section, claims_table, page};
 
-/// What begins the folder of all, and what of it is kept.
+/// How the folder of `all` is marked as begun.
 const FILLS: Fills<'static> = Fills { name: "all", figure: "all", kept_with: Some(PLAN) };
-/// Environment variable of the process of a figure: the file that the process which waits for it has locked.
+/// Environment variable for the process of a figure: the file that its parent has locked.
 const WAITS_WITH: &str = "THALWEG_WAITS_WITH";
-/// Folders of this name below the working directory, unless another one is asked for.
+/// Parent of the output folder, relative to the working directory, unless `--out` is given.
 const RECORD: &str = "experiments/record";
 
 /// [`PLAN`].
@@ -62,11 +66,13 @@ struct Told<'a> {
 }
 
 pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
+    interrupted::listen(Meanwhile::Waits)?;
     let environment = Environment::here();
     let figures = args.only_or_all()?;
     let (out, plan) = take_up(args, &environment, figures)?;
     let waits = File::open(out.join(PLAN))?;
-    // Without locks a figure's process does not see the end of this one, and goes on for nothing.
+    // Without locks a figure's process does not notice that this one has ended, and runs on in
+    // vain.
     let _ = waits.lock();
     let all = plan.figures.len() as u64;
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len}, {elapsed} so far  {msg}").expect("the template is fixed");
@@ -76,6 +82,7 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
     for (index, figure) in plan.figures.iter().enumerate() {
         if !out.join(figure).is_dir() {
             bar.set_message(expected.left(&plan.figures[index..], &out, figure));
+            interrupted::check()?;
             if let Some(seconds) = make(&out, figure, plan.scale, &bar)? {
                 expected.seconds.insert(figure.clone(), seconds);
             }
@@ -96,19 +103,20 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
         println!("\nreport  {}", report.display());
     }
     if !failed.is_empty() {
-        let why = format!("{} failed: {}; the same command tries again", failed.join(", "), out.join(folder::failed("<figure>")).display());
+        let why =
+            format!("{} failed: {}; rerun the same command to retry", failed.join(", "), out.join(folder::failed("<figure>")).display());
         return Err(Failure::Run(anyhow!(why)));
     }
     let page = out.join(PAGE);
     out.finish()?;
     let violations: usize = sections.iter().map(|section| section.violations.len()).sum();
     if args.check && violations > 0 {
-        return Err(Failure::Run(anyhow!("{violations} expectations are not met: {}", page.display())));
+        return Err(Failure::Run(anyhow!("{violations} checks failed: {}", page.display())));
     }
     Ok(())
 }
 
-/// The folder of all, and what is to be made in it: a new one, or one that was begun and is the same.
+/// The output folder and its plan: a new one, or the one of an interrupted run with the same plan.
 fn take_up(args: &Args, environment: &Environment, figures: Vec<String>) -> Result<(OutFolder, Plan), Failure> {
     let fits = |plan: &Plan| plan.scale == args.scale && plan.environment.revision == environment.revision && plan.figures == figures;
     let out = match &args.out {
@@ -132,9 +140,9 @@ fn take_up(args: &Args, environment: &Environment, figures: Vec<String>) -> Resu
         }
         let (scale, revision, figures) = (plan.scale, &plan.environment.revision, plan.figures.join(", "));
         let found = format!("{scale} of {revision} with {figures}");
-        Err(usage(anyhow!("--out {}: expected what this command makes, found what was begun as {found}", out.display())))
+        Err(usage(anyhow!("--out {}: expected the folder of an interrupted run of this command, found {found}", out.display())))
     };
-    // Before anything there is touched.
+    // Checked before anything in the folder is touched.
     begun(&out)?.as_ref().map_or(Ok(()), check)?;
     let held = begin(&out, FILLS)?;
     if let Some(plan) = begun(&out)? {
@@ -146,28 +154,30 @@ fn take_up(args: &Args, environment: &Environment, figures: Vec<String>) -> Resu
     Ok((held, plan))
 }
 
-/// What is being made in `out`, if it has been said.
+/// The plan of the run in `out`, if it has been written.
 fn begun(out: &Path) -> Result<Option<Plan>, Failure> {
     let plan = out.join(PLAN);
     if plan.is_file() { record::read_toml(&plan).map(Some).map_err(usage) } else { Ok(None) }
 }
 
-/// In the process of a figure: it ends when the process does that waits for it, since nobody would give its folder a name.
+/// Called in the process of a figure: ends it when its parent ends, since nothing would rename its
+/// folder then.
 pub(super) fn end_with_who_waits() {
     let Some(plan) = std::env::var_os(WAITS_WITH) else { return };
     std::thread::spawn(move || {
-        // Granted once the other process is gone.
+        // The lock is granted once the parent is gone.
         if File::open(plan).is_ok_and(|plan| plan.lock_shared().is_ok()) {
             std::process::exit(1);
         }
     });
 }
 
-/// Makes a figure in a process of its own; gives how long it took, or nothing if it failed, which is then written down.
+/// Makes a figure in a child process; returns how long it took, or `None` if it failed, which is
+/// then recorded in a file.
 fn make(out: &OutFolder, figure: &str, scale: Scale, bar: &ProgressBar) -> Result<Option<f64>, Failure> {
     let is_stale = |entry: &fs::DirEntry| whole(&entry.file_name().to_string_lossy()).as_deref() == Some(figure);
     for stale in out.read_dir()?.flatten().filter(is_stale) {
-        fs::remove_dir_all(stale.path()).with_context(|| format!("{}: what was left half made", stale.path().display()))?;
+        fs::remove_dir_all(stale.path()).with_context(|| format!("{}: cannot remove an incomplete folder", stale.path().display()))?;
         steps::taken();
     }
     let partial = partial(&out.join(figure));
@@ -181,24 +191,26 @@ fn make(out: &OutFolder, figure: &str, scale: Scale, bar: &ProgressBar) -> Resul
     let told = String::from_utf8_lossy(&output.stdout);
     let whole = output.status.success() && serde_json::from_str::<serde_json::Value>(&told).is_ok();
     if !whole {
+        // What it kept stays as it is, until the figure is made again.
+        interrupted::check()?;
         let why = String::from_utf8_lossy(&output.stderr);
         let last: Vec<&str> = why.lines().rev().take(20).collect();
         let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
         folder::write_text(&failed, &format!("thalweg reproduce {figure} --scale {scale}: {}\n{last}\n", output.status))?;
-        // What there is of it is not whole; what went wrong is written down.
+        // The folder is incomplete; the error has been recorded.
         let _ = fs::remove_dir_all(&partial);
         steps::taken();
         return Ok(None);
     }
     folder::write_text(&partial.join(RESULT), &told.replace(&format!("{}/", partial.display()), ""))?;
     folder::write_text(&partial.join(TOOK), &toml::to_string(&Took { scale, seconds }).context("a time as TOML")?)?;
-    folder::rename(&partial, &out.join(figure)).with_context(|| format!("{}: cannot have its name", partial.display()))?;
+    folder::rename(&partial, &out.join(figure)).with_context(|| format!("{}: cannot be renamed", partial.display()))?;
     let _ = fs::remove_file(failed);
     steps::taken();
     Ok(Some(seconds))
 }
 
-/// What figures take, as far as that is known: in this folder, or in others beside it.
+/// Expected durations of figures, from this folder and its siblings.
 struct Expected {
     seconds: BTreeMap<String, f64>,
 }
@@ -218,7 +230,7 @@ impl Expected {
         Expected { seconds }
     }
 
-    /// What is being made, and how long all that is still to be made may take.
+    /// The figure in progress, and the estimated time for all that remain.
     fn left(&self, figures: &[String], out: &Path, figure: &str) -> String {
         let mean = self.seconds.values().sum::<f64>() / self.seconds.len().max(1) as f64;
         if self.seconds.is_empty() {
@@ -230,7 +242,7 @@ impl Expected {
     }
 }
 
-/// What the page says of a figure.
+/// The section of the page on a figure.
 fn section(out: &Path, figure: &str, scale: Scale) -> Result<Section, Failure> {
     #[derive(Deserialize)]
     struct Recorded {

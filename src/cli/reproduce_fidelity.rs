@@ -1,4 +1,4 @@
-//! `thalweg reproduce` for one run on both hosts.
+//! `thalweg reproduce` for experiments that compare one run on both hosts.
 
 use std::collections::BTreeMap;
 use std::path::Path;

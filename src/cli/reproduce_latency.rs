@@ -1,11 +1,11 @@
-//! `thalweg reproduce` for the time of analysis by length of window.
+//! `thalweg reproduce` for the latency of the analysis by window length.
 
 use anyhow::Context as _;
 
-use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, bar};
+use super::{Failure, interrupted};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::DEFINITION;
@@ -25,6 +25,7 @@ pub(super) fn reproduce(args: &Args, definition: &WindowLatencyDefinition) -> Re
             }));
             bar.inc(1);
             folder::write_csv(&rows_file, &rows)?;
+            interrupted::check()?;
         }
     }
     bar.finish_and_clear();

@@ -1,11 +1,11 @@
-//! `thalweg reproduce` for experiments on migration.
+//! `thalweg reproduce` for migration experiments.
 
 use anyhow::{Context as _, anyhow};
 
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, bar};
-use super::{Failure, usage};
+use super::{Failure, interrupted, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::migration::{MigrationDefinition, MigrationRow, MigrationSummary, MigrationTimelineRow, Setting};
@@ -26,6 +26,7 @@ pub(super) fn reproduce(args: &Args, definition: &MigrationDefinition) -> Result
             timeline.extend(windows);
             folder::write_csv(&rows_file, &rows)?;
             folder::write_csv(&timeline_file, &timeline)?;
+            interrupted::check()?;
             if let Some(why) = failed {
                 return Err(Failure::Run(anyhow!("the run of '{}' under '{strategy}' failed: {why}", setting.label)));
             }
@@ -63,7 +64,7 @@ fn run(
     let (label, strategy) = (setting.label.clone(), strategy.to_owned());
     let mut row = MigrationRow { experiment, setting: label, strategy, scale, ..run.row(environment) };
     let bar = bar((run.before + run.after).as_millis() as u64, &format!("{}, {}", row.setting, row.strategy));
-    bar.set_message("state is built up");
+    bar.set_message("building up state");
     let migrated = run.run(|elapsed| {
         bar.set_position(elapsed.as_millis() as u64);
         bar.set_message(format!("{:.1} s", elapsed.as_secs_f64()));

@@ -1,11 +1,11 @@
-//! `thalweg reproduce` for what something costs on NEXMark's queries.
+//! `thalweg reproduce` for overhead experiments on NEXMark queries.
 
 use anyhow::Context as _;
 
-use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, bar, check_cases};
+use super::{Failure, interrupted};
 use crate::engine::nexmark::Query;
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
@@ -40,6 +40,7 @@ pub(super) fn reproduce(args: &Args, definition: &OverheadDefinition) -> Result<
                 bar.inc(1);
             })?);
             folder::write_csv(&rows_file, &rows)?;
+            interrupted::check()?;
         }
     }
     bar.finish_and_clear();

@@ -1,11 +1,11 @@
-//! `thalweg reproduce` for experiments that ask whether a measure ranks a known bottleneck first.
+//! `thalweg reproduce` for experiments on whether a measure ranks a known bottleneck first.
 
 use anyhow::Context as _;
 
-use super::Failure;
 use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, bar};
+use super::{Failure, interrupted};
 use crate::experiment::analysed::run_analysed;
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
@@ -33,6 +33,7 @@ pub(super) fn reproduce(args: &Args, definition: &RankingDefinition) -> Result<(
             runs.push(definition.summary(run, &of_run, &analysed));
             rows.extend(of_run);
             folder::write_csv(&rows_file, &rows)?;
+            interrupted::check()?;
         }
     }
     folder::write_text(&out.join(DEFINITION), &toml::to_string(definition).context("the definition as TOML")?)?;

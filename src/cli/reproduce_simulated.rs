@@ -1,6 +1,7 @@
 //! `thalweg reproduce` for experiments in virtual time.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use anyhow::Context as _;
 use rayon::prelude::*;
@@ -10,11 +11,11 @@ use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, check_policies, runs_bar};
 use crate::experiment::environment::Environment;
-use crate::experiment::folder;
 use crate::experiment::record::{self, DEFINITION, Manifest};
 use crate::experiment::run::RunResult;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated_figure::{Drawn, Outcome, Run, SimulatedDefinition, SimulatedRow};
+use crate::experiment::{folder, interrupt};
 use crate::report::simulated_table;
 
 pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result<(), Failure> {
@@ -23,13 +24,16 @@ pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::SIMULATED);
-    // Seeds that follow each other are a repetition here: the definition says how many make a result.
+    // Seeds that follow each other are a repetition here: the definition says how many make a
+    // result.
     let runs: Vec<Run> = (0..args.repeat)
         .flat_map(|repeat| definition.runs(args.scale, args.seed + repeat * definition.most_seeds(args.scale), &args.policies))
         .collect();
     let bar = runs_bar(runs.len());
     let drawn =
         |run: &Run| definition.drawn == Drawn::Timeline && run.case == &definition.cases[0] && run.start == 0 && run.seed == args.seed;
+    // What there is if somebody interrupts them.
+    let measured: Mutex<Vec<SimulatedRow>> = Mutex::default();
     let one = |run: &Run| {
         let (outcome, scenario, result) = run.run().with_context(|| format!("'{}' under '{}'", run.case.label, run.policy.name))?;
         if drawn(run) {
@@ -37,11 +41,15 @@ pub(super) fn reproduce(args: &Args, definition: &SimulatedDefinition) -> Result
         }
         bar.set_message(format!("{} under {}", run.case.label, run.policy.name));
         bar.inc(1);
+        measured.lock().expect("nobody panics with it").push(outcome.row.clone());
         Ok(outcome)
     };
     // Runs side by side would wait for each other, and take that for time of their decisions.
     let outcomes: Result<Vec<Outcome>, Failure> =
         if definition.times_decisions() { runs.iter().map(one).collect() } else { runs.par_iter().map(one).collect() };
+    if interrupt::asked() {
+        folder::write_csv(&rows_file, &measured.into_inner().expect("nobody panics with it"))?;
+    }
     let outcomes = outcomes?;
     bar.finish_and_clear();
     let rows: Vec<SimulatedRow> = outcomes.iter().map(|outcome| outcome.row.clone()).collect();

@@ -1,6 +1,8 @@
-//! `thalweg reproduce` for suites: all policies in all cases, side by side on all cores, in virtual time.
+//! `thalweg reproduce` for suites: all policies in all cases, in parallel on all cores, in virtual
+//! time.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use anyhow::Context as _;
 
@@ -9,19 +11,19 @@ use super::plot::draw;
 use super::reproduce::{Args, out_folder};
 use super::reproduced::{Reproduced, check_cases, check_policies, runs_bar};
 use crate::experiment::environment::Environment;
-use crate::experiment::folder;
 use crate::experiment::record::DEFINITION;
 use crate::experiment::suite::{Cases, Order, SuiteDefinition, SuiteOutcome, SuiteRow};
+use crate::experiment::{folder, interrupt};
 use crate::report::{order_table, path_table, suite_table};
 
-/// A run as `--json` tells it.
+/// A run as printed by `--json`.
 #[derive(serde::Serialize)]
 struct Told {
     #[serde(flatten)]
     row: SuiteRow,
     /// Instances at the end by operator.
     r#final: BTreeMap<String, u32>,
-    /// Why the policy acted or did not: each different rule with the operator it is about, and each finding.
+    /// The policy's reasons: each distinct rule with its operator, and each finding.
     reasons: Vec<String>,
 }
 
@@ -35,18 +37,29 @@ pub(super) fn reproduce(args: &Args, definition: &SuiteDefinition) -> Result<(),
     let environment = Environment::here();
     let out = out_folder(args.out.as_deref(), &format!("{}-{}", definition.figure, args.scale), &definition.figure, &environment)?;
     let rows_file = out.join(folder::SUITE);
-    // Seeds that follow each other are a repetition here: the definition says how many make a result.
+    // Seeds that follow each other are a repetition here: the definition says how many make a
+    // result.
     let seeds = definition.seeds.at(args.scale);
     let runs: Vec<_> = (0..args.repeat)
         .flat_map(|repeat| definition.runs(args.which_cases(), args.scale, 1 + args.seed + repeat * seeds, &args.policies))
         .collect();
     let runs: Vec<_> = runs.into_iter().filter(|run| args.cases.is_empty() || args.cases.contains(&run.case.name)).collect();
     let bar = runs_bar(runs.len());
-    let outcomes = SuiteDefinition::run(&runs, |run| {
+    // What there is if somebody interrupts them.
+    let measured: Mutex<Vec<(usize, SuiteRow)>> = Mutex::default();
+    let outcomes = SuiteDefinition::run(&runs, |run, outcome| {
+        let position = runs.iter().position(|other| std::ptr::eq(other, run)).unwrap_or(runs.len());
+        measured.lock().expect("nobody panics with it").push((position, outcome.row.clone()));
         bar.set_message(format!("{} under {} ({})", run.case.name, run.policy.label(), run.host.name()));
         bar.inc(1);
     });
     bar.finish_and_clear();
+    if interrupt::asked() {
+        let mut measured = measured.into_inner().expect("nobody panics with it");
+        measured.sort_by_key(|(position, _)| *position);
+        let rows: Vec<SuiteRow> = measured.into_iter().map(|(_, row)| row).collect();
+        folder::write_csv(&rows_file, &rows)?;
+    }
     let mut outcomes = outcomes.context("a run of the suite failed")?;
     let orders: Vec<Order> = definition.both_hosts.same_order.iter().flat_map(|same| same.orders(&outcomes)).collect();
     let not_as_expected = definition.expect.iter().flat_map(|expected| expected.violations(&outcomes));

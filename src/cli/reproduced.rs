@@ -1,4 +1,4 @@
-//! What every `thalweg reproduce` prints at its end, whatever kind of experiment it was.
+//! The output of `thalweg reproduce` at its end, common to all kinds of experiment.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,8 @@ use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::out_folder::OutFolder;
 
-/// An experiment that was run, recorded and drawn: what `reproduce --json` prints. `S` sums up a run, or all runs of a setting.
+/// An experiment that was run, recorded and plotted: what `reproduce --json` prints. `S` summarizes
+/// a run, or all runs of a setting.
 #[derive(serde::Serialize)]
 pub(super) struct Reproduced<'a, S> {
     /// Name of the figure.
@@ -24,9 +25,9 @@ pub(super) struct Reproduced<'a, S> {
     pub(super) time_factor: Option<f64>,
     /// Revision, machine and command.
     pub(super) environment: Environment,
-    /// What came of the runs.
+    /// Summaries of the runs.
     pub(super) runs: Vec<S>,
-    /// What was expected and is not so.
+    /// The checks that failed.
     pub(super) violations: Vec<String>,
     /// Where the rows are.
     pub(super) rows_file: PathBuf,
@@ -38,10 +39,11 @@ pub(super) struct Reproduced<'a, S> {
 }
 
 impl<S: serde::Serialize> Reproduced<'_, S> {
-    /// Prints it as JSON, or `title` and `table` and where the files are. Then the folder is whole.
+    /// Prints the result as JSON, or as `title`, `table` and the paths of the files, and completes
+    /// the folder.
     ///
     /// # Errors
-    /// With `--check`, when something is not as expected.
+    /// With `--check`, if a check failed.
     pub(super) fn tell(self, args: &Args, title: &str, table: impl FnOnce() -> String) -> Result<(), Failure> {
         if args.json {
             println!("{}", serde_json::to_string(&self)?);
@@ -50,36 +52,36 @@ impl<S: serde::Serialize> Reproduced<'_, S> {
             print!("{}", table());
             println!("\nrows    {}", self.rows_file.display());
             self.figure_files.iter().for_each(|file| println!("figure  {}", file.display()));
-            self.violations.iter().for_each(|violation| println!("not as expected: {violation}"));
+            self.violations.iter().for_each(|violation| println!("check failed: {violation}"));
         }
         self.folder.finish()?;
         if args.check && !self.violations.is_empty() {
-            return Err(Failure::Run(anyhow!("not as expected: {}", self.violations.join("; "))));
+            return Err(Failure::Run(anyhow!("check failed: {}", self.violations.join("; "))));
         }
         Ok(())
     }
 }
 
-/// Refuses what `--policies` names that is not among the policies of a figure.
+/// Rejects names in `--policies` that are not policies of the figure.
 pub(super) fn check_policies(args: &Args, figure: &str, known: &[&str]) -> Result<(), Failure> {
     let Some(found) = args.policies.iter().find(|policy| !known.contains(&policy.as_str())) else { return Ok(()) };
     let known: Vec<String> = known.iter().map(|name| format!("'{name}'")).collect();
     Err(usage(anyhow!("--policies: expected policies of {figure}, among {}, found '{found}'", known.join(", "))))
 }
 
-/// Refuses what `--cases` names that `figure` does not run.
+/// Rejects names in `--cases` that are not cases of `figure`.
 pub(super) fn check_cases(args: &Args, figure: &str, known: &[String]) -> Result<(), Failure> {
     let Some(found) = args.cases.iter().find(|case| !known.contains(case)) else { return Ok(()) };
     Err(usage(anyhow!("--cases: expected cases of {figure} on this host, among {}, found '{found}'", known.join(", "))))
 }
 
-/// A bar that shows on standard error how many of `runs` are done.
+/// A progress bar on standard error that counts `runs`.
 pub(super) fn runs_bar(runs: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len} {msg}").expect("the template is fixed").progress_chars("=> ");
     ProgressBar::new(runs as u64).with_style(style)
 }
 
-/// A bar that shows on standard error how far something with this name is.
+/// A progress bar on standard error with a name.
 pub(super) fn bar(length: u64, name: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:>8} {bar:30} {msg}").expect("the template is fixed").progress_chars("=> ");
     ProgressBar::new(length).with_style(style).with_prefix(name.to_owned())

@@ -1,4 +1,4 @@
-//! `thalweg run`: a word count, or a query of NEXMark, under a policy.
+//! `thalweg run`: runs a word count or a NEXMark query under a policy.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::hosts::Hosts;
+use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
-use super::policy::PolicyArgs;
+use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
 use super::run_nexmark::{self, NexmarkArgs};
 use super::uneven::Uneven;
@@ -33,16 +34,22 @@ use crate::rate::Rate;
 use crate::time::Timestamp;
 use crate::workload::{SentenceLength, Text};
 
-/// Run a word count on your text, or a query of NEXMark, under a policy and watch it rescale itself.
+/// Run a word count on your text, or a NEXMark query, under a policy and watch it rescale.
 ///
-/// Sentences are read in a loop and offered at a fixed rate, whether the job keeps up or not. FlatMap splits them into words,
-/// Count counts the words. By default an instance of FlatMap is limited to 100,000 sentences a minute and one of Count to
-/// 1,000,000 words a minute, so that dozens of instances fit on a few cores; with '--limits none' instances run as fast as
-/// the processor allows, at most one a worker. At the end the counts are compared with a plain sequential count.
+/// The source replays the sentences of the text in a loop at a fixed rate, whether or not the job
+/// keeps up. FlatMap splits them into words and Count counts the words. By default an instance of
+/// FlatMap is limited to 100,000 sentences/min and an instance of Count to 1,000,000 words/min, so
+/// that dozens of instances fit on a few cores; with '--limits none' instances run as fast as the
+/// processor allows, at most one per worker. At the end the counts are compared with a sequential
+/// count.
 ///
-/// With '--query' the job is a query of NEXMark over generated people, auctions and bids, 50 events of which are 1, 3 and 46 of these;
-/// its source emits the kinds that the query reads. Instances are not limited unless '--limits' says so. At the end the answers are
-/// compared with those that plain timely gives on one worker for the same events.
+/// With '--query' the job is a NEXMark query over generated persons, auctions and bids in the ratio
+/// 1 : 3 : 46; the source emits only the kinds of event that the query reads. Instances are not
+/// limited unless '--limits' says so. At the end the results are compared with those of plain
+/// timely on one worker for the same events.
+///
+/// Ctrl-C ends the run and keeps what has been measured so far (exit code 130); a second Ctrl-C
+/// ends it immediately.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg run --policy ds2\n  thalweg run --text book.txt --policy dhalion --rate 300k/min --duration 60\n  \
@@ -57,57 +64,58 @@ use crate::workload::{SentenceLength, Text};
                         thalweg run --policy external --external-command 'python3 examples/external_policy.py'"
 )]
 pub(super) struct Args {
-    /// A UTF-8 text file; by default Cicero's Liber Primus.
+    /// UTF-8 text file [default: Cicero's Liber Primus]
     #[arg(long, value_name = "FILE", conflicts_with = "query")]
     text: Option<PathBuf>,
-    /// Cut sentences to exactly so many words; as the text has them by default.
+    /// Cut the text into sentences of exactly N words [default: sentences as in the text]
     #[arg(long, value_name = "N", conflicts_with = "query")]
     words: Option<usize>,
     #[command(flatten)]
     pub(super) nexmark: NexmarkArgs,
-    /// The policy: hold, oracle, threshold, dhalion, heron, ds2, flink-autoscaler, aws, critical-path; scripted, which follows --plan; or
-    /// external, a program of yours that --external-command names.
-    #[arg(long, default_value = "critical-path")]
+    #[arg(long, default_value = "critical-path", help = policy_help())]
     policy: String,
     #[command(flatten)]
     chosen: PolicyArgs,
-    /// Sentences or events offered: per second, or with a unit such as 1000000/min or 2.5k/s; 300000/min by default, 10k/s of a query.
+    /// Offered load in sentences or events: per second, or with a unit, such as 1000000/min or
+    /// 2.5k/s [default: 300000/min; 10k/s for a query]
     #[arg(long, allow_hyphen_values = true)]
     pub(super) rate: Option<String>,
-    /// Seconds of run.
+    /// Length of the run, in seconds.
     #[arg(long, default_value_t = 20.0, allow_hyphen_values = true)]
     duration: f64,
-    /// Limits of instances: heron (see above) or none; of a query none by default, or of some of its operators, such as
-    /// 'winner=20k/s,average=500/s'.
+    /// Capacity of an instance: heron (see above) or none; for a query, none or limits by operator,
+    /// such as 'winner=20k/s,average=500/s' [default: heron; none for a query]
     #[arg(long)]
     pub(super) limits: Option<String>,
     #[command(flatten)]
     pub(super) uneven: Uneven,
     #[command(flatten)]
     hosts: Hosts,
-    /// Bins of Count, or of each operator of a query that has state, a power of two.
+    /// Number of bins of Count, or of each stateful operator of a query: a power of two.
     #[arg(long, default_value_t = 4096)]
     pub(super) bins: u32,
-    /// How bins move: all-at-once, fluid (one at a time), batched:N (N at a time), optimized (each instance gives or takes one at a
-    /// time), hot-first (one at a time, the most used first) or adaptive (as many as --goal allows).
+    /// Migration strategy: all-at-once, fluid (one bin per step), batched:N (N bins per step),
+    /// optimized (at most one bin to and from each instance per step), hot-first (one bin per step,
+    /// the most loaded first) or adaptive (as many as --goal allows).
     #[arg(long, default_value = "all-at-once")]
     strategy: String,
-    /// The latency that adaptive stays below while bins move, such as 50ms; 100ms by default.
+    /// Latency goal during a migration for --strategy adaptive, such as 50ms [default: 100ms]
     #[arg(long, value_name = "LATENCY", allow_hyphen_values = true)]
     goal: Option<String>,
-    /// How many times faster control time runs than published: 30 makes a 60 s policy interval 2 s.
+    /// Factor by which the intervals of policies are shortened: with 30, a policy interval of 60 s
+    /// is 2 s.
     #[arg(long, default_value_t = 30.0, allow_hyphen_values = true)]
     time_factor: f64,
-    /// How many times its rate the source may emit when it has fallen behind.
+    /// Factor by which the source may exceed its rate to drain its lag.
     #[arg(long, default_value_t = 1.1, allow_hyphen_values = true)]
     pub(super) catch_up: f64,
-    /// Index of the first sentence, or what tells streams of events apart.
+    /// Seed: index of the first sentence, or seed of the event generator.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Folder for rows and figure; a new one below runs/ by default.
+    /// Output folder [default: a new one in runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Keep the activity log itself too.
+    /// Also save the activity log.
     #[arg(long)]
     record: bool,
     /// Print one JSON object instead of text.
@@ -115,9 +123,9 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A source on one thread emits no more than this; beyond it the source would be the bottleneck.
+/// The most that a source emits on one thread; above it the source would be the bottleneck.
 const MOST_SENTENCES_PER_SECOND: f64 = 5e6;
-/// A day.
+/// The longest run: one day.
 const MOST_SECONDS: f64 = 86_400.0;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -158,23 +166,23 @@ fn nexmark(args: &Args, definition: NexmarkDefinition, deployment: Deployment) -
     carry_out(args, job, policy, strategy, needed, Described { text, job: None, nexmark: Some(definition) })
 }
 
-/// The policy that is asked for, of a process of the job.
+/// The requested policy, for one process of the job.
 fn policy(args: &Args, job: &impl EngineJob, needed: &BTreeMap<OperatorId, u32>, process: u32) -> Result<Box<dyn Policy>, Failure> {
     let topology = job.topology();
     let best = needed.iter().fold(Configuration::ones(&topology), |best, (&id, &instances)| best.with(id, instances));
     let best = if needed.is_empty() { Vec::new() } else { vec![(Timestamp::ZERO, best)] };
-    // Process 0 alone decides.
+    // Only process 0 decides.
     args.chosen.policy(&args.policy, &topology, args.time_factor, best, process == 0)
 }
 
-/// What a run's manifest says of the job.
+/// Description of the job in the run's manifest.
 struct Described {
     text: String,
     job: Option<JobDefinition>,
     nexmark: Option<NexmarkDefinition>,
 }
 
-/// Runs a job, keeps what comes of it and prints it.
+/// Runs a job, records its results and prints them.
 fn carry_out<J: EngineJob>(
     args: &Args,
     job: J,
@@ -211,16 +219,18 @@ fn carry_out<J: EngineJob>(
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    interrupted::listen(Meanwhile::Measures)?;
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
     live.finish(result.as_ref());
     folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
-    let result = result.map_err(|failure| match failure {
-        RunFailure::Engine(why) => wrong_hosts(why),
-        failure => failure.into(),
-    })?;
+    let result = match result {
+        Err(RunFailure::Interrupted(partial)) => *partial,
+        Err(RunFailure::Engine(why)) => return Err(wrong_hosts(why)),
+        result => result?,
+    };
     record::write(&out, &manifest, &result)?;
-    // Of what cannot be rescaled there is nothing to draw.
-    let figure_files = if plain { Vec::new() } else { draw(&out)? };
+    // A plain job cannot be rescaled, so there is nothing to draw.
+    let figure_files = if plain || result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
     let throughput = manifest.nexmark.as_ref().map(|_| emitted_per_second(&result));
     if args.json {
@@ -233,7 +243,7 @@ fn carry_out<J: EngineJob>(
         println!("{printed}");
     } else {
         print!("{summary}");
-        throughput.into_iter().for_each(|rate| println!("throughput          {rate:.0} events/s that the query reads"));
+        throughput.into_iter().for_each(|rate| println!("throughput          {rate:.0} events/s read by the query"));
         println!("folder              {}", out.display());
         figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
     }
@@ -245,30 +255,31 @@ fn emitted_per_second(result: &RunResult) -> f64 {
     result.verdict.emitted as f64 / result.duration.as_secs_f64()
 }
 
-/// How bins move, with the goal if there is one.
+/// The migration strategy, with its latency goal if it has one.
 fn strategy(args: &Args) -> Result<Strategy, Failure> {
     let strategy: Strategy = args.strategy.parse().map_err(|why| usage(anyhow!("--strategy: {why}")))?;
     let Some(goal) = &args.goal else { return Ok(strategy) };
     let goal = goal.parse().map_err(|why| usage(anyhow!("--goal: {why}")))?;
     match strategy {
         Strategy::Adaptive(_) => Ok(Strategy::Adaptive(goal)),
-        other => Err(usage(anyhow!("--goal: expected '--strategy adaptive', which alone has a goal, found '{other}'"))),
+        other => Err(usage(anyhow!("--goal: requires '--strategy adaptive', found '{other}'"))),
     }
 }
 
-/// Works for the job as another process than 0; has nothing to print.
+/// Serves as a process of the job other than process 0; prints no results.
 fn serve(deployment: &Deployment, job: &Job) -> Result<(), Failure> {
     let member = Member::of(deployment, job).map_err(wrong_hosts)?.expect("process 0 has no member");
     tell_connected(&member);
     job.serve(member).map_err(wrong_hosts)
 }
 
-/// Tells that another process than 0 has joined, and which it is: whoever looks after the run may have to find it.
+/// Reports that a process other than 0 has connected, with its pid, so that an operator can find
+/// it.
 pub(super) fn tell_connected(member: &Member) {
     eprintln!("thalweg: process {} is connected, pid {}", member.process(), std::process::id());
 }
 
-/// What the host file or the other processes' flags are to blame for is an error of what was asked.
+/// Errors caused by the host file or by the other processes' flags are usage errors.
 fn wrong_hosts(why: RunError) -> Failure {
     match why {
         RunError::Address { .. } => usage(anyhow!("--hostfile: {why}")),
@@ -277,7 +288,7 @@ fn wrong_hosts(why: RunError) -> Failure {
     }
 }
 
-/// The rate that is asked for, once all flags that concern any job have been checked.
+/// The requested rate, after checking all flags that apply to every kind of job.
 fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
     let given = args.rate.as_deref().unwrap_or(otherwise);
     let rate: Rate = given.parse().map_err(|why| usage(anyhow!("--rate: {why}")))?;
@@ -289,7 +300,12 @@ fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
     let most = format!("more than 0 and at most {MOST_SENTENCES_PER_SECOND:.0} {what}/s (one source thread)");
     check(per_second > 0.0 && per_second <= MOST_SENTENCES_PER_SECOND, "rate", most, format!("'{given}'"))?;
     let seconds = args.duration;
-    check(seconds > 0.0 && seconds <= MOST_SECONDS, "duration", "seconds, more than 0 and at most a day".into(), seconds.to_string())?;
+    check(
+        seconds > 0.0 && seconds <= MOST_SECONDS,
+        "duration",
+        "seconds, more than 0 and at most 86400 (a day)".into(),
+        seconds.to_string(),
+    )?;
     let factor = args.time_factor;
     check((1.0..=600.0).contains(&factor), "time-factor", "a factor from 1 to 600".into(), factor.to_string())?;
     check((1.0..=100.0).contains(&args.catch_up), "catch-up", "a factor from 1 to 100".into(), args.catch_up.to_string())?;
@@ -299,12 +315,12 @@ fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
     Ok(rate)
 }
 
-/// An operator of which an instance takes at most `limit`.
+/// An operator whose instances process at most `limit` each.
 pub(super) fn operator(limit: Option<Rate>, deployment: &Deployment) -> OperatorDefinition {
     OperatorDefinition {
         limit,
         instances: 1,
-        // More instances than workers give a processor nothing.
+        // Without limits, more instances than workers do not use more of the processor.
         max_parallelism: if limit.is_some() { 128 } else { deployment.peers() },
         queue_high_s: 0.5,
         queue_low_s: 0.48,
@@ -312,7 +328,7 @@ pub(super) fn operator(limit: Option<Rate>, deployment: &Deployment) -> Operator
     }
 }
 
-/// The word count that the flags describe, each checked.
+/// The word count described by the flags, all of them checked.
 fn definition(args: &Args, deployment: &Deployment) -> Result<JobDefinition, Failure> {
     let rate = checked_rate(args, "300000/min")?;
     let limits = match args.limits.as_deref().unwrap_or("heron") {

@@ -1,4 +1,4 @@
-//! What `thalweg run` is told of a query of NEXMark: '--query', '--dilation', '--plain' and its '--limits'.
+//! Flags of `thalweg run` for NEXMark queries: '--query', '--dilation', '--plain' and '--limits'.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,23 @@ use crate::experiment::definition::OperatorDefinition;
 use crate::experiment::nexmark::NexmarkDefinition;
 use crate::rate::Rate;
 
-/// The flags.
+/// The flags for NEXMark queries.
 #[derive(Debug, clap::Args)]
 pub(super) struct NexmarkArgs {
-    /// Run a query of NEXMark instead of a word count: q0 to q8 or q11.
+    /// Run a NEXMark query instead of a word count: q0 to q8 or q11.
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     pub(super) query: Option<Query>,
-    /// Divide window lengths by so much: with 60 an hour is a minute. Auctions last as long as at 10,000 events/s, whatever the rate.
+    /// Divide the lengths of windows by FACTOR: with 60, an hour becomes a minute. Auctions stay
+    /// open as long as at 10,000 events/s, whatever the rate.
     #[arg(long, value_name = "FACTOR", default_value_t = 60.0, requires = "query", allow_hyphen_values = true)]
     dilation: f64,
-    /// Run the query in plain timely: nothing is rescaled, and nothing recorded but what source and sink do.
+    /// Run the query in plain timely, without elastic operators: it cannot be rescaled, and only
+    /// source and sink are recorded.
     #[arg(long, requires = "query", conflicts_with_all = ["policy", "plan", "settings", "external_command", "limits", "start", "straggler", "strategy", "bins"])]
     plain: bool,
 }
 
-/// The query that the flags describe, with `rate` events a second, each checked.
+/// The query described by the flags, at `rate` events per second, all of them checked.
 pub(super) fn definition(args: &Args, query: Query, rate: Rate, deployment: &Deployment) -> Result<NexmarkDefinition, Failure> {
     let names: Vec<&str> = query.operators(args.bins).into_iter().map(|(name, _)| name).collect();
     let limits = limits(args.limits.as_deref().unwrap_or("none"), &names)?;
@@ -49,7 +51,7 @@ pub(super) fn definition(args: &Args, query: Query, rate: Rate, deployment: &Dep
     Ok(definition)
 }
 
-/// Limits by operator, of a text such as `winner=20k/s,average=500/s`, or `none`.
+/// Parses limits by operator, such as `winner=20k/s,average=500/s`, or `none`.
 fn limits<'a>(text: &'a str, names: &[&'a str]) -> Result<BTreeMap<&'a str, Rate>, Failure> {
     let mut limits = BTreeMap::new();
     if text == "none" {
@@ -61,10 +63,10 @@ fn limits<'a>(text: &'a str, names: &[&'a str]) -> Result<BTreeMap<&'a str, Rate
         let rate: Rate = rate.trim().parse().map_err(|why| wrong(format!("{why}")))?;
         let Some(name) = names.iter().find(|known| **known == name.trim()) else {
             let all: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
-            return Err(wrong(format!("of the operators {}, found '{name}'", all.join(" and "))));
+            return Err(wrong(format!("for the operators {}, found '{name}'", all.join(" and "))));
         };
         if rate <= Rate::ZERO || limits.insert(*name, rate).is_some() {
-            return Err(wrong(format!("each more than 0 and once, found '{part}'")));
+            return Err(wrong(format!("each more than 0 and given once, found '{part}'")));
         }
     }
     Ok(limits)

@@ -1,4 +1,4 @@
-//! `thalweg simulate`: a scenario under a policy, in virtual time.
+//! `thalweg simulate`: runs a scenario under a policy in virtual time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,25 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::calibrate::calibrate;
+use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::plot::draw;
-use super::policy::PolicyArgs;
+use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::out_folder;
 use super::{Failure, usage};
 use crate::experiment::environment::Environment;
 use crate::experiment::folder;
 use crate::experiment::record::{self, Manifest, Summary};
+use crate::experiment::run::RunFailure;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
 
-/// Run a scenario under a policy in virtual time: minutes of a job of any size in a second.
+/// Run a scenario under a policy in virtual time: minutes of a job of any size within a second.
 ///
-/// A scenario says how fast operators are, what they give out, and what goes wrong. The same controller, policies and migrations that
-/// run jobs on the engine run it. The same scenario, policy and seed give the same rows and decisions, byte for byte.
+/// A scenario defines operator speeds, selectivities and faults. The simulator uses the same
+/// controller, policies and migration code as the engine. The same scenario, policy and seed
+/// produce the same rows and decisions, byte for byte. Ctrl-C keeps what has been simulated so far
+/// (exit code 130).
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy dhalion\n  thalweg simulate my-scenario.toml --seed 7 --json\n  \
@@ -28,31 +32,30 @@ use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_s
                         thalweg simulate --calibrate runs/my-run && thalweg simulate runs/my-run/calibrated.toml"
 )]
 pub(super) struct Args {
-    /// A scenario file, or the name of one that is part of the program; see --list.
+    /// A scenario file, or the name of a built-in scenario (see --list).
     #[arg(required_unless_present_any = ["list", "calibrate"])]
     scenario: Option<String>,
-    /// Make a scenario of a run that was recorded ('run --record'): fit it to the activity log in that folder. It is written there as
-    /// calibrated.toml, or into --out.
+    /// Calibrate a scenario from the activity log of a recorded run ('run --record'). It is written
+    /// as calibrated.toml to the run's folder, or to --out.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["scenario", "list", "policy", "seed", "seconds", "record"])]
     calibrate: Option<PathBuf>,
-    /// List the scenarios that are part of the program.
+    /// List the built-in scenarios.
     #[arg(long)]
     list: bool,
-    /// The policy; the scenario's own by default.
-    #[arg(long)]
+    #[arg(long, help = format!("{} [default: the scenario's]", policy_help()))]
     policy: Option<String>,
     #[command(flatten)]
     chosen: PolicyArgs,
-    /// Seed of everything random.
+    /// Seed of all random numbers.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Seconds of virtual time; as the scenario says by default.
+    /// Length of the run in seconds of virtual time [default: the scenario's]
     #[arg(long, allow_hyphen_values = true)]
     seconds: Option<f64>,
-    /// Folder for rows and figure; a new one below runs/ by default.
+    /// Output folder [default: a new one in runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Keep the activity log itself too.
+    /// Also save the activity log.
     #[arg(long)]
     record: bool,
     /// Print one JSON object instead of text.
@@ -71,7 +74,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let mut scenario = read(asked)?;
     if let Some(seconds) = args.seconds {
         scenario.seconds = seconds;
-        // What fits one length may not fit another.
+        // A scenario that is valid for one length may be invalid for another.
         let text = toml::to_string(&scenario).map_err(|why| usage(anyhow!("--seconds: {why}")))?;
         scenario = Scenario::read(&text).map_err(|why| usage(anyhow!("--seconds: {}", why.what)))?;
     }
@@ -109,12 +112,16 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let mut live = Live::new(&name, &topology, job.duration);
     let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
     let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    interrupted::listen(Meanwhile::Measures)?;
     let result = run_scenario(spec, activity.as_deref(), |status| live.show(status));
     live.finish(result.as_ref());
     folder::write_csv(&out.join(folder::ROWS), &[record::row(&manifest, &topology, result.as_ref())])?;
-    let result = result?;
+    let result = match result {
+        Err(RunFailure::Interrupted(partial)) => *partial,
+        result => result?,
+    };
     record::write(&out, &manifest, &result)?;
-    let figure_files = draw(&out)?;
+    let figure_files = if result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
     let summary = Summary::of(&manifest, &result);
     if args.json {
         println!("{}", serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files }));
@@ -126,7 +133,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     Ok(out.finish()?)
 }
 
-/// The scenario of that name, or of that file.
+/// The built-in scenario of that name, or the scenario in that file.
 pub(super) fn read(asked: &str) -> Result<Scenario, Failure> {
     let path = Path::new(asked);
     let text = match Scenario::text(asked) {

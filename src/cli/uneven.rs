@@ -1,4 +1,4 @@
-//! How a run begins, and what makes it uneven on purpose: '--start', '--straggler' and '--hot-bins'.
+//! Flags for the start of a run and for injected skew: '--start', '--straggler' and '--hot-bins'.
 
 use anyhow::anyhow;
 
@@ -6,24 +6,25 @@ use super::{Failure, usage};
 use crate::experiment::definition::{HotBins, JobDefinition, OperatorDefinition};
 use crate::experiment::scenario::StragglerForm;
 
-/// The flags.
+/// The flags for the initial configuration, a straggler and hot bins.
 #[derive(Debug, clap::Args)]
 pub(super) struct Uneven {
-    /// Instances at the start, such as 'flatmap=10,count=20'; one of each otherwise.
+    /// Initial parallelism, such as 'flatmap=10,count=20' [default: 1 for each operator]
     #[arg(long, value_name = "INSTANCES")]
     start: Option<String>,
-    /// An instance that is slow: 'count:3=0.33' is instance 3 of Count at 0.33 of its speed, 'count:3=0.33@10..30' from 10 s to 30 s
-    /// of the run and 'count:3=0.33@10' from 10 s on.
+    /// Inject a straggler: 'count:3=0.33' runs instance 3 of Count at 0.33 of its speed,
+    /// 'count:3=0.33@10..30' from 10 s to 30 s, 'count:3=0.33@10' from 10 s on.
     #[arg(long, value_name = "STRAGGLER")]
     straggler: Option<String>,
-    /// Bins of Count that have a share of all words: '205:0.5:20' is half of all words in bins 0, 20, 40 and so on, 205 of them; with 20
-    /// instances at the start all belong to the first. Without the last number they are the first bins.
+    /// Inject skew: '205:0.5:20' puts half of all words into 205 bins of Count: 0, 20, 40 and so
+    /// on; with 20 instances at the start they all belong to the first. Without STEP it is the
+    /// first 205 bins.
     #[arg(long, value_name = "BINS:SHARE[:STEP]", conflicts_with = "query")]
     hot_bins: Option<String>,
 }
 
 impl Uneven {
-    /// Puts what the flags say into a word count.
+    /// Applies the flags to a word count.
     pub(super) fn apply(&self, job: &mut JobDefinition) -> Result<(), Failure> {
         self.apply_to(&mut [("flatmap", &mut job.flatmap), ("count", &mut job.count)])?;
         if let Some(text) = &self.hot_bins {
@@ -33,7 +34,7 @@ impl Uneven {
         Ok(())
     }
 
-    /// Puts what the flags say of operators into those of a job, with their names.
+    /// Applies the flags on operators to a job's operators, given with their names.
     pub(super) fn apply_to(&self, operators: &mut [(&str, &mut OperatorDefinition)]) -> Result<(), Failure> {
         if let Some(start) = &self.start {
             for part in start.split(',') {
@@ -69,7 +70,7 @@ fn operator<'a>(
     Ok(found.ok_or_else(wrong)?.1)
 }
 
-/// Operator and straggler of a text such as `count:3=0.33@10..30`.
+/// Parses an operator and its straggler, such as `count:3=0.33@10..30`.
 fn straggler(text: &str) -> Option<(&str, StragglerForm)> {
     let (name, rest) = text.split_once(':')?;
     let (instance, rest) = rest.split_once('=')?;
@@ -79,7 +80,7 @@ fn straggler(text: &str) -> Option<(&str, StragglerForm)> {
     Some((name, StragglerForm { instance: instance.parse().ok()?, speed: speed.parse().ok()?, from_s: from.parse().ok()?, until_s }))
 }
 
-/// Hot bins of a text such as `205:0.5:20`.
+/// Parses hot bins, such as `205:0.5:20`.
 fn hot_bins(text: &str) -> Option<HotBins> {
     let (bins, rest) = text.split_once(':')?;
     let (share, step) = rest.split_once(':').unwrap_or((rest, "1"));

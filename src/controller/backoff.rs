@@ -1,18 +1,19 @@
-//! How long no plan is begun after the host gave one up.
+//! Back-off: how long no plan is started after the host has abandoned one.
 //!
-//! A host that fails once may well succeed at the next attempt, one that fails time and again will not, and every attempt costs the job
-//! something. So the wait doubles with each failure, up to a bound, and the first success ends it.
+//! A host that fails once may succeed at the next attempt, one that fails repeatedly will not, and
+//! every attempt is a cost for the job. The wait therefore doubles with each failure, up to a
+//! bound, and the first success ends it.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Policy intervals after the first failure.
+/// Wait after the first failure, in policy intervals.
 const FIRST: u32 = 2;
-/// Policy intervals at most.
+/// The longest wait, in policy intervals.
 const MOST: u32 = 32;
 
-/// Failures one after the other, and what follows from them.
+/// The number of failures in a row, and the resulting wait.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     interval: Duration,
@@ -21,12 +22,13 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Nothing has failed; waits are multiples of `interval`.
+    /// No failures so far; waits are multiples of `interval`.
     pub(super) fn new(interval: Duration) -> Backoff {
         Backoff { interval, failures: 0, until: Timestamp::ZERO }
     }
 
-    /// The host gave a plan up. Gives how many it has, one after the other, and before when none is begun.
+    /// Called when the host abandons a plan. Returns the number of failures in a row, and the time
+    /// before which no plan is started.
     pub(super) fn failed(&mut self, at: Timestamp) -> (u32, Timestamp) {
         let intervals = FIRST.saturating_mul(2u32.saturating_pow(self.failures)).min(MOST);
         self.failures += 1;
@@ -34,12 +36,12 @@ impl Backoff {
         (self.failures, self.until)
     }
 
-    /// The host has carried a plan out.
+    /// Called when the host has completed a plan.
     pub(super) fn succeeded(&mut self) {
         *self = Backoff::new(self.interval);
     }
 
-    /// Before when no plan is begun, if that is later than `at`.
+    /// The time before which no plan is started, if that is later than `at`.
     pub(super) fn until(&self, at: Timestamp) -> Option<Timestamp> {
         (at < self.until).then_some(self.until)
     }

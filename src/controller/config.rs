@@ -1,4 +1,4 @@
-//! How the controller paces a policy.
+//! Pacing of a policy by the controller.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use crate::migration::Strategy;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControllerConfig {
-    /// Length of the windows on which the policy decides.
+    /// Length of a window, the interval of decisions.
     pub policy_interval: Duration,
-    /// Windows that are ignored at the start and after every action.
+    /// Number of windows ignored at the start and after every action.
     pub warm_up_windows: u32,
-    /// Consecutive windows in which the policy must ask for a rescale before it is carried out; the last plan counts.
+    /// Number of consecutive windows in which the policy must ask for a change before it is carried
+    /// out; the last plan counts.
     pub activation_windows: u32,
-    /// How plans are carried out.
+    /// Migration strategy.
     pub strategy: Strategy,
 }

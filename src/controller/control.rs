@@ -1,4 +1,4 @@
-//! The controller.
+//! The controller: consults the policy and passes its plans to the host.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::observation::Observation;
 use crate::policy::{Decision, Policy, Reason};
 use crate::time::Timestamp;
 
-/// Decides when to ask a policy and carries its plans to the host.
+/// Decides when to consult a policy, and passes its plans to the host.
 pub struct Controller {
     topology: Topology,
     config: ControllerConfig,
@@ -24,11 +24,11 @@ pub struct Controller {
     configuration: Configuration,
     assignments: Assignments,
     routing: Routing,
-    /// What holds once the running migration is complete.
+    /// The configuration and assignments once the migration in progress is complete.
     target: Option<Target>,
-    /// What the last window told of bins.
+    /// Measurements of bins from the last window.
     measures: Measures,
-    /// Whether these give sizes in bytes.
+    /// Whether their sizes are in bytes.
     sizes_in_bytes: bool,
     warm_up_left: u32,
     agreed: u32,
@@ -36,34 +36,23 @@ pub struct Controller {
     events: Vec<Event>,
 }
 
-/// Where a migration leads.
+/// The target of a migration.
 struct Target {
     configuration: Configuration,
-    /// Before the moves, when bins that the plan splits are split.
+    /// The assignments before the moves, after the plan's splits.
     divided: Assignments,
     assignments: Assignments,
     routing: Routing,
-    /// Bins that move.
+    /// Number of bins that migrate.
     bins: usize,
-    /// When the migration to it began.
+    /// When the migration started.
     began: Timestamp,
-    /// State that moves, in bytes; 0 where no host says how large it is.
+    /// State that migrates, in bytes; 0 if the host does not report sizes.
     bytes: u64,
 }
 
-/// Why a plan from outside is refused. Nothing has changed when it is.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum RequestError {
-    /// Another plan is being carried out.
-    #[error("another plan is being carried out")]
-    Migrating,
-    /// The plan does not fit the job.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-}
-
 impl Controller {
-    /// A controller of a job that runs in `configuration` with its bins dealt out evenly.
+    /// A controller of a job that runs in `configuration` with its bins evenly distributed.
     pub fn new(topology: Topology, configuration: Configuration, config: ControllerConfig, policy: Box<dyn Policy>) -> Controller {
         let assignments = Assignment::initial(&topology, &configuration);
         let warm_up_left = config.warm_up_windows;
@@ -85,29 +74,30 @@ impl Controller {
         }
     }
 
-    /// The configuration that holds now; during a migration the one before it.
+    /// The current configuration; during a migration the one before it.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
     }
 
-    /// The assignments that hold now; during a migration those before it.
+    /// The current assignments; during a migration those before it.
     pub fn assignments(&self) -> &Assignments {
         &self.assignments
     }
 
-    /// Whether a migration is being carried out.
+    /// Whether a migration is in progress.
     pub fn is_migrating(&self) -> bool {
         self.target.is_some()
     }
 
-    /// Everything the controller did so far, in order.
+    /// All events so far, in order.
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// Takes the observation of a window that saw one configuration throughout; gives the schedule to carry out, if any.
+    /// Called when a window with a constant configuration closes; returns the schedule to execute,
+    /// if any.
     ///
-    /// Windows that close during a migration are ignored. Of one that is not to be relied on there is no more than an event.
+    /// Windows that close during a migration are ignored. Unreliable ones are only logged.
     pub fn window_closed(&mut self, observation: &Observation) -> Option<Schedule> {
         if self.is_migrating() {
             return None;
@@ -154,25 +144,19 @@ impl Controller {
         }
     }
 
-    /// Takes a plan from outside of the policy; gives the schedule to carry out. Warm-up, activation and what failed before do not
-    /// apply to it.
-    ///
-    /// # Errors
-    /// See [`RequestError`]; the reason is in the log too, and nothing has changed.
-    pub fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, RequestError> {
+    /// Starts a plan from a test as if a policy had asked for it, without warm-up and activation.
+    #[cfg(test)]
+    pub(super) fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, PlanError> {
         let schedule = self.begin(at, plan, Reason::new("requested"))?;
         self.agreed = 0;
         Ok(schedule)
     }
 
-    /// Begins to carry out `plan`, or refuses it with its reason in the log; a plan is taken whole or not at all.
-    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, RequestError> {
-        let valid = if self.is_migrating() {
-            Err(RequestError::Migrating)
-        } else {
-            plan.apply(&self.topology, &self.configuration).map_err(RequestError::from)
-        };
-        let after = match valid {
+    /// Starts `plan`, or rejects it with its reason in the log; a plan is accepted as a whole or
+    /// not at all.
+    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, PlanError> {
+        assert!(!self.is_migrating(), "no policy is consulted during a migration");
+        let after = match plan.apply(&self.topology, &self.configuration) {
             Ok(after) => after,
             Err(error) => {
                 self.events.push(Event { at, kind: EventKind::Refused { plan, why: error.to_string() } });
@@ -198,14 +182,16 @@ impl Controller {
             bins: schedule.moves(),
             bytes,
             steps: schedule.steps.len(),
+            divided: self.routing.changes(&routing),
         };
         self.events.push(Event { at, kind });
         self.target = Some(Target { configuration: after, divided, assignments, routing, bins: schedule.moves(), began: at, bytes });
         Ok(schedule)
     }
 
-    /// The bins of today with those split that alone exceed what an instance is to carry after the plan, what is taken for measured of the
-    /// parts, and the bins to be split. A bin that a single key makes hot stays as it is and is told of.
+    /// The current bins after splitting those that would exceed an instance's fair share after the
+    /// plan, the estimated measurements of the parts, and the bins to split. A bin that is hot
+    /// because of a single key is not split but reported.
     fn split(&mut self, at: Timestamp, plan: &Plan, after: &Configuration) -> (Assignments, Measures, Vec<(OperatorId, BinId)>) {
         let (mut assignments, mut measures, mut splits) = (self.assignments.clone(), self.measures.clone(), Vec::new());
         for (&operator, assignment) in assignments.iter_mut().filter(|(operator, _)| touches(plan, **operator)) {
@@ -221,10 +207,10 @@ impl Controller {
         (assignments, measures, splits)
     }
 
-    /// Told that the running migration is complete.
+    /// Called when the migration in progress is complete.
     ///
     /// # Panics
-    /// If there is none.
+    /// If no migration is in progress.
     pub fn migrated(&mut self, at: Timestamp) {
         let target = self.target.take().expect("a migration is being carried out");
         self.policy.migrated(target.began, at, target.bytes);
@@ -234,15 +220,16 @@ impl Controller {
         self.events.push(Event { at, kind: EventKind::Migrated { configuration: self.configuration.clone() } });
     }
 
-    /// Told how the steps of a migration with a latency goal were chosen.
+    /// Reports how the steps of a migration with a latency goal were chosen.
     pub fn paced(&mut self, at: Timestamp, goal: Goal, choices: &[Choice]) {
         let beyond_goal = choices.iter().filter(|choice| choice.predicted > goal.latency()).count();
         let kind = EventKind::Paced { goal_ms: goal.latency().as_secs_f64() * 1e3, steps: choices.len(), beyond_goal };
         self.events.push(Event { at, kind });
     }
 
-    /// Told that the host gave up the running migration; `complete` are the steps that were carried out. What holds is as after an
-    /// [interruption](Controller::interrupted); the policy learns that nothing will come of its plan, and for a while no other is begun.
+    /// Called when the host has abandoned the migration in progress; `complete` are the steps that
+    /// were executed. The state is as after an [interruption](Controller::interrupted); the policy
+    /// learns that its plan has failed, and no other is started for a while.
     ///
     /// # Panics
     /// If there is no migration, or the steps are not part of it.
@@ -253,15 +240,16 @@ impl Controller {
         self.events.push(Event { at, kind: EventKind::BackingOff { failures, until } });
     }
 
-    /// Told that the input ended, or the host gave up, before the running migration was complete; `complete` are the steps that were carried out. The
-    /// others have changed nothing, so what holds from now on is what these steps made of what held before.
+    /// Called when the input ended, or the host abandoned the migration, before it was complete;
+    /// `complete` are the steps that were executed. The others have changed nothing, so the new
+    /// state is what these steps made of the previous one.
     ///
     /// # Panics
     /// If there is no migration, or the steps are not part of it.
     pub fn interrupted(&mut self, at: Timestamp, complete: &[Step]) {
         let target = self.target.take().expect("a migration is being carried out");
         let moves: Vec<BinMove> = complete.iter().flat_map(|step| step.moves.iter().copied()).collect();
-        // No more than the part of the state that did move took that long.
+        // Only the state that did migrate took that long.
         let bytes = target.bytes as f64 * moves.len() as f64 / target.bins.max(1) as f64;
         self.policy.migrated(target.began, at, bytes as u64);
         if complete.iter().any(|step| !step.splits.is_empty()) {
@@ -287,13 +275,13 @@ impl Controller {
     }
 }
 
-/// Whether bins of `operator` may move.
+/// Whether bins of `operator` may migrate.
 fn touches(plan: &Plan, operator: OperatorId) -> bool {
     plan.rescales.contains_key(&operator) || plan.rebalances.contains(&operator)
 }
 
-/// New owners for the bins of every operator that the plan touches, balanced by the load measured in the window and the
-/// speeds that the plan tells of.
+/// New owners for the bins of every operator in the plan, balanced by the load measured in the
+/// window and the plan's speeds.
 fn assign(before: &Assignments, measures: &Measures, plan: &Plan, after: &Configuration) -> Assignments {
     let assign = |(&operator, current): (&OperatorId, &Assignment)| {
         if !touches(plan, operator) {
@@ -305,8 +293,8 @@ fn assign(before: &Assignments, measures: &Measures, plan: &Plan, after: &Config
     before.iter().map(assign).collect()
 }
 
-/// What the window tells of bins: arrivals are their load; their size is in bytes, or in keys where no host says how large they are.
-/// Whether it is in bytes.
+/// Measurements of bins in the window: arrivals are their load; their size is in bytes, or in keys
+/// if the host does not report sizes. Also returns whether it is in bytes.
 fn measures(operators: &[OperatorMetrics]) -> (Measures, bool) {
     let bins = || operators.iter().flat_map(|metrics| metrics.bins.iter().map(|load| (metrics.operator, load)));
     let in_bytes = bins().any(|(_, load)| load.bytes > 0);

@@ -1,4 +1,6 @@
-//! What the controller did and why: the decision log.
+//! The decision log: what the controller did, and why.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +10,12 @@ use crate::metrics::MetricIssue;
 use crate::policy::Reason;
 use crate::time::Timestamp;
 
-/// Something the controller did, at a time.
+/// An action of the controller, with its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When: the end of the window decided on, or when the host reported.
+    /// The end of the window decided on, or the time at which the host reported.
     pub at: Timestamp,
-    /// What.
+    /// What the controller did.
     #[serde(rename = "event")]
     pub kind: EventKind,
 }
@@ -22,109 +24,119 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
-    /// The window was ignored while the job warms up; so many are left.
+    /// The window was ignored because the job is warming up.
     WarmingUp {
         /// Windows still to be ignored after this one.
         left: u32,
     },
-    /// What was seen in the window cannot be relied on; the policy was not asked.
+    /// The metrics of the window are unreliable; the policy was not consulted.
     Doubted {
-        /// Why.
+        /// The reasons.
         doubts: Vec<MetricIssue>,
     },
-    /// The policy wants nothing to change.
+    /// The policy asks for no change.
     Held {
-        /// Why.
+        /// The policy's reason.
         reason: Reason,
     },
-    /// The policy wants a rescale, but has not asked often enough in a row.
+    /// The policy asks for a change, but not yet in enough consecutive windows.
     Activating {
-        /// What it wants.
+        /// The plan it asks for.
         plan: Plan,
-        /// Why.
+        /// The policy's reason.
         reason: Reason,
         /// How many more windows must agree.
         left: u32,
     },
-    /// A plan was accepted and its migration begins.
+    /// A plan was accepted and its migration starts.
     Rescaling {
         /// The plan.
         plan: Plan,
-        /// Why.
+        /// The policy's reason.
         reason: Reason,
         /// Configuration before.
         before: Configuration,
         /// Configuration after.
         after: Configuration,
-        /// Bins that move.
+        /// Number of bins that migrate.
         bins: usize,
-        /// State that they hold, in bytes, as far as the last window told; 0 where no host says how large bins are.
+        /// Size of their state in bytes, by the metrics of the last window; 0 if the host does not
+        /// report sizes of bins.
         #[serde(default)]
         bytes: u64,
-        /// Steps of the schedule; `adaptive` may take several together.
+        /// Number of steps of the schedule; `adaptive` may combine several.
         steps: usize,
+        /// Stateless operators whose records are distributed differently among their instances from
+        /// now on: the speeds of the instances in order, to which their shares are proportional;
+        /// empty for equal shares.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        divided: BTreeMap<OperatorId, Vec<f64>>,
     },
-    /// The plan that follows begins with splitting bins, because each of them alone exceeds what an instance is to carry.
+    /// The plan that follows starts by splitting bins, each of which exceeds an instance's fair
+    /// share of the load.
     Splitting {
         /// The operator.
         operator: OperatorId,
-        /// Bins, in order; a half has the next number.
+        /// The bins, in order; the number of the new half is one higher.
         bins: Vec<BinId>,
     },
-    /// A bin alone exceeds what an instance is to carry, and a single key makes it so: no number of instances helps.
+    /// A single bin exceeds an instance's fair share because of a single key: no number of
+    /// instances helps.
     HotKey {
         /// The operator.
         operator: OperatorId,
         /// The bin.
         bin: BinId,
-        /// Its load over what an instance is to carry.
+        /// Its load over an instance's fair share.
         share: f64,
     },
-    /// A plan was refused; nothing changed.
+    /// A plan was rejected; nothing changed.
     Refused {
         /// The plan.
         plan: Plan,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The host has carried the plan out.
+    /// The host has completed the plan.
     Migrated {
-        /// Configuration now.
+        /// The new configuration.
         configuration: Configuration,
     },
     /// How a migration with a latency goal went.
     Paced {
         /// The goal.
         goal_ms: f64,
-        /// Steps that were sent.
+        /// Steps that were executed.
         steps: usize,
-        /// Steps of these that were expected to exceed the goal, whatever their size: of one bin, or with the job beyond the goal
-        /// already.
+        /// Steps that were expected to exceed the goal whatever their size: steps of one bin, or
+        /// with the job above the goal already.
         beyond_goal: usize,
     },
-    /// The host gave up the plan that was being carried out: for a while no other is begun.
+    /// The host abandoned the plan in progress: no other is started for a while.
     BackingOff {
-        /// Plans that it gave up, one after the other.
+        /// Number of plans abandoned in a row.
         failures: u32,
-        /// Before then no plan of the policy is begun.
+        /// Time before which no plan of the policy is started.
         until: Timestamp,
     },
-    /// The policy wants a rescale, but the host gave up the last one a short while ago.
+    /// The policy asks for a change, but the host abandoned the last plan a short while ago.
     Postponed {
-        /// What it wants.
+        /// The plan it asks for.
         plan: Plan,
-        /// Why.
+        /// The policy's reason.
         reason: Reason,
-        /// Before then it is not begun.
+        /// Time before which no plan is started.
         until: Timestamp,
     },
-    /// The input ended or the host gave up before the plan was carried out; what was not complete has not begun.
+    /// The input ended or the host abandoned the plan before it was complete; incomplete steps have
+    /// had no effect.
     Interrupted {
-        /// Bins that moved.
+        /// Number of bins that migrated.
         moved: usize,
-        /// Bins that were to move.
+        /// Number of bins that were to migrate.
         of: usize,
-        /// Configuration now: an operator whose bins are not all where they should be has the instances that hold any.
+        /// The resulting configuration: an operator with bins that have not migrated has the
+        /// instances that hold any.
         configuration: Configuration,
     },
 }

@@ -1,10 +1,11 @@
-//! The loop: observations in, schedules out, and a log of every decision with its reason.
+//! The control loop: observations in, schedules out, and a log of every decision with its reason.
 //!
-//! The controller is told what happens ([`Controller::window_closed`], [`Controller::migrated`], [`Controller::interrupted`]) and
-//! answers with what the host is to do. It calls the policy only on windows that saw one configuration from start to end, counts
-//! warm-up and activation, validates plans, and turns them into schedules. Plans may also come from outside
-//! ([`Controller::request`]). One plan is carried out at a time; whatever is refused changes nothing. After a plan that the host gave up
-//! ([`Controller::failed`]) the policy is still asked, but for a while nothing that it wants is begun. It reads no clock.
+//! The host reports what happens ([`Controller::window_closed`], [`Controller::migrated`],
+//! [`Controller::interrupted`]), and the controller returns what the host is to do. It consults the
+//! policy only on windows with a constant configuration, applies warm-up and activation, validates
+//! plans, and turns them into schedules. One plan is in progress at a time; a rejected plan changes
+//! nothing. After the host has abandoned a plan ([`Controller::failed`]) the policy is still
+//! consulted, but for a while none of its plans is started. The controller reads no clock.
 
 mod backoff;
 mod config;
@@ -15,5 +16,5 @@ mod routing;
 mod tests;
 
 pub use config::ControllerConfig;
-pub use control::{Controller, RequestError};
+pub use control::Controller;
 pub use event::{Event, EventKind};

@@ -1,4 +1,5 @@
-//! By which speeds stateless operators divide their records: kept from plan to plan, since a plan says only what changes.
+//! The speeds by which stateless operators distribute their records, kept from plan to plan, since
+//! a plan only names changes.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +7,14 @@ use crate::dataflow::{Configuration, Plan, Role, Topology};
 use crate::id::OperatorId;
 use crate::migration::{Step, Weights};
 
-/// By operator, the speeds of its instances. One that is not listed has instances that take equal turns.
+/// By operator, the speeds of its instances. Instances of operators that are not listed are equally
+/// fast.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Routing(BTreeMap<OperatorId, Vec<f64>>);
 
 impl Routing {
-    /// What holds after `plan`, which leads to `after`. New instances have the speed 1 unless the plan says otherwise.
+    /// The speeds after `plan`, which leads to `after`. New instances have speed 1 unless the plan
+    /// says otherwise.
     pub(super) fn after(&self, plan: &Plan, topology: &Topology, after: &Configuration) -> Routing {
         let stateless = topology.operators().iter().filter(|operator| operator.role == Role::Stateless).map(|operator| operator.id);
         let speeds = |id: OperatorId| {
@@ -23,7 +26,8 @@ impl Routing {
         Routing(stateless.filter_map(speeds).filter(|(_, speeds)| Weights::of(speeds).is_some()).collect())
     }
 
-    /// Has `step` change what differs: the hosts are told of every operator that changes all they have to know of it.
+    /// Adds to `step` what changed: for every operator that changes, the host receives its complete
+    /// settings.
     pub(super) fn change_to(&self, after: &Routing, configuration: &Configuration, step: &mut Step) {
         let differs = |id: &&OperatorId| self.0.get(*id) != after.0.get(*id);
         for &id in self.0.keys().chain(after.0.keys()).filter(differs) {
@@ -33,7 +37,14 @@ impl Routing {
         step.weights = step.parallelism.keys().filter_map(weights).collect();
     }
 
-    /// Of these operators `other` holds from now on.
+    /// Operators whose speeds differ in `after`, with their new speeds; empty if all instances are
+    /// equally fast.
+    pub(super) fn changes(&self, after: &Routing) -> BTreeMap<OperatorId, Vec<f64>> {
+        let ids = self.0.keys().chain(after.0.keys()).filter(|id| self.0.get(*id) != after.0.get(*id));
+        ids.map(|id| (*id, after.0.get(id).cloned().unwrap_or_default())).collect()
+    }
+
+    /// Takes over the speeds of these operators from `other`.
     pub(super) fn take_over(&mut self, other: &Routing, operators: impl Iterator<Item = OperatorId>) {
         for id in operators {
             match other.0.get(&id) {
@@ -62,6 +73,7 @@ mod tests {
             routing.change_to(&after, &configuration, &mut step);
             routing.take_over(&after, [MAP, COUNT].into_iter());
             assert_eq!(routing, after);
+            assert!(routing.changes(&after).is_empty());
             (routing.0.get(&MAP).cloned(), step)
         };
         plans.iter().map(follow).collect()

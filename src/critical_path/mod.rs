@@ -1,10 +1,12 @@
-//! What holds a job back: two measures of the critical path, each ranked by operator, instance, activity, worker and channel.
+//! The critical path of a job: two measures of what is critical, each ranked by operator, instance,
+//! activity, worker and channel.
 //!
-//! - *Critical participation* ([`Participation`], [`WindowSummary`]): of all paths through a window, how many lead through it.
-//! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): of what a completed epoch's latency consists; online, window by
-//!   window, by a [`PathObserver`].
+//! - *Critical participation* ([`Participation`], [`WindowSummary`]): the share of all paths
+//!   through a window that pass through an activity or message.
+//! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): the breakdown of a completed
+//!   epoch's latency; online, window by window, by a [`PathObserver`].
 //!
-//! And who made the lag of a source that stands behind its schedule: [`LagLedger`].
+//! [`LagLedger`] attributes the lag of a source that is behind its schedule.
 
 mod epoch;
 mod online;
@@ -18,7 +20,7 @@ pub use epoch::{
     Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, LagLedger, LagOwner,
     OperatorLatency, PartLatency, SourceLag,
 };
-pub use online::{Arrival, InputTraffic, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
+pub use online::{Arrival, InputTraffic, OperatorSlack, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
 pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};

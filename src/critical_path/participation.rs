@@ -1,40 +1,42 @@
-//! Critical participation: the probability that a path, drawn at random from all paths of a window, leads through a piece at a
-//! random instant.
+//! Critical participation: the probability that a path drawn at random from all paths of a window
+//! passes through an activity or message at a random time.
 //!
-//! With B(v) the number of paths from v to the window's end, a random path is a walk that leaves u towards v with probability
-//! B(v) / B(u) and starts where a start's share of all paths says. So one pass backwards counts (with [`Scaled`] numbers, which
-//! do not overflow) and one pass forwards spreads probability; what leads through an edge is F(u) B(v) / N of the paper without
-//! F, N or their product ever being formed. Invariant: participations of a window sum to 1 within 1e-9 if it has a path at all.
+//! With B(v) the number of paths from v to the window's end, a random path is a walk that goes from
+//! u to v with probability B(v) / B(u), and starts at each start with that start's share of all
+//! paths. One backward pass counts paths (with [`Scaled`] numbers, which do not overflow) and one
+//! forward pass distributes probability; the paper's F(u) B(v) / N is computed without forming F, N
+//! or their product. Invariant: the participations of a window sum to 1 within 1e-9 if it has a
+//! path.
 // papers/snailtrail-nsdi18.md#participation
 
 use super::scaled::Scaled;
 use crate::pag::{MessageEdge, Point, WindowGraph};
 
-/// How much of a window's paths lead where.
+/// The participations of a window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Participation {
-    /// Probability that a path leads through a segment, by segment.
+    /// Probability that a path passes through a segment, by segment.
     pub segments: Vec<f64>,
-    /// Probability that a path leads through a message, by message.
+    /// Probability that a path passes through a message, by message.
     pub messages: Vec<f64>,
     /// Logarithm to the base 2 of the number of paths; negative infinity if there is none.
     pub log2_paths: f64,
-    /// What the passes keep of the end of each segment: of the point there, or of the window's end.
+    /// State of the passes for the end of each segment: the point there, or the window's end.
     ends: Vec<End>,
 }
 
-/// What the passes keep of a point.
+/// State of the passes for a point.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct End {
     /// Paths from it to the window's end.
     onward: Scaled,
-    /// Those of them that go on over messages.
+    /// Those of them that continue over messages.
     over_messages: Scaled,
     /// Probability of being at it.
     at: f64,
 }
 
-/// Makes `items` that many copies of `item`, in the memory that they have.
+/// Resizes `items` to that many copies of `item`, reusing its memory.
 fn fill<T: Clone>(items: &mut Vec<T>, length: usize, item: T) {
     items.clear();
     items.resize(length, item);
@@ -48,7 +50,7 @@ impl Participation {
         participation
     }
 
-    /// Both passes over `graph`, in the memory of those over the graph before.
+    /// Both passes over `graph`, reusing the memory of the previous graph.
     pub fn update(&mut self, graph: &WindowGraph) {
         let Participation { segments, messages, ends, .. } = self;
         fill(ends, graph.blocked.len(), End { onward: Scaled::ZERO, over_messages: Scaled::ZERO, at: 0.0 });
@@ -125,7 +127,8 @@ impl Participation {
         }
     }
 
-    /// Sum of the participations of all pieces and messages: 1, or 0 if no path leads through the window.
+    /// Sum of the participations of all segments and messages: 1, or 0 if there is no path through
+    /// the window.
     pub fn sum(&self, graph: &WindowGraph) -> f64 {
         let length = graph.window.length().as_nanos() as f64;
         let pieces =
@@ -135,7 +138,7 @@ impl Participation {
     }
 }
 
-/// Paths that enter a segment and go on as `onward` from its end.
+/// Paths that enter a segment and continue as `onward` from its end.
 #[inline]
 fn open(graph: &WindowGraph, segment: usize, onward: Scaled) -> Scaled {
     if graph.blocked[segment] { Scaled::ZERO } else { onward }

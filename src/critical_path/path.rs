@@ -1,4 +1,5 @@
-//! One path through a window: drawn at random as SnailTrail's baseline does, or the likeliest at every turn, to be shown.
+//! One path through a window: a random one, SnailTrail's baseline, or the most likely one, for
+//! display.
 
 use super::participation::Participation;
 use crate::pag::{Point, WindowGraph};
@@ -6,13 +7,14 @@ use crate::pag::{Point, WindowGraph};
 /// An edge of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathStep {
-    /// A piece of a lane, by number.
+    /// A segment of a lane, by number.
     Piece(u32),
     /// A message, by number.
     Message(u32),
 }
 
-/// A path, drawn from all paths of the window with equal probability; `uniform` gives numbers in [0, 1). Empty if there is none.
+/// A path drawn uniformly from all paths of the window; `uniform` returns numbers in [0, 1). Empty
+/// if there is none.
 // papers/snailtrail-nsdi18.md#random-path
 pub fn random_path(graph: &WindowGraph, participation: &Participation, mut uniform: impl FnMut() -> f64) -> Vec<PathStep> {
     walk(graph, participation, |shares| {
@@ -21,12 +23,12 @@ pub fn random_path(graph: &WindowGraph, participation: &Participation, mut unifo
             left -= share;
             left < 0.0
         });
-        // Rounding may leave a little; the last way on that is open takes it.
+        // Rounding may leave a small remainder; the last open alternative takes it.
         chosen.or_else(|| shares.iter().rfind(|(_, share)| *share > 0.0)).map(|(way, _)| *way)
     })
 }
 
-/// The path that takes the likeliest way on at every turn. Empty if there is none.
+/// The path that takes the most likely alternative at every point. Empty if there is none.
 pub fn likeliest_path(graph: &WindowGraph, participation: &Participation) -> Vec<PathStep> {
     walk(graph, participation, |shares| {
         let likeliest = shares.iter().filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1));
@@ -34,7 +36,7 @@ pub fn likeliest_path(graph: &WindowGraph, participation: &Participation) -> Vec
     })
 }
 
-/// A way on from a point or from the window's start.
+/// An alternative at a point or at the window's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// Along a lane, into this segment.
@@ -48,7 +50,8 @@ fn walk(graph: &WindowGraph, participation: &Participation, mut choose: impl FnM
     let in_flight = (0..).zip(&graph.messages).filter(|(_, edge)| edge.from.is_none());
     let in_flight = in_flight.map(|(index, _): (u32, _)| (Way::Message(index), participation.messages[index as usize]));
     let mut ways: Vec<(Way, f64)> = starts.chain(in_flight).collect();
-    // The first message of each point, and after each message the next one of the same point, so that a walk does not search.
+    // The first message of each point, and after each message the next one of the same point, so
+    // that a walk does not search.
     let (mut first, mut next) = (vec![None; graph.points.len()], vec![None; graph.messages.len()]);
     for (index, edge) in graph.messages.iter().enumerate().rev() {
         if let Some(from) = edge.from {
@@ -77,7 +80,8 @@ fn walk(graph: &WindowGraph, participation: &Participation, mut choose: impl FnM
         let after = graph.segment_before(point) + 1;
         let over = std::iter::successors(first[point as usize], |&index| next[index as usize]);
         ways.clear();
-        // A point that received leads on along its lane only, whatever came in; a share of the whole will do as weight.
+        // A point that received leads on along its lane only, whatever came in; a share of the
+        // whole will do as weight.
         ways.push((Way::Segment(after), participation.segments[after as usize]));
         ways.extend(over.map(|index| (Way::Message(index), participation.messages[index as usize])));
         debug_assert!(matches!(graph.points[point as usize], Point::Sent) || ways.len() == 1);

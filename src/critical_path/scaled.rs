@@ -1,8 +1,9 @@
-//! Numbers of paths: non-negative numbers with a range that no window can exhaust.
+//! Numbers of paths: non-negative numbers with a range that no window exceeds.
 //!
-//! The number of paths through a window grows exponentially with its messages; 8 workers that meet a hundred times a second have
-//! 8^100 a second, which `u64` cannot count and whose products `f64` cannot hold. Here a number is `mantissa * 2^(256 exponent)`.
-//! Precision is that of `f64`.
+//! The number of paths through a window grows exponentially with its messages; 8 workers that
+//! exchange messages a hundred times per second have 8^100 per second, which `u64` cannot count and
+//! whose products `f64` cannot represent. A number is stored as `mantissa * 2^(256 exponent)`, with
+//! the precision of `f64`.
 
 /// A non-negative number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +29,7 @@ impl Scaled {
     /// The sum.
     #[inline]
     pub(super) fn plus(self, other: Scaled) -> Scaled {
-        // By far the most numbers that are added are zero: messages through which no path leads.
+        // Most added numbers are zero: messages that are on no path.
         if other.is_zero() {
             return self;
         }
@@ -37,7 +38,7 @@ impl Scaled {
             _ if self.is_zero() => other,
             1 => Scaled { mantissa: self.mantissa + other.mantissa * STEP_DOWN, ..self },
             -1 => Scaled { mantissa: other.mantissa + self.mantissa * STEP_DOWN, ..other },
-            // The smaller one is beyond the precision of the larger one.
+            // The smaller number is below the precision of the larger one.
             difference => return if difference > 0 { self } else { other },
         };
         if sum.mantissa >= STEP {
@@ -46,7 +47,7 @@ impl Scaled {
         sum
     }
 
-    /// How much of `whole` this is, where it is a part of it: between 0 and 1. `whole` is not zero.
+    /// The ratio to `whole`, of which it is a part: between 0 and 1. `whole` is not zero.
     #[inline]
     pub(super) fn of(self, whole: Scaled) -> f64 {
         let ratio = self.mantissa / whole.mantissa;

@@ -1,9 +1,9 @@
-//! A window's participations, summed by what they are attributed to and ranked.
+//! Sums the participations of a window by what they are attributed to, and ranks them.
 //!
-//! Beside each critical participation stand the two measures it is compared with: the conventional profile (how long something
-//! was done, over all lanes) and one random path.
+//! Each critical participation is accompanied by the two measures it is compared with: the
+//! conventional profile (busy time over all lanes) and one random path.
 
-// Sums are looked up by key and sorted before anybody sees them.
+// Sums are looked up by key and sorted before they are returned.
 #![allow(clippy::disallowed_types)]
 
 use std::cmp::Reverse;
@@ -19,52 +19,52 @@ use crate::id::{ChannelId, InstanceId, OperatorId};
 use crate::pag::{MessageEdge, Piece, PieceKind, Point, WindowGraph};
 use crate::time::Window;
 
-/// What part of a path is attributed to, in full detail.
+/// What a part of a path is attributed to, in full detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {
     /// Work for an instance.
     Work(ActivityKind, InstanceId),
-    /// A message on its way, from lane to lane.
+    /// A message in flight, from lane to lane.
     Message(MessageKind, ChannelId, Lane),
-    /// A gap that no message ended.
+    /// A gap that was not ended by a message.
     Gap,
-    /// A gap that did not end for long.
+    /// A gap that did not end for a long time.
     Silence,
-    /// Waiting for a message; never on a path, part of no measure.
+    /// Waiting for a message; never on a path, and part of no measure.
     Wait(ChannelId, Lane),
 }
 
 /// How often and how long a lane waited for messages of another lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitPattern {
-    /// Who waited.
+    /// The waiting lane.
     pub lane: Lane,
-    /// By which channel the message came that ended the wait.
+    /// The channel of the message that ended the wait.
     pub channel: ChannelId,
-    /// Who sent it.
+    /// The lane that sent it.
     pub from: Lane,
-    /// What the sender had been doing, if it worked in this window right before it sent.
+    /// What the sender had worked on right before it sent, if it was in this window.
     pub cause: Option<InstanceId>,
-    /// Waits.
+    /// Number of waits.
     pub count: u64,
-    /// Their length in this window, in ns.
+    /// Their length within this window, in ns.
     pub ns: u64,
 }
 
-/// One row of a summary. All shares are of the window's length.
+/// One row of a summary. All shares are relative to the window's length.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// The lane; of a message, the sender's.
+    /// The lane; for a message, the sender's.
     pub lane: Lane,
-    /// What it is.
+    /// What it was spent on.
     pub subject: Subject,
     /// Critical participation, 0 to 1.
     pub participation: f64,
-    /// Time in ns, whether on a path or not.
+    /// Time in ns, on a path or not.
     pub ns: u64,
     /// Time in ns on the random path.
     pub path_ns: u64,
-    /// Pieces or messages.
+    /// Number of segments or messages.
     pub count: u64,
 }
 
@@ -73,9 +73,9 @@ pub struct Row {
 pub struct WindowSummary {
     /// The window.
     pub window: Window,
-    /// Sum of all participations: 1, or 0 if no path leads through the window.
+    /// Sum of all participations: 1, or 0 if there is no path through the window.
     pub participation_sum: f64,
-    /// Logarithm to the base 2 of the number of paths; nothing if there is none.
+    /// Logarithm to the base 2 of the number of paths; `None` if there is none.
     pub log2_paths: Option<f64>,
     /// Rows, in order of lane and subject.
     pub rows: Vec<Row>,
@@ -83,24 +83,24 @@ pub struct WindowSummary {
     pub waits: Vec<WaitPattern>,
 }
 
-/// By what a ranking sums.
+/// What a ranking sums by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
-    /// Operators; beside them what they wait for outside, and channels.
+    /// Operators, with their external waits, and channels.
     #[default]
     Operator,
-    /// Instances, else as by operator.
+    /// Instances, otherwise as by operator.
     Instance,
     /// Kinds of activity.
     Activity,
-    /// Lanes: workers, and instances with a capacity of their own.
+    /// Lanes: workers, and instances with their own capacity.
     Worker,
-    /// Channels alone.
+    /// Channels only.
     Channel,
 }
 
-/// What an entry of a ranking stands for.
+/// An entry of a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entity {
@@ -108,7 +108,7 @@ pub enum Entity {
     Operator(OperatorId),
     /// An instance's work.
     Instance(InstanceId),
-    /// What an operator waits for outside the dataflow.
+    /// External waits of an operator.
     Outside(OperatorId),
     /// A kind of work.
     Activity(ActivityKind),
@@ -116,32 +116,33 @@ pub enum Entity {
     Messages(MessageKind),
     /// A lane.
     Lane(Lane),
-    /// A channel: messages on their way.
+    /// A channel: messages in flight.
     Channel(ChannelId),
-    /// Time of which the log tells nothing.
+    /// Time not covered by the log.
     Unknown,
 }
 
-/// One entry of a ranking.
+/// One line of a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What it stands for.
+    /// The entry.
     pub entity: Entity,
     /// Critical participation, 0 to 1.
     pub participation: f64,
-    /// Conventional profile: time, as a multiple of the window's length (lanes work at the same time, so it may exceed 1).
+    /// Conventional profile: busy time over the window's length (lanes work in parallel, so it may
+    /// exceed 1).
     pub profile: f64,
     /// Share of the random path, 0 to 1.
     pub path: f64,
 }
 
 impl WindowSummary {
-    /// Sums up `graph`; `uniform` gives numbers in [0, 1) for the random path.
+    /// Summarizes `graph`; `uniform` returns numbers in [0, 1) for the random path.
     pub fn of(graph: &WindowGraph, uniform: impl FnMut() -> f64) -> WindowSummary {
         Summarizer::default().summarize(graph, uniform)
     }
 
-    /// What the window's paths lead through, by `by`, the highest participation first.
+    /// The ranking by `by`, the highest participation first.
     pub fn ranking(&self, by: By) -> Vec<Entry> {
         let length = self.window.length().as_nanos() as f64;
         let mut entries: BTreeMap<Entity, Entry> = BTreeMap::new();
@@ -158,14 +159,14 @@ impl WindowSummary {
     }
 }
 
-/// What `row` counts towards in a ranking.
+/// The entry of a ranking to which `row` belongs.
 fn entity(row: &Row, by: By) -> Option<Entity> {
     Some(match (row.subject, by) {
         (Subject::Wait(..), _) => return None,
         (Subject::Message(_, channel, _), By::Channel) => Entity::Channel(channel),
         (_, By::Channel) => return None,
         (Subject::Message(kind, _, _), By::Activity) => Entity::Messages(kind),
-        // A message on its way keeps no lane busy.
+        // A message in flight does not keep a lane busy.
         (Subject::Message(..), By::Worker) => return None,
         (Subject::Message(_, channel, _), _) => Entity::Channel(channel),
         (Subject::Gap | Subject::Silence, By::Worker) => return None,
@@ -178,7 +179,7 @@ fn entity(row: &Row, by: By) -> Option<Entity> {
     })
 }
 
-/// Sums up one window after the other in the same memory.
+/// Summarizes windows one after the other, reusing memory.
 #[derive(Clone, Debug, Default)]
 pub struct Summarizer {
     participation: Participation,
@@ -208,7 +209,7 @@ impl Summarizer {
             match step {
                 PathStep::Piece(index) => {
                     let piece = &graph.pieces[index as usize];
-                    // Lanes without pieces end where they begin.
+                    // Lanes without segments end where they start.
                     let lane = graph.ranges.partition_point(|range| range.pieces.end <= index) as u32;
                     sums.row(graph, lane, What::piece(piece)).path_ns += piece.end.0 - piece.start.0;
                 }
@@ -222,7 +223,7 @@ impl Summarizer {
         rows.sort_unstable_by_key(|row| (row.lane, row.subject));
         WindowSummary {
             window: graph.window,
-            // In the order of rows, so that the sum is what a reader of the rows gets.
+            // In the order of rows, so that the sum equals that over the rows.
             participation_sum: rows.iter().map(|row| row.participation).sum(),
             log2_paths: participation.log2_paths.is_finite().then_some(participation.log2_paths),
             rows,
@@ -231,7 +232,7 @@ impl Summarizer {
     }
 }
 
-/// What is summed, by numbers of lanes: short enough to be hashed for each piece.
+/// A key with lane numbers: short enough to be hashed for each segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum What {
     Work(ActivityKind, InstanceId),
@@ -266,10 +267,10 @@ impl What {
     }
 }
 
-/// Rows in the making.
+/// Rows under construction.
 struct Sums<'a> {
     rows: Vec<Row>,
-    /// Where in `rows` each is, by number of its lane.
+    /// The position in `rows` of each, by number of its lane.
     places: &'a mut FxHashMap<(u32, What), u32>,
 }
 

@@ -1,7 +1,7 @@
-//! Participations of many windows as one: what held the job back over a whole trace.
+//! Participations summed over many windows: the bottleneck over a whole trace.
 //!
-//! Shares are averaged over windows, each weighed by its length. Memory depends on how many lanes and subjects there are, not on how
-//! many windows.
+//! Shares are averaged over windows, weighted by their lengths. Memory depends on the number of
+//! lanes and subjects, not on the number of windows.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::activity::{Lane, Names};
 use crate::id::{ChannelId, InstanceId};
 use crate::time::{Timestamp, Window};
 
-/// In how many windows each measure ranked an entry first. Windows without a path count for none.
+/// In how many windows each measure ranked an entry first, without windows that have no path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Firsts {
     /// By critical participation.
@@ -24,15 +24,15 @@ pub struct Firsts {
     pub path: u64,
 }
 
-/// Who waited for whom, by which channel, and for what he did.
+/// Which lane waited for which, on which channel, and what for.
 type Pattern = (Lane, ChannelId, Lane, Option<InstanceId>);
 
-/// The sum of the windows of a trace.
+/// The sum over the windows of a trace.
 #[derive(Clone, Debug, Default)]
 pub struct TraceSummary {
     by: By,
     windows: u64,
-    /// Windows through which no path leads.
+    /// Number of windows without a path.
     without_path: u64,
     first_start: Option<Timestamp>,
     last_end: Timestamp,
@@ -46,12 +46,12 @@ pub struct TraceSummary {
 }
 
 impl TraceSummary {
-    /// Of no window yet; [`firsts`](Self::firsts) will count by `by`.
+    /// Without any window; [`firsts`](Self::firsts) will count by `by`.
     pub fn new(by: By) -> TraceSummary {
         TraceSummary { by, ..TraceSummary::default() }
     }
 
-    /// Adds a window; gives its ranking.
+    /// Adds a window; returns its ranking.
     pub fn push(&mut self, window: &WindowSummary) -> Vec<Entry> {
         let length = window.window.length().as_nanos() as f64;
         self.windows += 1;
@@ -89,27 +89,28 @@ impl TraceSummary {
         ranking
     }
 
-    /// Windows added.
+    /// Number of windows added.
     pub fn windows(&self) -> u64 {
         self.windows
     }
 
-    /// Windows of these through which no path leads: their participations are 0.
+    /// Number of these windows without a path: their participations are 0.
     pub fn without_path(&self) -> u64 {
         self.without_path
     }
 
-    /// From the first window's start to the last one's end; windows in which nothing happened lie between.
+    /// From the first window's start to the last one's end, including windows in which nothing
+    /// happened.
     pub fn span(&self) -> Window {
         Window { start: self.first_start.unwrap_or_default(), end: self.last_end }
     }
 
-    /// Logarithm to the base 2 of the largest number of paths of a window.
+    /// Logarithm to the base 2 of the maximum number of paths in a window.
     pub fn log2_paths(&self) -> f64 {
         self.log2_paths
     }
 
-    /// What [`firsts`](Self::firsts) count by.
+    /// The kind of entries that [`firsts`](Self::firsts) counts.
     pub fn by(&self) -> By {
         self.by
     }
@@ -119,7 +120,7 @@ impl TraceSummary {
         self.firsts.get(&entity).copied().unwrap_or_default()
     }
 
-    /// Rows of the whole trace; shares are of the length of all windows together.
+    /// Rows of the whole trace; shares are relative to the total length of all windows.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         let length = self.length_ns.max(1.0);
         self.rows.values().map(move |row| Row { participation: row.participation / length, ..*row })
@@ -132,7 +133,8 @@ impl TraceSummary {
         whole.ranking(by)
     }
 
-    /// Wait patterns of the whole trace, the longest first. A wait that several windows share counts once in each of them.
+    /// Wait patterns of the whole trace, the longest first. A wait that several windows share
+    /// counts once in each of them.
     pub fn waits(&self) -> Vec<WaitPattern> {
         let pattern =
             |(&(lane, channel, from, cause), &(count, ns)): (&Pattern, &(u64, u64))| WaitPattern { lane, channel, from, cause, count, ns };
@@ -143,19 +145,20 @@ impl TraceSummary {
 }
 
 impl Entry {
-    /// The conventional profile, which knows work only: 0 for messages and for time of which the log tells nothing.
+    /// The conventional profile, which only covers work: 0 for messages and for time not covered by
+    /// the log.
     fn profile_of_work(&self) -> f64 {
         if self.entity.is_work() { self.profile } else { 0.0 }
     }
 }
 
 impl Entity {
-    /// Whether it is time that somebody worked, so that a conventional profile knows it.
+    /// Whether it is work, which a conventional profile covers.
     pub fn is_work(self) -> bool {
         !matches!(self, Entity::Messages(_) | Entity::Channel(_) | Entity::Unknown)
     }
 
-    /// What people call it: `count`, `count[3]`, `count waits outside`, `channel flatmap → count`, `unknown`.
+    /// Its label: `count`, `count[3]`, `count waits outside`, `channel flatmap → count`, `unknown`.
     pub fn label(self, names: &Names) -> String {
         match self {
             Entity::Operator(operator) => names.operator(operator),

@@ -1,4 +1,4 @@
-//! How many instances each operator has.
+//! The parallelism of each operator.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ impl Configuration {
         Configuration { parallelism: topology.operators().iter().map(|operator| (operator.id, 1)).collect() }
     }
 
-    /// Instances of `operator`.
+    /// Parallelism of `operator`.
     ///
     /// # Panics
     /// If the operator is not part of this configuration.

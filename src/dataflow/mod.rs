@@ -1,4 +1,4 @@
-//! The logical dataflow: which operators there are, how many instances each has, and how that is to change.
+//! The logical dataflow: operators and edges, their parallelism, and plans that change it.
 
 mod capacity;
 mod configuration;

@@ -1,4 +1,5 @@
-//! A plan: the rescales and rebalances from one configuration to the next, validated and applied as a whole.
+//! A plan: rescales and rebalances that lead from one configuration to the next, validated and
+//! applied as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,27 +8,29 @@ use serde::{Deserialize, Serialize};
 use super::{Configuration, Topology};
 use crate::id::OperatorId;
 
-/// What is to change. Operators not named stay as they are.
+/// A change of the configuration. Operators that are not named stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// New parallelism by operator.
     pub rescales: BTreeMap<OperatorId, u32>,
-    /// Keyed operators whose bins are to be spread anew over the instances they have, and stateless ones whose records are to be divided
-    /// among these by `speeds`.
+    /// Keyed operators whose bins are to be rebalanced over their current instances, and stateless
+    /// ones whose records are to be distributed by `speeds`.
     pub rebalances: BTreeSet<OperatorId>,
-    /// What was found out about instances that are slower than others, by index: their speed as a part of what it should be, more than 0.
-    /// Where the plan moves a keyed operator's bins, or rescales or rebalances a stateless one, an instance gets load in proportion to its
-    /// speed. Instances that are not listed have 1; entries for instances that the operator is not to have say nothing. Of operators that are
-    /// not listed, bins are spread as if all were alike; a stateless one goes on dividing its records as before, with 1 for new instances.
-    /// So equal speeds are listed to have its instances take equal turns again.
+    /// Relative speeds, by index, of instances that are slower than others; each more than 0. When
+    /// the plan migrates bins of a keyed operator, or rescales or rebalances a stateless one, each
+    /// instance receives load in proportion to its speed. Instances that are not listed have speed
+    /// 1; entries beyond the new parallelism are ignored. Bins of operators that are not listed are
+    /// balanced as if all instances were equally fast; a stateless operator that is not listed
+    /// keeps its speeds, with 1 for new instances. To make all instances of a stateless operator
+    /// equal again, list equal speeds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub speeds: BTreeMap<OperatorId, Vec<f64>>,
 }
 
-/// Why a plan is refused. Nothing has changed when it is.
+/// Why a plan is rejected. A rejected plan changes nothing.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlanError {
-    /// The plan names nothing that would change.
+    /// The plan names nothing that would change the configuration.
     #[error("the plan changes nothing")]
     Nothing,
     /// The operator is not part of the job.
@@ -36,27 +39,28 @@ pub enum PlanError {
     /// Sources and sinks are not rescaled.
     #[error("'{0}' is a source or a sink and cannot be rescaled")]
     NotScalable(String),
-    /// Parallelism out of range.
+    /// The parallelism is out of range.
     #[error("'{name}' cannot have {asked} instances: expected 1 to {most}")]
     OutOfRange {
         /// Operator.
         name: String,
-        /// What the plan asks.
+        /// The parallelism in the plan.
         asked: u32,
-        /// What the operator allows.
+        /// The maximum parallelism of the operator.
         most: u32,
     },
-    /// Only keyed operators have bins. A stateless operator is rebalanced by speeds alone, a source or a sink never.
+    /// Only keyed operators have bins. A stateless operator is rebalanced only by speeds, a source
+    /// or a sink never.
     #[error("'{0}' has no bins to rebalance")]
     NoBins(String),
-    /// The speed of an instance is no part of another one's.
+    /// A speed is not more than 0.
     #[error("expected a speed of more than 0 for instance {instance} of '{name}', found {found}")]
     Speed {
         /// Operator.
         name: String,
         /// Index of the instance.
         instance: usize,
-        /// What the plan says.
+        /// The speed in the plan.
         found: f64,
     },
 }
@@ -80,7 +84,7 @@ impl Plan {
         speeds
     }
 
-    /// The configuration after the plan, or why it cannot be applied to `before`.
+    /// The configuration after applying the plan to `before`.
     ///
     /// # Errors
     /// See [`PlanError`]; the plan is accepted as a whole or not at all.

@@ -1,7 +1,9 @@
-//! Operators and edges of a job, checked once when they are put together.
+//! Operators and edges of a job, validated when the topology is built.
 //!
-//! Invariant: operators are numbered in topological order from 0, every edge goes from a smaller to a larger number, and
-//! sources have no input. So every pass over `operators()` in order sees producers before consumers. Where a job has a cycle, the edge that
+//! Invariant: operators are numbered from 0 in topological order, every edge goes from a smaller to
+//! a larger number, and sources have no inputs. Iterating over `operators()` in order therefore
+//! visits upstream operators before downstream ones. An edge that closes a cycle is kept
+//! separately, as feedback.
 //! closes it is kept apart, as feedback.
 
 use std::collections::BTreeSet;
@@ -10,20 +12,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::OperatorId;
 
-/// What an operator may do to the job.
+/// The role of an operator in the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Emits records on a schedule; never rescaled.
     Source,
-    /// Transforms records, keeps no state; any instance may take any record.
+    /// Transforms records without keeping state; any instance can process any record.
     Stateless,
-    /// Keeps state by key, divided into `bins` bins (a power of two); rescaling moves bins.
+    /// Keeps state by key, in `bins` bins (a power of two); rescaling migrates bins.
     Keyed {
         /// Number of bins.
         bins: u32,
     },
-    /// Where records leave and latency is taken; never rescaled.
+    /// Where records leave the job and latency is measured; never rescaled.
     Sink,
 }
 
@@ -32,20 +34,20 @@ pub enum Role {
 pub struct Operator {
     /// Its number.
     pub id: OperatorId,
-    /// Its name: what reports and configuration files call it.
+    /// Its name in reports and configuration files.
     pub name: String,
     /// Its role.
     pub role: Role,
-    /// Most instances it may have.
+    /// Its maximum parallelism.
     pub max_parallelism: u32,
 }
 
-/// Records flow from one operator to another.
+/// A data dependency from one operator to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Edge {
-    /// Producer.
+    /// Upstream operator.
     pub from: OperatorId,
-    /// Consumer.
+    /// Downstream operator.
     pub to: OperatorId,
 }
 
@@ -56,23 +58,24 @@ pub struct Topology {
     edges: Vec<Edge>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     feedback: Vec<Edge>,
-    /// Producers and consumers of each operator: passes over a large graph ask for them again and again.
+    /// Upstream and downstream operators of each operator, cached because passes over a large graph
+    /// need them repeatedly.
     #[serde(skip)]
     inputs: Vec<Vec<OperatorId>>,
     #[serde(skip)]
     outputs: Vec<Vec<OperatorId>>,
 }
 
-/// Why operators and edges do not form a job.
+/// Why operators and edges do not form a valid job.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TopologyError {
-    /// An edge names an operator that is not there.
+    /// An edge refers to an operator that does not exist.
     #[error("edge {from} -> {to}: expected operators 0 to {last}", from = .0.from.0, to = .0.to.0, last = .1)]
     UnknownOperator(Edge, u32),
     /// An edge does not go from a smaller to a larger number.
     #[error("edge {from} -> {to}: operators are numbered in topological order, so an edge goes to a larger number", from = .0.from.0, to = .0.to.0)]
     Backward(Edge),
-    /// An edge that should close a cycle does not go back, or not between operators that take records in and give some out.
+    /// A feedback edge does not go back, or connects a source or a sink.
     #[error("feedback {from} -> {to}: expected an edge back to an operator before it or to itself, neither of them a source or a sink", from = .0.from.0, to = .0.to.0)]
     Feedback(Edge),
     /// The same edge twice.
@@ -84,18 +87,19 @@ pub enum TopologyError {
     /// A source with an input or another operator without one.
     #[error("operator '{0}' is a {1:?} and has {2} inputs: sources have none, all others have at least one")]
     Inputs(String, Role, usize),
-    /// A keyed operator with a number of bins that is no power of two.
+    /// The number of bins of a keyed operator is not a power of two.
     #[error("operator '{0}' has {1} bins: expected a power of two")]
     Bins(String, u32),
 }
 
 impl Topology {
-    /// Puts a job together.
+    /// Builds a topology.
     ///
-    /// `operators` are given as (name, role, most instances) in topological order; `edges` name them by position.
+    /// `operators` are given as (name, role, maximum parallelism) in topological order; `edges`
+    /// refer to them by position.
     ///
     /// # Errors
-    /// When an invariant of the module does not hold; the error names the operator or edge.
+    /// If an invariant of the module is violated; the error names the operator or edge.
     pub fn new(operators: &[(&str, Role, u32)], edges: &[(u32, u32)]) -> Result<Topology, TopologyError> {
         let last = operators.len().saturating_sub(1) as u32;
         let mut seen: Vec<Edge> = Vec::new();
@@ -143,10 +147,12 @@ impl Topology {
         Ok(Topology { operators, edges: seen, feedback: Vec::new(), inputs, outputs })
     }
 
-    /// The same with edges that close cycles: each from an operator back to one before it or to itself, by position.
+    /// Adds edges that close cycles: each from an operator back to an earlier one or to itself, by
+    /// position.
     ///
     /// # Errors
-    /// When an edge does not go back, names an operator that is not there or cannot be on a cycle, or is given twice.
+    /// If an edge does not go back, refers to an operator that does not exist or cannot be on a
+    /// cycle, or is given twice.
     pub fn with_feedback(mut self, feedback: &[(u32, u32)]) -> Result<Topology, TopologyError> {
         let last = self.operators.len().saturating_sub(1) as u32;
         for &(from, to) in feedback {
@@ -170,12 +176,13 @@ impl Topology {
         &self.operators
     }
 
-    /// All edges but those that close cycles.
+    /// All edges except those that close cycles.
     pub fn edges(&self) -> &[Edge] {
         &self.edges
     }
 
-    /// Edges that close cycles, back to an operator before or to itself. [`inputs`](Self::inputs) and [`outputs`](Self::outputs) leave them out.
+    /// Edges that close cycles, back to an earlier operator or to the same one. They are not part
+    /// of [`inputs`](Self::inputs) and [`outputs`](Self::outputs).
     pub fn feedback(&self) -> &[Edge] {
         &self.feedback
     }
@@ -193,29 +200,29 @@ impl Topology {
         self.operators.iter().find(|operator| operator.name == name)
     }
 
-    /// Operators whose records reach `id` directly.
+    /// The direct upstream operators of `id`.
     pub fn inputs(&self, id: OperatorId) -> impl Iterator<Item = OperatorId> + '_ {
         self.inputs[id.0 as usize].iter().copied()
     }
 
-    /// Operators that get records from `id` directly.
+    /// The direct downstream operators of `id`.
     pub fn outputs(&self, id: OperatorId) -> impl Iterator<Item = OperatorId> + '_ {
         self.outputs[id.0 as usize].iter().copied()
     }
 
-    /// Operators that a policy may rescale: neither sources nor sinks.
+    /// The scalable operators: all but sources and sinks.
     pub fn scalable(&self) -> impl Iterator<Item = &Operator> {
         self.operators.iter().filter(|operator| operator.is_scalable())
     }
 }
 
 impl Operator {
-    /// Whether a policy may rescale it.
+    /// Whether a policy may rescale it: it is neither a source nor a sink.
     pub fn is_scalable(&self) -> bool {
         matches!(self.role, Role::Stateless) || self.is_keyed()
     }
 
-    /// Whether it keeps state by key, in bins that can move.
+    /// Whether it keeps state by key, in bins that can migrate.
     pub fn is_keyed(&self) -> bool {
         matches!(self.role, Role::Keyed { .. })
     }

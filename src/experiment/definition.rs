@@ -325,7 +325,7 @@ mod tests {
             (job(Some((4096, 0.5, 1)), None, true), "found 4096 with a step of 1"),
             (job(Some((206, 0.5, 20)), None, true), "found 206 with a step of 20"),
             (job(Some((5, 1.5, 20)), None, true), "hot bins: expected a share from 0 to 1, found 1.5"),
-            (job(Some((1, 0.5, 1)), None, true), "hot bins: expected a text with words that are to be hot, found none"),
+            (job(Some((1, 0.5, 1)), None, true), "hot bins: expected a text with words in hot bins, found none"),
             (job(None, Some(0.0), true), "straggler of count: expected speed from 0.000001 to 1, found 0"),
             (job(None, Some(0.5), false), "straggler of count: expected instances with a limit, of which one may be slower"),
         ] {

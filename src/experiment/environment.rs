@@ -38,11 +38,24 @@ fn command() -> String {
     if let Ok(command) = std::env::var(COMMAND) {
         return command;
     }
-    let mut words = std::env::args();
     // The path of the program says nothing that helps to run it again.
-    words.next();
-    let quoted = words.map(|word| if word.contains(char::is_whitespace) { format!("'{word}'") } else { word });
-    std::iter::once("thalweg".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    std::iter::once("thalweg".to_owned()).chain(repeatable(&words)).collect::<Vec<_>>().join(" ")
+}
+
+/// The words of a command as a shell takes them, without the folder it writes to: that may be a temporary one, and whoever repeats the command
+/// wants another.
+fn repeatable(words: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word == "--out" {
+            words.next();
+        } else if !word.starts_with("--out=") {
+            kept.push(if word.contains(char::is_whitespace) { format!("'{word}'") } else { word.clone() });
+        }
+    }
+    kept
 }
 
 fn machine() -> String {
@@ -56,4 +69,17 @@ fn machine() -> String {
     let kilobytes = field("/proc/meminfo", "MemTotal").and_then(|total| total.split(' ').next()?.parse::<u64>().ok());
     let memory = kilobytes.map_or("unknown memory".to_owned(), |kilobytes| format!("{} GiB", kilobytes >> 20));
     format!("{processor}, {cores} cores, {memory}, {} {}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_command_does_not_name_the_folder_it_wrote_to() {
+        let kept = |command: &[&str]| repeatable(&command.iter().map(|&word| word.to_owned()).collect::<Vec<_>>()).join(" ");
+        assert_eq!(kept(&["reproduce", "ds2-fig6", "--out", "/tmp/.x.1.partial", "--json"]), "reproduce ds2-fig6 --json");
+        assert_eq!(kept(&["run", "--out=/tmp/x", "--plan", "4s: count=8"]), "run --plan '4s: count=8'");
+        assert_eq!(kept(&["run", "--out"]), "run");
+    }
 }

@@ -50,6 +50,9 @@ pub const MIGRATIONS: &str = "migrations.csv";
 /// [`MigrationTimelineRow`](super::migration::MigrationTimelineRow)s.
 pub const MIGRATION_TIMELINE: &str = "migration_timeline.csv";
 
+/// Says that the command was interrupted which wrote what is beside it.
+pub const INTERRUPTED: &str = "interrupted.txt";
+
 /// What `reproduce all` makes in its folder; written before anything else.
 pub const PLAN: &str = "all.toml";
 /// The page about all figures.

@@ -14,6 +14,7 @@ pub mod external;
 pub mod fidelity;
 pub mod figures;
 pub mod folder;
+pub mod interrupt;
 mod kept_log;
 pub mod migration;
 pub mod nexmark;

@@ -25,7 +25,7 @@ use super::{folder, steps};
 pub const BEGUN: &str = ".thalweg-unfinished";
 
 /// Names that commands give to files, apart from figures.
-const FILES: [&str; 22] = [
+const FILES: [&str; 23] = [
     folder::RUN,
     folder::TIMELINE,
     folder::LATENCY,
@@ -48,6 +48,7 @@ const FILES: [&str; 22] = [
     folder::PLAN,
     folder::PAGE,
     folder::TOOK,
+    folder::INTERRUPTED,
 ];
 
 /// Extensions of a figure.
@@ -84,10 +85,10 @@ pub enum OutFolderError {
     #[error("expected a new or empty folder, found {0}")]
     Found(String),
     /// Another command began it.
-    #[error("expected a new or empty folder, found what '{0}' began")]
+    #[error("expected a new or empty folder, found an unfinished one of '{0}'")]
     Other(String),
     /// Another process fills it.
-    #[error("expected a folder that nobody writes to, found another process at work there")]
+    #[error("expected a folder that no other process writes to, found one")]
     Busy,
     /// It cannot be written to.
     #[error("cannot be made: {0}")]
@@ -161,6 +162,9 @@ impl OutFolder {
         let mut text = String::new();
         (&self.begun).read_to_string(&mut text)?;
         if fills.keeps(&self.path) {
+            if fs::remove_file(self.path.join(folder::INTERRUPTED)).is_ok() {
+                steps::taken();
+            }
             remove(&self.path, &|name| whole(name).is_some_and(|name| fills.is_ours(&name)), Folders::Leave)?;
         } else {
             // A command that was killed before it could say what it was has written nothing else.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::environment::Environment;
 use super::folder::{self, FolderError};
 use super::rows::{RunRow, configuration_text};
-use super::run::{RunFailure, RunResult};
+use super::run::{Ending, RunFailure, RunResult};
 use crate::dataflow::{Configuration, Operator, Topology};
 use crate::time::Timestamp;
 
@@ -122,6 +122,9 @@ pub struct Summary {
     pub latency_ns_p99: Option<u64>,
     /// Activity records that did not fit and were dropped.
     pub dropped_records: u64,
+    /// Of a run that was interrupted, how many seconds of it were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted_s: Option<f64>,
 }
 
 impl Summary {
@@ -150,6 +153,7 @@ impl Summary {
             latency_ns_p50: result.overall.ns_p50,
             latency_ns_p99: result.overall.ns_p99,
             dropped_records: result.dropped_records,
+            interrupted_s: (result.ending == Ending::Interrupted).then_some(result.duration.as_secs_f64()),
         }
     }
 }
@@ -162,6 +166,9 @@ impl fmt::Display for Summary {
         };
         let milliseconds = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format!("{:.1} ms", ns as f64 / 1e6));
         writeln!(f, "policy              {}", self.policy)?;
+        if let Some(seconds) = self.interrupted_s {
+            writeln!(f, "interrupted         after {seconds:.1} s of the run: what follows is what was measured until then")?;
+        }
         let settled = self.settle_s.map_or(String::new(), |seconds| format!(" (the last at {seconds:.1} s)"));
         let failed = if self.failed_actions > 0 { format!(", {} failed", self.failed_actions) } else { String::new() };
         writeln!(f, "actions             {}{settled}{failed}", self.actions)?;
@@ -172,6 +179,9 @@ impl fmt::Display for Summary {
         writeln!(f, "achieved / offered  {achieved} after the last action; {:.0} records behind at the end", self.lag_records)?;
         let (p50, p99) = (milliseconds(self.latency_ns_p50), milliseconds(self.latency_ns_p99));
         writeln!(f, "latency             p50 {p50}, p99 {p99}, from the due time")?;
+        if self.interrupted_s.is_some() && self.records == 0 {
+            return writeln!(f, "records             not compared with a sequential count");
+        }
         let (words, lost, twice, wrong) = (self.records, self.records_lost, self.records_duplicated, self.words_miscounted);
         writeln!(f, "records             {words} at the sink: {lost} lost, {twice} duplicated, {wrong} miscounted")
     }

@@ -14,6 +14,16 @@ use crate::time::Timestamp;
 /// Instances each operator needs by the scenario's true parameters, with the time from which on it does; empty where that is unknown.
 pub type Needs = Vec<(Timestamp, BTreeMap<OperatorId, u32>)>;
 
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// It lasted as long as it was to.
+    #[default]
+    Complete,
+    /// Somebody interrupted it: what there is was measured until then.
+    Interrupted,
+}
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct RunResult {
@@ -27,11 +37,13 @@ pub struct RunResult {
     pub events: Vec<Event>,
     /// Configurations with the time from which each held.
     pub configurations: Vec<(Timestamp, Configuration)>,
-    /// How long the source emitted.
+    /// How long the source emitted; of a run that was interrupted, how much of that was measured.
     pub duration: Duration,
+    /// Whether that is all.
+    pub ending: Ending,
     /// Latency of all records.
     pub overall: LatencySummary,
-    /// What reached the sink against a sequential count.
+    /// What reached the sink against a sequential count; all 0 where a run on the engine was interrupted before that.
     pub verdict: Verdict,
     /// Activity records that did not fit and were dropped.
     pub dropped_records: u64,

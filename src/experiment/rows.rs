@@ -8,27 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::dataflow::{Configuration, Topology};
 use crate::observation::Observation;
 
-/// Policies in the order in which every figure and table shows them; others come after these.
-pub const POLICY_ORDER: [&str; 12] = [
-    "hold",
-    "oracle",
-    "scripted",
-    "threshold",
-    "dhalion",
-    "heron",
-    "ds2",
-    "ds2-ratio",
-    "flink-autoscaler",
-    "aws",
-    "critical-path",
-    "external",
-];
-
-/// Place of `policy` in figures and tables: sort by it with a stable sort, so that other policies keep their order.
-pub fn policy_rank(policy: &str) -> usize {
-    POLICY_ORDER.iter().position(|&known| known == policy).unwrap_or(POLICY_ORDER.len())
-}
-
 /// One operator over one window; `timeline.csv`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimelineRow {
@@ -91,7 +70,7 @@ pub struct RunRow {
     pub experiment: String,
     /// Name of the policy.
     pub policy: String,
-    /// Where the job ran: `engine`.
+    /// Where the job ran: `engine` or `sim`.
     pub host: String,
     /// Size of the run: `quick` or `full`.
     pub scale: String,

@@ -10,11 +10,13 @@ use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use super::interrupt;
 use super::kept_log::KeptLog;
-pub use super::result::{Needs, RunResult};
+pub use super::result::{Ending, Needs, RunResult};
 pub use super::supervision::Status;
 use super::supervision::Supervision;
 use crate::controller::ControllerConfig;
+use crate::engine::Verdict;
 use crate::engine::word_count::WordCount;
 use crate::engine::{EngineJob, Recorder, RunError};
 use crate::id::OperatorId;
@@ -38,7 +40,7 @@ pub struct RunSpec<J = WordCount> {
 /// Runs `spec`; `show` is called for each row of the timeline. `activity_log` names a file for the records themselves.
 ///
 /// # Errors
-/// When the engine fails or the activity log cannot be written.
+/// When the engine fails, the activity log cannot be written, or there is an [interruption](interrupt), with what was measured until then.
 pub fn run<J: EngineJob>(spec: RunSpec<J>, activity_log: Option<&Path>, mut show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
     let RunSpec { job, controller, policy, row_window, needed } = spec;
     let needed = if needed.is_empty() { Needs::new() } else { vec![(Timestamp::ZERO, needed)] };
@@ -46,7 +48,9 @@ pub fn run<J: EngineJob>(spec: RunSpec<J>, activity_log: Option<&Path>, mut show
     let mut supervision = Supervision::new(&job.topology(), job.configuration(), controller, policy, row_window, job.duration());
     let mut running = job.start()?;
     let mut up_to = vec![Timestamp::ZERO; running.peers() as usize];
-    loop {
+    // No record of before is still to come.
+    let known = |up_to: &[Timestamp]| up_to.iter().copied().min().unwrap_or_default() - Recorder::SLACK;
+    while !interrupt::asked() {
         let latest = match running.log.recv_timeout(Duration::from_millis(10)) {
             Ok(batch) => {
                 log.append(&batch.records)?;
@@ -56,9 +60,13 @@ pub fn run<J: EngineJob>(spec: RunSpec<J>, activity_log: Option<&Path>, mut show
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        // No record of before `known` is still to come.
-        let known = up_to.iter().copied().min().unwrap_or_default() - Recorder::SLACK;
-        supervision.look(&mut running, latest, known, &mut show);
+        supervision.look(&mut running, latest, known(&up_to), &mut show);
+    }
+    if interrupt::asked() {
+        supervision.interrupt(&mut running, known(&up_to));
+        log.finish()?;
+        // Whoever does not wait for the workers does not learn what reached the sink.
+        return Err(RunFailure::interrupted(supervision.finish(Verdict::default(), running.dropped(), needed)));
     }
     supervision.end_of_input(&mut running);
     let dropped = running.dropped();
@@ -76,4 +84,22 @@ pub enum RunFailure {
     /// The activity log could not be written.
     #[error("the activity log cannot be written: {0}")]
     Log(#[from] io::Error),
+    /// Somebody interrupted it.
+    #[error("interrupted after {:.1} s of the run", .0.duration.as_secs_f64())]
+    Interrupted(Box<RunResult>),
+}
+
+impl RunFailure {
+    /// The failure of a run that was interrupted, with what it had measured.
+    pub(super) fn interrupted(partial: RunResult) -> RunFailure {
+        RunFailure::Interrupted(Box::new(partial))
+    }
+
+    /// What was measured nevertheless.
+    pub fn partial(&self) -> Option<&RunResult> {
+        match self {
+            RunFailure::Interrupted(partial) => Some(partial),
+            RunFailure::Engine(_) | RunFailure::Log(_) => None,
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::interrupt;
 use super::kept_log::KeptLog;
 use super::result::{Needs, RunResult};
 use super::run::RunFailure;
@@ -36,7 +37,7 @@ const OBSERVED_AFTER: Duration = Duration::from_millis(20);
 /// Runs `spec`; `show` is called for each row of the timeline. `activity_log` names a file for the records themselves.
 ///
 /// # Errors
-/// When the activity log cannot be written.
+/// When the activity log cannot be written, or there is an [interruption](interrupt), with what was measured until then.
 pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, mut show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
     let SimulatedSpec { job, seed, controller, policy, row_window } = spec;
     let mut log = KeptLog::create(activity_log)?;
@@ -47,21 +48,27 @@ pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, mut show: impl
         simulation = simulation.recording_graph();
     }
     let mut records = Vec::new();
-    loop {
+    let is_cut = loop {
         let goes_on = simulation.advance(&mut records);
         log.append(&records)?;
         let latest = supervision.take(&records);
         records.clear();
         let known = simulation.now() - OBSERVED_AFTER;
         supervision.look(&mut simulation, latest, known, &mut show);
-        if !goes_on {
-            break;
+        if !goes_on || interrupt::asked() {
+            break goes_on;
         }
+    };
+    if is_cut {
+        let known = simulation.now() - OBSERVED_AFTER;
+        supervision.interrupt(&mut simulation, known);
+    } else {
+        supervision.end_of_input(&mut simulation);
     }
-    supervision.end_of_input(&mut simulation);
     log.finish()?;
     let result = supervision.finish(verdict(&job, &simulation), simulation.dropped(), needs(&job));
-    Ok(RunResult { moved_bytes: Some(simulation.moved_bytes()), ..result })
+    let result = RunResult { moved_bytes: Some(simulation.moved_bytes()), ..result };
+    if is_cut { Err(RunFailure::interrupted(result)) } else { Ok(result) }
 }
 
 /// What each operator needs over time, where its changes.

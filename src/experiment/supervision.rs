@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::carrying_out::{CarryingOut, Host};
-use super::result::{Needs, RunResult};
+use super::result::{Ending, Needs, RunResult};
 use super::rows::{LatencyRow, TimelineRow};
 use crate::activity::Record;
 use crate::controller::{Controller, ControllerConfig, Event};
@@ -38,6 +38,7 @@ pub(super) struct Supervision {
     configurations: Vec<(Timestamp, Configuration)>,
     migration: Option<CarryingOut>,
     duration: Duration,
+    ending: Ending,
 }
 
 impl Supervision {
@@ -64,6 +65,7 @@ impl Supervision {
             configurations,
             migration: None,
             duration,
+            ending: Ending::Complete,
         }
     }
 
@@ -134,6 +136,14 @@ impl Supervision {
         }
     }
 
+    /// Somebody interrupts the run: it is as if it had been to last until `known`, the last instant before which no record is still to
+    /// come. Then [`finish`](Self::finish) it.
+    pub(super) fn interrupt(&mut self, host: &mut impl Host, known: Timestamp) {
+        self.end_of_input(host);
+        self.duration = self.duration.min(known.since(Timestamp::ZERO));
+        self.ending = Ending::Interrupted;
+    }
+
     /// Closes what is still open; `verdict` and the number of records that were dropped are the host's.
     pub(super) fn finish(mut self, verdict: Verdict, dropped_records: u64, needed: Needs) -> RunResult {
         while self.rows.observer.window().end <= self.end() {
@@ -146,6 +156,7 @@ impl Supervision {
             events: self.controller.events().to_vec(),
             configurations: self.configurations,
             duration: self.duration,
+            ending: self.ending,
             overall: LatencySummary::of(&self.rows.overall),
             verdict,
             dropped_records,

@@ -14,7 +14,7 @@ use crate::critical_path::WindowSummary;
 use crate::engine::Clock;
 use crate::pag::{GraphBuilder, GraphConfig};
 use crate::sim::ExchangeLog;
-use crate::stats::LatencyHistogram;
+use crate::stats::{LatencyHistogram, median};
 use crate::time::Timestamp;
 
 /// An experiment, as its file defines it.
@@ -225,22 +225,18 @@ impl WindowLatencySummary {
 
     fn of_length(window_s: u32, rows: &[WindowLatencyRow]) -> WindowLatencySummary {
         let rows: Vec<&WindowLatencyRow> = rows.iter().filter(|row| row.window_s == window_s).collect();
-        let (mut latency, mut work) = (LatencyHistogram::default(), LatencyHistogram::default());
-        for row in &rows {
-            latency.record(Duration::from_nanos(row.latency_ns), 1);
-            work.record(Duration::from_nanos(row.latency_ns + row.intake_ns), 1);
-        }
+        let mut latency = LatencyHistogram::default();
+        rows.iter().for_each(|row| latency.record(Duration::from_nanos(row.latency_ns), 1));
         let records = rows.iter().map(|row| row.records).sum::<u64>() / (rows.len() as u64).max(1);
-        let nanoseconds = |latency: &LatencyHistogram, at| latency.quantile(at).map(|latency| latency.as_nanos() as u64);
-        let median = work.quantile(0.5).unwrap_or_default().as_secs_f64();
+        let work_s = median(rows.iter().map(|row| (row.latency_ns + row.intake_ns) as f64 / 1e9)).unwrap_or_default();
         WindowLatencySummary {
             window_s,
             windows: rows.len() as u64,
             records,
-            latency_ns_p50: nanoseconds(&latency, 0.5),
-            latency_ns_p99: nanoseconds(&latency, 0.99),
-            records_per_s: records as f64 / median.max(1e-9),
-            share_of_real_time: median / Timestamp::from_secs_f64(f64::from(window_s)).as_secs_f64(),
+            latency_ns_p50: median(rows.iter().map(|row| row.latency_ns as f64)).map(|ns| ns.round() as u64),
+            latency_ns_p99: latency.quantile(0.99).map(|latency| latency.as_nanos() as u64),
+            records_per_s: records as f64 / work_s.max(1e-9),
+            share_of_real_time: work_s / Timestamp::from_secs_f64(f64::from(window_s)).as_secs_f64(),
             participation_sum_error: rows.iter().map(|row| (row.participation_sum - 1.0).abs()).fold(0.0, f64::max),
         }
     }

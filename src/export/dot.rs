@@ -1,8 +1,9 @@
-//! Graphs for graphviz: a cluster a window, a row a lane.
+//! Graphviz output: one cluster per window, one row per lane.
 //!
-//! Nodes are the points of lanes, edges are pieces and messages. Wide edges have a high participation, red ones lie on the likeliest
-//! path, dashed ones are waits and messages that lay in a queue. A graph beyond some thousand edges cannot be laid out or read, so the
-//! file ends there and says so.
+//! Nodes are points on lanes, edges are activities and messages. Wide edges have a high
+//! participation, red ones are on the most likely path, dashed ones are waits and messages that
+//! were queued. Graphviz cannot lay out more than some thousand edges, so the file ends there and
+//! says so.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,9 +13,9 @@ use super::writer::Writer;
 use crate::activity::Names;
 use crate::pag::PieceKind;
 
-/// Windows in a file, at most.
+/// The most windows in a file.
 const MOST_WINDOWS: u64 = 16;
-/// Edges in a file, at most; a window that would go beyond is left out as a whole.
+/// The most edges in a file; a window that would exceed it is omitted as a whole.
 const MOST_EDGES: usize = 4000;
 
 /// Writes one digraph.
@@ -111,7 +112,7 @@ impl Writer for Dot {
     }
 }
 
-/// A string of the DOT language; a new line in it is one.
+/// A string of the DOT language; line breaks are escaped.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }

@@ -1,4 +1,4 @@
-//! A file that is written bit by bit and has its name only when it is whole.
+//! A file that gets its final name only when it is complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::experiment::partial::partial;
 
-/// Written under a name beside the final one; removed when it is dropped before it is finished.
+/// A file with a temporary name beside the final one; removed if dropped before it is finished.
 pub(super) struct WholeFile {
     path: PathBuf,
     partial: PathBuf,
-    /// Nothing once it is finished.
+    /// `None` once it is finished.
     file: Option<BufWriter<File>>,
 }
 
@@ -23,7 +23,8 @@ impl WholeFile {
             return Err(io::Error::other("expected the name of a file"));
         }
         let partial = partial(path);
-        // A process of the same number may have been killed while it wrote this: in a container numbers come back.
+        // A process of the same number may have been killed while it wrote this: in a container
+        // numbers come back.
         let file = Some(BufWriter::new(File::create(&partial)?));
         Ok(WholeFile { path: path.to_owned(), partial, file })
     }
@@ -51,7 +52,7 @@ impl Write for WholeFile {
 impl Drop for WholeFile {
     fn drop(&mut self) {
         if self.file.is_some() {
-            // Nobody is left to tell.
+            // There is nobody to report to.
             let _ = fs::remove_file(&self.partial);
         }
     }

@@ -1,7 +1,8 @@
-//! Analysed windows, written for other programs: one file a format.
+//! Exports analysed windows to files for other programs, one module per format.
 //!
-//! Invariants: windows are written as they close and then forgotten; a file has its final name only once it is whole; whatever had to be
-//! left out is said in the file or in the note that [`Exporter::finish`] gives.
+//! Invariants: windows are written as they close and then discarded; a file gets its final name
+//! only once it is complete; anything omitted is noted in the file or in the note returned by
+//! [`Exporter::finish`].
 
 mod dot;
 mod file;
@@ -21,22 +22,22 @@ use crate::activity::Names;
 use file::WholeFile;
 use writer::Writer;
 
-/// A format to write.
+/// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Trace events of Chrome, for <https://ui.perfetto.dev>.
     Perfetto,
     /// Graphs for graphviz.
     Dot,
-    /// A row a window, lane and subject.
+    /// One row per window, lane and subject.
     Csv,
-    /// A summary a line.
+    /// One summary per line.
     Json,
 }
 
 const FORMATS: [(&str, Format); 4] = [("perfetto", Format::Perfetto), ("dot", Format::Dot), ("csv", Format::Csv), ("json", Format::Json)];
 
-/// The name of no format.
+/// The name of an unknown format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a format, one of 'perfetto', 'dot', 'csv' and 'json', found '{0}'")]
 pub struct UnknownFormat(String);
@@ -55,17 +56,18 @@ impl fmt::Display for Format {
     }
 }
 
-/// Writes one file.
+/// Writes one export file.
 pub struct Exporter {
     file: WholeFile,
     writer: Box<dyn Writer>,
 }
 
 impl Exporter {
-    /// Begins a file. It has the name `path` only after [`finish`](Self::finish); dropped before, nothing is left.
+    /// Creates a file. It gets the name `path` only with [`finish`](Self::finish); if dropped
+    /// before, nothing remains.
     ///
     /// # Errors
-    /// When no file can be written beside `path`, or `path` is a folder.
+    /// If no file can be written beside `path`, or `path` is a folder.
     pub fn create(format: Format, path: &Path) -> io::Result<Exporter> {
         let mut writer: Box<dyn Writer> = match format {
             Format::Perfetto => Box::new(perfetto::Perfetto::default()),
@@ -81,15 +83,15 @@ impl Exporter {
     /// Writes a window.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn window(&mut self, view: &View<'_>) -> io::Result<()> {
         self.writer.window(&mut self.file, view)
     }
 
-    /// Gives the file its name. Says what had to be left out, if anything.
+    /// Completes the file under its final name. Returns a note on what was omitted, if anything.
     ///
     /// # Errors
-    /// When the file cannot be written; then nothing is left of it.
+    /// If the file cannot be written; nothing of it remains then.
     pub fn finish(mut self, names: &Names) -> io::Result<Option<String>> {
         let note = self.writer.finish(&mut self.file, names)?;
         self.file.finish()?;

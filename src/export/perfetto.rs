@@ -1,8 +1,10 @@
-//! Chrome's trace events, as <https://ui.perfetto.dev> opens them.
+//! Trace events of Chrome, for <https://ui.perfetto.dev>.
 //!
-//! A process a worker, or an operator whose instances have lanes of their own; a thread a lane; a slice a piece, waits included; an arrow
-//! a message. The likeliest critical path stands as a process of its own at the top, one slice after the other, and its slices on the
-//! lanes have the category `critical`. Times are microseconds with nanoseconds behind the point. Gaps and silence are left white.
+//! A process is a worker, or an operator whose instances have their own lanes; a thread is a lane;
+//! a slice is an activity or a wait; an arrow is a message. The most likely critical path is a
+//! separate process at the top, one slice after the other, and its slices on the lanes have the
+//! category `critical`. Times are in microseconds with nanoseconds as decimals. Gaps are left
+//! white.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -16,21 +18,21 @@ use crate::critical_path::PathStep;
 use crate::pag::PieceKind;
 use crate::time::{Epoch, Timestamp};
 
-/// The process of the critical path.
+/// Number of the process for the critical path.
 const PATH_PROCESS: u64 = 1;
-/// Workers follow it.
+/// Number of the first worker's process.
 const FIRST_WORKER: u64 = 2;
-/// Operators follow any number of workers.
+/// Number of the first operator's process, after any number of workers.
 const FIRST_OPERATOR: u64 = 1 << 33;
 
 /// Writes trace events.
 #[derive(Default)]
 pub(super) struct Perfetto {
-    /// Lanes that have an event, with their numbers.
+    /// Numbers of the lanes that have an event.
     lanes: BTreeMap<Lane, u64>,
-    /// Arrows so far.
+    /// Number of arrows so far.
     arrows: u64,
-    /// Messages that cross a window's edge.
+    /// Messages that cross the end of a window.
     without_arrow: u64,
     has_events: bool,
 }
@@ -50,7 +52,7 @@ impl Perfetto {
     }
 
     fn path(&mut self, out: &mut dyn Write, view: &View<'_>) -> io::Result<()> {
-        // Pieces that follow each other and are the same to a reader are one slice.
+        // Consecutive activities that look the same to a reader are one slice.
         let mut slices: Vec<(Timestamp, Timestamp, String, Lane)> = Vec::new();
         for step in view.path {
             let (start, end, label, lane) = match *step {
@@ -120,7 +122,8 @@ impl Writer for Perfetto {
                 (false, true) => "message,queued",
                 (false, false) => "message",
             };
-            // An arrow belongs to the slice that holds its end: the work before the point, not what follows it.
+            // An arrow belongs to the slice that contains its end: the work before that point, not
+            // after it.
             let sent = match view.graph.piece_before(from) {
                 Some(piece) if view.graph.pieces[piece as usize].end == edge.start => edge.start.0 - 1,
                 _ => edge.start.0,
@@ -143,7 +146,7 @@ impl Writer for Perfetto {
         let mut named = vec![
             json!({ "ph": "M", "name": "process_name", "pid": PATH_PROCESS, "args": { "name": "critical path" } }),
             json!({ "ph": "M", "name": "process_sort_index", "pid": PATH_PROCESS, "args": { "sort_index": -1 } }),
-            json!({ "ph": "M", "name": "thread_name", "pid": PATH_PROCESS, "tid": 1, "args": { "name": "likeliest path of each window" } }),
+            json!({ "ph": "M", "name": "thread_name", "pid": PATH_PROCESS, "tid": 1, "args": { "name": "most likely path of each window" } }),
         ];
         for (lane, tid) in &self.lanes {
             let pid = process(*lane);

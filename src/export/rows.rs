@@ -1,4 +1,4 @@
-//! Summaries as rows: CSV for data frames, and whole summaries as JSON, one a line.
+//! Summaries as rows: CSV for data frames, and complete summaries as JSON lines.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use super::writer::Writer;
 use crate::activity::Names;
 use crate::critical_path::Subject;
 
-/// A row of the CSV. The order of fields is the order of columns; what does not apply is empty.
+/// A row of the CSV. Columns are in the order of the fields; values that do not apply are empty.
 #[derive(Clone, Debug, Default, Serialize)]
 struct CsvRow {
     window_start_ns: u64,
@@ -66,7 +66,8 @@ impl Writer for Csv {
                 Subject::Wait(channel, from) => {
                     line.kind = "wait".to_owned();
                     line.channel = Some(view.names.channel(channel));
-                    // The message that ended the wait went the other way than the wait's row: from there to this lane.
+                    // The message that ended the wait went in the opposite direction to the row:
+                    // from there to this lane.
                     (line.lane, line.to_lane) = (view.names.lane(from), Some(view.names.lane(row.lane)));
                 }
             }

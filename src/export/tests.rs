@@ -15,7 +15,8 @@ use crate::time::{Epoch, Timestamp};
 /// What the text would break a format with.
 const NAME: &str = "map \"a\", <b> \\ ;→";
 
-/// Every 10 µs the first worker maps and sends to the second, which counts on a lane of its own and answers late enough to be awaited.
+/// Every 10 µs the first worker maps and sends to the second, which counts on a lane of its own and
+/// answers late enough to be awaited.
 fn records(rounds: u64) -> Vec<Record> {
     let lanes = [Lane::Worker(WorkerId(0)), Lane::Instance(InstanceId::new(OperatorId(1), 3))];
     let mut records = vec![Record::Operator { operator: OperatorId(0), name: NAME.into() }];
@@ -118,7 +119,8 @@ fn trace_events_are_json_with_slices_that_nest_and_arrows_that_meet_them() {
     assert!(events.iter().any(|event| event["cat"] == "processing,critical"));
 }
 
-/// Enough of the DOT language for what we write: names of nodes and edges with attributes, one statement a line.
+/// Enough of the DOT language for what we write: names of nodes and edges with attributes, one
+/// statement a line.
 fn parse_dot(text: &str) -> (BTreeSet<String>, usize) {
     let (mut nodes, mut edges, mut open) = (BTreeSet::new(), 0, 0);
     for line in text.lines().map(str::trim) {

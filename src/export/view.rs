@@ -1,26 +1,26 @@
-//! A window as it is exported.
+//! A window with its analysis, as passed to exporters.
 
 use crate::activity::{Lane, Names};
 use crate::critical_path::{Participation, PathStep, WindowSummary};
 use crate::pag::{MessageEdge, Piece, PieceKind, WindowGraph};
 
-/// A window and all that is known of it.
+/// A window and its analysis.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// Its graph.
     pub graph: &'a WindowGraph,
     /// The graph's participations.
     pub participation: &'a Participation,
-    /// The likeliest path through it.
+    /// The most likely path through it.
     pub path: &'a [PathStep],
     /// Its summary.
     pub summary: &'a WindowSummary,
-    /// Names learnt so far.
+    /// Names known so far.
     pub names: &'a Names,
 }
 
 impl View<'_> {
-    /// Whether pieces and messages, by number, lie on the likeliest path.
+    /// Whether activities and messages, by number, are on the most likely path.
     pub(super) fn on_path(&self) -> (Vec<bool>, Vec<bool>) {
         let (mut pieces, mut messages) = (vec![false; self.graph.pieces.len()], vec![false; self.graph.messages.len()]);
         for step in self.path {
@@ -36,7 +36,7 @@ impl View<'_> {
         self.graph.lanes[number as usize]
     }
 
-    /// What a piece is, for people.
+    /// Description of an activity.
     pub(super) fn piece_label(&self, piece: &Piece) -> String {
         match piece.kind {
             PieceKind::Work { kind, instance, .. } => format!("{} {kind}", self.names.instance(instance)),

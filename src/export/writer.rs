@@ -1,16 +1,16 @@
-//! What a format has to implement.
+//! The interface of an export format.
 
 use std::io::{self, Write};
 
 use super::View;
 use crate::activity::Names;
 
-/// How windows are written in some format; what they are written to is handed in.
+/// Writes windows in some format to a given output.
 pub(super) trait Writer {
-    /// What comes before the first window.
+    /// Writes what precedes the first window.
     fn begin(&mut self, out: &mut dyn Write) -> io::Result<()>;
-    /// A window.
+    /// Writes a window.
     fn window(&mut self, out: &mut dyn Write, view: &View<'_>) -> io::Result<()>;
-    /// What comes after the last window; says what had to be left out.
+    /// Writes what follows the last window; returns a note on what was omitted.
     fn finish(&mut self, out: &mut dyn Write, names: &Names) -> io::Result<Option<String>>;
 }

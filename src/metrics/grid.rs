@@ -1,16 +1,16 @@
-//! Values by two small numbers: operator and instance, or operator and bin.
+//! A map from pairs of small numbers: operator and instance, or operator and bin.
 //!
-//! Reached in a step, because a record is added for every batch. Numbers beyond what any job has are kept apart, so that a record with
-//! a mad number costs no memory.
+//! Lookups take constant time, because one is made for every recorded batch. Numbers beyond those
+//! of any job are stored separately, so that a record with an absurd number costs no memory.
 
 use std::collections::BTreeMap;
 
 use crate::id::OperatorId;
 
-/// Numbers from here on are kept apart.
+/// Numbers from here on are stored separately.
 const MOST: u32 = 1 << 16;
 
-/// Values by operator and another number.
+/// Values by operator and a second number.
 #[derive(Clone, Debug)]
 pub(super) struct Grid<T> {
     rows: Vec<Vec<Option<T>>>,
@@ -24,7 +24,7 @@ impl<T> Default for Grid<T> {
 }
 
 impl<T> Grid<T> {
-    /// The value, which `make` makes if there is none yet.
+    /// The value, created by `make` if absent.
     pub(super) fn entry(&mut self, operator: OperatorId, number: u32, make: impl FnOnce() -> T) -> &mut T {
         if operator.0 >= MOST || number >= MOST {
             return self.beyond.entry((operator.0, number)).or_insert_with(make);
@@ -46,7 +46,7 @@ impl<T> Grid<T> {
         flat.or_else(|| self.beyond.get(&(operator.0, number)))
     }
 
-    /// An operator's values by number, those from `first` on.
+    /// An operator's values by number, starting at `first`.
     pub(super) fn of(&self, operator: OperatorId, first: u32) -> impl Iterator<Item = (u32, &T)> {
         let row = self.rows.get(operator.0 as usize).map_or(&[][..], Vec::as_slice);
         let flat = (0..).zip(row).skip(first as usize).filter_map(|(number, value)| Some((number, value.as_ref()?)));

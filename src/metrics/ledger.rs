@@ -1,10 +1,12 @@
-//! What sources say they have emitted, against the emissions that were seen.
+//! Compares what sources report to have emitted with the emissions that were recorded.
 //!
-//! A source's counters go on whatever gets lost of its records, so between two of its samples the emissions must add up to the
-//! difference of the counters, to the record. Samples come at an even pace, which is learned; how many came, of those that should have, is the
-//! part of the window that was seen.
+//! A source's counters keep counting whatever records are lost, so between two of its samples the
+//! recorded emissions must add up to the difference of the counters, to the record. Samples arrive
+//! at a regular interval, which is learned; the share of the expected samples that arrived is the
+//! share of the window that was observed.
 //!
-//! A source's records come in the order in which it made them, late ones included. A sample that comes twice is taken once.
+//! The records of a source arrive in the order in which it wrote them, late ones included. A
+//! duplicated sample is counted once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,65 +17,65 @@ use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::time::{Timestamp, Window};
 
-/// Intervals between samples from which the pace is learned.
+/// Number of intervals between samples from which the sampling interval is learned.
 const REMEMBERED: usize = 64;
-/// After so many intervals without a sample one is missing: one that is late comes sooner.
+/// A sample is missing after this many intervals without one: late ones arrive sooner.
 const MISSED_AFTER: f64 = 1.5;
-/// Intervals are alike that are at most so many times as long as most are at least: hosts that look at their clock now and then only sample
-/// after one look or after two.
+/// Intervals count as equal within this factor: hosts that check the clock only now and then take a
+/// sample after one or two such checks.
 const ALIKE: f64 = 2.5;
-/// Less than this part of what was emitted may be missing: what drops so little bends nothing.
+/// A smaller missing share of what was emitted is ignored: it hardly affects the metrics.
 const NEGLIGIBLE: f64 = 0.03;
 
 /// Counters and emissions of all sources.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     accounts: BTreeMap<OperatorId, Account>,
-    /// Seconds from one sample to the next of the same source, the last of them.
+    /// The last intervals between samples of the same source, in seconds.
     intervals: VecDeque<f64>,
 }
 
-/// One source.
+/// The state of one source.
 #[derive(Clone, Debug, Default)]
 struct Account {
     last: Option<SourceSample>,
-    /// Records of the emissions seen since then.
+    /// Records of the emissions recorded since then.
     seen: u64,
     tally: Tally,
 }
 
-/// One source in the window that is open.
+/// One source in the open window.
 #[derive(Clone, Debug, Default)]
 struct Tally {
-    /// Samples, each counted once.
+    /// Number of samples, without duplicates.
     samples: u64,
-    /// By its counters, as far as they are about the window.
+    /// Records emitted according to its counters, as far as they concern the window.
     emitted: u64,
-    /// Of these no emission was seen.
+    /// Those of them without a recorded emission.
     missing: u64,
-    /// Time between samples one after the other, without intervals in which samples are missing...
+    /// Time between consecutive samples, without intervals in which samples are missing...
     covered: Duration,
-    /// ... with the records that became due in it...
+    /// ... the records that became due in it...
     due: f64,
-    /// ... and were emitted.
+    /// ... and those that were emitted.
     achieved: u64,
 }
 
-/// What the ledger says of a window.
+/// What the ledger says about a window.
 #[derive(Clone, Debug, Default)]
 pub struct Balance {
-    /// Of the window, the part from which samples came; 0 to 1.
+    /// Share of the window covered by samples; 0 to 1.
     sampled: f64,
-    /// Of what sources emitted, the part of which the emissions were seen; 0 to 1.
+    /// Share of what the sources emitted whose emissions were recorded; 0 to 1.
     emissions: f64,
-    /// Silence that says that samples are missing; nothing while the pace is not known.
+    /// The silence that indicates missing samples; `None` while the sampling interval is unknown.
     silence: Option<Duration>,
-    /// Rates of each source over the parts that were seen.
+    /// Rates of each source over the observed parts.
     rates: BTreeMap<OperatorId, (Rate, Rate)>,
 }
 
 impl Ledger {
-    /// Takes a record that belongs to a window that starts at `start`, or to one before it.
+    /// Adds a record of a window that starts at `start`, or of an earlier one.
     pub fn take(&mut self, record: &Record, start: Timestamp) {
         match record {
             Record::Activity(activity) if activity.kind == ActivityKind::Source => {
@@ -98,7 +100,7 @@ impl Ledger {
             return;
         };
         if sample.at <= last.at {
-            // It has come before, and what came again between the two with it.
+            // A duplicate, and so is everything that was duplicated between the two.
             account.seen = if sample.at == last.at { 0 } else { account.seen };
             return;
         }
@@ -106,7 +108,7 @@ impl Ledger {
         let (emitted, seen) = (sample.emitted.saturating_sub(last.emitted), std::mem::take(&mut account.seen));
         account.last = Some(sample);
         if emitted == seen {
-            // With nothing missing in between they came one after the other.
+            // With nothing missing in between they are consecutive.
             self.intervals.push_back(interval.as_secs_f64());
         }
         if self.intervals.len() > REMEMBERED {
@@ -122,14 +124,15 @@ impl Ledger {
             tally.due += sample.due - last.due;
             tally.achieved += emitted;
         }
-        // What is missing of a gap that began before the window may be missing there.
+        // What is missing from a gap that started before the window may be missing from the window.
         if last.at >= start || !is_gap {
             tally.emitted += emitted;
             tally.missing += emitted.saturating_sub(seen);
         }
     }
 
-    /// Seconds from one sample to the next on average; nothing before two have come. What is much longer than most has a gap in it.
+    /// Mean interval between samples, in seconds; `None` before two have arrived. Intervals much
+    /// longer than most contain a gap.
     fn pace_s(&self) -> Option<f64> {
         let mut intervals: Vec<f64> = self.intervals.iter().copied().collect();
         intervals.sort_unstable_by(f64::total_cmp);
@@ -138,12 +141,12 @@ impl Ledger {
         Some(alike.iter().sum::<f64>() / alike.len() as f64)
     }
 
-    /// The longest time between two samples with none missing.
+    /// The longest interval between two samples with none missing.
     fn longest(&self) -> Option<Duration> {
         self.pace_s().map(|pace_s| Duration::from_secs_f64(pace_s * MISSED_AFTER))
     }
 
-    /// What it says of `window`, all records of which have been taken; begins the next one.
+    /// The summary of `window`, all records of which have been added; starts the next window.
     pub fn close(&mut self, window: Window) -> Balance {
         let expected = self.pace_s().map_or(0.0, |pace_s| window.length().as_secs_f64() / pace_s);
         let mut balance = Balance { sampled: 1.0, emissions: 1.0, silence: self.longest(), rates: BTreeMap::new() };
@@ -167,22 +170,24 @@ impl Ledger {
 }
 
 impl Balance {
-    /// Silence that says that samples are missing; nothing while it is not known how often they come.
+    /// The silence that indicates missing samples; `None` while the sampling interval is unknown.
     pub fn silence(&self) -> Option<Duration> {
         self.silence
     }
 
-    /// The part of the window that was seen, 0 to 1, if it is not all of it; `was_silent` says whether there was such a silence.
+    /// The share of the window that was observed, 0 to 1, if it is incomplete; `was_silent` says
+    /// whether there was such a silence.
     ///
-    /// Emissions that are missing prove that something is lost, and so does silence. How much is lost the samples tell, or else the
-    /// emissions.
+    /// Missing emissions prove that records were lost, and so does silence. The samples say how
+    /// much was lost, otherwise the emissions do.
     pub fn seen(&self, was_silent: bool) -> Option<f64> {
         let is_lossy = was_silent || self.emissions < 1.0 - NEGLIGIBLE;
         let part = if self.sampled < 1.0 - NEGLIGIBLE { self.sampled } else { self.emissions };
         (is_lossy && part < 1.0 - NEGLIGIBLE).then_some(part)
     }
 
-    /// The rates of a source over what was seen of the window alone, in the place of those between the last samples of two windows.
+    /// The rates of a source over the observed part of the window only, instead of those between
+    /// the last samples of two windows.
     pub fn over_what_was_seen(&self, source: SourceMetrics) -> SourceMetrics {
         match self.rates.get(&source.operator) {
             Some(&(offered, achieved)) => SourceMetrics { offered, achieved, ..source },
@@ -208,7 +213,8 @@ mod tests {
         Window::starting(ms(start_ms), Duration::from_secs(1))
     }
 
-    /// What a source that emits a record every 10 ms records until `until_ms`: an emission each, and a sample every 100 ms.
+    /// What a source that emits a record every 10 ms records until `until_ms`: an emission each,
+    /// and a sample every 100 ms.
     fn recorded(until_ms: u64) -> Vec<Record> {
         let mut records = Vec::new();
         for at in (10..=until_ms).step_by(10) {
@@ -230,7 +236,8 @@ mod tests {
         records
     }
 
-    /// The part of the third second that was seen, if those records arrive for which `arrives` holds; with silence if that is said.
+    /// The part of the third second that was seen, if those records arrive for which `arrives`
+    /// holds; with silence if that is said.
     fn seen(was_silent: bool, arrives: impl Fn(u64) -> bool) -> Option<f64> {
         let mut ledger = Ledger::default();
         let (mut start, mut part) = (0, None);

@@ -1,29 +1,29 @@
-//! A window of which not all records came, or some came twice, made into what a whole one would have been.
+//! Corrects a window with missing or duplicated records to estimate the complete window.
 //!
-//! Everything that is a sum over the window is scaled; lengths of queues and samples of sources' counters are not sums. Ratios of sums,
-//! such as true rates and selectivities, stay what they are.
+//! Every sum over the window is scaled; queue lengths and samples of sources' counters are not
+//! sums. Ratios of sums, such as true rates and selectivities, do not change.
 
 use std::time::Duration;
 
 use super::{InstanceMetrics, OperatorMetrics};
 use crate::activity::BinLoad;
 
-/// What the sums of a window are off by.
+/// The factors by which the sums of a window are off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mend {
-    /// The part of the window that was seen, above 0 and at most 1.
+    /// Share of the window that was observed, above 0 and at most 1.
     pub seen: f64,
-    /// How many times its records came, at least 1. Samples of queues count once.
+    /// How often its records arrived, at least 1. Queue samples count once.
     pub times: f64,
 }
 
 impl Mend {
-    /// So many in a hundred of the records came.
+    /// Percentage of the records that arrived.
     pub fn percent(&self) -> u32 {
         (self.seen * self.times * 100.0).round() as u32
     }
 
-    /// The operator with sums of the whole window.
+    /// The operator with sums estimated for the whole window.
     pub fn operator(&self, operator: OperatorMetrics) -> OperatorMetrics {
         let records = |count: u64| self.records(count, self.times);
         let bin = |load: BinLoad| BinLoad { arrivals: records(load.arrivals), useful: self.time(load.useful), ..load };
@@ -41,7 +41,7 @@ impl Mend {
             processed: self.records(instance.processed, self.times),
             produced: self.records(instance.produced, self.times),
             arrivals: self.records(instance.arrivals, 1.0),
-            // A span is clipped to the window, so it cannot be longer than that.
+            // A span is clipped to the window, so it cannot be longer than it.
             backpressure: self.time(instance.backpressure).min(instance.window),
             ..instance
         }
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(mended.instances, [expected]);
         assert_eq!(mended.bins, [BinLoad { arrivals: 80, useful: Duration::from_millis(20), ..load }]);
         assert_eq!((mended.selectivity(), mended.true_processing_rate()), (operator.selectivity(), operator.true_processing_rate()));
-        // Of what came twice samples of queues were left out already.
+        // Duplicated queue samples have been removed already.
         let doubled = Mend { seen: 1.0, times: 2.0 };
         assert_eq!((doubled.instance(half).processed, doubled.percent()), (200, 200));
     }

@@ -1,8 +1,8 @@
-//! Rates, queues, backpressure and latency of one window, computed from activity records and nothing else.
+//! Rates, queues, backpressure and latency of one window, computed from activity records only.
 //!
-//! [`WindowMetrics`] takes records in any order and gives per-instance sums; the formulas of DS2 are methods on them, so
-//! that a reader finds each equation in one place. Where records are missing or came twice ([`Ledger`], [`MetricIssue`]), a window is no ground
-//! for a decision, or is mended ([`Mend`]).
+//! [`WindowMetrics`] takes records in any order and returns sums per instance; the formulas of DS2
+//! are methods on them, so that each equation is in one place. A window with missing or duplicated
+//! records ([`Ledger`], [`MetricIssue`]) is not used for decisions, or is corrected ([`Mend`]).
 
 mod grid;
 mod instance;

@@ -1,17 +1,19 @@
-//! When in a window anything at all was recorded: where nothing was for long, records are missing.
+//! Detects silence: spans of a window in which nothing was recorded, so that records must be
+//! missing.
 //!
-//! Time is divided into slots. A record marks the slot of the instant by which a window claims it; work on a worker's lane marks all
-//! that it spans, because a worker that is at work records nothing else. What an instance with a capacity of its own does says nothing
-//! of the time before: its host goes on recording meanwhile.
+//! Time is divided into slots. A record marks the slot of its time; work on a worker's lane marks
+//! its whole span, because a busy worker records nothing else. Work of an instance with its own
+//! capacity says nothing about the time before it: its host keeps recording meanwhile.
 
 use std::time::Duration;
 
 use crate::activity::{Activity, Lane, Record};
 use crate::time::{Timestamp, Window};
 
-/// A slot: a quarter of the time from one sample to the next on all hosts of ours, so that a missing sample can be told.
+/// Length of a slot: a quarter of the sampling interval of our hosts, so that a missing sample is
+/// noticed.
 const SLOT: Duration = Duration::from_millis(25);
-/// Slots of a window at most: of a longer window they are wider.
+/// The most slots of a window; in longer windows slots are longer.
 const MOST_SLOTS: u64 = 1 << 14;
 
 /// The slots of a window in which something was recorded.
@@ -30,7 +32,7 @@ impl RecordedSlots {
         RecordedSlots { window, slot_ns, slots: vec![false; length_ns.div_ceil(slot_ns) as usize] }
     }
 
-    /// Takes note of a record.
+    /// Marks the slots of a record.
     pub(super) fn mark(&mut self, record: &Record) {
         match record {
             Record::Activity(Activity { lane: Lane::Worker(_), start, end, .. }) => self.span(*start, *end),
@@ -49,7 +51,7 @@ impl RecordedSlots {
         self.slots[first..=last].fill(true);
     }
 
-    /// Whether nothing was recorded for longer than `longest` somewhere in the window.
+    /// Whether nothing was recorded for longer than `longest` at some point in the window.
     pub(super) fn is_silent_for(&self, longest: Duration) -> bool {
         let run = self.slots.split(|heard| *heard).map(<[bool]>::len).max().unwrap_or(0);
         run as u64 * self.slot_ns > longest.as_nanos() as u64

@@ -1,4 +1,4 @@
-//! What a source was asked to emit and what it emitted.
+//! Metrics of a source: its offered load and what it emitted.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +6,10 @@ use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::time::Timestamp;
 
-/// A source against its schedule at one instant, counted from the start of the run.
+/// Progress of a source against its schedule at one instant, counted from the start of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceSample {
-    /// When.
+    /// The instant.
     pub at: Timestamp,
     /// Records due by then.
     pub due: f64,
@@ -17,12 +17,12 @@ pub struct SourceSample {
     pub emitted: u64,
 }
 
-/// A source over one window.
+/// Metrics of a source over one window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceMetrics {
     /// The source.
     pub operator: OperatorId,
-    /// Rate at which records were due: set from outside the system, never throttled.
+    /// Rate at which records were due: given by the schedule, never throttled.
     // papers/ds2-osdi18.md#source-rate
     pub offered: Rate,
     /// Rate at which records were emitted.
@@ -32,7 +32,7 @@ pub struct SourceMetrics {
 }
 
 impl SourceMetrics {
-    /// The source between two of its samples; without time between them all rates are 0.
+    /// Metrics between two samples of the source; without time between them all rates are 0.
     pub fn between(operator: OperatorId, before: SourceSample, after: SourceSample) -> SourceMetrics {
         let time = after.at.since(before.at);
         let rate = |records: f64| Rate::of(records.max(0.0), time).unwrap_or(Rate::ZERO);

@@ -1,7 +1,8 @@
 //! Sums of one window, filled record by record.
 //!
-//! A record belongs to the window that contains [`Record::at`]; backpressure alone is clipped to the window, because its
-//! share of the window is what policies reason about. Nothing here depends on the order of records.
+//! A record belongs to the window that contains [`Record::at`]; only backpressure is clipped to the
+//! window, because policies use its share of the window. The result does not depend on the order of
+//! records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::id::{InstanceId, OperatorId};
 use crate::stats::{LatencyHistogram, slope};
 use crate::time::{Epoch, Timestamp, Window};
 
-/// What was seen of an instance: its sums, and its queue as (seconds, records).
+/// Sums of one instance, and its queue as (seconds, records).
 #[derive(Clone, Debug)]
 struct InstanceSamples {
     metrics: InstanceMetrics,
@@ -29,7 +30,7 @@ impl InstanceSamples {
     }
 }
 
-/// A window that is being filled.
+/// An open window.
 #[derive(Clone, Debug)]
 pub struct WindowMetrics {
     window: Window,
@@ -65,7 +66,7 @@ impl WindowMetrics {
         self.window
     }
 
-    /// Adds a record that the window claims; `due` tells when an epoch's earliest record was due.
+    /// Adds a record of this window; `due` returns when an epoch's earliest record was due.
     pub fn add(&mut self, record: &Record, due: impl Fn(Epoch) -> Option<Timestamp>) {
         self.recorded.mark(record);
         match record {
@@ -79,7 +80,8 @@ impl WindowMetrics {
                 }
                 ActivityKind::Sink => {
                     self.instance(activity.instance).processed += activity.records_in;
-                    // Without a due time the record of the epoch's opening was dropped, which is counted where it happened.
+                    // Without a due time the record of the epoch's opening was dropped, which is
+                    // counted elsewhere.
                     if let Some(due) = due(activity.epoch) {
                         self.latency.record(activity.end.since(due), activity.records_in);
                     }
@@ -148,16 +150,18 @@ impl WindowMetrics {
         &self.sources
     }
 
-    /// Sources over the window, given the samples before it.
+    /// Metrics of sources over the window, given the samples before it.
     pub fn sources(&self, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<SourceMetrics> {
         let start = SourceSample::default();
         let between = |(&id, &after): (&OperatorId, &SourceSample)| SourceMetrics::between(id, *before.get(&id).unwrap_or(&start), after);
         self.sources.iter().map(between).collect()
     }
 
-    /// Operators over the window: those of `topology`, with an entry for each instance of `configuration`.
+    /// Metrics of operators over the window: those of `topology`, with an entry for each instance
+    /// of `configuration`.
     ///
-    /// Instances that the configuration no longer has but that still worked in the window come after those it has.
+    /// Instances that are no longer part of the configuration but worked in the window follow those
+    /// that are.
     pub fn operators(&self, topology: &Topology, configuration: &Configuration) -> Vec<OperatorMetrics> {
         let metrics = |id: InstanceId| match self.instances.get(id.operator, id.index) {
             None => InstanceMetrics::idle(id, self.window.length()),
@@ -181,7 +185,7 @@ impl WindowMetrics {
             .collect()
     }
 
-    /// What makes the window no ground for a decision, given the samples of sources before it.
+    /// Reasons not to base a decision on the window, given the samples of sources before it.
     pub fn doubts(&self, topology: &Topology, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<MetricIssue> {
         let mut doubts = self.doubts.clone();
         for operator in topology.operators() {
@@ -203,17 +207,17 @@ impl WindowMetrics {
         doubts.into_iter().collect()
     }
 
-    /// Whether nothing at all was recorded for longer than `longest` somewhere in the window.
+    /// Whether nothing at all was recorded for longer than `longest` at some point in the window.
     pub fn is_silent_for(&self, longest: Duration) -> bool {
         self.recorded.is_silent_for(longest)
     }
 
-    /// How many times records came, on average: 1 if none came twice.
+    /// How often records arrived on average: 1 without duplicates.
     pub fn times(&self) -> f64 {
         self.samples.max(1) as f64 / (self.samples - self.repeated).max(1) as f64
     }
 
-    /// Latency of the records that reached a sink in the window, from their due time.
+    /// Latency of the records that reached a sink in the window, from the time they were due.
     pub fn latency(&self) -> &LatencyHistogram {
         &self.latency
     }
@@ -253,7 +257,7 @@ mod tests {
         let operators = window.operators(&topology, &Configuration::ones(&topology));
         let map = &operators[1].instances[0];
         assert_eq!((map.utilisation(), map.wait_share(), map.processed), (0.1, 0.4, 10));
-        // What was written before waits were summed reads back as a window without any.
+        // A window written before waits were summed reads back as one without waits.
         let mut older = serde_json::to_value(map).unwrap();
         older.as_object_mut().unwrap().remove("external_wait").unwrap();
         assert_eq!(serde_json::from_value::<InstanceMetrics>(older).unwrap().external_wait, Duration::ZERO);

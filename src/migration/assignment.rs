@@ -1,4 +1,4 @@
-//! Which instance owns which bin.
+//! The assignment of bins to instances.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ pub struct Assignment {
 pub type Assignments = BTreeMap<OperatorId, Assignment>;
 
 impl Assignment {
-    /// `bins` bins dealt out in turn to `instances` instances.
+    /// `bins` bins assigned round-robin to `instances` instances.
     ///
     /// # Panics
-    /// If there is no instance.
+    /// If there are no instances.
     pub fn even(bins: u32, instances: u32) -> Assignment {
         assert!(instances > 0, "bins need an owner");
         Assignment { owners: (0..bins).map(|bin| bin % instances).collect() }
@@ -42,8 +42,8 @@ impl Assignment {
         keyed.collect()
     }
 
-    /// Splits `bin` in two: its halves have the next two numbers and the same owner, and the bin itself has no keys any more. Gives
-    /// the first of them.
+    /// Splits `bin` in two: its halves have the next two numbers and the same owner, and the bin
+    /// itself has no keys afterwards. Returns the first half.
     ///
     /// # Panics
     /// If there is no such bin.
@@ -68,10 +68,10 @@ impl Assignment {
         self.owners.iter().max().map_or(0, |owner| owner + 1)
     }
 
-    /// The assignment once `moves` are carried out.
+    /// The assignment after `moves`.
     ///
     /// # Panics
-    /// If a bin is not where its move begins.
+    /// If a bin is not at the start of its move.
     pub fn after<'a>(&self, moves: impl IntoIterator<Item = &'a BinMove>) -> Assignment {
         let mut owners = self.owners.clone();
         for one in moves {
@@ -81,7 +81,7 @@ impl Assignment {
         Assignment { owners }
     }
 
-    /// Bins with another owner in `after`, as (bin, new owner), by bin.
+    /// Bins with a different owner in `after`, as (bin, new owner), by bin.
     pub fn moves_to<'a>(&'a self, after: &'a Assignment) -> impl Iterator<Item = (BinId, u32)> + 'a {
         let pairs = self.owners.iter().zip(&after.owners).enumerate();
         pairs.filter(|(_, (before, after))| before != after).map(|(bin, (_, &after))| (BinId(bin as u32), after))

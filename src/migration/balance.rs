@@ -1,35 +1,42 @@
-//! A new assignment: balanced by measured load, moving as little as it can.
+//! Computes a new assignment that balances the measured load and migrates as little as possible.
 //!
-//! What has to move is what instances have that are to go, and what the others have beyond their fair share. It is dealt out, then
-//! bins are exchanged between the fullest instance and others ([`Shares`]) until the fullest has no more than if all bins were dealt
-//! out anew. Where exchanges do not lead there, or move more, which only happens with a few bins an instance, bins are dealt out anew:
-//! balance comes first, since the policy has planned as many instances as the load needs and not one more.
+//! Bins have to migrate from instances that are removed, and from those with more than their fair
+//! share. These bins are assigned greedily, then bins are exchanged between the fullest instance
+//! and others ([`Shares`]) until the fullest is no fuller than if all bins were assigned from
+//! scratch. If exchanges do not achieve that, or migrate more, which only happens with a few bins
+//! per instance, bins are assigned from scratch: balance has priority, since the policy has planned
+//! just as many instances as the load needs.
 //!
-//! An instance that is slower than others is as full with less: what is balanced is load over speed, and an instance's fair share is in
-//! proportion to its speed.
+//! A slower instance is as full with less: the balanced quantity is load over speed, and an
+//! instance's fair share is proportional to its speed.
 //!
-//! Bins in which nothing arrived say nothing of load. They are spread by their number when the number of instances changes, so that
-//! whatever arrives in them later is spread, and stay where they are otherwise.
+//! Bins without arrivals say nothing about load. They are distributed by number when the
+//! parallelism changes, so that later arrivals are distributed too, and otherwise stay where they
+//! are.
 
 use super::Assignment;
 use super::shares::{Shares, soonest};
 
-/// The fullest instance has at most this part more than if all bins were dealt out anew. Loads are arrivals of one window: even a
-/// million of them is by as much more or less in the next (a standard deviation of 1000).
+/// The fullest instance may exceed an assignment from scratch by this share. Loads are arrivals in
+/// one window: even a million of them vary by this much from one window to the next (a standard
+/// deviation of 1000).
 const TOLERANCE: f64 = 0.001;
-/// Where the number of instances stays the same nothing moves for less than this part: dealing out anew is finer by a little in one order
-/// than in another, and what is balanced is to stay.
+/// With constant parallelism nothing migrates for a smaller gain than this: an assignment from
+/// scratch is slightly finer in one order of bins than in another, and a balanced operator should
+/// stay as it is.
 const WORTHWHILE: f64 = 0.005;
 
-/// Assigns the bins of `current` to `instances` instances by `loads` (any unit, by bin; missing entries count as 0).
+/// Assigns the bins of `current` to `instances` instances by `loads` (in any unit, by bin; missing
+/// entries count as 0).
 ///
 /// # Panics
-/// If there is no instance, or more loads than bins.
+/// If there are no instances, or more loads than bins.
 pub fn rebalance(current: &Assignment, loads: &[f64], instances: u32) -> Assignment {
     rebalance_by_speed(current, loads, &vec![1.0; instances as usize])
 }
 
-/// The same with as many instances as `speeds`, of which each gets load in proportion to its speed (any unit).
+/// Assigns bins to as many instances as there are `speeds`, each of which receives load in
+/// proportion to its speed (in any unit).
 ///
 /// ```
 /// use thalweg::migration::{Assignment, rebalance_by_speed};
@@ -39,7 +46,7 @@ pub fn rebalance(current: &Assignment, loads: &[f64], instances: u32) -> Assignm
 /// ```
 ///
 /// # Panics
-/// If there is no instance, a speed that is not more than 0, or more loads than bins.
+/// If there are no instances, a speed is not positive, or there are more loads than bins.
 pub fn rebalance_by_speed(current: &Assignment, loads: &[f64], speeds: &[f64]) -> Assignment {
     let (bins, instances) = (current.owners().len(), speeds.len() as u32);
     assert!(instances > 0 && loads.len() <= bins, "{instances} instances, {} loads for {bins} bins", loads.len());
@@ -63,7 +70,8 @@ pub fn rebalance_by_speed(current: &Assignment, loads: &[f64], speeds: &[f64]) -
     Assignment::of(owners)
 }
 
-/// The new owners of bins with these owners and weights; the same if the fullest instance would lose less than a part `least_gain`.
+/// The new owners of bins with these owners and weights; the same if the fullest instance would
+/// lose less than a share `least_gain`.
 fn balanced(owners: &[u32], weights: &[f64], speeds: &[f64], least_gain: f64) -> Vec<u32> {
     let (weights, fair) = fair_share(weights, speeds);
     let anew = dealt_anew(owners, &weights, speeds, fair);
@@ -78,12 +86,12 @@ fn balanced(owners: &[u32], weights: &[f64], speeds: &[f64], least_gain: f64) ->
         return anew;
     }
     let exchanged = shares.into_owners();
-    // With few bins an instance exchanges may move more than dealing out does.
+    // With few bins per instance, exchanges may migrate more than an assignment from scratch.
     let moved = |after: &[u32]| moved_shares(owners, after, &weights);
     if moved(&anew) < moved(&exchanged) { anew } else { exchanged }
 }
 
-/// The share of all load that moves and the share of all bins that move, together.
+/// The share of the load that migrates plus the share of the bins that migrate.
 fn moved_shares(before: &[u32], after: &[u32], weights: &[f64]) -> f64 {
     let moved = |bin: &usize| before[*bin] != after[*bin];
     let bins: Vec<usize> = (0..weights.len()).filter(moved).collect();
@@ -91,15 +99,16 @@ fn moved_shares(before: &[u32], after: &[u32], weights: &[f64]) -> f64 {
     load / weights.iter().sum::<f64>() + bins.len() as f64 / weights.len() as f64
 }
 
-/// What an instance of speed 1 has if all have the same for their speeds, but for those that one bin alone fills beyond that; and the
-/// weights of bins, that of one that fills its instance cut to what makes it as full as the others, which share what is left.
+/// Fullness if the load is perfectly divided, except for instances that a single bin fills beyond
+/// that; and the weights of bins, where the weight of such a bin is reduced to make its instance as
+/// full as the others, which share the remaining load.
 fn fair_share(weights: &[f64], speeds: &[f64]) -> (Vec<f64>, f64) {
     let mut heaviest: Vec<usize> = (0..weights.len()).collect();
     heaviest.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]));
-    // The heaviest bins are best where they are done soonest.
+    // The heaviest bins are best placed where they complete soonest.
     let mut fastest = speeds.to_vec();
     fastest.sort_by(|a, b| b.total_cmp(a));
-    // Speed of an instance and of all slower ones together.
+    // Speed of an instance plus those of all slower ones.
     let mut sharing = fastest.clone();
     (1..sharing.len()).rev().for_each(|next| sharing[next - 1] += sharing[next]);
     let (mut left, mut filling) = (heaviest.iter().map(|&bin| weights[bin]).sum::<f64>(), 0);
@@ -107,7 +116,7 @@ fn fair_share(weights: &[f64], speeds: &[f64]) -> (Vec<f64>, f64) {
         left -= weights[heaviest[filling]];
         filling += 1;
     }
-    // With fewer bins than instances each has an instance of its own.
+    // With fewer bins than instances each bin has its own instance.
     let fair = (left / sharing[filling]).max(weights.iter().copied().fold(f64::INFINITY, f64::min) / fastest[0]);
     let mut weights = weights.to_vec();
     for (&bin, speed) in heaviest[..filling].iter().zip(fastest) {
@@ -116,9 +125,11 @@ fn fair_share(weights: &[f64], speeds: &[f64]) -> (Vec<f64>, f64) {
     (weights, fair)
 }
 
-/// All bins dealt out, the largest first (longest processing time, Graham 1969): a bin stays with its owner while that one has room
-/// below its fair share, else it goes to the instance that is least full with it. Large bins are placed while there is room everywhere, the
-/// many small ones even out what is left. That balances finely and moves little load, but in many bins: those that move are the small ones.
+/// Assigns all bins, the heaviest first (longest processing time, Graham 1969): a bin stays with
+/// its owner while that is below its fair share, otherwise it goes to the instance that is least
+/// full with it. Heavy bins are placed while there is room everywhere, and the many light ones even
+/// out the rest. This balances finely and migrates little load, but many bins: those that migrate
+/// are the light ones.
 fn dealt_anew(owners: &[u32], weights: &[f64], speeds: &[f64], fair: f64) -> Vec<u32> {
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
@@ -153,23 +164,24 @@ mod tests {
         sums.iter().copied().fold(0.0, f64::max)
     }
 
-    /// Bins that move, and their load.
+    /// Number of bins that migrate, and their load.
     fn moved(before: &Assignment, after: &Assignment, loads: &[f64]) -> (usize, f64) {
         let bins: Vec<_> = before.moves_to(after).collect();
         (bins.len(), bins.iter().map(|(bin, _)| loads[bin.0 as usize]).sum())
     }
 
-    /// How full the fullest instance is.
+    /// Fullness of the fullest instance.
     fn fullest(assignment: &[u32], loads: &[f64], speeds: &[f64]) -> f64 {
         most(&sums(assignment, loads, speeds.len() as u32).iter().zip(speeds).map(|(load, speed)| load / speed).collect::<Vec<_>>())
     }
 
-    /// How full instances are if all are as full.
+    /// Fullness of each instance if all are equal.
     fn mean(loads: &[f64], speeds: &[f64]) -> f64 {
         loads.iter().sum::<f64>() / speeds.iter().sum::<f64>()
     }
 
-    /// The load that has to move so that no instance is fuller than the mean: what those had that go, and what others have beyond it.
+    /// The load that has to migrate so that no instance is fuller than the mean: that of removed
+    /// instances, and what others have beyond it.
     fn least_moved(before: &Assignment, loads: &[f64], speeds: &[f64]) -> f64 {
         let held = sums(before.owners(), loads, before.instances().max(speeds.len() as u32));
         let mean = mean(loads, speeds);
@@ -177,14 +189,15 @@ mod tests {
         held.iter().enumerate().map(must).sum()
     }
 
-    /// The number of bins that `owner` has to give if of heavy and light ones it gives the same part.
+    /// The number of bins that `owner` has to release if it releases the same share of heavy and
+    /// light ones.
     fn least_bins(before: &Assignment, loads: &[f64], owner: u32, speeds: &[f64]) -> f64 {
         let held: Vec<f64> = loads.iter().zip(before.owners()).filter(|(_, of)| **of == owner).map(|(load, _)| *load).collect();
         let (load, mean) = (held.iter().sum::<f64>(), mean(loads, speeds));
         held.len() as f64 * speeds.get(owner as usize).map_or(1.0, |speed| (1.0 - mean * speed / load).max(0.0))
     }
 
-    /// Speeds of up to so many instances: all the same, or some that are slower or faster.
+    /// Speeds of up to this many instances: all the same, or some that are slower or faster.
     fn speeds(most: usize) -> impl Strategy<Value = Vec<f64>> {
         let slow = prop_oneof![3 => Just(1.0), 1 => 0.2f64..1.5];
         prop_oneof![(1..most).prop_map(|instances| vec![1.0; instances]), prop::collection::vec(slow, 1..most)]
@@ -201,7 +214,8 @@ mod tests {
     fn bins_that_nobody_has_seen_are_spread_by_their_number_when_instances_come_or_go() {
         let after = rebalance(&Assignment::even(64, 1), &[], 4);
         assert_eq!(sums(after.owners(), &[1.0; 64], 4), [16.0; 4]);
-        // Two bins are used; of the other six each instance has its part, whatever it has of the load.
+        // Two bins are used; of the other six each instance has its part, whatever it has of the
+        // load.
         let before = Assignment::even(8, 1);
         let after = rebalance(&before, &[4.0, 2.0], 2);
         assert_eq!(sums(&after.owners()[2..], &[1.0; 6], 2), [3.0; 2]);
@@ -248,7 +262,8 @@ mod tests {
     }
 
     proptest! {
-        /// Balance is as fine as that of the largest bins first, for any owners and loads, with bins heavier than the fair share too.
+        /// Balance is as fine as that of the largest bins first, for any owners and loads, with
+        /// bins heavier than the fair share too.
         #[test]
         fn the_fullest_instance_has_no_more_than_if_all_bins_were_dealt_out_anew(
             loads in prop::collection::vec(prop_oneof![3 => 0u32..100, 1 => 0u32..2000], 1..300), before in 1u32..12, speeds in speeds(40)
@@ -259,7 +274,8 @@ mod tests {
             let after = speeds.len() as u32;
             prop_assert!(balanced.owners().iter().all(|&owner| owner < after));
             let (seen, owners): (Vec<f64>, Vec<u32>) = loads.iter().zip(current.owners()).filter(|(load, _)| **load > 0.0).unzip();
-            // A bin above the fair share counts as that: it fills its instance, and what is beside it counts.
+            // A bin above the fair share counts as that: it fills its instance, and what is beside
+            // it counts.
             let (seen, fair) = fair_share(&seen, &speeds);
             let mut cut = seen.iter();
             let loads: Vec<f64> = loads.iter().map(|&load| if load > 0.0 { *cut.next().unwrap() } else { 0.0 }).collect();
@@ -269,7 +285,8 @@ mod tests {
             prop_assert!(found <= expected * (1.0 + tolerance) + 1e-6, "fullest {found}, dealt out anew {expected}");
         }
 
-        /// With many bins an instance, no order of dealing out is finer by more than the lightest bins.
+        /// With many bins an instance, no order of dealing out is finer by more than the lightest
+        /// bins.
         #[test]
         fn the_fullest_instance_is_close_to_the_mean(loads in prop::collection::vec(1u32..100, 400), before in 1u32..9, speeds in speeds(9)) {
             let loads: Vec<f64> = loads.into_iter().map(f64::from).collect();
@@ -281,7 +298,8 @@ mod tests {
             prop_assert!(found <= mean * (1.0 + tolerance) + slack, "fullest {found}, mean {mean}");
         }
 
-        /// Nobody is fuller than the mean, which is the best possible, by more than the heaviest bin.
+        /// Nobody is fuller than the mean, which is the best possible, by more than the heaviest
+        /// bin.
         #[test]
         fn the_fullest_instance_is_within_a_bin_of_the_best_possible(
             loads in prop::collection::vec(1u32..1000, 40..400), owners in prop::collection::vec(0u32..6, 400), speeds in speeds(9)
@@ -300,7 +318,8 @@ mod tests {
             prop_assert_eq!(rebalance_by_speed(&balanced, &loads, &speeds), balanced);
         }
 
-        /// What moves is little more than the load that has to, in little more bins than their part of all.
+        /// What moves is little more than the load that has to, in little more bins than their part
+        /// of all.
         #[test]
         fn little_more_moves_than_has_to(
             loads in prop::collection::vec(1u32..100, 400), owners in prop::collection::vec(0u32..6, 400), speeds in speeds(9)
@@ -315,7 +334,8 @@ mod tests {
             prop_assert!(bins as f64 <= fewest + 4.0 * speeds.len() as f64, "moves {bins} bins, {fewest} have to");
         }
 
-        /// With equal loads the old instances keep their whole shares, and bins go to new instances only.
+        /// With equal loads the old instances keep their whole shares, and bins go to new instances
+        /// only.
         #[test]
         fn growing_moves_the_share_of_the_new_instances(bins in 1u32..500, p in 1u32..20, more in 1u32..20) {
             let (before, q) = (Assignment::even(bins, p), p + more);

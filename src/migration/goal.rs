@@ -1,24 +1,24 @@
-//! A latency that a migration is to stay below, as people write it: `50ms`.
+//! A latency goal for a migration, such as `50ms`.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A latency goal; more than nothing and at most an hour.
+/// A latency goal; more than 0 and at most an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Goal(Duration);
 
-/// What could not be read as a goal.
+/// A text that is no goal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a latency such as 50ms or 1.5s, more than 0 and at most an hour, found '{0}'")]
 pub struct GoalError(pub String);
 
-/// Units with the nanoseconds they have; the longest names first, because `s` ends them all.
+/// Units with their nanoseconds; the longest names first, because all of them end with `s`.
 const UNITS: [(&str, u64); 4] = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
 const MOST: Duration = Duration::from_secs(3600);
 
 impl Goal {
-    /// The goal to stay below `latency`; nothing if that is 0 or more than an hour.
+    /// A goal of `latency`; `None` if that is 0 or more than an hour.
     pub fn of(latency: Duration) -> Option<Goal> {
         (!latency.is_zero() && latency <= MOST).then_some(Goal(latency))
     }
@@ -30,7 +30,7 @@ impl Goal {
 }
 
 impl Default for Goal {
-    /// A tenth of a second: what people take for immediate.
+    /// A tenth of a second, which people perceive as instantaneous.
     fn default() -> Goal {
         Goal(Duration::from_millis(100))
     }

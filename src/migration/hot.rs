@@ -1,27 +1,28 @@
-//! Bins that are too much for one instance: moving them helps nobody. They are split, unless a single key makes them hot.
+//! Hot bins: bins with more load than one instance can carry, which no migration helps. They are
+//! split, unless a single key makes them hot.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Assignment, Measures};
 use crate::id::{BinId, OperatorId};
 
-/// What is split becomes so small that an instance carries so many parts at least: larger ones could not be dealt out evenly, since some instances would
-/// have two and others one.
+/// A hot bin is split into parts of which an instance carries at least this many: larger parts
+/// could not be balanced, since some instances would have two of them and others one.
 pub const PARTS_AN_INSTANCE: u32 = 4;
 
-/// A bin that alone exceeds what one instance is to carry.
+/// A bin with more load than an instance's fair share.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HotBin {
     /// The bin.
     pub bin: BinId,
     /// Its load, in the unit it was given in.
     pub load: f64,
-    /// Its load over what one instance is to carry; more than 1.
+    /// Its load relative to an instance's fair share; more than 1.
     pub share: f64,
 }
 
-/// Bins of which each alone exceeds `carries`, what one instance is to carry: its capacity, or the mean load of instances. The hottest
-/// first.
+/// The bins that each exceed `carries`, the load of one instance (its capacity or the mean load),
+/// the hottest first.
 ///
 /// ```
 /// use thalweg::migration::hot_bins;
@@ -31,7 +32,7 @@ pub struct HotBin {
 /// ```
 ///
 /// # Panics
-/// If an instance is to carry nothing.
+/// If `carries` is not positive.
 pub fn hot_bins(loads: &[f64], carries: f64) -> Vec<HotBin> {
     assert!(carries > 0.0, "an instance carries something, not {carries}");
     let bins = (0..).map(BinId).zip(loads).filter(|(_, load)| **load > carries);
@@ -40,9 +41,10 @@ pub fn hot_bins(loads: &[f64], carries: f64) -> Vec<HotBin> {
     hot
 }
 
-/// Splits the hot bins of an operator that is to have `instances` instances, as far as their keys allow, into parts of which one instance
-/// carries [`PARTS_AN_INSTANCE`] if their keys are used alike. Gives the bins to be split, in order, and the hot bins of a single key; `assignment` and
-/// `measures` then know the parts.
+/// Splits the hot bins of an operator that is to have `instances` instances, as far as their keys
+/// allow, into parts of which one instance carries [`PARTS_AN_INSTANCE`] if the load of their keys
+/// is even. Returns the bins to split, in order, and the hot bins with a single key; `assignment`
+/// and `measures` then contain the parts.
 ///
 /// # Panics
 /// If there is no instance.
@@ -61,7 +63,7 @@ pub fn split_hot(
     }
     for hot in hot_bins(&loads, carries) {
         match measures.bin(operator, hot.bin).map_or(0, |measure| measure.keys) {
-            // Nobody counted: what splitting would do is not known.
+            // Without a count of keys the effect of a split is unknown.
             0 => continue,
             1 => {
                 single.push(hot);
@@ -70,7 +72,8 @@ pub fn split_hot(
             _ => {}
         }
         let mut parts = vec![hot.bin];
-        // Breadth first: as many halvings as make the parts small enough, and no more than there are keys.
+        // Breadth first: halve until the parts are small enough, but not into more parts than there
+        // are keys.
         let small = carries / f64::from(PARTS_AN_INSTANCE);
         while measures.load(operator, parts[0]) > small && measures.bin(operator, parts[0]).is_some_and(|part| part.keys > 1) {
             for bin in std::mem::take(&mut parts) {
@@ -95,7 +98,8 @@ mod tests {
         let measured = [(0, 60.0, 1000), (1, 30.0, 1), (2, 5.0, 9), (3, 5.0, 9)];
         let measure = |(bin, load, keys)| (count, BinId(bin), BinMeasure { load, size: 16.0 * keys as f64, keys });
         let mut measures = Measures::of(measured.map(measure));
-        // Of two instances one is to carry 50: the first bin makes 8 parts of 7.5, of which it carries more than four.
+        // Of two instances one is to carry 50: the first bin makes 8 parts of 7.5, of which it
+        // carries more than four.
         let (splits, single) = split_hot(count, &mut assignment, &mut measures, 2);
         assert_eq!(splits.iter().map(|(_, bin)| bin.0).collect::<Vec<_>>(), [0, 4, 5, 6, 7, 8, 9]);
         assert_eq!(single, []);

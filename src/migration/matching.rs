@@ -1,19 +1,22 @@
-//! The fewest steps in which every instance gives at most one bin and receives at most one.
+//! The fewest steps in which every instance sends at most one bin and receives at most one.
 
 use std::collections::BTreeMap;
 
 use super::BinMove;
 use crate::id::OperatorId;
 
-/// Cuts `moves` into steps in each of which an instance gives at most one bin and receives at most one. Their number is the largest
-/// number of bins that one instance gives or receives in all, and less is not possible.
+/// Cuts `moves` into steps in each of which an instance sends at most one bin and receives at most
+/// one. The number of steps is the largest number of bins that one instance sends or receives in
+/// total, which is optimal.
 ///
-/// Moves are edges between givers and receivers, a bipartite multigraph; a step is a matching, so steps are the colours of an edge
-/// colouring. A bipartite multigraph has one with as many colours as its largest degree (König 1916), and the proof is the
-/// algorithm. A new edge joins a giver, at which some colour `a` is free, and a receiver, at which some `b` is: each has fewer edges
-/// so far than its degree. If `a` is taken at the receiver, follow the path of colours `a`, `b`, `a`, … that begins there. It comes to
-/// givers by edges of colour `a` only, so it never comes to our giver, where `a` is free; swapping the two colours along it keeps it a
-/// colouring and makes `a` free at both ends.
+/// Moves are edges between senders and receivers, a bipartite multigraph; a step is a matching, so
+/// steps are the colours of an edge colouring. A bipartite multigraph has one with as many colours
+/// as its largest degree (König 1916), and the proof is the algorithm. A new edge joins a sender at
+/// which some colour `a` is free and a receiver at which some colour `b` is free: each has fewer
+/// edges so far than its degree. If `a` is taken at the receiver, follow the path of colours `a`,
+/// `b`, `a`, … that starts there. It reaches senders only by edges of colour `a`, so it never
+/// reaches our sender, where `a` is free; swapping the two colours along it preserves the colouring
+/// and frees `a` at both ends.
 // papers/megaphone-vldb19.md#strategies
 pub(super) fn matchings(moves: Vec<BinMove>) -> Vec<Vec<BinMove>> {
     let mut colouring = Colouring::default();
@@ -29,7 +32,7 @@ pub(super) fn matchings(moves: Vec<BinMove>) -> Vec<Vec<BinMove>> {
 #[derive(Default)]
 struct Colouring {
     nodes: Vec<Node>,
-    /// Giving and receiving sides of instances.
+    /// Sending and receiving sides of instances.
     numbers: BTreeMap<(Side, OperatorId, u32), usize>,
     /// Both ends of each edge.
     ends: Vec<[usize; 2]>,
@@ -45,7 +48,7 @@ enum Side {
 
 #[derive(Default)]
 struct Node {
-    /// Edge by colour.
+    /// Edges by colour.
     edges: Vec<Option<usize>>,
     /// The smallest colour without an edge.
     free: usize,
@@ -128,7 +131,8 @@ mod tests {
     use crate::id::BinId;
 
     proptest! {
-        /// Every move is in one step, no instance gives or receives two in a step, and there are as few steps as the busiest needs.
+        /// Every move is in one step, no instance sends or receives two bins in a step, and the
+        /// number of steps is minimal.
         #[test]
         fn steps_are_matchings_and_no_more_than_the_busiest_instance_needs(
             moves in prop::collection::vec((1u32..3, 0u32..7, 0u32..7), 0..200)

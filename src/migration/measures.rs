@@ -1,34 +1,35 @@
-//! What is known of the bins that may move: how much they are used and how much they hold.
+//! Measured load and state size of bins.
 
 use std::collections::BTreeMap;
 
 use crate::id::{BinId, OperatorId};
 
-/// What was measured of one bin.
+/// Measurements of one bin.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BinMeasure {
-    /// Records that arrived for it, over a time that is the same for all bins.
+    /// Records that arrived for it, over the same time for all bins.
     pub load: f64,
-    /// State it holds, in a unit that is the same for all bins: keys, or bytes where they are known.
+    /// Size of its state, in the same unit for all bins: bytes where known, otherwise keys.
     pub size: f64,
-    /// Keys it holds; 0 if nobody counted.
+    /// Number of its keys; 0 if unknown.
     pub keys: u64,
 }
 
-/// Measures of the bins of a job, as far as there are any.
+/// Measurements of the bins of a job, as far as there are any.
 ///
-/// Bins that nobody measured count as equal to each other: they have no load, and hold as much as a measured bin on average.
+/// Bins without a measurement count as equal: they have no load and the mean size of the measured
+/// bins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measures {
     bins: BTreeMap<(OperatorId, BinId), BinMeasure>,
     mean_size: Option<f64>,
 }
 
-/// No bin is taken for smaller than this part of the mean: moving one costs something whatever it holds.
+/// No bin counts as smaller than this share of the mean: migrating one has a fixed cost.
 const SMALLEST_SIZE: f64 = 0.01;
 
 impl Measures {
-    /// Puts measures together; of two of one bin the later one counts.
+    /// Collects measurements; a later one for the same bin replaces an earlier one.
     pub fn of(measures: impl IntoIterator<Item = (OperatorId, BinId, BinMeasure)>) -> Measures {
         let bins: BTreeMap<_, _> = measures.into_iter().map(|(operator, bin, measure)| ((operator, bin), measure)).collect();
         let sum: f64 = bins.values().map(|measure| measure.size).sum();
@@ -36,12 +37,13 @@ impl Measures {
         Measures { bins, mean_size }
     }
 
-    /// What was measured of a bin, nothing if it was not.
+    /// The measurement of a bin, if there is one.
     pub fn bin(&self, operator: OperatorId, bin: BinId) -> Option<BinMeasure> {
         self.bins.get(&(operator, bin)).copied()
     }
 
-    /// Takes what was measured of a bin for the measure of the two bins from `first` on, a half for each, and of itself for none.
+    /// Distributes the measurement of a split bin evenly to its two halves, the first of which is
+    /// `first`.
     pub fn halve(&mut self, operator: OperatorId, bin: BinId, first: BinId) {
         if let Some(whole) = self.bins.insert((operator, bin), BinMeasure::default()) {
             let half = BinMeasure { load: whole.load / 2.0, size: whole.size / 2.0, keys: whole.keys.div_ceil(2) };
@@ -49,7 +51,7 @@ impl Measures {
         }
     }
 
-    /// Load of a bin; 0 if it was not measured.
+    /// Load of a bin; 0 if not measured.
     pub fn load(&self, operator: OperatorId, bin: BinId) -> f64 {
         self.bins.get(&(operator, bin)).map_or(0.0, |measure| measure.load)
     }
@@ -59,7 +61,7 @@ impl Measures {
         (0..bins as u32).map(|bin| self.load(operator, BinId(bin))).collect()
     }
 
-    /// State of a bin, more than 0; the mean if it was not measured, and 1 if no state was.
+    /// State size of a bin, more than 0; the mean if not measured, and 1 if no state was measured.
     pub fn size(&self, operator: OperatorId, bin: BinId) -> f64 {
         let Some(mean) = self.mean_size else { return 1.0 };
         self.bins.get(&(operator, bin)).map_or(mean, |measure| measure.size.max(SMALLEST_SIZE * mean))

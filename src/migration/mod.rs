@@ -1,5 +1,5 @@
-//! From a plan to bin moves: new assignments that move little and balance measured load, cut into steps by a strategy, each sent
-//! when its time has come.
+//! From a plan to bin moves: new assignments that migrate little and balance the measured load, cut
+//! into steps by a strategy and paced.
 
 mod assignment;
 mod balance;

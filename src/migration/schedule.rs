@@ -1,4 +1,4 @@
-//! The paced list of bin moves that carries a plan out.
+//! The schedule of a migration: the steps, each a set of bin moves, that carry out a plan.
 
 use std::collections::BTreeMap;
 
@@ -7,46 +7,48 @@ use serde::{Deserialize, Serialize};
 use super::Weights;
 use crate::id::{BinId, OperatorId};
 
-/// One bin changes its owner.
+/// A bin changes its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BinMove {
     /// The keyed operator.
     pub operator: OperatorId,
     /// The bin.
     pub bin: BinId,
-    /// Instance that gives it.
+    /// The instance that sends it.
     pub from: u32,
-    /// Instance that receives it.
+    /// The instance that receives it.
     pub to: u32,
 }
 
-/// What changes at one logical time.
+/// The changes at one logical time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Bins that change their owner.
     pub moves: Vec<BinMove>,
-    /// Bins that are split in two, one after the other ([`Assignment::split`](super::Assignment::split)). None of the operator's bins
-    /// may be in motion then, so such a step goes when all before it are complete, and moves none of them.
+    /// Bins that are split in two, one after the other
+    /// ([`Assignment::split`](super::Assignment::split)). No bin of the operator may be in flight
+    /// then, so such a step waits until all before it are complete, and moves none of them.
     #[serde(default)]
     pub splits: Vec<(OperatorId, BinId)>,
-    /// Parallelism of stateless operators from now on.
+    /// New parallelism of stateless operators.
     pub parallelism: BTreeMap<OperatorId, u32>,
-    /// Of these operators, how their instances share its records from now on; those of others take equal turns.
+    /// The weights by which the instances of these operators share its records from now on; records
+    /// of others are dealt round-robin.
     #[serde(default)]
     pub weights: BTreeMap<OperatorId, Weights>,
 }
 
-/// Steps in order; each takes effect at a logical time of its own, not before that of the step before.
+/// Steps in order; each takes effect at its own logical time, not before that of the previous step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The steps.
     pub steps: Vec<Step>,
-    /// State that each step moves, in the unit of [`Measures::size`](super::Measures::size).
+    /// State moved by each step, in the unit of [`Measures::size`](super::Measures::size).
     pub sizes: Vec<f64>,
 }
 
 impl Schedule {
-    /// Bins that move in all steps together.
+    /// Total number of bins moved.
     pub fn moves(&self) -> usize {
         self.steps.iter().map(|step| step.moves.len()).sum()
     }

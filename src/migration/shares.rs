@@ -1,22 +1,24 @@
-//! Who has which bins while they are balanced, and the ways to make it more even.
+//! The owners of bins during balancing, and exchanges that make them more even.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
 
-/// Differences below this part are those of rounding.
+/// Relative differences below this are rounding errors.
 const NEGLIGIBLE: f64 = 1e-9;
-/// An exchange that takes less than this part of what the fullest instance has too much is not worth it.
+/// An exchange that removes less than this share of the excess of the fullest instance is not worth
+/// it.
 const LEAST_GAIN: f64 = 0.01;
-/// An exchange that moves at most so many times what the fullest instance has too much need not be compared with others.
+/// An exchange that moves at most this many times the excess of the fullest instance is accepted
+/// without comparing others.
 const CHEAP: f64 = 4.0;
 
 /// Bins by instance, heaviest last, and the load of each instance.
 ///
-/// How *full* an instance is, is its load over its speed.
+/// The *fullness* of an instance is its load over its speed.
 pub(super) struct Shares<'a> {
     weights: &'a [f64],
     speeds: &'a [f64],
-    /// The owners before anything moved.
+    /// The owners at the start.
     homes: &'a [u32],
     owners: Vec<u32>,
     load: Vec<f64>,
@@ -25,29 +27,30 @@ pub(super) struct Shares<'a> {
     orphans: Vec<usize>,
 }
 
-/// A bin that goes to another instance, and what comes back for it, if anything.
+/// A bin that goes to another instance, and the bins that are returned for it, if any.
 struct Exchange {
     give: usize,
     to: usize,
     take: Vec<usize>,
-    /// How full the fuller of the two instances is afterwards.
+    /// Fullness of the fuller of the two instances afterwards.
     most: f64,
-    /// The load that has to move for it, beyond what is to move anyway.
+    /// Load that has to migrate for it, in addition to what migrates anyway.
     moved: f64,
 }
 
 impl Exchange {
-    /// Once neither instance is fuller than `most` the one that moves less is better, and else the one that leaves them more equal.
+    /// If neither instance is fuller than `most`, the exchange that moves less is better, otherwise
+    /// the one that leaves them more equal.
     fn is_better_than(&self, other: &Exchange, most: f64) -> bool {
         (self.most.max(most), self.moved) < (other.most.max(most), other.moved)
     }
 }
 
-/// What an instance may give for a bin, given the weight that it should have together.
+/// What an instance may return for a bin, given the total weight that it should have.
 type Returns<'a> = fn(&Shares<'a>, usize, f64) -> Vec<Vec<usize>>;
 
 impl<'a> Shares<'a> {
-    /// Bins with these owners and weights, some of which may have owners that are to go.
+    /// Bins with these owners and weights, some of which may have owners that are to be removed.
     pub(super) fn new(homes: &'a [u32], weights: &'a [f64], speeds: &'a [f64]) -> Shares<'a> {
         let (load, bins) = (vec![0.0; speeds.len()], vec![BTreeSet::new(); speeds.len()]);
         let mut shares = Shares { weights, speeds, homes, owners: homes.to_vec(), load, bins, orphans: Vec::new() };
@@ -57,12 +60,12 @@ impl<'a> Shares<'a> {
         shares
     }
 
-    /// Whether every bin has one of the instances.
+    /// Whether every bin has an owner.
     pub(super) fn is_whole(&self) -> bool {
         self.orphans.is_empty()
     }
 
-    /// How full the fullest instance is.
+    /// Fullness of the fullest instance.
     pub(super) fn most(&self) -> f64 {
         self.full(self.fullest())
     }
@@ -75,8 +78,9 @@ impl<'a> Shares<'a> {
         self.owners
     }
 
-    /// Instances that are fuller than `fair` let go of what they have beyond it: of heavy and of light bins the same part. So every instance
-    /// has some of each in the end, and what a window told wrongly of the light ones, of which it has seen little, evens out.
+    /// Takes from instances that are fuller than `fair` what they have beyond it, the same share of
+    /// heavy and of light bins. Every instance then has some of each, which averages out errors in
+    /// the measured load of light bins, of which a window has seen little.
     pub(super) fn release(&mut self, fair: f64) {
         for instance in 0..self.load.len() {
             let keeps = fair / self.full(instance);
@@ -97,7 +101,8 @@ impl<'a> Shares<'a> {
         }
     }
 
-    /// Bins that have no instance go, the heaviest first, each to the instance that is least full with it.
+    /// Assigns the bins without an owner, the heaviest first, each to the instance that is least
+    /// full with it.
     pub(super) fn deal_out(&mut self) {
         let mut orphans = std::mem::take(&mut self.orphans);
         orphans.sort_by_key(|&bin| (Reverse(Weight(self.weights[bin])), bin));
@@ -106,11 +111,13 @@ impl<'a> Shares<'a> {
         }
     }
 
-    /// The fullest instance gives a bin to another one, or swaps one for lighter ones, until it is no fuller than `most` or nothing lowers
-    /// that any more without making the other one as full. Whether it is no fuller than `most`.
+    /// Moves a bin from the fullest instance to another, or swaps one for lighter ones, until it is
+    /// no fuller than `most` or nothing lowers its fullness without making the other one as full.
+    /// Returns whether it is no fuller than `most`.
     ///
-    /// An exchange leaves the fullest instance and another one less full than the first of them was, so how full instances are, in falling
-    /// order, comes earlier in the order of such lists with each, and as there are only so many this ends.
+    /// It terminates: an exchange leaves both instances less full than the fullest one was, so the
+    /// list of fullness values in descending order decreases lexicographically with each exchange,
+    /// and the number of such lists is finite.
     pub(super) fn exchange(&mut self, most: f64) -> bool {
         loop {
             let from = self.fullest();
@@ -128,7 +135,8 @@ impl<'a> Shares<'a> {
         }
     }
 
-    /// The best exchange of `from`, the emptiest instances first; the first cheap one will do.
+    /// The best exchange of `from`, trying the emptiest instances first; the first cheap one is
+    /// taken.
     fn best_exchange(&self, from: usize, most: f64, returns: Returns<'a>) -> Option<Exchange> {
         let mut others: Vec<usize> = (0..self.load.len()).filter(|&other| other != from).collect();
         others.sort_by(|&a, &b| self.full(a).total_cmp(&self.full(b)).then(a.cmp(&b)));
@@ -148,8 +156,8 @@ impl<'a> Shares<'a> {
         best
     }
 
-    /// The exchange that leaves neither fuller than `most` and moves the least load; if there is none, the one that comes closest to
-    /// making them equally full.
+    /// The exchange that leaves neither fuller than `most` and moves the least load; otherwise the
+    /// one that comes closest to making them equally full.
     fn exchange_with(&self, from: usize, to: usize, most: f64, returns: Returns<'a>) -> Option<Exchange> {
         // What would make them equally full.
         let (speed, other) = (self.speeds[from], self.speeds[to]);
@@ -176,7 +184,7 @@ impl<'a> Shares<'a> {
         [vec![]].into_iter().chain(lighter.into_iter().chain(heavier).map(|bin| vec![bin])).collect()
     }
 
-    /// Bins of an instance that come close to a weight together, the heaviest that fit first.
+    /// Bins of an instance that together come close to a weight, the heaviest that fit first.
     fn several(&self, instance: usize, weight: f64) -> Vec<Vec<usize>> {
         let (mut bins, mut left) = (Vec::new(), weight);
         for &(Weight(fits), bin) in self.bins[instance].range(..=(Weight(weight), usize::MAX)).rev() {
@@ -188,7 +196,8 @@ impl<'a> Shares<'a> {
         vec![bins]
     }
 
-    /// The load that moves in addition if a bin goes to an instance; negative if it comes home.
+    /// The additional load that migrates if a bin goes to an instance; negative if it returns to
+    /// its original owner.
     fn moved(&self, bin: usize, to: usize) -> f64 {
         let (home, weight) = (self.homes[bin], self.weights[bin]);
         if self.owners[bin] == home {
@@ -212,7 +221,7 @@ impl<'a> Shares<'a> {
         self.bins[from].remove(&(Weight(self.weights[bin]), bin));
     }
 
-    /// The fullest instance, the first of several.
+    /// The fullest instance; the first of several.
     fn fullest(&self) -> usize {
         (0..self.load.len()).max_by(|&a, &b| self.full(a).total_cmp(&self.full(b)).then(b.cmp(&a))).expect("there is an instance")
     }
@@ -228,15 +237,15 @@ impl<'a> Shares<'a> {
     }
 }
 
-/// The instance that is least full once it has another bin of `weight`: on instances of different speeds that is where it is done
-/// soonest. Of several the least full before, and of these the first.
+/// The instance that is least full with another bin of `weight`: with different speeds, the one
+/// that completes it soonest. Ties go to the one that was least full before, then to the first.
 pub(super) fn soonest(load: &[f64], speeds: &[f64], weight: f64) -> usize {
     let full = |instance: usize| ((load[instance] + weight) / speeds[instance], load[instance] / speeds[instance]);
     let order = |a: (f64, f64), b: (f64, f64)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1));
     (0..load.len()).min_by(|&a, &b| order(full(a), full(b))).expect("there is an instance")
 }
 
-/// A weight in order.
+/// A weight with a total order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Weight(f64);
 

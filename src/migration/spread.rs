@@ -1,21 +1,23 @@
-//! Moves in an order of which every stretch has the mix of the whole.
+//! Orders moves so that any section of the order has the mix of the whole.
 
 use std::collections::BTreeMap;
 
 use super::BinMove;
 
-/// Orders `moves` so that in any stretch each pair of a giving and a receiving instance has the part that it has of all moves, by
-/// `size`.
+/// Orders `moves` so that in any section each pair of a sending and a receiving instance has the
+/// same share, by `size`, as it has of all moves.
 ///
-/// Records of bins in flight wait until their step has arrived. A step cut from this order keeps as many instances busy as the plan
-/// allows, and what a step costs is in proportion to its size from the first to the last: no pair is left over for the end.
+/// Records of bins in flight wait until their step has arrived. A step cut from this order keeps as
+/// many instances busy as the plan allows, and its cost is proportional to its size throughout: no
+/// pair is left over for the end.
 pub(super) fn spread(moves: Vec<BinMove>, size: impl Fn(&BinMove) -> f64) -> Vec<BinMove> {
     let pair = |one: &BinMove| (one.operator, one.from, one.to);
     let mut totals: BTreeMap<_, f64> = BTreeMap::new();
     for one in &moves {
         *totals.entry(pair(one)).or_default() += size(one);
     }
-    // A move stands where its middle is along its own pair's moves, each pair's taken to fill the same length.
+    // A move is placed at the middle of its span along its own pair's moves, with all pairs scaled
+    // to the same length.
     let mut filled: BTreeMap<_, f64> = BTreeMap::new();
     let mut placed: Vec<(f64, BinMove)> = Vec::with_capacity(moves.len());
     for one in moves {

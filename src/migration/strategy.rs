@@ -1,4 +1,5 @@
-//! How a set of bin moves is cut into steps (`papers/megaphone-vldb19.md#strategies`).
+//! Migration strategies: how a set of bin moves is cut into steps
+//! (`papers/megaphone-vldb19.md#strategies`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,26 +12,29 @@ use super::spread::spread;
 use super::{Assignments, BinMove, Goal, Measures, Schedule, Step};
 use crate::dataflow::{Configuration, Operator, Role, Topology};
 
-/// How many bins move at a time, and in which order. Written as on the command line: `fluid`, `batched:16`, `adaptive:50ms`.
+/// How many bins migrate at a time, and in which order. Written as on the command line: `fluid`,
+/// `batched:16`, `adaptive:50ms`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Strategy {
     /// Everything in one step.
     #[default]
     AllAtOnce,
-    /// One bin a step.
+    /// One bin per step.
     Fluid,
-    /// So many bins a step, at least 1; the last step has what is left.
+    /// This many bins per step, at least 1; the last step has the remaining ones.
     Batched(u32),
-    /// In a step each instance gives at most one bin and receives at most one; as few steps as that allows.
+    /// Each instance sends at most one bin and receives at most one per step; as few steps as that
+    /// allows.
     Optimized,
-    /// One bin a step, the most used first: what is overloaded is relieved first.
+    /// One bin per step, the most loaded first, so that overloaded instances are relieved first.
     HotFirst,
-    /// As many bins a step as the live latency allows, so that it stays below the goal (see [`Pacer`](super::Pacer)).
+    /// As many bins per step as keep the current latency below the goal (see
+    /// [`Pacer`](super::Pacer)).
     Adaptive(Goal),
 }
 
-/// What is no strategy.
+/// Why a text is no strategy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StrategyError {
     /// No strategy has that name.
@@ -38,31 +42,33 @@ pub enum StrategyError {
         "expected a migration strategy, one of 'all-at-once', 'fluid', 'batched:N', 'optimized', 'hot-first' and 'adaptive', found '{0}'"
     )]
     Unknown(String),
-    /// Something else than a number of bins.
-    #[error("expected 'batched:N' with N bins a step, at least 1, found '{0}'")]
+    /// The batch size is not a number of bins.
+    #[error("expected 'batched:N' with N bins per step, at least 1, found '{0}'")]
     Batch(String),
-    /// Something else than a latency.
+    /// The goal is not a latency.
     #[error("expected 'adaptive' or 'adaptive:GOAL' with a latency such as 50ms, found '{0}'")]
     Goal(String),
 }
 
 impl Strategy {
-    /// One of every kind; batches of 16 bins, and the usual goal.
+    /// One of each kind, with batches of 16 bins and the default goal.
     pub fn all() -> [Strategy; 6] {
         let [all_at_once, fluid, batched, optimized, hot_first] = Strategy::FIXED;
         [all_at_once, fluid, batched, optimized, hot_first, Strategy::Adaptive(Goal::default())]
     }
 
-    /// The strategies whose steps are known beforehand; batches of 16 bins.
+    /// The strategies with a fixed schedule, with batches of 16 bins.
     pub const FIXED: [Strategy; 5] = [Strategy::AllAtOnce, Strategy::Fluid, Strategy::Batched(16), Strategy::Optimized, Strategy::HotFirst];
 
-    /// The steps from one configuration and its assignments to another. A step may move bins of several operators.
+    /// The steps from one configuration and its assignments to another. A step may move bins of
+    /// several operators.
     ///
-    /// Stateless operators change in the first step, whatever the strategy: they have nothing to move. What `adaptive` gives has one
-    /// bin a step: how many of them go together is decided while they go.
+    /// Stateless operators change in the first step, whatever the strategy: they have nothing to
+    /// migrate. The schedule of `adaptive` has one bin per step; how many are sent together is
+    /// decided during the migration.
     ///
     /// # Panics
-    /// If `before` and `after` do not belong to `topology`, or for batches of no bin.
+    /// If `before` and `after` do not belong to `topology`, or for batches of 0 bins.
     pub fn schedule(
         self,
         topology: &Topology,

@@ -1,27 +1,29 @@
-//! Deals records out in proportion to weights: weighted deficit round robin (Shreedhar and Varghese, SIGCOMM 1995), by the batch instead
-//! of by the record.
+//! Distributes records in proportion to weights: weighted deficit round robin (Shreedhar and
+//! Varghese, SIGCOMM 1995), by batch instead of by record.
 
 use std::cmp::Reverse;
 
 use super::Weights;
 
-/// What each instance is owed.
+/// The deficit of each instance.
 ///
-/// Invariant: what an instance was given differs from its exact part of all records so far by less than there are instances, however
-/// many batches they came in; what is owed sums to nothing.
+/// Invariant: the number of records that an instance has received differs from its exact share of
+/// all records so far by less than the number of instances, however many batches there were; the
+/// deficits sum to 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turns {
     weights: Weights,
-    /// By instance, records it is owed times the sum of the weights; less than nothing where it has had more than its part.
+    /// By instance, its deficit in records, times the sum of the weights; negative if it has
+    /// received more than its share.
     owed: Vec<i64>,
-    /// Instances, those that are owed most first.
+    /// Instances, the largest deficits first.
     order: Vec<usize>,
-    /// By instance, its part of the last batch.
+    /// By instance, its share of the last batch.
     parts: Vec<u64>,
 }
 
 impl Turns {
-    /// Nobody is owed anything.
+    /// No deficits.
     pub fn new(weights: &Weights) -> Turns {
         let instances = weights.each().len();
         Turns { weights: weights.clone(), owed: vec![0; instances], order: (0..instances).collect(), parts: vec![0; instances] }
@@ -41,7 +43,7 @@ impl Turns {
             parts[index] += count as u64;
             count
         };
-        // Whole records first, then one each to those that are owed the largest parts of one.
+        // Whole records first, then one more for those with the largest remainders.
         order.sort_unstable_by_key(|&index| (Reverse(owed[index]), index));
         for &index in order.iter() {
             let whole = owed[index].max(0) / sum;
@@ -70,7 +72,8 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing is lost, and in the long run each has its exact part, whatever the batches are like.
+        /// Nothing is lost, and in the long run each has its exact part, whatever the batches are
+        /// like.
         #[test]
         fn parts_are_exact_in_the_long_run(
             speeds in prop::collection::vec(0.01f64..1.0, 2..40), batches in prop::collection::vec(prop_oneof![0u64..5, 0u64..5000], 1..200)

@@ -1,18 +1,20 @@
-//! How the records of a stateless operator are divided among instances that are not equally fast.
+//! How the records of a stateless operator are distributed among instances of different speeds.
 //!
-//! Weights are whole numbers, so that every router of a job, on whichever host, divides exactly and alike.
+//! Weights are integers, so that every router of a job, on whichever host, distributes records
+//! exactly alike.
 
 use serde::{Deserialize, Serialize};
 
-/// The weight of the fastest instance: speeds count to the thousandth.
+/// The weight of the fastest instance: speeds have a resolution of one thousandth.
 const FASTEST: f64 = 1000.0;
 
-/// By instance, its part of an operator's records in whole numbers of any unit, each at least 1.
+/// The share of each instance of an operator's records, in integer units, each at least 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weights(Vec<u32>);
 
 impl Weights {
-    /// Weights in proportion to `speeds`, each more than 0; nothing where all are the same, because then instances take equal turns.
+    /// Weights in proportion to `speeds`, each more than 0; `None` if all are equal, because
+    /// records are then dealt round-robin.
     ///
     /// ```
     /// use thalweg::migration::Weights;

@@ -1,32 +1,37 @@
-//! What a change of the configuration costs: the state that moves, and for how long the job stands still meanwhile.
+//! The cost of changing the configuration: the state that migrates, and for how long the job makes
+//! no progress meanwhile.
 //!
-//! State is what bins are seen to hold. Of it at least the part by which the number of instances changes has to move, which is what
-//! the assignment planner achieves. How fast state moves, what a move takes however little it moves, and how long new instances take
-//! until they work are learned from the changes that the job has had. While bins are under way, or wait at an instance that has not
-//! started, their records wait, queues fill and sources pause: so all of that time counts as time without progress.
+//! The state is what bins are observed to hold. At least the share by which the parallelism changes
+//! has to migrate, and the assignment planner achieves this minimum. The rate at which state
+//! migrates, the fixed duration of a migration, and the time until new instances start working are
+//! learned from past changes. While bins are in flight, or wait at an instance that has not
+//! started, their records wait, queues fill and sources pause: all of that time counts as time
+//! without progress.
 
 use crate::dataflow::Configuration;
 use crate::observation::Observation;
 
-/// Bytes per second at which state is taken to move before any move was seen: what serialisation leaves of 10 Gbit/s.
+/// Assumed rate of a migration in bytes per second before any was observed: what serialization
+/// leaves of 10 Gbit/s.
 const BYTES_PER_S: f64 = 5e8;
-/// Bytes of a key whose size no host says.
+/// Assumed size in bytes of a key whose size the host does not report.
 const BYTES_PER_KEY: f64 = 100.0;
-/// A move of fewer bytes says what every move takes, and nothing about how fast bytes are.
+/// A smaller migration shows the fixed duration, not the rate, in bytes.
 const FEW_BYTES: f64 = 16e6;
-/// Of the state that was seen before, so much is still taken to be there: bins without arrivals are not seen.
+/// Share of previously observed state that is still assumed to exist: bins without arrivals are not
+/// observed.
 const KEPT: f64 = 0.98;
-/// What a new measurement adds to what was known.
+/// Weight of a new measurement against earlier ones.
 const NEW: f64 = 0.5;
 
 /// What a change costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ChangeCost {
-    /// Bytes of state that move.
+    /// Bytes of state that migrate.
     pub bytes: f64,
     /// Seconds in which the job makes no progress.
     pub stall_s: f64,
-    /// Those of them that were measured of changes before, and are not supposed.
+    /// The part of these seconds that is measured from earlier changes, not assumed.
     pub measured_s: f64,
 }
 
@@ -41,7 +46,7 @@ pub struct ChangeModel {
 }
 
 impl ChangeModel {
-    /// Of a job with so many operators, of which nothing is known.
+    /// For a job with this many operators, of which nothing is known.
     pub fn new(operators: usize) -> ChangeModel {
         ChangeModel { state: vec![0.0; operators], bytes_per_s: None, fixed_s: 0.0, start_s: None }
     }
@@ -65,28 +70,29 @@ impl ChangeModel {
             self.fixed_s += (took_s - self.fixed_s) * NEW;
         } else {
             let rate = bytes / took_s;
-            // Rates differ by factors, so it is their logarithms that are averaged.
+            // Rates differ by factors, so their logarithms are averaged.
             self.bytes_per_s = Some(self.bytes_per_s.map_or(rate, |old| (old.ln() * (1.0 - NEW) + rate.ln() * NEW).exp()));
         }
     }
 
-    /// Learns that new instances worked `after_s` seconds after the change that made them began.
+    /// Learns that new instances started working `after_s` seconds after the start of their change.
     pub fn started(&mut self, after_s: f64) {
         let after_s = after_s.max(0.0);
         self.start_s = Some(self.start_s.map_or(after_s, |old| old + (after_s - old) * NEW));
     }
 
-    /// Learns that new instances have taken `after_s` seconds and do not work yet.
+    /// Learns that new instances have not started working after `after_s` seconds.
     pub fn not_started(&mut self, after_s: f64) {
         self.start_s = Some(self.start_s.map_or(after_s, |old| old.max(after_s)));
     }
 
-    /// How long new instances take until they work, in seconds; nothing before any were seen.
+    /// Seconds until new instances start working; `None` before any were observed.
     pub fn start_s(&self) -> Option<f64> {
         self.start_s
     }
 
-    /// What it costs to go from `before` to `after`; new instances of which none were seen yet take `unseen_start_s` seconds.
+    /// The cost of changing from `before` to `after`; new instances are assumed to take
+    /// `unseen_start_s` seconds if none were observed yet.
     pub fn cost(&self, before: &Configuration, after: &Configuration, unseen_start_s: f64) -> ChangeCost {
         let (mut bytes, mut starts) = (0.0, false);
         for (id, now) in after.iter() {
@@ -126,7 +132,7 @@ mod tests {
         Configuration::ones(&topology()).with(COUNT, instances)
     }
 
-    /// A window in which each of four bins of Count has so many keys and bytes.
+    /// A window in which each of four bins of Count has this many keys and bytes.
     fn seen(keys: u64, bytes: u64) -> Observation {
         let window = Window { start: Timestamp::ZERO, end: Timestamp::from_secs_f64(1.0) };
         let bin = |bin| BinLoad { bin: BinId(bin), arrivals: 1, useful: Default::default(), keys, bytes };
@@ -158,7 +164,7 @@ mod tests {
         model.migrated(1e3, 0.2);
         let cost = model.cost(&with(4), &with(8), 0.0);
         assert_eq!((cost.stall_s, cost.measured_s), (20.1, 20.1));
-        // What was not seen for a window is still there.
+        // State that was not observed in a window still exists.
         model.observe(&seen(0, 0));
         assert!((1.9e9..2e9).contains(&model.cost(&with(4), &with(8), 0.0).bytes));
     }

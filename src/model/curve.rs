@@ -1,54 +1,62 @@
-//! How much the instances of one operator can do together, by their number: learned from the numbers it has had.
+//! The capacity curve of an operator: its total processing rate by parallelism, learned from the
+//! parallelisms it has had.
 //!
-//! In the logarithms of both, a straight line between two numbers that were seen, and beyond them a line of the nearest slope, at most
-//! in proportion. From a single number there is no telling, so everything is in proportion then, which is what DS2 takes for granted.
-//! A line in the logarithms is exact for a power law and close to the universal scalability law (Gunther 1993) over the few times that a
-//! job grows by in one step; unlike that law it passes through what is measured now, so a prediction never contradicts the present.
+//! On a log-log scale it is a straight line between two observed parallelisms, and beyond them a
+//! line with the nearest slope, at most proportional. With a single observation it is proportional,
+//! which is also DS2's assumption. A log-log line is exact for a power law and close to the
+//! universal scalability law (Gunther 1993) over the few times by which a job grows in one step;
+//! unlike that law it passes through the current measurement, so a prediction never contradicts the
+//! present.
 //!
-//! A point is true of the work and the machines of its time. One that contradicts the present is not a slope but stale, and dropped: two windows at the
-//! same number of instances that differ from its mean alike, fewer instances that were each slower, or many instances that do far more than the
-//! points before them implied. What is merely old counts for less the older it is.
+//! A point is valid for the work and the machines of its time. A point that contradicts the present
+//! is not a slope but outdated, and is dropped: if two windows at the same parallelism deviate from
+//! its mean in the same way, if fewer instances were each slower, or if many instances process far
+//! more than the earlier points implied. Points lose weight with age.
 
 use std::collections::BTreeMap;
 
-/// Windows of which the mean is taken: what is older fades.
+/// Number of windows in a mean: older ones fade.
 const MEMORY: f64 = 10.0;
-/// An operator whose rate at one number of instances changes by so much, as a logarithm, does other work than before.
+/// If an operator's rate at one parallelism changes by this much, as a logarithm, its work has
+/// changed.
 const OTHER_WORK: f64 = 0.35;
-/// A change of rate at one number of instances by more than this, as a logarithm and beyond noise, is other work if two windows show it...
+/// A smaller change at one parallelism, by more than this as a logarithm and beyond noise, is a
+/// change of its work if two windows show it...
 const OTHER_SPEED: f64 = 0.08;
-/// ... with noise taken for so many of its standard deviations.
+/// ... where noise is this many standard deviations.
 const NOISE: f64 = 3.0;
-/// What points may contradict each other by, as a logarithm and beyond their errors: curves of real machines are not smooth.
+/// By how much points may contradict each other, as a logarithm and beyond their errors: real
+/// capacity curves are not smooth.
 const ROUGH: f64 = 0.05;
-/// A rate that lies above what older points implied by more than this, as a logarithm, makes them stale.
+/// A rate above what older points implied by more than this, as a logarithm, makes them outdated.
 const SURPRISE: f64 = 0.1;
-/// Standard deviation by which the speed of all instances may differ between two configurations, as a logarithm: what a short run from one number to
-/// another shows may be neighbours on the machines.
+/// Standard deviation by which the speed of all instances may differ between two configurations, as
+/// a logarithm: differences between nearby parallelisms may be caused by other load on the
+/// machines.
 const NEIGHBOURS: f64 = 0.1;
-/// The same for each window that lies between two points.
+/// The same, for each window between two points.
 const WANDERS: f64 = 0.01;
-/// How steep a curve may be for all we know before it was seen: its mean and standard deviation, as an exponent.
+/// Prior of the slope before it was observed: mean and standard deviation, as an exponent.
 const PRIOR: (f64, f64) = (1.0, 0.5);
-/// No curve is taken to fall, however noisy what was seen of it.
+/// A curve never decreases, however noisy the observations.
 const LEAST_SLOPE: f64 = 0.1;
-/// Error of a measurement of which nothing tells the error.
+/// Assumed error of a measurement with unknown error.
 const LEAST_ERROR: f64 = 1e-4;
 
-/// What was seen at one number of instances.
+/// Observations at one parallelism.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Seen {
     /// Logarithm of the rate of one instance.
     log_rate: f64,
-    /// Windows it is the mean of, at most [`MEMORY`].
+    /// Number of windows in its mean, at most [`MEMORY`].
     windows: f64,
-    /// Mean square of what windows differ by from the mean.
+    /// Mean squared deviation of windows from the mean.
     spread: f64,
-    /// Square of the error that instances told of in one window, the last.
+    /// Squared error estimated from the instances in the last window.
     told: f64,
-    /// By how much the last window differed from the mean, if by more than noise explains.
+    /// By how much the last window deviated from the mean, if by more than noise explains.
     off: f64,
-    /// The window that it was last seen in.
+    /// The window in which it was last observed.
     window: u64,
 }
 
@@ -58,7 +66,8 @@ impl Seen {
         (self.told.max(self.spread) / self.windows).sqrt().max(LEAST_ERROR)
     }
 
-    /// With a further window, in which the logarithm of the rate was `log_rate`; nothing if that is other work.
+    /// With a further window, in which the logarithm of the rate was `log_rate`; `None` if that is
+    /// a change of the work.
     fn and(self, log_rate: f64, told: f64, window: u64) -> Option<Seen> {
         let off = log_rate - self.log_rate;
         let noise = told.max(self.spread).sqrt();
@@ -66,7 +75,7 @@ impl Seen {
             return None;
         }
         if off.abs() > OTHER_SPEED + NOISE * noise {
-            // Once may be chance.
+            // A single window may be chance.
             return Some(Seen { off, told, window, ..self });
         }
         let windows = (self.windows + 1.0).min(MEMORY);
@@ -76,19 +85,19 @@ impl Seen {
     }
 }
 
-/// The learned curve of one operator.
+/// The learned capacity curve of one operator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CapacityModel {
     seen: BTreeMap<u32, Seen>,
-    /// The number of instances that was seen last: what it says is the present.
+    /// The parallelism that was observed last: its point describes the present.
     last: Option<u32>,
-    /// Windows observed.
+    /// Number of windows observed.
     window: u64,
 }
 
 impl CapacityModel {
-    /// Learns that one of `instances` instances, all alike, processed `rate` records per useful second in a window; `error` is the
-    /// standard error of its logarithm as far as the window tells.
+    /// Learns that each of `instances` equal instances processed `rate` records per useful second
+    /// in a window; `error` is the standard error of its logarithm, as far as the window shows it.
     pub fn observe(&mut self, instances: u32, rate: f64, error: f64) {
         if !(rate.is_finite() && rate > 0.0) {
             return;
@@ -98,7 +107,8 @@ impl CapacityModel {
         let first = Seen { log_rate, windows: 1.0, spread: 0.0, told, off: 0.0, window: self.window };
         let new = match self.seen.get(&instances).copied() {
             Some(old) => old.and(log_rate, told, self.window).unwrap_or_else(|| {
-                // It does other work than before: nothing that was seen is about that, but for how much windows differ.
+                // The operator's work has changed: no earlier observation applies, except for how
+                // much windows vary.
                 self.seen.clear();
                 Seen { spread: old.spread, ..first }
             }),
@@ -114,13 +124,14 @@ impl CapacityModel {
         self.drop_contradictions(instances);
     }
 
-    /// Forgets what was seen at other numbers of instances than the present one.
+    /// Forgets observations at other parallelisms than the current one.
     pub fn forget_others(&mut self) {
         let last = self.last;
         self.seen.retain(|instances, _| Some(*instances) == last);
     }
 
-    /// Drops points of fewer instances of which each was slower than one is now, or of more that were each faster.
+    /// Drops points at lower parallelisms with slower instances than now, and at higher ones with
+    /// faster instances.
     fn drop_contradictions(&mut self, present: u32) {
         let now = self.seen[&present];
         self.seen.retain(|&instances, old| {
@@ -129,21 +140,22 @@ impl CapacityModel {
         });
     }
 
-    /// Records per second that `instances` instances process together when they are busy all the time; nothing before anything was seen.
+    /// Total rate in records per second of `instances` fully busy instances; `None` before any
+    /// observation.
     pub fn total(&self, instances: u32) -> Option<f64> {
         let p = f64::from(instances.max(1));
         let log = self.log_total(p)?;
         Some(log.exp().min(f64::MAX))
     }
 
-    /// The fewest instances that process `demand` records per second together at the utilisation `utilisation`, at most `most`; those
-    /// as well where more would be needed.
+    /// The fewest instances that together process `demand` records per second at the utilisation
+    /// `utilisation`; at most `most`, even if more are needed.
     pub fn instances_for(&self, demand: f64, utilisation: f64, most: u32) -> Option<u32> {
         self.last?;
-        // What misses a whole number by the last bits of a sum has it.
+        // A result that misses an integer only by rounding counts as that integer.
         let enough = |instances: u32| self.total(instances).is_some_and(|total| total * utilisation * (1.0 + 1e-6) >= demand);
         let (mut least, mut enough_at) = (1, most.max(1));
-        // The curve does not fall, so half of what is left can be ruled out by one look.
+        // The curve does not decrease, so binary search applies.
         while least < enough_at {
             let middle = least + (enough_at - least) / 2;
             if enough(middle) { enough_at = middle } else { least = middle + 1 }
@@ -151,17 +163,17 @@ impl CapacityModel {
         Some(enough_at)
     }
 
-    /// What that many instances were seen to process together, if they were.
+    /// The observed total rate of that many instances, if any.
     pub fn measured(&self, instances: u32) -> Option<f64> {
         self.seen.get(&instances).map(|seen| seen.log_rate.exp() * f64::from(instances))
     }
 
-    /// Standard error of the logarithm of what is said about the present number of instances.
+    /// Standard error of the logarithm of the rate at the current parallelism.
     pub fn error(&self) -> f64 {
         self.last.and_then(|last| self.seen.get(&last)).map_or(0.0, Seen::error)
     }
 
-    /// The slope in the logarithms at the present number of instances: 1 is in proportion.
+    /// The log-log slope at the current parallelism: 1 is proportional.
     pub fn exponent(&self) -> f64 {
         let Some(last) = self.last else { return PRIOR.0 };
         let below = self.seen.range(..last).next_back();
@@ -177,7 +189,7 @@ impl CapacityModel {
     fn log_total(&self, p: f64) -> Option<f64> {
         let last = self.last?;
         let x = p.ln();
-        // From the present on, from one number that was seen to the next.
+        // From the present, from one observed parallelism to the next.
         let (mut at, up) = ((&last, &self.seen[&last]), p >= f64::from(last));
         let mut log_total = f64::from(last).ln() + at.1.log_rate;
         loop {
@@ -191,7 +203,7 @@ impl CapacityModel {
                         slope(next, at)
                     }
                 }
-                // Beyond all that was seen: as before.
+                // Beyond all observations: with the last slope.
                 None if up => self.seen.range(..*at.0).next_back().map_or(PRIOR.0, |before| slope(before, at)),
                 None => self.seen.range(at.0 + 1..).next().map_or(PRIOR.0, |before| slope(at, before)),
             };
@@ -207,7 +219,8 @@ impl CapacityModel {
     }
 }
 
-/// The slope from one number of instances to a larger one: what was seen, drawn towards proportion by as much as its error asks for.
+/// The slope from one parallelism to a larger one: the observed slope, drawn towards the prior
+/// according to its error.
 fn slope(smaller: (&u32, &Seen), larger: (&u32, &Seen)) -> f64 {
     let run = (f64::from(*larger.0) / f64::from(*smaller.0)).ln();
     let rise = run + larger.1.log_rate - smaller.1.log_rate;
@@ -282,7 +295,8 @@ mod tests {
         // Fifteen that each do as much as ten each did show that it was none.
         model.observe(15, 640.0, 0.0);
         assert_eq!(model.exponent(), 1.0);
-        // Once may be chance, twice is another speed; and what was seen at the former says nothing of it.
+        // Once may be chance, twice is another speed; and what was seen at the former says nothing
+        // of it.
         model.observe(12, 640.0, 0.0);
         model.observe(12, 800.0, 0.0);
         assert_eq!(model.total(12).unwrap().round(), 7680.0);
@@ -305,7 +319,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever was seen, more instances never do less, and the fewest that are enough are enough.
+        /// Whatever was seen, more instances never do less, and the fewest that are enough are
+        /// enough.
         #[test]
         fn the_curve_does_not_fall(points in prop::collection::vec((1u32..60, 1.0f64..1e6, 0.0f64..0.3), 1..8), demand in 1.0f64..1e7) {
             let mut model = CapacityModel::default();

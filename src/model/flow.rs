@@ -1,22 +1,29 @@
-//! What the load of the sources asks of each operator, for the whole graph at once.
+//! The demand that the offered load creates at each operator, for the whole graph at once.
 //!
-//! Two numbers an operator: what it gives out per record taken in, and what part of its inputs' records reaches it. Both are ratios of sums
-//! over recent windows, because a ratio of one window is off by what was under way at its ends. DS2 takes the second for 1
-//! (`papers/ds2-osdi18.md#eq8`), which counts records twice where an operator's output is divided among those after it.
+//! There are two numbers per operator: its selectivity, and the share of its upstream operators'
+//! records that it receives. Both are ratios of sums over recent windows, because the ratio of a
+//! single window has an error due to records in flight at its ends. DS2 assumes 1 for the second
+//! (`papers/ds2-osdi18.md#eq8`), which counts records repeatedly if an operator's output is divided
+//! among its downstream operators. The second exceeds 1 if an operator's metrics miss a
+//! part of its output: arrivals are the better measurement then.
 //!
-//! Where a cycle closes, what arrives beyond what was sent forward has come back; demands are then those of records that go round until they
-//! leave.
+//! At the operator where a cycle closes, arrivals beyond what was sent forward are feedback;
+//! demands then include records that circulate until they leave.
 
 use crate::dataflow::{Role, Topology};
 use crate::observation::Observation;
 
-/// Of what was summed before, so much stays after another window.
+/// Share of the earlier sums that is kept with each window.
 const KEPT: f64 = 0.8;
-/// From this part on, all records are taken to arrive: the rest is what was under way.
+/// From this share on, all records are assumed to arrive: the rest was in flight.
 const NEARLY_ALL: f64 = 0.9;
-/// Times that records may go round a cycle until demands are known; if they still grow then, as much comes back as goes round.
+/// Arrivals of up to this many times the output are records that were in flight; above it, part of
+/// the output was not counted.
+const HARDLY_MORE: f64 = 1.2;
+/// Maximum number of iterations around a cycle; if demands still grow then, all records that enter
+/// the cycle stay in it.
 const MOST_ROUNDS: usize = 500;
-/// Demands that differ by less than this part are the same.
+/// Demands that differ by less than this share count as equal.
 const SETTLED: f64 = 1e-6;
 
 /// Sums of one operator over recent windows.
@@ -24,21 +31,21 @@ const SETTLED: f64 = 1e-6;
 struct Sums {
     taken: f64,
     given: f64,
-    /// Records that its inputs gave out, and those of them that arrived.
+    /// Records emitted by its upstream operators, and those of them that arrived.
     sent: f64,
     arrived: f64,
-    /// Records that those gave out which close a cycle with it.
+    /// Records emitted by the operators that close a cycle with it.
     around: f64,
 }
 
-/// How records multiply and divide on their way.
+/// Learned selectivities and shares of all operators.
 #[derive(Clone, Debug)]
 pub struct FlowModel {
     sums: Vec<Sums>,
 }
 
 impl FlowModel {
-    /// Of a job of which nothing is known.
+    /// For a job of which nothing is known.
     pub fn new(topology: &Topology) -> FlowModel {
         FlowModel { sums: vec![Sums::default(); topology.operators().len()] }
     }
@@ -71,11 +78,12 @@ impl FlowModel {
         }
     }
 
-    /// Records that each operator must process for what its sources `offer` (by operator, records per second); nothing where it is not
-    /// known what an operator on the way gives out, or what goes round a cycle would become more and more.
+    /// Records per second that each operator must process if the sources `offer` these rates (by
+    /// operator); `None` if the selectivity of an operator on the way is unknown, or if circulating
+    /// records would increase without bound.
     ///
     /// # Panics
-    /// If there is not one offered rate an operator.
+    /// If `offer` does not have one entry per operator.
     // papers/ds2-osdi18.md#eq8
     pub fn demands(&self, topology: &Topology, offered: &[f64]) -> Vec<Option<f64>> {
         assert_eq!(offered.len(), topology.operators().len(), "one offered rate an operator");
@@ -95,7 +103,7 @@ impl FlowModel {
         vec![None; offered.len()]
     }
 
-    /// Demands and outputs by operator if so much comes `back` to each.
+    /// Demands and outputs by operator if `back` records per second return to each.
     fn round(&self, topology: &Topology, offered: &[f64], back: &[f64]) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
         let mut demands: Vec<Option<f64>> = Vec::with_capacity(offered.len());
         let mut outputs: Vec<Option<f64>> = Vec::with_capacity(offered.len());
@@ -125,17 +133,17 @@ impl Sums {
         (self.taken > 0.0).then(|| self.given / self.taken)
     }
 
-    /// The part of what is given out by those that close a cycle that comes back.
+    /// The share of the feedback operators' output that returns.
     fn part_back(&self) -> f64 {
         if self.around > 0.0 { ((self.arrived - self.sent) / self.around).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The part of what the inputs give out that arrives.
+    /// The share of the upstream operators' counted output that arrives.
     fn part(&self) -> f64 {
         let forward = self.around == 0.0 && self.sent > 0.0;
         let part = if forward { self.arrived / self.sent } else { 1.0 };
-        // What nobody counts arrivals of gets everything.
-        if part == 0.0 || part >= NEARLY_ALL { 1.0 } else { part }
+        // Without a count of arrivals, everything is assumed to arrive.
+        if part == 0.0 || (NEARLY_ALL..=HARDLY_MORE).contains(&part) { 1.0 } else { part }
     }
 }
 
@@ -149,7 +157,7 @@ mod tests {
     use crate::rate::Rate;
     use crate::time::Window;
 
-    /// A window of a second: by operator, records that arrived, were processed and were given out.
+    /// A window of one second: by operator, records that arrived, were processed and were emitted.
     fn seen(topology: &Topology, achieved: f64, counts: &[(u64, u64, u64)]) -> Observation {
         let window = Window::starting(crate::time::Timestamp::ZERO, std::time::Duration::from_secs(1));
         let operators = (0..).zip(counts).map(|(number, &(arrivals, processed, produced))| {
@@ -177,9 +185,25 @@ mod tests {
         let mut model = FlowModel::new(&topology);
         let offered = [1000.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), None, None, None]);
-        // Parse gives out 2 for each; 0.7 of that goes left and 0.3 right, which gives out half.
+        // Parse emits 2 for each; 0.7 of that goes left and 0.3 right, which emits half.
         model.observe(&topology, &seen(&topology, 100.0, &[(0, 100, 100), (95, 100, 200), (140, 140, 140), (60, 60, 30), (0, 170, 0)]));
         assert_eq!(model.demands(&topology, &offered), [None, Some(1000.0), Some(1400.0), Some(600.0), Some(1700.0)]);
+    }
+
+    #[test]
+    fn what_arrives_without_having_been_counted_counts() {
+        let operators = [("source", Role::Source, 1), ("split", Role::Stateless, 8), ("enrich", Role::Stateless, 8)];
+        let topology = Topology::new(&operators, &[(0, 1), (1, 2)]).unwrap();
+        let offered = [1000.0, 0.0, 0.0];
+        let enrich = |counts: [(u64, u64, u64); 3]| {
+            let mut model = FlowModel::new(&topology);
+            model.observe(&topology, &seen(&topology, 1000.0, &counts));
+            model.demands(&topology, &offered)[2].unwrap()
+        };
+        // Split emits two records for each and counts one of them.
+        assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (2000, 1500, 1500)]), 2000.0);
+        // What was under way at the start of the window is no reason.
+        assert_eq!(enrich([(0, 1000, 1000), (1000, 1000, 1000), (1100, 1000, 1000)]), 1000.0);
     }
 
     #[test]
@@ -189,7 +213,7 @@ mod tests {
         let topology = Topology::new(&operators, &[(0, 1), (1, 2), (2, 3)]).unwrap().with_feedback(&[(2, 1)]).unwrap();
         let mut model = FlowModel::new(&topology);
         let offered = [600.0, 0.0, 0.0, 0.0];
-        // Of what Check gives out 40 % comes back. Nobody keeps up: Check is far behind.
+        // 40 % of Check's output returns. No operator keeps up: Check has a large lag.
         model.observe(&topology, &seen(&topology, 500.0, &[(0, 500, 500), (540, 300, 300), (300, 100, 100), (0, 60, 0)]));
         let demands = model.demands(&topology, &offered);
         assert!(demands[1..3].iter().all(|demand| (demand.unwrap() / 1000.0 - 1.0).abs() < 1e-5), "{demands:?}");

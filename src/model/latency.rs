@@ -1,36 +1,40 @@
-//! How long records take through a configuration, and on which way they take longest: the critical path of an epoch, predicted.
+//! Predicts the latency of records in a configuration, and the path with the longest latency: the
+//! predicted critical path of an epoch.
 //!
-//! An epoch is complete when the last of its records is, so of all ways from a source to a sink the longest counts. On it, each operator
-//! adds a record's service and its wait in the queue, which grows with utilisation as in a queue with random arrivals: `s rho / (1 - rho)`. By how much
-//! the waits of this job are longer or shorter than that, is learned from the latency it had: one number for the whole job, since
-//! what is measured is one number too.
+//! An epoch is complete when its last record is, so of all paths from a source to a sink the
+//! longest counts. Each operator on it adds the service time of a record and its wait in the queue,
+//! which grows with utilisation as in a queue with random arrivals: `s rho / (1 - rho)`. How much
+//! longer or shorter the waits of this job are is learned from its measured latency, as one factor
+//! for the whole job, since the measurement is a single number too.
 
 use crate::dataflow::Topology;
 
-/// What one operator adds to the way of a record.
+/// Contribution of one operator to the latency of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Hop {
-    /// Seconds of work on one record.
+    /// Service time of one record in seconds.
     pub service_s: f64,
-    /// Busy part of its busiest instance, 0 to 1.
+    /// Utilisation of its busiest instance, 0 to 1.
     pub utilisation: f64,
 }
 
-/// Utilisations above this are taken for it: a queue at its limit has no end, but predictions are numbers.
+/// Higher utilisations are clipped to this: a saturated queue grows without bound, but predictions
+/// are finite.
 const MOST_UTILISATION: f64 = 0.995;
 
 impl Hop {
-    /// Seconds that a record waits by the formula, before any learning.
+    /// Mean wait of a record in seconds by the formula, without the learned factor.
     pub fn queueing_s(&self) -> f64 {
         let utilisation = self.utilisation.clamp(0.0, MOST_UTILISATION);
         self.service_s * utilisation / (1.0 - utilisation)
     }
 }
 
-/// The longest way through the graph if each operator takes `seconds`: how long it is, and the operators on it.
+/// The longest path through the graph if each operator takes `seconds`: its length, and the
+/// operators on it.
 ///
 /// # Panics
-/// If there is not one duration an operator.
+/// If `seconds` does not have one entry per operator.
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 pub fn longest(topology: &Topology, seconds: &[f64]) -> (f64, Vec<bool>) {
     let mut until: Vec<f64> = Vec::with_capacity(seconds.len());
@@ -57,23 +61,26 @@ pub struct LatencyModel {
     seen: Option<Seen>,
 }
 
-/// What was learned.
+/// The learned parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Seen {
-    /// How much longer waits are than the formula says.
+    /// Factor by which waits are longer than the formula says.
     factor: f64,
-    /// What records take beside work and queues, in seconds: epochs that are cut in time, for one.
+    /// Latency in addition to work and queueing, in seconds, for instance because epochs are cut in
+    /// time.
     more_s: f64,
 }
 
-/// The slowest of a hundred waits is at least and at most so many times as long as the mean of the formula. What is longer is no queue.
+/// Range of the p99 wait relative to the mean wait of the formula. Longer waits are not due to a
+/// queue.
 const FACTOR: (f64, f64) = (0.05, 10.0);
-/// What a new window adds to what was known.
+/// Weight of a new window against earlier ones.
 const NEW: f64 = 0.3;
 
 impl LatencyModel {
-    /// Learns that `p99_s` was the latency of a window in which the longest way had `service_s` of work and `queueing_s` of queues by the
-    /// formula. Windows with a lag tell of the lag and not of queues: they are to be left out.
+    /// Learns that `p99_s` was the latency of a window in which the longest path had `service_s` of
+    /// work and, by the formula, `queueing_s` of queueing. Windows with a lag measure the lag
+    /// instead of queues and must not be passed.
     pub fn observe(&mut self, p99_s: f64, service_s: f64, queueing_s: f64) {
         let waits = p99_s - service_s;
         if !(waits.is_finite() && waits > 0.0 && queueing_s.is_finite() && queueing_s > 0.0) {
@@ -87,7 +94,8 @@ impl LatencyModel {
         }));
     }
 
-    /// The latency if the longest way has `service_s` of work and `queueing_s` of queues by the formula; nothing before anything was seen.
+    /// The latency if the longest path has `service_s` of work and, by the formula, `queueing_s` of
+    /// queueing; `None` before any observation.
     pub fn p99_s(&self, service_s: f64, queueing_s: f64) -> Option<f64> {
         self.seen.map(|seen| service_s + seen.more_s + seen.factor * queueing_s)
     }

@@ -1,8 +1,9 @@
-//! What is known of a job beyond its last window: what the load asks of each operator, how much its instances can do together, how
-//! long records would take through a configuration, and what a change of it costs.
+//! Models of a job, learned over windows: the demand of each operator for a given load, capacity
+//! curves, the latency of a configuration, and the cost of changing it.
 //!
-//! Everything here is learned from [`Observation`](crate::observation::Observation)s and nothing else, and keeps what it learned: a
-//! curve seen under one load holds under the next. Invariant: what was not measured is absent, and every number given out is finite.
+//! Everything here is learned from [`Observation`](crate::observation::Observation)s only, and is
+//! kept: a curve observed under one load is valid under the next. Invariant: values that were not
+//! measured are absent, and every returned number is finite.
 
 mod change;
 mod curve;
@@ -18,4 +19,4 @@ pub use flow::FlowModel;
 pub use latency::{Hop, LatencyModel, longest};
 pub use relative::RelativeSpeeds;
 pub use speed::Speeds;
-pub use what_if::{Prediction, Predictor, Station, WhatIf};
+pub use what_if::{Prediction, Predictor, Station, WhatIf, WorkedOut};

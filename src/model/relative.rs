@@ -1,17 +1,18 @@
-//! How fast each instance of one operator is beside the others, learned over windows.
+//! The relative speed of each instance of an operator, learned over windows.
 //!
-//! What is followed of an instance is the logarithm of its rate over the ordinary rate, the median of those that are not slow. Its mean
-//! over windows has a standard error from how much such logarithms differ from one window to the next, whatever makes them: noise of the
-//! machine, or few records of unequal length. An instance is slow when the mean lies several standard errors below the others and by
-//! enough to matter, so a large difference is seen at once and a small one once there are windows enough; either is forgotten in the same
-//! way.
+//! For each instance this tracks the logarithm of its rate over the normal rate, the median of the
+//! instances that are not slow. The standard error of its mean over windows follows from how much
+//! such logarithms vary from one window to the next, whatever the cause: noise of the machine, or
+//! few records of unequal length. An instance is slow if its mean is several standard errors below
+//! the others and the difference is large enough to matter: a large difference is detected
+//! immediately, a small one after enough windows. A speed is forgotten by the same rule.
 //!
-//! A mean over many windows is slow to follow a change. Therefore it begins anew where the last few windows differ from those before them
-//! by more than noise does (a change-point test), at once where two in a row lie far to the same side. One alone is an outlier and is left
-//! out.
+//! A mean over many windows is slow to follow a change. It therefore restarts where the last few
+//! windows differ from those before them by more than noise (a change-point test), and immediately
+//! if two in a row deviate far to the same side. A single such window is an outlier and is ignored.
 //!
-//! Invariants: an instance of which nothing is known, or which stood idle, counts as it did before; where fewer than
-//! [`LEAST_TO_COMPARE`] instances worked nobody can say which of them is the slow one.
+//! Invariants: an instance that is idle or of which nothing is known keeps its state; if fewer than
+//! [`LEAST_TO_COMPARE`] instances worked, it is impossible to say which of them is slow.
 
 use std::collections::VecDeque;
 
@@ -19,60 +20,66 @@ use super::Speeds;
 use crate::metrics::{InstanceMetrics, OperatorMetrics};
 use crate::stats::median;
 
-/// One rate of two cannot be told from the other.
+/// With two rates it is impossible to say which one is slow.
 const LEAST_TO_COMPARE: usize = 3;
-/// Useful time of less than this part of the window says little...
+/// Less useful time than this share of the window is too little to judge by...
 const LEAST_UTILISATION: f64 = 0.02;
-/// ... unless as many records were processed in it: an instance that is given little to do can still be seen to have recovered.
+/// ... unless this many records were processed in it, so that an instance with little load can
+/// still be seen to have recovered.
 const LEAST_RECORDS: u64 = 50;
-/// Standard errors by which an instance is slower before it counts as slow: with dozens of instances looked at in hundreds of windows,
-/// less than this happens by chance.
+/// Number of standard errors below the others at which an instance counts as slow: with dozens of
+/// instances over hundreds of windows, smaller deviations occur by chance.
 const SIGNIFICANT: f64 = 4.5;
-/// An instance above this part of the ordinary speed is not worth telling apart: it lacks less than a twentieth.
+/// An instance above this share of the normal speed is not treated as slow: it lacks less than a
+/// twentieth.
 const SLOW: f64 = 0.955;
-/// A slow instance counts as slow until it is above this part: nothing flickers at the limit.
+/// A slow instance counts as slow until it is above this share: hysteresis, so that it does not
+/// oscillate at the limit.
 const RECOVERED: f64 = 0.97;
-/// Windows after which an instance may count as slow.
+/// Minimum number of windows before an instance may count as slow.
 const LEAST_WINDOWS: usize = 2;
-/// Windows of which a mean is taken.
+/// Maximum number of windows in a mean.
 const MEMORY: usize = 30;
-/// The last windows that are compared with those before them are at least and at most so many.
+/// Minimum and maximum number of recent windows that are compared with those before them.
 const LATEST: std::ops::RangeInclusive<usize> = 3..=12;
-/// Standard errors by which they differ where the speed has changed. A change that is none costs no more than windows to average over.
+/// Number of standard errors by which they differ if the speed has changed. A false detection only
+/// costs windows to average over.
 const CHANGED: f64 = 4.0;
 /// Windows over which the noise is averaged.
 const NOISE_MEMORY: f64 = 10.0;
-/// Standard deviations from the mean beyond which a window belongs to another speed, or to none.
+/// Number of standard deviations from the mean beyond which a window belongs to another speed, or
+/// is an outlier.
 const APART: f64 = 4.0;
-/// Noise that is always there: a batch that straddles the end of a window counts in one of them.
+/// Noise that is always present: a batch that spans the end of a window counts in only one of them.
 const LEAST_NOISE: f64 = 0.005;
 /// Median of squares of a normal distribution over their mean.
 const MEDIAN_SQUARE: f64 = 0.455;
 /// Variance of the median over that of the mean, of a normal distribution.
 const MEDIAN_VARIANCE: f64 = 1.57;
 
-/// What is known of the instances of one operator.
+/// State of the instances of one operator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RelativeSpeeds {
     tracks: Vec<Track>,
-    /// Variance of the logarithm of an instance's relative rate in a window, and of how many windows it is the mean.
+    /// Variance of the logarithm of an instance's relative rate in a window, and the number of
+    /// windows it is averaged over.
     noise: f64,
     windows: f64,
 }
 
-/// What is known of one instance.
+/// State of one instance.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Track {
-    /// Logarithms of its rate over the ordinary one, of windows in which its speed was the same, the latest last.
+    /// Logarithms of its relative rate in the windows with its current speed, the latest last.
     logs: VecDeque<f64>,
     /// The logarithm in the last window in which it worked.
     last: Option<f64>,
-    /// The logarithm of the last window, where that lay far from the mean.
+    /// The logarithm of the last window, if it was far from the mean.
     apart: Option<f64>,
     slow: bool,
 }
 
-/// One instance in a window.
+/// One instance in one window.
 #[derive(Clone, Copy)]
 struct Seen {
     log_rate: f64,
@@ -80,7 +87,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Nothing where the instance did too little.
+    /// `None` if the instance did too little.
     fn of(instance: &InstanceMetrics) -> Option<Seen> {
         let busy_s = (instance.useful + instance.external_wait).as_secs_f64();
         let enough = busy_s >= LEAST_UTILISATION * instance.window.as_secs_f64() || instance.processed >= LEAST_RECORDS;
@@ -90,10 +97,11 @@ impl Seen {
 }
 
 impl RelativeSpeeds {
-    /// Learns from a window of an operator with `instances` instances; gives `speeds`, measured in it, with what is known of each instance.
+    /// Learns from a window of an operator with `instances` instances; returns `speeds`, measured
+    /// in it, combined with the learned state of each instance.
     pub fn observe(&mut self, metrics: &OperatorMetrics, instances: u32, speeds: Speeds) -> Speeds {
         let present = &metrics.instances[..metrics.instances.len().min(instances as usize)];
-        // An instance that was taken away is another one when it comes back.
+        // An instance that was removed starts without history when it returns.
         self.tracks.truncate(present.len());
         self.tracks.resize(present.len(), Track::default());
         let seen: Vec<Option<Seen>> = present.iter().map(Seen::of).collect();
@@ -111,15 +119,15 @@ impl RelativeSpeeds {
         let among = logs.iter().flatten().count() as f64;
         for ((track, log), seen) in self.tracks.iter_mut().zip(logs).zip(seen) {
             let (Some(log), Some(seen)) = (log, seen) else { continue };
-            // Fewer records, more noise.
+            // Fewer records mean more noise.
             let deviation = (noise * (usual / seen.records).max(1.0)).sqrt();
             track.take(log, deviation);
             track.judge(deviation, among);
         }
     }
 
-    /// The logarithm of the ordinary rate. Slow instances are left out as long as they are a minority: the median of the rest is nearer
-    /// to the truth than that of all.
+    /// The logarithm of the normal rate. Slow instances are excluded as long as they are a
+    /// minority: the median of the rest is more accurate than that of all.
     fn ordinary(&self, seen: &[Option<Seen>]) -> f64 {
         let all = || self.tracks.iter().zip(seen).filter_map(|(track, seen)| seen.map(|seen| (track.slow, seen.log_rate)));
         let slow = all().filter(|(slow, _)| *slow).count();
@@ -127,7 +135,8 @@ impl RelativeSpeeds {
         median(all().filter(|(slow, _)| !(leaves_out && *slow)).map(|(_, log_rate)| log_rate)).unwrap_or(0.0)
     }
 
-    /// Takes in by how much logarithms differ from those of the window before; gives the variance to reckon with in this window.
+    /// Learns how much logarithms differ from those of the previous window; returns the variance to
+    /// use for this window.
     fn learn_noise(&mut self, logs: &[Option<f64>], records: f64) -> f64 {
         let squares: Vec<f64> = self
             .tracks
@@ -141,9 +150,11 @@ impl RelativeSpeeds {
         if squares.len() < LEAST_TO_COMPARE {
             return self.noise.max(least);
         }
-        // An instance whose speed changes in this window is no noise: what it differs by is cut to what noise comes to.
+        // If the speed of an instance changes in this window that is not noise: its difference is
+        // clipped to the level of noise.
         let most = APART.powi(2) * median(squares.iter().copied()).unwrap_or(0.0) / MEDIAN_SQUARE;
-        // A difference has the variance of two; that they sum to about nothing takes one of them away.
+        // A difference has the variance of two values; because they sum to about 0 there is one
+        // degree of freedom less.
         let now = squares.iter().map(|square| square.min(most)).sum::<f64>() / (n - 1.0) / 2.0;
         self.windows = (self.windows + 1.0).min(NOISE_MEMORY);
         self.noise += (now - self.noise) / self.windows;
@@ -156,7 +167,7 @@ impl Track {
         self.logs.iter().sum::<f64>() / self.logs.len().max(1) as f64
     }
 
-    /// Takes the logarithm of a window in, which has the standard deviation `deviation`.
+    /// Adds the logarithm of a window with the standard deviation `deviation`.
     fn take(&mut self, log: f64, deviation: f64) {
         self.last = Some(log);
         let (mean, windows) = (self.mean(), self.logs.len() as f64);
@@ -179,7 +190,7 @@ impl Track {
         }
     }
 
-    /// How many of the last windows show another speed than those before them, if some do.
+    /// How many of the last windows have another speed than those before them, if any.
     fn changed(&self, deviation: f64) -> Option<usize> {
         let (all, sum) = (self.logs.len(), self.logs.iter().sum::<f64>());
         let (mut found, mut largest, mut latest) = (None, CHANGED * deviation, 0.0);
@@ -195,7 +206,7 @@ impl Track {
         found
     }
 
-    /// Decides whether the instance is slow, one among `among` that worked.
+    /// Decides whether the instance is slow, compared with `among` instances that worked.
     fn judge(&mut self, deviation: f64, among: f64) {
         let (mean, windows) = (self.mean(), self.logs.len());
         let error = deviation * (1.0 / windows as f64 * (1.0 + MEDIAN_VARIANCE / among)).sqrt();
@@ -218,8 +229,8 @@ mod tests {
     use super::*;
     use crate::id::{InstanceId, OperatorId};
 
-    /// Windows of a second in which every instance processes `records` records at 1000 a busy second, times the speed of its own and
-    /// noise with the standard deviation `noise`.
+    /// Windows of a second in which every instance processes `records` records at 1000 a busy
+    /// second, times the speed of its own and noise with the standard deviation `noise`.
     struct Bench {
         speeds: RelativeSpeeds,
         random: u64,
@@ -242,7 +253,8 @@ mod tests {
             (0..12).map(|_| even()).sum::<f64>() - 6.0
         }
 
-        /// What is known after `windows` windows more in which instances had these speeds; 0 stands idle.
+        /// What is known after `windows` windows more in which instances had these speeds; 0 stands
+        /// idle.
         fn after(&mut self, windows: u32, speeds: &[f64]) -> Vec<f64> {
             let mut known = Vec::new();
             for _ in 0..windows {

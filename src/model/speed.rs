@@ -1,38 +1,41 @@
-//! How fast the instances of one operator are, each by itself.
+//! The speed of each instance of an operator in one window.
 
 use std::time::Duration;
 
 use crate::metrics::{InstanceMetrics, OperatorMetrics};
 use crate::stats::lower_median;
 
-/// A rate from less useful time than this part of the window says little.
+/// A rate from less useful time than this share of the window is unreliable.
 const LEAST_UTILISATION: f64 = 0.02;
-/// An instance below this part of the median is slow beyond doubt, and no part of the spread between ordinary ones.
+/// An instance below this share of the median is certainly slow, and not part of the spread among
+/// normal ones.
 const FAR_BELOW: f64 = 0.6;
 
 /// Rates of an operator's instances in a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Speeds {
-    /// Records per useful second of an ordinary instance: the median, which a few slow ones do not move.
+    /// Records per useful second of a normal instance: the median, which a few slow ones do not
+    /// affect.
     pub rate: f64,
-    /// Standard error of the median's logarithm from the spread between instances; 0 where there is one alone.
+    /// Standard error of the median's logarithm, from the spread among instances; 0 if there is
+    /// only one.
     pub error: f64,
-    /// Each instance's speed over the ordinary one's: 1 unless it is known to be slow, which no single window tells
-    /// ([`RelativeSpeeds`](super::RelativeSpeeds)).
+    /// Speed of each instance relative to a normal one: 1 unless it is known to be slow, which a
+    /// single window cannot show ([`RelativeSpeeds`](super::RelativeSpeeds)).
     pub relative: Vec<f64>,
 }
 
-/// What one instance did in a window.
+/// Work of one instance in a window.
 #[derive(Clone, Copy)]
 struct Measured {
     /// Records per busy second.
     rate: f64,
-    /// Whether it worked for long enough to be believed.
+    /// Whether it worked long enough for its rate to be reliable.
     sound: bool,
 }
 
 impl Measured {
-    /// Nothing where the instance finished no record.
+    /// `None` if the instance finished no record.
     fn of(instance: &InstanceMetrics, busy: Duration) -> Option<Measured> {
         let sound = busy.as_secs_f64() >= LEAST_UTILISATION * instance.window.as_secs_f64();
         (instance.processed > 0 && !busy.is_zero()).then(|| Measured { rate: instance.processed as f64 / busy.as_secs_f64(), sound })
@@ -40,19 +43,20 @@ impl Measured {
 }
 
 impl Speeds {
-    /// Speeds in a window, with an instance's waits for something outside as part of its work; nothing where no instance finished a record.
+    /// Speeds in a window, counting external waits of an instance as work; `None` if no instance
+    /// finished a record.
     pub fn of(metrics: &OperatorMetrics) -> Option<Speeds> {
         Speeds::from_busy(metrics, |instance| instance.useful + instance.external_wait)
     }
 
-    /// As [`of`](Speeds::of), as if nothing had waited for something outside.
+    /// As [`of`](Speeds::of), but without external waits.
     pub fn of_own_work(metrics: &OperatorMetrics) -> Option<Speeds> {
         Speeds::from_busy(metrics, |instance| instance.useful)
     }
 
     fn from_busy(metrics: &OperatorMetrics, busy: impl Fn(&InstanceMetrics) -> Duration) -> Option<Speeds> {
         let measured: Vec<_> = metrics.instances.iter().map(|instance| Measured::of(instance, busy(instance))).collect();
-        // Rates of little work stand in only where there are no others.
+        // Unreliable rates are used only if there are no others.
         let any_sound = measured.iter().flatten().any(|measured| measured.sound);
         let counts = |measured: &&Measured| measured.sound || !any_sound;
         let rates: Vec<f64> = measured.iter().flatten().filter(counts).map(|measured| measured.rate).collect();
@@ -60,13 +64,14 @@ impl Speeds {
         Some(Speeds { rate, error: error(&rates, rate), relative: vec![1.0; measured.len()] })
     }
 
-    /// Ordinary instances to which all of them together come.
+    /// The number of normal instances with the same total speed.
     pub fn together(&self) -> f64 {
         self.relative.iter().sum()
     }
 }
 
-/// Standard error of the logarithm of `median` from the spread of the rates that are not far below it.
+/// Standard error of the logarithm of `median`, from the spread of the rates that are not far below
+/// it.
 fn error(rates: &[f64], median: f64) -> f64 {
     let squares: Vec<f64> =
         rates.iter().map(|rate| (rate / median).ln()).filter(|log| *log > FAR_BELOW.ln()).map(|log| log * log).collect();

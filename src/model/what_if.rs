@@ -18,22 +18,28 @@
 // papers/snailtrail-nsdi18.md#epoch-what-if
 
 mod calibration;
+mod draw;
+mod kept;
+mod predictor;
 mod server;
+mod sojourns;
+mod ways;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use calibration::Calibration;
-use server::{Server, Sojourns};
+use kept::Kept;
+pub use predictor::{Predictor, WorkedOut};
+use server::{Server, pace};
+use ways::Hop;
 
 use crate::critical_path::{Arrival, EpochPieceKind, PathGroup, WindowPaths};
 use crate::dataflow::{Operator, Role, Topology};
 use crate::id::{ChannelId, OperatorId};
 use crate::observation::LatencySummary;
 
-/// Ways that are drawn for each sink.
-const WAYS: usize = 4096;
 /// What a new window adds to what was known of variations and fixed delays.
 const NEW: f64 = 0.3;
 /// An operator busier than this tells nothing of how good predictions are.
@@ -64,21 +70,20 @@ impl Station {
 /// A predicted distribution of latency.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// Latencies of records at the sink where they are the longest, in seconds, in ascending order; never empty.
+    /// Latencies of records at the sink where they are the longest, in seconds, in no order; never empty.
     latencies_s: Vec<f32>,
     /// Relative error to be expected: the logarithm of measured over predicted has about this standard deviation.
     pub error: f64,
     /// Mean seconds that the slowest records, one in a hundred, wait for an instance, by operator.
     pub waits_s: Vec<f64>,
-    /// Seconds that are left if no record waited for an instance anywhere, at the same quantile: what instances do not change.
-    pub least_s: f64,
 }
 
 impl Prediction {
     /// The latency that a part `quantile` (0 to 1) of the records does not exceed, in seconds.
     pub fn quantile_s(&self, quantile: f64) -> f64 {
         let index = (quantile.clamp(0.0, 1.0) * self.latencies_s.len() as f64) as usize;
-        f64::from(self.latencies_s[index.min(self.latencies_s.len() - 1)])
+        let mut sorted = self.latencies_s.clone();
+        f64::from(*sorted.select_nth_unstable_by(index.min(self.latencies_s.len() - 1), f32::total_cmp).1)
     }
 
     /// Whether latencies are at most `factor` times as long as those of `other`: the median and what is slower.
@@ -88,8 +93,8 @@ impl Prediction {
 
     /// Part of the records that take longer than `seconds`.
     pub fn beyond(&self, seconds: f64) -> f64 {
-        let within = self.latencies_s.partition_point(|latency| f64::from(*latency) <= seconds);
-        1.0 - within as f64 / self.latencies_s.len() as f64
+        let beyond = self.latencies_s.iter().filter(|latency| f64::from(**latency) > seconds).count();
+        beyond as f64 / self.latencies_s.len() as f64
     }
 }
 
@@ -97,6 +102,8 @@ impl Prediction {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Measured {
     runs: Vec<Vec<Arrival>>,
+    /// See [`pace`].
+    pace: (f64, f64),
     /// Operators whose records reach it, with the channel and how many records came that way.
     inputs: BTreeMap<OperatorId, (ChannelId, f64)>,
     dispersion: Option<f64>,
@@ -114,6 +121,7 @@ pub struct WhatIf {
     /// Seconds from when records are due to when their source emits them.
     source_s: Option<f64>,
     calibration: Calibration,
+    kept: RefCell<Kept>,
 }
 
 impl WhatIf {
@@ -124,11 +132,13 @@ impl WhatIf {
             network_s: BTreeMap::new(),
             source_s: None,
             calibration: Calibration::default(),
+            kept: RefCell::default(),
         }
     }
 
     /// Learns from the paths of a window in which the job was on time.
     pub fn observe(&mut self, paths: &WindowPaths) {
+        self.kept.get_mut().next_window();
         for (known, traffic) in self.operators.iter_mut().zip(&paths.traffic) {
             known.observe_runs(&traffic.runs);
             for input in &traffic.inputs {
@@ -169,14 +179,23 @@ impl WhatIf {
 
     /// Compares what is predicted of the present configuration with what it was measured to have in a window.
     pub fn calibrate(&mut self, topology: &Topology, present: &[Option<Station>], latency: &LatencySummary) {
+        self.calibrate_with(topology, Rc::default(), present, latency);
+    }
+
+    /// As [`calibrate`](Self::calibrate), with what was worked out since this was last [taught](Self::observe).
+    pub fn calibrate_with(
+        &mut self,
+        topology: &Topology,
+        worked_out: Rc<WorkedOut>,
+        present: &[Option<Station>],
+        latency: &LatencySummary,
+    ) {
         let (Some(p50), Some(p99)) = (latency.ns_p50, latency.ns_p99) else { return };
         // Close to its limit a job's latency is that of its past, and no prediction of what it will be holds for a window.
-        let busiest = present.iter().flatten().map(Station::utilisation).fold(0.0, f64::max);
-        if busiest > MOST_CALIBRATED {
+        if present.iter().flatten().any(|station| station.utilisation() > MOST_CALIBRATED) {
             return;
         }
-        if let Some(raw) = self.raw(topology, present) {
-            let predicted = (raw.quantile_s(0.5), raw.quantile_s(0.99));
+        if let Some(predicted) = self.predictor_with(topology, worked_out).uncalibrated_s(present) {
             self.calibration.observe(predicted, (p50 as f64 / 1e9, p99 as f64 / 1e9), latency.records);
         }
     }
@@ -192,11 +211,12 @@ impl WhatIf {
 
     /// Predicts several configurations of one job: what they have in common is worked out once.
     pub fn predictor<'a>(&'a self, topology: &'a Topology) -> Predictor<'a> {
-        Predictor { what_if: self, topology, hops: self.hops(topology), known: RefCell::default() }
+        self.predictor_with(topology, Rc::default())
     }
 
-    fn raw(&self, topology: &Topology, stations: &[Option<Station>]) -> Option<Prediction> {
-        self.predictor(topology).raw(stations)
+    /// As [`predictor`](Self::predictor), with what was worked out before since this was last [taught](Self::observe).
+    pub fn predictor_with<'a>(&'a self, topology: &'a Topology, worked_out: Rc<WorkedOut>) -> Predictor<'a> {
+        Predictor::new(self, topology, worked_out)
     }
 
     /// By operator, where its records come from.
@@ -220,124 +240,13 @@ impl WhatIf {
         topology.operators().iter().map(hops).collect()
     }
 
-    /// Times that records spend at one operator; nothing if it would not keep up.
-    fn sojourns(&self, operator: &Operator, station: &Station) -> Option<Sojourns> {
+    /// The instances of one operator.
+    fn server(&self, operator: &Operator) -> Server<'_> {
         let known = &self.operators[operator.id.0 as usize];
         // Records of a stateless operator take turns; where keys go was not seen yet, they go at random.
         let dispersion = known.dispersion.unwrap_or(if operator.is_keyed() { 1.0 } else { 0.0 });
-        let server = Server { runs: &known.runs, dispersion, variation: known.variation.unwrap_or(0.0) };
-        server.sojourns(station)
+        Server::new(&known.runs, known.pace, dispersion, known.variation.unwrap_or(0.0))
     }
-}
-
-/// A station that was looked at, with the times that records spend there, if it would keep up.
-type Known = (Station, Option<Rc<Sojourns>>);
-
-/// Predicts configurations of one job.
-#[derive(Debug)]
-pub struct Predictor<'a> {
-    what_if: &'a WhatIf,
-    topology: &'a Topology,
-    hops: Vec<Vec<Hop>>,
-    /// By operator, stations that were looked at, with what came out.
-    known: RefCell<BTreeMap<usize, Vec<Known>>>,
-}
-
-impl Predictor<'_> {
-    /// As [`WhatIf::predict`].
-    ///
-    /// # Panics
-    /// If there is not one entry an operator.
-    pub fn predict(&self, stations: &[Option<Station>]) -> Option<Prediction> {
-        Some(self.what_if.calibration.apply(self.raw(stations)?))
-    }
-
-    /// Part of an operator's arrivals that would make more than `records` records at their instance; 1 if it would not keep up.
-    pub fn part_longer(&self, operator: OperatorId, station: &Station, records: f64) -> f64 {
-        self.sojourns(operator, station).map_or(1.0, |sojourns| sojourns.longer(records))
-    }
-
-    fn sojourns(&self, operator: OperatorId, station: &Station) -> Option<Rc<Sojourns>> {
-        let index = operator.0 as usize;
-        if let Some((_, known)) = self.known.borrow().get(&index).and_then(|all| all.iter().find(|(of, _)| of == station)) {
-            return known.clone();
-        }
-        let sojourns = self.what_if.sojourns(self.topology.operator(operator), station).map(Rc::new);
-        self.known.borrow_mut().entry(index).or_default().push((*station, sojourns.clone()));
-        sojourns
-    }
-
-    fn raw(&self, stations: &[Option<Station>]) -> Option<Prediction> {
-        assert_eq!(stations.len(), self.topology.operators().len(), "one station an operator");
-        let mut sojourns: Vec<Option<Rc<Sojourns>>> = Vec::with_capacity(stations.len());
-        for (operator, station) in self.topology.operators().iter().zip(stations) {
-            sojourns.push(match station {
-                Some(station) => Some(self.sojourns(operator.id, station)?),
-                None => None,
-            });
-        }
-        let sinks = self.topology.operators().iter().filter(|operator| operator.role == Role::Sink);
-        let at_sinks = sinks.filter_map(|sink| at_sink(&self.hops, sink.id.0 as usize, stations, &sojourns));
-        at_sinks.max_by(|a, b| a.quantile_s(0.99).total_cmp(&b.quantile_s(0.99)))
-    }
-}
-
-/// A way that records take from one operator to the next.
-#[derive(Clone, Copy, Debug)]
-struct Hop {
-    /// Where they come from.
-    from: usize,
-    is_source: bool,
-    /// What it takes besides work and waiting, in seconds.
-    fixed_s: f64,
-    /// Records that come by this way and by those before it in the list.
-    until: f64,
-}
-
-/// Walks way number `way` from `sink` back to a source; `visit` is told of each operator, what its way on takes besides its work in
-/// seconds, and a number from 0 to 1 that says which of its times the record has. Nothing where no way is known.
-fn walk(hops: &[Vec<Hop>], sink: usize, way: usize, mut visit: impl FnMut(usize, f64, f64)) -> Option<()> {
-    // The same numbers for every configuration, so that two predictions differ by what the configurations do.
-    let mut random = fastrand::Rng::with_seed(way as u64 + 1);
-    let mut at = sink;
-    loop {
-        let inputs = &hops[at];
-        let chosen = random.f64() * inputs.last()?.until;
-        let hop = inputs.iter().find(|hop| chosen < hop.until).or(inputs.first())?;
-        visit(hop.from, hop.fixed_s, random.f64());
-        if hop.is_source {
-            return Some(());
-        }
-        at = hop.from;
-    }
-}
-
-/// The distribution of latency at `sink`.
-fn at_sink(hops: &[Vec<Hop>], sink: usize, stations: &[Option<Station>], sojourns: &[Option<Rc<Sojourns>>]) -> Option<Prediction> {
-    let stays = |operator: usize, u: f64| sojourns[operator].as_ref().map_or(0.0, |sojourns| sojourns.at(u));
-    let works = |operator: usize| stations[operator].map_or(0.0, |station| station.service_s);
-    let mut ways: Vec<(f32, f32, usize)> = Vec::with_capacity(WAYS);
-    for way in 0..WAYS {
-        let (mut latency, mut least) = (0.0, 0.0);
-        walk(hops, sink, way, |operator, fixed_s, u| {
-            latency += fixed_s + stays(operator, u);
-            least += fixed_s + works(operator);
-        })?;
-        ways.push((latency as f32, least as f32, way));
-    }
-    ways.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
-    let slowest = &ways[ways.len() - (WAYS / 100).max(1)..];
-    let mut waits_s = vec![0.0; sojourns.len()];
-    for (_, _, way) in slowest {
-        walk(hops, sink, *way, |operator, _, u| {
-            waits_s[operator] += (stays(operator, u) - works(operator)).max(0.0) / slowest.len() as f64;
-        })?;
-    }
-    let mut least: Vec<f32> = ways.iter().map(|(_, least, _)| *least).collect();
-    least.sort_by(f32::total_cmp);
-    let least_s = f64::from(least[(WAYS as f64 * 0.99) as usize]);
-    let latencies_s = ways.into_iter().map(|(latency, ..)| latency).collect();
-    Some(Prediction { latencies_s, error: 0.0, waits_s, least_s })
 }
 
 impl Measured {
@@ -355,6 +264,7 @@ impl Measured {
             first += 1;
         }
         self.runs.drain(..first);
+        self.pace = pace(&self.runs);
     }
 }
 

@@ -195,6 +195,11 @@ impl Lane {
         (&self.steps.as_slice()[from..to], self.cut_points)
     }
 
+    /// As [`cut`](Self::cut) for a window that ends at `end`, where nobody reads the steps: no window needs those before it again.
+    pub(super) fn pass(&mut self, end: u64) {
+        self.next += self.steps.as_slice()[self.next..].partition_point(|step| step.start < end && step.end <= end);
+    }
+
     /// The earliest record that is not settled.
     pub(super) fn earliest(&self) -> Option<u64> {
         let (works, sides) = (self.works.items.as_slice(), self.sides.items.as_slice());

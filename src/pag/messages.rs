@@ -177,6 +177,13 @@ impl Messages {
         }
     }
 
+    /// Nobody builds the windows that messages cross into.
+    pub(super) fn forget_crossing(&mut self) {
+        for index in self.crossing.drain(..) {
+            self.slots[index as usize].crosses = false;
+        }
+    }
+
     /// A side left its lane's memory.
     pub(super) fn release(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];

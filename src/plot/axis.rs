@@ -1,7 +1,7 @@
-//! Axes: which values a panel spans, where they lie, and which of them are labelled.
+//! Axes: the range of a panel, the positions of values, and the labels.
 //!
-//! Every constructor gives a range that is finite and not empty, whatever the data, so that nothing after it divides by
-//! zero.
+//! Every constructor returns a finite, non-empty range, whatever the data, so that no division by
+//! zero can follow.
 
 /// How values are spread over an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Axis {
 
 /// Room above the largest value, as a share of it.
 const HEADROOM: f64 = 0.06;
-/// A logarithmic axis spans at most so many decades below its largest value.
+/// The most decades of a logarithmic axis below its largest value.
 const MOST_DECADES: i32 = 6;
 
 impl Axis {
@@ -32,17 +32,18 @@ impl Axis {
         Axis::up_to(largest(values) * (1.0 + HEADROOM), ticks, 0.0)
     }
 
-    /// The same for counts: every label is a whole number.
+    /// The same for counts: all labels are whole numbers.
     pub fn counts(values: impl Iterator<Item = f64>, ticks: u32) -> Axis {
         Axis::up_to(largest(values) * (1.0 + HEADROOM), ticks, 1.0)
     }
 
-    /// From 0 to exactly the largest of `values`: time, of which nothing lies beyond the end.
+    /// From 0 to exactly the largest of `values`: for time, which has nothing beyond the end.
     pub fn time(values: impl Iterator<Item = f64>, ticks: u32) -> Axis {
         Axis::up_to(largest(values), ticks, 0.0)
     }
 
-    /// From exactly `low` to exactly `high`, with about `ticks` labels; a little more than nothing if they are the same.
+    /// From exactly `low` to exactly `high`, with about `ticks` labels; a little more than nothing
+    /// if they are the same.
     pub fn span(low: f64, high: f64, ticks: u32) -> Axis {
         let high = if high > low { high } else { low + low.abs().max(1.0) * 1e-6 };
         let step = round_step((high - low) / f64::from(ticks.max(1)));
@@ -69,7 +70,8 @@ impl Axis {
         Axis { low: 0.0, high, spread: Spread::Linear, ticks: (0..=count).map(|tick| f64::from(tick) * step).collect() }
     }
 
-    /// Where `value` lies: 0 at the low end, 1 at the high end; what lies beyond an end is put at it.
+    /// The position of `value`: 0 at the low end, 1 at the high end; values beyond an end are
+    /// placed there.
     pub fn position(&self, value: f64) -> f64 {
         let share = match self.spread {
             Spread::Linear => (value - self.low) / (self.high - self.low),
@@ -83,7 +85,7 @@ impl Axis {
         self.low <= value && value <= self.high
     }
 
-    /// What to write at each tick, all with the decimals the finest of them needs.
+    /// The labels of all ticks, with the decimals that the finest of them needs.
     pub fn labels(&self) -> Vec<String> {
         let step = self.ticks.get(1).map_or(1.0, |second| second - self.ticks[0]);
         let decimals = (0..=9).find(|&decimals| is_whole(step * 10f64.powi(decimals))).unwrap_or(9) as usize;

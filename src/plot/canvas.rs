@@ -1,7 +1,9 @@
-//! What figures are drawn with: lines and text in pixels, on a bitmap or as SVG, with the same result on both.
+//! Drawing primitives of figures: lines and text in pixels, with the same result on a bitmap and as
+//! SVG.
 //!
-//! The font is compiled in, so that a figure needs no font of the machine. An SVG names DejaVu Sans first and any sans
-//! serif after it; text was measured in DejaVu Sans, which is wider than the usual substitutes, so theirs fits too.
+//! The font is compiled in, so that a figure needs no font of the machine. An SVG names DejaVu Sans
+//! first and any sans serif after it; text was measured in DejaVu Sans, which is wider than the
+//! usual substitutes, so theirs fits too.
 
 use std::sync::Once;
 
@@ -18,13 +20,15 @@ static FONT: &[u8] = include_bytes!("DejaVuSans-subset.ttf");
 /// Both the name under which plotters finds the font and the list that an SVG shows.
 const FAMILY: &str = "DejaVu Sans, sans-serif";
 
-/// Height from ascender to descender of the font, in em: what plotters' bitmap text takes for a size.
+/// Height from ascender to descender of the font, in em: what plotters' bitmap text takes for a
+/// size.
 const FONT_HEIGHT_EM: f64 = 1.164;
 /// What plotters' SVG text divides a size by.
 const SVG_SIZE_PER_EM: f64 = 1.24;
 
-/// How far below its point text is put, in em: the point is then the middle of a digit, on both media. Plotters puts SVG
-/// text by half a lower-case letter, and bitmap text too high by what it takes a line's height to be.
+/// How far below its point text is put, in em: the point is then the middle of a digit, on both
+/// media. Plotters puts SVG text by half a lower-case letter, and bitmap text too high by what it
+/// takes a line's height to be.
 const SVG_DROP_EM: f64 = 0.06;
 const BITMAP_DROP_EM: f64 = 0.22;
 
@@ -99,8 +103,8 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
         self.area.draw(&Rectangle::new([(left, top), (right - inside, bottom - inside)], color.filled()))
     }
 
-    /// The outline of a rectangle, side by side: an SVG rectangle of plotters has no width of its stroke, and a bitmap
-    /// line that closes has a hole where it meets itself.
+    /// The outline of a rectangle, side by side: an SVG rectangle of plotters has no width of its
+    /// stroke, and a bitmap line that closes has a hole where it meets itself.
     pub fn frame(&self, (left, top): Point, (right, bottom): Point, color: RGBColor, width_px: u32) -> Drawn<DB> {
         let half = f64::from(width_px) / 2.0;
         self.line(&[(left - half, top), (right + half, top)], color, width_px)?;

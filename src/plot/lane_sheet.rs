@@ -1,4 +1,4 @@
-//! The sheet of the figure of lanes: where everything lies, and how it is drawn.
+//! Layout and drawing of the figure of lanes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ const WIDTH: f64 = 2400.0;
 const PADDING: f64 = 24.0;
 const TITLE_EM: f64 = 40.0;
 const WIDEST_LABEL: f64 = 420.0;
-/// Height of all rows together, if that leaves each between the two heights below.
+/// Height of all rows together, if each row is then between the two heights below.
 const ROWS_HEIGHT: f64 = 1000.0;
 const TALLEST_ROW: f64 = 110.0;
 const SHORTEST_ROW: f64 = 34.0;
@@ -29,16 +29,16 @@ const FILLED: f64 = 0.62;
 const SWATCH_WIDTH: u32 = 26;
 const PATH_WIDTH: u32 = 7;
 const HALO_WIDTH: u32 = 13;
-/// Rows, at most: those that work longest are drawn.
+/// The most rows: the lanes that work longest are drawn.
 const MOST_LANES: usize = 48;
-/// Messages off the path, at most: those on their way longest are drawn.
+/// The most messages off the path: those longest in flight are drawn.
 const MOST_MESSAGES: usize = 1500;
-/// Operators with a colour of their own.
+/// Number of operators with their own colour.
 const COLOURS: usize = 6;
-/// Work shows in a pixel of which it fills at least this much.
+/// A pixel shows work if work fills at least this share of it.
 const LEAST_FILL: f64 = 0.25;
 
-/// What fills a pixel of a row.
+/// Content of a pixel of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fill {
     /// Work of an operator with a colour.
@@ -115,7 +115,7 @@ pub(super) struct LaneSheet {
 }
 
 impl LaneSheet {
-    /// Finds a place for everything in `stretch` of `windows`.
+    /// Lays out `stretch` of `windows`.
     pub(super) fn new(windows: &[(&WindowGraph, &[PathStep])], stretch: Window, names: &Names, labels: LaneLabels) -> LaneSheet {
         let (lanes, lanes_left_out) = chosen_lanes(windows, stretch);
         let row_of: BTreeMap<Lane, usize> = lanes.iter().copied().zip(0..).collect();
@@ -141,9 +141,9 @@ impl LaneSheet {
         sheet.messages = messages;
         sheet.legend = sheet.legend_of(names, &colours);
         let mut footer = labels.footer;
-        for (count, what) in [(lanes_left_out, "lanes that work less"), (messages_left_out, "shorter messages")] {
+        for (count, what) in [(lanes_left_out, "less busy lanes"), (messages_left_out, "shorter messages")] {
             if count > 0 {
-                footer.push_str(&format!("; {count} {what} are left out"));
+                footer.push_str(&format!("; {count} {what} not shown"));
             }
         }
         sheet.footer = wrap(&footer, TEXT_EM, WIDTH - 2.0 * PADDING);
@@ -175,8 +175,8 @@ impl LaneSheet {
         let text = |fill: Fill| match fill {
             Fill::Operator(colour) => names.operator(colours[colour]),
             Fill::Other => "other operators".to_owned(),
-            Fill::Outside => "waits for something outside".to_owned(),
-            Fill::Wait => "waits for a message".to_owned(),
+            Fill::Outside => "external wait".to_owned(),
+            Fill::Wait => "waiting for a message".to_owned(),
         };
         let mut legend: Vec<Entry> =
             shown.into_iter().map(|fill| Entry { text: text(fill), mark: Mark::Line(fill.color(), SWATCH_WIDTH) }).collect();
@@ -184,7 +184,7 @@ impl LaneSheet {
             legend.push(Entry { text: "message".into(), mark: Mark::Line(palette::MUTED, THIN) });
         }
         if !self.path.is_empty() {
-            legend.push(Entry { text: "likeliest critical path".into(), mark: Mark::Line(palette::ACHIEVED, PATH_WIDTH) });
+            legend.push(Entry { text: "most likely critical path".into(), mark: Mark::Line(palette::ACHIEVED, PATH_WIDTH) });
         }
         legend
     }
@@ -384,7 +384,8 @@ fn runs(pixels: &[[f64; FILLS]]) -> Vec<Run> {
     runs
 }
 
-/// The likeliest paths, as far as they lie in `stretch` and on lanes with a row; what follows on one lane is one segment.
+/// The likeliest paths, as far as they lie in `stretch` and on lanes with a row; what follows on
+/// one lane is one segment.
 fn path(windows: &[(&WindowGraph, &[PathStep])], stretch: Window, row_of: &BTreeMap<Lane, usize>) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
     for (graph, steps) in windows {

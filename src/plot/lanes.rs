@@ -1,7 +1,9 @@
-//! What the lanes did over a stretch of time, with the likeliest critical path as one bold line along lanes and messages.
+//! Activity of the lanes over a time span, with the most likely critical path as one bold line
+//! along lanes and messages.
 //!
-//! A row a lane. Every pixel of a row shows what the lane did for most of it, so a stretch of any length and number of pieces can be
-//! drawn; a path is found window by window, so it may jump where a window ends. What is left out is said in the footer.
+//! One row per lane. Each pixel of a row shows what the lane did for most of that time, so a span
+//! of any length and number of activities can be drawn. The path is found window by window, so it
+//! may jump where a window ends. The footer says what is not shown.
 
 use std::path::{Path, PathBuf};
 
@@ -12,24 +14,25 @@ use crate::critical_path::PathStep;
 use crate::pag::WindowGraph;
 use crate::time::{Timestamp, Window};
 
-/// Pieces that are kept, at most: some hundred megabytes.
+/// The most activities that are kept: some hundred megabytes.
 const MOST_PIECES: usize = 2_000_000;
-/// Of a window that nobody chose, so many steps of its path are drawn: that is what can be followed by eye.
+/// Number of steps of the path that are drawn if no time was selected: as many as the eye can
+/// follow.
 const FOLLOWED_STEPS: usize = 80;
 
-/// What the figure says beside its data.
+/// Title and footer of the figure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneLabels {
-    /// What is shown.
+    /// Title.
     pub title: String,
-    /// What it rests on.
+    /// Footer: the source of the data.
     pub footer: String,
 }
 
 /// Collects the windows of a figure.
 #[derive(Clone, Debug, Default)]
 pub struct LaneFigure {
-    /// The stretch that was asked for.
+    /// The selected time span.
     asked: Option<Window>,
     windows: Vec<(WindowGraph, Vec<PathStep>)>,
     /// Changes of lanes and logarithm of the number of paths, if nobody chose the window.
@@ -40,13 +43,14 @@ pub struct LaneFigure {
 }
 
 impl LaneFigure {
-    /// A figure of `stretch`; without one, of a legible stretch in the window whose path changes lanes most often, and of these in the
-    /// one with the most paths.
+    /// A figure of `stretch`; without one, of a legible stretch in the window whose path changes
+    /// lanes most often, and of these in the one with the most paths.
     pub fn new(stretch: Option<Window>) -> LaneFigure {
         LaneFigure { asked: stretch, ..LaneFigure::default() }
     }
 
-    /// Takes a window with its likeliest path and the logarithm of its number of paths; keeps it if it is to be drawn.
+    /// Takes a window with its likeliest path and the logarithm of its number of paths; keeps it if
+    /// it is to be drawn.
     pub fn offer(&mut self, graph: WindowGraph, path: Vec<PathStep>, log2_paths: Option<f64>) {
         let Some(asked) = self.asked else {
             let changes = path.iter().filter(|step| matches!(step, PathStep::Message(_))).count();
@@ -91,12 +95,12 @@ impl LaneFigure {
     /// Draws the figure as `path`, an SVG or a PNG by its extension.
     ///
     /// # Errors
-    /// [`PlotError::Write`] and [`PlotError::Draw`] when the file cannot be made, [`PlotError::Format`] when its name ends otherwise; then
-    /// it is not there.
+    /// [`PlotError::Write`] and [`PlotError::Draw`] when the file cannot be made,
+    /// [`PlotError::Format`] when its name ends otherwise; then it is not there.
     pub fn draw(&self, names: &Names, labels: &LaneLabels, path: &Path) -> Result<PathBuf, PlotError> {
         let mut footer = labels.footer.clone();
         if self.left_out > 0 {
-            footer.push_str(&format!("; {} windows more were asked for than can be drawn", self.left_out));
+            footer.push_str(&format!("; {} more windows were selected than can be drawn", self.left_out));
         }
         let stretch = self.stretch();
         let windows: Vec<(&WindowGraph, &[PathStep])> = self.windows.iter().map(|(graph, path)| (graph, &path[..])).collect();
@@ -181,7 +185,7 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         let svg = fs::read_to_string(folder.path().join("lanes.svg")).unwrap();
-        for text in ["worker0", "worker1", "op0", "count", "waits for a message", "critical path", "Two workers", "a test"] {
+        for text in ["worker0", "worker1", "op0", "count", "waiting for a message", "critical path", "Two workers", "a test"] {
             assert!(svg.contains(text), "{text}");
         }
     }

@@ -1,7 +1,8 @@
-//! Largest latency during a migration against how long it took, both on logarithmic axes: a mark a setting, a line a strategy, a panel
-//! a number of processes. The level at which the job is without a migration is dotted.
+//! Maximum latency during a migration against its duration, both on logarithmic axes: one mark per
+//! setting, one line per strategy, one panel per number of processes. The dotted line is the
+//! latency without a migration.
 //!
-//! Marks are medians of the seeds; thin lines go from the least to the most latency.
+//! Marks are medians over seeds; thin lines span the minimum to the maximum latency.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ const MOST_PANELS: usize = 3;
 struct Figure<'a> {
     title: Vec<String>,
     footer: Vec<String>,
-    /// Processes, in order, with what was measured on so many.
+    /// Numbers of processes, in order, with the summaries for each.
     panels: Vec<(u32, Vec<&'a MigrationSummary>)>,
     duration: Axis,
     latency: Axis,
@@ -39,8 +40,8 @@ struct Figure<'a> {
 /// Draws `summaries` as `<stem>.svg` and `<stem>.png` and gives these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] if there are none, or of more than three numbers of processes; [`PlotError::Write`] and
-/// [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] if there are none, or of more than three numbers of processes;
+/// [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
 pub fn migration_duration_figure(
     summaries: &[MigrationSummary],
     title: &str,
@@ -141,7 +142,8 @@ impl Figure<'_> {
             let color = palette::strategy(strategy_rank(strategy));
             let of_strategy = || summaries.iter().filter(|summary| summary.strategy == strategy);
             let points: Vec<Point> = of_strategy().filter_map(|summary| place(summary)).collect();
-            // Piece by piece: where a line turns back sharply, its corner would reach far beyond the point.
+            // Piece by piece: where a line turns back sharply, its corner would reach far beyond
+            // the point.
             points.windows(2).try_for_each(|pair| canvas.line(pair, color, 2))?;
             for summary in of_strategy() {
                 let Some((x, y)) = place(summary) else { continue };
@@ -165,7 +167,8 @@ impl Figure<'_> {
         Ok(())
     }
 
-    /// Where a label beside `at` lies on nothing else: the middle of its left end; nothing if there is no such place.
+    /// Where a label beside `at` lies on nothing else: the middle of its left end; nothing if there
+    /// is no such place.
     fn free(&self, panel: usize, (x, y): Point, label: &str, taken: &mut Taken) -> Option<Point> {
         let (width, half, gap) = (text_width(label, LABEL_EM), LABEL_EM * 0.6, MARK * 1.6);
         let (left, right) = (self.left(panel), self.left(panel) + PANEL_WIDTH);
@@ -215,7 +218,7 @@ impl Drawing for Figure<'_> {
             self.draw_grid(canvas, panel)?;
             self.draw_panel(canvas, panel)?;
         }
-        let (label, middle) = ("largest latency (ms)", self.top() + PANEL_HEIGHT / 2.0);
+        let (label, middle) = ("max latency (ms)", self.top() + PANEL_HEIGHT / 2.0);
         let em = fitting_em(label, TEXT_EM, PANEL_HEIGHT);
         canvas.text((PADDING + TEXT_EM * 0.5, middle), label, Anchor::Upward, palette::INK, em)?;
         let mut middle = self.top() + PANEL_HEIGHT + TEXT_EM * 4.0;

@@ -1,4 +1,5 @@
-//! Percentiles of latency by setting, without any migration: what an elastic operator costs. The paper's numbers are beneath in grey.
+//! Latency percentiles by setting, without a migration: the overhead of an elastic operator. The
+//! paper's numbers are drawn beneath in grey.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,8 @@ struct Figure<'a> {
 /// Draws `summaries`, a column each, as `<stem>.svg` and `<stem>.png` and gives these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without any or with more than 16; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] without any or with more than 16; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn migration_percentiles_figure(
     summaries: &[MigrationSummary],
     title: &str,
@@ -117,7 +119,7 @@ impl Drawing for Figure<'_> {
         let top = title.draw(canvas, (PADDING, PADDING))?;
         let mut legend: Vec<(&str, RGBColor)> = PERCENTILES.iter().map(|(name, color, ..)| (*name, *color)).collect();
         if self.summaries.iter().any(|one| !one.paper.is_empty()) {
-            legend.push(("the paper's (other machines)", palette::OFFERED));
+            legend.push(("paper (other machines)", palette::OFFERED));
         }
         let (mut x, middle) = (LEFT, top + TEXT_EM * LINE_HEIGHT * 0.5);
         for (text, color) in legend {

@@ -1,7 +1,7 @@
-//! What migrations did over time: a column a strategy, a row a setting, latency or memory upwards.
+//! Latency or memory over time during migrations: one column per strategy, one row per setting.
 //!
-//! While bins move the panel is shaded. All panels have one range, so that strategies and settings compare at a glance. Of several
-//! seeds the first is drawn.
+//! Panels are shaded during a migration. All panels have the same range, so that strategies and
+//! settings can be compared. With several seeds the first is drawn.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::experiment::migration::{MigrationRow, MigrationTimelineRow, strategy_
 const MOST_COLUMNS: usize = 8;
 const LINE: u32 = 5;
 
-/// What is drawn upwards.
+/// The quantity on the vertical axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upwards {
     /// Latency, on a logarithmic axis: the largest, 99th percentile, median.
@@ -71,8 +71,8 @@ fn mebibytes(bytes: u64) -> f64 {
 /// Draws recorded runs as `<stem>.svg` and `<stem>.png` and gives these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without strategies or with more than 8; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be
-/// made.
+/// [`PlotError::Columns`] without strategies or with more than 8; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn migration_timeline_figure(
     rows: &[MigrationRow],
     timeline: &[MigrationTimelineRow],
@@ -110,7 +110,7 @@ pub fn migration_timeline_figure(
     let drawn = |line: usize| panels.iter().flatten().any(|panel| !panel[line].steps.is_empty());
     let named = upwards.lines().into_iter().enumerate().filter(|(line, _)| drawn(*line));
     let mut legend: Vec<Entry> = named.map(|(_, (name, color, _))| entry(name, Mark::Line(color, LINE))).collect();
-    legend.push(entry("while bins move", Mark::Stretch(palette::MIGRATING)));
+    legend.push(entry("migration in progress", Mark::Stretch(palette::MIGRATING)));
     let span = |setting: &&str, strategy: &&str| -> Vec<(f64, f64)> {
         let of_run = rows.iter().filter(|row| row.setting == **setting && row.strategy == **strategy && row.duration_ns.is_some());
         of_run.filter_map(|row| Some((row.migration_start_s?, row.migration_end_s?))).collect()

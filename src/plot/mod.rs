@@ -1,7 +1,7 @@
 //! Figures, drawn from recorded rows only.
 //!
-//! Each figure is written as SVG and as PNG of the same drawing. It looks the same on every machine: the font is compiled
-//! in, the palette is one, and so is the order of policies.
+//! Each figure is written as SVG and as PNG of the same drawing. It looks the same on every
+//! machine: the font is compiled in, the palette is one, and so is the order of policies.
 
 mod axis;
 mod canvas;
@@ -44,7 +44,7 @@ pub use window_latency::window_latency_figure;
 /// Why a figure could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
-    /// No columns, or more than anybody could read.
+    /// No columns, or more than fit legibly.
     #[error("expected 1 to {most} runs to draw, found {found}")]
     Columns {
         /// Most columns of a figure.
@@ -52,7 +52,7 @@ pub enum PlotError {
         /// Columns given.
         found: usize,
     },
-    /// The drawing library refused.
+    /// The drawing library reported an error.
     #[error("{}: cannot be drawn: {why}", path.display())]
     Draw {
         /// The file.
@@ -85,7 +85,8 @@ trait Drawing {
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB>;
 }
 
-/// Pixels of the PNG to a unit of the SVG: sharp on a dense screen and in print, while both have the same shown size.
+/// Pixels of the PNG to a unit of the SVG: sharp on a dense screen and in print, while both have
+/// the same shown size.
 const PIXELS_PER_UNIT: u32 = 2;
 
 /// Writes `drawing` as `<stem>.svg` and `<stem>.png`, each under its name only once it is whole.
@@ -93,7 +94,8 @@ fn write_figure(drawing: &impl Drawing, stem: &Path) -> Result<Vec<PathBuf>, Plo
     Ok(vec![write_svg(drawing, stem)?, write_png(drawing, stem)?])
 }
 
-/// Writes `drawing` as `path`, in the format that its extension says, under its name only once it is whole.
+/// Writes `drawing` as `path`, in the format that its extension says, under its name only once it
+/// is whole.
 fn write_one(drawing: &impl Drawing, path: &Path) -> Result<PathBuf, PlotError> {
     let stem = path.with_extension("");
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -133,8 +135,8 @@ fn scaled_svg(text: &str, (width, height): (u32, u32)) -> String {
     text.replacen(&head, &scaled, 1)
 }
 
-/// Makes `<stem>.<extension>` by `fill`, which writes to a name beside it with the same extension, since plotters takes
-/// the format from it.
+/// Makes `<stem>.<extension>` by `fill`, which writes to a name beside it with the same extension,
+/// since plotters takes the format from it.
 fn write_whole(stem: &Path, extension: &str, fill: impl FnOnce(&Path, &Path) -> Result<(), PlotError>) -> Result<PathBuf, PlotError> {
     let name = stem.file_name().unwrap_or_default().to_string_lossy();
     let path = stem.with_file_name(format!("{name}.{extension}"));

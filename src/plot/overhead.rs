@@ -1,7 +1,8 @@
-//! What something costs on NEXMark's queries: a bar a query, as long as its throughput with it is a part of that without it.
+//! Overhead of a feature on NEXMark queries: one bar per query, the throughput with the feature
+//! relative to that without it.
 //!
-//! A bar is the median of the pairs of runs; the thin line over it goes from the smallest to the largest. At the upright line both forms
-//! are equally fast.
+//! A bar is the median of pairs of runs; the thin line spans minimum to maximum. At the vertical
+//! line both are equally fast.
 
 use std::path::{Path, PathBuf};
 
@@ -32,10 +33,11 @@ struct Figure<'a> {
     width: f64,
 }
 
-/// Draws a bar a query as `<stem>.svg` and `<stem>.png` and gives these two paths.
+/// Draws one bar per query as `<stem>.svg` and `<stem>.png` and returns these two paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without queries or with more than 30; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] without queries or with more than 30; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn overhead_figure(queries: &[OverheadSummary], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     if queries.is_empty() || queries.len() > MOST_QUERIES {
         return Err(PlotError::Columns { most: MOST_QUERIES, found: queries.len() });
@@ -46,7 +48,7 @@ pub fn overhead_figure(queries: &[OverheadSummary], title: &str, footer: &str, s
     write_figure(&Figure { title: wrapped(title, TITLE_EM), footer: wrapped(footer, TEXT_EM), queries, left, width }, stem)
 }
 
-/// What stands beside a bar.
+/// The label beside a bar.
 fn beside(of: &OverheadSummary) -> String {
     format!("{:.2}: {:.2} of {:.2} million events/s", of.throughput_ratio[0], of.with_per_s / 1e6, of.without_per_s / 1e6)
 }

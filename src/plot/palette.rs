@@ -1,31 +1,33 @@
-//! The one palette of all figures: Okabe and Ito's, which people with any common colour blindness tell apart.
+//! The palette of all figures: Okabe and Ito's, which is distinguishable with any common colour
+//! blindness.
 
 use plotters::style::RGBColor;
 
 /// Text and frames.
 pub const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-/// Text that explains.
+/// Explanatory text.
 pub const MUTED: RGBColor = RGBColor(0x66, 0x66, 0x66);
-/// Lines to read values by.
+/// Grid lines.
 pub const GRID: RGBColor = RGBColor(0xE6, 0xE6, 0xE6);
-/// Moments of actions.
+/// Times of actions.
 pub const ACTION: RGBColor = RGBColor(0x99, 0x99, 0x99);
-/// What was asked of the job: beneath what it did.
+/// The offered load, drawn beneath the achieved one.
 pub const OFFERED: RGBColor = RGBColor(0xBB, 0xBB, 0xBB);
-/// What the job did.
+/// The achieved throughput.
 pub const ACHIEVED: RGBColor = RGBColor(0x00, 0x00, 0x00);
-/// What everything lies on.
+/// Background.
 pub const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
 /// Waiting for a message: paler than any work.
 pub const WAIT: RGBColor = RGBColor(0xD9, 0xD9, 0xD9);
-/// Waiting for something outside.
+/// External wait.
 pub const OUTSIDE: RGBColor = RGBColor(0xF0, 0xE4, 0x42);
-/// Half of the records.
+/// The median.
 pub const P50: RGBColor = RGBColor(0x56, 0xB4, 0xE9);
-/// The slowest hundredth.
+/// The 99th percentile.
 pub const P99: RGBColor = RGBColor(0xE6, 0x9F, 0x00);
 
-/// Operators in the order of the job. Those of [`P50`] and [`P99`] come last, for few jobs have five operators.
+/// Operators in the order of the job. Those of [`P50`] and [`P99`] come last, for few jobs have
+/// five operators.
 const OPERATORS: [RGBColor; 7] = [
     RGBColor(0x00, 0x72, 0xB2),
     RGBColor(0xD5, 0x5E, 0x00),
@@ -36,10 +38,10 @@ const OPERATORS: [RGBColor; 7] = [
     P99,
 ];
 
-/// While bins move: behind the lines.
+/// Migrations in progress, drawn behind the lines.
 pub const MIGRATING: RGBColor = RGBColor(0xFB, 0xEF, 0xD6);
 
-/// Migration strategies in their order; nothing moves under the first one.
+/// Migration strategies in their order; the first one never migrates.
 const STRATEGIES: [RGBColor; 8] = [
     ACTION,
     RGBColor(0xD5, 0x5E, 0x00),

@@ -1,4 +1,4 @@
-//! One panel: lines of steps over time within a frame.
+//! One panel: step lines over time within a frame.
 
 use plotters::prelude::{DrawingBackend, RGBColor};
 
@@ -88,7 +88,7 @@ impl Panel<'_> {
         Ok(())
     }
 
-    /// Shades the stretches in which bins moved; however short one is, it can be seen.
+    /// Shades the spans of migrations; even the shortest is visible.
     pub fn draw_migrations<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, spans_s: &[(f64, f64)]) -> Drawn<DB> {
         for &(from_s, to_s) in spans_s.iter().filter(|(from_s, _)| self.time.contains(*from_s)) {
             let (left, right) = (self.x(from_s), self.x(to_s).max(self.x(from_s) + LEAST_SPAN_PX));

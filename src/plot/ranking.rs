@@ -1,7 +1,7 @@
-//! What each measure ranks first: a column a run, a block a measure, a bar for each thing that is ranked.
+//! Rankings by each measure: one column per run, one block per measure, one bar per ranked entry.
 //!
-//! A bar is the mean of the judged windows; the thin line over it goes from the least to the most. What should be found is in
-//! one colour, everything else in another. All bars of one measure have one scale.
+//! A bar is the mean of the judged windows; the thin line spans minimum to maximum. The injected
+//! bottleneck has one colour, everything else another. All bars of a measure have the same scale.
 
 use std::path::{Path, PathBuf};
 
@@ -62,10 +62,12 @@ struct Figure {
     width: f64,
 }
 
-/// Draws recorded rankings as `<stem>.svg` and `<stem>.png` and gives these two paths; of several seeds the first.
+/// Draws recorded rankings as `<stem>.svg` and `<stem>.png` and returns these two paths; with
+/// several seeds the first is drawn.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without runs or with more than 6; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
+/// [`PlotError::Columns`] without runs or with more than 6; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn ranking_figure(rows: &[RankingRow], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     let seed = rows.first().map_or(0, |row| row.seed);
     let judged: Vec<&RankingRow> = rows.iter().filter(|row| row.judged && row.seed == seed).collect();

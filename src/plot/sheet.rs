@@ -1,7 +1,8 @@
-//! The sheet of a figure: columns of panels under headers, rows of panels under legends, title above, footer below.
+//! The sheet of a figure: columns of panels under headers, rows of panels under legends, title
+//! above, footer below.
 //!
-//! Everything is placed from the measured width of its text before anything is drawn, so that no text lies upon other
-//! text or is cut off, whatever the number of columns.
+//! The layout is computed from measured text widths before anything is drawn, so that no text
+//! overlaps or is cut off, whatever the number of columns.
 
 use plotters::prelude::{DrawingBackend, RGBColor};
 
@@ -10,7 +11,8 @@ use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width,
 use super::panel::{Level, Panel, Series};
 use super::{Drawing, palette};
 
-// Sizes in pixels of the PNG. Four columns make it 2400 wide; printed 7 inches wide the smallest text is then 6 points.
+// Sizes in pixels of the PNG. Four columns make it 2400 wide; printed 7 inches wide the smallest
+// text is then 6 points.
 const LEFT: f64 = 180.0;
 const RIGHT: f64 = 46.0;
 const PANEL_WIDTH: f64 = 515.0;
@@ -40,7 +42,8 @@ pub struct Sheet {
     pub rows: Vec<Row>,
     /// When plans were carried out, by column.
     pub actions_s: Vec<Vec<f64>>,
-    /// When bins moved, by row and column, from second to second; of a sheet that does not show it, nothing.
+    /// When bins moved, by row and column, from second to second; of a sheet that does not show it,
+    /// nothing.
     pub migrations_s: Vec<Vec<Vec<(f64, f64)>>>,
 }
 

@@ -1,7 +1,8 @@
-//! A suite on one sheet: a block a measure, in it a line a case and a column a policy, each cell with its number and shaded by it.
+//! A suite on one sheet: one block per measure, with one line per case and one column per policy;
+//! each cell shows its number and is shaded by it.
 //!
-//! Less is better in every block. Shades follow the logarithm of the number and are the same for all cells of a block; what is below
-//! nothing has a colour of its own.
+//! Less is better in every block. Shades follow the logarithm of the number, on the same scale
+//! within a block; negative numbers have their own colour.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use plotters::style::RGBColor;
 
 use super::canvas::{Anchor, Canvas, Drawn, Title, text_width, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
-use crate::experiment::rows::policy_rank;
 use crate::experiment::suite::{Column, SuiteRow};
+use crate::policy::registry;
 use crate::stats::median;
 
 /// Most policies of a figure.
@@ -27,14 +28,16 @@ const PADDING: f64 = 28.0;
 const CELL_WIDTH: f64 = 90.0;
 const CELL_HEIGHT: f64 = 42.0;
 const GAP: f64 = 44.0;
-/// Blocks are put side by side as far as they take no more, so that numbers stay legible in the column of a page.
+/// Blocks are put side by side as far as they take no more, so that numbers stay legible in the
+/// column of a page.
 const MOST_WIDTH: f64 = 1800.0;
 /// Between cells.
 const SEAM: f64 = 2.0;
 /// The part of a colour in the darkest cell: text stays readable on it.
 const DARKEST: f64 = 0.8;
 
-/// A measure: its name, where a row has it, how it is written, and from where on a number is dark enough to be told from nothing.
+/// A measure: its name, where a row has it, how it is written, and from where on a number is dark
+/// enough to be told from nothing.
 struct Measure {
     name: &'static str,
     column: Column,
@@ -70,15 +73,16 @@ struct Block {
     above: usize,
 }
 
-/// Draws the medians over seeds of a suite as `<stem>.svg` and `<stem>.png` and gives these two paths.
+/// Draws the medians over seeds of a suite as `<stem>.svg` and `<stem>.png` and gives these two
+/// paths.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without rows or with more than 12 policies; [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be
-/// made.
+/// [`PlotError::Columns`] without rows or with more than 12 policies; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made.
 pub fn suite_figure(rows: &[SuiteRow], title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     let cases = each_once(rows.iter().map(case_of));
     let mut policies = each_once(rows.iter().map(|row| row.policy.clone()));
-    policies.sort_by_key(|policy| policy_rank(policy));
+    policies.sort_by_key(|policy| registry::rank(policy));
     if policies.is_empty() || policies.len() > MOST_POLICIES {
         return Err(PlotError::Columns { most: MOST_POLICIES, found: policies.len() });
     }
@@ -164,7 +168,7 @@ fn mixed(color: RGBColor, part: f64) -> RGBColor {
 }
 
 impl Figure {
-    /// Where the cells of a block begin that has so many above it.
+    /// Top of the cells of a block, given the number of blocks above it.
     fn top(&self, above: usize) -> f64 {
         let heads = HEADER_EM * LINE_HEIGHT + self.heads_height;
         PADDING + self.title.len() as f64 * TITLE_EM * LINE_HEIGHT + heads + above as f64 * (heads + self.cells_height() + GAP)

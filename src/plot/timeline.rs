@@ -1,8 +1,8 @@
-//! The main figure: what each policy did over time, a column a policy.
+//! The main figure: each policy's run over time, one column per policy.
 //!
-//! Three rows: the source's offered and achieved rate, the parallelism of each operator, latency. A row has one y range
-//! and the figure one x range, so that columns compare at a glance. Values are means of windows and drawn as steps; where
-//! a window recorded nothing, the line is broken.
+//! Three rows: the source's offered and achieved rate, the parallelism of each operator, and
+//! latency. All columns share the y range of a row and the x range of the figure. Values are means
+//! over windows, drawn as steps; where a window recorded nothing, the line is broken.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use super::axis::Axis;
 use super::panel::{Level, Series, Step};
 use super::sheet::{Entry, Mark, Row, Sheet};
 use super::{PlotError, palette, write_figure};
-use crate::experiment::rows::{LatencyRow, TimelineRow, policy_rank};
+use crate::experiment::rows::{LatencyRow, TimelineRow};
+use crate::policy::registry;
 
 /// One policy's run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,14 +31,14 @@ pub struct Column {
     pub operators: Vec<String>,
 }
 
-/// What a figure says beside its data.
+/// Title, units and footer of a figure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Labels {
     /// What is shown.
     pub title: String,
     /// Unit of the source's rate, such as `sentences/s`; `records/s` if empty.
     pub rate_unit: String,
-    /// What the figure rests on: revision, machine, scale, capacity.
+    /// The source of the data: revision, machine, scale, capacity.
     pub footer: String,
     /// Operator to the parallelism that the load needs; drawn as a dotted line. May be empty.
     pub needed: BTreeMap<String, u32>,
@@ -51,19 +52,21 @@ const WIDE: u32 = 11;
 const LINE: u32 = 5;
 const NARROW: u32 = 4;
 
-/// Draws `columns` in the order of policies as `<stem>.svg` and `<stem>.png` and gives these two paths.
+/// Draws `columns` in the order of policies as `<stem>.svg` and `<stem>.png` and gives these two
+/// paths.
 ///
 /// A column without rows has panels that say so.
 ///
 /// # Errors
-/// [`PlotError::Columns`] without columns or with more than 12; [`PlotError::Write`] and [`PlotError::Draw`] when a file
-/// cannot be made. A file that could not be made whole is not there.
+/// [`PlotError::Columns`] without columns or with more than 12; [`PlotError::Write`] and
+/// [`PlotError::Draw`] when a file cannot be made. A file that could not be made whole is not
+/// there.
 pub fn timeline_figure(columns: &[Column], labels: &Labels, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
     if columns.is_empty() || columns.len() > MOST_COLUMNS {
         return Err(PlotError::Columns { most: MOST_COLUMNS, found: columns.len() });
     }
     let mut columns: Vec<&Column> = columns.iter().collect();
-    columns.sort_by_key(|column| policy_rank(&column.policy));
+    columns.sort_by_key(|column| registry::rank(&column.policy));
     let sheet = Sheet {
         title: labels.title.clone(),
         footer: labels.footer.clone(),
@@ -135,7 +138,7 @@ fn parallelism_row(columns: &[&Column], labels: &Labels) -> Row {
             let offered = source_steps(&column.timeline, |row| row.offered_per_s);
             offered.first().is_some_and(|first| offered.iter().any(|step| (step.value - first.value).abs() > 0.05 * first.value))
         });
-        legend.push(entry(if changes { "needed at first" } else { "needed" }, Mark::Dotted));
+        legend.push(entry(if changes { "required at first" } else { "required" }, Mark::Dotted));
     }
     if columns.iter().any(|column| !column.actions_s.is_empty()) {
         legend.push(entry("action", Mark::Upright));
@@ -229,7 +232,8 @@ mod tests {
         assert!(means(&[]).is_empty());
     }
 
-    /// A run of 600 s in which the load of 16667/s needs 10 and 20 instances and `plan` says when there are how many.
+    /// A run of 600 s in which the load of 16667/s needs 10 and 20 instances and `plan` says when
+    /// there are how many.
     fn column(policy: &str, plan: &[(f64, u32, u32)]) -> Column {
         let mut column = Column { policy: policy.into(), operators: vec!["flatmap".into(), "count".into()], ..Column::default() };
         let mut backlog = 0.0;
@@ -282,7 +286,8 @@ mod tests {
         }
     }
 
-    /// Draws in a folder that goes away; copies go where `THALWEG_FIGURES` says, so that a person can look.
+    /// Draws in a folder that goes away; copies go where `THALWEG_FIGURES` says, so that a person
+    /// can look.
     fn draw(name: &str, columns: &[Column], labels: &Labels) -> Vec<(String, Vec<u8>)> {
         let folder = tempfile::tempdir().unwrap();
         let paths = timeline_figure(columns, labels, &folder.path().join(name)).unwrap();

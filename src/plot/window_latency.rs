@@ -1,4 +1,4 @@
-//! Time of analysis by length of window, both on logarithmic axes.
+//! Latency of the analysis by window length, both on logarithmic axes.
 
 use std::path::{Path, PathBuf};
 
@@ -78,9 +78,9 @@ impl Figure<'_> {
             canvas.text((x, bottom + TEXT_EM), &summary.window_s.to_string(), Anchor::Middle, palette::INK, TEXT_EM)?;
         }
         canvas.frame((LEFT, top), (right, bottom), palette::INK, 2)?;
-        canvas.text((PADDING + TEXT_EM * 0.5, (top + bottom) / 2.0), "latency of analysis (ms)", Anchor::Upward, palette::INK, TEXT_EM)?;
+        canvas.text((PADDING + TEXT_EM * 0.5, (top + bottom) / 2.0), "analysis latency (ms)", Anchor::Upward, palette::INK, TEXT_EM)?;
         let under = bottom + TEXT_EM * 2.4;
-        canvas.text(((LEFT + right) / 2.0, under), "length of the window (s)", Anchor::Middle, palette::INK, TEXT_EM)
+        canvas.text(((LEFT + right) / 2.0, under), "window length (s)", Anchor::Middle, palette::INK, TEXT_EM)
     }
 
     fn draw_line<DB: DrawingBackend>(
@@ -112,7 +112,7 @@ impl Drawing for Figure<'_> {
         let top = title.draw(canvas, (PADDING, PADDING))?;
         let mut legend = vec![("ours, median".to_owned(), palette::operator(0)), ("ours, 99th percentile".to_owned(), palette::P99)];
         legend.extend(self.references.iter().map(|reference| {
-            let text = format!("{} ({} records a window)", reference.program, reference.records);
+            let text = format!("{} ({} records per window)", reference.program, reference.records);
             (text, palette::operator(1))
         }));
         let (mut x, mut middle) = (LEFT, top + TEXT_EM * LINE_HEIGHT * 0.5);

@@ -1,34 +1,40 @@
-//! The rule by which AWS's managed service for Flink scales an application: double when busy, halve when idle.
+//! The rule by which AWS's managed service for Flink scales an application: double when busy, halve
+//! when idle.
 //!
-//! Takes the utilisation of the busiest instance; gives twice the instances once that was high for a quarter of an hour, half of them once
-//! it was low for six hours. The service scales a whole application, whose operators share one parallelism; so here all operators are
-//! doubled or halved at once, whichever of them is busy, each within its own bounds. Invariants: sources and sinks are never touched, no
-//! operator falls below the instances it started with or exceeds its maximum, nothing is decided on windows of two configurations. The
-//! rule is in `papers/aws-managed-flink.md`.
+//! Uses the utilisation of the busiest instance: doubles the parallelism when it was high for a
+//! quarter of an hour, halves it when it was low for six hours. The service scales a whole
+//! application, whose operators share one parallelism; here, too, all operators are doubled or
+//! halved together, whichever of them is busy, each within its own bounds. Invariants: sources and
+//! sinks are never changed, no operator falls below its initial parallelism or exceeds its maximum,
+//! and no decision is based on windows of two configurations. The rule is described in
+//! `papers/aws-managed-flink.md`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// What the service's rule can be told; the service itself has it fixed. Times are in seconds, utilisations 0 to 1.
+/// Parameters of the rule; the service itself has them fixed. Times are in seconds, utilisations 0
+/// to 1.
 // papers/aws-managed-flink.md#rule
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AwsConfig {
-    /// The busiest instance is busy from this utilisation on.
+    /// Utilisation from which the busiest instance counts as busy.
     pub busy_utilisation: f64,
-    /// Instances are doubled when it has been busy for this long.
+    /// Time for which it must have been busy before parallelism is doubled.
     pub busy_s: f64,
-    /// The busiest instance is idle below this utilisation.
+    /// Utilisation below which the busiest instance counts as idle.
     pub idle_utilisation: f64,
-    /// Instances are halved when it has been idle for this long.
+    /// Time for which it must have been idle before parallelism is halved.
     pub idle_s: f64,
 }
 
@@ -38,7 +44,7 @@ impl AwsConfig {
         AwsConfig { busy_utilisation: 0.75, busy_s: 900.0, idle_utilisation: 0.1, idle_s: 21_600.0 }
     }
 
-    /// The same in time that runs `factor` times faster.
+    /// The same with all times divided by `factor`.
     ///
     /// # Panics
     /// If the factor is not positive.
@@ -47,10 +53,10 @@ impl AwsConfig {
         AwsConfig { busy_s: self.busy_s / factor, idle_s: self.idle_s / factor, ..self }
     }
 
-    /// What of it makes no sense: the field, with what was expected.
+    /// Checks the configuration; the error names the field and what was expected.
     ///
     /// # Errors
-    /// When a value is out of its range.
+    /// If a value is out of range.
     pub fn check(&self) -> Result<(), String> {
         let in_range = |name: &str, value: f64, least: f64, most: f64| {
             let holds = (least..=most).contains(&value);
@@ -74,13 +80,13 @@ impl Default for AwsConfig {
 pub struct Aws {
     topology: Topology,
     config: AwsConfig,
-    /// What the job started with, below which it is not scaled.
+    /// The initial parallelism, below which it never scales.
     start: Option<Configuration>,
     /// The configuration of the last observation.
     seen: Configuration,
-    /// Begin of the first of the windows in a row in which the busiest instance was busy.
+    /// Start of the current sequence of windows in which the busiest instance was busy.
     busy_since: Option<Timestamp>,
-    /// Begin of the first of the windows in a row in which it was idle.
+    /// Start of the current sequence of windows in which it was idle.
     idle_since: Option<Timestamp>,
 }
 
@@ -88,15 +94,16 @@ impl Aws {
     /// The rule for the job `topology`.
     ///
     /// # Panics
-    /// If the configuration makes no sense; [`AwsConfig::check`] tells.
+    /// If the configuration is invalid; see [`AwsConfig::check`].
     pub fn new(topology: Topology, config: AwsConfig) -> Aws {
         config.check().expect("a configuration that makes sense");
         Aws { topology, config, start: None, seen: Configuration::default(), busy_since: None, idle_since: None }
     }
 
-    /// The operator with the busiest instance, and its utilisation; the most upstream of equals.
+    /// The operator with the busiest instance, and its utilisation; ties go to the most upstream.
     ///
-    /// The service looks at processors. A call that blocks costs none, so that waiting for something outside is not utilisation here.
+    /// The service measures CPU utilisation. A blocking call uses no CPU, so external waits do not
+    /// count as utilisation here.
     // papers/aws-managed-flink.md#measure
     fn busiest(&self, observation: &Observation) -> Option<(OperatorId, f64)> {
         let instances = |operator: &Operator| {
@@ -107,7 +114,7 @@ impl Aws {
         self.topology.scalable().flat_map(instances).reduce(more)
     }
 
-    /// Takes note of the window; gives for how long the busiest instance has been busy and idle by now.
+    /// Adds a window; returns for how long the busiest instance has been busy and idle.
     fn lasted(&mut self, observation: &Observation, utilisation: f64) -> (Option<Duration>, Option<Duration>) {
         if self.seen != observation.configuration {
             self.seen = observation.configuration.clone();
@@ -121,7 +128,8 @@ impl Aws {
         (until_now(self.busy_since), until_now(self.idle_since))
     }
 
-    /// Every operator whose instances change when each has what `scaled` makes of those it has and those it started with.
+    /// The operators whose parallelism changes when `scaled` is applied to their current and
+    /// initial parallelism.
     fn rescales(&self, observation: &Observation, scaled: impl Fn(u32, u32) -> u32) -> BTreeMap<OperatorId, u32> {
         let start = self.start.as_ref().unwrap_or(&observation.configuration);
         let change = |operator: &Operator| {
@@ -133,10 +141,28 @@ impl Aws {
     }
 }
 
-/// Whether what has lasted for a time has lasted for so many seconds. Windows and waits are multiples of each other only up to rounding.
+/// Whether a time has reached this many seconds. Windows and waits are multiples of each other only
+/// up to rounding.
 fn reached(lasted: Option<Duration>, seconds: f64) -> bool {
     lasted.is_some_and(|lasted| lasted.as_secs_f64() >= seconds * (1.0 - 1e-6))
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "aws",
+    summary: "doubles everything after 15 busy minutes, halves it after six idle hours, like AWS's managed Flink",
+    rules: &[
+        ("busy-for-long", "an instance has been busy for long enough"),
+        ("idle-for-long", "no instance has been busy for long enough"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("stabilising", "the change has not been indicated for long enough"),
+        ("within-band", "no change needed"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(AwsConfig::published(), &given.settings, AwsConfig::check)?;
+        Ok(Box::new(Aws::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for Aws {
     fn name(&self) -> &'static str {
@@ -170,7 +196,8 @@ mod tests {
     use super::*;
     use crate::policy::fixture;
 
-    /// Minute by minute: the rule, and what FlatMap and Count have after it. Each minute tells the utilisation of their busiest instances.
+    /// Minute by minute: the rule, and what FlatMap and Count have after it. Each minute tells the
+    /// utilisation of their busiest instances.
     struct Minutes {
         aws: Aws,
         minute: u32,
@@ -241,7 +268,7 @@ mod tests {
     fn a_half_is_rounded_up() {
         let mut minutes = Minutes::from(1, 1);
         minutes.next(0.0, 0.0, 0.0);
-        // Somebody else has scaled the job.
+        // The job was scaled by someone else.
         minutes.has = (5, 7);
         assert_eq!(minutes.many(360, 0.0, 0.0).1, (3, 4));
     }

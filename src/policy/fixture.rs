@@ -1,7 +1,7 @@
-//! Observations made by hand, for the tests of policies.
+//! Hand-made observations for tests of policies.
 //!
-//! A fixture starts from an idle job and is given only what a test is about. Rates are laid down as records over a long
-//! useful time, so that a rate read back agrees with the one asked for to about ten digits.
+//! A fixture starts from an idle job, to which a test adds only what it is about. Rates are
+//! represented as records over a long useful time, so that a rate reads back to about ten digits.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use crate::observation::{LatencySummary, Observation};
 use crate::rate::Rate;
 use crate::time::{Timestamp, Window};
 
-/// Useful time over which given rates are laid down: long, so that whole records express them precisely.
+/// The useful time over which given rates are represented: long, so that whole records express them
+/// precisely.
 const LONG: Duration = Duration::from_secs(1_000_000);
 
-/// Source, FlatMap, Count and a sink in a row; the word count every figure uses.
+/// Source, FlatMap, Count and a sink in a row: the word count of all figures.
 pub fn word_count() -> Topology {
     Topology::new(
         &[("source", Role::Source, 1), ("flatmap", Role::Stateless, 64), ("count", Role::Keyed { bins: 256 }, 64), ("sink", Role::Sink, 1)],
@@ -24,12 +25,12 @@ pub fn word_count() -> Topology {
     .expect("the word count is a dataflow")
 }
 
-/// The word count with so many instances of FlatMap and Count.
+/// The word count with these numbers of instances of FlatMap and Count.
 pub fn instances(flatmap: u32, count: u32) -> Configuration {
     Configuration::ones(&word_count()).with(OperatorId(1), flatmap).with(OperatorId(2), count)
 }
 
-/// A job in which nothing happens for a window of `seconds` that ends at `end_seconds`.
+/// A job without any activity for a window of `seconds` that ends at `end_seconds`.
 pub fn idle(topology: &Topology, configuration: &Configuration, end_seconds: f64, seconds: f64) -> Observation {
     let window = Window { start: Timestamp::from_secs_f64(end_seconds - seconds), end: Timestamp::from_secs_f64(end_seconds) };
     let operators = topology
@@ -54,7 +55,7 @@ pub fn idle(topology: &Topology, configuration: &Configuration, end_seconds: f64
     }
 }
 
-/// Gives `source` an offered and an achieved rate.
+/// Sets the offered and achieved rate of `source`.
 pub fn source(observation: &mut Observation, source: OperatorId, offered: f64, achieved: f64) {
     observation.sources.push(SourceMetrics {
         operator: source,
@@ -64,7 +65,7 @@ pub fn source(observation: &mut Observation, source: OperatorId, offered: f64, a
     });
 }
 
-/// Gives each instance of `operator` its true processing and output rates, by index.
+/// Sets the true processing and output rates of each instance of `operator`, by index.
 pub fn true_rates(observation: &mut Observation, operator: OperatorId, rates: &[(f64, f64)]) {
     let metrics = &mut observation.operators[operator.0 as usize];
     for (instance, &(processing, output)) in metrics.instances.iter_mut().zip(rates) {
@@ -74,7 +75,7 @@ pub fn true_rates(observation: &mut Observation, operator: OperatorId, rates: &[
     }
 }
 
-/// Gives each instance of `operator` a share of the window in backpressure, a queue and a number of records processed.
+/// Sets backpressure share, queue and records processed of each instance of `operator`.
 pub fn loads(observation: &mut Observation, operator: OperatorId, loads: &[(f64, u64, u64)]) {
     let length = observation.window.length();
     let metrics = &mut observation.operators[operator.0 as usize];

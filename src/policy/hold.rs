@@ -1,5 +1,7 @@
 //! The null policy: never acts.
 
+use super::registry::PolicyKind;
+use super::settings::no_parameters;
 use super::{Decision, Policy, Reason};
 use crate::observation::Observation;
 use crate::time::Timestamp;
@@ -7,6 +9,14 @@ use crate::time::Timestamp;
 /// Leaves the job as it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hold;
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "hold",
+    summary: "never rescales",
+    rules: &[("hold", "no change needed")],
+    make: |_, _, given| no_parameters(&given.settings, || Ok(Box::new(Hold))),
+};
 
 impl Policy for Hold {
     fn name(&self) -> &'static str {

@@ -1,8 +1,9 @@
 //! Scaling policies: an observation in, a decision out.
 //!
-//! A policy is deterministic and knows nothing of hosts, of migration or of other policies. Time and all measurements
-//! come in through [`Policy::decide`]; what it wants and why goes out as a [`Decision`]. The controller calls it once a
-//! window, never during a migration, and validates the plan.
+//! A policy is deterministic and independent of hosts, of migration and of other policies. Time and
+//! all measurements come in through [`Policy::decide`]; a plan or the reason for having none goes
+//! out as a [`Decision`]. The controller calls it once per window, never during a migration, and
+//! validates the plan.
 
 mod aws;
 mod critical_path;
@@ -15,7 +16,9 @@ pub mod heron;
 mod hold;
 mod oracle;
 mod reason;
+pub mod registry;
 mod scripted;
+mod settings;
 mod threshold;
 
 pub use aws::{Aws, AwsConfig};
@@ -29,28 +32,29 @@ pub use oracle::Oracle;
 pub use reason::{Cause, Finding, PathShare, Reason};
 pub use scripted::{ScriptError, Scripted};
 use serde::{Deserialize, Serialize};
+pub use settings::{Given, PolicyError, Setting};
 pub use threshold::{Threshold, ThresholdConfig, desired};
 
 use crate::dataflow::Plan;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// What a policy wants.
+/// The decision of a policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decision {
-    /// Leave everything as it is.
+    /// Change nothing.
     Hold(Reason),
     /// Carry out a plan.
     Rescale(Plan, Reason),
 }
 
-/// What a policy goes by.
+/// The metrics that a policy needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// Rates, queues, latency: every observation has them.
+    /// Rates, queues, latency: part of every observation.
     Metrics,
-    /// Those, and [`Observation::paths`].
+    /// These, and [`Observation::paths`].
     Paths,
 }
 
@@ -85,34 +89,38 @@ pub enum Needs {
 /// # assert_eq!(Threshold.name(), "threshold");
 /// ```
 pub trait Policy: Send {
-    /// What its observations have to hold beside metrics. Critical paths cost their analysis, so they are there only if asked for.
+    /// What its observations have to contain in addition to metrics. Critical paths are only
+    /// computed if requested, because of their cost.
     fn needs(&self) -> Needs {
         Needs::Metrics
     }
 
-    /// What it is called on the command line and in reports.
+    /// Its name on the command line and in reports.
     fn name(&self) -> &'static str;
 
     /// Decides on the window that just closed; `now` is its end or later.
     fn decide(&mut self, now: Timestamp, observation: &Observation) -> Decision;
 
-    /// Told that the controller refused the plan just decided, so that a policy does not wait for an effect that will not come.
+    /// Called if the controller rejected the plan just returned, so that the policy does not wait
+    /// for an effect.
     fn refused(&mut self, _why: &str) {}
 
-    /// Told that a migration, whoever asked for it, `began` and is complete at `ended`, or was broken off then; `bytes` of state moved
-    /// until then, 0 where no host says how large state is. The next window that it is asked about starts at `ended` or later. For policies that
-    /// weigh what a change costs.
+    /// Called after a migration, whoever requested it, that started at `began` and completed, or
+    /// was interrupted, at `ended`; `bytes` of state were migrated until then, 0 if the host does
+    /// not report sizes. The next observed window starts at `ended` or later. For policies that
+    /// consider the cost of a change.
     fn migrated(&mut self, _began: Timestamp, _ended: Timestamp, _bytes: u64) {}
 
-    /// Told that the host gave up the last plan, which at most in part holds: the next observation's configuration says in which. It is
-    /// no evidence of what the plan would have done.
+    /// Called if the host abandoned the last plan, of which at most a part is in effect: the next
+    /// observation has the resulting configuration. It is no evidence of what the plan would have
+    /// achieved.
     fn failed(&mut self) {
-        self.refused("the host gave it up before it was complete");
+        self.refused("the host abandoned it before it was complete");
     }
 
-    /// Told that the plan just decided is not begun, because the host gave up the last one, and none will be before `until`. It may be
-    /// asked for again.
+    /// Called if the plan just returned is not started because the host abandoned the last one;
+    /// none will be started before `until`. The policy may return it again.
     fn postponed(&mut self, _plan: &Plan, until: Timestamp) {
-        self.refused(&format!("the host gave up the plan before it: none is begun before {:.1} s", until.as_secs_f64()));
+        self.refused(&format!("the host abandoned the previous plan: no plan is started before {:.1} s", until.as_secs_f64()));
     }
 }

@@ -1,15 +1,18 @@
-//! The best configuration, known beforehand: a bound that no policy which has to measure can beat.
+//! The best configuration, known in advance: a bound that no policy which has to measure can beat.
 //!
-//! Takes the configurations that a scenario's true parameters ask for, with the times from which each is best, and no measurement
-//! whatever. It still decides only when it is asked and its plans are still carried out by the same controller, so that what remains
-//! between it and another policy is the other's doing.
+//! Uses the configurations computed from a scenario's true parameters, with the times from which
+//! each is best, and no measurements. It still decides only when it is consulted, and its plans are
+//! carried out by the same controller, so the remaining difference to another policy is due to that
+//! policy.
 
+use super::registry::PolicyKind;
+use super::settings::{PolicyError, no_parameters};
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// Goes to the configuration that is best at the moment.
+/// Changes to the configuration that is currently best.
 #[derive(Clone, Debug)]
 pub struct Oracle {
     topology: Topology,
@@ -17,13 +20,31 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Configurations with the time from which each is best, in any order. Before the first of them nothing is done.
+    /// Configurations with the time from which each is best, in any order. Before the first of them
+    /// nothing is done.
     pub fn new(topology: Topology, best: impl IntoIterator<Item = (Timestamp, Configuration)>) -> Oracle {
         let mut best: Vec<_> = best.into_iter().collect();
         best.sort_by_key(|(from, _)| *from);
         Oracle { topology, best }
     }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "oracle",
+    summary: "knows the job's true limits and load: a bound for the others",
+    rules: &[
+        ("best-is-known", "the job's needs are known in advance"),
+        ("as-is-best", "no change needed"),
+        ("nothing-known-yet", "the job's needs are not known yet"),
+    ],
+    make: |topology, _, given| {
+        if given.best.is_empty() {
+            return Err(PolicyError::NothingKnown);
+        }
+        no_parameters(&given.settings, || Ok(Box::new(Oracle::new(topology.clone(), given.best.clone()))))
+    },
+};
 
 impl Policy for Oracle {
     fn name(&self) -> &'static str {

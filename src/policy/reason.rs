@@ -7,75 +7,78 @@ use serde::{Deserialize, Serialize};
 
 use crate::critical_path::EpochPieceKind;
 
-/// The rule that fired and the values it looked at.
+/// The rule that applied, and its inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
     /// Name of the rule, in kebab case; stable, so that logs can be searched and compared.
     pub rule: String,
-    /// Name of the operator it is about, or empty.
+    /// Name of the operator it concerns, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub operator: String,
-    /// What it looked at: name (with unit where it has one) to value.
+    /// Inputs: name (with unit if it has one) to value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, f64>,
-    /// What a program outside of this one said of it in its own words, or empty.
+    /// An external program's reason in its own words, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// What was found out about operators, the most important first; not every policy looks for causes.
+    /// Diagnoses of operators, the most important first; not every policy makes any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
-    /// Of what the latency of the slowest epochs consisted, the largest piece first; not every policy looks at critical paths.
+    /// Breakdown of the latency of the slowest epochs, the largest piece first; not every policy
+    /// uses critical paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<PathShare>,
 }
 
-/// A piece of the critical paths that a decision rests on.
+/// A piece of the critical paths that a decision is based on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathShare {
-    /// What the time went into.
+    /// What the time was spent on.
     pub kind: EpochPieceKind,
-    /// Name of the operator that it is charged to; for the network and word of progress, of the one that received it. Empty where that is nobody.
+    /// Name of the operator to which it is attributed; for network and progress tracking, the
+    /// receiving one. Empty if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub operator: String,
-    /// Part of the latency, 0 to 1.
+    /// Share of the latency, 0 to 1.
     pub share: f64,
     /// Mean over the slowest epochs, in milliseconds.
     pub mean_ms: f64,
-    /// What is predicted to be left of it under the plan, in milliseconds, where that is predicted.
+    /// Predicted mean under the plan, in milliseconds, if predicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_ms: Option<f64>,
 }
 
-/// What is the matter with one operator.
+/// A diagnosis of one operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Its name.
     pub operator: String,
-    /// What is the matter.
+    /// The cause.
     pub cause: Cause,
-    /// What that rests on: name (with unit where it has one) to value.
+    /// Measurements that it is based on: name (with unit if it has one) to value.
     pub values: BTreeMap<String, f64>,
 }
 
-/// What may be the matter with an operator.
+/// Causes that a policy can diagnose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// It has more to do than its instances can: more instances help.
+    /// Its instances cannot process its load: adding instances helps.
     UnderProvisioned,
-    /// An instance has more to do than its part: spreading the keys helps, instances do not.
+    /// An instance has more than its share of the load (skew): rebalancing keys helps, adding
+    /// instances does not.
     Skewed,
-    /// An instance is slower than the others: giving it less to do helps.
+    /// An instance is slower than the others (straggler): reducing its load helps.
     Straggling,
-    /// Its instances are as fast as each other again: each gets the same.
+    /// A former straggler is as fast as the others again: load is distributed evenly.
     Recovered,
-    /// It waits for something outside of the job: nothing that is done inside helps.
+    /// It waits for something outside the job: no change of the configuration helps.
     ExternalWait,
-    /// It has as many instances as it may have, and they are not enough.
+    /// It is at its maximum parallelism, which is not enough.
     AtLimit,
-    /// Latency is beyond the goal, and it has the largest part in that.
+    /// It contributes most to a latency above the goal.
     Slow,
-    /// It waits for records that an operator before it does not deliver: nothing is to be done about itself.
+    /// It is starved by its upstream operators: a change of its own parallelism does not help.
     Starved,
     /// It has more instances than it needs.
     OverProvisioned,
@@ -103,7 +106,7 @@ impl Finding {
         Finding { operator: operator.to_string(), cause, values: BTreeMap::new() }
     }
 
-    /// The same, with a value that it rests on.
+    /// The same, with a measurement it is based on.
     pub fn with(mut self, name: &str, value: f64) -> Finding {
         self.values.insert(name.to_owned(), value);
         self
@@ -126,7 +129,7 @@ fn values(f: &mut fmt::Formatter<'_>, values: &BTreeMap<String, f64>) -> fmt::Re
 }
 
 impl Reason {
-    /// The rule `rule`, about nothing in particular.
+    /// A reason with the rule `rule`, not about an operator.
     pub fn new(rule: &str) -> Reason {
         Reason {
             rule: rule.to_owned(),
@@ -144,25 +147,25 @@ impl Reason {
         self
     }
 
-    /// The same, with what a program outside said of it.
+    /// The same, with an external program's words.
     pub fn saying(mut self, detail: impl Into<String>) -> Reason {
         self.detail = detail.into();
         self
     }
 
-    /// The same, with what was found out about operators.
+    /// The same, with diagnoses of operators.
     pub fn finding(mut self, findings: impl IntoIterator<Item = Finding>) -> Reason {
         self.findings.extend(findings);
         self
     }
 
-    /// The same, with what the latency of the slowest epochs consisted of.
+    /// The same, with the breakdown of the latency of the slowest epochs.
     pub fn along(mut self, path: impl IntoIterator<Item = PathShare>) -> Reason {
         self.path.extend(path);
         self
     }
 
-    /// The same, with a value it looked at.
+    /// The same, with an input.
     pub fn with(mut self, name: &str, value: f64) -> Reason {
         self.values.insert(name.to_owned(), value);
         self

@@ -1,6 +1,8 @@
-//! A given list of plans at given times: for experiments on migration, for tests, and to rescale by hand.
+//! A fixed list of plans with their times: for migration experiments, for tests, and for rescaling
+//! by hand.
 //!
-//! A script is written as plans with their times, `4s: count=8, flatmap=4; 8s: count=rebalance; 9s: flatmap=rebalance 1 0.3 1 1`:
+//! A script consists of plans with their times, `4s: count=8, flatmap=4; 8s: count=rebalance; 9s:
+//! flatmap=rebalance 1 0.3 1 1`:
 //!
 //! ```text
 //! script = plan { ";" plan }
@@ -8,7 +10,7 @@
 //! change = operator "=" ( instances | "rebalance" ) { speed }
 //! ```
 //!
-//! Speeds are those of the operator's instances by index, 1 where there are none ([`Plan::speeds`]).
+//! Speeds are those of the operator's instances by index; missing ones are 1 ([`Plan::speeds`]).
 
 use std::collections::VecDeque;
 
@@ -17,25 +19,25 @@ use crate::dataflow::{Plan, Topology};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// Carries out each plan at the first decision at or after its time, one a decision.
+/// Returns each plan at the first decision at or after its time, one per decision.
 #[derive(Clone, Debug, Default)]
 pub struct Scripted {
     plans: VecDeque<(Timestamp, Plan)>,
 }
 
 impl Scripted {
-    /// Plans with the time from which each is due; they are taken in order of time.
+    /// Plans with the time from which each is due; they are returned in order of time.
     pub fn new(plans: impl IntoIterator<Item = (Timestamp, Plan)>) -> Scripted {
         let mut plans: Vec<_> = plans.into_iter().collect();
         plans.sort_by_key(|(at, _)| *at);
         Scripted { plans: plans.into() }
     }
 
-    /// The plans of a script (see the module) for the operators of `topology`, by name. Whether a plan can be carried out is the
-    /// controller's business, when its time has come.
+    /// Parses a script (see the module) for the operators of `topology`, by name. Plans are not
+    /// validated; the controller does that when their time has come.
     ///
     /// # Errors
-    /// When the text is no script, or names an operator that may not be rescaled.
+    /// If the text is not a script, or names an operator that cannot be rescaled.
     ///
     /// ```
     /// use thalweg::dataflow::{Role, Topology};
@@ -52,21 +54,21 @@ impl Scripted {
     }
 }
 
-/// What could not be read as a script.
+/// Why a text is not a script.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
     /// A plan without its time.
     #[error("expected plans such as '4s: count=8', separated by ';', found '{0}'")]
     Plan(String),
-    /// Something else than a change.
+    /// Not a valid change.
     #[error("expected changes such as 'count=8' or 'count=rebalance', separated by ',', found '{0}'")]
     Change(String),
-    /// No operator that may be rescaled has that name.
+    /// No scalable operator has this name.
     #[error("expected an operator, one of {}, found '{found}'", .names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", "))]
     Operator {
-        /// Operators that may be rescaled.
+        /// The scalable operators.
         names: Vec<String>,
-        /// The name that was given.
+        /// The given name.
         found: String,
     },
 }
@@ -100,6 +102,9 @@ fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), Scrip
     }
     Ok((Timestamp::from_secs_f64(seconds), plan))
 }
+
+/// Its rules, with their meanings.
+pub(super) const RULES: [(&str, &str); 1] = [("scripted", "as the script says")];
 
 impl Policy for Scripted {
     fn name(&self) -> &'static str {

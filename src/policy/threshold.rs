@@ -1,36 +1,42 @@
-//! Utilisation thresholds, operator by operator, as the horizontal autoscaler of Kubernetes sets the replicas of a deployment.
+//! Utilisation thresholds per operator, like the Horizontal Pod Autoscaler of Kubernetes for the
+//! replicas of a deployment.
 //!
-//! Takes the utilisation of each operator; gives each the instances that would bring it to the target, if it is further from the target than
-//! a tolerance. Operators know nothing of each other: what an operator held back does not count in the ones after it, so that a job under
-//! load is scaled level by level. Invariants: sources and sinks are never touched, parallelism stays within 1 and the operator's maximum, an
-//! operator shrinks only to the most that it was to have at any decision of the stabilisation window. The rules are in
-//! `papers/kubernetes-hpa.md`.
+//! Sets the parallelism of each operator that would bring its utilisation to the target, if the
+//! difference from the target exceeds a tolerance. Operators are independent: load that an operator
+//! holds back does not count for the ones downstream, so an overloaded job is scaled level by
+//! level. Invariants: sources and sinks are never changed, parallelism stays between 1 and the
+//! operator's maximum, and an operator scales down only to the maximum recommended within the
+//! stabilisation window. The rules are in `papers/kubernetes-hpa.md`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Plan, Topology};
 use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// What the thresholds can be told. Times are in seconds.
+/// Parameters of the threshold policy. Times are in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ThresholdConfig {
-    /// Utilisation that an operator is to have; more than 0, at most 1. Kubernetes has no default, its documentation's examples say 0.5.
+    /// Target utilisation; more than 0, at most 1. Kubernetes has no default, the examples in its
+    /// documentation use 0.5.
     // papers/kubernetes-hpa.md#target
     pub target_utilisation: f64,
-    /// Relative distance from the target within which nothing is done.
+    /// Relative deviation from the target within which nothing is done.
     // papers/kubernetes-hpa.md#tolerance
     pub tolerance: f64,
-    /// An operator grows to the least it was to have in this time; 0 takes the present decision alone.
+    /// An operator scales up to the minimum recommended within this time; with 0, to the current
+    /// recommendation.
     // papers/kubernetes-hpa.md#stabilisation
     pub scale_up_stabilisation_s: f64,
-    /// An operator shrinks to the most it was to have in this time.
+    /// An operator scales down to the maximum recommended within this time.
     // papers/kubernetes-hpa.md#stabilisation
     pub scale_down_stabilisation_s: f64,
 }
@@ -41,7 +47,7 @@ impl ThresholdConfig {
         ThresholdConfig { target_utilisation: 0.8, tolerance: 0.1, scale_up_stabilisation_s: 0.0, scale_down_stabilisation_s: 300.0 }
     }
 
-    /// The same in time that runs `factor` times faster.
+    /// The same with all times divided by `factor`.
     ///
     /// # Panics
     /// If the factor is not positive.
@@ -54,10 +60,10 @@ impl ThresholdConfig {
         }
     }
 
-    /// What of it makes no sense: the field, with what was expected.
+    /// Checks the configuration; the error names the field and what was expected.
     ///
     /// # Errors
-    /// When a value is out of its range.
+    /// If a value is out of range.
     pub fn check(&self) -> Result<(), String> {
         let in_range = |name: &str, value: f64, least: f64, most: f64| {
             let holds = (least..=most).contains(&value);
@@ -76,15 +82,17 @@ impl Default for ThresholdConfig {
     }
 }
 
-/// Instances that bring the utilisation of `instances` instances to the target; as many as there are within the tolerance. At least 1.
+/// The parallelism that brings the utilisation of `instances` instances to the target; unchanged
+/// within the tolerance. At least 1.
 // papers/kubernetes-hpa.md#desired
 pub fn desired(instances: u32, utilisation: f64, config: &ThresholdConfig) -> u32 {
     let ratio = utilisation / config.target_utilisation;
-    // NaN is no reason to do anything either. The distance is computed with rounding errors, which do not make it greater.
+    // NaN is no reason to act either. The deviation has rounding errors, which must not exceed the
+    // tolerance.
     if !ratio.is_finite() || (ratio - 1.0).abs() <= config.tolerance + 1e-9 {
         return instances;
     }
-    // A billionth of an instance is rounding.
+    // A billionth of an instance is a rounding error.
     ((f64::from(instances) * ratio - 1e-9).ceil() as u32).max(1)
 }
 
@@ -93,7 +101,7 @@ pub fn desired(instances: u32, utilisation: f64, config: &ThresholdConfig) -> u3
 pub struct Threshold {
     topology: Topology,
     config: ThresholdConfig,
-    /// By operator: what it was to have at which decision, oldest first.
+    /// By operator: recommendations with their times, oldest first.
     recommended: BTreeMap<OperatorId, VecDeque<(Timestamp, u32)>>,
 }
 
@@ -101,13 +109,13 @@ impl Threshold {
     /// Thresholds for the job `topology`.
     ///
     /// # Panics
-    /// If the configuration makes no sense; [`ThresholdConfig::check`] tells.
+    /// If the configuration is invalid; see [`ThresholdConfig::check`].
     pub fn new(topology: Topology, config: ThresholdConfig) -> Threshold {
         config.check().expect("a configuration that makes sense");
         Threshold { topology, config, recommended: BTreeMap::new() }
     }
 
-    /// Remembers what `operator` was to have at `now` and gives what it is to have by all that is remembered.
+    /// Adds a recommendation for `operator` at `now`, and returns the stabilised one.
     fn stabilised(&mut self, now: Timestamp, operator: OperatorId, present: u32, wanted: u32) -> u32 {
         let since = |seconds: f64| now - Duration::from_secs_f64(seconds);
         let (up_from, down_from) = (since(self.config.scale_up_stabilisation_s), since(self.config.scale_down_stabilisation_s));
@@ -117,13 +125,29 @@ impl Threshold {
             recommended.pop_front();
         }
         let from = |from: Timestamp| recommended.iter().filter(move |(at, _)| *at >= from).map(|(_, wanted)| *wanted);
-        // The decision of now is in both.
+        // The current recommendation is in both.
         let least = from(up_from).min().unwrap_or(wanted);
         let most = from(down_from).max().unwrap_or(wanted);
-        // Grow to the least, shrink to the most; in between nothing is sure.
+        // Scale up to the minimum, down to the maximum; in between nothing changes.
         present.clamp(least, most)
     }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "threshold",
+    summary: "brings each operator's utilisation to a target, like Kubernetes' HPA",
+    rules: &[
+        ("utilisation", "utilisation is away from its target"),
+        ("stabilising", "the change has not been indicated for long enough"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("within-tolerance", "no change needed"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(ThresholdConfig::published(), &given.settings, ThresholdConfig::check)?;
+        Ok(Box::new(Threshold::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for Threshold {
     fn name(&self) -> &'static str {

@@ -1,6 +1,6 @@
-//! Our own activity log as a trace.
+//! Thalweg's own activity log as a trace.
 //!
-//! Invariant: records come out as they were written; nothing is added, nothing is judged.
+//! Invariant: records are returned as they were written; nothing is added or interpreted.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ use crate::activity::{LOG_VERSION, LogError, LogReader, Record};
 
 /// Reads an activity log.
 pub(super) struct ActivityLog<R> {
-    /// None before the head of the file was read.
+    /// `None` before the head of the file has been read.
     log: Option<LogReader<R>>,
     source: Option<R>,
 }

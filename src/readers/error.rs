@@ -1,6 +1,7 @@
-//! What can be wrong with a trace, and what was odd about it.
+//! Errors in traces, and oddities that are counted.
 //!
-//! Invariant: an error names the file and the place in it. Damage ends a file; an oddity is counted and reading goes on.
+//! Invariant: an error names the file and the place in it. Damage ends a file; an oddity is counted
+//! and reading continues.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,32 +9,33 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a trace, or one of its files, cannot be read (further). What came before has been given out.
+/// Why a trace, or one of its files, cannot be read further. Everything before the error has been
+/// returned.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// No file was named.
+    /// No file was given.
     #[error("expected at least one trace, found none")]
     NoFiles,
-    /// The system failed to open or to read a file.
+    /// An I/O error.
     #[error("{}, {place}: {source}", file.display())]
     Io {
         /// The file.
         file: PathBuf,
         /// How far it was read.
         place: Place,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The content is not what it should be.
+    /// The content is invalid.
     #[error("{}, {place}: expected {expected}, found {found}", file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// Where in it.
+        /// The place in it.
         place: Place,
-        /// What should be there.
+        /// What was expected.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 }
@@ -41,9 +43,9 @@ pub enum ReadError {
 /// A place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A byte, from 0: of a binary file.
+    /// A byte of a binary file, from 0.
     Byte(u64),
-    /// A line, from 1: of a text.
+    /// A line of a text file, from 1.
     Line(u64),
 }
 
@@ -56,7 +58,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A [`ReadError`] whose file is not yet named.
+/// A [`ReadError`] without the file.
 #[derive(Debug)]
 pub(super) enum Damage {
     Io(Place, io::Error),
@@ -76,14 +78,14 @@ impl Damage {
     }
 }
 
-/// What is strange about a file but stops nobody from reading on, counted by what it is.
+/// Oddities of a file, which do not prevent reading it, counted by kind.
 #[derive(Debug, Default)]
 pub(super) struct Oddities {
     counts: BTreeMap<Cow<'static, str>, u64>,
 }
 
 impl Oddities {
-    /// Kinds that are told apart; a damaged file could make up any number of them.
+    /// Maximum number of kinds; a damaged file could produce any number.
     const MOST_KINDS: usize = 64;
 
     pub(super) fn count(&mut self, what: impl Into<Cow<'static, str>>) {
@@ -97,7 +99,7 @@ impl Oddities {
     }
 }
 
-/// The beginning of `bytes` as a person can read it, for an error.
+/// The beginning of `bytes` as printable text, for an error.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     const MOST: usize = 60;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MOST)]);

@@ -1,7 +1,9 @@
-//! Begin and end of activities on the workers of one file, matched into pairs, and how far each worker has told everything.
+//! Matches the start and end of activities on the workers of one file, and tracks the progress of
+//! each worker.
 //!
-//! Invariants: the times of a worker never go back; a worker is reported as told up to its earliest open begin and no further, so that
-//! a long silent activity keeps the windows it covers open; memory is bounded by the limits below.
+//! Invariants: the times of a worker never decrease; the progress of a worker extends to its
+//! earliest open activity and no further, so that a long activity keeps the windows it covers open;
+//! memory is bounded by the limits below.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +12,12 @@ use crate::activity::Record;
 use crate::id::WorkerId;
 use crate::time::Timestamp;
 
-/// Workers have smaller numbers.
+/// Upper bound of worker numbers.
 pub(super) const MOST_WORKERS: u64 = 1 << 16;
-/// Activities that may be open at once in one file.
+/// The most activities open at once in one file.
 const MOST_OPEN: usize = 1 << 16;
 
-/// Something that began and has not ended, with what its reader wants to know of it.
+/// An activity that has started and not ended, with data of its reader.
 #[derive(Debug)]
 pub(super) struct Open<T> {
     pub(super) start: u64,
@@ -25,9 +27,9 @@ pub(super) struct Open<T> {
 #[derive(Debug)]
 struct WorkerState<T> {
     open: Vec<Open<T>>,
-    /// When it was last seen, in ns.
+    /// The last time at which it was seen, in ns.
     last: u64,
-    /// Up to where it was reported to have told everything.
+    /// The progress reported so far.
     told: Option<u64>,
 }
 
@@ -49,12 +51,13 @@ impl<T> Lanes<T> {
         self.workers.len()
     }
 
-    /// The latest instant seen of any worker, in ns.
+    /// The latest time of any worker, in ns.
     pub(super) fn latest(&self) -> u64 {
         self.latest
     }
 
-    /// Notes that `worker` was seen at `at`, and gives the instant to record: never before one that was given for this worker.
+    /// Records that `worker` was seen at `at`, and returns the time to use: never before an earlier
+    /// one of this worker.
     pub(super) fn see(&mut self, worker: u32, at: u64, oddities: &mut Oddities) -> u64 {
         let state = self.workers.entry(worker).or_insert_with(|| WorkerState { open: Vec::new(), last: 0, told: None });
         let least = state.last.max(state.told.unwrap_or(0));
@@ -69,7 +72,7 @@ impl<T> Lanes<T> {
 
     /// Opens an activity on a worker that was seen.
     ///
-    /// # Errors
+    /// With what was expected, if too many are open.
     /// With what was expected, when too many are open.
     pub(super) fn begin(&mut self, worker: u32, start: u64, tag: T) -> Result<(), String> {
         if self.open >= MOST_OPEN {
@@ -82,8 +85,8 @@ impl<T> Lanes<T> {
         Ok(())
     }
 
-    /// Closes the innermost open activity that `matches`, and with it everything opened inside of it; innermost first. None if no open
-    /// activity matches.
+    /// Closes the innermost open activity that `matches`, together with all activities opened
+    /// inside of it, innermost first. `None` if no open activity matches.
     pub(super) fn end(&mut self, worker: u32, matches: impl Fn(&T) -> bool) -> Option<Vec<Open<T>>> {
         let open = &mut self.workers.get_mut(&worker)?.open;
         let at = open.iter().rposition(|open| matches(&open.tag))?;
@@ -97,14 +100,14 @@ impl<T> Lanes<T> {
         self.workers.get_mut(&worker)?.open.last_mut()
     }
 
-    /// Closes everything, for the end of the file: by worker, innermost first.
+    /// Closes everything, at the end of the file: by worker, innermost first.
     pub(super) fn close(&mut self) -> Vec<(u32, Open<T>)> {
         self.open = 0;
         self.workers.iter_mut().flat_map(|(&worker, state)| state.open.drain(..).rev().map(move |open| (worker, open))).collect()
     }
 
-    /// Reports how far each worker has told everything, if further than before. A worker without an open activity has told everything
-    /// up to `quiet`, if that is known to hold for all workers.
+    /// Reports the progress of each worker, if it has advanced. A worker without an open activity
+    /// has progressed to `quiet`, if that is known to hold for all workers.
     pub(super) fn tell(&mut self, quiet: Option<u64>, out: &mut Vec<Record>) {
         for (&worker, state) in &mut self.workers {
             let up_to = match state.open.first() {

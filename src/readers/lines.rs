@@ -1,15 +1,15 @@
-//! Lines of a text, one at a time, in bounded memory.
+//! Reads a text line by line, in bounded memory.
 //!
-//! Invariant: no more than the limit is ever held of a line, however long it is.
+//! Invariant: no more than the limit of a line is ever held, however long it is.
 
 use std::io::BufRead;
 
 use super::error::{Damage, Place};
 
-/// A line, as [`Lines::next`] found it.
+/// A line, as returned by [`Lines::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'l> {
-    /// Its bytes without the end of line.
+    /// Its bytes without the line ending.
     Whole(&'l [u8]),
     /// It was longer than the limit and was skipped.
     TooLong,
@@ -29,15 +29,15 @@ impl<R: BufRead> Lines<R> {
         Lines { source, limit, number: 0, line: Vec::new() }
     }
 
-    /// Place of the line that was last given.
+    /// Place of the line returned last.
     pub(super) fn place(&self) -> Place {
         Place::Line(self.number)
     }
 
-    /// The next line; none at the end.
+    /// The next line; `None` at the end.
     ///
     /// # Errors
-    /// When the system fails to read.
+    /// On an I/O error.
     pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, Damage> {
         self.line.clear();
         self.number += 1;

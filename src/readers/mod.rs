@@ -1,7 +1,9 @@
-//! Traces of any origin, read as [`Record`]s: our own logs, SnailTrail's, Spark's event logs, timely's log as text.
+//! Traces in various formats, read as [`Record`]s: Thalweg's activity logs, SnailTrail's traces,
+//! Spark's event logs, timely's log as text.
 //!
-//! Invariants: memory is bounded however long the files are; several files are read side by side by their time; whatever comes before
-//! damage is given out, then the damage is named with its file and place; nothing that was skipped or bent goes uncounted.
+//! Invariants: memory is bounded however long the files are; several files are merged by time;
+//! everything before damage is returned, then the damage is reported with its file and place;
+//! everything skipped or adjusted is counted.
 //!
 //! ```no_run
 //! let mut trace = thalweg::readers::open(&["worker0.log", "worker1.log"])?;
@@ -41,21 +43,21 @@ use self::spark::Spark;
 use self::timely_text::TimelyText;
 use crate::activity::Record;
 
-/// A block ends after the step that makes it so long.
+/// A block ends after the step with which it reaches this length.
 const BLOCK_RECORDS: usize = 4096;
-/// How much of a file is looked at to recognise its format.
+/// Number of bytes of a file that are inspected to detect its format.
 const HEAD_BYTES: u64 = 4096;
 
-/// A format of traces.
+/// A trace format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
-    /// Ours: begins with `THALWEGA`.
+    /// Thalweg's activity log: starts with `THALWEGA`.
     ActivityLog,
-    /// SnailTrail's: MessagePack integers, seven a record, nothing else.
+    /// SnailTrail: MessagePack integers, seven per record, nothing else.
     Snailtrail,
-    /// An event log of Spark: a JSON object a line, each with an `Event`.
+    /// Spark's event log: one JSON object per line, each with an `Event`.
     Spark,
-    /// Timely's own log, printed one event a line: `(6.275ms, 1, Sched { id: 2, start_stop: Start })`.
+    /// Timely's log, one event per line: `(6.275ms, 1, Sched { id: 2, start_stop: Start })`.
     TimelyText,
 }
 
@@ -71,7 +73,7 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// What the beginning of a file shows it to be.
+    /// Detects the format from the beginning of a file.
     fn recognise(head: &[u8]) -> Option<Format> {
         const MAGIC: &[u8] = b"THALWEGA";
         let text = String::from_utf8_lossy(head);
@@ -88,21 +90,22 @@ impl Format {
     }
 }
 
-/// Something strange in a file that did not stop it from being read.
+/// An oddity in a file that did not prevent reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Oddity {
     /// The file.
     pub file: PathBuf,
-    /// What is strange.
+    /// Its kind.
     pub what: String,
-    /// How often it occurred.
+    /// Number of occurrences.
     pub count: u64,
 }
 
 /// A trace being read: an iterator over blocks of records.
 ///
-/// A block is never empty and holds some thousand records, from one file. The next block comes from the file that has reported least far
-/// (its last [`Record::UpTo`], or its last record where it reports nothing). Damage ends its file; the others are read on.
+/// A block is never empty and holds some thousand records of one file. The next block comes from
+/// the file with the least progress (by its last [`Record::UpTo`], or its last record if it reports
+/// none). Damage ends its file; reading continues with the others.
 pub struct Trace {
     files: Vec<Input>,
     format: Format,
@@ -112,25 +115,25 @@ struct Input {
     file: PathBuf,
     reader: Box<dyn Reader>,
     oddities: Oddities,
-    /// How far it has reported, in ns.
+    /// Its progress, in ns.
     reported: u64,
     ended: bool,
     damage: Option<Damage>,
 }
 
-/// Opens files of one format, recognised by their content, as one trace.
+/// Opens files of one format, detected from their content, as one trace.
 ///
 /// # Errors
-/// When there is no file, one cannot be opened, is empty or of no known format, when their formats differ, or when there are several Spark
-/// logs. Damage further on comes out of the [`Trace`].
+/// If there is no file, one cannot be opened, is empty or of unknown format, if formats differ, or
+/// if there are several Spark logs. Damage further on is returned by the [`Trace`].
 pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace, ReadError> {
     open_files(paths, None)
 }
 
-/// As [`open`], but takes every file for one of `format`.
+/// As [`open`], but reads every file as `format`.
 ///
 /// # Errors
-/// As [`open`], except that no format is unknown.
+/// As [`open`], except for unknown formats.
 pub fn open_as<P: AsRef<Path>>(paths: &[P], format: Format) -> Result<Trace, ReadError> {
     open_files(paths, Some(format))
 }
@@ -149,8 +152,8 @@ fn open_files<P: AsRef<Path>>(paths: &[P], format: Option<Format>) -> Result<Tra
     read(sources, format)
 }
 
-/// As [`open`], from anything that can be read, each under the name that errors shall give it; of `format`, or as recognised if none is
-/// given.
+/// As [`open`], from any readers, each with a name for errors; in `format`, or with the format
+/// detected if it is `None`.
 ///
 /// # Errors
 /// As [`open`].
@@ -180,8 +183,8 @@ pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format
         }
     }
     let format = common.filter(|_| !heads.is_empty()).ok_or(ReadError::NoFiles)?;
-    // SnailTrail counts from 1970. All files count from one instant, on a whole second, so that windows of up to a second begin where
-    // SnailTrail's do.
+    // SnailTrail counts from 1970. All files are relative to the same time, a whole second, so that
+    // windows of up to a second start where SnailTrail's do.
     let origin =
         heads.iter().filter_map(|(_, head, _)| snailtrail::first_time(head)).min().map_or(0, |first| first - first % 1_000_000_000);
     let files = heads.into_iter().map(|(file, head, source)| {
@@ -203,7 +206,7 @@ impl Trace {
         self.format
     }
 
-    /// What was strange in what has been read so far, by file.
+    /// Oddities found so far, by file.
     pub fn oddities(&self) -> Vec<Oddity> {
         let of = |input: &Input| {
             let file = input.file.clone();
@@ -233,7 +236,8 @@ impl fmt::Debug for Trace {
 }
 
 impl Input {
-    /// Reads a block, or the damage that ended the file; none if the file ends without another record.
+    /// Reads a block, or the damage that ended the file; `None` if the file ends without another
+    /// record.
     fn block(&mut self) -> Option<Result<Vec<Record>, ReadError>> {
         let mut records = Vec::new();
         while !self.ended && records.len() < BLOCK_RECORDS {

@@ -1,18 +1,20 @@
-//! What a reader of one format does.
+//! The interface of readers, one per format.
 
 use super::error::{Damage, Oddities};
 use crate::activity::Record;
 
-/// Reads one file of one format, a little at a time.
+/// Reads one file of one format in small steps.
 ///
-/// Invariant: a step gives out a bounded number of records (at most a few thousand), so that a trace never holds a whole file.
+/// Invariant: a step returns a bounded number of records (at most a few thousand), so that a trace
+/// never holds a whole file.
 pub(super) trait Reader: Send {
-    /// Reads on and appends what that gives, maybe nothing; false at the end of the file.
+    /// Continues reading and appends the resulting records, possibly none; false at the end of the
+    /// file.
     ///
     /// # Errors
-    /// Damage: the file is not read further.
+    /// Damage: reading of the file ends.
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage>;
 
-    /// Appends what is still open when the file ends, whole or damaged. Called once.
+    /// Appends what is still open when the file ends, complete or damaged. Called once.
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities);
 }

@@ -1,16 +1,19 @@
-//! Traces of SnailTrail: seven MessagePack integers a record, nothing between them.
+//! SnailTrail's traces: seven MessagePack integers per record, nothing between them.
 //!
-//! The seven: time in ns since 1970, worker, type of activity, type of event, correlator, remote worker, operator; the last three -1 for
-//! "none". Format: papers/snailtrail-nsdi18.md#activity-types.
+//! The seven: time in ns since 1970, worker, activity type, event type, correlator, remote worker,
+//! operator; the last three are -1 for "none". Format: papers/snailtrail-nsdi18.md#activity-types.
 //!
-//! Decisions, where the two vocabularies differ:
-//! - Buffer management is scheduling, a barrier is processing, input is a source, a checkpoint (fault tolerance) is serialization.
-//! - Waiting is a gap, as it is in SnailTrail's own graph, unless it lies inside of another activity: then it is an external wait, since the
-//!   surrounding activity would otherwise claim it.
-//! - All data messages are one channel, all control messages another, all messages of fault tolerance a third: the two sides of a message
-//!   are found by sender and correlator alone, and need not name the same operator.
+//! Mapping between the two vocabularies:
+//! - Buffer management is scheduling, a barrier is processing, input is a source, a checkpoint
+//!   (fault tolerance) is serialization.
+//! - Waiting is a gap, as in SnailTrail's own graph, unless it is nested in another activity: then
+//!   it is an external wait, since it would otherwise count as part of the surrounding activity.
+//! - All data messages are one channel, all control messages another, all messages of fault
+//!   tolerance a third: the two sides of a message are matched by sender and correlator only, and
+//!   need not name the same operator.
 //!
-//! Invariant: records are taken in order of time as far as a buffer of [`REORDER`] records can put them so; each worker's times never go
+//! Invariant: records are sorted by time as far as a buffer of [`REORDER`] records allows; after
+//! that, each worker's times never decrease.
 //! back after that.
 
 use std::cmp::Reverse;
@@ -26,17 +29,17 @@ use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// Records that are held back to put them in order.
+/// Number of records buffered for sorting.
 const REORDER: usize = 4096;
-/// An integer takes at most nine bytes.
+/// The maximum size of an integer, in bytes.
 const MOST_RECORD_BYTES: usize = 7 * 9;
-/// Operators that a file may name, and the largest number of one.
+/// Maximum number of operators in a file, and upper bound of their numbers.
 const MOST_OPERATORS: usize = 1 << 16;
 const LARGEST_OPERATOR: u64 = 1 << 30;
-/// Numbers below are for what is no operator; operator `n` gets this plus `n`.
+/// Smaller numbers are for pseudo operators; operator `n` gets this plus `n`.
 const FIRST_OPERATOR: u32 = 4;
 const NO_OPERATOR: &str = "no operator";
-/// Names of the channels, each also that of the pseudo operator at both of its ends.
+/// Names of the channels, also used for the pseudo operator at both ends of each.
 const CHANNELS: [(&str, MessageKind); 3] = [
     ("data messages", MessageKind::Data),
     ("control messages", MessageKind::Progress),
@@ -47,7 +50,7 @@ const ENDS: u8 = 2;
 const SENT: u8 = 3;
 const RECEIVED: u8 = 4;
 
-/// A record of the file. Ordered by time, then by place in the file.
+/// A record of the file. Ordered by time, then by position in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Raw {
     at: u64,
@@ -60,7 +63,7 @@ struct Raw {
     operator: Option<u32>,
 }
 
-/// What an open activity is.
+/// The kind of an open activity.
 #[derive(Debug)]
 struct Tag {
     activity: u8,
@@ -70,16 +73,16 @@ struct Tag {
 /// Reads a trace.
 pub(super) struct Snailtrail<R> {
     source: R,
-    /// Bytes read but not yet decoded, and where in the file they begin.
+    /// Bytes read but not yet decoded, and their position in the file.
     buffer: Vec<u8>,
     position: u64,
     at_end: bool,
-    /// Damage that was met; it comes after the records before it.
+    /// Damage that was found; it follows the records before it.
     damage: Option<Damage>,
     origin: u64,
     waiting: BinaryHeap<Reverse<Raw>>,
     lanes: Lanes<Tag>,
-    /// Time of the last record taken; none once records were further out of order than can be mended.
+    /// Time of the last record; `None` once records were too far out of order for the buffer.
     ordered: Option<u64>,
     named: BTreeSet<u32>,
     since_told: usize,
@@ -90,7 +93,7 @@ pub(super) fn first_time(head: &[u8]) -> Option<u64> {
     decode(head, 0, true).ok().flatten().map(|(raw, _)| raw.at)
 }
 
-/// Whether `head` begins with a record, if only with its first four integers.
+/// Whether `head` starts with a record, or at least with its first four integers.
 pub(super) fn begins_a_trace(head: &[u8]) -> bool {
     let mut rest = head;
     let mut fields = Vec::new();
@@ -98,7 +101,7 @@ pub(super) fn begins_a_trace(head: &[u8]) -> bool {
         match read_int::<i128, _>(&mut rest) {
             Ok(field) => fields.push(field),
             Err(NumValueReadError::TypeMismatch(_) | NumValueReadError::OutOfRange) => return false,
-            // The file ends inside of its first record.
+            // The file ends within its first record.
             Err(_) => break,
         }
     }
@@ -106,8 +109,8 @@ pub(super) fn begins_a_trace(head: &[u8]) -> bool {
     within(2, 13) && within(3, 5)
 }
 
-/// Decodes the record at the beginning of `bytes`, which begin at byte `position` of the file; gives it and its length. None if there
-/// are no bytes left, `at_end` of the file.
+/// Decodes the record at the start of `bytes`, which are at byte `position` of the file; returns it
+/// and its length. `None` if there are no bytes left, `at_end` of the file.
 fn decode(bytes: &[u8], position: u64, at_end: bool) -> Result<Option<(Raw, usize)>, Damage> {
     if bytes.is_empty() && at_end {
         return Ok(None);
@@ -145,7 +148,7 @@ fn decode(bytes: &[u8], position: u64, at_end: bool) -> Result<Option<(Raw, usiz
     Ok(Some((raw, bytes.len() - rest.len())))
 }
 
-/// What work of a type is; none for waiting and for messages.
+/// The activity kind for a type; `None` for waiting and for messages.
 fn kind(activity: u8) -> Option<ActivityKind> {
     match activity {
         1 => Some(ActivityKind::Source),
@@ -157,7 +160,7 @@ fn kind(activity: u8) -> Option<ActivityKind> {
     }
 }
 
-/// Which of [`CHANNELS`] messages of a type take.
+/// The index in [`CHANNELS`] for messages of a type.
 fn channel(activity: u8) -> Option<u32> {
     match activity {
         10 => Some(0),
@@ -172,7 +175,7 @@ fn operator(operator: Option<u32>) -> OperatorId {
 }
 
 impl<R: Read> Snailtrail<R> {
-    /// Times of the trace count from `origin`, in ns since 1970.
+    /// Times of the trace are relative to `origin`, in ns since 1970.
     pub(super) fn new(source: R, origin: u64) -> Snailtrail<R> {
         Snailtrail {
             source,
@@ -189,7 +192,7 @@ impl<R: Read> Snailtrail<R> {
         }
     }
 
-    /// Reads records into the buffer that puts them in order, until it is full, the file ends or is damaged.
+    /// Reads records into the sorting buffer until it is full, the file ends or is damaged.
     fn fill(&mut self) {
         let mut read = 0;
         while self.waiting.len() < REORDER && self.damage.is_none() {
@@ -219,7 +222,7 @@ impl<R: Read> Snailtrail<R> {
     fn take(&mut self, raw: Raw, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Damage> {
         self.ordered = self.ordered.filter(|&before| before <= raw.at).map(|_| raw.at);
         if raw.at < self.origin {
-            oddities.count("records of before the beginning of the trace, put there");
+            oddities.count("records from before the start of the trace, moved to its start");
         }
         let at = self.lanes.see(raw.worker, raw.at.saturating_sub(self.origin), oddities);
         match (raw.event, channel(raw.activity)) {
@@ -319,7 +322,7 @@ impl<R: Read + Send> Reader for Snailtrail<R> {
             self.take(raw, out, oddities)?;
             self.since_told += 1;
         }
-        // Not more reports than records.
+        // No more reports than records.
         if self.since_told >= self.lanes.workers() {
             self.since_told = 0;
             self.lanes.tell(self.ordered.map(|at| at.saturating_sub(self.origin)), out);

@@ -1,4 +1,4 @@
-//! What held a job back, as tables: the ranking of a trace and its longest waits.
+//! The bottleneck of a job, as tables: the ranking of a trace and its longest waits.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::table::{UNKNOWN, latency, table};
 use crate::activity::Names;
 use crate::critical_path::{By, TraceSummary};
 
-/// The ranking of `trace`, its first `top` entries.
+/// The first `top` entries of the ranking of `trace`.
 pub fn ranking(trace: &TraceSummary, names: &Names, top: usize) -> String {
     let entries = trace.ranking(trace.by());
     let windows = trace.windows() - trace.without_path();
@@ -39,7 +39,7 @@ pub fn ranking(trace: &TraceSummary, names: &Names, top: usize) -> String {
     text
 }
 
-/// The longest waits of `trace`, the first `top` of them; empty if nobody waited.
+/// The `top` longest waits of `trace`; empty if there are none.
 pub fn waits(trace: &TraceSummary, names: &Names, top: usize) -> String {
     let waits = trace.waits();
     let line = |wait: &crate::critical_path::WaitPattern| {
@@ -57,10 +57,10 @@ pub fn waits(trace: &TraceSummary, names: &Names, top: usize) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    table(&["who waits", "for", "by channel", "which was doing", "together", "times", "mean"], &lines)
+    table(&["waiting", "for", "channel", "busy with", "total", "count", "mean"], &lines)
 }
 
-/// A share of the time.
+/// A share as a percentage with one decimal.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }

@@ -4,7 +4,8 @@
 //! side is `-`. A cell with a slash shows the paper's number first and ours second.
 
 use super::table::{UNKNOWN, latency, pair, seconds, table};
-use crate::experiment::rows::{PaperRow, RunRow, policy_rank};
+use crate::experiment::rows::{PaperRow, RunRow};
+use crate::policy::registry;
 
 const HEADER: [&str; 7] = [
     "policy",
@@ -36,10 +37,10 @@ pub fn comparison(rows: &[RunRow], paper: &[PaperRow], time_compression: f64) ->
             (false, None) => format!("{} (seed {})", row.policy, row.seed),
             (false, Some(_)) => format!("{} (seed {}, failed)", row.policy, row.seed),
         };
-        lines.push((policy_rank(&row.policy), line(name, Some(row), reported(&row.policy), time_compression)));
+        lines.push((registry::rank(&row.policy), line(name, Some(row), reported(&row.policy), time_compression)));
     }
     for claim in paper.iter().filter(|claim| rows.iter().all(|row| row.policy != claim.policy)) {
-        lines.push((policy_rank(&claim.policy), line(claim.policy.clone(), None, Some(claim), time_compression)));
+        lines.push((registry::rank(&claim.policy), line(claim.policy.clone(), None, Some(claim), time_compression)));
     }
     lines.sort_by_key(|(rank, _)| *rank);
     let mut text = table(&HEADER, &lines.into_iter().map(|(_, cells)| cells).collect::<Vec<_>>());
@@ -79,7 +80,7 @@ fn notes(rows: &[RunRow], paper: &[PaperRow], time_compression: f64) -> Vec<Stri
     }
     let mut by_policy: Vec<(usize, String)> = Vec::new();
     for row in rows {
-        let rank = policy_rank(&row.policy);
+        let rank = registry::rank(&row.policy);
         if let Some(error) = &row.error {
             by_policy.push((rank, format!("{}, seed {}: failed: {error}", row.policy, row.seed)));
         }
@@ -88,7 +89,7 @@ fn notes(rows: &[RunRow], paper: &[PaperRow], time_compression: f64) -> Vec<Stri
         }
     }
     for claim in paper.iter().filter(|claim| !claim.note.is_empty()) {
-        by_policy.push((policy_rank(&claim.policy), format!("{}, paper: {}", claim.policy, claim.note)));
+        by_policy.push((registry::rank(&claim.policy), format!("{}, paper: {}", claim.policy, claim.note)));
     }
     by_policy.sort_by_key(|(rank, _)| *rank);
     notes.extend(by_policy.into_iter().map(|(_, note)| note));

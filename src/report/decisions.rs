@@ -1,4 +1,4 @@
-//! The table of offline decisions: what each epoch's rates ask for.
+//! The table of offline decisions: the parallelism decided for each epoch.
 
 use super::table::{UNKNOWN, table};
 
@@ -9,11 +9,11 @@ pub struct DecisionLine {
     pub epoch: usize,
     /// The operator.
     pub operator: String,
-    /// Instances it has.
+    /// Its current parallelism.
     pub present: u32,
-    /// Instances it is to have.
+    /// The decided parallelism.
     pub parallelism: u32,
-    /// Instances it needs, not rounded; nothing where that is not known.
+    /// Instances it needs, not rounded; `None` if unknown.
     pub demand: Option<f64>,
     /// Records per second it must process.
     pub target_rate: Option<f64>,

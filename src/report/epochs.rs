@@ -1,4 +1,4 @@
-//! Of what the latency of epochs consists, as a table and a sentence.
+//! Breakdown of the latency of epochs, as tables and a sentence.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,11 @@ use super::table::{UNKNOWN, latency, table};
 use crate::activity::{ActivityKind, Names};
 use crate::critical_path::{EpochPart, EpochPieceKind, EpochSummary};
 
-/// The largest `top` parts of the epochs' latency, with a sentence on who is charged most; says so if no epoch was completed.
+/// The `top` largest parts of the epochs' latency, with a sentence on the operator that accounts
+/// for most of it; a note if no epoch was completed.
 pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
     if summary.epochs() == 0 {
-        return "No epoch was opened and completed in this time: there is no latency to take apart.\n".to_owned();
+        return "No epoch was opened and completed in this time: there is no latency to break down.\n".to_owned();
     }
     let parts = summary.parts();
     let line = |part: &crate::critical_path::PartLatency| {
@@ -42,7 +43,7 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
             ]
         };
         let lines: Vec<[String; 6]> = operators.iter().take(top).map(line).collect();
-        let header = ["charged to", "share", "mean", "its work", "waiting behind its other work", "at most to gain"];
+        let header = ["operator", "share", "mean", "its work", "queueing behind its other work", "possible gain, at most"];
         let _ = write!(text, "\n{}", table(&header, &lines));
         if operators.len() > top {
             let _ = writeln!(text, "and {} more (--top)", operators.len() - top);
@@ -50,9 +51,8 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
         let rest = most.mean_ns - most.work_mean_ns - most.queueing_mean_ns;
         let _ = writeln!(
             text,
-            "\n{}: {} of the latency is charged to it: in the mean {} for its work on an epoch, {} of waiting behind its work on others, \
-             and {} because the source was held back by it or the host was late. However fast it were, an epoch would be complete at most {} \
-             sooner in the mean.",
+            "\n{}: accounts for {} of the latency: on average {} of work on an epoch, {} of queueing behind its work on other epochs, and {} of \
+             backpressure on the source or scheduling delay. However fast it were, an epoch would complete at most {} sooner on average.",
             names.operator(most.operator),
             percent(most.share),
             latency(most.work_mean_ns as u64),
@@ -64,33 +64,34 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
     text
 }
 
-/// What people call a part of the latency: `count works`, `flatmap queues behind count`, `network flatmap → count`.
+/// Label of a part of the latency: `count: work`, `flatmap: queueing behind count`,
+/// `network flatmap → count`.
 pub fn part_label(part: &EpochPart, names: &Names) -> String {
     let what = match part.kind {
-        EpochPieceKind::Processing => "works",
-        EpochPieceKind::Scheduling => "is held up by the host",
-        EpochPieceKind::Serialization => "serializes",
-        EpochPieceKind::Deserialization => "deserializes",
-        EpochPieceKind::ExternalWait => "waits outside",
-        EpochPieceKind::Migration => "gives bins away",
-        EpochPieceKind::Queueing => "queues",
-        EpochPieceKind::Release => "has results that are not given out yet",
+        EpochPieceKind::Processing => "work",
+        EpochPieceKind::Scheduling => "scheduling",
+        EpochPieceKind::Serialization => "serialization",
+        EpochPieceKind::Deserialization => "deserialization",
+        EpochPieceKind::ExternalWait => "external wait",
+        EpochPieceKind::Migration => "migration",
+        EpochPieceKind::Queueing => "queueing",
+        EpochPieceKind::Release => "results held back until the epoch was complete",
         EpochPieceKind::Network => "network",
-        EpochPieceKind::Progress => "word of progress",
-        EpochPieceKind::SourceDelay => "is late to emit what is due",
-        EpochPieceKind::Backpressure => "makes the source pause",
+        EpochPieceKind::Progress => "progress tracking",
+        EpochPieceKind::SourceDelay => "source delay",
+        EpochPieceKind::Backpressure => "backpressure on the source",
         EpochPieceKind::Unknown => "unknown",
     };
-    let mut label = part.operator.map_or(String::new(), |operator| format!("{} ", names.operator(operator)));
+    let mut label = part.operator.map_or(String::new(), |operator| format!("{}: ", names.operator(operator)));
     label.push_str(what);
     if let Some(behind) = part.behind {
         // Records of an epoch usually wait behind those of earlier epochs at the same operator.
         let behind = if part.operator == Some(behind) { "its other epochs".to_owned() } else { names.operator(behind) };
         let _ = write!(label, " behind {behind}");
         match part.doing {
-            Some(ActivityKind::ExternalWait) => label.push_str(", which wait for something outside"),
-            Some(ActivityKind::Serialization) => label.push_str(", which are serialized"),
-            Some(ActivityKind::Deserialization) => label.push_str(", which are deserialized"),
+            Some(ActivityKind::ExternalWait) => label.push_str(" (external wait)"),
+            Some(ActivityKind::Serialization) => label.push_str(" (serialization)"),
+            Some(ActivityKind::Deserialization) => label.push_str(" (deserialization)"),
             _ => {}
         }
     }
@@ -124,12 +125,12 @@ mod tests {
         ];
         let mut summary = EpochSummary::default();
         let (due, completed) = (Timestamp(0), Timestamp(4_000_000));
-        summary.add(&EpochPath { epoch: Epoch(1), due, completed, pieces, gains: Gains::default() });
+        summary.add(&EpochPath { epoch: Epoch(1), due, completed, pieces, gains: Gains::default(), slack: Vec::new() });
         let text = epochs(&summary, &Names::default(), 5);
-        let works = text.find("| op1 works ").unwrap_or_else(|| panic!("{text}"));
+        let works = text.find("| op1: work ").unwrap_or_else(|| panic!("{text}"));
         assert!(works < text.find("| network channel4 ").unwrap_or_else(|| panic!("{text}")));
         assert!(
-            text.contains("| 75.0 % ") && text.contains("op1: 75.0 % of the latency is charged to it: in the mean 3.0 ms for its work"),
+            text.contains("| 75.0 % ") && text.contains("op1: accounts for 75.0 % of the latency: on average 3.0 ms of work"),
             "{text}"
         );
         assert!(epochs(&summary, &Names::default(), 1).contains("and 1 more (--top)"));

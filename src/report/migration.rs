@@ -49,8 +49,7 @@ fn megabytes(bytes: u64) -> String {
 
 /// Of all processes together.
 fn memory(summary: &MigrationSummary) -> String {
-    let peak = summary.memory_before_bytes.zip(summary.memory_rise_bytes).map(|(before, rise)| before + rise);
-    match (summary.memory_before_bytes, peak, summary.memory_after_bytes) {
+    match (summary.memory_before_bytes, summary.memory_peak_bytes, summary.memory_after_bytes) {
         (Some(before), Some(peak), Some(after)) => format!("{} / {} / {}", megabytes(before), megabytes(peak), megabytes(after)),
         _ => UNKNOWN.to_owned(),
     }

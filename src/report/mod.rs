@@ -1,4 +1,4 @@
-//! Tables from recorded rows only; the same rows give the same text.
+//! Tables made from recorded rows only; the same rows produce the same text.
 
 mod bottleneck;
 mod comparison;
@@ -21,7 +21,7 @@ pub use bottleneck::{ranking, waits};
 pub use comparison::comparison;
 pub use decisions::{DecisionLine, decisions};
 pub use epochs::{epochs, part_label};
-pub use explain::{Chapter, Course, OperatorSeen, Outcome, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, explain};
+pub use explain::{Chapter, Course, Divided, OperatorSeen, Outcome, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, Turns, explain};
 pub use explanation::explanation;
 pub use fidelity::fidelity_table;
 pub use migration::migration_table;

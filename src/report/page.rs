@@ -1,4 +1,5 @@
-//! One page about all experiments, in a file of its own: it needs no network, no script and no other file.
+//! One HTML page about all experiments, self-contained: it needs no network, no script and no other
+//! file.
 
 use std::fmt::Write as _;
 
@@ -8,17 +9,17 @@ use super::table::{UNKNOWN, table};
 use crate::experiment::claims::{Judged, Verdict};
 use crate::experiment::environment::Environment;
 
-/// What the page is about.
+/// Content of the page.
 pub struct Page<'a> {
     /// Revision, machine and command of the whole.
     pub environment: &'a Environment,
     /// Size of the runs.
     pub scale: &'a str,
-    /// A section a figure.
+    /// One section per figure.
     pub sections: &'a [Section],
 }
 
-/// What there is to say of a figure.
+/// The section on a figure.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Section {
     /// Name of the figure.
@@ -31,7 +32,7 @@ pub struct Section {
     pub machine: String,
     /// The command that makes it.
     pub command: String,
-    /// What is claimed of it, with what was found.
+    /// The paper's claims, with our measurements.
     pub claims: Vec<Judged>,
     /// The table that the command prints, in Markdown; not part of the JSON, like the drawings.
     #[serde(skip)]
@@ -39,9 +40,9 @@ pub struct Section {
     /// Drawings, as SVG.
     #[serde(skip)]
     pub drawings: Vec<String>,
-    /// What was expected and is not so.
+    /// The checks that failed.
     pub violations: Vec<String>,
-    /// Why there is none.
+    /// The error, if the figure failed.
     pub error: Option<String>,
     /// How long it took.
     pub seconds: Option<f64>,
@@ -69,7 +70,7 @@ pub fn page(page: &Page<'_>) -> String {
     html.push_str("<h1>What papers claim, and what we measured</h1>\n");
     let _ = writeln!(
         html,
-        "<p>Revision <code>{}</code>, scale <code>{}</code>, begun {}, on {}.<br>Made by <code>{}</code>.</p>",
+        "<p>Revision <code>{}</code>, scale <code>{}</code>, started {}, on {}.<br>Command: <code>{}</code>.</p>",
         escaped(revision),
         escaped(page.scale),
         escaped(started_utc),
@@ -77,8 +78,8 @@ pub fn page(page: &Page<'_>) -> String {
         escaped(command)
     );
     html.push_str(
-        "<p>A verdict follows from the rows: <em>reproduced</em> if our number is the paper's within the margin that was written down before, or if the \
-         bound holds where the paper prints no number; <em>shape only</em> if the number is another one and the bound holds.</p>\n",
+        "<p>Verdicts are computed from the rows: <em>reproduced</em> if our number is within the predefined margin of the paper's, or if the \
+         bound holds where the paper prints no number; <em>shape only</em> if the number differs but the bound holds.</p>\n",
     );
     let lines = |section: &Section| section.claims.iter().map(|judged| line(judged, Some(&section.figure))).collect::<String>();
     let all: String = page.sections.iter().map(lines).collect();
@@ -122,17 +123,17 @@ fn number(number: Option<f64>) -> String {
 fn of_section(section: &Section) -> String {
     let mut html = format!("<h2 id=\"{0}\">{0}: {1}</h2>\n", escaped(&section.figure), escaped(&section.title));
     if let Some(error) = &section.error {
-        let _ = writeln!(html, "<p class=\"not-measured\">It failed:</p>\n<pre>{}</pre>", escaped(error));
+        let _ = writeln!(html, "<p class=\"not-measured\">Failed:</p>\n<pre>{}</pre>", escaped(error));
     }
     let claims: String = section.claims.iter().map(|judged| line(judged, None)).collect();
     let _ = writeln!(html, "<div class=\"wide\"><table>{HEAD}{claims}</table></div>");
     section.drawings.iter().for_each(|drawing| html.push_str(drawing));
     let took = section.seconds.map_or(String::new(), |seconds| format!(", in {seconds:.0} s"));
     let host = if section.host.is_empty() { String::new() } else { format!(" on {} ({}){took}", section.host, section.machine) };
-    let _ = writeln!(html, "<p>Made by <code>{}</code>{}.</p>", escaped(&section.command), escaped(&host));
+    let _ = writeln!(html, "<p>Command: <code>{}</code>{}.</p>", escaped(&section.command), escaped(&host));
     if !section.violations.is_empty() {
         let items: String = section.violations.iter().map(|violation| format!("<li>{}</li>", escaped(violation))).collect();
-        let _ = writeln!(html, "<p>Expected by its definition, and not so:</p>\n<ul>{items}</ul>");
+        let _ = writeln!(html, "<p>Failed checks of its definition:</p>\n<ul>{items}</ul>");
     }
     if !section.table.is_empty() {
         let _ = writeln!(html, "<details><summary>All numbers</summary>\n{}</details>", from_markdown(&section.table));
@@ -140,7 +141,7 @@ fn of_section(section: &Section) -> String {
     html
 }
 
-/// Tables, items and lines of text, as our own tables have them.
+/// Converts the tables and lines of text of our own reports to HTML.
 fn from_markdown(text: &str) -> String {
     let mut html = String::new();
     let mut lines = text.lines().peekable();
@@ -169,7 +170,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// The same claims as text, a line each.
+/// The same claims as a text table, one line per claim.
 pub fn claims_table(sections: &[Section]) -> String {
     let line = |section: &Section, judged: &Judged| {
         let claim = &judged.claim;

@@ -1,7 +1,9 @@
 //! How runs of one policy differ: medians, with the least and the most.
 
 use super::table::{UNKNOWN, latency, pair, seconds, table};
-use crate::experiment::rows::{PaperRow, RunRow, policy_rank};
+use crate::experiment::rows::{PaperRow, RunRow};
+use crate::policy::registry;
+use crate::stats::median;
 
 const HEADER: [&str; 9] = [
     "policy",
@@ -25,7 +27,7 @@ pub fn spread(rows: &[RunRow], paper: &[PaperRow], time_compression: f64) -> Str
             policies.push(&row.policy);
         }
     }
-    policies.sort_by_key(|policy| policy_rank(policy));
+    policies.sort_by_key(|policy| registry::rank(policy));
     let lines: Vec<_> = policies.into_iter().map(|policy| line(policy, rows, paper, time_compression)).collect();
     table(&HEADER, &lines)
 }
@@ -53,10 +55,10 @@ fn line(policy: &str, rows: &[RunRow], paper: &[PaperRow], time_compression: f64
     ]
 }
 
-/// Median (the upper one of an even number), least and most.
-fn range(mut values: Vec<f64>, show: fn(f64) -> String) -> Option<String> {
-    values.sort_by(f64::total_cmp);
-    let (least, most, median) = (show(*values.first()?), show(*values.last()?), show(values[values.len() / 2]));
+/// Median, least and most.
+fn range(values: Vec<f64>, show: fn(f64) -> String) -> Option<String> {
+    let (least, most) = (values.iter().copied().reduce(f64::min)?, values.iter().copied().reduce(f64::max)?);
+    let (least, most, median) = (show(least), show(most), show(median(values)?));
     Some(if least == most { median } else { format!("{median} ({least} to {most})") })
 }
 

@@ -1,14 +1,14 @@
-//! Tables that read well as text and as Markdown.
+//! Tables that are readable both as text and as Markdown.
 
-/// What is not known.
+/// Placeholder for an unknown value.
 pub(super) const UNKNOWN: &str = "-";
 
-/// A time of control: never so short that seconds with one decimal would hide it.
+/// A duration of control, in seconds.
 pub(super) fn seconds(seconds: f64) -> String {
     if seconds >= 1000.0 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
 }
 
-/// A latency, in the unit in which it has digits before its point.
+/// A latency, in a unit in which it is at least 1.
 pub(super) fn latency(ns: u64) -> String {
     let ns = ns as f64;
     match ns {
@@ -18,7 +18,7 @@ pub(super) fn latency(ns: u64) -> String {
     }
 }
 
-/// An amount of state, in the unit in which it has digits before its point.
+/// An amount of state, in a unit in which it is at least 1.
 pub(super) fn bytes(bytes: f64) -> String {
     match bytes {
         _ if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
@@ -28,7 +28,7 @@ pub(super) fn bytes(bytes: f64) -> String {
     }
 }
 
-/// Two sides of a cell: the paper's and ours, or two percentiles.
+/// The two values of a cell: the paper's and ours, or two percentiles.
 pub(super) fn pair(left: Option<String>, right: Option<String>) -> String {
     match (left, right) {
         (None, None) => UNKNOWN.to_owned(),
@@ -50,7 +50,7 @@ pub(super) fn table<const N: usize>(header: &[&str; N], lines: &[[String; N]]) -
     format!("{}|{rule}\n{body}", written(&header))
 }
 
-/// A cell cannot hold what ends it.
+/// Removes characters that would end a cell.
 fn clean(cell: &str) -> String {
     cell.replace('|', "/").replace('\n', " ")
 }

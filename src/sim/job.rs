@@ -52,6 +52,10 @@ pub struct OperatorModel {
     pub service: ServiceTimes,
     /// Records emitted per record received.
     pub selectivity: f64,
+    /// The part of its output records that its metrics count, 0 to 1: some systems miss what leaves by a
+    /// side output.
+    // https://issues.apache.org/jira/browse/FLINK-38538
+    pub counted_output: f64,
     /// When sources pause.
     pub marks: QueueMarks,
     /// How arrivals are spread over bins; keyed operators only.
@@ -80,6 +84,7 @@ impl Default for OperatorModel {
             curve: CapacityCurve::Linear,
             service: ServiceTimes::Deterministic,
             selectivity: 1.0,
+            counted_output: 1.0,
             marks: QueueMarks::default(),
             skew: Skew::Uniform,
             keys: 1 << 16,

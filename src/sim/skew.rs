@@ -1,5 +1,7 @@
 //! Distribution of an operator's arrivals over its bins.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Random;
@@ -23,6 +25,17 @@ pub enum Skew {
     HotKey {
         /// Its share, 0 to 1.
         share: f64,
+    },
+    /// Some keys, each in a bin of its own, have a share of all records between them evenly. Moving bins
+    /// helps as long as an instance can process the records of one of these keys; splitting bins does not.
+    HotKeys {
+        /// How many; more than 0 and fewer than there are bins.
+        hot: u32,
+        /// Their share together, 0 to 1.
+        share: f64,
+        /// Numbers from the bin of one to that of the next, from bin 0 on, as for hot bins.
+        #[serde(default = "one")]
+        step: u32,
     },
     /// Some bins have a share of all records between them evenly, the others have the rest: skew
     /// that rebalancing bins can correct, because no single key makes it.
@@ -52,8 +65,8 @@ pub(super) struct Bins {
     pub(super) keys: Vec<u64>,
     /// Owner, by bin.
     pub(super) owners: Vec<u32>,
-    /// The bin of the hot key, and its share.
-    hot: Option<(usize, f64)>,
+    /// The bins of hot keys, and the share of the key of each.
+    hot: BTreeMap<usize, f64>,
 }
 
 impl Skew {
@@ -61,31 +74,41 @@ impl Skew {
     pub(super) fn bins(self, keys: u64, owners: Vec<u32>, random: &mut Random) -> Bins {
         let bins = owners.len();
         let even = 1.0 / bins as f64;
-        let (shares, hot) = match self {
-            Skew::Uniform => (vec![even; bins], None),
+        let mut hot_keys = BTreeMap::new();
+        let shares = match self {
+            Skew::Uniform => vec![even; bins],
             Skew::Zipf { exponent } => {
                 let mut ranks: Vec<usize> = (0..bins).collect();
                 // Fisher and Yates.
                 (1..bins).rev().for_each(|last| ranks.swap(last, random.below(last as u64 + 1) as usize));
                 let weights: Vec<f64> = ranks.iter().map(|&rank| (rank as f64 + 1.0).powf(-exponent)).collect();
                 let sum: f64 = weights.iter().sum();
-                (weights.into_iter().map(|weight| weight / sum).collect(), None)
+                weights.into_iter().map(|weight| weight / sum).collect()
             }
             Skew::HotKey { share } => {
-                let mut shares = vec![even * (1.0 - share); bins];
-                shares[0] += share;
-                (shares, Some((0, share)))
+                hot_keys.insert(0, share);
+                with_hot(vec![even * (1.0 - share); bins], &hot_keys)
+            }
+            Skew::HotKeys { hot, share, step } => {
+                hot_keys.extend((0..hot).map(|key| ((key * step) as usize, share / f64::from(hot))));
+                with_hot(vec![even * (1.0 - share); bins], &hot_keys)
             }
             Skew::HotBins { bins: hot, share, step } => {
                 let mut shares = vec![(1.0 - share) / (bins - hot as usize) as f64; bins];
                 (0..hot).for_each(|bin| shares[(bin * step) as usize] = share / f64::from(hot));
-                (shares, None)
+                shares
             }
         };
         let (each, more) = (keys / bins as u64, keys % bins as u64);
         let keys = (0..bins as u64).map(|bin| each + u64::from(bin < more)).collect();
-        Bins { shares, keys, owners, hot }
+        Bins { shares, keys, owners, hot: hot_keys }
     }
+}
+
+/// Shares of bins with those of hot keys.
+fn with_hot(mut shares: Vec<f64>, hot: &BTreeMap<usize, f64>) -> Vec<f64> {
+    hot.iter().for_each(|(&bin, share)| shares[bin] += share);
+    shares
 }
 
 impl Bins {
@@ -93,9 +116,9 @@ impl Bins {
     /// the first half.
     pub(super) fn split(&mut self, bin: usize) {
         let (share, keys) = (std::mem::take(&mut self.shares[bin]), std::mem::take(&mut self.keys[bin]));
-        let hot = self.hot.filter(|(hot, _)| *hot == bin).map_or(0.0, |(_, share)| share);
+        let hot = self.hot.remove(&bin).unwrap_or(0.0);
         if hot > 0.0 {
-            self.hot = Some((self.shares.len(), hot));
+            self.hot.insert(self.shares.len(), hot);
         }
         let rest = (share - hot).max(0.0) / 2.0;
         self.shares.extend([hot + rest, rest]);
@@ -123,6 +146,17 @@ mod tests {
                 assert!(bins.shares[66] > 0.5 && bins.shares[67] < 0.01);
             }
         }
+    }
+
+    #[test]
+    fn each_hot_key_stays_whole() {
+        let mut bins = Skew::HotKeys { hot: 2, share: 0.4, step: 8 }.bins(64, vec![0; 16], &mut Random::new(1));
+        let cold = 0.6 / 16.0;
+        assert!((bins.shares[8] - 0.2 - cold).abs() < 1e-12 && (bins.shares[1] - cold).abs() < 1e-12);
+        bins.split(0);
+        bins.split(8);
+        assert!([16, 18].iter().all(|&bin: &usize| (bins.shares[bin] - 0.2 - cold / 2.0).abs() < 1e-12), "{:?}", bins.shares);
+        assert!((bins.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
     }
 
     #[test]

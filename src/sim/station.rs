@@ -123,7 +123,7 @@ impl Station {
 
     /// Processes what is complete by now.
     pub(super) fn serve(&mut self, around: &mut TickContext<'_>) {
-        let (selectivity, marks) = (self.model.selectivity, self.model.marks);
+        let OperatorModel { selectivity, counted_output, marks, .. } = self.model;
         for (index, instance) in (0..).zip(&mut self.instances).filter(|(_, instance)| !instance.queue.is_empty()) {
             let mut work_ns = self.work_ns;
             for slow in self.model.stragglers.iter().filter(|slow| slow.instance == index) {
@@ -151,7 +151,8 @@ impl Station {
                         records_out,
                     })
                 };
-                around.records.push(activity(ActivityKind::Processing, served.worked - useful, served.worked, served.records, given));
+                let counted = (given as f64 * counted_output).round() as u64;
+                around.records.push(activity(ActivityKind::Processing, served.worked - useful, served.worked, served.records, counted));
                 if wait_ns > 0.0 {
                     around.records.push(activity(ActivityKind::ExternalWait, served.worked, served.end, 0, 0));
                 }

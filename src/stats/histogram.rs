@@ -1,6 +1,7 @@
-//! Latencies in nanoseconds, weighted by records, with a relative error of at most one part in a thousand.
+//! Latencies in nanoseconds, weighted by records, with a relative error of at most one part in a
+//! thousand.
 //!
-//! A thin wrapper over HdrHistogram that keeps units and the empty case in one place.
+//! A thin wrapper around HdrHistogram that handles units and the empty case in one place.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ impl LatencyHistogram {
     /// Adds `records` records that each took `latency`.
     pub fn record(&mut self, latency: Duration, records: u64) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX >> 1);
-        // A resizing histogram refuses nothing in this range.
+        // A resizing histogram accepts every value in this range.
         self.counts.record_n(nanoseconds, records).expect("the histogram resizes itself");
     }
 
@@ -36,7 +37,8 @@ impl LatencyHistogram {
         self.counts.len()
     }
 
-    /// The latency that a share `quantile` (0 to 1) of the records does not exceed; nothing when empty.
+    /// The latency that a share `quantile` (0 to 1) of the records does not exceed; `None` if
+    /// empty.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         (!self.counts.is_empty()).then(|| Duration::from_nanos(self.counts.value_at_quantile(quantile)))
     }

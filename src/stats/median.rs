@@ -1,13 +1,14 @@
-//! The middle of some numbers.
+//! Medians.
 
-/// The median: of an even number of values the mean of the middle two. Nothing without values.
+/// The median; for an even number of values the mean of the middle two. `None` without values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let values = sorted(values);
     let (lower, upper) = (values.len().checked_sub(1)? / 2, values.len() / 2);
     Some((values[lower] + values[upper]) / 2.0)
 }
 
-/// The median that is one of the values: of an even number the lower of the middle two. Nothing without values.
+/// The lower median, which is one of the values; for an even number of values the lower of the
+/// middle two. `None` without values.
 pub fn lower_median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let values = sorted(values);
     Some(values[values.len().checked_sub(1)? / 2])

@@ -1,4 +1,4 @@
-//! Small statistics that more than one module needs: latency histograms, medians and slopes.
+//! Statistics shared by several modules: latency histograms, medians and slopes.
 
 mod histogram;
 mod median;

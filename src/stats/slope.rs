@@ -1,8 +1,8 @@
-//! The slope of a line through points, by least squares.
+//! The slope of a line fitted by least squares.
 
 /// Slope of the least-squares line through `(x, y)` points, in units of y per unit of x.
 ///
-/// Nothing for fewer than two points or when all x are equal.
+/// `None` for fewer than two points or if all x are equal.
 ///
 /// ```
 /// assert_eq!(thalweg::stats::slope(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0)]), Some(2.0));

@@ -1,4 +1,5 @@
-//! What a job is fed with: when records are due, and what is in them. Deterministic; seeds and times are passed in.
+//! Workloads: when records are due, and their content. Deterministic; seeds and times are passed
+//! in.
 
 pub mod nexmark;
 mod schedule;

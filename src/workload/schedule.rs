@@ -1,7 +1,7 @@
-//! When records are due: a rate for each phase of the run.
+//! The schedule of due records: a rate for each phase of the run.
 //!
-//! Open loop: the schedule does not know how the job fares. Invariant: `due` counts without accumulated rounding, and
-//! `time_of(n)` is the first instant at which `due` reaches `n`.
+//! Open loop: the schedule does not depend on the progress of the job. Invariant: `due` counts
+//! without accumulated rounding, and `time_of(n)` is the first instant at which `due` reaches `n`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::rate::Rate;
 use crate::time::Timestamp;
 
-/// From `start` on, until the next phase begins, records are due at `rate`.
+/// From `start` until the next phase starts, records are due at `rate`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
@@ -25,14 +25,15 @@ pub struct Phase {
 #[serde(try_from = "Vec<Phase>", into = "Vec<Phase>")]
 pub struct RateSchedule {
     phases: Vec<Phase>,
-    /// Records due before each phase begins: a schedule of many phases is asked for often.
+    /// Records due before each phase starts, cached because a schedule of many phases is queried
+    /// often.
     before: Vec<f64>,
 }
 
-/// Why phases are no schedule.
+/// Why phases do not form a schedule.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ScheduleError {
-    /// No phase begins at 0.
+    /// The first phase does not start at 0.
     #[error("expected the first phase to start at 0 s, found {0:?}")]
     FirstPhase(Option<Duration>),
     /// Phases are not in order.
@@ -41,7 +42,7 @@ pub enum ScheduleError {
 }
 
 impl RateSchedule {
-    /// The same rate for ever.
+    /// A constant rate.
     pub fn constant(rate: Rate) -> RateSchedule {
         RateSchedule { phases: vec![Phase { start: Duration::ZERO, rate }], before: vec![0.0] }
     }
@@ -49,7 +50,7 @@ impl RateSchedule {
     /// Phases in order, the first at 0.
     ///
     /// # Errors
-    /// When they are not.
+    /// If they are not.
     pub fn new(phases: Vec<Phase>) -> Result<RateSchedule, ScheduleError> {
         match phases.first() {
             Some(first) if first.start.is_zero() => {}
@@ -85,23 +86,24 @@ impl RateSchedule {
         Rate::per_second(rates.fold(0.0, f64::max))
     }
 
-    /// Position of the phase that holds at `at`.
+    /// Position of the phase at `at`.
     fn phase(&self, at: Timestamp) -> usize {
         let at = at.as_secs_f64();
         self.phases.partition_point(|phase| phase.start.as_secs_f64() <= at).saturating_sub(1)
     }
 
-    /// Records due by `at`; the last one may be due in part.
+    /// Number of records due by `at`, with a fraction for the last one.
     pub fn due(&self, at: Timestamp) -> f64 {
         let phase = self.phase(at);
         let Phase { start, rate } = self.phases[phase];
         self.before[phase] + (at.as_secs_f64() - start.as_secs_f64()) * rate.as_per_second()
     }
 
-    /// When the `n`-th record (counted from 1) is due; nothing if it never is.
+    /// When the `n`-th record (counted from 1) is due; `None` if it never is.
     pub fn time_of(&self, n: u64) -> Option<Timestamp> {
         let n = n as f64;
-        // The last phase before whose end so many are due: where the next begins, `before` has what `due` gives.
+        // The last phase before whose end that many are due: where the next one starts, `before`
+        // equals `due`.
         let phase = self.before.partition_point(|&before| before < n).saturating_sub(1);
         let Phase { start, rate } = self.phases[phase];
         let more = n - self.before[phase];

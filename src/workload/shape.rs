@@ -1,7 +1,8 @@
-//! Load as people describe it: constant, in steps, as a sine, a square wave, a ramp or spikes.
+//! Shapes of the load: constant, steps, sine, square wave, ramp or spikes.
 //!
-//! A [`Shape`] becomes a [`RateSchedule`] for a run of known length. What is not constant by itself is cut into pieces, each at the
-//! mean rate over its length, so that the number of records due is exact where pieces meet.
+//! A [`Shape`] becomes a [`RateSchedule`] for a run of known length. Curves are cut into pieces
+//! with the mean rate over each piece, so that the number of records due is exact at the end of
+//! each.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::{Phase, RateSchedule, ScheduleError};
 use crate::rate::Rate;
 
-/// Pieces of a period of a sine, and of a ramp.
+/// Pieces per period of a sine, and per ramp.
 const PIECES: u32 = 64;
-/// A schedule has no more phases than this.
+/// The most phases of a schedule.
 const MOST_PHASES: f64 = 1e6;
 
-/// From `start_s` on, until the next step, records are due at `rate`.
+/// From `start_s` until the next step, records are due at `rate`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -30,12 +31,12 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "shape", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Shape {
-    /// The same rate for ever.
+    /// A constant rate.
     Constant {
         /// Records per second.
         rate: Rate,
     },
-    /// One rate after the other.
+    /// A sequence of rates.
     Steps {
         /// In order, the first at 0.
         steps: Vec<Step>,
@@ -44,12 +45,12 @@ pub enum Shape {
     Sine {
         /// The mean.
         mean: Rate,
-        /// Half the way from the lowest to the highest rate; at most the mean.
+        /// Half the difference between the lowest and the highest rate; at most the mean.
         amplitude: Rate,
         /// Length of a period.
         period_s: f64,
     },
-    /// High and low in turn, high first.
+    /// Alternating high and low rate, high first.
     Square {
         /// The high rate.
         high: Rate,
@@ -57,19 +58,19 @@ pub enum Shape {
         low: Rate,
         /// Length of a period.
         period_s: f64,
-        /// Part of the period with the high rate, between 0 and 1.
+        /// Share of the period with the high rate, between 0 and 1.
         #[serde(default = "half")]
         high_share: f64,
     },
-    /// Evenly from one rate to another, and the other from then on.
+    /// A linear change from one rate to another, which then stays.
     Ramp {
-        /// At first.
+        /// The initial rate.
         from: Rate,
-        /// In the end.
+        /// The final rate.
         to: Rate,
-        /// When it begins to change.
+        /// When the change starts.
         start_s: f64,
-        /// How long it changes.
+        /// How long it takes.
         length_s: f64,
     },
     /// A base rate with spikes.
@@ -78,11 +79,11 @@ pub enum Shape {
         base: Rate,
         /// The rate of a spike.
         peak: Rate,
-        /// When the first spike begins.
+        /// When the first spike starts.
         start_s: f64,
         /// How long a spike lasts.
         length_s: f64,
-        /// From one spike to the next; just one spike when missing.
+        /// Time from the start of one spike to that of the next; a single spike if absent.
         every_s: Option<f64>,
     },
 }
@@ -91,17 +92,17 @@ fn half() -> f64 {
     0.5
 }
 
-/// Why a shape is no schedule.
+/// Why a shape cannot become a schedule.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ShapeError {
-    /// A number out of range.
+    /// A parameter is out of range.
     #[error("expected {field} {expected}, found {found}")]
     Field {
         /// Its name.
         field: &'static str,
-        /// What it should be.
+        /// The valid range.
         expected: &'static str,
-        /// What it is.
+        /// The value.
         found: f64,
     },
     /// Steps out of order.
@@ -112,7 +113,7 @@ pub enum ShapeError {
     TooMany(f64),
 }
 
-/// The field's value, if it is what it should be.
+/// Checks a parameter and returns it.
 fn check(field: &'static str, expected: &'static str, found: f64, holds: bool) -> Result<f64, ShapeError> {
     if holds && found.is_finite() { Ok(found) } else { Err(ShapeError::Field { field, expected, found }) }
 }
@@ -129,7 +130,7 @@ impl Shape {
     /// The schedule of a run that lasts `until`.
     ///
     /// # Errors
-    /// When a number is out of range or steps are not in order.
+    /// If a parameter is out of range or steps are not in order.
     ///
     /// ```
     /// use std::time::Duration;

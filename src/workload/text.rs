@@ -1,8 +1,9 @@
 //! Real text as an endless stream of sentences.
 //!
-//! Words are runs of letters and digits (any script; an apostrophe inside a word belongs to it), in lower case, as word
-//! counts do. The text is read in a loop. By default it is the one that the `lipsum` crate carries: Cicero's *De finibus
-//! bonorum et malorum*, first book (Liber Primus).
+//! Words are runs of letters and digits (in any script; an apostrophe inside a word belongs to it)
+//! in lower case, as usual in word counts. The text is replayed in a loop. By default it is the one
+//! included in the `lipsum` crate: Cicero's *De finibus bonorum et malorum*, first book (Liber
+//! Primus).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,24 +16,24 @@ pub type Sentence = Arc<str>;
 /// Where sentences end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SentenceLength {
-    /// At full stops, question and exclamation marks, as the text has them.
+    /// At full stops, question and exclamation marks, as in the text.
     #[default]
     Natural,
-    /// After exactly so many words, wherever that is.
+    /// After exactly this many words.
     Words(usize),
 }
 
 /// Why a text cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// There is no word in it.
+    /// It contains no word.
     #[error("expected text with at least one word, found none")]
     NoWords,
-    /// A sentence of no words is asked for.
+    /// A sentence length of 0 words was requested.
     #[error("expected sentences of at least one word")]
     NoLength,
-    /// None of its words is one that is to be hot.
-    #[error("expected a text with words that are to be hot, found none")]
+    /// None of its words is in a hot bin.
+    #[error("expected a text with words in hot bins, found none")]
     NoneHot,
 }
 
@@ -45,11 +46,11 @@ pub struct Text {
 impl Text {
     /// Cuts `text` into sentences.
     ///
-    /// Exact lengths cut the looped text: a sentence may end with the first words of the text, and the number of sentences is
-    /// such that the loop closes.
+    /// With a fixed length the looped text is cut: a sentence may end with the first words of the
+    /// text, and the number of sentences is such that the loop closes.
     ///
     /// # Errors
-    /// When the text has no word or the length is 0.
+    /// If the text has no word or the length is 0.
     pub fn new(text: &str, length: SentenceLength) -> Result<Text, TextError> {
         let sentences: Vec<Sentence> = match length {
             SentenceLength::Natural => {
@@ -59,7 +60,7 @@ impl Text {
             SentenceLength::Words(0) => return Err(TextError::NoLength),
             SentenceLength::Words(length) => {
                 let words: Vec<String> = words(text).collect();
-                // After lcm(words, length) words the cuts fall on the same places again.
+                // After lcm(words, length) words the cuts are at the same places again.
                 let loops = length / gcd(words.len(), length).max(1);
                 let looped: Vec<&str> = words.iter().cycle().take(words.len() * loops).map(String::as_str).collect();
                 looped.chunks(length).map(|sentence| sentence.join(" ").into()).collect()
@@ -73,20 +74,21 @@ impl Text {
         Text::new(lipsum::LIBER_PRIMUS, length).expect("Cicero wrote words")
     }
 
-    /// A text of so many different words, each as often as the others.
+    /// A text of this many different words, all equally frequent.
     ///
     /// # Errors
-    /// When there are to be no words, or no words in a sentence.
+    /// If the number of words or the length of a sentence is 0.
     pub fn even(words: usize, length: SentenceLength) -> Result<Text, TextError> {
         let words: Vec<String> = (0..words).map(|number| format!("w{number}")).collect();
         Text::new(&words.join(" "), length)
     }
 
-    /// A text with as many words in as many sentences, of which those that `group` gives a group to have `share` (0 to 1) together: each group
-    /// the same part, and each word of a group the same part of it. The others follow each other as in this text.
+    /// A text with as many words in as many sentences, in which the words with a `group` have
+    /// `share` (0 to 1) of all occurrences: an equal part for each group, and within it for each of
+    /// its words. The other words follow in the order of this text.
     ///
     /// # Errors
-    /// When no word has a group.
+    /// If no word has a group.
     pub fn with_hot_words(&self, share: f64, group: impl Fn(&str) -> Option<u32>) -> Result<Text, TextError> {
         let mut groups: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
         let (mut others, mut known) = (Vec::new(), BTreeSet::new());
@@ -122,7 +124,7 @@ impl Text {
         Arc::clone(&self.sentences[(index % self.sentences.len() as u64) as usize])
     }
 
-    /// Sentences of one loop.
+    /// Number of sentences in one loop.
     pub fn sentences(&self) -> &[Sentence] {
         &self.sentences
     }

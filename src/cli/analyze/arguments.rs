@@ -1,4 +1,4 @@
-//! The arguments of `thalweg analyze`, each checked before anything is read.
+//! The arguments of `thalweg analyze`, all checked before any file is read.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,11 +15,13 @@ use crate::pag::GraphConfig;
 use crate::readers::{self, Trace};
 use crate::time::{Timestamp, Window};
 
-/// Find out what holds a job back, from the activity it recorded.
+/// Find a job's bottleneck from its activity log.
 ///
-/// Each window of the trace becomes a graph of what every lane (a worker, or an instance with a capacity of its own) did and what it
-/// waited for. Every path through that graph is a chain of work and messages, each of which had to end for the next to begin. What most of
-/// the paths lead through holds the job back; what is merely busy does not. Beside it stand the conventional profile and one random path.
+/// Each window of the trace becomes a graph of what every lane (a worker, or an instance with its
+/// own capacity) did and waited for. A path through this graph is a chain of activities and
+/// messages, each of which had to end before the next could start. Operators on most of the paths
+/// are the bottleneck; operators that are merely busy are not. The conventional profile and one
+/// random path are shown for comparison.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Queries:\n  \
                         participation operator|instance|channel > 50% [over N windows | in each of N windows]\n  \
@@ -29,48 +31,53 @@ use crate::time::{Timestamp, Window};
                         Examples:\n  thalweg run --policy hold --record --out slow && thalweg analyze slow/activity.log\n  \
                         thalweg analyze slow/activity.log --by instance --window 500ms --json\n  \
                         thalweg analyze slow/activity.log --export perfetto=trace.json --plot lanes.svg\n\n\
-                        Exit code 2: something was wrong with the arguments or a file; what came before damage was analysed all the same.")]
+                        Exit code 2: an argument is invalid or a file is damaged; the part of a file before the damage is still analysed.")]
 pub(in crate::cli) struct Args {
-    /// Traces of one job: activity logs of 'run --record', or of another format.
+    /// Traces of one job: activity logs of 'run --record', or files in another format (see
+    /// --format).
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Length of a window, such as 500ms, 1s or 2m.
     #[arg(long, default_value = "1s", allow_hyphen_values = true)]
     window: String,
-    /// By what to rank: operator, instance, activity, worker or channel.
+    /// What to rank: operator, instance, activity, worker or channel.
     #[arg(long, default_value = "operator")]
     by: String,
-    /// Take the latency of each completed epoch apart, too, exactly to the nanosecond.
+    /// Also break down the latency of each completed epoch, exactly to the nanosecond.
     #[arg(long)]
     epochs: bool,
-    /// Entries and waits to show.
+    /// Number of entries and waits to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
-    /// How far to look beyond a window to see how its waits end.
+    /// Look-ahead past a window's end, to resolve its open waits.
     #[arg(long, default_value = "1s", allow_hyphen_values = true)]
     lookahead: String,
-    /// Let paths lead through messages that lay in a queue while their receiver was busy, as SnailTrail does.
+    /// Let paths pass through messages that were queued while their receiver was busy, as
+    /// SnailTrail does.
     #[arg(long)]
     through_queues: bool,
-    /// Leave out windows that end before; counted from the start of the run.
+    /// Skip windows that end before this time since the start of the run, such as 2s.
     #[arg(long, allow_hyphen_values = true)]
     from: Option<String>,
-    /// Leave out windows that begin later.
+    /// Skip windows that start after this time.
     #[arg(long, allow_hyphen_values = true)]
     until: Option<String>,
-    /// Take the files for: thalweg, snailtrail, spark or timely; by default what their content shows.
+    /// Input format: thalweg, snailtrail, spark or timely [default: detected from content]
     #[arg(long)]
     format: Option<String>,
-    /// Write the windows for another program: perfetto=F (opens in ui.perfetto.dev), dot=F, csv=F or json=F.
+    /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or
+    /// json=FILE.
     #[arg(long, value_name = "FORMAT=FILE")]
     export: Vec<String>,
-    /// Draw what the lanes did, with the likeliest critical path, as FILE.svg or FILE.png; --from and --until choose the time.
+    /// Draw the activity of the lanes, with the most likely critical path, as FILE.svg or FILE.png;
+    /// --from and --until select the time.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Say when something begins or ceases to answer a query, such as 'participation operator > 50% over 3 windows'; see below.
+    /// Report when a query starts or stops matching, such as 'participation operator > 50% over 3
+    /// windows' (see below).
     #[arg(long, value_name = "QUERY")]
     watch: Vec<String>,
-    /// Threads that analyse, beside the one that reads; the results are the same.
+    /// Analysis threads, in addition to the one that reads; the results do not depend on it.
     #[arg(long, value_name = "A", default_value_t = 1)]
     workers: u32,
     /// Print one JSON object instead of text.
@@ -78,15 +85,15 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-/// Of an epoch that took longer, the beginning is not explained.
+/// The beginning of an epoch that took longer than this is not explained.
 const LONGEST_LATENCY: Duration = Duration::from_secs(60);
 
-/// Blocks of some thousand records that the reader may be ahead.
+/// Number of blocks (of some thousand records) by which the reader may be ahead.
 const WAITING_BLOCKS: usize = 8;
-/// Threads at most.
+/// The most analysis threads.
 const MOST_THREADS: u32 = 64;
 
-/// What the arguments ask for.
+/// The checked arguments.
 pub(super) struct Asked {
     files: Vec<PathBuf>,
     pub(super) window_text: String,
@@ -133,11 +140,11 @@ impl Asked {
         let mut written: Vec<&PathBuf> = exports.iter().map(|(_, path)| path).chain(&args.plot).collect();
         written.sort();
         if let Some(twice) = written.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(usage(anyhow!("{}: expected a file of its own for each --export and --plot, found it twice", twice[0].display())));
+            return Err(usage(anyhow!("{}: expected a different file for each --export and --plot, found it twice", twice[0].display())));
         }
         let same = |a: &PathBuf, b: &PathBuf| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
         if let Some(input) = written.iter().find(|path| args.files.iter().any(|file| same(path, file))) {
-            return Err(usage(anyhow!("{}: expected another name for what is written, found that of a trace to be read", input.display())));
+            return Err(usage(anyhow!("{}: expected an output file, found the name of an input trace", input.display())));
         }
         Ok(Asked {
             files: args.files.clone(),
@@ -170,7 +177,7 @@ impl Asked {
         opened.map_err(usage)
     }
 
-    /// What the analysis is to do.
+    /// Configuration of the analysis.
     pub(super) fn analysis(&self) -> AnalysisConfig {
         AnalysisConfig {
             workers: self.workers,
@@ -184,12 +191,13 @@ impl Asked {
         }
     }
 
-    /// Workers to be heard of before a window is complete: each file has one at least, and another file may have come less far.
+    /// Number of workers that must have reported progress before a window is complete: each file
+    /// has at least one, and one file may lag behind another.
     pub(super) fn awaited(&self) -> usize {
         self.files.len()
     }
 
-    /// The stretch of time that was asked for, if one was.
+    /// The requested time span, if any.
     pub(super) fn stretch(&self) -> Option<Window> {
         let asked = self.from > Timestamp::ZERO || self.until < Timestamp(u64::MAX);
         asked.then_some(Window { start: self.from, end: self.until })
@@ -240,7 +248,7 @@ fn export(text: &str) -> Result<(Format, PathBuf), Failure> {
     Ok((format, PathBuf::from(path)))
 }
 
-/// The figure is drawn at the very end; what can be known to be wrong with its name is said before.
+/// Checks the name of the figure at the start, since the figure is drawn at the very end.
 fn check_plot(path: &std::path::Path) -> Result<(), Failure> {
     let wrong = |what: &str| usage(anyhow!("--plot {}: expected {what}", path.display()));
     if !path.extension().is_some_and(|extension| extension == "svg" || extension == "png") {

@@ -1,4 +1,4 @@
-//! What the analysis has found so far: printed where it is to be printed as it is found, else summed up.
+//! The results of the analysis so far: printed as they are found or summarized at the end.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -16,10 +16,10 @@ use crate::pag::Oddities;
 use crate::readers::Trace;
 use crate::report;
 
-/// Windows of a trace, at most: more are no longer a summary.
+/// The most windows of a trace.
 pub(super) const MOST_WINDOWS: u64 = 1_000_000;
 
-/// Everything that grows while results come.
+/// The results collected so far.
 pub(super) struct Findings<'a> {
     asked: &'a Asked,
     names: Names,
@@ -106,7 +106,7 @@ impl<'a> Findings<'a> {
         print(&self.text())
     }
 
-    /// The result for people.
+    /// The result as text.
     fn text(&self) -> String {
         let (span, top) = (self.trace.span(), self.asked.top);
         let windows = match self.trace.windows() {
@@ -139,7 +139,7 @@ pub(super) fn too_many(asked: &Asked) -> Failure {
     usage(anyhow!("--window {}: expected at most {MOST_WINDOWS} windows, found more; choose longer ones", asked.window_text))
 }
 
-/// To standard output; whoever closed it has read enough.
+/// Prints to standard output; a closed pipe is no error.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,16 +1,17 @@
-//! Of whom the files have told how far they have come.
+//! Tracks which workers have reported progress.
 //!
-//! Until some worker of each file has, no window is complete; what is read until then stays in memory.
+//! No window is complete until a worker of each file has reported progress; records read until then
+//! stay in memory.
 
 use std::collections::BTreeSet;
 
 use crate::activity::Record;
 use crate::id::WorkerId;
 
-/// From so many records on, it is said that they are held.
+/// Number of records held in memory at which a note is printed.
 const MANY_HELD: usize = 1 << 18;
 
-/// Workers that have said how far they have come, as far as they are waited for.
+/// The workers that have reported progress, until as many have as are expected.
 pub(super) struct Heard {
     awaited: usize,
     workers: BTreeSet<WorkerId>,
@@ -18,7 +19,7 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// Waits for `awaited` workers.
+    /// Expects progress from `awaited` workers.
     pub(super) fn new(awaited: usize) -> Heard {
         Heard { awaited, workers: BTreeSet::new(), held: 0 }
     }
@@ -27,7 +28,7 @@ impl Heard {
         self.workers.len() >= self.awaited
     }
 
-    /// Takes records into account; gives a note once many are held.
+    /// Takes records into account; returns a note once many are held in memory.
     pub(super) fn take(&mut self, records: &[Record]) -> Option<&'static str> {
         for record in records {
             if let Record::UpTo { worker, .. } = record
@@ -42,7 +43,7 @@ impl Heard {
         let before = self.held;
         self.held += records.len();
         (before < MANY_HELD && self.held >= MANY_HELD).then_some(
-            "not every file says how far its workers have come, so no window is complete before the end: all records stay in memory",
+            "not every file reports progress of its workers, so no window is complete before the end: all records stay in memory",
         )
     }
 }

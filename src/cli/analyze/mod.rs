@@ -1,7 +1,8 @@
-//! `thalweg analyze`: what holds a job back, from what it recorded.
+//! `thalweg analyze`: finds a job's bottleneck from its activity log.
 //!
-//! One pass over the files: windows are summed up, printed, exported and forgotten as they close. Of a file with damage, what comes before
-//! it is analysed and printed; then the damage is named and the exit code is 2.
+//! One pass over the files: windows are summarized, printed, exported and discarded as they close.
+//! The part of a damaged file before the damage is analysed and printed; then the damage is
+//! reported and the exit code is 2.
 
 mod arguments;
 mod findings;
@@ -32,7 +33,7 @@ pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
     let damage = read(&asked, &mut trace, &mut pictures, &mut findings)?;
     if findings.windows() == 0 {
         let files = asked.files_text();
-        let nothing = || usage(anyhow!("{files}: expected work or messages in the time that was asked for, found none"));
+        let nothing = || usage(anyhow!("{files}: expected activities or messages in the selected time, found none"));
         return Err(damage.map_or_else(nothing, usage));
     }
     pictures.finish()?;
@@ -40,7 +41,7 @@ pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
     damage.map_or(Ok(()), |damage| Err(usage(damage)))
 }
 
-/// Reads the trace to its end, as fast as it is analysed; gives the first damage.
+/// Reads the trace to its end, no faster than it is analysed; returns the first damage found.
 fn read(
     asked: &Asked,
     trace: &mut Trace,
@@ -58,26 +59,27 @@ fn read(
                 heard.take(&records).into_iter().for_each(|note| eprintln!("note: {note}"));
                 pictures.take(&records, &heard)?;
                 if analysis.push(records).is_err() {
-                    // It is past what was asked for, or 'finish' says what happened.
+                    // The selected time has passed, or 'finish' returns the error.
                     break;
                 }
             }
-            // Other files are read on.
+            // Reading continues with the other files.
             Err(error) => damage = damage.or(Some(anyhow::Error::from(error))),
         }
         results.try_iter().try_for_each(|result| findings.take(result))?;
     }
-    // The last windows, too, are taken as they come, not all at once at the end.
+    // The last windows, too, are handled as they arrive, not all at once at the end.
     thread::scope(|scope| {
         let end = scope.spawn(|| analysis.finish());
         let taken = results.iter().try_for_each(|result| findings.take(result));
-        end.join().map_err(|_| anyhow!("the analysis has panicked"))??;
+        end.join().map_err(|_| anyhow!("the analysis panicked"))??;
         taken
     })?;
     Ok(damage)
 }
 
-/// Refuses windows that are far too short for the first records that have a time; says whether there were any.
+/// Rejects windows that are far too short for the first records with a time; returns whether there
+/// were any.
 fn check_length(asked: &Asked, records: &[Record]) -> Result<bool, Failure> {
     let at = || records.iter().map(Record::at).filter(|&at| at > Timestamp::ZERO);
     let (Some(first), Some(last)) = (at().min(), at().max()) else { return Ok(false) };

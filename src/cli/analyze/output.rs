@@ -1,4 +1,5 @@
-//! What `thalweg analyze` prints beside its tables: JSON as windows close, and notes on what was strange.
+//! Output of `thalweg analyze` other than tables: JSON, written as windows close, and notes on
+//! anomalies.
 
 use std::io::{self, BufWriter, Stdout, Write};
 
@@ -12,7 +13,8 @@ use crate::pag::Oddities;
 use crate::readers::Trace;
 use crate::report::part_label;
 
-/// One JSON object on standard output, written window by window. Nothing is printed before the first.
+/// One JSON object on standard output, written window by window; nothing is printed before the
+/// first.
 pub(super) struct Json {
     out: BufWriter<Stdout>,
     has_windows: bool,
@@ -30,7 +32,7 @@ struct RankingEntry {
     #[serde(flatten)]
     entry: Entry,
     name: String,
-    /// Of a whole trace only.
+    /// Only for a whole trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_in_windows: Option<Firsts>,
 }
@@ -44,7 +46,7 @@ struct WindowEntry {
     ranking: Vec<RankingEntry>,
 }
 
-/// Something that began or ceased to answer a query.
+/// A query that started or stopped matching.
 #[derive(Serialize)]
 struct Finding {
     window_start_ns: u64,
@@ -68,7 +70,7 @@ struct WaitEntry {
     ns: u64,
 }
 
-/// A part of the epochs' latency.
+/// One part of the epochs' latency.
 #[derive(Serialize)]
 struct EpochEntry {
     #[serde(flatten)]
@@ -76,7 +78,8 @@ struct EpochEntry {
     name: String,
 }
 
-/// What of the epochs' latency is charged to an operator, and the most that could be gained there.
+/// Share of the epochs' latency that is attributed to an operator, and the most that could be
+/// gained there.
 #[derive(Serialize)]
 struct OperatorEntry {
     #[serde(flatten)]
@@ -197,22 +200,22 @@ impl Json {
     }
 }
 
-/// A line for everything that had to be left out or changed.
+/// One line for each kind of record that was skipped or corrected.
 pub(super) fn notes(oddities: &Oddities, epochs: Option<EpochOddities>, trace: &Trace, summary: &TraceSummary) -> Vec<String> {
     let mut notes: Vec<String> =
         trace.oddities().into_iter().map(|odd| format!("{}: {} ({})", odd.file.display(), odd.what, odd.count)).collect();
     let epochs = epochs.unwrap_or_default();
     let counted = [
-        (oddities.late_records, "records came later than their worker had said and were shortened or moved"),
-        (oddities.reused_keys, "messages were sent under a key that was still in use"),
-        (oddities.given_up_messages, "messages were forgotten because too many were in flight"),
-        (oddities.unmatched_receipts, "messages were received that nobody had sent by then"),
-        (oddities.cycles, "messages were left out because they closed a cycle"),
-        (oddities.lanes_left_out, "records were left out because they were of too many lanes"),
+        (oddities.late_records, "records arrived after their worker's reported progress and were shortened or moved"),
+        (oddities.reused_keys, "messages were sent with a key that was still in use"),
+        (oddities.given_up_messages, "messages were dropped because too many were in flight"),
+        (oddities.unmatched_receipts, "messages were received before anything was sent"),
+        (oddities.cycles, "messages were skipped because they closed a cycle"),
+        (oddities.lanes_left_out, "records were skipped because there were too many lanes"),
         (oddities.corrected_clocks, "workers' clocks were corrected, because messages arrived before they were sent"),
-        (summary.without_path(), "windows have no path from their start to their end and count for nothing"),
-        (epochs.given_up, "epochs are not explained because too many were open"),
-        (epochs.not_open, "epochs were completed whose opening the log does not hold"),
+        (summary.without_path(), "windows have no path from start to end and were ignored"),
+        (epochs.given_up, "epochs were not analysed because too many were open"),
+        (epochs.not_open, "epochs were completed whose start is not in the log"),
     ];
     notes.extend(counted.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
     notes

@@ -1,6 +1,7 @@
-//! What needs the windows' graphs themselves: exports and the figure.
+//! Exports and the figure, which need the windows' graphs.
 //!
-//! They build graphs of their own beside the analysis, which gives its own away. Invariant: one graph at a time is held.
+//! They build their own graphs, separately from the analysis. Invariant: at most one graph is held
+//! at a time.
 
 use std::io;
 
@@ -17,14 +18,14 @@ use crate::pag::{GraphBuilder, WindowGraph};
 use crate::plot::{LaneFigure, LaneLabels};
 use crate::time::Timestamp;
 
-/// Everything that is written to files.
+/// All output to files.
 pub(super) struct Pictures<'a> {
     asked: &'a Asked,
     builder: GraphBuilder,
     names: Names,
     exporters: Vec<(String, Exporter)>,
     figure: Option<LaneFigure>,
-    /// Nothing that begins later was asked for.
+    /// All requested windows have been seen.
     done: bool,
 }
 
@@ -86,7 +87,7 @@ impl<'a> Pictures<'a> {
         Ok(())
     }
 
-    /// Adds the last windows and gives the files their names.
+    /// Adds the last windows and moves the files to their final names.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         self.close(Timestamp(u64::MAX))?;
         for (name, exporter) in self.exporters {
@@ -95,7 +96,7 @@ impl<'a> Pictures<'a> {
         }
         if let (Some(figure), Some(path)) = (self.figure, &self.asked.plot) {
             let footer = format!("thalweg analyze {}, windows of {}", self.asked.files_text(), self.asked.window_text);
-            let labels = LaneLabels { title: "What each lane did, and the likeliest critical path".to_owned(), footer };
+            let labels = LaneLabels { title: "Activity of each lane, and the most likely critical path".to_owned(), footer };
             figure.draw(&self.names, &labels, path).map_err(usage)?;
         }
         Ok(())

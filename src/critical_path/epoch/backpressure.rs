@@ -1,21 +1,22 @@
-//! When sources were paused, and for whom.
+//! Periods of backpressure on the sources, and the instances that caused them.
 //!
-//! Spans come instance by instance, late and in pieces. [`Pauses::merge`] makes one timeline of them: stretches in which the same
-//! instances hold the sources back. Invariant: stretches are disjoint and in order of time; they are forgotten once no open epoch was
-//! due then.
+//! Spans arrive per instance, late and in pieces. [`Pauses::merge`] combines them into one
+//! timeline: spans during which the same instances backpressure the sources. Invariant: spans are
+//! disjoint and in order of time; they are forgotten once no open epoch was due then.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::id::InstanceId;
 use crate::time::Timestamp;
 
-/// Spans of one instance that are not merged, at most; of more, the oldest are forgotten.
+/// The most spans of one instance that are not merged; beyond, the oldest are forgotten.
 const MOST_SPANS: usize = 1 << 14;
-/// Instances with spans that are not merged, at most; further ones are left out.
+/// The most instances with spans that are not merged; further ones are ignored.
 const MOST_INSTANCES: usize = 1 << 12;
-/// Stretches of the timeline at most; of more, the oldest are forgotten.
+/// The most spans of the timeline; beyond, the oldest are forgotten.
 const MOST_STRETCHES: usize = 1 << 14;
-/// Instances that share a stretch at most: a job in which more are above their marks at once has no one to blame among them.
+/// The most instances that share a span: if more are above their marks at once, no single one is to
+/// blame.
 const MOST_SHARING: usize = 64;
 
 /// A stretch of time in which sources were paused.
@@ -23,23 +24,23 @@ const MOST_SHARING: usize = 64;
 pub(super) struct Pause {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// For whom, in order; never empty.
+    /// The instances that caused it, in order; never empty.
     pub(super) instances: Vec<InstanceId>,
 }
 
-/// The pauses of all sources: any instance above its mark pauses all of them.
+/// The pauses of all sources: any instance above its mark pauses all sources.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pauses {
-    /// What the timeline does not hold yet; of each instance disjoint and in order of time.
+    /// Spans that are not merged yet; per instance disjoint and in order of time.
     spans: BTreeMap<InstanceId, VecDeque<(u64, u64)>>,
     timeline: VecDeque<Pause>,
-    /// The timeline reaches up to here.
+    /// The end of the timeline.
     merged: u64,
 }
 
 impl Pauses {
-    /// Sources were paused for `instance` over `[start, end)`. Spans that come in another order than that of time are joined to
-    /// the ones they touch or left out, and so is what the timeline has passed.
+    /// Sources were paused because of `instance` over `[start, end)`. Spans out of order are joined
+    /// to those they touch, otherwise ignored, as are spans before the end of the timeline.
     pub(super) fn push(&mut self, instance: InstanceId, start: Timestamp, end: Timestamp) {
         let start = start.0.max(self.merged);
         if end.0 <= start || (self.spans.len() >= MOST_INSTANCES && !self.spans.contains_key(&instance)) {
@@ -56,7 +57,8 @@ impl Pauses {
         }
     }
 
-    /// Takes everything before `until` into the timeline; spans of before that come later are left out.
+    /// Merges everything before `until` into the timeline; earlier spans that arrive later are
+    /// ignored.
     pub(super) fn merge(&mut self, until: u64) {
         let mut edges: Vec<(u64, bool, InstanceId)> = Vec::new();
         for (&instance, spans) in &mut self.spans {
@@ -96,14 +98,14 @@ impl Pauses {
         }
     }
 
-    /// Forgets what ended before `at`.
+    /// Forgets spans that ended before `at`.
     pub(super) fn forget(&mut self, at: u64) {
         while self.timeline.front().is_some_and(|pause| pause.end <= at) {
             self.timeline.pop_front();
         }
     }
 
-    /// The stretches that reach into `[from, until)`, as far as they are merged.
+    /// The spans that overlap `[from, until)`, as far as they are merged.
     pub(super) fn within(&self, from: u64, until: u64) -> impl DoubleEndedIterator<Item = &Pause> {
         let first = self.timeline.partition_point(|pause| pause.end <= from);
         let end = self.timeline.partition_point(|pause| pause.start < until);
@@ -135,7 +137,7 @@ mod tests {
         }
         pauses.merge(65);
         assert_eq!(drawn(&pauses), ["10-25 0", "25-30 0+1", "30-40 1", "60-65 1"]);
-        // Of what the timeline has passed nothing changes any more.
+        // The part already merged does not change any more.
         push(&mut pauses, 0, 40, 66);
         push(&mut pauses, 0, 80, 90);
         pauses.merge(100);

@@ -1,22 +1,26 @@
-//! What a faster operator could at most have gained for an epoch.
+//! An upper bound on what an epoch could have gained from a faster operator.
 //!
-//! The question: every work of operator O that began once the epoch was due takes less time, by whatever amount; what happened
-//! before, when sources emit, how long messages travel and results wait for their release, and the order of work on each lane stay
-//! as they were. How much earlier is the epoch complete?
+//! The question: all activities of operator O that started after the epoch was due take less time,
+//! by whatever amount; everything before, the emissions of sources, the time of messages in flight
+//! and of results waiting for their release, and the order of activities on each lane stay the
+//! same. How much earlier is the epoch complete?
 //!
-//! In that model an event's instant is the largest, over all chains of things that had to follow each other up to it, of where the
-//! chain begins plus how long its links take. Take any chain Q that leads up to the completion from something that stays, and
-//! let its *slack* be how much later it could all have happened without delaying the completion, and `O(Q)` the time of O's works on it. Shortened by at
-//! most all of `O(Q)`, the chain still ends at `completed - slack(Q) - O(Q)`, and the completion is never earlier than that:
+//! In this model the time of an event is the maximum, over all chains of dependencies that lead to
+//! it, of the start of the chain plus the duration of its links. Take any chain Q that leads to the
+//! completion from something that stays the same. Let its *slack* be how much later all of it could
+//! have happened without delaying the completion, and `O(Q)` the time of O's activities on it.
+//! Shortened by at most all of `O(Q)`, the chain still ends at `completed - slack(Q) - O(Q)`, and
+//! the completion cannot be earlier than that:
 //!
 //! ```text
 //! gain(O) <= min over chains Q of slack(Q) + O(Q)
 //! ```
 //!
-//! One chain has no slack: at each work the later of the lane becoming free (whatever epoch it worked on) and the input arriving.
-//! Where it left an alternative aside, the chain over the alternative has the difference between the two as slack. Bounds are taken over the first
-//! and the few others with the least slack. A chain that the log breaks at b could have begun as early as the epoch was due: its slack
-//! grows by `b - due`.
+//! One chain has no slack: at each activity it follows the later of the lane becoming free
+//! (whatever epoch it worked on) and the input arriving. A chain that takes the other alternative
+//! has the difference between the two as slack. Bounds are taken over the first chain and the few
+//! others with the least slack. A chain that is broken in the log at b could have started as early
+//! as the epoch was due: its slack grows by `b - due`.
 // papers/snailtrail-nsdi18.md#epoch-slack
 
 use super::index::{EpochPlaces, Place};
@@ -26,14 +30,14 @@ use crate::id::OperatorId;
 use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
 use crate::time::Epoch;
 
-/// Steps that the binding chain of an epoch looks at, at most.
+/// The most steps of the binding chain of an epoch that are followed.
 const MOST_STEPS: u32 = 1 << 14;
-/// Steps that its other chains look at together, at most.
+/// The most steps of its other chains together.
 const MOST_OTHER_STEPS: u32 = 1 << 10;
-/// Chains with slack that are followed, at most.
+/// The most chains with slack that are followed.
 const MOST_ALTERNATIVES: usize = 2;
 
-/// A chain that leaves another one.
+/// A chain that branches off another one.
 #[derive(Clone, Debug)]
 struct Branch {
     slack: u64,
@@ -41,7 +45,7 @@ struct Branch {
     works: Works,
 }
 
-/// Time of works by operator.
+/// Time of activities by operator.
 #[derive(Clone, Debug, Default)]
 struct Works(Vec<(OperatorId, u64)>);
 
@@ -58,22 +62,22 @@ impl Works {
     }
 }
 
-/// Where a chain goes on.
+/// Where a chain continues.
 enum Link {
-    /// To something earlier.
+    /// At an earlier step.
     On(Place),
-    /// To something that stays as it was.
+    /// At something that stays the same.
     Stays,
 }
 
-/// Follows chains of one epoch.
+/// Follows the chains of one epoch.
 pub(super) struct Chains<'a> {
     graph: &'a GraphBuilder,
     places: &'a EpochPlaces,
     epoch: Epoch,
     due: u64,
     fuel: u32,
-    /// Alternatives of the first chain, those with the least slack.
+    /// Branches off the first chain, those with the least slack.
     branches: Vec<Branch>,
 }
 
@@ -96,12 +100,13 @@ impl<'a> Chains<'a> {
         Gains { others: slack, operators }
     }
 
-    /// Follows the chain from `at` to something that stays: how much slack a break adds, and the works on it. Notes alternatives if `branches`.
+    /// Follows the chain from `at` to something that stays the same: returns the slack added by a
+    /// break, and the activities on it. Records branches if `branches`.
     fn follow(&mut self, at: Place, works: Works, branches: bool) -> (u64, Works) {
         let (mut at, mut works, mut reached) = (at, works, u64::MAX);
         loop {
             let step = at.of(self.graph);
-            // Work is counted by then, so a break behind it is where it begins.
+            // Its activities are counted by then, so a break behind it is where the chain starts.
             let breaks_at = |step: &Step| if matches!(step.kind, StepKind::Work(_)) { step.start } else { step.end };
             reached = reached.min(step.map_or(u64::MAX, breaks_at));
             let Some(link) = step.and_then(|step| self.link(at, step, &mut works, branches)) else {
@@ -119,7 +124,7 @@ impl<'a> Chains<'a> {
         Some(())
     }
 
-    /// What the step at `at` had to wait for; nothing if that is not known.
+    /// What the step at `at` had to wait for; `None` if unknown.
     fn link(&mut self, at: Place, step: &Step, works: &mut Works, branches: bool) -> Option<Link> {
         self.burn()?;
         if step.end <= self.due {
@@ -128,7 +133,7 @@ impl<'a> Chains<'a> {
         match step.kind {
             StepKind::Work(kind) => {
                 if step.start < self.due {
-                    // Under way already.
+                    // In flight already.
                     return Some(Link::Stays);
                 }
                 works.add(step.instance.operator, step.end - step.start);
@@ -152,7 +157,7 @@ impl<'a> Chains<'a> {
             let Some(earlier) = place.step.checked_sub(1) else { break None };
             place.step = earlier;
             self.burn()?;
-            // What the lane did before the epoch was due cannot have come earlier.
+            // What the lane did before the epoch was due cannot have happened earlier.
             let Some(before) = place.of(self.graph).filter(|before| before.end > self.due) else { break None };
             match before.kind {
                 StepKind::Work(_) if before.end > before.start => break Some(before),
@@ -160,7 +165,8 @@ impl<'a> Chains<'a> {
                     let is_own = if step.epoch == Epoch::UNKNOWN { waited } else { before.epoch == step.epoch };
                     if is_own {
                         input = Some(place);
-                        // A queue is worked off in order, so an idle lane begins with what came first; a sink takes everything.
+                        // A queue is processed in order, so an idle lane starts with what arrived
+                        // first; a sink takes everything.
                         if step.end == step.start {
                             break None;
                         }
@@ -183,7 +189,8 @@ impl<'a> Chains<'a> {
         Some(Link::On(input))
     }
 
-    /// The alternative over the input of own work that began at `start` because its lane became free; only if there is no doubt which it is.
+    /// The branch over the input of an activity that started at `start` because its lane became
+    /// free; only if the input is unambiguous.
     fn branch_to_input(&mut self, at: Place, start: u64, works: &Works) {
         let receipts = &self.places.receipts;
         if let Some(input) = receipts.before(at.lane, at.step)
@@ -205,14 +212,14 @@ impl<'a> Chains<'a> {
         self.branches.push(Branch { slack, at, works: works.clone() });
     }
 
-    /// The work that made a message on `epoch`.
+    /// The activity that sent a message on `epoch`.
     fn producer(&mut self, sent: &SentMessage, epoch: Epoch) -> Option<Link> {
         if sent.at.0 <= self.due {
             return Some(Link::Stays);
         }
         let lane = sent.from_lane;
         let mut place = Place::first_after(self.graph, lane, sent.at.0);
-        // Work of an instance that goes on after the instant has given nothing out yet.
+        // An activity that continues after that time has not emitted anything yet.
         let is_instance = matches!(self.graph.lanes()[lane as usize], Lane::Instance(_));
         let under_way = |step: &Step| is_instance && step.goes_on && step.start == sent.at.0;
         let mut skip = place.of(self.graph).is_some_and(under_way);

@@ -1,18 +1,19 @@
-//! Where in the lanes' stories the work and the receipts of each open epoch lie.
+//! Index of the activities and receipts of each open epoch in the lanes' histories.
 //!
-//! Every step of every story is looked at once, when it is settled. Memory is bounded by the open epochs and the kept stories:
-//! places whose step has been forgotten are dropped whenever an epoch's list has doubled.
+//! Each step of a history is indexed once, when it is settled. Memory is bounded by the open epochs
+//! and the kept histories: positions whose step has been forgotten are dropped whenever the list of
+//! an epoch has doubled.
 
-// Looked up by key; what is taken out is sorted.
+// Only looked up by key; results are sorted.
 #![allow(clippy::disallowed_types)]
 
 use rustc_hash::FxHashMap;
 
-use crate::activity::{ActivityKind, MessageKind};
-use crate::pag::{GraphBuilder, Step, StepKind};
+use crate::activity::{ActivityKind, Lane, MessageKind};
+use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
 use crate::time::Epoch;
 
-/// A step of a lane's story, counted from the first step the lane ever had.
+/// A step of a lane's history, counted from the first step the lane ever had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) lane: u32,
@@ -26,7 +27,7 @@ impl Place {
         Place { lane, step: graph.forgotten(lane) + ended }
     }
 
-    /// The step, unless it has been forgotten or never was.
+    /// The step, if it exists and has not been forgotten.
     #[inline]
     pub(super) fn of(self, graph: &GraphBuilder) -> Option<&Step> {
         let index = self.step.checked_sub(graph.forgotten(self.lane))?;
@@ -34,7 +35,7 @@ impl Place {
     }
 }
 
-/// Places in order of lane, then time.
+/// Positions by lane, then time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places {
     places: Vec<Place>,
@@ -50,8 +51,18 @@ impl Places {
         self.places.push(place);
     }
 
+    /// Number of positions.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// All positions, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Place> {
+        self.places.iter().copied()
+    }
+
     fn sort(&mut self) {
-        // Made of runs that are in order already, which a stable sort makes use of.
+        // It consists of sorted runs, which a stable sort exploits.
         self.places.sort();
     }
 
@@ -69,41 +80,68 @@ impl Places {
         self.places.get(index).copied().filter(|place| place.lane == lane)
     }
 
-    /// On each lane the first one that satisfies `holds`.
+    /// On each lane the first position that satisfies `holds`.
     pub(super) fn first_by_lane(&self, holds: impl Fn(Place) -> bool) -> impl Iterator<Item = Place> {
         self.places.chunk_by(|a, b| a.lane == b.lane).filter_map(move |lane| lane.iter().copied().find(|&place| holds(place)))
     }
 
-    /// On each lane the last one that satisfies `holds`.
+    /// On each lane the last position that satisfies `holds`.
     pub(super) fn last_by_lane(&self, holds: impl Fn(Place) -> bool) -> impl Iterator<Item = Place> {
         self.places.chunk_by(|a, b| a.lane == b.lane).filter_map(move |lane| lane.iter().rev().copied().find(|&place| holds(place)))
     }
 }
 
-/// Where an epoch's steps lie.
+/// Positions of an epoch's steps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EpochPlaces {
-    /// Work on its records.
+    /// Activities on its records.
     pub(super) works: Places,
-    /// Its records being received.
+    /// Receipts of its records.
     pub(super) receipts: Places,
 }
 
-/// The places of all open epochs.
+impl EpochPlaces {
+    /// The epoch's activity that produced what was sent, or the receipt that was forwarded
+    /// without any.
+    pub(super) fn producer(&self, graph: &GraphBuilder, sent: &SentMessage) -> Option<Place> {
+        let lane = sent.from_lane;
+        let ended = Place::first_after(graph, lane, sent.at.0).step;
+        let Some(last) = self.works.before(lane, ended) else {
+            return self.receipts.before(lane, ended);
+        };
+        if matches!(graph.lanes()[lane as usize], Lane::Worker(_)) {
+            return Some(last);
+        }
+        // An activity that continues after that time has not emitted anything yet, unless it is
+        // the only one.
+        let next = self.works.from(lane, ended).and_then(|next| next.of(graph));
+        if !next.is_some_and(|next| next.goes_on && next.start == sent.at.0) {
+            return Some(last);
+        }
+        let mut begin = last;
+        while begin.of(graph)?.goes_on {
+            let Some(earlier) = self.works.before(lane, begin.step) else { return Some(last) };
+            begin = earlier;
+        }
+        Some(self.works.before(lane, begin.step).unwrap_or(last))
+    }
+}
+
+/// The positions of all open epochs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     epochs: FxHashMap<Epoch, EpochPlaces>,
-    /// The first step that has not been looked at, by lane.
+    /// The first step that has not been indexed, by lane.
     cursors: Vec<u64>,
 }
 
 impl Index {
-    /// From now on, steps of `epoch` are noted.
+    /// Starts indexing the steps of `epoch`.
     pub(super) fn open(&mut self, epoch: Epoch) {
         self.epochs.entry(epoch).or_default();
     }
 
-    /// Takes an epoch out, its places in order.
+    /// Removes an epoch; returns its positions in order.
     pub(super) fn close(&mut self, epoch: Epoch) -> EpochPlaces {
         let mut places = self.epochs.remove(&epoch).unwrap_or_default();
         places.works.sort();
@@ -111,7 +149,7 @@ impl Index {
         places
     }
 
-    /// Looks at what has been settled since the last time.
+    /// Indexes what has been settled since the last call.
     pub(super) fn advance(&mut self, graph: &GraphBuilder) {
         self.cursors.resize(graph.lanes().len(), 0);
         for (lane, cursor) in (0..).zip(&mut self.cursors) {
@@ -122,7 +160,7 @@ impl Index {
                     // The epoch of a migration is that of its command.
                     StepKind::Work(ActivityKind::Migration) => continue,
                     StepKind::Work(_) => true,
-                    // Word of progress is nothing that an operator works on.
+                    // Operators do not process progress updates.
                     StepKind::Received { .. } if graph.message(step).is_some_and(|sent| sent.kind == MessageKind::Progress) => continue,
                     StepKind::Received { .. } => false,
                     _ => continue,

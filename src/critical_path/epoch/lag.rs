@@ -1,16 +1,19 @@
-//! The lag of one source and who made it: a queue of what was due and not emitted, with an owner for each part.
+//! The lag of one source and what caused it: a queue of records due but not emitted, with an owner
+//! for each part.
 //!
 //! ```text
-//!  due ──► fresh ──(the source comes to emit)──► emitted, what is fresh first; more leaves the queue from its front
-//!            │                               └─► what is left of it is the source's own: its pace
-//!            └──(sources pause)──► queue, under those for whom they pause, evenly
+//!  due ──► fresh ──(source emits)──► emitted, fresh records first; others leave the queue in order
+//!            │                 └─► the rest is attributed to the source itself: its pace
+//!            └──(sources pause)──► queue, attributed evenly to the instances that cause the pause
 //! ```
 //!
-//! What becomes due while the source emits at least as fast is not lag of its own: it is late because of what lies before it. So only
-//! what the lag grows by is entered, and only what it shrinks by leaves, first in, first out.
+//! Records that become due while the source emits at least as fast are not lag of their own: they
+//! are late because of the records before them. Therefore only increases of the lag are entered,
+//! and only decreases leave, first in, first out.
 //!
-//! Invariant: the parts add up to due minus emitted, as the latest sample and the epochs opened since say. Memory is bounded: where the
-//! queue or its history grows too long, neighbours are joined.
+//! Invariant: the parts add up to due minus emitted, according to the latest sample and the epochs
+//! opened since. Memory is bounded: if the queue or its history grows too long, neighbours are
+//! merged.
 
 use std::collections::VecDeque;
 
@@ -19,24 +22,24 @@ use serde::{Deserialize, Serialize};
 use super::backpressure::Pauses;
 use crate::id::InstanceId;
 
-/// Parts of the queue at most; beyond, the two in front become one.
+/// The most parts of the queue; beyond, the two at the front are merged.
 const MOST_PARTS: usize = 1 << 10;
-/// Looks back at most; beyond, every second is forgotten.
+/// The most snapshots in the history; beyond, every second one is forgotten.
 const MOST_LOOKS: usize = 1 << 11;
-/// Owners in a look back at most: the largest.
+/// The most owners in a snapshot: the largest.
 const MOST_OWNERS: usize = 64;
-/// Openings and samples that wait until everything before them is known, at most.
+/// The most openings and samples that wait until everything before them is known.
 const MOST_PENDING: usize = 1 << 16;
-/// Fewer records are what rounding leaves of none.
+/// Fewer records are rounding errors.
 const NOTHING: f64 = 1e-6;
 
-/// Who made a part of a source's lag.
+/// The cause of a part of a source's lag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LagOwner {
-    /// An instance for which the source paused.
+    /// An instance because of which the source paused.
     Instance(InstanceId),
-    /// The source: its pace, or its host was late.
+    /// The source itself: its pace, or scheduling delay of its host.
     Own,
 }
 
@@ -61,7 +64,7 @@ enum Event {
     Sample { due: f64, emitted: u64 },
 }
 
-/// Who owned the lag at an instant.
+/// Owners of the lag at one time.
 #[derive(Clone, Debug)]
 struct Look {
     at: u64,
@@ -71,25 +74,27 @@ struct Look {
 /// The lag of one source.
 #[derive(Clone, Debug)]
 pub(super) struct Lag {
-    /// Openings and samples that have not been taken in.
+    /// Openings and samples that have not been processed.
     pending: VecDeque<(u64, Event)>,
     sorted: bool,
-    /// Everything before is taken in; nothing until the first sample.
+    /// Everything before this time has been processed; `None` until the first sample.
     at: Option<u64>,
     /// Records due by `at`, and per ns from then on.
     due: f64,
     rate: f64,
-    /// Due since the source last came to emit or a pause ended, and when that was.
+    /// Records that became due since the source last emitted or a pause ended, and that time.
     fresh: f64,
     fresh_since: u64,
-    /// The oldest first; the owners of one entry leave it together.
+    /// The oldest first; the owners of an entry leave it together.
     queue: VecDeque<Parts>,
     /// The sum of all entries.
     sums: Parts,
     looks: VecDeque<Look>,
-    /// Looks back are this far apart at least, in ns, apart from two of one instant: before and after something happened.
+    /// Snapshots are at least this far apart, in ns, except for two at the same time: before and
+    /// after an event.
     spacing: u64,
-    /// When an epoch was last opened, the due time of its first record, and the usual time between two.
+    /// When an epoch was last opened, the due time of its first record, and the usual interval
+    /// between two.
     opened: Option<(u64, u64)>,
     tick: u64,
 }
@@ -115,15 +120,16 @@ impl Default for Lag {
 }
 
 impl Lag {
-    /// At `at` the source emitted `records`, the first of them due at `due`. Gives the instant at which it should have come to emit
-    /// at the latest, as far as its usual pace says; nothing of its first epoch.
+    /// At `at` the source emitted `records`, the first of them due at `due`. Returns the latest
+    /// time at which it should have emitted, by its usual interval; `None` for its first epoch.
     pub(super) fn emitted(&mut self, at: u64, due: u64, records: u64) -> Option<u64> {
         self.push(at, Event::Emitted(records));
         let expected = self.opened.map(|(before, _)| before.saturating_add(self.tick));
         if let Some((before, _)) = self.opened
             && at > before
         {
-            // The median of the times between two, followed in small steps: a late epoch is soon followed by the next one.
+            // The median of the intervals, followed in small steps: a late epoch is soon followed
+            // by the next one.
             let (passed, step) = (at - before, self.tick / 16 + 1);
             self.tick = match self.tick {
                 0 => passed,
@@ -135,7 +141,7 @@ impl Lag {
         expected
     }
 
-    /// At `at` so many records were due and emitted since the start.
+    /// At `at` these numbers of records were due and emitted since the start.
     pub(super) fn sample(&mut self, at: u64, due: f64, emitted: u64) {
         if due.is_finite() && due >= 0.0 {
             self.push(at, Event::Sample { due, emitted });
@@ -150,15 +156,16 @@ impl Lag {
         }
     }
 
-    /// Due time of the first record of the epoch that was opened last; those of later ones are due later.
+    /// Due time of the first record of the epoch that was opened last; those of later ones are due
+    /// later.
     pub(super) fn last_due(&self) -> u64 {
         self.opened.map_or(0, |(_, due)| due)
     }
 
-    /// Takes in what happened up to `until`, of which `pauses` are merged.
+    /// Processes what happened until `until`, up to which `pauses` are merged.
     pub(super) fn advance(&mut self, until: u64, pauses: &Pauses) {
         if !std::mem::replace(&mut self.sorted, true) {
-            // Stable: what happened at the same instant keeps the order of the log.
+            // A stable sort: simultaneous events keep the order of the log.
             self.pending.make_contiguous().sort_by_key(|(at, _)| *at);
         }
         self.find_rate();
@@ -177,7 +184,7 @@ impl Lag {
         self.pass(until, pauses);
     }
 
-    /// Records become due evenly up to the next sample.
+    /// Records become due evenly until the next sample.
     fn find_rate(&mut self) {
         let Some(now) = self.at else { return };
         let next = self.pending.iter().find_map(|&(at, event)| match event {
@@ -189,7 +196,7 @@ impl Lag {
         }
     }
 
-    /// Time goes on to `until`.
+    /// Advances time to `until`.
     fn pass(&mut self, until: u64, pauses: &Pauses) {
         let Some(from) = self.at.filter(|at| *at < until) else { return };
         let mut now = from;
@@ -216,11 +223,12 @@ impl Lag {
         (self.fresh, self.due) = (self.fresh + due, self.due + due);
     }
 
-    /// A pause begins: it holds back what the source would have emitted next. What it should have emitted before was late already.
+    /// A pause starts: it delays what the source would have emitted next. What it should have
+    /// emitted before was late already.
     fn hold(&mut self, owners: &[LagOwner], at: u64) {
         let fresh = std::mem::take(&mut self.fresh);
         if fresh > 0.0 {
-            // It comes to emit as often as it usually does, more or less.
+            // It emits at about its usual interval.
             let (waited, usual) = (at.saturating_sub(self.fresh_since) as f64, 1.5 * self.tick as f64);
             let held = if self.tick == 0 || waited <= usual { fresh } else { fresh * usual / waited };
             self.enter(&[LagOwner::Own], fresh - held);
@@ -228,7 +236,7 @@ impl Lag {
         }
     }
 
-    /// Enters lag under `owners`, evenly.
+    /// Enters lag with `owners`, evenly.
     fn enter(&mut self, owners: &[LagOwner], records: f64) {
         if records <= 0.0 {
             return;
@@ -248,14 +256,14 @@ impl Lag {
         }
     }
 
-    /// The source came to emit at `at`, and emitted `records`.
+    /// The source emitted `records` at `at`.
     fn leave(&mut self, records: f64, at: u64) {
         let fresh = std::mem::take(&mut self.fresh);
         self.fresh_since = at;
         if records >= fresh { self.take_out(records - fresh) } else { self.enter(&[LagOwner::Own], fresh - records) }
     }
 
-    /// Takes records out of the queue, the oldest first.
+    /// Removes records from the queue, the oldest first.
     fn take_out(&mut self, records: f64) {
         let mut left = records;
         while left > 0.0
@@ -268,7 +276,7 @@ impl Lag {
                 *records -= *records * part;
             }
             if part < 1.0 {
-                // What rounding leaves of nothing must not be taken out again and again.
+                // Rounding errors must not be removed again and again.
                 break;
             }
             self.queue.pop_front();
@@ -279,7 +287,8 @@ impl Lag {
         }
     }
 
-    /// A sample says how large the lag is: openings may be missing in the log, and between samples the rate is only a mean.
+    /// Adjusts the lag to a sample: openings may be missing in the log, and between samples the
+    /// rate is only a mean.
     fn correct(&mut self, at: u64, due: f64, emitted: u64) {
         let (lag, known) = ((due - emitted as f64).max(0.0), self.fresh + total(&self.sums));
         if self.at.is_none() {
@@ -294,7 +303,7 @@ impl Lag {
         }
     }
 
-    /// Who owns the lag now; what the source has had no time to emit is its own.
+    /// The current owners of the lag; what the source has had no time to emit is its own.
     pub(super) fn parts(&self) -> Parts {
         let mut parts = self.sums.clone();
         add(&mut parts, LagOwner::Own, self.fresh);
@@ -302,16 +311,16 @@ impl Lag {
         parts
     }
 
-    /// Up to when the lag is known; nothing without a sample.
+    /// The time up to which the lag is known; `None` without a sample.
     pub(super) fn at(&self) -> Option<u64> {
         self.at
     }
 
-    /// Keeps who owns the lag now.
+    /// Takes a snapshot of the current owners.
     fn look(&mut self) {
         let Some(at) = self.at else { return };
         match self.looks.back() {
-            // The first of an instant stays, and the last.
+            // Of one time, the first snapshot and the last are kept.
             Some(last) if last.at == at && self.looks.iter().rev().nth(1).is_some_and(|before| before.at == at) => {
                 self.looks.pop_back();
             }
@@ -337,7 +346,8 @@ impl Lag {
         }
     }
 
-    /// Who owned the lag at `at`: how much lay before what became due then. Nothing is known of before the first sample.
+    /// The owners of the lag at `at`: of the records ahead of those that became due then. Nothing
+    /// is known before the first sample.
     pub(super) fn owners(&self, at: u64) -> Parts {
         let next = self.looks.partition_point(|look| look.at <= at);
         let Some(before) = next.checked_sub(1).and_then(|index| self.looks.get(index)) else { return Parts::new() };
@@ -348,7 +358,7 @@ impl Lag {
         parts
     }
 
-    /// Nobody asks any more who owned the lag before `at`.
+    /// Forgets owners before `at`.
     pub(super) fn forget(&mut self, at: u64) {
         while self.looks.get(1).is_some_and(|next| next.at <= at) {
             self.looks.pop_front();

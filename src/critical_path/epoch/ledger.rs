@@ -1,13 +1,16 @@
-//! Who owns the lag of each source: what was due and not emitted, by the instances for which sources paused.
+//! Attributes the lag of each source to the instances because of which the sources paused.
 //!
-//! Samples of sources say how much was due and emitted, openings of epochs when it was emitted, spans of backpressure for whom sources
-//! paused. While they pause for instances, what becomes due and is not emitted is entered under them, evenly where they are several;
-//! where a source does not pause and its lag grows, the lag is its own. What is emitted beyond what becomes due meanwhile leaves the
-//! ledger first in, first out. Several sources have a ledger each.
+//! Samples of sources say how many records were due and emitted, openings of epochs when they were
+//! emitted, and spans of backpressure which instances paused the sources. During a pause, records
+//! that become due and are not emitted are attributed to these instances, evenly if there are
+//! several; if the lag of a source grows without a pause, the source itself is the cause. Records
+//! emitted beyond those that become due meanwhile leave the ledger first in, first out. Each source
+//! has its own ledger.
 //!
-//! An epoch that is emitted late waited, as long as sources paused, for those who held them, and for the rest of the time because of the
-//! lag before it: that is charged to whoever owned it when the epoch was due, in proportion. Invariants: owners and the source's own part
-//! add up to the lag; pieces tile the time; memory is bounded.
+//! The delay of an epoch that is emitted late is attributed, for the time of pauses, to the
+//! instances that caused them, and for the rest to the owners of the lag ahead of it when the epoch
+//! was due, in proportion. Invariants: the owners' parts and the source's own add up to the lag;
+//! pieces tile the time; memory is bounded.
 
 use std::collections::BTreeMap;
 
@@ -20,18 +23,18 @@ use crate::activity::Record;
 use crate::id::{InstanceId, OperatorId};
 use crate::time::Timestamp;
 
-/// Sources at most; further ones have no ledger.
+/// The most sources; further ones have no ledger.
 const MOST_SOURCES: usize = 1 << 10;
 
-/// The lag of a source by who made it.
+/// The lag of a source by owner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceLag {
     /// The source.
     pub source: OperatorId,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Owners in their order, and how many records of the lag are theirs (parts of a record, too). They add up to what was due and not
-    /// emitted.
+    /// Owners in their order, and how many records of the lag are attributed to them (possibly
+    /// fractions). They add up to the records due but not emitted.
     pub owners: Vec<(LagOwner, f64)>,
 }
 
@@ -41,7 +44,7 @@ impl SourceLag {
         self.owners.iter().map(|(_, records)| records).sum()
     }
 
-    /// How many records of it are the owner's.
+    /// Number of records attributed to the owner.
     pub fn of(&self, owner: LagOwner) -> f64 {
         self.owners.iter().filter(|(known, _)| *known == owner).map(|(_, records)| records).sum()
     }
@@ -49,7 +52,8 @@ impl SourceLag {
 
 /// The ledgers of all sources.
 ///
-/// It needs [`Record::Source`], [`Record::EpochOpened`] and [`Record::Backpressure`]; without samples of a source it knows of no lag.
+/// It needs [`Record::Source`], [`Record::EpochOpened`] and [`Record::Backpressure`]; without
+/// samples of a source it knows of no lag.
 ///
 /// ```
 /// use thalweg::activity::Record;
@@ -74,7 +78,7 @@ pub struct LagLedger {
 }
 
 impl LagLedger {
-    /// Takes a record.
+    /// Adds a record.
     #[inline]
     pub fn push(&mut self, record: &Record) {
         match *record {
@@ -95,7 +99,8 @@ impl LagLedger {
         }
     }
 
-    /// A source emitted the first of an epoch; gives when it should have come to it at the latest, if that is known.
+    /// A source emitted the first records of an epoch; returns the latest time at which it should
+    /// have done so, if known.
     pub(super) fn opened(&mut self, source: OperatorId, at: Timestamp, due: Timestamp, records: u64) -> Option<Timestamp> {
         self.latest = self.latest.max(at.0);
         self.source(source)?.emitted(at.0, due.0, records).map(Timestamp)
@@ -108,8 +113,9 @@ impl LagLedger {
         Some(self.sources.entry(source).or_default())
     }
 
-    /// Takes in what happened up to `until`, but not beyond the latest record. Spans of backpressure of before that come later are left
-    /// out, so it should lie as far back as hosts report them late: for a tenth of a second, usually.
+    /// Processes what happened until `until`, but not beyond the latest record. Earlier spans of
+    /// backpressure that arrive later are ignored, so `until` should lie behind by the delay with
+    /// which hosts report them: usually a tenth of a second.
     pub fn advance(&mut self, until: Timestamp) {
         let until = until.0.min(self.latest);
         self.pauses.merge(until);
@@ -118,13 +124,14 @@ impl LagLedger {
         }
     }
 
-    /// The lag of every source whose samples the log has, as of the instant to which it has [advanced](Self::advance).
+    /// The lag of every source whose samples the log has, as of the instant to which it has
+    /// [advanced](Self::advance).
     pub fn lags(&self) -> Vec<SourceLag> {
         let lag = |(&source, lag): (&OperatorId, &Lag)| Some(SourceLag { source, at: Timestamp(lag.at()?), owners: lag.parts() });
         self.sources.iter().filter_map(lag).collect()
     }
 
-    /// Forgets what no epoch needs of which the earliest was due at `oldest`, nor any that is still to be opened.
+    /// Forgets what no epoch needs that was due at `oldest` or later.
     pub(super) fn forget(&mut self, oldest: u64) {
         for lag in self.sources.values_mut() {
             lag.forget(oldest.min(lag.last_due()));
@@ -137,8 +144,9 @@ impl LagLedger {
         self.pauses.within(0, at).next_back().map_or(0, |pause| pause.end.min(at))
     }
 
-    /// The rest of a path, from where `source` emitted down to `due`: pauses, each charged evenly to those who held the sources back,
-    /// and between them the lag that lay before the epoch when it was due.
+    /// The rest of a path, from where `source` emitted back to `due`: pauses, each attributed
+    /// evenly to the instances that caused it, and between them the lag ahead of the epoch when it
+    /// was due.
     pub(super) fn tile(&self, tiles: &mut Tiles, due: u64, source: OperatorId) {
         let now = tiles.now();
         let paused: u64 = self.pauses.within(due, now).map(|pause| pause.end.min(now) - pause.start.max(due)).sum();
@@ -158,9 +166,9 @@ impl LagLedger {
     }
 }
 
-/// What is left of a delay when pauses are taken out, cut by who owned the lag, from the end backwards.
+/// The rest of a delay without the pauses, divided by owner of the lag, from the end backwards.
 struct Rest {
-    /// How much each of them has left, the last to be charged first.
+    /// The remaining part of each owner, the last to be used first.
     quotas: Vec<(Label, u64)>,
     own: Label,
 }
@@ -183,7 +191,7 @@ impl Rest {
         Rest { quotas, own }
     }
 
-    /// Charges what lies between `from` and where `tiles` stand.
+    /// Attributes the time between `from` and the current position of `tiles`.
     fn down_to(&mut self, from: u64, tiles: &mut Tiles) {
         while tiles.now() > from
             && let Some((label, left)) = self.quotas.last_mut()
@@ -213,7 +221,8 @@ mod tests {
         InstanceId::new(OperatorId(2), index)
     }
 
-    /// A source that is due a record a ns; in each tick it is either paused or emits up to so many records.
+    /// A source with one record due per ns; in each tick it is either paused or emits up to this
+    /// many records.
     fn run(ticks: &[Option<u64>], pauses: &[(u32, u64, u64)]) -> (LagLedger, Vec<Record>) {
         let (mut records, mut emitted) = (vec![Record::Source { source: SOURCE, at: Timestamp(0), due: 0.0, emitted: 0 }], 0);
         for (&most, number) in ticks.iter().zip(1u64..) {
@@ -310,7 +319,8 @@ mod tests {
     }
 
     proptest! {
-        /// Owners and own add up to due minus emitted, nobody owns less than nothing, and only those own anything for whom sources paused.
+        /// Owners and own add up to due minus emitted, nobody owns less than nothing, and only
+        /// those own anything for whom sources paused.
         #[test]
         fn owners_add_up_to_the_lag_and_pieces_tile_the_delay(
             ticks in prop::collection::vec(prop::option::weighted(0.7, 0u64..25), 5..80),

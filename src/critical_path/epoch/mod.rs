@@ -1,4 +1,4 @@
-//! The epoch critical path: of what each completed epoch's latency consists, piece by piece.
+//! The epoch critical path: a breakdown of each completed epoch's latency.
 //!
 //! ```text
 //!  records ─► EpochPaths::push: due, opened, completed; LagLedger: who made the lag of each source
@@ -6,11 +6,13 @@
 //!                                        └► Walk, backwards from the completion ─► EpochPath ─► EpochSummary
 //!                                           LagLedger, before the source emitted  ─┘
 //!                                           Chains, over what was binding         ─► Gains
+//!                                           OwnGraph, forwards and backwards     ─► slack, where asked for
 //! ```
 //!
-//! Latency of an epoch is `completed - due`. The pieces of an [`EpochPath`] tile `[due, completed]`: each begins where the one
-//! before ended, so they add up to the latency to the nanosecond whatever the log says. What the log does not tell is one piece
-//! of kind [`EpochPieceKind::Unknown`].
+//! The latency of an epoch is `completed - due`. The pieces of an [`EpochPath`] tile `[due,
+//! completed]`: each starts where the previous one ended, so they add up to the latency to the
+//! nanosecond, whatever the log contains. Time that the log does not explain is a piece of kind
+//! [`EpochPieceKind::Unknown`].
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
 mod backpressure;
@@ -21,6 +23,7 @@ mod ledger;
 mod moves;
 mod path;
 mod paths;
+mod slack;
 mod summary;
 #[cfg(test)]
 mod tests;

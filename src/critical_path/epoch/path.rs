@@ -1,7 +1,8 @@
-//! An epoch's path: pieces that tile the time from when it was due to when it was complete.
+//! The path of an epoch: pieces that tile the time from when it was due until it was complete.
 //!
-//! [`Tiles`] is the only way to make one, and the invariant is its own: a walk says, going backwards, what holds from some
-//! instant up to where it stands; whatever it says, the pieces tile the epoch.
+//! [`Tiles`] is the only way to build one, and enforces the invariant: a walk names, going
+//! backwards, what explains the time from some point to its current position, and whatever it
+//! names, the pieces tile the epoch.
 
 use std::time::Duration;
 
@@ -11,47 +12,50 @@ use crate::activity::ActivityKind;
 use crate::id::{ChannelId, InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
 
-/// What an epoch's time went into.
+/// What the time of an epoch was spent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EpochPieceKind {
-    /// Work on the epoch's records, at sources and sinks too.
+    /// Processing of the epoch's records, including sources and sinks.
     Processing,
-    /// Overhead of the host: nothing was missing, and the lane did nothing or the host's own work.
+    /// Overhead of the host: everything was available, and the lane was idle or did the host's own
+    /// work.
     Scheduling,
-    /// Records or state became bytes.
+    /// Serialization of records or state.
     Serialization,
-    /// Bytes became records or state.
+    /// Deserialization of records or state.
     Deserialization,
-    /// Waiting for something outside the dataflow.
+    /// Waiting for something external to the dataflow.
     ExternalWait,
-    /// The lane gave bins away, or the records moved to another instance with their bins.
+    /// The lane sent bins away, or the records migrated to another instance with their bins.
     Migration,
-    /// The records waited while the lane did other work: see [`EpochPiece::behind`].
+    /// The records were queued while the lane did other work: see [`EpochPiece::behind`].
     Queueing,
-    /// Results were complete and waited to be given out.
+    /// Results were complete and waited to be released.
     Release,
-    /// Records were on their way between lanes.
+    /// Records were in flight between lanes.
     Network,
-    /// Word of progress was on its way, or the last records had left and the frontier had not passed yet.
+    /// A progress update was in flight, or the last records had left and the frontier had not
+    /// advanced yet.
     Progress,
-    /// The source had not emitted what was due, and nobody held it: its pace, or the host was late.
+    /// The source had not emitted records that were due, without backpressure: its pace, or
+    /// scheduling delay of its host.
     SourceDelay,
-    /// The source had not emitted what was due because an instance's queue was, or had been, above its mark: it was paused, or had not
-    /// made up for the lag of that.
+    /// The source had not emitted records that were due because an instance's queue was or had been
+    /// above its mark: it was paused, or had not yet drained the resulting lag.
     Backpressure,
-    /// The log does not tell.
+    /// Not covered by the log.
     Unknown,
 }
 
 impl EpochPieceKind {
-    /// Whether a lane worked on the epoch's records all the while.
+    /// Whether a lane worked on the epoch's records for the whole piece.
     pub fn is_work(self) -> bool {
         use EpochPieceKind::{Deserialization, ExternalWait, Migration, Processing, Serialization};
         matches!(self, Processing | Serialization | Deserialization | ExternalWait | Migration)
     }
 
-    /// The kind of a piece of own work.
+    /// The kind of a piece of the epoch's own work.
     pub(super) fn of_work(kind: ActivityKind) -> EpochPieceKind {
         match kind {
             ActivityKind::Processing | ActivityKind::Source | ActivityKind::Sink => EpochPieceKind::Processing,
@@ -64,25 +68,26 @@ impl EpochPieceKind {
     }
 }
 
-/// What occupied a lane while an epoch's records waited.
+/// What occupied a lane while an epoch's records were queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Behind {
     /// Whose work it was.
     pub instance: InstanceId,
     /// On which epoch.
     pub epoch: Epoch,
-    /// What it was: an instance that waits for something outside keeps others waiting, too.
+    /// The kind of activity: an instance in an external wait delays others, too.
     pub activity: ActivityKind,
 }
 
 /// A piece of an epoch's latency; never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochPiece {
-    /// What the time went into.
+    /// What the time was spent on.
     pub kind: EpochPieceKind,
-    /// Who worked; for queueing, scheduling and release, whose records waited; for backpressure, who is charged.
+    /// The instance that worked; for queueing, scheduling and release, the one whose records
+    /// waited; for backpressure, the one that caused it.
     pub instance: Option<InstanceId>,
-    /// For queueing, behind what.
+    /// For queueing, what the records waited for.
     pub behind: Option<Behind>,
     /// For messages, by which channel.
     pub channel: Option<ChannelId>,
@@ -93,32 +98,37 @@ pub struct EpochPiece {
 }
 
 impl EpochPiece {
-    /// How long it is.
+    /// Its length.
     pub fn length(&self) -> Duration {
         self.end.since(self.start)
     }
 }
 
-/// Of what the latency of one completed epoch consists.
+/// Breakdown of the latency of one completed epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochPath {
     /// The epoch.
     pub epoch: Epoch,
     /// When the earliest of its records was due.
     pub due: Timestamp,
-    /// When the output frontier passed it; at least `due`.
+    /// When the output frontier passed it; not before `due`.
     pub completed: Timestamp,
     /// Pieces in order of time that tile `[due, completed]`.
     pub pieces: Vec<EpochPiece>,
-    /// What a faster operator could at most have gained.
+    /// Upper bounds on what a faster operator could have gained.
     pub gains: Gains,
+    /// By operator, how much later its output could have been without delaying the epoch, in ns: a
+    /// lower bound, 0 for a critical operator. Empty if not requested or unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slack: Vec<(OperatorId, u64)>,
 }
 
-/// Bounds on how much earlier an epoch would have been complete had an operator been faster, in ns.
+/// Upper bounds on how much earlier an epoch would have completed with a faster operator, in ns.
 ///
-/// *Faster* means: all of the operator's work that began once the epoch was due takes less time, or none at all. What had
-/// happened before, when sources emit, how long messages travel and results wait for their release, and the order of work on
-/// each lane stay as they were. If all that work together takes x less, the gain is at most x, too.
+/// *Faster* means: all of the operator's activities that started after the epoch was due take less
+/// time, or none at all. Everything before, the emissions of sources, the time of messages in
+/// flight and of results waiting for their release, and the order of activities on each lane stay
+/// the same. If all these activities together take x less, the gain is at most x, too.
 // papers/snailtrail-nsdi18.md#epoch-slack
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gains {
@@ -129,12 +139,12 @@ pub struct Gains {
 }
 
 impl Gains {
-    /// Nothing is known but that no epoch is complete before it is due.
+    /// Without any knowledge, except that no epoch completes before it is due.
     pub(super) fn unknown(latency: u64) -> Gains {
         Gains { others: latency, operators: Vec::new() }
     }
 
-    /// The same bounds, none above `latency`.
+    /// The same bounds, clipped to `latency`.
     pub(super) fn at_most(mut self, latency: u64) -> Gains {
         self.others = self.others.min(latency);
         self.operators.iter_mut().for_each(|(_, bound)| *bound = latency.min(*bound));
@@ -155,20 +165,20 @@ impl EpochPath {
     }
 }
 
-/// A path in the making, from its end backwards.
+/// A path under construction, from its end backwards.
 pub(super) struct Tiles {
     epoch: Epoch,
     due: Timestamp,
     completed: Timestamp,
-    /// Down to where the path is made.
+    /// The time down to which the path is complete.
     now: u64,
-    /// Down to where it may be made for the time being.
+    /// The time down to which it may be extended for now.
     floor: u64,
-    /// The latest first.
+    /// The latest pieces first.
     pieces: Vec<EpochPiece>,
 }
 
-/// What a piece is, apart from when.
+/// A piece without its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label {
     kind: EpochPieceKind,
@@ -203,22 +213,22 @@ impl Tiles {
         Tiles { epoch, due, completed, now: completed.0, floor, pieces: Vec::with_capacity(16) }
     }
 
-    /// Whether everything down to the floor is made.
+    /// Whether everything down to the floor is explained.
     pub(super) fn is_down(&self) -> bool {
         self.now <= self.floor
     }
 
-    /// Opens what lies below the floor.
+    /// Allows pieces below the floor.
     pub(super) fn open(&mut self) {
         self.floor = self.due.0;
     }
 
-    /// Down to where the path is made.
+    /// The time down to which the path is complete.
     pub(super) fn now(&self) -> u64 {
         self.now
     }
 
-    /// What holds from `from` up to [`now`](Self::now).
+    /// Adds a piece from `from` up to [`now`](Self::now).
     pub(super) fn down_to(&mut self, from: u64, label: Label) {
         let from = from.max(self.floor);
         if from >= self.now {
@@ -235,11 +245,11 @@ impl Tiles {
         }
     }
 
-    /// The path; what is still open is unknown.
+    /// The finished path; what is still open is unknown.
     pub(super) fn finish(mut self, gains: Gains) -> EpochPath {
         self.open();
         self.down_to(0, Label::plain(EpochPieceKind::Unknown));
         self.pieces.reverse();
-        EpochPath { epoch: self.epoch, due: self.due, completed: self.completed, pieces: self.pieces, gains }
+        EpochPath { epoch: self.epoch, due: self.due, completed: self.completed, pieces: self.pieces, gains, slack: Vec::new() }
     }
 }

@@ -1,6 +1,7 @@
-//! Epochs from the records that open and complete them to their paths.
+//! Follows epochs from the records that open and complete them to their paths.
 //!
-//! Memory is bounded: of open epochs the newest are kept, and what was given up is counted in [`EpochOddities`].
+//! Memory is bounded: the newest open epochs are kept, and those dropped are counted in
+//! [`EpochOddities`].
 
 // Looked up by key; the order of epochs is kept in a list.
 #![allow(clippy::disallowed_types)]
@@ -14,33 +15,41 @@ use super::index::Index;
 use super::ledger::{LagLedger, SourceLag};
 use super::moves::Moves;
 use super::path::EpochPath;
+use super::slack::OwnGraph;
 use super::walk::{Completed, Known, Walk};
 use crate::activity::Record;
 use crate::id::OperatorId;
 use crate::pag::GraphBuilder;
 use crate::time::{Epoch, Timestamp};
 
-/// Open epochs at most; beyond, the oldest is given up.
+/// The most open epochs; beyond, the oldest is dropped.
 const MOST_OPEN: usize = 1 << 16;
-/// Epochs that wait for [`EpochPaths::walk`] at most; further ones are given up.
+/// The most epochs that wait for [`EpochPaths::walk`]; further ones are dropped.
 const MOST_COMPLETED: usize = 1 << 20;
 
-/// Hosts tell by then for whom sources paused, in ns: how far the ledger stays behind what is settled, unless an epoch asks for more.
+/// The most steps that are followed for slack in one [`EpochPaths::walk`]; the slack of further
+/// epochs is unknown.
+const MOST_SLACK_STEPS: u32 = 1 << 14;
+
+/// The delay, in ns, within which hosts report spans of backpressure: how far the ledger stays
+/// behind what is settled, unless an epoch needs more.
 const TOLD_LATE: u64 = 1_000_000_000;
 
-/// What had to be left out, so far. All zero for a log that was kept from its beginning.
+/// What had to be skipped so far. All zero for a log that is complete from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EpochOddities {
-    /// Epochs given up because too many were open.
+    /// Epochs dropped because too many were open.
     pub given_up: u64,
-    /// Completions of epochs that were not open: their opening is missing, or they had been completed before.
+    /// Completions of epochs that were not open: their opening is missing, or they had completed
+    /// before.
     pub not_open: u64,
 }
 
-/// Follows epochs and gives the path of each that completes.
+/// Follows epochs and returns the path of each one that completes.
 ///
-/// Give it the same records as the [`GraphBuilder`], whose [`history`](crate::pag::GraphConfig::history) has to be at least the
-/// longest latency that is to be explained, and call [`walk`](Self::walk) whenever the builder has closed a window:
+/// Give it the same records as the [`GraphBuilder`], whose
+/// [`history`](crate::pag::GraphConfig::history) has to be at least the longest latency that is to
+/// be explained, and call [`walk`](Self::walk) whenever the builder has closed a window:
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,7 +72,7 @@ pub struct EpochOddities {
 #[derive(Clone, Debug, Default)]
 pub struct EpochPaths {
     open: FxHashMap<Epoch, Opened>,
-    /// Epochs in the order in which they were opened; may hold some that are no longer open.
+    /// Epochs in the order in which they were opened; may contain some that are no longer open.
     order: VecDeque<Epoch>,
     /// Complete and not walked yet.
     completed: Vec<Completed>,
@@ -72,20 +81,28 @@ pub struct EpochPaths {
     moves: Moves,
     /// Due time of the epoch that was opened last; those to come are due later.
     last_due: Timestamp,
+    oldest_due: Timestamp,
     oddities: EpochOddities,
+    /// Steps that one walk may look at for slack.
+    slack_steps: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Opened {
     due: Timestamp,
     at: Timestamp,
-    /// The one that was due first, and when it should have come to emit at the latest.
+    /// The one that was due first, and the latest time at which it should have been emitted.
     source: OperatorId,
     expected: Option<Timestamp>,
 }
 
 impl EpochPaths {
-    /// Takes a record.
+    /// Also computes the [slack](EpochPath::slack) of each path.
+    pub fn with_slack(self) -> EpochPaths {
+        EpochPaths { slack_steps: MOST_SLACK_STEPS, ..self }
+    }
+
+    /// Adds a record.
     #[inline]
     pub fn push(&mut self, record: &Record) {
         match *record {
@@ -126,7 +143,7 @@ impl EpochPaths {
         }
     }
 
-    /// Gives up the oldest epochs while too many are open.
+    /// Drops the oldest epochs while too many are open.
     fn give_up(&mut self) {
         while self.open.len() > MOST_OPEN {
             let Some(oldest) = self.order.pop_front() else { break };
@@ -138,7 +155,8 @@ impl EpochPaths {
         self.order.retain(|epoch| self.open.contains_key(epoch));
     }
 
-    /// The lag of each source by who made it, as of a second before the last instant to which epochs were [walked](Self::walk), or later.
+    /// The lag of each source by who made it, as of a second before the last instant to which
+    /// epochs were [walked](Self::walk), or later.
     pub fn lags(&self) -> Vec<SourceLag> {
         self.ledger.lags()
     }
@@ -148,14 +166,14 @@ impl EpochPaths {
         self.open.len() + self.completed.len()
     }
 
-    /// What had to be left out so far.
+    /// What had to be skipped so far.
     pub fn oddities(&self) -> EpochOddities {
         self.oddities
     }
 
-    /// The paths of epochs that were completed by `settled_until`, in order of completion; up to there the lanes' stories have to
-    /// be settled, which holds for the end of any window that `graph` has closed, and for `Timestamp(u64::MAX)` when it has closed
-    /// the last.
+    /// The paths of epochs that were completed by `settled_until`, in order of completion; up to
+    /// there the lanes' stories have to be settled, which holds for the end of any window that
+    /// `graph` has closed, and for `Timestamp(u64::MAX)` when it has closed the last.
     pub fn walk(&mut self, graph: &GraphBuilder, settled_until: Timestamp) -> Vec<EpochPath> {
         self.index.advance(graph);
         let (mut ready, waiting) =
@@ -164,9 +182,11 @@ impl EpochPaths {
         ready.sort_by_key(|completed| (completed.at, completed.epoch));
         let opened = ready.iter().map(|completed| completed.opened.0).max().unwrap_or(0);
         self.ledger.advance(Timestamp(opened.max(settled_until.0.saturating_sub(TOLD_LATE))));
+        let mut fuel = self.slack_steps;
         let walk = |completed: Completed| {
             let places = self.index.close(completed.epoch);
-            Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed)
+            let path = Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed);
+            EpochPath { slack: OwnGraph::slack(graph, &places, completed.at.0, &mut fuel), ..path }
         };
         let paths = ready.into_iter().map(walk).collect();
         while self.order.front().is_some_and(|epoch| !self.open.contains_key(epoch)) {
@@ -174,7 +194,14 @@ impl EpochPaths {
         }
         let oldest = self.order.front().and_then(|epoch| self.open.get(epoch)).map(|opened| opened.due);
         let oldest = self.completed.iter().map(|completed| completed.due).chain(oldest).min();
-        self.ledger.forget(oldest.unwrap_or(self.last_due).min(self.last_due).0);
+        self.oldest_due = oldest.unwrap_or(self.last_due).min(self.last_due);
+        self.ledger.forget(self.oldest_due.0);
         paths
+    }
+
+    /// A lower bound on the due time of all epochs without a path, as of the last
+    /// [`walk`](Self::walk): no earlier event belongs to any of them.
+    pub fn oldest_due(&self) -> Timestamp {
+        self.oldest_due
     }
 }

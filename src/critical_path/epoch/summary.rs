@@ -1,7 +1,7 @@
-//! Many epochs' paths, summed: where latency goes, ranked.
+//! Sums over the paths of many epochs: a ranking of what the latency consists of.
 //!
-//! Shares are of the summed latency of all epochs, so they add up to 1. Percentiles are over epochs: an epoch without a part counts
-//! as one in which it took no time.
+//! Shares are of the summed latency of all epochs, so they add up to 1. Percentiles are over
+//! epochs: an epoch without a part counts as 0.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,16 +13,17 @@ use crate::activity::ActivityKind;
 use crate::id::{ChannelId, OperatorId};
 use crate::stats::LatencyHistogram;
 
-/// What latency is summed by.
+/// The key by which latency is summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EpochPart {
-    /// What the time went into.
+    /// What the time was spent on.
     pub kind: EpochPieceKind,
-    /// Whose time it was, or whose records waited.
+    /// The operator that worked, or whose records waited.
     pub operator: Option<OperatorId>,
     /// For queueing, the operator behind whose work the records waited.
     pub behind: Option<OperatorId>,
-    /// For queueing, what that operator did if it did not work on records: it waited for something outside, for instance.
+    /// For queueing, the activity of that operator if it was not processing, for instance an
+    /// external wait.
     pub doing: Option<ActivityKind>,
     /// For messages, the channel.
     pub channel: Option<ChannelId>,
@@ -39,7 +40,8 @@ impl EpochPart {
         }
     }
 
-    /// The operator that the time is charged to: the one that did the work, for queueing the one that kept the lane busy.
+    /// The operator to which the time is attributed: the one that worked; for queueing the one that
+    /// kept the lane busy.
     pub fn charged(&self) -> Option<OperatorId> {
         self.behind.or(self.operator)
     }
@@ -49,41 +51,42 @@ fn is_on_records(activity: ActivityKind) -> bool {
     matches!(activity, ActivityKind::Processing | ActivityKind::Source | ActivityKind::Sink)
 }
 
-/// How much of the latency a part is.
+/// One part of the latency.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartLatency {
-    /// What it is.
+    /// The part.
     pub part: EpochPart,
     /// Share of the summed latency, 0 to 1.
     pub share: f64,
-    /// Mean of an epoch, in ns.
+    /// Mean per epoch, in ns.
     pub mean_ns: f64,
     /// Median over epochs, in ns.
     pub p50_ns: u64,
-    /// What 99 % of the epochs do not exceed, in ns.
+    /// 99th percentile over epochs, in ns.
     pub p99_ns: u64,
-    /// Epochs that had any of it.
+    /// Number of epochs with this part.
     pub epochs: u64,
 }
 
-/// How much of the latency is charged to an operator.
+/// The latency attributed to one operator.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperatorLatency {
     /// The operator.
     pub operator: OperatorId,
     /// Share of the summed latency, 0 to 1: all its parts.
     pub share: f64,
-    /// Mean of an epoch, in ns: all its parts.
+    /// Mean of all its parts per epoch, in ns.
     pub mean_ns: f64,
     /// Mean of its own work on an epoch, in ns.
     pub work_mean_ns: f64,
-    /// Mean of an epoch's waiting behind its work on other epochs, in ns.
+    /// Mean of an epoch's queueing behind its work on other epochs, in ns.
     pub queueing_mean_ns: f64,
-    /// What an epoch could at most have gained had the operator been faster, in ns, as a mean: see [`Gains`](super::Gains).
+    /// Mean upper bound on what an epoch could have gained from a faster operator, in ns: see
+    /// [`Gains`](super::Gains).
     pub gain_mean_ns: f64,
     /// Median over epochs of all its parts, in ns.
     pub p50_ns: u64,
-    /// What 99 % of the epochs do not exceed, in ns.
+    /// 99th percentile over epochs, in ns.
     pub p99_ns: u64,
 }
 
@@ -114,7 +117,7 @@ impl Sum {
     }
 }
 
-/// The paths of many epochs.
+/// Sums over the paths of many epochs.
 #[derive(Clone, Debug, Default)]
 pub struct EpochSummary {
     epochs: u64,
@@ -165,12 +168,14 @@ impl EpochSummary {
         self.latency_ns as f64 / (self.epochs as f64).max(1.0)
     }
 
-    /// The latency that a share `quantile` (0 to 1) of the epochs does not exceed; nothing without any epoch.
+    /// The latency that a share `quantile` (0 to 1) of the epochs does not exceed; `None` without
+    /// any epoch.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         self.latency.quantile(quantile)
     }
 
-    /// Where latency goes, the largest part first. The shares add up to 1 unless no epoch took any time.
+    /// The parts of the latency, the largest first. The shares add up to 1 unless no epoch took any
+    /// time.
     pub fn parts(&self) -> Vec<PartLatency> {
         let parts = self.parts.iter().map(|(&part, sum)| PartLatency {
             part,
@@ -185,8 +190,8 @@ impl EpochSummary {
         parts
     }
 
-    /// The operators that latency is charged to (see [`EpochPart::charged`]), the largest share first. What lies on channels and
-    /// what is unknown is charged to nobody.
+    /// The operators to which latency is attributed (see [`EpochPart::charged`]), the largest share
+    /// first. Time on channels and unknown time is attributed to none.
     pub fn operators(&self) -> Vec<OperatorLatency> {
         let of = |operator: OperatorId, queueing: bool| {
             let own = self.parts.iter().filter(|(part, _)| part.charged() == Some(operator));

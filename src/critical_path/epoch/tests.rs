@@ -20,7 +20,7 @@ struct Flow {
     instances: Vec<u32>,
     /// Whether an operator also sends to the one after the next.
     forks: Vec<bool>,
-    /// Results are given out at multiples of this.
+    /// Results are released at multiples of this.
     grid: u64,
     /// By epoch: time since the one before, delay of the source, its work, time to complete.
     epochs: Vec<(u64, u64, u64, u64)>,
@@ -72,7 +72,8 @@ struct Emission {
     completed: u64,
 }
 
-/// What happened, in the order of time; within an instant work ends, then results go out, then messages arrive, then work begins.
+/// What happened, in the order of time; within an instant work ends, then results go out, then
+/// messages arrive, then work begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     End(InstanceId),
@@ -207,7 +208,8 @@ impl Run {
         run
     }
 
-    /// When `epoch` completes if the work of `operator` that began once the epoch was due takes at most `less` less.
+    /// When `epoch` completes if the work of `operator` that began once the epoch was due takes at
+    /// most `less` less.
     fn again(&self, flow: &Flow, epoch: usize, operator: OperatorId, less: u64) -> u64 {
         let due = self.emissions[epoch].due;
         let length = |of: OperatorId, start: u64, end: u64| {
@@ -234,6 +236,29 @@ impl Run {
         }
         let sunk = self.messages.iter().filter(|message| message.epoch == epoch && self.is_sink(flow, message));
         sunk.map(|message| arrives(message, &ends)).max().unwrap() + flow.epochs[epoch].3
+    }
+
+    /// When `epoch` completes if what `operator` makes of it comes `later`; the order of work on
+    /// each instance stays, and what belongs to other epochs arrives as it did.
+    fn delayed(&self, flow: &Flow, epoch: usize, operator: OperatorId, later: u64) -> u64 {
+        let mut free: BTreeMap<InstanceId, u64> = BTreeMap::new();
+        let mut ends: Vec<u64> = Vec::new();
+        let arrives = |message: &Sent, ends: &[u64]| {
+            let (made, now, by) = match message.maker {
+                Maker::Source(epoch) => (self.emissions[epoch].end, self.emissions[epoch].end, OperatorId(0)),
+                Maker::Job(job) => (self.jobs[job].end, ends[job], self.jobs[job].instance.operator),
+            };
+            let later = if by == operator { later } else { 0 };
+            if message.epoch == epoch { now + (message.arrived - made) + later } else { message.arrived }
+        };
+        for job in &self.jobs {
+            let free = free.entry(job.instance).or_default();
+            *free = arrives(&self.messages[job.message], &ends).max(*free) + job.end - job.start;
+            ends.push(*free);
+        }
+        let own = self.jobs.iter().zip(&ends).filter(|(job, _)| job.epoch == epoch).map(|(_, end)| *end);
+        let sunk = self.messages.iter().filter(|message| message.epoch == epoch && self.is_sink(flow, message));
+        sunk.map(|message| arrives(message, &ends)).chain(own).max().unwrap() + flow.epochs[epoch].3
     }
 
     fn is_sink(&self, flow: &Flow, message: &Sent) -> bool {
@@ -318,7 +343,7 @@ fn paths(log: &[Record], window: u64, history: u64, mut known: impl FnMut(usize)
         least_wait: Duration::from_nanos(1),
         ..GraphConfig::new(Duration::from_nanos(window))
     };
-    let (mut graph, mut epochs, mut paths) = (GraphBuilder::new(config), EpochPaths::default(), Vec::new());
+    let (mut graph, mut epochs, mut paths) = (GraphBuilder::new(config), EpochPaths::default().with_slack(), Vec::new());
     for (index, record) in log.iter().enumerate() {
         graph.push(record);
         epochs.push(record);
@@ -362,6 +387,20 @@ proptest! {
                 prop_assert!(bound <= path.completed.0 - path.due.0);
             }
         }
+    }
+
+    #[test]
+    fn what_has_slack_may_come_later_by_as_much(flow in flows(&[1])) {
+        let run = Run::of(&flow);
+        let mut known = 0;
+        for path in paths(&run.log, 64, u64::MAX, |_| Timestamp::ZERO) {
+            for &(operator, slack) in &path.slack {
+                let later = run.delayed(&flow, path.epoch.0 as usize, operator, slack);
+                prop_assert!(later <= path.completed.0, "{operator} has {slack}, and ends at {later}: {path:?} {:#?}", run.log);
+                known += usize::from(slack == 0);
+            }
+        }
+        prop_assert!(known >= flow.epochs.len(), "somebody is critical in each");
     }
 
     /// As timely's own log is: no epochs on the steps, progress between workers.

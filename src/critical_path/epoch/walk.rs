@@ -1,9 +1,12 @@
-//! One epoch's path, walked backwards along its records' journey through the lanes' stories.
+//! The backward walk that finds an epoch's path along the journey of its records through the lanes'
+//! histories.
 //!
-//! At own work the predecessor is whichever happened last: earlier own work on the lane, or the input arriving; what the lane
-//! did in between is what the records waited for. At an input the walk goes over the message to the lane that sent it. It ends
-//! at the source's work. Where no step knows the epoch (timely's own log), it goes from lane to lane over the messages that
-//! ended waits. Every move goes back in time or along a lane, and all of them are counted: the walk ends whatever the log says.
+//! The predecessor of an activity is whichever happened last: an earlier activity on the epoch on
+//! the same lane, or the arrival of its input; what the lane did in between is what the records
+//! waited for. At an input the walk follows the message to the lane that sent it. It ends at the
+//! source's activity. If no step names the epoch (timely's own log), it goes from lane to lane over
+//! the messages that ended waits. Every move goes back in time or along a lane, and all moves are
+//! counted, so the walk ends whatever the log contains.
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
 use super::chain::Chains;
@@ -16,12 +19,12 @@ use crate::id::{InstanceId, OperatorId, WorkerId};
 use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
 use crate::time::{Epoch, Timestamp};
 
-/// Steps that a walk looks at, at most.
+/// The most steps of a walk.
 const MOST_STEPS: u32 = 1 << 16;
-/// A worker that does nothing for less than this between two pieces of work is busy all the same, in ns.
+/// A worker that is idle for less than this between two activities counts as busy, in ns.
 const SHORT_GAP: u64 = 10_000;
 
-/// What is known of a completed epoch before the walk.
+/// What is known about a completed epoch before the walk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Completed {
     pub(super) epoch: Epoch,
@@ -29,31 +32,31 @@ pub(super) struct Completed {
     /// When its source emitted the first of it.
     pub(super) opened: Timestamp,
     pub(super) source: OperatorId,
-    /// When the source should have come to emit it at the latest.
+    /// The latest time at which the source should have emitted it.
     pub(super) expected: Option<Timestamp>,
     pub(super) at: Timestamp,
-    /// The worker that saw it complete.
+    /// The worker that observed its completion.
     pub(super) worker: WorkerId,
 }
 
-/// Where to look up what happened.
+/// The data that a walk looks up.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) graph: &'a GraphBuilder,
-    /// Where the epoch's steps lie.
+    /// Positions of the epoch's steps.
     pub(super) places: &'a EpochPlaces,
     pub(super) ledger: &'a LagLedger,
     pub(super) moves: &'a Moves,
 }
 
-/// A walk under way.
+/// A walk in progress.
 pub(super) struct Walk<'a> {
     graph: &'a GraphBuilder,
     places: &'a EpochPlaces,
     moves: &'a Moves,
     epoch: Epoch,
     tiles: Tiles,
-    /// Whose records they are that wait.
+    /// The instance whose records wait.
     waiting: Option<InstanceId>,
     fuel: u32,
 }
@@ -63,7 +66,7 @@ impl<'a> Walk<'a> {
     pub(super) fn path(known: Known<'a>, completed: Completed) -> EpochPath {
         let Known { graph, places, ledger, moves } = known;
         let Completed { epoch, due, opened, source, expected, at, worker } = completed;
-        // Before the source emitted the epoch nothing of it can have happened.
+        // Before the source emitted the epoch none of it can have happened.
         let tiles = Tiles::new(epoch, due, at, opened);
         let mut walk = Walk { graph, places, moves, epoch, tiles, waiting: None, fuel: MOST_STEPS };
         let (known, last) = match walk.last_event(at.0) {
@@ -82,7 +85,7 @@ impl<'a> Walk<'a> {
         walk.tiles.open();
         if let Some(expected) = expected.filter(|expected| *expected < opened) {
             let from = expected.max(due).0.max(ledger.paused_until(opened.0));
-            // Where the worker was not busy with others the ledger says why.
+            // Where the worker was not busy with other work, the ledger gives the reason.
             let _ = walk.source_held_up(InstanceId::new(source, 0), opened.0, from);
         }
         let mut tiles = walk.tiles;
@@ -105,7 +108,7 @@ impl<'a> Walk<'a> {
         };
         let (work, receipt) = (latest(&self.places.works), latest(&self.places.receipts));
         match (work, receipt) {
-            // A sink takes what it received at once: its work is the later event.
+            // A sink takes what it received immediately: its activity is the later event.
             (Some(work), Some(receipt)) if receipt.1.end > work.1.end => Some(receipt),
             (work, receipt) => work.or(receipt),
         }
@@ -116,7 +119,8 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// Walks from an event of the epoch to its source's work or the floor. Nothing when the chain breaks.
+    /// Walks from an event of the epoch to its source's activity or the floor; `None` if the chain
+    /// breaks.
     fn along_records(&mut self, last: Place) -> Option<()> {
         let mut at = last;
         while !self.tiles.is_down() {
@@ -136,7 +140,7 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// What own work at `at` waited for.
+    /// What the activity at `at` waited for.
     fn before_work(&mut self, at: Place, step: &Step) -> Option<Place> {
         let work = self.places.works.before(at.lane, at.step);
         let receipt = self.places.receipts.before(at.lane, at.step);
@@ -154,15 +158,17 @@ impl<'a> Walk<'a> {
         Some(before)
     }
 
-    /// Whether the records that were received at `receipt` may have waited at `work` for the bins they belong to.
+    /// Whether the records that were received at `receipt` may have waited at `work` for the bins
+    /// they belong to.
     fn waits_for_bins(&self, receipt: Place, work: Place) -> bool {
         let (Some(receipt), Some(work)) = (receipt.of(self.graph), work.of(self.graph)) else { return false };
         let is_receipt = matches!(receipt.kind, StepKind::Received { .. });
         is_receipt && !work.goes_on && self.moves.within(work.instance.operator, receipt.end, work.start)
     }
 
-    /// As [`lane_between`](Self::lane_between), at an instance of its own whose operator moves bins: in order of arrival an instance neither
-    /// rests while records wait nor works on later epochs. Where it does, they waited for their bins.
+    /// As [`lane_between`](Self::lane_between), at an instance with its own lane whose operator
+    /// migrates bins: by order of arrival an instance neither idles while records wait nor works on
+    /// later epochs. Where it does, the records waited for their bins.
     fn until_bins_came(&mut self, receipt: Place, work: Place) -> Option<()> {
         if self.is_worker(work.lane) {
             return self.lane_between(receipt, work);
@@ -184,7 +190,8 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// Where the input of work was received that came to its instance from another one, with the bins it is for.
+    /// Where the input of work was received that reached its instance from another one, together
+    /// with its bins.
     fn moved_here(&mut self, step: &Step) -> Option<Place> {
         let lanes = self.graph.lanes();
         let is_peer = |lane: u32| matches!(lanes[lane as usize], Lane::Instance(peer) if peer.operator == step.instance.operator);
@@ -205,13 +212,13 @@ impl<'a> Walk<'a> {
             self.busy_down_to(at, sent.at.0)?;
         }
         self.tiles.down_to(sent.at.0, message_label(&sent));
-        let producer = self.producer(&sent)?;
+        let producer = self.places.producer(self.graph, &sent)?;
         let made = producer.of(self.graph)?;
         self.waiting = matches!(made.kind, StepKind::Work(_)).then_some(made.instance);
         if self.is_worker(sent.from_lane) {
             self.lane_between(producer, Place::first_after(self.graph, sent.from_lane, sent.at.0))?;
         } else {
-            // The host gives an instance's results out while that is at its next work already.
+            // The host releases an instance's results while that is at its next activity already.
             self.tiles.down_to(made.end, Label::of(EpochPieceKind::Release, self.waiting));
         }
         Some(producer)
@@ -219,29 +226,6 @@ impl<'a> Walk<'a> {
 
     fn is_worker(&self, lane: u32) -> bool {
         matches!(self.graph.lanes()[lane as usize], Lane::Worker(_))
-    }
-
-    /// The own work that made what was sent, or the receipt that was sent on without any.
-    fn producer(&self, sent: &SentMessage) -> Option<Place> {
-        let lane = sent.from_lane;
-        let ended = Place::first_after(self.graph, lane, sent.at.0).step;
-        let Some(last) = self.places.works.before(lane, ended) else {
-            return self.places.receipts.before(lane, ended);
-        };
-        if self.is_worker(lane) {
-            return Some(last);
-        }
-        // Work that goes on after the instant has not given anything out yet, unless there is no other.
-        let next = self.places.works.from(lane, ended).and_then(|next| next.of(self.graph));
-        if !next.is_some_and(|next| next.goes_on && next.start == sent.at.0) {
-            return Some(last);
-        }
-        let mut begin = last;
-        while begin.of(self.graph)?.goes_on {
-            let Some(earlier) = self.places.works.before(lane, begin.step) else { return Some(last) };
-            begin = earlier;
-        }
-        Some(self.places.works.before(lane, begin.step).unwrap_or(last))
     }
 
     /// What a lane did between two of its steps.
@@ -269,7 +253,8 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// As [`lane_down_to`](Self::lane_down_to), but only as long as the lane was busy: before, the message had not come.
+    /// As [`lane_down_to`](Self::lane_down_to), but only as long as the lane was busy: before, the
+    /// message had not arrived.
     fn busy_down_to(&mut self, before: Place, from: u64) -> Option<()> {
         let mut place = before;
         while self.tiles.now() > from && place.step > 0 {
@@ -289,12 +274,13 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// What the worker of `source` did for others instead of letting it emit, from `opened` down to `from`, when it should have.
+    /// What the worker of `source` did for other operators instead of letting it emit, from
+    /// `opened` back to `from`, when it should have emitted.
     fn source_held_up(&mut self, source: InstanceId, opened: u64, from: u64) -> Option<()> {
         let begins = |step: &Step| step.kind == StepKind::Work(ActivityKind::Source) && step.instance == source && step.start >= opened;
         let firsts = self.places.works.first_by_lane(|place| place.of(self.graph).is_some_and(begins));
         let first = firsts.filter(|place| self.is_worker(place.lane)).min()?;
-        // Down to the earliest work for others from which on the worker had no rest.
+        // Back to the earliest activity for others since which the worker was never idle.
         let (mut place, mut busy_since) = (first, opened);
         while busy_since > from {
             place.step = place.step.checked_sub(1)?;
@@ -326,7 +312,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks over the messages that ended waits, down to the floor, for a log whose steps do not tell their epoch.
+    /// Walks over the messages that ended waits, down to the floor, for a log whose steps do not
+    /// tell their epoch.
     fn along_waits(&mut self, last: Place) -> Option<()> {
         let mut place = last;
         while !self.tiles.is_down() {

@@ -7,37 +7,55 @@ use serde::{Deserialize, Serialize};
 use crate::critical_path::epoch::{EpochPart, EpochPath};
 use crate::id::OperatorId;
 
-/// Pieces that a group tells of, at most: the largest.
+/// The most pieces of a group: the largest.
 const MOST_PIECES: usize = 64;
 
-/// What the latency of several epochs consists of, on average; an epoch counts as often as it has records.
+/// The mean breakdown of the latency of several epochs, weighted by their records.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PathGroup {
     /// Number of epochs.
     pub epochs: u64,
-    /// Their records.
+    /// Number of their records.
     pub records: u64,
     /// Mean latency in ns.
     pub latency_ns: f64,
-    /// Its pieces, the largest first; they add up to it but for pieces left out beyond the 64 largest.
+    /// Its pieces, the largest first; they add up to it, except for pieces beyond the 64 largest.
     pub pieces: Vec<PathPiece>,
-    /// By operator, what an epoch could at most have gained had the operator been faster, in ns; see
-    /// [`Gains`](crate::critical_path::Gains).
+    /// By operator, the upper bound on what an epoch could have gained from a faster operator, in
+    /// ns; see [`Gains`](crate::critical_path::Gains).
     pub gains_ns: Vec<(OperatorId, f64)>,
+    /// By operator, how much later its output could have been; without those of which that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slack: Vec<OperatorSlack>,
+}
+
+/// How much later an operator's output could have been without delaying an epoch of a group, each
+/// considered separately.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorSlack {
+    /// The operator.
+    pub operator: OperatorId,
+    /// Mean over the epochs for which it is known, in ns.
+    pub mean_ns: f64,
+    /// Minimum over these epochs, in ns: 0 if it was critical in any.
+    pub least_ns: u64,
+    /// Number of these epochs.
+    pub epochs: u64,
 }
 
 /// A piece of the mean latency.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathPiece {
-    /// What the time went into, at which operator, behind which one, by which channel.
+    /// What the time was spent on, at which operator, behind which one, on which channel.
     pub part: EpochPart,
     /// Mean over the group's epochs, in ns.
     pub mean_ns: f64,
-    /// Part of the latency, 0 to 1.
+    /// Share of the latency, 0 to 1.
     pub share: f64,
-    /// Epochs that had any of it.
+    /// Number of epochs with this piece.
     pub epochs: u64,
-    /// The instance with most of it, where it has one, and its part of the piece, 0 to 1.
+    /// The instance with most of it, if it belongs to instances, and its share of the piece, 0 to
+    /// 1.
     pub worst: Option<(u32, f64)>,
 }
 
@@ -83,7 +101,7 @@ impl PathGroup {
         pieces.sort_by(|a, b| b.mean_ns.total_cmp(&a.mean_ns).then(a.part.cmp(&b.part)));
         pieces.truncate(MOST_PIECES);
         let gains_ns = gains.into_iter().map(|(operator, ns)| (operator, ns / all)).collect();
-        PathGroup { epochs: paths.len() as u64, records, latency_ns: latency / all, pieces, gains_ns }
+        PathGroup { epochs: paths.len() as u64, records, latency_ns: latency / all, pieces, gains_ns, slack: slack(paths) }
     }
 
     /// Mean time of the pieces for which `holds`, in ns.
@@ -91,8 +109,24 @@ impl PathGroup {
         self.pieces.iter().filter(|piece| holds(piece)).map(|piece| piece.mean_ns).sum()
     }
 
-    /// Part of the latency that the pieces for which `holds` are, 0 to 1.
+    /// Share of the latency in pieces for which `holds`, 0 to 1.
     pub fn share(&self, holds: impl Fn(&PathPiece) -> bool) -> f64 {
         self.pieces.iter().filter(|piece| holds(piece)).map(|piece| piece.share).sum()
     }
+}
+
+fn slack(paths: &[(EpochPath, u64)]) -> Vec<OperatorSlack> {
+    let mut sums: BTreeMap<OperatorId, (OperatorSlack, f64)> = BTreeMap::new();
+    for (path, records) in paths {
+        for &(operator, ns) in &path.slack {
+            let none = OperatorSlack { operator, mean_ns: 0.0, least_ns: u64::MAX, epochs: 0 };
+            let (sum, weight) = sums.entry(operator).or_insert((none, 0.0));
+            sum.mean_ns += ns as f64 * *records as f64;
+            sum.least_ns = sum.least_ns.min(ns);
+            sum.epochs += 1;
+            *weight += *records as f64;
+        }
+    }
+    let mean = |(sum, weight): (OperatorSlack, f64)| OperatorSlack { mean_ns: sum.mean_ns / weight.max(1.0), ..sum };
+    sums.into_values().map(mean).collect()
 }

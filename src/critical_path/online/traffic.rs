@@ -1,7 +1,9 @@
-//! Arrivals and service times by operator, measured so that they can be timed anew under another configuration.
+//! Measures arrivals and service times by operator, from which another configuration can be
+//! simulated.
 //!
-//! Of the arrivals of a window a few runs are kept, spread evenly over it; service times are kept as mean and variation. Memory
-//! is bounded by [`RUNS`] times [`RUN`] arrivals an operator, and one open batch an instance.
+//! A few runs of the arrivals in a window are kept, spread evenly over it; service times are kept
+//! as mean and variation. Memory is bounded by [`RUNS`] times [`RUN`] arrivals per operator, and
+//! one open batch per instance.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,54 +14,57 @@ use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record
 use crate::id::{ChannelId, InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
 
-/// Runs of arrivals that are kept of a window.
+/// Number of runs of arrivals kept per window.
 const RUNS: u64 = 8;
-/// Arrivals of a run, at most.
+/// The most arrivals in a run.
 const RUN: usize = 64;
-/// What arrives within this time of each other is one arrival: no policy can tell the difference.
+/// Records that arrive within this time of each other count as one arrival: the difference does not
+/// matter to any policy.
 const GRAIN: Duration = Duration::from_micros(500);
-/// Instances whose parts of arrivals are followed one by one.
+/// Number of instances whose parts of arrivals are tracked individually.
 const FOLLOWED: usize = 4;
-/// A block of arrivals has at least this many records of an instance when its variation is judged.
+/// Minimum number of records per block of arrivals for an estimate of its variation.
 const LEAST_IN_BLOCK: f64 = 4.0;
-/// Blocks needed for that.
+/// Minimum number of blocks for an estimate.
 const LEAST_BLOCKS: usize = 8;
 
-/// Records that reached an operator at one instant.
+/// Records that arrived at an operator at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// Time since the arrival before it in the run, in ns.
+    /// Time since the previous arrival in the run, in ns.
     pub gap_ns: u64,
     /// Records.
     pub records: u64,
 }
 
-/// Records that one operator sent to another.
+/// Records sent from one operator to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputTraffic {
     /// The operator that sent them.
     pub from: OperatorId,
-    /// The channel they came by.
+    /// The channel.
     pub channel: ChannelId,
     /// How many were received.
     pub records: u64,
 }
 
-/// What reached one operator in a window, and how long its records took.
+/// Arrivals and service times of one operator in a window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OperatorTraffic {
     /// The operator.
     pub operator: OperatorId,
     /// Runs of consecutive arrivals, spread over the window.
     pub runs: Vec<Vec<Arrival>>,
-    /// Whence they came.
+    /// Upstream operators and channels of the arrivals.
     pub inputs: Vec<InputTraffic>,
-    /// Variance of an instance's part of an arrival over that of a random choice of instance for each record: 0 where records
-    /// take turns, 1 where keys are spread at random, more where they come in bursts. Nothing where that was not measured.
+    /// Variance of an instance's part of an arrival, relative to a random choice of instance for
+    /// each record: 0 for round-robin, 1 for randomly distributed keys, more for bursts. `None` if
+    /// not measured.
     pub dispersion: Option<f64>,
-    /// Mean time that an instance takes for a record, waits for something outside included, in ns; nothing without a record.
+    /// Mean service time of a record at an instance in ns, including external waits; `None` without
+    /// a record.
     pub service_ns: Option<f64>,
-    /// Standard deviation of one record's time over the mean; nothing where that was not measured.
+    /// Coefficient of variation of one record's service time; `None` if not measured.
     pub service_variation: Option<f64>,
 }
 
@@ -79,7 +84,7 @@ struct Meter {
     runs: Vec<Vec<Arrival>>,
     last_at: Option<Timestamp>,
     inputs: BTreeMap<(OperatorId, ChannelId), u64>,
-    /// Of the arrivals kept, those at the first few instances, one number an arrival.
+    /// For the kept arrivals, the numbers at the first few instances, one number per arrival.
     parts: [Vec<u64>; FOLLOWED],
     service: Service,
 }
@@ -149,14 +154,14 @@ impl TrafficMeter {
         }
     }
 
-    /// Ends the window at `end`; the next one lasts `length`.
+    /// Closes the window at `end`; the next one lasts `length`.
     pub(super) fn close(&mut self, end: Timestamp, length: Duration) -> Vec<OperatorTraffic> {
         let traffic = (0..).map(OperatorId).zip(&mut self.operators).map(|(operator, meter)| meter.close(operator)).collect();
         (self.start, self.length) = (end, length);
         traffic
     }
 
-    /// Forgets the window and begins one at `start`.
+    /// Discards the window and opens one at `start`.
     pub(super) fn restart(&mut self, start: Timestamp, length: Duration) {
         self.close(start, length);
     }
@@ -195,7 +200,7 @@ impl Meter {
         let arrivals: Vec<u64> = runs.iter().flatten().map(|arrival| arrival.records).collect();
         let dispersions: Vec<f64> = parts.iter().filter_map(|part| dispersion(&arrivals, part)).collect();
         let dispersion = (!dispersions.is_empty()).then(|| dispersions.iter().sum::<f64>() / dispersions.len() as f64);
-        // An instance's batch may go on in the next window.
+        // An instance's batch may continue in the next window.
         self.service.open = service.open.clone();
         let (service_ns, service_variation) = service.told();
         let inputs = inputs.into_iter().map(|((from, channel), records)| InputTraffic { from, channel, records }).collect();
@@ -211,7 +216,8 @@ impl Service {
         if batch.epoch != epoch {
             let mean = (batch.records > 0).then(|| (batch.records, batch.ns as f64 / batch.records as f64));
             if let (Some((n, mean)), Some((before_n, before))) = (mean, batch.before) {
-                // Successive batches of one instance: what changes slowly, and that instances differ, is no variation of records.
+                // Successive batches of one instance: slow changes, and differences between
+                // instances, are not variation of records.
                 self.variance.0 += (mean - before).powi(2) / (1.0 / n as f64 + 1.0 / before_n as f64);
                 self.variance.1 += 1.0;
             }
@@ -230,8 +236,8 @@ impl Service {
     }
 }
 
-/// The variance of `part` beyond its mean share of `arrivals`, over what choosing an instance for each record at random would have;
-/// nothing where there are too few records.
+/// The variance of `part` beyond its mean share of `arrivals`, relative to a random choice of
+/// instance for each record; `None` if there are too few records.
 fn dispersion(arrivals: &[u64], part: &[u64]) -> Option<f64> {
     let (all, own) = (arrivals.iter().sum::<u64>() as f64, part.iter().sum::<u64>() as f64);
     let share = own / all.max(1.0);

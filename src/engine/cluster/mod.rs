@@ -21,7 +21,7 @@
 //! Any program can run a job on several processes. It starts the job with
 //! [`Running::on`](crate::engine::Running::on); where it was itself started as a further process of
 //! a job ([`Member::from_environment`]), it serves that job instead. A test starts its own
-//! executable with its own name ([`Launch::this_test`]); see `tests/cluster.rs`.
+//! executable with its own name ([`Launch::this_test`]); see `tests/suite/cluster.rs`.
 
 mod children;
 mod frame;

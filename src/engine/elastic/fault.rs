@@ -1,7 +1,7 @@
 //! Seeded faults, to check that the tests of migration detect them.
 //!
-//! They are compiled in only with the feature `seeded-faults`. One fault at a time can be selected
-//! for the whole process; `tests/seeded_faults.rs` selects each of them and has to detect it.
+//! They are compiled in only with debug assertions. One fault at a time can be selected
+//! for the whole process; `tests/suite/seeded_faults.rs` selects each of them and has to detect it.
 
 /// Something that a migration could get wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,23 +67,23 @@ impl Fault {
     ];
 }
 
-#[cfg(feature = "seeded-faults")]
+#[cfg(debug_assertions)]
 static CHOSEN: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
 /// Selects the fault of this process, or none.
-#[cfg(feature = "seeded-faults")]
+#[cfg(debug_assertions)]
 pub fn choose(fault: Option<Fault>) {
     CHOSEN.store(fault.map_or(0, |fault| fault as u8), std::sync::atomic::Ordering::SeqCst);
 }
 
 /// Whether this fault is selected.
-#[cfg(feature = "seeded-faults")]
+#[cfg(debug_assertions)]
 pub(in crate::engine) fn seeded(fault: Fault) -> bool {
     CHOSEN.load(std::sync::atomic::Ordering::SeqCst) == fault as u8
 }
 
 /// Whether this fault is selected: never.
-#[cfg(not(feature = "seeded-faults"))]
+#[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(in crate::engine) const fn seeded(_: Fault) -> bool {
     false

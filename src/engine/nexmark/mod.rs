@@ -5,7 +5,7 @@
 //! (`papers/nexmark.md#queries`). Both forms read a stream of [`Event`]s of the kinds that the
 //! query [reads](Query::kinds), each in the epoch of its time, and emit the same [`Answer`]s,
 //! regardless of migration, the number of workers and the order of events within an epoch.
-//! `tests/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
+//! `tests/suite/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
 //!
 //! Delayed answers are emitted at multiples of a [grid](Spans::grid), so that they belong to epochs
 //! that a source opens.

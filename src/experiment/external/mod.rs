@@ -5,6 +5,7 @@
 //! says so with what was expected and what was found, and the job goes on unscaled. Invariants: a decision never takes longer than the
 //! timeout; a program that was given up has ended; nothing of it is left behind when the policy is dropped.
 
+mod paths;
 mod program;
 mod protocol;
 
@@ -16,7 +17,7 @@ use protocol::Nonsense;
 
 use crate::dataflow::Topology;
 use crate::observation::Observation;
-use crate::policy::{Decision, Policy, Reason};
+use crate::policy::{Decision, Needs, Policy, Reason};
 use crate::time::Timestamp;
 
 /// Time for an answer unless told otherwise: an interpreter that starts on a busy machine takes a good part of it.
@@ -26,6 +27,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct External {
     topology: Topology,
+    needs: Needs,
     /// Nothing once it was given up.
     program: Option<Program>,
     /// Why the controller refused its last plan, until it has been told.
@@ -41,7 +43,12 @@ impl External {
     /// When the command cannot be split or the program cannot be started.
     pub fn start(command: &str, topology: Topology, timeout: Duration) -> Result<External, ProgramError> {
         let program = Program::start(command, timeout)?;
-        Ok(External { topology, program: Some(program), refused: None })
+        Ok(External { topology, needs: Needs::Metrics, program: Some(program), refused: None })
+    }
+
+    /// The same program, shown what `needs` says in each observation.
+    pub fn needing(self, needs: Needs) -> External {
+        External { needs, ..self }
     }
 
     fn ask(&mut self, observation: &Observation) -> Result<Decision, Failure> {
@@ -77,6 +84,10 @@ impl Failure {
 impl Policy for External {
     fn name(&self) -> &'static str {
         "external"
+    }
+
+    fn needs(&self) -> Needs {
+        self.needs
     }
 
     fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::paths::{self, SeenPaths};
 use crate::dataflow::{Configuration, Plan, Role, Topology};
 use crate::observation::{LatencySummary, Observation};
 use crate::policy::{Decision, Reason};
@@ -17,6 +18,8 @@ struct Seen<'a> {
     sources: Vec<SeenSource<'a>>,
     operators: Vec<SeenOperator<'a>>,
     latency: LatencySummary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paths: Option<SeenPaths<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
 }
@@ -123,6 +126,7 @@ pub(super) fn line(topology: &Topology, observation: &Observation, refused: Opti
         sources: sources.collect(),
         operators: operators.collect(),
         latency: observation.latency,
+        paths: observation.paths.as_ref().map(|window| paths::seen(topology, window)),
         refused,
     };
     serde_json::to_string(&seen).expect("names and numbers are JSON")
@@ -229,6 +233,7 @@ mod tests {
         assert!(seen["operators"][2]["true_processing_per_s"].is_null());
         assert_eq!(seen["operators"][2]["instances"][0]["wait_share"], 0.0);
         assert_eq!(seen["refused"], "because\nof that");
+        assert!(seen.get("paths").is_none(), "who did not ask sees none");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::{MigrationDefinition, MigrationExpectation, PaperPoint};
 use super::rows::{MigrationRow, NO_MIGRATION, strategy_rank};
+use crate::stats::median;
 
 /// All seeds of one setting and strategy: an entry of the JSON that `reproduce` prints. Numbers are medians over the seeds unless
 /// they say otherwise.
@@ -61,6 +62,8 @@ pub struct MigrationSummary {
     pub memory_before_bytes: Option<u64>,
     /// The most memory that the migration added to all processes together.
     pub memory_rise_bytes: Option<u64>,
+    /// The most resident memory of all processes together during the migration.
+    pub memory_peak_bytes: Option<u64>,
     /// Resident memory at the end: what the allocator keeps of state that has left is in it.
     pub memory_after_bytes: Option<u64>,
     /// Results missing, too many, and groups miscounted, in all runs together.
@@ -71,11 +74,9 @@ pub struct MigrationSummary {
     pub paper: Vec<PaperPoint>,
 }
 
-/// The middle one of several; the mean of the middle two is not taken, so that every number was measured.
-fn median<T: Ord + Copy>(values: impl Iterator<Item = Option<T>>) -> Option<T> {
-    let mut values: Vec<T> = values.flatten().collect();
-    values.sort_unstable();
-    values.get(values.len() / 2).copied()
+/// Medians over seeds of whole numbers; of an even number of seeds the mean of the middle two, rounded.
+fn middle_of(values: impl Iterator<Item = Option<i64>>) -> Option<i64> {
+    median(values.flatten().map(|value| value as f64)).map(|value| value.round() as i64)
 }
 
 impl MigrationSummary {
@@ -102,7 +103,10 @@ impl MigrationSummary {
 
     fn of_seeds(rows: &[&MigrationRow], paper: &[PaperPoint]) -> MigrationSummary {
         let first = rows[0];
-        let middle = |value: fn(&MigrationRow) -> Option<u64>| median(rows.iter().map(|row| value(row)));
+        let middle = |value: fn(&MigrationRow) -> Option<u64>| {
+            let values = rows.iter().map(|row| value(row).map(|value| value as i64));
+            middle_of(values).map(|value| value as u64)
+        };
         let added = || rows.iter().filter_map(|row| row.added_ns);
         let beside = |point: &&PaperPoint| {
             let fits = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
@@ -127,7 +131,7 @@ impl MigrationSummary {
             duration_ns: middle(|row| row.duration_ns),
             usual_ns_max: middle(|row| row.usual_ns_max),
             migration_ns_max: middle(|row| row.migration_ns_max),
-            added_ns: median(rows.iter().map(|row| row.added_ns)),
+            added_ns: middle_of(rows.iter().map(|row| row.added_ns)),
             added_ns_range: added().min().zip(added().max()),
             migration_ns_p99: middle(|row| row.migration_ns_p99),
             overall_ns_p50: middle(|row| row.overall_ns_p50),
@@ -137,6 +141,7 @@ impl MigrationSummary {
             overall_ns_max: middle(|row| row.overall_ns_max),
             memory_before_bytes: middle(|row| row.memory_before_bytes),
             memory_rise_bytes: middle(|row| row.memory_rise_bytes),
+            memory_peak_bytes: middle(|row| row.memory_peak_bytes),
             memory_after_bytes: middle(|row| row.memory_after_bytes),
             records_wrong: rows.iter().map(wrong).sum(),
             dropped_records: rows.iter().filter_map(|row| row.dropped_records).sum(),
@@ -298,6 +303,21 @@ mod tests {
         assert_eq!((summaries[1].migration_ns_max, summaries[1].runs), (Some(4_000_000), 3));
         assert_eq!(summaries[1].added_ns_range, Some((2_000_000, 52_000_000)));
         assert_eq!((summaries[1].paper.len(), &summaries[2].paper[0]), (0, &paper));
+    }
+
+    #[test]
+    fn the_peak_is_measured_and_the_median_of_an_even_number_of_seeds_the_mean_of_two() {
+        let memory = |seed, before, rise| MigrationRow {
+            memory_before_bytes: Some(before),
+            memory_peak_bytes: Some(before + rise),
+            memory_rise_bytes: Some(rise),
+            ..row("a", "fluid", seed, 3)
+        };
+        let rows = [memory(0, 10, 7), memory(1, 20, 1), memory(2, 30, 2)];
+        let summary = &MigrationSummary::of(&rows, &[])[0];
+        // The median before is 20, that of what was added 2.
+        assert_eq!((summary.memory_before_bytes, summary.memory_peak_bytes), (Some(20), Some(21)));
+        assert_eq!(MigrationSummary::of(&rows[1..], &[])[0].memory_before_bytes, Some(25));
     }
 
     #[test]

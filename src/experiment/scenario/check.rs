@@ -182,6 +182,7 @@ impl Scenario {
         form.limit.map_or(Ok(()), |limit| within("limit", limit.as_per_second(), 1e-6..=1e12))?;
         form.capacity.check().map_err(|error| format!("capacity: {error}"))?;
         within("selectivity", form.selectivity, 0.0..=1e6)?;
+        within("counted_output", form.counted_output, 0.0..=1.0)?;
         within("max_parallelism", f64::from(form.max_parallelism), 1.0..=f64::from(MOST))?;
         within("instances", f64::from(form.instances), 1.0..=f64::from(form.max_parallelism))?;
         within("queue_high_s", form.queue_high_s, 1e-6..=86_400.0)?;
@@ -195,7 +196,7 @@ impl Scenario {
             crate::sim::Skew::Uniform => {}
             crate::sim::Skew::Zipf { exponent } => within("exponent", exponent, 0.0..=10.0)?,
             crate::sim::Skew::HotKey { share } => within("share", share, 0.0..=1.0)?,
-            crate::sim::Skew::HotBins { bins, share, step } => {
+            crate::sim::Skew::HotBins { bins, share, step } | crate::sim::Skew::HotKeys { hot: bins, share, step } => {
                 // The others have the rest, so there must be others.
                 within("hot bins", f64::from(bins), 1.0..=f64::from(form.bins) - 1.0)?;
                 within("step", f64::from(step), 1.0..=f64::from((form.bins - 1) / (bins - 1).max(1)))?;
@@ -212,6 +213,7 @@ impl Scenario {
             curve: form.capacity.clone(),
             service: form.service,
             selectivity: form.selectivity,
+            counted_output: form.counted_output,
             marks: QueueMarks::default(),
             skew: form.skew,
             keys: form.keys,

@@ -195,6 +195,9 @@ pub struct OperatorForm {
     /// Records given out per record taken in.
     #[serde(default = "one_f64")]
     pub selectivity: f64,
+    /// The part of these that its metrics count, 0 to 1.
+    #[serde(default = "one_f64")]
+    pub counted_output: f64,
     /// Instances at the start.
     #[serde(default = "one")]
     pub instances: u32,
@@ -243,6 +246,7 @@ impl OperatorForm {
             capacity: CapacityCurve::Linear,
             service: ServiceTimes::Deterministic,
             selectivity: one_f64(),
+            counted_output: one_f64(),
             instances: one(),
             max_parallelism: most(),
             queue_high_s: queue_high_s(),

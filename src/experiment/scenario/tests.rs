@@ -42,6 +42,7 @@ fn what_is_wrong_is_named_with_its_line() {
         ("seconds = 10", "seconds = -1", "line 1: expected seconds from 0.001"),
         ("inputs = ['in']", "", "line 1: operator 'map' is a Stateless and has 0 inputs"),
         ("limit = '10/s'", "selectivity = inf", "line 10: operator 'map': expected selectivity from 0 to 1000000, found inf"),
+        ("limit = '10/s'", "counted_output = 1.5", "line 10: operator 'map': expected counted_output from 0 to 1, found 1.5"),
         ("limit = '10/s'", "capacity = { curve = 'power', exponent = 9 }", "line 10: operator 'map': capacity: expected an exponent"),
         ("limit = '10/s'", "instances = 0", "line 10: operator 'map': expected instances from 1 to 128, found 0"),
         (

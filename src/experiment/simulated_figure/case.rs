@@ -101,10 +101,10 @@ impl Run<'_> {
     /// Runs it: the row, and everything that came of it.
     ///
     /// # Errors
-    /// When the policy is none.
+    /// If the policy is unknown.
     ///
     /// # Panics
-    /// If the scenario is none.
+    /// If the scenario is invalid.
     pub fn run(&self) -> Result<(Outcome, Scenario, RunResult), SimulatedFailure> {
         let scenario = self.case.scenario(self.start, self.seed);
         let job = scenario.job();

@@ -5,6 +5,7 @@ use toml::{Table, Value};
 
 use crate::experiment::definition::Scale;
 use crate::experiment::scenario::Scenario;
+use crate::experiment::simulated_figure::Seeds;
 
 /// A case: a scenario, and what is asked of a policy beside keeping up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct SuiteCase {
     /// The smallest scale at which it runs.
     #[serde(default)]
     pub from_scale: Scale,
+    /// Its seeds; those of the suite by default. A case in which nothing is random needs one.
+    #[serde(default)]
+    pub seeds: Option<Seeds>,
     /// What the paper's run went through, written as [`SuiteRow::path`](super::SuiteRow::path) is.
     #[serde(default)]
     pub paper: Option<String>,

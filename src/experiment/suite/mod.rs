@@ -35,7 +35,7 @@ pub struct SuiteDefinition {
     pub figure: String,
     /// Title of its figure.
     pub title: String,
-    /// Seeds of each case, counted from 1.
+    /// Seeds of each case that has no number of its own, counted from 1.
     pub seeds: Seeds,
     /// Policies, each of which runs every case.
     pub policies: Vec<SuitePolicy>,
@@ -147,6 +147,7 @@ impl SuiteDefinition {
         let at_scale = |from: Scale| from == Scale::Quick || scale == Scale::Full;
         let named = |policy: &SuitePolicy| policy.label() == ORACLE || policies.iter().any(|name| name == policy.label());
         let asked = |policy: &&SuitePolicy| if policies.is_empty() { at_scale(policy.from_scale) } else { named(policy) };
+        let seeds = |case: &SuiteCase| first_seed..first_seed + case.seeds.unwrap_or(self.seeds).at(scale);
         let mut runs = Vec::new();
         let mut add = |case, host, seeds: std::ops::Range<u64>| {
             for policy in self.policies.iter().filter(asked) {
@@ -154,11 +155,11 @@ impl SuiteDefinition {
             }
         };
         for case in self.cases.iter().filter(|case| which.in_virtual_time() && at_scale(case.from_scale)) {
-            add(case, Host::Sim, first_seed..first_seed + self.seeds.at(scale));
+            add(case, Host::Sim, seeds(case));
         }
         let on_both_hosts = which.on_both_hosts() || self.is_for_both_hosts();
         for case in self.both_hosts.cases.iter().filter(|case| on_both_hosts && at_scale(case.from_scale)) {
-            add(case, Host::Sim, first_seed..first_seed + self.seeds.at(scale));
+            add(case, Host::Sim, seeds(case));
             add(case, Host::Engine, first_seed..first_seed + 1);
         }
         runs
@@ -168,7 +169,7 @@ impl SuiteDefinition {
     ///
     /// # Errors
     /// The first failure in that order.
-    pub fn run(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
+    pub fn run(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>, &SuiteOutcome) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
         runs::run_all(runs, done)
     }
 }
@@ -215,7 +216,7 @@ but = { operators = { map = { instances = 20 } } }
         let runs = suite.runs(Cases::All, Scale::Quick, 1, &[]);
         assert_eq!(runs.len(), 2 * 3 * 2);
         let done = std::sync::atomic::AtomicUsize::new(0);
-        let count = |_: &SuiteRun<'_>| {
+        let count = |_: &SuiteRun<'_>, _: &SuiteOutcome| {
             done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         };
         let outcomes = SuiteDefinition::run(&runs, count).unwrap();
@@ -228,6 +229,16 @@ but = { operators = { map = { instances = 20 } } }
         }
         assert_eq!(outcomes[0].row.final_configuration, "map=10");
         assert_eq!((outcomes[0].row.under_provisioned_s > 2.0, outcomes[6].row.under_provisioned_s), (true, 0.0));
+    }
+
+    #[test]
+    fn a_case_may_have_seeds_of_its_own() {
+        let suite = SuiteDefinition::read(&SUITE.replacen("name = \"two\"", "name = \"two\"\nseeds = { quick = 1, full = 2 }", 1)).unwrap();
+        let runs = |scale| suite.runs(Cases::All, scale, 7, &["oracle".to_owned()]);
+        let seeds = |scale| runs(scale).iter().map(|run| (run.case.name.clone(), run.seed)).collect::<Vec<_>>();
+        let of = |case: &str, seeds: std::ops::Range<u64>| seeds.map(|seed| (case.to_owned(), seed)).collect::<Vec<_>>();
+        assert_eq!(seeds(Scale::Quick), [of("one", 7..9), of("two", 7..8)].concat());
+        assert_eq!(seeds(Scale::Full), [of("one", 7..10), of("two", 7..9)].concat());
     }
 
     #[test]

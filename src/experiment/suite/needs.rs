@@ -1,7 +1,7 @@
-//! What is the least that does all that can be done: the measure that every policy of a suite is held against.
+//! The minimum parallelism that keeps up as far as possible: the reference for every policy of a suite.
 //!
-//! Where an operator may not have as many instances as it needs, all of them together may not be so many, or something outside bounds
-//! them, nobody can work off what is due; the others then need no more than what still comes through. A slow instance counts for what it does.
+//! When bounds, a budget or an external limit keep the job from keeping up, the other operators need
+//! no more than the load that still reaches them. A straggler counts with its actual speed.
 
 use crate::dataflow::Operator;
 use crate::experiment::result::Needs;

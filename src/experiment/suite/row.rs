@@ -156,6 +156,8 @@ pub(super) fn named(topology: &Topology, configuration: &Configuration) -> BTree
 pub enum Column {
     /// [`SuiteRow::actions`].
     Actions,
+    /// [`SuiteRow::failed_actions`].
+    FailedActions,
     /// [`SuiteRow::reversals`].
     Reversals,
     /// [`SuiteRow::undershoots`].
@@ -199,6 +201,7 @@ impl Column {
     pub fn of(self, row: &SuiteRow) -> Option<f64> {
         match self {
             Column::Actions => Some(f64::from(row.actions)),
+            Column::FailedActions => Some(f64::from(row.failed_actions)),
             Column::Reversals => Some(f64::from(row.reversals)),
             Column::Undershoots => Some(f64::from(row.undershoots)),
             Column::SettleS => Some(row.settle_s),

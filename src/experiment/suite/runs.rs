@@ -64,7 +64,7 @@ pub struct SuiteOutcome {
 /// Why a run of a suite has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteFailure {
-    /// The policy is none.
+    /// The policy is unknown.
     #[error("'{case}' under '{policy}': {why}")]
     Policy {
         /// The case.
@@ -108,10 +108,11 @@ impl SuiteRun<'_> {
     /// Runs it.
     ///
     /// # Errors
-    /// When the policy is none, when the engine cannot run the case or fails, and when records were lost, duplicated or miscounted on it.
+    /// If the policy is unknown, if the engine cannot run the case or fails, or if records were lost,
+    /// duplicated or miscounted on it.
     ///
     /// # Panics
-    /// If the scenario is none.
+    /// If the scenario is invalid.
     pub fn run(&self) -> Result<SuiteOutcome, SuiteFailure> {
         let (case, policy) = (self.case.name.clone(), self.policy.label().to_owned());
         let scenario = &self.case.scenario;
@@ -173,8 +174,11 @@ fn reasons(events: &[Event]) -> Vec<String> {
 ///
 /// # Errors
 /// The first failure in that order.
-pub(super) fn run_all(runs: &[SuiteRun<'_>], done: impl Fn(&SuiteRun<'_>) + Sync) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
-    let one = |run: &SuiteRun<'_>| run.run().inspect(|_| done(run));
+pub(super) fn run_all(
+    runs: &[SuiteRun<'_>],
+    done: impl Fn(&SuiteRun<'_>, &SuiteOutcome) + Sync,
+) -> Result<Vec<SuiteOutcome>, SuiteFailure> {
+    let one = |run: &SuiteRun<'_>| run.run().inspect(|outcome| done(run, outcome));
     let simulated: Result<Vec<_>, _> = runs.par_iter().map(|run| (run.host == Host::Sim).then(|| one(run)).transpose()).collect();
     let outcomes = simulated?.into_iter().zip(runs).map(|(simulated, run)| simulated.map_or_else(|| one(run), Ok));
     let mut outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;

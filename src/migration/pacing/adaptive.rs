@@ -1,91 +1,102 @@
-//! The law of `adaptive`: how much may move in the next step, and when, so that latency stays below a goal.
+//! The algorithm of `adaptive`: the size and time of the next step, such that latency stays below a
+//! goal.
 //!
-//! *What a step costs.* Records of bins in flight wait until their step has arrived; between processes a worker that writes or reads
-//! state does nothing else meanwhile. Both are in proportion to the state that moves, so a step of size `s` is predicted to
-//! raise the latency from its baseline `b` to `b + c s`. Two things say how large `c` is, and the larger counts:
+//! *Cost of a step.* Records of bins in flight wait until their step has arrived; between processes
+//! a worker that serializes or deserializes state does nothing else meanwhile. Both are
+//! proportional to the migrated state, so a step of size `s` is predicted to raise the latency from
+//! its baseline `b` to `b + c s`. There are two estimates of `c`, and the larger one counts:
 //!
-//! - what the step before added, the largest latency seen since it was sent less `b`, over its size. A part of it does not depend on
-//!   the size (a round of progress); that makes `c` too large while steps are small, and right as they grow;
-//! - how much longer than the quickest step it was under way, over how much more it moved, if that was at least as much again: over a
-//!   small difference it would tell how exactly times are known. What all steps have in common, such as the horizon by which commands
-//!   run ahead of the data, cancels out. This counts for bins that no record hit so far: no record waits longer than its bin is
-//!   under way.
+//! - the latency that the previous step added (the maximum since it was sent, minus `b`) over its
+//!   size. A part of it does not depend on the size (a round of progress tracking), so `c` is
+//!   overestimated while steps are small and becomes accurate as they grow;
+//! - how much longer the step was in flight than the fastest one, over how much more it moved, if
+//!   that was at least twice as much: with a smaller difference the result would be dominated by
+//!   timing errors. What all steps have in common, such as the horizon by which commands run ahead
+//!   of the data, cancels out. This estimate matters for bins that no record has hit so far: no
+//!   record waits longer than its bin is in flight.
 //!
-//! A larger cost is believed at once, a smaller one by half.
+//! An increased cost is adopted immediately, a decreased one by half.
 //!
-//! *The next size.* `h / c` for the headroom `h = m (g - b)`, the part `m` of what the baseline leaves of the goal `g`. With a cost of
-//! `f + c s` of which the law sees only the ratio to `s`, a step to `h s / (f + c s)` approaches the largest allowed size from
-//! below: the ratio falls as `s` grows. The rest is for noise: estimates and outcomes that each deviate by 15 % stay below the goal,
-//! as long as the baseline is not beyond half of it. A step is never more than twice the one before (the first has one bin, nothing being known), at
-//! most half of it if the latency came near the goal, and never less than one bin.
+//! *Size of the next step.* `h / c` for the headroom `h = m (g - b)`, a share `m` of the difference
+//! between the goal `g` and the baseline. If the true cost is `f + c s`, of which the algorithm
+//! sees only the ratio to `s`, steps of size `h s / (f + c s)` approach the largest allowed size
+//! from below, since the ratio falls as `s` grows. The remaining share is for noise: estimates and
+//! outcomes that each deviate by 15 % stay below the goal, as long as the baseline is at most half
+//! of it. A step is never more than twice as large as the previous one (the first has one bin,
+//! since nothing is known), at most half as large if the latency came near the goal, and never less
+//! than one bin.
 //!
-//! *When.* After a step is complete, latency has to come back to near the baseline first: what a step adds must not pile up. If it does not
-//! within the patience, the job itself has become slower, and that is the new baseline; if nothing reaches the sink at all, nothing is
-//! late. If the baseline alone is beyond the goal, no pace holds it: then one bin moves at a time, without waiting, because what
-//! moves is probably what will help. So a migration always ends.
+//! *Time of the next step.* After a step is complete, the latency has to return to near the
+//! baseline first, so that steps do not add up. If it does not within the patience, the job itself
+//! has become slower, and that is the new baseline; if nothing reaches the sink at all, nothing is
+//! late. If the baseline alone is above the goal, no pace can hold it: then one bin at a time
+//! migrates, without waiting, because the migration will probably help. A migration therefore
+//! always ends.
 
 use std::time::Duration;
 
 use crate::migration::Goal;
 use crate::time::Timestamp;
 
-/// The largest latency that was seen since the last call, from when a record was due.
+/// The maximum latency observed since the last call, from the time a record was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latest {
     /// When the record reached the sink.
     pub at: Timestamp,
-    /// How late it was.
+    /// The latency.
     pub latency: Duration,
 }
 
-/// Part of what the baseline leaves of the goal that a step is planned to use.
+/// Share of the headroom (goal minus baseline) that a step is planned to use.
 const PLANNED: f64 = 0.6;
-/// Latency beyond this part of the goal halves the next step.
+/// A latency above this share of the goal halves the next step.
 const NEAR: f64 = 0.9;
-/// Latency is back when no more than this part of what there is between the baseline and the planned latency is left.
+/// The latency has returned when at most this share of the difference between the baseline and the
+/// planned latency is left.
 const CALM: f64 = 0.5;
-/// So long is waited at most for latency to come back, or the goal if that is longer.
+/// The longest wait for the latency to return, or the goal if that is longer.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// A step is at most so many times the one before.
+/// The largest factor from one step to the next.
 const GROWTH: f64 = 2.0;
 
-/// How a step was chosen: predicted latency is the baseline and, for each unit of state, its cost; the next size follows from the goal.
+/// How a step was chosen: the predicted latency is the baseline plus a cost per unit of state; the
+/// size follows from the goal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
     /// When the step was sent.
     pub at: Timestamp,
-    /// Bins that move.
+    /// Number of bins that migrate.
     pub bins: usize,
-    /// State that moves, in the unit of the schedule's sizes.
+    /// State that migrates, in the unit of the schedule's sizes.
     pub size: f64,
-    /// Latency without the step, as far as it is known.
+    /// Latency without the step, as far as known.
     pub baseline: Duration,
-    /// Largest latency that is expected with it.
+    /// Predicted maximum latency during the step.
     pub predicted: Duration,
 }
 
-/// The state of the law; times in seconds.
+/// State of the algorithm; times in seconds.
 #[derive(Clone, Debug)]
 pub(super) struct Adaptive {
     goal: f64,
     patience: Duration,
     baseline: Option<f64>,
-    /// Latency that a unit of state adds.
+    /// Latency added per unit of state.
     cost: f64,
-    /// Size and time of the quickest step.
+    /// Size and duration of the fastest step.
     quickest: Option<(f64, f64)>,
-    /// The next step is no larger.
+    /// Upper bound on the size of the next step.
     limit: f64,
     stage: Stage,
     choices: Vec<Choice>,
 }
 
-/// A step, from when it was sent.
+/// A step in progress.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     at: Timestamp,
     size: f64,
-    /// Largest latency seen since.
+    /// Maximum latency observed since it was sent.
     peak: Option<f64>,
 }
 
@@ -93,7 +104,7 @@ struct Sent {
 enum Stage {
     Ready,
     UnderWay(Sent),
-    /// A step is complete since an instant; the latest latency after that.
+    /// No step in progress since this time; the latest latency after that.
     Settling {
         sent: Sent,
         since: Timestamp,
@@ -119,7 +130,7 @@ impl Adaptive {
         &self.choices
     }
 
-    /// What latency may be added, in seconds; 0 or less if the goal cannot be held.
+    /// Latency that may be added, in seconds; 0 or less if the goal cannot be held.
     fn headroom(&self) -> f64 {
         PLANNED * (self.goal - self.baseline.unwrap_or(0.0))
     }
@@ -152,7 +163,8 @@ impl Adaptive {
         }
     }
 
-    /// The largest size of a step that may go now; nothing if none may. Whatever it is, one bin may go.
+    /// The largest size of a step that may be sent now; `None` if none may. One bin may always be
+    /// sent then.
     pub(super) fn allowed(&mut self, now: Timestamp) -> Option<f64> {
         match self.stage {
             Stage::Ready => {}
@@ -175,7 +187,7 @@ impl Adaptive {
         Some(if headroom <= 0.0 { 0.0 } else { self.limit.min(headroom / self.cost) })
     }
 
-    /// Learns from a step that took from when it was sent to `until`.
+    /// Learns from a step that lasted until `until`.
     fn learn(&mut self, sent: Sent, until: Timestamp) {
         let took = until.since(sent.at).as_secs_f64();
         let added = sent.peak.map_or(0.0, |peak| (peak - self.baseline.unwrap_or(0.0)).max(0.0));

@@ -1,10 +1,12 @@
-//! When each step of a schedule goes.
+//! Paces a migration: decides when each step of a schedule is sent.
 //!
-//! A [`Pacer`] is told what the host reports and how slow the job is, and says which steps to send now. It reads no clock. Invariants:
-//! every step is sent exactly once and in order; a step is complete when everything that it changes has been reported.
+//! A [`Pacer`] receives the host's reports and the latency of the job, and returns the steps to
+//! send now. It reads no clock. Invariants: every step is sent exactly once and in order; a step is
+//! complete when everything that it changes has been reported.
 //!
-//! Steps that are known beforehand follow each other when the one before is complete, or overlap (see [`Overlap`]). The steps of
-//! [`Strategy::Adaptive`] are put together of one bin each while they go; `adaptive.rs` has the law.
+//! Steps of a fixed schedule are sent when the previous one is complete, or overlap (see
+//! [`Overlap`]). The steps of [`Strategy::Adaptive`] are composed of single bins as the migration
+//! proceeds, by the algorithm in `adaptive.rs`.
 
 mod adaptive;
 #[cfg(test)]
@@ -20,30 +22,31 @@ use crate::id::OperatorId;
 use crate::time::Timestamp;
 use adaptive::Adaptive;
 
-/// The host reports that part of a step is complete.
+/// A report of the host that part of a step is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// So many bins of the operator work at their new owners, or have been split.
+    /// This many bins of the operator are active at their new owners, or have been split.
     Installed(OperatorId, usize),
-    /// One router of the stateless operator routes to the new instances.
+    /// One router of the stateless operator uses the new instances.
     Rerouted(OperatorId),
 }
 
-/// Whether a step that is known beforehand waits for the one before.
+/// Whether a step of a fixed schedule waits for the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
-    /// It does.
+    /// It waits.
     // papers/megaphone-vldb19.md#strategies
     None,
-    /// It does not while at most so many bins are under way.
+    /// It does not wait while at most this many bins are in flight.
     ///
-    /// For hosts in which a move is a pointer: it costs next to nothing, what takes time is that a step waits for the job to come to
-    /// its logical time. In a job that is behind, that is after the backlog, and one step at a time would wait for it with every
-    /// bin. Records wait no longer for the overlap: they wait for the job in any case.
+    /// For hosts in which a migration passes a pointer: it costs next to nothing, and most of the
+    /// time is spent until the job reaches the step's logical time. In a job with a lag that is
+    /// after the backlog, and one step at a time would wait for the backlog with every bin. The
+    /// overlap does not delay records further: they wait for the job in any case.
     Bins(usize),
 }
 
-/// What is sent of a step and not yet reported.
+/// What has been sent of a step and not yet reported.
 #[derive(Clone, Debug)]
 struct UnderWay {
     step: Step,
@@ -51,7 +54,7 @@ struct UnderWay {
     routers: BTreeMap<OperatorId, usize>,
 }
 
-/// A schedule that is being carried out.
+/// A schedule in progress.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     waiting: VecDeque<(Step, f64)>,
@@ -68,10 +71,10 @@ enum Pace {
 }
 
 impl Pacer {
-    /// Carries `schedule` out as `strategy`, which cut it, asks for.
+    /// Executes `schedule` under `strategy`, which produced it.
     ///
-    /// `routers` is the number of reports that follow a change of a stateless operator, one a worker. `baseline` is the largest
-    /// latency of late without any migration, as far as one was seen.
+    /// `routers` is the number of reports for a change of a stateless operator, one per worker.
+    /// `baseline` is the recent maximum latency without a migration, if known.
     pub fn new(schedule: Schedule, strategy: Strategy, overlap: Overlap, routers: u32, baseline: Option<Duration>) -> Pacer {
         let pace = match strategy {
             Strategy::Adaptive(goal) => Pace::Adaptive(Adaptive::new(goal, baseline)),
@@ -81,10 +84,10 @@ impl Pacer {
         Pacer { waiting, under_way: VecDeque::new(), complete: Vec::new(), pace, routers: routers as usize }
     }
 
-    /// Takes what happened up to `now` into account; gives the steps to be sent now, in order.
+    /// Takes into account what happened until `now`; returns the steps to send now, in order.
     ///
     /// # Panics
-    /// If more is reported than was asked for.
+    /// If more is reported than was sent.
     pub fn advance(&mut self, now: Timestamp, reports: impl IntoIterator<Item = Report>, latest: Option<Latest>) -> Vec<Step> {
         reports.into_iter().for_each(|report| self.report(report));
         if let (Pace::Adaptive(law), Some(latest)) = (&mut self.pace, latest) {
@@ -111,10 +114,10 @@ impl Pacer {
         steps
     }
 
-    /// Takes the next step off if it may go.
+    /// Removes the next step if it may be sent.
     fn next(&mut self, now: Timestamp) -> Option<Step> {
         let (first, _) = self.waiting.front()?;
-        // Nothing is in motion where bins are split.
+        // No bin is in flight while bins are split.
         let splits = |step: &Step| !step.splits.is_empty();
         if splits(first) || self.under_way.iter().any(|under_way| splits(&under_way.step)) {
             return if self.under_way.is_empty() { self.waiting.pop_front().map(|(step, _)| step) } else { None };
@@ -143,7 +146,7 @@ impl Pacer {
         }
     }
 
-    /// Counts a report towards the oldest step that still lacks it: the host takes steps in order.
+    /// Assigns a report to the oldest step that still lacks one: the host executes steps in order.
     fn report(&mut self, report: Report) {
         let (operator, mut done) = match report {
             Report::Installed(operator, bins) => (operator, bins),
@@ -166,7 +169,7 @@ impl Pacer {
         self.waiting.is_empty() && self.under_way.is_empty()
     }
 
-    /// Steps that are complete, in order, as they were sent.
+    /// The complete steps, in order, as they were sent.
     pub fn complete(&self) -> &[Step] {
         &self.complete
     }

@@ -1,4 +1,5 @@
-//! The pacer against a simulated host: state moves at a constant rate, with noise, and stalls the job meanwhile.
+//! The pacer against a simulated host: state moves at a constant rate, with noise, and stalls the
+//! job meanwhile.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -95,7 +96,8 @@ impl Host {
         Outcome { steps, peaks, choices: pacer.choices().to_vec(), duration: now.since(Timestamp::ZERO) }
     }
 
-    /// The shortest time in which a pacer that knew everything could move all state and hold the goal.
+    /// The shortest time in which a pacer that knew everything could move all state and hold the
+    /// goal.
     fn shortest(&self) -> Duration {
         let state: f64 = self.sizes.iter().sum();
         let step = (self.goal - self.baseline - self.round).as_secs_f64() / self.unit.as_secs_f64();
@@ -123,12 +125,14 @@ proptest! {
         for (step, peak) in outcome.peaks.iter().enumerate().skip(2) {
             prop_assert!(*peak <= host.goal, "step {} of {}: {:?} of {:?}", step, outcome.peaks.len(), peak, host.goal);
         }
-        // It keeps a margin for the noise, and has to find out how much it may move: ten doublings and a few looks at the latency more.
+        // It keeps a margin for the noise, and has to find out how much it may move: ten doublings
+        // and a few looks at the latency more.
         let most = host.shortest().mul_f64(4.0) + Duration::from_secs(2);
         prop_assert!(outcome.duration <= most, "{:?}, at best {:?}", outcome.duration, host.shortest());
     }
 
-    /// One bin alone may exceed the goal, or the job does without any migration: it goes on, one bin at a time.
+    /// One bin alone may exceed the goal, or the job does without any migration: it goes on, one
+    /// bin at a time.
     #[test]
     fn it_ends_even_if_the_goal_cannot_be_held(host in host(), baseline in 0.5f64..3.0, unit in 0.5f64..3.0) {
         let (baseline, unit) = (host.goal.mul_f64(baseline), host.goal.mul_f64(unit));
@@ -139,7 +143,8 @@ proptest! {
     }
 }
 
-/// A step that moves hardly more than the quickest and takes a little longer does not say that state is expensive.
+/// A step that moves hardly more than the quickest and takes a little longer does not say that
+/// state is expensive.
 #[test]
 fn a_small_difference_in_size_tells_no_cost() {
     let ms = Duration::from_millis;

@@ -4,8 +4,6 @@
 //! much the tail is longer or shorter, from what lies between the median and the 99th percentile. A window of few records says
 //! little of a percentile, so both are means over windows that fade, and are drawn towards "nothing off" while there are few.
 
-use super::Prediction;
-
 /// What a new window adds.
 const NEW: f64 = 0.2;
 /// Windows' worth of trust in the model as it is.
@@ -51,17 +49,30 @@ impl Calibration {
     }
 
     fn calibrated(&self, latency_s: f64, median_s: f64) -> f64 {
-        let factor = (self.log_factor * self.trust()).exp();
+        self.calibrated_by(self.factor(), latency_s, median_s)
+    }
+
+    /// By how much the tail is longer.
+    fn factor(&self) -> f64 {
+        (self.log_factor * self.trust()).exp()
+    }
+
+    fn calibrated_by(&self, factor: f64, latency_s: f64, median_s: f64) -> f64 {
         let beyond = (latency_s - median_s).max(0.0);
         (latency_s + self.more_s + (factor - 1.0) * beyond).max(0.0)
     }
 
-    /// The prediction as the present says it should be.
-    pub(super) fn apply(&self, raw: Prediction) -> Prediction {
-        let median_s = raw.quantile_s(0.5);
-        let latencies_s: Vec<f32> = raw.latencies_s.iter().map(|latency| self.calibrated(f64::from(*latency), median_s) as f32).collect();
+    /// Latencies, of which half are at most `median_s`, as the present says they should be.
+    pub(super) fn apply(&self, latencies_s: &mut [f32], median_s: f64) {
+        let factor = self.factor();
+        for latency_s in latencies_s {
+            *latency_s = self.calibrated_by(factor, f64::from(*latency_s), median_s) as f32;
+        }
+    }
+
+    /// Standard deviation of the logarithm of measured over predicted that is to be expected.
+    pub(super) fn error(&self) -> f64 {
         let trust = self.trust();
-        let error = ((1.0 - trust) * PRIOR_ERROR * PRIOR_ERROR + trust * self.square).sqrt();
-        Prediction { latencies_s, error, least_s: (raw.least_s + self.more_s).max(0.0), ..raw }
+        ((1.0 - trust) * PRIOR_ERROR * PRIOR_ERROR + trust * self.square).sqrt()
     }
 }

@@ -1,23 +1,30 @@
-//! How much more will be offered by the time that what is decided now is in place.
+//! Extrapolates a rising load to the time when the next decision takes effect.
 //!
-//! A load that rises from window to window rises on until the next decision has been carried out, and what was measured is the mean of a window that is
-//! over. Only a rise that several windows show one after the other counts: a step, a spike or a load that goes up and down has no slope.
+//! A load that rises from window to window will keep rising until the next decision has been
+//! executed, and a measurement is the mean of a window that is over. Only a rise over several
+//! consecutive windows counts: a step, a spike or an oscillating load has no slope.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::worth::STALL;
 use crate::time::Window;
 
-/// Rises from one window to the next that make a slope.
+/// Consecutive rises that make a slope.
 const RISES: usize = 3;
-/// A rise is at least this part of what was offered.
+/// A rise is at least this share of the offered load.
 const LEAST_RISE: f64 = 0.005;
-/// More than this part of what is offered is never added.
+/// The extrapolation adds at most this share of the offered load.
 const MOST_AHEAD: f64 = 0.4;
-/// Once instances are added they are to last for so many windows longer than until the next decision.
+/// Instances that are added should last for this many windows beyond the next decision, ...
 const LASTING: f64 = 2.0;
+/// ... longer where a change stalls the job for at least this share of a window, ...
+const LEAST_STALL: f64 = 0.2;
+/// ... but no longer than the load has been rising, and only if that is at least this many stalls: a rise shorter than a change says
+/// nothing about the load after it.
+const LONG: f64 = 3.0;
 
-/// What was offered in a window, by operator, in records per second.
+/// Offered load of a window, by operator, in records per second.
 #[derive(Clone, Debug)]
 pub(super) struct Offered {
     pub(super) window: Window,
@@ -30,19 +37,25 @@ impl Offered {
     }
 }
 
-/// What will be offered, by operator, in records per second.
+/// Expected load, by operator, in records per second.
 pub(super) struct Ahead {
-    /// When the next decision has been carried out.
+    /// When the next decision has been executed.
     pub(super) soon: Vec<f64>,
     /// A few windows later.
     pub(super) later: Vec<f64>,
-    /// Whether that is more than now.
+    /// Whether the load is rising.
     pub(super) rises: bool,
+    /// Whether it has been rising for so long that it can be expected to rise beyond the stall of a change.
+    pub(super) outlasts: bool,
 }
 
-/// Looks ahead from `recent` windows, the oldest first, where a plan takes `delay` to be carried out.
-pub(super) fn ahead(recent: &VecDeque<Offered>, delay: Duration) -> Ahead {
-    let Some(last) = recent.back() else { return Ahead { soon: Vec::new(), later: Vec::new(), rises: false } };
+/// Extrapolates from `recent` windows, the oldest first, where a plan takes `delay` to execute and stalls the job for `stall_s` seconds.
+///
+/// Where a stall is a considerable part of a window, fewer and larger changes are better, as in the economic order quantity: instances added
+/// early cost half of the rise times the time they are early, a stall costs [`STALL`] times its seconds of all instances, and the sum is
+/// least for plans that last sqrt(2 STALL stall / (slope / rate)) seconds.
+pub(super) fn ahead(recent: &VecDeque<Offered>, delay: Duration, stall_s: f64) -> Ahead {
+    let Some(last) = recent.back() else { return Ahead { soon: Vec::new(), later: Vec::new(), rises: false, outlasts: false } };
     let length_s = last.window.length().as_secs_f64();
     let soon_s = length_s * 1.5 + delay.as_secs_f64();
     let slopes: Vec<f64> = (0..last.rates.len()).map(|operator| slope(recent, operator)).collect();
@@ -50,10 +63,24 @@ pub(super) fn ahead(recent: &VecDeque<Offered>, delay: Duration) -> Ahead {
         let rates = last.rates.iter().zip(&slopes).map(|(rate, slope)| rate + (slope * seconds).min(rate * MOST_AHEAD));
         rates.collect()
     };
-    Ahead { soon: at(soon_s), later: at(soon_s + length_s * LASTING), rises: slopes.iter().any(|slope| *slope > 0.0) }
+    let (rate, slope): (f64, f64) = (last.rates.iter().sum(), slopes.iter().sum());
+    let (mut lasting_s, risen_s) = (length_s * LASTING, risen_s(recent));
+    let outlasts = slope > 0.0 && risen_s >= LONG * stall_s;
+    if outlasts && stall_s > length_s * LEAST_STALL {
+        let worth_s = (2.0 * STALL * stall_s * rate / slope).sqrt();
+        lasting_s = lasting_s.max(worth_s.min(risen_s));
+    }
+    Ahead { soon: at(soon_s), later: at(soon_s + lasting_s), rises: slope > 0.0, outlasts }
 }
 
-/// Records per second by which the rate of a source rises each second; 0 where it does not rise steadily.
+/// Seconds for which the load has been rising from window to window.
+fn risen_s(recent: &VecDeque<Offered>) -> f64 {
+    let sum = |offered: &Offered| offered.rates.iter().sum::<f64>();
+    let rising = recent.iter().rev().zip(recent.iter().rev().skip(1)).take_while(|(after, before)| sum(after) > sum(before));
+    rising.map(|(after, before)| after.middle_s() - before.middle_s()).sum()
+}
+
+/// Slope of a source's rate in records per second per second; 0 where it does not rise steadily.
 fn slope(recent: &VecDeque<Offered>, source: usize) -> f64 {
     let steps: Vec<(f64, f64)> = recent
         .iter()
@@ -68,11 +95,11 @@ fn slope(recent: &VecDeque<Offered>, source: usize) -> f64 {
         return 0.0;
     }
     let (rise, seconds) = steps.iter().fold((0.0, 0.0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
-    // A rise that levels out is over soon.
+    // A rise that levels off ends soon: the last step bounds the slope.
     (rise / seconds).min(steps[steps.len() - 1].0 / steps[steps.len() - 1].1)
 }
 
-/// Whether recent windows were offered the same.
+/// Whether the offered load was the same in all recent windows.
 pub(super) fn is_steady(recent: &VecDeque<Offered>) -> bool {
     let sums = || recent.iter().map(|offered| offered.rates.iter().sum::<f64>());
     let (least, most) = (sums().fold(f64::INFINITY, f64::min), sums().fold(0.0, f64::max));
@@ -91,13 +118,13 @@ mod tests {
 
     #[test]
     fn a_steady_rise_goes_on_and_nothing_else_does() {
-        let rising = ahead(&recent(&[50.0, 100.0, 110.0, 120.0, 130.0]), Duration::from_secs(1));
+        let rising = ahead(&recent(&[50.0, 100.0, 110.0, 120.0, 130.0]), Duration::from_secs(1), 0.0);
         // Five a second, for three seconds and one; then for two windows more, and never beyond two fifths.
         assert_eq!((rising.soon, rising.later, rising.rises), (vec![150.0], vec![170.0], true));
         for rates in [&[100.0, 100.0, 150.0, 200.0, 200.0][..], &[90.0, 80.0, 70.0, 90.0, 80.0, 70.0, 90.0], &[100.0, 110.0, 120.0], &[]] {
-            assert!(!ahead(&recent(rates), Duration::ZERO).rises, "{rates:?}");
+            assert!(!ahead(&recent(rates), Duration::ZERO, 0.0).rises, "{rates:?}");
         }
-        let levels = ahead(&recent(&[100.0, 120.0, 140.0, 142.0]), Duration::ZERO);
+        let levels = ahead(&recent(&[100.0, 120.0, 140.0, 142.0]), Duration::ZERO, 0.0);
         assert_eq!(levels.soon, [145.0]);
     }
 

@@ -1,7 +1,8 @@
-//! How evenly the records of an operator can be dealt out to a number of instances.
+//! How evenly the records of an operator can be distributed over a number of instances.
 //!
-//! A bin belongs to one instance, so with few bins some instances have one more than others. Bins that alone exceed an instance's part are
-//! split when a plan is carried out; how many there are afterwards the topology does not know, but the windows do.
+//! A bin belongs to one instance, so with few bins some instances have one more than others. Bins
+//! that exceed an instance's share are split when a plan is executed; the topology does not know
+//! their number afterwards, but the windows do.
 
 use crate::dataflow::{Operator, Role};
 use crate::metrics::OperatorMetrics;
@@ -10,24 +11,23 @@ use crate::migration::PARTS_AN_INSTANCE;
 /// The bins of an operator in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bins {
-    /// Bins that may hold something; 0 where records are not dealt out by key.
+    /// Bins that may hold keys; 0 where records are not distributed by key.
     count: u32,
-    /// Keys in them; 0 if nobody counted.
+    /// Keys in them; 0 if not counted.
     keys: u64,
 }
 
 impl Bins {
-    /// The bins of `operator`, of which `metrics` tell.
+    /// The bins of `operator` according to `metrics`.
     pub(super) fn of(operator: &Operator, metrics: &OperatorMetrics) -> Bins {
         let Role::Keyed { bins } = operator.role else { return Bins { count: 0, keys: 0 } };
         let is_split = metrics.bins.iter().any(|load| load.bin.0 >= bins);
-        // A bin that was split is left behind empty.
+        // A bin that was split stays behind, empty.
         let in_use = metrics.bins.iter().filter(|load| load.arrivals > 0 || load.keys > 0).count();
         Bins { count: if is_split { in_use as u32 } else { bins }, keys: metrics.bins.iter().map(|load| load.keys).sum() }
     }
 
-    /// How much more the fullest of `instances` instances has than its part although bins are spread as evenly as they can be. 1 without
-    /// bins.
+    /// Load of the fullest of `instances` instances over the mean, with bins distributed as evenly as possible. 1 without bins.
     pub(super) fn granularity(self, instances: u32) -> f64 {
         if self.count == 0 {
             return 1.0;
@@ -36,10 +36,10 @@ impl Bins {
         (bins.div_ceil(p) * p) as f64 / bins as f64
     }
 
-    /// Bins once those that are more than an instance's part are split; 0 without bins.
+    /// Number of bins once those above an instance's share are split; 0 without bins.
     pub(super) fn after_splits(self, instances: u32) -> u64 {
         let (mut bins, p) = (u64::from(self.count), u64::from(instances));
-        // Where nobody counts keys, bins stay as they are.
+        // Without a count of keys, bins are not split.
         while bins < p || bins > u64::from(self.count) && bins < p * u64::from(PARTS_AN_INSTANCE) {
             if bins == 0 || bins * 2 > self.keys {
                 break;

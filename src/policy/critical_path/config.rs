@@ -1,4 +1,4 @@
-//! What the policy can be told.
+//! Parameters of the policy.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,33 +6,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CriticalPathConfig {
-    /// Operators are given so many instances that they are busy for this part of the time; what is left absorbs what varies, and works off
-    /// what has piled up.
+    /// Target utilisation of an operator; the rest absorbs variation and drains lag.
     pub utilisation: f64,
-    /// The 99th percentile of latency is to be at most this, in milliseconds of the job's own time; 0 asks for throughput alone.
+    /// Goal for the 99th percentile of latency, in milliseconds of the job's own time; 0 for throughput alone.
     pub goal_ms: f64,
-    /// Instances of all scalable operators together, at most; 0 is no limit.
+    /// Maximum sum of instances over the scalable operators; 0 is no limit.
     pub budget: u32,
-    /// A lag is to be worked off in this time.
+    /// Time within which lag is to be drained.
     pub catch_up_s: f64,
-    /// Instances are taken away only if no window of this time would have needed them.
+    /// Instances are removed only if no window of this time would have needed them...
     pub look_back_s: f64,
-    /// ... and if they are at least this part of all instances.
+    /// ... and if they are at least this share of all instances.
     pub least_saving: f64,
-    /// Standard errors by which an estimate must differ from the present before it is acted upon.
+    /// Standard errors by which an estimate must differ from the present configuration to be acted upon.
     pub confidence: f64,
-    /// Whether decisions rest on measured critical paths; without, latency is guessed from utilisation by a queueing formula.
+    /// Whether decisions rest on measured critical paths; without them, latency is estimated from utilisation by a queueing formula.
     pub paths: Paths,
 }
 
-/// Whether critical paths are asked for.
+/// Whether decisions rest on measured critical paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Paths {
-    /// They are.
+    /// They do.
     #[default]
     On,
-    /// They are not.
+    /// They do not.
     Off,
 }
 
@@ -60,7 +59,7 @@ impl CriticalPathConfig {
         CriticalPathConfig { catch_up_s: self.catch_up_s / factor, look_back_s: self.look_back_s / factor, ..self }
     }
 
-    /// What of it makes no sense: the field, with what was expected.
+    /// Checks the ranges of all fields; the error names the field and the expected range.
     ///
     /// # Errors
     /// When a value is out of its range.

@@ -33,12 +33,10 @@ const CATCH_UP: f64 = 1.1;
 const MANY: f64 = 200.0;
 /// Waiting at an operator below this part of the slowest epochs' latency is none.
 const LEAST_SHARE: f64 = 0.03;
-/// Part of what is tried at once of an operator's instances, one at least.
-const STEP: u32 = 12;
-/// Instances are added so many times, at most.
-const MOST_STEPS: usize = 200;
-/// Sources may be paused for any instance of an operator in this part of the time.
+/// Sources may be paused for any instance of an operator in this part of the time...
 const MOST_PRESSED: f64 = 0.01;
+/// ... and in this part where no latency is asked for: they catch up with that easily.
+const MOST_PRESSED_AT_LEISURE: f64 = 0.04;
 
 /// What is asked of latency, and what predicts it.
 pub(super) struct Goal<'a> {
@@ -51,15 +49,6 @@ pub(super) struct Goal<'a> {
     pub(super) waited_at: Option<&'a [bool]>,
     /// How much of the goal is aimed at.
     pub(super) margin: f64,
-}
-
-/// What a search for the goal came to.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Reached {
-    pub(super) instances: Vec<u32>,
-    pub(super) prediction: Option<Prediction>,
-    /// Whether no number of instances would do.
-    pub(super) out_of_reach: bool,
 }
 
 impl<'a> Goal<'a> {
@@ -102,70 +91,14 @@ impl<'a> Goal<'a> {
         self.missed(prediction) > MOST_MISSED
     }
 
-    fn is_met(&self, prediction: Option<&Prediction>) -> bool {
+    /// Whether a prediction meets it.
+    pub(super) fn is_met(&self, prediction: Option<&Prediction>) -> bool {
         prediction.is_some_and(|prediction| !self.is_missed(prediction))
-    }
-
-    /// The fewest instances, from `instances` on and at most `budget`, with which the goal is met.
-    pub(super) fn reach(&self, search: &Search<'_>, instances: Vec<u32>, part: f64, budget: u64) -> Reached {
-        let limits = |operator: &Operator| {
-            let index = operator.id.0 as usize;
-            if operator.is_scalable() && !search.is_fixed(index) { search.most[index].max(instances[index]) } else { instances[index] }
-        };
-        let limits: Vec<u32> = search.topology.operators().iter().map(limits).collect();
-        let prediction = self.predict(search, &instances, part);
-        if self.is_met(prediction.as_ref()) {
-            return Reached { instances, prediction, out_of_reach: false };
-        }
-        if !self.is_met(self.predict(search, &limits, part).as_ref()) {
-            return Reached { instances, prediction, out_of_reach: true };
-        }
-        let (start, mut instances, mut prediction) = (instances.clone(), instances, prediction);
-        for _ in 0..MOST_STEPS {
-            if self.is_met(prediction.as_ref()) || sum(search.topology, &instances) >= budget {
-                break;
-            }
-            let Some(slowest) = self.slowest(search, &instances, &limits, prediction.as_ref()) else {
-                // Nobody was measured to wait where instances would help.
-                return Reached { instances: start, prediction, out_of_reach: false };
-            };
-            instances[slowest] = (instances[slowest] + (instances[slowest] / STEP).max(1)).min(limits[slowest]);
-            prediction = self.predict(search, &instances, part);
-        }
-        self.give_back(search, &start, &mut instances, part);
-        let prediction = self.predict(search, &instances, part);
-        Reached { instances, prediction, out_of_reach: false }
-    }
-
-    /// The operator where an instance more helps most: where the slowest records wait longest.
-    fn slowest(&self, search: &Search<'_>, instances: &[u32], limits: &[u32], prediction: Option<&Prediction>) -> Option<usize> {
-        let may = |index: &usize| instances[*index] < limits[*index] && self.waited_at.is_none_or(|waited_at| waited_at[*index]);
-        let candidates = search.topology.scalable().map(|operator| operator.id.0 as usize).filter(may);
-        let waits = |index: usize| match prediction {
-            Some(prediction) => prediction.waits_s[index],
-            // One that would not keep up waits for ever.
-            None => search.utilisation(index, instances[index]),
-        };
-        let longest = candidates.map(|index| (waits(index), index)).reduce(|a, b| if b.0 > a.0 { b } else { a });
-        longest.filter(|(waits, _)| *waits > 0.0).map(|(_, index)| index)
-    }
-
-    /// Takes away again what does not matter, one instance after the other, down to `start`.
-    fn give_back(&self, search: &Search<'_>, start: &[u32], instances: &mut [u32], part: f64) {
-        for index in 0..instances.len() {
-            while instances[index] > start[index] {
-                instances[index] -= 1;
-                if !self.is_met(self.predict(search, instances, part).as_ref()) {
-                    instances[index] += 1;
-                    break;
-                }
-            }
-        }
     }
 }
 
 /// How an operator would work with so many instances; nothing where it is not known.
-fn station(search: &Search<'_>, operator: &Operator, instances: u32, part: f64) -> Option<Station> {
+pub(super) fn station(search: &Search<'_>, operator: &Operator, instances: u32, part: f64) -> Option<Station> {
     let index = operator.id.0 as usize;
     let total = search.curves[index].total(instances).filter(|_| operator.is_scalable())?;
     let skew = if instances == search.sights[index].instances { search.sights[index].imbalance } else { 1.0 };
@@ -182,17 +115,14 @@ fn station(search: &Search<'_>, operator: &Operator, instances: u32, part: f64) 
 /// records at one of them pause them.
 pub(super) fn unpressed(search: &Search<'_>, predictor: &Predictor<'_>, operator: &Operator, instances: u32, part: f64, mark: f64) -> u32 {
     let index = operator.id.0 as usize;
+    let most = if search.config.goal_ms > 0.0 { MOST_PRESSED } else { MOST_PRESSED_AT_LEISURE };
     (instances..search.most[index])
         .find(|&instances| {
             let Some(station) = station(search, operator, instances, part) else { return true };
             let station = Station { demand_per_s: station.demand_per_s * CATCH_UP, ..station };
-            predictor.part_longer(operator.id, &station, mark) * f64::from(instances) <= MOST_PRESSED
+            predictor.part_longer(operator.id, &station, mark) * f64::from(instances) <= most
         })
         .unwrap_or(search.most[index])
-}
-
-fn sum(topology: &Topology, instances: &[u32]) -> u64 {
-    topology.scalable().map(|operator| u64::from(instances[operator.id.0 as usize])).sum()
 }
 
 /// The probability of more than `most` events where `mean` are expected, each by itself.

@@ -1,7 +1,8 @@
-//! What is the matter with each operator, and what follows from it.
+//! Diagnosis of each operator, and what follows from it.
 //!
-//! A cause needs measurements that say so: demand against capacity, load against speed between instances, waits for something outside. What is obvious
-//! is believed at once, everything else when it was seen in two windows one after the other.
+//! A cause needs measurements that show it: demand against capacity, load against speed between
+//! instances, external waits. What is obvious is believed at once, everything else after two
+//! consecutive windows.
 
 use std::collections::BTreeMap;
 
@@ -14,44 +15,46 @@ use crate::dataflow::Operator;
 use crate::id::OperatorId;
 use crate::policy::{Cause, Finding};
 
-/// An excess that is rounding.
+/// Rounding error.
 const TOLERANCE: f64 = 0.005;
-/// With a demand so many times the capacity nothing needs to be seen twice.
+/// Ratio of demand to capacity from which one window is evidence enough.
 const OBVIOUS: f64 = 1.2;
-/// An operator this busy is under-provisioned if the job falls behind.
+/// Utilisation from which an operator is under-provisioned if the job falls behind.
 const BUSY: f64 = 0.97;
-/// A lag is worked off in about the time that was asked for as long as that asks for no more than this part of the capacity.
+/// Ratio of the demand while catching up to the capacity, up to which lag is drained in about the time allowed.
 pub(super) const SLOWLY: f64 = 1.05;
-/// An instance that has so many times its part is told of, whether or not it holds the others up.
+/// Imbalance from which a straggler is reported even if it holds nothing up.
 const UNEVEN: f64 = 1.1;
-/// An instance with so many times what it can do needs nothing to be seen twice.
+/// Overload of an instance from which one window is evidence enough.
 const GROSS: f64 = 1.5;
-/// A rebalance that leaves more than this part of the unevenness was in vain.
+/// A rebalance that leaves more than this share of the imbalance did not help.
 pub(super) const IN_VAIN: f64 = 0.9;
 
-/// What is remembered of one operator.
+/// Memory of one operator across windows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Memory {
-    /// Windows in which it was under-provisioned, one after the other.
+    /// Consecutive windows in which it was under-provisioned.
     pub(super) under: u32,
-    /// Windows in which it was uneven and that mattered, one after the other.
+    /// Consecutive windows in which an imbalance mattered.
     pub(super) hot: u32,
-    /// The unevenness that no rebalance helped, at so many instances.
+    /// The imbalance that a rebalance did not reduce, with the number of instances.
     pub(super) in_vain: Option<(f64, u32, Vain)>,
-    /// Whether it is too early to try again.
+    /// Whether that is in back-off.
     pub(super) rests: bool,
-    /// More instances than this did not help.
+    /// The parallelism beyond which more instances did not help.
     pub(super) limit: Option<Limit>,
-    /// What it did before more instances did no more, which may have been for other reasons.
+    /// Its rate before a scale-up that did not help, perhaps for other reasons.
     pub(super) doubt: Option<Did>,
-    /// Records per second for which it was given more instances last.
+    /// Demand at its last scale-up, in records per second.
     pub(super) raised_for: Option<f64>,
-    /// What is known of its waits for something outside.
+    /// Whether it was ever scaled up because of backpressure although its instances had the capacity for the demand.
+    pub(super) raised_for_pauses: bool,
+    /// What is known about its external waits.
     pub(super) waits: Waits,
 }
 
 impl Memory {
-    /// Whether spreading its keys anew was in vain, and it is as uneven as then.
+    /// Whether a rebalance did not help, and the imbalance is as it was then.
     pub(super) fn is_in_vain(&self, sight: &Sight) -> bool {
         let as_then = |(before, instances, _): (f64, u32, Vain)| {
             instances == sight.instances && (sight.imbalance / before - 1.0).abs() < 1.0 - IN_VAIN
@@ -60,23 +63,23 @@ impl Memory {
     }
 }
 
-/// What [`CriticalPath::judge`] found.
+/// Result of [`CriticalPath::judge`].
 #[derive(Default)]
 pub(super) struct Judgement {
     /// Findings with their weight.
     pub(super) findings: Vec<(f64, Finding)>,
-    /// Whether an operator needs more instances, for certain.
+    /// Whether an operator certainly needs more instances.
     pub(super) under: bool,
-    /// Whether the goal is missed, for certain.
+    /// Whether the goal is certainly missed.
     pub(super) slow: bool,
-    /// Whether some operator is uneven, so that others wait for one of its instances.
+    /// Whether an imbalance makes other operators wait.
     pub(super) uneven: bool,
-    /// Operators to be rebalanced, with how uneven they are.
+    /// Operators to rebalance, with their imbalance.
     pub(super) rebalance: BTreeMap<OperatorId, f64>,
 }
 
 impl CriticalPath {
-    /// Notes what is the matter with each operator; says which are to be rebalanced and whether any needs more instances.
+    /// Diagnoses each operator: which to rebalance, and whether any needs more instances.
     pub(super) fn judge(&mut self, load: &Load, sights: &[Sight], search: &Searched) -> Judgement {
         let mut judgement = Judgement::default();
         let z = self.config.confidence;
@@ -97,7 +100,7 @@ impl CriticalPath {
             let asked = demand * search.found.part;
             let ratio = asked / capacity;
             let uneven = division.is_uneven(operator, sight, ratio);
-            // An instance that has too much to do makes all others look idle, and a lag that no number of instances works off.
+            // An overloaded instance makes all others look idle, and no number of instances drains its lag.
             let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
             let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
             let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
@@ -125,7 +128,7 @@ impl CriticalPath {
                 judgement.findings.push((weight * sight.imbalance, finding));
             }
             if sight.waits {
-                // What the probing step is for is told already.
+                // The probing step has its finding already.
             } else if search.parts[index].is_some_and(|part| part < 1.0) && !memory.is_in_vain(sight) {
                 let most = f64::from(search.most[index]);
                 judgement.findings.push((weight + 1.0, about(Cause::AtLimit).with("most instances", most)));
@@ -147,7 +150,7 @@ impl CriticalPath {
                         .with("hottest bin over an instance", share);
                     judgement.findings.push((weight * sight.imbalance, finding));
                 }
-                // That an instance is slow was seen in several windows already.
+                // A straggler was seen in several windows already.
                 let certain = memory.hot >= AGREEING || ratio * sight.imbalance > GROSS || division.is_news(sight);
                 if certain && !memory.is_in_vain(sight) {
                     judgement.rebalance.insert(operator.id, sight.imbalance);
@@ -158,14 +161,13 @@ impl CriticalPath {
                 judgement.rebalance.insert(operator.id, imbalance);
             }
         }
-        let goal_s = self.config.goal_ms / 1e3;
-        // With paths by what was measured: what is predicted decides how many instances help, not whether it is slow.
-        let now = if self.config.paths == Paths::On && search.has_paths { load.p99_s } else { search.p99_s };
-        let now = now.filter(|p99| goal_s > 0.0 && (load.on_time || search.has_paths) && load.settled && *p99 > goal_s);
-        // By the formula a miss is a miss; measured in short windows it comes and goes.
+        // With paths, the measured latency counts: predictions decide how many instances help, not whether the job is slow.
+        let has_paths = self.config.paths == Paths::On && search.has_paths;
+        let now = self.beyond_goal(load, if has_paths { load.p99_s } else { search.p99_s });
+        let now = now.filter(|_| load.on_time || search.has_paths);
+        // A miss by the formula persists; measured in short windows, misses come and go.
         self.missed = match (now, search.has_paths) {
-            (Some(_), true) => self.missed * MISSED_KEPT + 1.0,
-            (None, true) => self.missed * MISSED_KEPT,
+            (_, true) => self.missed_by_paths(now),
             (Some(_), false) => self.missed + 1.0,
             (None, false) => 0.0,
         };
@@ -183,5 +185,15 @@ impl CriticalPath {
             judgement.slow = self.missed >= OFTEN_MISSED && search.misses && !search.found.out_of_reach;
         }
         judgement
+    }
+    /// The latency `p99_s` if it is beyond the goal, and no matter of a change that is not over.
+    pub(super) fn beyond_goal(&self, load: &Load, p99_s: Option<f64>) -> Option<f64> {
+        let goal_s = self.config.goal_ms / 1e3;
+        p99_s.filter(|p99_s| goal_s > 0.0 && load.settled && *p99_s > goal_s)
+    }
+
+    /// Windows in which the goal was missed, those of before fading, with one more that missed it if `now`.
+    pub(super) fn missed_by_paths(&self, now: Option<f64>) -> f64 {
+        self.missed * MISSED_KEPT + if now.is_some() { 1.0 } else { 0.0 }
     }
 }

@@ -1,8 +1,9 @@
-//! What came of the last action.
+//! What the last action achieved.
 //!
-//! More instances that do no more than fewer did are given back once two windows have shown it, for they share what bounds them. There is another
-//! explanation as long as each does a good part of what it did: all machines are slower than before. Then a further step tells, and only if
-//! that does no more either, all are given back. Waits for something outside need no such step: they are measured.
+//! Instances that did not raise an operator's rate are removed once two windows have shown it,
+//! because they share what bounds them. There is another explanation as long as each keeps a good
+//! part of its rate: all machines are slower than before. Then a further step decides, and only if
+//! that does not help either, all are removed. External waits need no such step: they are measured.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +16,9 @@ use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// More instances that do more by less than this part of what was to be expected in proportion are useless.
+/// Added instances are useless if they gain less than this share of a proportional increase.
 const USELESS: f64 = 0.1;
-/// A limit is tried again with so many times its instances.
+/// A limit is tried again with this many times its instances.
 const AGAIN: f64 = 1.5;
 
 /// The last action.
@@ -30,7 +31,7 @@ pub(super) struct Acted {
 }
 
 impl Acted {
-    /// An action in the configuration `before` that spread the keys of operators which were so uneven.
+    /// An action in the configuration `before` that rebalanced operators of the given imbalance.
     pub(super) fn new(before: Configuration, rebalanced: BTreeMap<OperatorId, f64>) -> Acted {
         Acted { before, rebalanced, windows: 0 }
     }
@@ -46,17 +47,17 @@ impl Acted {
     }
 }
 
-/// What follows from the last action.
+/// What the last action showed.
 pub(super) enum Learned {
     Nothing,
-    /// Another window is to show whether it helped.
+    /// Another window has to show whether it helped.
     Unsure,
-    /// Operators that more instances did not help, with how many they had.
+    /// Operators that more instances did not help, with their former parallelism.
     Useless(BTreeMap<OperatorId, u32>),
 }
 
 impl CriticalPath {
-    /// Learns from what came of the last action.
+    /// Learns from the outcome of the last action.
     pub(super) fn learn(&mut self, observation: &Observation, load: &Load, sights: &[Sight]) -> Learned {
         let Some(mut acted) = self.acted.take() else { return Learned::Nothing };
         acted.windows += 1;
@@ -107,7 +108,7 @@ impl CriticalPath {
         }
     }
 
-    /// Whether `instances` of an operator do more than `before` did; nothing if either was not seen.
+    /// Whether `instances` of an operator have a higher rate than `before` had; nothing if either was not measured.
     fn helped(&self, operator: usize, before: u32, instances: u32) -> Option<bool> {
         let curve = &self.curves[operator];
         let (fewer, more) = curve.measured(before).zip(curve.measured(instances))?;
@@ -115,7 +116,7 @@ impl CriticalPath {
         Some(more * (self.config.confidence * curve.error()).exp() >= least)
     }
 
-    /// Takes account of `instances` of an operator doing no more than `before` did: how many it is to have again, if that is certain.
+    /// Handles `instances` of an operator with no higher rate than `before` had: the parallelism to return to, if that is certain.
     fn did_not_help(&mut self, now: Timestamp, operator: usize, (before, instances): (u32, u32), load: &Load, waits: bool) -> Option<u32> {
         let (curve, memory) = (&mut self.curves[operator], &mut self.memory[operator]);
         let did = |instances: u32, total: Option<f64>| Did { instances, total: total.unwrap_or(0.0) };
@@ -132,11 +133,11 @@ impl CriticalPath {
         Some(fewest.instances)
     }
 
-    /// Gives up what is not true any more, and sees which waits for something outside may be probed.
+    /// Drops what no longer holds, and finds out which external waits may be probed.
     pub(super) fn recall(&mut self, now: Timestamp, load: &Load, sights: &mut [Sight]) {
         for ((memory, sight), (curve, demand)) in self.memory.iter_mut().zip(sights).zip(self.curves.iter().zip(&load.demands)) {
             let rate = curve.measured(sight.instances).map(|total| total / f64::from(sight.instances));
-            // While an instance does what it waits for, its rate says nothing of the limit.
+            // Limits hold as long as instances keep the rate at which they were learned.
             memory.limit = memory.limit.filter(|limit| rate.is_none_or(|rate| limit.is_sound(sight.instances, rate)));
             memory.in_vain = memory.in_vain.filter(|(_, instances, _)| *instances == sight.instances);
             memory.rests = memory.in_vain.is_some_and(|(_, _, vain)| vain.rests(now, self.config.look_back_s, *demand));
@@ -146,7 +147,7 @@ impl CriticalPath {
         }
     }
 
-    /// The most instances that `operator` may have.
+    /// The highest parallelism that `operator` may get.
     pub(super) fn most(&self, operator: &Operator, sight: &Sight, load: &Load) -> u32 {
         let index = operator.id.0 as usize;
         let limit = self.memory[index].limit.map(|limit| {

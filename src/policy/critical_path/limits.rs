@@ -1,43 +1,44 @@
-//! What more instances or another spread of keys did not help, and when that is tried again.
+//! What did not help, more instances or another distribution of keys, and when to try it again.
 //!
-//! That something was in vain is true of the work, the machines and the load of its time. So a limit carries what it was learned from: it is void once
-//! an instance at the limit is faster or slower than then, and it is tried again after a rest that grows with each try in vain, and is short again
-//! where the load has changed.
+//! That something did not help holds for the work, the machines and the load of its time. So a
+//! limit remembers these: it is dropped once an instance at the limit is faster or slower than
+//! then, and it is tried again after a back-off that grows with each failed try and is reset when
+//! the load has changed.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// What was in vain rests for so many look-backs at first...
+/// The first back-off, in look-backs, ...
 const FIRST_REST: f64 = 4.0;
-/// ... and for so many times as long after each further try...
+/// ... its growth with each failed try, ...
 const LONGER: f64 = 4.0;
-/// ... which is as much as this many times the first rest at most.
+/// ... and its maximum, in first back-offs.
 const LONGEST: f64 = 256.0;
-/// A load that differs by more than this factor is another load.
+/// Factor by which another load differs.
 const OTHER_LOAD: f64 = 1.25;
-/// An instance whose rate differs by more than this factor does other work.
+/// Factor by which the rate of an instance differs that does other work.
 const OTHER_RATE: f64 = 1.15;
-/// Instances that are each slower than this part of what fewer were can hardly be so for their neighbours on the machines: they share something.
+/// Share of its former rate below which an instance is hardly slowed down by noisy neighbours: the instances share something.
 const LEAST_OF_NEIGHBOURS: f64 = 0.45;
 
-/// A try that was in vain.
+/// A failed try.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Vain {
     since: Timestamp,
-    /// How often it was tried.
+    /// Number of tries.
     tries: i32,
-    /// Records per second that the operator had to process.
+    /// Demand of the operator, in records per second.
     demand: f64,
 }
 
 impl Vain {
-    /// A try in vain at `now`, with a demand of so many records per second, after what was tried `before`.
+    /// A failed try at `now`, at a demand in records per second, following `before`.
     pub(super) fn after(before: Option<Vain>, now: Timestamp, demand: f64) -> Vain {
         Vain { since: now, tries: before.map_or(0, |before| before.tries) + 1, demand }
     }
 
-    /// Whether it is left alone at `now`, where recent windows reach back `look_back_s`.
+    /// Whether it is in back-off at `now`, with a look-back of `look_back_s` seconds.
     pub(super) fn rests(&self, now: Timestamp, look_back_s: f64, demand: Option<f64>) -> bool {
         let change = demand.map_or(1.0, |demand| demand.max(f64::MIN_POSITIVE) / self.demand.max(f64::MIN_POSITIVE));
         let tries = if (1.0 / OTHER_LOAD..=OTHER_LOAD).contains(&change) { self.tries } else { 1 };
@@ -51,19 +52,19 @@ impl Vain {
 pub(super) struct Limit {
     /// That number.
     pub(super) most: u32,
-    /// What one of them did when it was learned, in records per second.
+    /// Rate of an instance when it was learned, in records per second.
     pub(super) rate: f64,
     pub(super) vain: Vain,
 }
 
 impl Limit {
-    /// Whether one of `instances` instances does what it did when the limit was learned, or there is no telling.
+    /// Whether an instance has the rate it had when the limit was learned; also if that cannot be compared.
     pub(super) fn is_sound(&self, instances: u32, rate: f64) -> bool {
         instances != self.most || (1.0 / OTHER_RATE..=OTHER_RATE).contains(&(rate / self.rate))
     }
 }
 
-/// What an operator did with fewer instances, or does with more, in records per second of all of them.
+/// Total rate of an operator with a number of instances, in records per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Did {
     pub(super) instances: u32,
@@ -71,7 +72,7 @@ pub(super) struct Did {
 }
 
 impl Did {
-    /// Whether `more` may do no more than these because all machines are slower than before.
+    /// Whether noisy neighbours may be why `more` instances have no higher rate than these.
     pub(super) fn may_have_neighbours(&self, more: Did) -> bool {
         more.total / f64::from(more.instances) >= LEAST_OF_NEIGHBOURS * self.total / f64::from(self.instances)
     }

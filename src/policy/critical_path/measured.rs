@@ -1,9 +1,12 @@
 //! What measured paths contribute to a decision: for whom sources pause, what latency is predicted from, and the goal by both.
 
+use std::rc::Rc;
+
 use super::goal::{Goal, paused_for, waited_at};
-use super::search::{Search, Searched};
+use super::search::{Asked, Search, Searched};
 use super::sight::Sight;
-use super::{AGREEING, CriticalPath, HELD_UP, Load, MOSTLY_HELD_UP, OVER_MARK, Paths};
+use super::{AGREEING, CriticalPath, HELD_UP, Load, MOSTLY_HELD_UP, OFTEN_MISSED, OVER_MARK, Paths};
+use crate::model::WorkedOut;
 use crate::observation::Observation;
 
 impl CriticalPath {
@@ -11,6 +14,13 @@ impl CriticalPath {
     pub(super) fn pressing(&self) -> Vec<Option<f64>> {
         let has_goal = self.config.goal_ms > 0.0;
         self.marks.iter().zip(&self.held_up).map(|(mark, held_up)| mark.filter(|_| has_goal || *held_up >= AGREEING)).collect()
+    }
+
+    /// The same of operators that were given instances for it, which are not to be taken away as long as they are needed for that.
+    fn remembered(&self) -> Vec<Option<f64>> {
+        let has_goal = self.config.goal_ms > 0.0;
+        let kept = self.marks.iter().zip(&self.memory);
+        kept.map(|(mark, memory)| mark.filter(|_| has_goal || memory.raised_for_pauses)).collect()
     }
 
     /// Counts for which operator sources are paused; learns what latency is predicted from.
@@ -36,21 +46,52 @@ impl CriticalPath {
         }
     }
 
-    pub(super) fn search(&self, observation: &Observation, load: &Load, sights: &[Sight]) -> Searched {
+    /// Whether instances that meet the goal are looked for at once: only where it has been missed for so long that it is acted upon.
+    pub(super) fn asked(&self, load: &Load) -> Asked {
+        let missed = self.missed_by_paths(self.beyond_goal(load, load.p99_s));
+        if missed >= OFTEN_MISSED { Asked::Goal } else { Asked::KeepUp }
+    }
+
+    /// Searches for what `load` asks, by predictions from what was `worked_out` already.
+    pub(super) fn search(
+        &self,
+        observation: &Observation,
+        load: &Load,
+        sights: &[Sight],
+        (asked, worked_out): (Asked, Rc<WorkedOut>),
+    ) -> Searched {
+        self.searching(observation, load, sights, &worked_out, |search| Search { asked, ..search }.run(worked_out.clone()))
+    }
+
+    /// What would certainly be enough for the most that was offered recently.
+    pub(super) fn enough_recently(&self, observation: &Observation, load: &Load, sights: &[Sight], searched: &Searched) -> Vec<u32> {
+        let demands = &load.most_recent;
+        self.searching(observation, load, sights, &searched.worked_out, |search| Search { demands, ..search }.enough())
+    }
+
+    fn searching<T>(
+        &self,
+        observation: &Observation,
+        load: &Load,
+        sights: &[Sight],
+        worked_out: &Rc<WorkedOut>,
+        search: impl FnOnce(Search<'_>) -> T,
+    ) -> T {
         let most = self.topology.operators().iter().map(|operator| self.most(operator, &sights[operator.id.0 as usize], load));
         let most: Vec<u32> = most.collect();
         let in_vain: Vec<bool> = self.memory.iter().zip(sights).map(|(memory, sight)| memory.is_in_vain(sight)).collect();
-        let predictor = self.what_if.predictor(&self.topology);
+        let predictor = self.what_if.predictor_with(&self.topology, worked_out.clone());
         let window_s = observation.window.length().as_secs_f64();
         let paths =
             observation.paths.as_ref().filter(|paths| self.config.paths == Paths::On && paths.all.epochs + paths.migrating.epochs > 0);
         let waited_at = paths.map(|paths| waited_at(&self.topology, paths)).unwrap_or_default();
         let goal = Goal::new(&predictor, self.config.goal_ms / 1e3, observation.latency.records as f64 / window_s, &waited_at);
-        let pressing = self.pressing();
-        let search = Search {
+        let (pressing, remembered) = (self.pressing(), self.remembered());
+        search(Search {
             goal: paths.filter(|_| self.config.goal_ms > 0.0).map(|_| &goal),
+            asked: Asked::Goal,
             pressed: paths.map(|_| (&predictor, pressing.as_slice())),
-            marks: &self.marks,
+            marks: &remembered,
             in_vain: &in_vain,
             topology: &self.topology,
             config: &self.config,
@@ -60,7 +101,6 @@ impl CriticalPath {
             demands: &load.demands,
             catching_up: &load.catching_up,
             latency: &self.latency,
-        };
-        search.run(&load.most_recent)
+        })
     }
 }

@@ -1,21 +1,26 @@
-//! Ours: the whole job at once, by what its critical path would be.
+//! Thalweg's own policy: decides for all operators at once, from the measured critical path.
 //!
-//! In every window: what the load asks of each operator over the whole graph, how much its instances can do by a curve that is learned,
-//! what is the matter where the two do not fit, and the smallest configuration that would do. It acts only where the estimate
-//! differs from the present by more than it may be wrong, or where the job falls behind; takes instances away only if none of the recent
-//! windows would have needed them; answers skew and slow instances by spreading keys anew; and leaves alone what scaling cannot help. It
-//! keeps what it learned: curves, which instances are slow, which rebalances were in vain.
+//! For every window it computes the demand of each operator from the offered load and the whole
+//! graph, the capacity of its instances from a learned curve, a diagnosis where the two do not fit,
+//! and the smallest configuration that would do. It rescales only where the estimate differs from
+//! the present configuration by more than its error, or where the job falls behind; it removes
+//! instances only if none of the recent windows would have needed them; it answers skew and
+//! stragglers by rebalancing; and it leaves alone what rescaling cannot help. Across windows it
+//! keeps capacity curves, relative speeds of instances, limits, and the cost of changes.
 //!
-//! Invariants: one plan with everything that is to change; within 1 and each operator's maximum, and within the budget; an operator of
-//! which nothing was measured is left as it is.
+//! Invariants: one plan holds everything that is to change; parallelism stays between 1 and each
+//! operator's maximum, and within the budget; an operator that was not measured is not changed.
 
 mod ahead;
 mod bins;
+mod change;
+mod climb;
 mod config;
 mod goal;
 mod judge;
 mod learn;
 mod limits;
+mod load;
 mod measured;
 mod probe;
 mod search;
@@ -28,57 +33,48 @@ mod weigh;
 mod worth;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
-use ahead::{Offered, ahead, is_steady};
+use ahead::Offered;
+use change::Change;
 pub use config::{CriticalPathConfig, Paths};
-use goal::charged;
-use judge::{Judgement, Memory, SLOWLY};
+use judge::Memory;
 use learn::{Acted, Learned};
-use search::{Found, Searched};
+use load::Load;
+use search::Found;
 use sight::Sight;
 use slow::Division;
 use started::Started;
 use trim::Needed;
-use worth::{Saving, Worth};
+use worth::Worth;
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
-use crate::dataflow::{Configuration, Operator, Plan, Topology};
+use crate::dataflow::{Plan, Topology};
 use crate::id::OperatorId;
 use crate::model::{CapacityModel, ChangeModel, FlowModel, LatencyModel, RelativeSpeeds, Speeds, WhatIf};
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// What is not obvious is believed when so many windows, one after the other, have shown it.
+/// Consecutive windows that must agree before anything that is not obvious is acted upon.
 const AGREEING: u32 = 2;
-/// A lag is latency, so that with a goal for it the lag is to be worked off so many times faster.
-const HURRY: f64 = 6.0;
-/// A job that emits less than this part of what is due falls behind.
-const KEEPS_UP: f64 = 0.98;
-/// With less lag than this part of a window's records the job is on time.
-const ON_TIME: f64 = 0.25;
-/// With less than this part it has no lag.
-const CALM: f64 = 0.02;
-/// ... and need not be seen twice from this part on.
+/// ... and from this share on, one window is evidence enough.
 const MOSTLY_HELD_UP: f64 = 0.5;
-/// The longest queue of an instance for which sources paused is somewhat above its mark: this part of it is about the mark.
+/// The longest queue of an instance that backpressured the sources exceeds its high-water mark somewhat: this share of it estimates the
+/// mark.
 const OVER_MARK: f64 = 0.7;
-/// A goal that was missed in so many windows is missed...
+/// A goal counts as missed once this many windows missed it...
 const OFTEN_MISSED: f64 = 1.8;
-/// ... where a window counts this much less with each that follows it.
+/// ... where each further window discounts the earlier ones by this factor.
 const MISSED_KEPT: f64 = 0.85;
-/// A job that emits more than this part of what is due catches up.
-const CATCHES_UP: f64 = 1.01;
-/// An operator holds the job up if sources are paused for it in this part of the latency.
+/// An operator holds the job up if backpressure from it makes up this share of the latency.
 const HELD_UP: f64 = 0.2;
-/// While a load rises, a lag is worked off in so many look-backs: the instances for that will be needed anyway.
-const RISING_CATCH_UP: f64 = 0.5;
-/// What a plan adds to what was known of the disruption by plans.
-const NEW_DISRUPTION: f64 = 0.5;
-/// Most findings that a reason tells.
+/// At most this many findings are reported.
 const MOST_FINDINGS: usize = 16;
 
-/// The policy.
+/// The critical-path policy.
 #[derive(Clone, Debug)]
 pub struct CriticalPath {
     topology: Topology,
@@ -86,73 +82,39 @@ pub struct CriticalPath {
     flow: FlowModel,
     latency: LatencyModel,
     what_if: WhatIf,
-    /// By operator, windows one after the other in which sources were paused for it more than for anything else.
+    /// By operator, consecutive windows in which it backpressured the sources more than any other.
     held_up: Vec<u32>,
-    /// By operator, the shortest queue for which sources were seen paused.
+    /// By operator, the shortest queue that was seen to backpressure the sources.
     marks: Vec<Option<f64>>,
     memory: Vec<Memory>,
     curves: Vec<CapacityModel>,
     /// By operator, which of its instances are slow.
     relative: Vec<RelativeSpeeds>,
-    /// By operator, by which speeds its load is divided.
+    /// By operator, the speeds by which its load is divided.
     divisions: Vec<Division>,
-    /// What sources were to emit in recent windows.
+    /// Offered load of recent windows.
     offered: VecDeque<Offered>,
-    /// What recent windows needed.
+    /// Instances that recent windows needed.
     needed: Needed,
-    /// How long the last plan took to be carried out.
+    /// Duration of the last plan's execution.
     delay: Duration,
-    /// Seconds of load that a plan leaves as lag, by those that were carried out.
+    /// Lag that a plan leaves, in seconds of load; learned from executed plans.
     disruption_s: f64,
     /// When the first window began.
     since: Option<Timestamp>,
-    /// Records that were due and not emitted at the end of the last window, of all sources.
+    /// Lag of all sources at the end of the last window, in records.
     lag: f64,
-    /// Windows in which the goal was missed, those of before fading.
+    /// Windows that missed the goal, discounted by age.
     missed: f64,
-    /// What a change costs, whether the last one is over, and whether the next is worth it.
+    /// What a change costs, whether the last one has settled, and whether the next is worth its cost.
     change: ChangeModel,
     started: Started,
     worth: Worth,
     /// Length of the last window.
     window_s: f64,
-    /// Windows not to be judged in which the load outran the last change, one after the other.
+    /// Consecutive unsettled windows in which the load outran the last change.
     outrun: u32,
     acted: Option<Acted>,
-}
-
-/// What the load asks for in a window.
-struct Load {
-    /// By operator, records per second that reach it of what is offered.
-    demands: Vec<Option<f64>>,
-    /// The same while lag and queues are worked off in the time that is given for it.
-    catching_up: Vec<Option<f64>>,
-    /// As `demands`, of the most that was offered in recent windows.
-    most_recent: Vec<Option<f64>>,
-    /// As `demands`, of what will be offered when the next decision has been carried out.
-    soon: Vec<Option<f64>>,
-    /// Whether that is more, because the load rises from window to window.
-    rises: bool,
-    /// Whether all windows that are known were offered the same.
-    steady: bool,
-    /// Records per second, of all sources.
-    offered: f64,
-    /// Measured 99th percentile of latency, in seconds.
-    p99_s: Option<f64>,
-    /// The operator that the largest part of the slowest epochs' latency is charged to, where paths were measured.
-    slowest: Option<OperatorId>,
-    /// Whether the job emits what is due and has no lag.
-    on_time: bool,
-    /// Whether all epochs that completed were due under the present configuration.
-    settled: bool,
-    /// Whether it has hardly any lag and no source was paused: what is measured now is what the present configuration does.
-    calm: bool,
-    /// Whether sources emit more than what becomes due.
-    catches_up: bool,
-    /// Whether its lag grows.
-    falls_behind: bool,
-    /// Whether recent windows are as many as must be looked back upon.
-    looked_back: bool,
 }
 
 impl CriticalPath {
@@ -187,81 +149,7 @@ impl CriticalPath {
         }
     }
 
-    /// What the sources ask for, and whether the job keeps up.
-    fn load(&mut self, observation: &Observation) -> Load {
-        let window = observation.window.length().as_secs_f64();
-        let mut offered = vec![0.0; self.topology.operators().len()];
-        let (mut lag, mut achieved) = (0.0, 0.0);
-        for source in &observation.sources {
-            offered[source.operator.0 as usize] = source.offered.as_per_second();
-            lag += source.lag_records;
-            achieved += source.achieved.as_per_second();
-        }
-        let sum: f64 = offered.iter().sum();
-        self.window_s = window;
-        self.worth.observe(observation.window.start, observation.window.end, sum);
-        let before = std::mem::replace(&mut self.lag, lag);
-        let (end, look_back) = (observation.window.end, Duration::from_secs_f64(self.config.look_back_s));
-        let since = *self.since.get_or_insert(observation.window.start);
-        if let Some(last) = self
-            .offered
-            .back()
-            .filter(|_| self.acted.as_ref().is_some_and(Acted::is_new))
-            .filter(|last| last.window.end < observation.window.start)
-        {
-            self.delay = observation.window.start.since(last.window.end);
-            let more_s = if sum > 0.0 { (lag - before) / sum } else { 0.0 };
-            self.disruption_s += (more_s.max(0.0) - self.disruption_s) * NEW_DISRUPTION;
-        }
-        self.offered.push_back(Offered { window: observation.window, rates: offered.clone() });
-        while self.offered.len() > 1 && self.offered[0].window.end + look_back < end {
-            self.offered.pop_front();
-        }
-        let mut most = offered.clone();
-        for recent in &self.offered {
-            most.iter_mut().zip(&recent.rates).for_each(|(most, recent)| *most = most.max(*recent));
-        }
-        let ahead = ahead(&self.offered, self.delay);
-        let catch_up_s = self.catch_up_s(ahead.rises);
-        let mut catching_up = ahead.later;
-        // A plan while the load rises comes upon the lag that it makes itself.
-        let disruption_s = if ahead.rises { self.disruption_s } else { 0.0 };
-        for source in &observation.sources {
-            catching_up[source.operator.0 as usize] += (source.lag_records + source.offered.as_per_second() * disruption_s) / catch_up_s;
-        }
-        let settled = observation.paths.as_ref().is_none_or(|paths| paths.migrating.epochs == 0);
-        let demands = |offered: &[f64]| self.flow.demands(&self.topology, offered);
-        let mut catching_up = demands(&catching_up);
-        for (demand, metrics) in catching_up.iter_mut().zip(&observation.operators) {
-            // What waits in front of an operator is a lag as well.
-            *demand = demand.map(|demand| demand + metrics.queue_records() as f64 / catch_up_s);
-        }
-        Load {
-            demands: demands(&offered),
-            catching_up,
-            most_recent: demands(&most),
-            soon: demands(&ahead.soon),
-            rises: ahead.rises,
-            steady: is_steady(&self.offered),
-            offered: sum,
-            p99_s: observation.latency.ns_p99.map(|p99| p99 as f64 / 1e9),
-            slowest: observation.paths.as_ref().and_then(|paths| charged(&paths.slowest)),
-            on_time: achieved >= sum * KEEPS_UP && lag <= sum * window * ON_TIME,
-            settled,
-            calm: settled && lag <= sum * window * CALM && observation.operators.iter().all(|metrics| metrics.backpressure_sum() == 0.0),
-            catches_up: achieved > sum * CATCHES_UP,
-            falls_behind: lag > before + sum * window * (1.0 - KEEPS_UP),
-            looked_back: end >= since + look_back,
-        }
-    }
-
-    /// The time in which a lag is to be worked off.
-    fn catch_up_s(&self, rises: bool) -> f64 {
-        let asked = self.config.catch_up_s / if self.config.goal_ms > 0.0 { HURRY } else { 1.0 };
-        if rises { asked.min((self.config.look_back_s * RISING_CATCH_UP).max(f64::MIN_POSITIVE)) } else { asked }
-    }
-
-    /// What the window shows of every operator; learns from it how fast instances are.
+    /// Views of all operators in the window; updates the learned speeds of instances.
     fn look(&mut self, observation: &Observation, load: &Load) -> Vec<Sight> {
         let mut sights = Vec::with_capacity(self.topology.operators().len());
         for operator in self.topology.operators() {
@@ -278,7 +166,7 @@ impl CriticalPath {
         sights
     }
 
-    /// A plan of `rescales`, with `rebalances`, and what is known of slow instances.
+    /// A plan of `rescales` and `rebalances`, with the known speeds of stragglers.
     fn plan(&mut self, rescales: BTreeMap<OperatorId, u32>, rebalances: BTreeSet<OperatorId>, sights: &[Sight]) -> Plan {
         self.divisions.iter_mut().for_each(Division::keep);
         let touched: BTreeSet<OperatorId> = rescales.keys().chain(&rebalances).copied().collect();
@@ -294,93 +182,7 @@ impl CriticalPath {
     }
 }
 
-/// What is to change.
-struct Change {
-    /// Why.
-    rule: &'static str,
-    rescales: BTreeMap<OperatorId, u32>,
-    /// Those of them that take away what no recent window needed.
-    trims: BTreeMap<OperatorId, u32>,
-    /// What these save.
-    saving: Option<Saving>,
-}
-
 impl CriticalPath {
-    /// Of the scalable operators those to which `found` gives fewer instances than they have.
-    fn fewer(&self, found: &Found, present: &Configuration) -> BTreeMap<OperatorId, u32> {
-        let ids = self.topology.scalable().map(|operator| operator.id);
-        ids.map(|id| (id, found.instances[id.0 as usize])).filter(|(id, wanted)| *wanted < present.parallelism(*id)).collect()
-    }
-
-    /// Instances of all scalable operators, if those of `rescales` change.
-    fn together(&self, present: &Configuration, rescales: &BTreeMap<OperatorId, u32>) -> u64 {
-        let after = |id| u64::from(rescales.get(&id).copied().unwrap_or(present.parallelism(id)));
-        self.topology.scalable().map(|operator| after(operator.id)).sum()
-    }
-
-    /// Operators that are to have more instances than they have at `present`, by what was `found`.
-    fn more(
-        &self,
-        load: &Load,
-        judgement: &Judgement,
-        searched: &Searched,
-        found: &Found,
-        present: &Configuration,
-    ) -> BTreeMap<OperatorId, u32> {
-        if !judgement.under && !judgement.slow && judgement.rebalance.is_empty() {
-            return BTreeMap::new();
-        }
-        let more = |operator: &Operator| {
-            let index = operator.id.0 as usize;
-            let wanted = found.instances[index];
-            // One that just keeps up is left alone, unless the goal asks for more.
-            let asked = judgement.slow
-                || self.memory[index].under > 0
-                || judgement.rebalance.contains_key(&operator.id)
-                || searched.ratio(&load.catching_up, index) > SLOWLY;
-            (asked && wanted > present.parallelism(operator.id)).then_some((operator.id, wanted))
-        };
-        self.topology.scalable().filter_map(more).collect()
-    }
-
-    /// What is to change, and by which rule.
-    fn change(&mut self, observation: &Observation, load: &Load, judgement: &Judgement, searched: &Searched, sights: &[Sight]) -> Change {
-        let present = &observation.configuration;
-        let mut rescales = self.more(load, judgement, searched, &searched.found, present);
-        let mut held_back = false;
-        if !rescales.is_empty() {
-            if self.is_better_without(load, judgement, searched, sights, present, &rescales) {
-                (held_back, rescales) = (true, BTreeMap::new());
-            } else if let Some(lasting) = self.lasting(observation, load, sights, &rescales) {
-                rescales = self.more(load, judgement, searched, &lasting, present);
-            }
-        }
-        let acts = !rescales.is_empty() || !judgement.rebalance.is_empty();
-        let mut trims = self.trims(observation.window.end, load, (judgement, acts), searched, present);
-        let saving = self.saving(load, present, &trims).filter(|_| !trims.is_empty() && !held_back);
-        if saving.is_none() && !trims.is_empty() {
-            (held_back, trims) = (true, BTreeMap::new());
-        }
-        let rule = match (rescales.is_empty(), judgement.rebalance.is_empty(), trims.is_empty()) {
-            (false, ..) if judgement.under => "under-provisioned",
-            (false, ..) if judgement.slow => "goal-missed",
-            (_, false, _) => "uneven",
-            (.., false) => "over-provisioned",
-            _ if self.missed >= OFTEN_MISSED && searched.found.out_of_reach => "goal-unreachable",
-            _ if held_back => "not-worth-it",
-            _ => searched.bound.unwrap_or("hold"),
-        };
-        for (&id, &instances) in &trims {
-            rescales.entry(id).or_insert(instances);
-        }
-        let beyond_budget = self.config.budget > 0 && self.together(present, &rescales) > u64::from(self.config.budget);
-        if beyond_budget && !rescales.is_empty() {
-            // What one is to have more, others have to give.
-            rescales.extend(self.fewer(&searched.found, present));
-        }
-        Change { rule, rescales, trims, saving }
-    }
-
     /// Why, with what was found out and what is expected of it.
     fn reason(&self, rule: &str, observation: &Observation, load: &Load, findings: Vec<(f64, Finding)>, found: Option<&Found>) -> Reason {
         let mut findings = findings;
@@ -406,6 +208,33 @@ impl CriticalPath {
     }
 }
 
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "critical-path",
+    summary: "ours: all operators at once, by the measured critical path, learned capacity and the cost of a change",
+    rules: &[
+        ("hold", "no change needed"),
+        ("under-provisioned", "too few instances to keep up"),
+        ("over-provisioned", "more instances than needed"),
+        ("goal-missed", "the job keeps up, but latency exceeds the goal"),
+        ("goal-unreachable", "latency exceeds the goal, and no number of instances would meet it"),
+        ("hot-key", "a single key exceeds the capacity of an instance; rebalancing the others does not help"),
+        ("external-wait", "it waits for something outside the job; more instances do not help"),
+        ("straggling", "some instances are slower than the others, and their missing capacity bounds the job"),
+        ("bounded", "an operator already has all the instances that help it and bounds the job"),
+        ("budget", "the instance budget is exhausted"),
+        ("uneven", "its load is not distributed according to the capacity of its instances"),
+        ("roll-back", "the last action made it worse"),
+        ("starting", "new instances have not started yet"),
+        ("settling", "waiting for the last action to take effect"),
+        ("not-worth-it", "a change would cost more than it gains"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(CriticalPathConfig::standard(), &given.settings, CriticalPathConfig::check)?;
+        Ok(Box::new(CriticalPath::new(topology.clone(), config.compressed(factor))))
+    },
+};
+
 impl Policy for CriticalPath {
     fn name(&self) -> &'static str {
         "critical-path"
@@ -430,13 +259,13 @@ impl Policy for CriticalPath {
         let learned = self.learn(observation, &load, &sights);
         self.recall(observation.window.end, &load, &mut sights);
         self.follow(observation, &load);
-        let searched = self.search(observation, &load, &sights);
+        let mut searched = self.search(observation, &load, &sights, (self.asked(&load), Rc::default()));
         if load.on_time
             && let Some(p99) = observation.latency.ns_p99
         {
             self.latency.observe(p99 as f64 / 1e9, searched.longest.service_s, searched.longest.queueing_s);
             if searched.has_paths && load.calm {
-                self.what_if.calibrate(&self.topology, &searched.stations, &observation.latency);
+                self.what_if.calibrate_with(&self.topology, searched.worked_out.clone(), &searched.stations, &observation.latency);
             }
         }
         let mut judgement = self.judge(&load, &sights, &searched);
@@ -452,6 +281,9 @@ impl Policy for CriticalPath {
             }
             Learned::Nothing => {}
         }
+        if judgement.under || !judgement.rebalance.is_empty() {
+            self.ask_for_goal(observation, &load, &sights, &mut searched);
+        }
         let Change { rule, rescales, trims, saving } = self.change(observation, &load, &judgement, &searched, &sights);
         for (&id, &enough) in &trims {
             let finding = Finding::new(&self.topology.operator(id).name, Cause::OverProvisioned);
@@ -462,9 +294,12 @@ impl Policy for CriticalPath {
         if rescales.is_empty() && rebalances.is_empty() {
             return Decision::Hold(self.reason(rule, observation, &load, judgement.findings, None));
         }
+        self.ask_for_goal(observation, &load, &sights, &mut searched);
         let reason = self.reason(rule, observation, &load, judgement.findings, Some(&searched.found));
         for (&id, _) in rescales.iter().filter(|(id, instances)| **instances > before.parallelism(**id)) {
-            self.memory[id.0 as usize].raised_for = load.demands[id.0 as usize];
+            let (index, memory) = (id.0 as usize, &mut self.memory[id.0 as usize]);
+            memory.raised_for = load.demands[index];
+            memory.raised_for_pauses |= self.held_up[index] >= AGREEING && searched.ratio(&load.demands, index) < 1.0;
         }
         self.acted = Some(Acted::new(before, judgement.rebalance));
         self.memory.iter_mut().for_each(|memory| (memory.under, memory.hot) = (0, 0));

@@ -4,12 +4,14 @@
 //! that the job can do at most comes first, then the instances for that part. Where a latency goal is not met by them, the
 //! instance is added that shortens the predicted critical path most, again and again.
 
+use std::rc::Rc;
+
 use super::CriticalPathConfig;
 use super::goal::{Goal, unpressed};
 use super::sight::Sight;
 use super::slow::granularity_by_speed;
 use crate::dataflow::{Operator, Topology};
-use crate::model::{CapacityModel, Hop, LatencyModel, Predictor, Station, longest};
+use crate::model::{CapacityModel, Hop, LatencyModel, Predictor, Station, WorkedOut, longest};
 
 /// A latency is aimed at below its goal by so much: what is predicted is not exact.
 const GOAL_MARGIN: f64 = 0.85;
@@ -21,6 +23,15 @@ pub(super) const FLAT: f64 = 0.5;
 const FAR: f64 = 1.5;
 /// Halvings by which the part of the load is found that a budget allows.
 const HALVINGS: u32 = 30;
+
+/// What a search with measured paths is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Instances that keep up. Whether the goal is met is not looked at, which takes most of the time.
+    KeepUp,
+    /// Instances that meet the goal as well.
+    Goal,
+}
 
 /// What a search goes by; everything is by operator.
 pub(super) struct Search<'a> {
@@ -40,7 +51,9 @@ pub(super) struct Search<'a> {
     pub(super) latency: &'a LatencyModel,
     /// With them: what latency is asked for, if any.
     pub(super) goal: Option<&'a Goal<'a>>,
-    /// By operator, the records at an instance for which sources were ever seen paused.
+    /// Whether it is looked for.
+    pub(super) asked: Asked,
+    /// By operator, the queue length at which an instance was ever seen to backpressure the sources, where that must not recur.
     pub(super) marks: &'a [Option<f64>],
     /// With them, and where sources are paused: what predicts it, and by operator how many records at an instance pause them.
     pub(super) pressed: Option<(&'a Predictor<'a>, &'a [Option<f64>])>,
@@ -67,8 +80,6 @@ pub(super) struct Searched {
     pub(super) found: Found,
     /// The same with a margin: what is certainly enough.
     pub(super) enough: Vec<u32>,
-    /// The same for the most that was offered recently.
-    pub(super) enough_recently: Vec<u32>,
     /// What bounds the job, if anything does.
     pub(super) bound: Option<&'static str>,
     /// Records per second that the present instances process.
@@ -79,7 +90,7 @@ pub(super) struct Searched {
     pub(super) most: Vec<u32>,
     /// Predicted latency of the present configuration, in seconds.
     pub(super) p99_s: Option<f64>,
-    /// Whether the present configuration is predicted to miss the goal.
+    /// Whether the present configuration is predicted to miss the goal, if that was asked for.
     pub(super) misses: bool,
     /// The longest way through it.
     pub(super) longest: Longest,
@@ -87,6 +98,10 @@ pub(super) struct Searched {
     pub(super) stations: Vec<Option<Station>>,
     /// Whether there were paths to go by.
     pub(super) has_paths: bool,
+    /// Whether `found` meets the goal by them.
+    pub(super) asked: Asked,
+    /// What was worked out for its predictions.
+    pub(super) worked_out: Rc<WorkedOut>,
 }
 
 impl Searched {
@@ -210,6 +225,9 @@ impl Search<'_> {
             }
             (part, instances) = (within, self.wanted(within, margin));
         }
+        if self.goal.is_some() && self.asked == Asked::KeepUp {
+            return Found { instances, part, p99_s: None, waits_s: None, out_of_reach: false };
+        }
         if let Some(goal) = self.goal {
             let reached = goal.reach(self, instances, part, budget);
             let p99_s = reached.prediction.as_ref().map(|prediction| prediction.quantile_s(0.99));
@@ -226,41 +244,42 @@ impl Search<'_> {
         Found { instances, part, p99_s, waits_s: None, out_of_reach: false }
     }
 
-    /// The smallest configuration that is certainly enough for `demands`. Where that would make latency longer than the goal allows, what
+    /// The instances that are certainly enough for the demands. Where that would make latency longer than the goal allows, what
     /// there is stays.
-    fn enough(&self, demands: &[Option<f64>], present: &[u32]) -> Found {
+    pub(super) fn enough(&self) -> Vec<u32> {
         let certain = self.goal.map(Goal::certain);
-        let marks: Option<(&Predictor<'_>, &[Option<f64>])> =
-            self.pressed.filter(|_| self.goal.is_some()).map(|(predictor, _)| (predictor, self.marks));
-        let search = Search { demands, goal: certain.as_ref(), pressed: marks, ..*self };
-        let mut found = search.find(self.config.confidence);
+        let marks: Option<(&Predictor<'_>, &[Option<f64>])> = self.pressed.map(|(predictor, _)| (predictor, self.marks));
+        let search = Search { goal: certain.as_ref(), asked: Asked::Goal, pressed: marks, ..*self };
+        let found = search.find(self.config.confidence);
         if let Some(goal) = self.goal {
-            let after: Vec<u32> = found.instances.iter().zip(present).map(|(enough, present)| *enough.min(present)).collect();
-            if !goal.allows(&search, present, &after, found.part) {
-                found.instances = present.to_vec();
+            let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
+            let after: Vec<u32> = found.instances.iter().zip(&present).map(|(enough, present)| *enough.min(present)).collect();
+            if !goal.allows(&search, &present, &after, found.part) {
+                return present;
             }
         }
-        found
+        found.instances
     }
 
-    /// Searches for what is offered now, and for `most_recent`, the most that was offered recently.
-    pub(super) fn run(&self, most_recent: &[Option<f64>]) -> Searched {
+    /// Searches, with predictions from `worked_out`.
+    pub(super) fn run(&self, worked_out: Rc<WorkedOut>) -> Searched {
         let operators = 0..self.sights.len();
         let found = self.find(0.0);
         let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
         let longest = self.longest(&present, found.part);
+        let goal = self.goal.filter(|_| self.asked == Asked::Goal);
         Searched {
             enough: self.wanted(self.bound(), self.config.confidence),
-            enough_recently: self.enough(most_recent, &present).instances,
             bound: self.bounded_by().or((found.part < 1.0).then_some("budget")),
             capacities: operators.clone().map(|index| self.capacity(index, present[index])).collect(),
             parts: operators.map(|index| self.part_of(index)).collect(),
-            misses: self.goal.is_none_or(|goal| goal.predict(self, &present, found.part).is_none_or(|now| goal.is_missed(&now))),
+            misses: goal.is_none_or(|goal| goal.predict(self, &present, found.part).is_none_or(|now| goal.is_missed(&now))),
             p99_s: self.latency.p99_s(longest.service_s, longest.queueing_s),
             most: self.most.to_vec(),
             stations: self.goal.map(|goal| goal.stations(self, &present, found.part)).unwrap_or_default(),
             has_paths: self.goal.is_some(),
-
+            asked: self.asked,
+            worked_out,
             longest,
             found,
         }

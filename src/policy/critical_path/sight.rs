@@ -1,4 +1,4 @@
-//! What one window shows of one operator, as far as causes can be told from it.
+//! View of one operator in one window, as far as a diagnosis needs it.
 
 use super::bins::Bins;
 use super::slow::granularity_by_speed;
@@ -6,11 +6,11 @@ use crate::dataflow::Operator;
 use crate::metrics::{InstanceMetrics, OperatorMetrics};
 use crate::model::Speeds;
 
-/// From this part of its busy time on, an operator that waits for something outside is bounded by that...
+/// Share of the busy time from which external waits bound an operator...
 const MOSTLY_WAITING: f64 = 0.5;
-/// ... and from this part on, if its own work would leave it time enough.
+/// ... and the share from which they do if its own work leaves it enough time.
 const OFTEN_WAITING: f64 = 0.1;
-/// What is enough but for so much is enough.
+/// Tolerance of "enough".
 const NEARLY: f64 = 1.05;
 
 /// An operator in a window.
@@ -18,33 +18,33 @@ const NEARLY: f64 = 1.05;
 pub(super) struct Sight {
     /// Instances it has.
     pub(super) instances: u32,
-    /// How fast they are; nothing where none finished a record.
+    /// Their speeds; nothing where none finished a record.
     pub(super) speeds: Option<Speeds>,
-    /// Whether it is bounded by something outside, and not by its own work.
+    /// Whether external waits bound it, not its own work.
     pub(super) waits: bool,
-    /// Part of its busy time in which it waited for something outside.
+    /// External waits as a share of its busy time.
     pub(super) waiting_share: f64,
-    /// Busy part of the window, waits included: the mean over its instances.
+    /// Busy share of the window, external waits included: mean over its instances.
     pub(super) busy: f64,
-    /// How much more the worst instance has to do, for its speed, than if it were spread by speed as evenly as bins can be: 1 is even.
+    /// Load of the worst instance for its speed, relative to the most even distribution that bins allow: 1 is even.
     pub(super) imbalance: f64,
     /// The instance with the worst ratio of load to speed.
     pub(super) worst: u32,
-    /// Share of the operator's arrivals that its hottest bin gets; 0 without bins.
+    /// The hottest bin's share of the arrivals; 0 without bins.
     pub(super) hottest_bin: f64,
-    /// Whether sources were paused for it.
+    /// Whether it backpressured the sources.
     pub(super) pressed: bool,
     /// Its bins.
     pub(super) bins: Bins,
-    /// Instances to which it may go to see what it waits for, if it is the time for that.
+    /// Instances to probe its external waits with, if a probe is due.
     pub(super) probe: Option<u32>,
 }
 
 impl Sight {
-    /// The operator in this window, which has to process `demand` records per second if that is known, with how fast its instances are.
+    /// The operator in this window, at a demand in records per second if it is known, with the speeds of its instances.
     ///
-    /// Whether more instances would wait as long as these, or share what is outside with them, cannot be seen from here. So an operator whose own work
-    /// would not hold it up is taken to be bounded from outside.
+    /// Whether more instances would wait independently or share an external limit cannot be seen from one window. So an operator whose own
+    /// work would not hold it up is taken to be bounded externally.
     pub(super) fn of(operator: &Operator, metrics: &OperatorMetrics, instances: u32, demand: Option<f64>, speeds: Option<Speeds>) -> Sight {
         let present = &metrics.instances[..metrics.instances.len().min(instances as usize)];
         let seconds =
@@ -77,33 +77,33 @@ impl Sight {
         }
     }
 
-    /// Ordinary instances that are missing because some are slow.
+    /// Capacity missing because of stragglers, in normal instances.
     pub(super) fn missing(&self) -> f64 {
         self.speeds.as_ref().map_or(0.0, |speeds| speeds.relative.len() as f64 - speeds.together())
     }
 
-    /// The speed of the instance that has most to do for it, beside an ordinary one: 1 unless it is slow.
+    /// Relative speed of the instance with the most load for its speed: 1 unless it is a straggler.
     pub(super) fn speed_of_worst(&self) -> f64 {
         self.speeds.as_ref().and_then(|speeds| speeds.relative.get(self.worst as usize).copied()).unwrap_or(1.0)
     }
 
-    /// Whether an instance has been slow.
+    /// Whether it has a straggler.
     pub(super) fn has_slow(&self) -> bool {
         self.missing() > 0.0
     }
 }
 
-/// The worst ratio of an instance's part of the arrivals to its part of the speed, and whose it is.
+/// The highest ratio of an instance's share of arrivals to its share of speed, and the instance.
 fn imbalance(operator: &Operator, metrics: &OperatorMetrics, speeds: Option<&Speeds>, instances: u32) -> (f64, u32) {
     let Some(speeds) = speeds else { return (1.0, 0) };
     let together = speeds.together().max(f64::MIN_POSITIVE);
     let arrivals: u64 = metrics.instances.iter().take(instances as usize).map(|instance| instance.arrivals).sum();
     let even = 1.0 / f64::from(instances.max(1));
     if !operator.is_keyed() && together == speeds.relative.len() as f64 {
-        // Nobody is slow: who got more was to get more.
+        // No straggler: unequal shares are as intended.
         return (1.0, 0);
     }
-    // What instances that take turns had of a turn that is not over says nothing.
+    // The unfinished turn of round-robin is not counted.
     let turn = if operator.is_keyed() { 0 } else { 1 };
     let ratio = |(index, (relative, instance)): (u32, (&f64, &InstanceMetrics))| {
         let share = if arrivals > 0 { instance.arrivals.saturating_sub(turn) as f64 / arrivals as f64 } else { even };

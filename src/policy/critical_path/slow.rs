@@ -1,64 +1,65 @@
-//! What follows from instances that are slower than others of their operator.
+//! Division of an operator's load by the speed of its instances.
 //!
-//! Load is divided by speed: bins of a keyed operator, records of a stateless one. Which speeds an operator's load is divided by is
-//! remembered, so that an instance which is known and counted with is left alone unless its speed differs by much, and a stateless operator
-//! goes back to equal turns once all its instances are alike again. Where a host cannot divide records by speed, more instances make the
-//! slow one's turn come more seldom; that this is so is seen as a rebalance in vain.
+//! Load is divided by speed: bins of a keyed operator, records of a stateless one. The speeds in
+//! use are remembered, so that a straggler that is accounted for is left alone unless its speed
+//! differs much, and a stateless operator returns to round-robin once all its instances are alike
+//! again. Where a host cannot divide records by speed, more instances make the straggler's turn
+//! less frequent; that it cannot is seen as a rebalance that did not help.
 
 use super::bins::Bins;
 use super::sight::Sight;
 use crate::dataflow::{Operator, Role};
 use crate::model::Speeds;
 
-/// An excess that is rounding.
+/// Rounding error.
 const TOLERANCE: f64 = 0.005;
-/// Uneven by less than this is even, as far as noise and whole bins can tell.
+/// Imbalance below this is ignored.
 const UNEVEN: f64 = 1.1;
-/// A slow instance that is not counted with is certainly slower, so that less suffices.
+/// For a straggler that is not accounted for, a smaller imbalance suffices.
 const SLIGHTLY: f64 = 1.02;
-/// Windows in which all instances were alike before equal turns come back, where nothing asks for it sooner.
+/// Windows without a straggler after which round-robin returns, unless it is needed sooner.
 const WELL: u32 = 10;
-/// An instance that is slow again and again is trusted later and later: so many times as many windows each time, up to so many times.
+/// The growth of that number with each recurrence, and how often it grows.
 const LATER: (u32, u32) = (2, 4);
 
-/// By which speeds the load of one operator is divided, as far as plans of ours say.
+/// The speeds by which the load of one operator is divided, by the plans so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Division {
     /// By instance; empty where all count the same.
     speeds: Vec<f64>,
-    /// The same before the last plan, which may yet be refused.
+    /// The same before the last plan, which may still be rejected.
     before: Vec<f64>,
-    /// Windows in which no instance was slow, one after the other.
+    /// Consecutive windows without a straggler.
     well: u32,
-    /// Times that equal turns came back.
+    /// How often round-robin returned.
     recovered: u32,
 }
 
 impl Division {
-    /// Whether an instance has more to do than it can, and more than its part. `ratio` is demand over capacity.
+    /// Whether an instance is overloaded and has more than its share. `ratio` is demand over capacity.
     pub(super) fn is_uneven(&self, operator: &Operator, sight: &Sight, ratio: f64) -> bool {
         let least = match operator.role {
-            // Where records go to whoever has the fewest, some get more, and that is well.
+            // With routing to the shortest queue, unequal shares are as intended.
             Role::Stateless if !sight.has_slow() => return false,
             _ if !self.is_news(sight) => UNEVEN,
-            // A bin is not divided.
+            // A bin cannot be divided.
             Role::Keyed { bins } => SLIGHTLY.max(1.0 + f64::from(sight.instances) / (f64::from(bins) * sight.speed_of_worst())),
             _ => SLIGHTLY,
         };
         sight.imbalance > least && ratio * sight.imbalance > 1.0 + TOLERANCE
     }
 
-    /// Whether the instance that has most to do for its speed is slow, and load is divided as if it were not.
+    /// Whether the instance with the most load for its speed is a straggler that the division does not account for.
     pub(super) fn is_news(&self, sight: &Sight) -> bool {
         sight.speed_of_worst() < 1.0 && self.speeds.get(sight.worst as usize).is_none_or(|speed| *speed == 1.0)
     }
 
-    /// Whether a slow instance holds the others up by so little that an instance more is the answer.
+    /// Whether a straggler holds the others up so little that an added instance is the answer.
     pub(super) fn is_held_up(&self, operator: &Operator, sight: &Sight, ratio: f64) -> bool {
         sight.speed_of_worst() < 1.0 && !self.is_uneven(operator, sight, ratio) && ratio * sight.imbalance > 1.0 + TOLERANCE
     }
 
-    /// Takes a window of a stateless operator in; how uneven its instances have become, where they are to take equal turns again.
+    /// Processes a window of a stateless operator; its imbalance where it should return to round-robin.
     pub(super) fn is_over(&mut self, operator: &Operator, sight: &Sight, ratio: f64) -> Option<f64> {
         self.well = if sight.has_slow() { 0 } else { self.well + 1 };
         if operator.is_keyed() || self.speeds.is_empty() || sight.has_slow() {
@@ -69,10 +70,10 @@ impl Division {
         (ratio * imbalance > 1.0 + TOLERANCE || self.well >= WELL * LATER.0.pow(self.recovered.min(LATER.1))).then_some(imbalance)
     }
 
-    /// The speeds that a plan names which changes the operator, and whether it rebalances it; nothing where there is nothing to say.
+    /// The speeds that a plan with this change carries for the operator; nothing where it needs none.
     pub(super) fn planned(&mut self, operator: &Operator, sight: &Sight, change: Change) -> Option<Vec<f64>> {
         let known = sight.speeds.as_ref().filter(|_| sight.has_slow()).map(|speeds| speeds.relative.clone());
-        // A stateless operator whose records find their way by themselves is not interfered with.
+        // A stateless operator with round-robin stays as it is.
         let is_silent = !operator.is_keyed() && change == Change::Rescaled && self.speeds.is_empty();
         let planned = match known {
             _ if is_silent => None,
@@ -102,12 +103,12 @@ impl Division {
 pub(super) enum Change {
     /// It gets another number of instances.
     Rescaled,
-    /// Its load is divided anew.
+    /// Its load is redistributed.
     Rebalanced,
 }
 
-/// As [`Bins::granularity`], where bins are spread over `instances` instances by speed: how much more the fullest has for its speed than if
-/// bins could be divided. Instances of which nothing is known are ordinary.
+/// As [`Bins::granularity`], with bins distributed over `instances` instances by speed: the load of the fullest for its speed, relative to
+/// divisible bins. Unknown instances have normal speed.
 pub(super) fn granularity_by_speed(bins: Bins, speeds: Option<&Speeds>, instances: u32) -> f64 {
     let known = speeds.map(|speeds| speeds.relative.iter().copied().take(instances as usize)).into_iter().flatten();
     let slow: Vec<f64> = known.filter(|speed| *speed < 1.0).collect();

@@ -1,8 +1,9 @@
-//! Whether a window may be judged: not while instances that are new have not begun to work, nor while what waited for bins under way is
-//! worked off.
+//! Whether a window may be judged: not while new instances have not started, nor while records that
+//! waited for migrating bins are drained.
 //!
-//! Such a window says nothing about what the configuration can do: operators look idle because sources pause for one of them, loads look
-//! uneven, and the lag is that of the change itself. How long new instances took is learned from when they first worked.
+//! Such a window says nothing about the configuration: operators look idle because one of them
+//! backpressures the sources, loads look uneven, and the lag is that of the change itself. The
+//! start-up time of instances is learned from when they first processed records.
 
 use std::time::Duration;
 
@@ -12,55 +13,56 @@ use crate::model::ChangeModel;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// A migration, or the start of instances, that took less than this part of a window is over with the window's beginning.
+/// A migration or start-up shorter than this share of a window does not disturb the window.
 pub(super) const BRIEF: f64 = 0.5;
-/// Records that wait at a new instance are more than this part of those it has processed if it has begun to work late.
+/// A new instance started late if its queue exceeds this share of the records it processed.
 const LEFT_OVER: f64 = 0.05;
-/// An instance that has not worked for so many windows is not starting: something is wrong with it.
+/// After this many windows without work, an instance is not starting but broken.
 const MOST_WINDOWS: u32 = 60;
 
 /// Why a window is not judged; the name of the rule.
 pub(super) const STARTING: &str = "starting";
 pub(super) const SETTLING: &str = "settling";
 
-/// Follows instances until they work.
+/// Tracks new instances until they process records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Started {
-    /// By operator and instance, whether it has been seen at work.
+    /// By operator and instance, whether it has processed records.
     works: Vec<Vec<bool>>,
-    /// When the last migration began and ended.
+    /// Start and end of the last migration.
     migrated: Option<(Timestamp, Timestamp)>,
-    /// Windows in which some instance had not started, one after the other.
+    /// Consecutive windows in which an instance had not started.
     waited: u32,
     /// Whether the next window is the first one after a migration.
     is_next_first: bool,
 }
 
-/// Whether it did anything.
+/// Whether the instance did any work.
 fn worked(instance: &InstanceMetrics) -> bool {
     instance.processed > 0 || instance.useful + instance.external_wait > Duration::ZERO
 }
 
-/// Whether it has something to do.
+/// Whether the instance has records to process.
 fn has_work(instance: &InstanceMetrics) -> bool {
     instance.arrivals > 0 || instance.queue_records > 0
 }
 
 impl Started {
-    /// Notes that a migration has ended.
+    /// Records the end of a migration.
     pub(super) fn migrated(&mut self, began: Timestamp, ended: Timestamp) {
         (self.migrated, self.is_next_first) = (Some((began, ended)), true);
     }
 
-    /// Takes a window; says why it is not to be judged, if it is not. `change` learns how long instances took to start.
+    /// Processes a window; returns why it may not be judged, if so. `change` learns start-up times.
     pub(super) fn observe(&mut self, topology: &Topology, observation: &Observation, change: &mut ChangeModel) -> Option<&'static str> {
         let is_first = std::mem::take(&mut self.is_next_first);
         if self.works.is_empty() {
-            // Whatever runs when the policy comes is taken to work.
+            // Instances that exist when the policy starts count as started.
             let parallelism = |operator: &crate::dataflow::Operator| observation.configuration.parallelism(operator.id);
             self.works = topology.operators().iter().map(|operator| vec![true; parallelism(operator) as usize]).collect();
         }
         let (mut waits, mut began_now, mut late_s): (bool, bool, Option<f64>) = (false, false, None);
+        let mut paused_s: f64 = 0.0;
         for operator in topology.scalable() {
             let (metrics, works) = (observation.operator(operator.id), &mut self.works[operator.id.0 as usize]);
             works.resize(observation.configuration.parallelism(operator.id) as usize, false);
@@ -68,10 +70,12 @@ impl Started {
                 *works = worked(instance);
                 waits |= !*works && has_work(instance);
                 began_now |= *works;
+                let idle_s = instance.window.saturating_sub(instance.useful + instance.external_wait).as_secs_f64();
+                // An instance that backpressures the sources while it is idle has not started yet, even if its queue is drained since.
+                paused_s = paused_s.max(instance.backpressure.as_secs_f64().min(idle_s));
                 if *works && instance.queue_records as f64 > LEFT_OVER * instance.processed as f64 {
-                    // With records left over it has worked without a break since it began.
-                    let idle = instance.window.saturating_sub(instance.useful + instance.external_wait).as_secs_f64();
-                    late_s = Some(late_s.map_or(idle, |late: f64| late.min(idle)));
+                    // Its queue is not empty, so it has been busy since it started.
+                    late_s = Some(late_s.map_or(idle_s, |late: f64| late.min(idle_s)));
                 }
             }
         }
@@ -89,14 +93,14 @@ impl Started {
         }
         let late_s = late_s.unwrap_or(0.0);
         if was_waiting && !waits || is_first && late_s > BRIEF * window_s {
-            // They began somewhere in this window.
+            // They started within this window.
             change.started(since_s(observation.window.start) + late_s);
             return Some(STARTING);
         }
         let (_, ended) = self.migrated?;
         let took_s = since_s(ended);
         if is_first && began_now && took_s <= BRIEF * window_s {
-            change.started(late_s);
+            change.started(late_s.max(paused_s));
         }
         let is_settling = took_s > BRIEF * window_s && observation.window.start < ended + Duration::from_secs_f64(took_s);
         is_settling.then_some(SETTLING)

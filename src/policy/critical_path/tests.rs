@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::activity::BinLoad;
 use crate::critical_path::{Arrival, EpochPart, EpochPieceKind, InputTraffic, OperatorTraffic, PathGroup, PathPiece, WindowPaths};
+use crate::dataflow::Configuration;
 use crate::id::{BinId, ChannelId};
 use crate::policy::fixture;
 use crate::rate::Rate;
@@ -230,7 +231,7 @@ fn paths(piece: EpochPart) -> WindowPaths {
     let pieces = [(piece, 400e6, 0.8), (work, 100e6, 0.2)];
     let told = |(part, mean_ns, share)| PathPiece { part, mean_ns, share, epochs: 200, worst: None };
     let pieces = pieces.into_iter().map(told).collect();
-    let group = PathGroup { epochs: 200, records: 1920, latency_ns: 500e6, pieces, gains_ns: Vec::new() };
+    let group = PathGroup { epochs: 200, records: 1920, latency_ns: 500e6, pieces, gains_ns: Vec::new(), slack: Vec::new() };
     let arrivals = vec![vec![Arrival { gap_ns: 10_000_000, records: 10 }; 64]; 8];
     let traffic = (0..4).map(|index| OperatorTraffic {
         operator: OperatorId(index),

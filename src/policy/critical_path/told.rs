@@ -1,4 +1,4 @@
-//! The path that a decision rests on, as it is told with the decision.
+//! The measured path that accompanies a decision.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use crate::dataflow::Topology;
 use crate::id::{ChannelId, OperatorId};
 use crate::policy::PathShare;
 
-/// Pieces that are told, at most.
+/// At most this many pieces are reported.
 const MOST_PIECES: usize = 6;
-/// A piece below this part of the latency is not told.
+/// Pieces below this share of the latency are not reported.
 const LEAST_SHARE: f64 = 0.01;
 
-/// The largest pieces of the slowest epochs' latency, by kind and operator; `waits_s` is what is predicted to be left of waiting for
-/// each operator's instances, if anything is.
+/// The largest pieces of the slowest epochs' latency, by kind and operator; `waits_s` is the predicted queueing time by operator, if there
+/// is a prediction.
 pub(super) fn path(topology: &Topology, paths: &WindowPaths, waits_s: Option<&[f64]>) -> Vec<PathShare> {
     let mut channels: BTreeMap<ChannelId, OperatorId> = BTreeMap::new();
     for traffic in &paths.traffic {

@@ -1,8 +1,10 @@
-//! Instances that nothing needs, and when they may go.
+//! Surplus instances, and when they may be removed.
 //!
-//! Much may go as soon as no recent window needed it, and earlier where the load has been the same for as long as is known. Little may go once that has
-//! been so for longer, or with a plan that is carried out anyway. Of what was added for the load of today only much may go, since a few instances too
-//! many are what an estimate may be wrong by. What a bound makes useless goes too, however long the lag stands.
+//! A large surplus may be removed as soon as no recent window needed it, and earlier where the load
+//! has been constant for as long as is known. A small one may be removed once that has been so for
+//! longer, or together with a plan that is executed anyway. Of instances added for the present
+//! load, only a large surplus is removed, since an estimate may be off by a few. Instances that a
+//! bound makes useless are removed however long a lag persists.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,28 +16,28 @@ use crate::dataflow::Configuration;
 use crate::id::OperatorId;
 use crate::time::Timestamp;
 
-/// A saving below the least one is worth an action after so many look-backs.
+/// A saving below the least one is worth an action after this many look-backs...
 const PATIENCE: f64 = 3.0;
-/// ... if it is at least this part of all instances.
+/// ... if it is at least this share of all instances.
 const LITTLE: f64 = 0.06;
-/// An operator keeps what it was given for its load until it has less than this part of that.
+/// An operator keeps the instances added for a load until its load is below this share of it...
 const LESS_LOAD: f64 = 0.9;
-/// ... unless at least this part of its instances is too many.
+/// ... unless at least this share of its instances is surplus.
 const FAR_TOO_MANY: f64 = 0.25;
-/// Where a bound may be gone any time, others are trimmed only by this part or more of all instances.
+/// Where a bound may be lifted at any time, other operators are trimmed only by at least this share of all instances.
 const MUCH: f64 = 0.34;
 
-/// What recent windows needed.
+/// Instances that recent windows needed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Needed {
     /// By operator, with a margin; with the end of the window.
     recent: VecDeque<(Timestamp, Vec<u32>)>,
-    /// Since when less than all has been needed.
+    /// Since when there has been a surplus.
     idle_since: Option<Timestamp>,
 }
 
 impl Needed {
-    /// Notes what the window that ended at `now` needed.
+    /// Records the needs of the window that ended at `now`.
     pub(super) fn observe(&mut self, now: Timestamp, enough: &[u32], look_back: Duration) {
         self.recent.push_back((now, enough.to_vec()));
         while self.recent.len() > 1 && self.recent[0].0 + look_back < now {
@@ -43,26 +45,27 @@ impl Needed {
         }
     }
 
-    /// The most that any of them needed of an operator.
+    /// The highest need of an operator in these windows.
     fn most(&self, operator: usize) -> u32 {
         self.recent.iter().map(|(_, enough)| enough[operator]).max().unwrap_or(u32::MAX)
     }
 }
 
 impl CriticalPath {
-    /// Whether it is the time to take anything away.
+    /// Whether instances may be removed in this window.
     fn may_trim(&self, load: &Load, judgement: &Judgement, searched: &Searched) -> bool {
-        // A job that is late needs what it has until it is not, unless others need more: then one plan does it all. A bound leaves it late for
-        // ever, so that this is no reason to wait.
+        // A late job keeps what it has until it has caught up, unless others need more: then one plan does both. A job at a bound is late for
+        // ever, so it does not wait.
         let even = judgement.rebalance.is_empty() && !judgement.uneven;
         let calm = even && !load.rises && (load.on_time || searched.found.part < 1.0) || judgement.under;
-        // A goal for latency is not met for certain from the first windows on.
+        // The first windows do not prove that a latency goal is met.
         let early = load.steady && self.offered.len() >= AGREEING as usize && self.config.goal_ms == 0.0;
         let known = load.looked_back || early;
         calm && known
     }
 
-    /// What none of the recent windows needed, if it is worth the while and may go now; `acts` says that there is a plan anyway.
+    /// The surplus of the recent windows, if removing it is worth an action now; `acts` says that there is a plan anyway, and
+    /// `enough_recently` what is enough for their highest load.
     pub(super) fn trims(
         &mut self,
         now: Timestamp,
@@ -70,14 +73,18 @@ impl CriticalPath {
         (judgement, acts): (&Judgement, bool),
         searched: &Searched,
         present: &Configuration,
+        enough_recently: impl FnOnce(&CriticalPath) -> Vec<u32>,
     ) -> BTreeMap<OperatorId, u32> {
         let look_back = Duration::from_secs_f64(self.config.look_back_s);
         self.needed.observe(now, &searched.enough, look_back);
-        let enough = |id: OperatorId| (id, self.needed.most(id.0 as usize).max(searched.enough_recently[id.0 as usize]));
-        let operators = self.topology.scalable().map(|operator| enough(operator.id));
-        let fewer = operators.filter(|(id, enough)| *enough < present.parallelism(*id));
-        let fewer: BTreeMap<OperatorId, u32> = fewer.filter(|fewer| self.is_certain(*fewer, load, present)).collect();
-        if fewer.is_empty() || !self.may_trim(load, judgement, searched) {
+        let mut fewer = self.fewer_than(present, load, &[]);
+        // Only where anything may go at all it is worth the while to look at the goal.
+        if !fewer.is_empty() && self.may_trim(load, judgement, searched) {
+            fewer = self.fewer_than(present, load, &enough_recently(self));
+        } else {
+            fewer.clear();
+        }
+        if fewer.is_empty() {
             self.needed.idle_since = None;
             return BTreeMap::new();
         }
@@ -95,8 +102,15 @@ impl CriticalPath {
         fewer
     }
 
-    /// Whether an operator for which so many are enough has less to do than when it was given instances, if it was, or far more than it
-    /// needs.
+    /// Operators with a surplus over the needs of the recent windows and over `enough_recently`.
+    fn fewer_than(&self, present: &Configuration, load: &Load, enough_recently: &[u32]) -> BTreeMap<OperatorId, u32> {
+        let enough = |id: OperatorId| (id, self.needed.most(id.0 as usize).max(enough_recently.get(id.0 as usize).copied().unwrap_or(0)));
+        let operators = self.topology.scalable().map(|operator| enough(operator.id));
+        let fewer = operators.filter(|(id, enough)| *enough < present.parallelism(*id));
+        fewer.filter(|fewer| self.is_certain(*fewer, load, present)).collect()
+    }
+
+    /// Whether an operator's surplus is certain: its load fell since instances were added, or the surplus is large.
     fn is_certain(&self, (id, enough): (OperatorId, u32), load: &Load, present: &Configuration) -> bool {
         let (index, present) = (id.0 as usize, present.parallelism(id));
         let less = |raised| load.most_recent[index].is_some_and(|demand| demand < raised * LESS_LOAD);

@@ -1,10 +1,10 @@
-//! Where a decision asks what a change costs: instances that are added, and instances that are given back.
+//! Where a decision weighs the cost of a change: adding instances, and removing them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::Judgement;
 use super::learn::Acted;
-use super::search::{Found, Searched};
+use super::search::{Asked, Found, Searched};
 use super::sight::Sight;
 use super::worth::Saving;
 use super::{AGREEING, CriticalPath, Load};
@@ -13,11 +13,11 @@ use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::policy::Decision;
 
-/// A demand of so many times the capacity outruns a change that is not over yet.
+/// Ratio of demand to capacity at which the load outruns a change that has not settled.
 const OUTRUN: f64 = 1.2;
-/// Before new instances were seen at work, they are taken to need so many windows.
+/// Assumed start-up time, in windows, of instances that have not started yet.
 const UNSEEN_WINDOWS: f64 = 3.0;
-/// From this part of the time on, an operator holds up what would catch up.
+/// Utilisation from which an operator limits catching up.
 const BUSY: f64 = 0.97;
 
 impl CriticalPath {
@@ -25,12 +25,12 @@ impl CriticalPath {
         rescales.iter().fold(present.clone(), |after, (&id, &instances)| after.with(id, instances))
     }
 
-    /// Seconds for which the job stalls if `rescales` are carried out; new instances of which none were seen take `unseen_s`.
+    /// Seconds for which `rescales` stall the job; `unseen_s` is assumed where start-up times are unknown.
     fn stall_s(&self, present: &Configuration, rescales: &BTreeMap<OperatorId, u32>, unseen_s: f64) -> f64 {
         self.change.cost(present, &CriticalPath::after(present, rescales), unseen_s).stall_s
     }
 
-    /// The part of what is offered that the operators of `configuration` process, by what was learned of them: may exceed 1.
+    /// Capacity of `configuration` over the offered load, from learned curves; may exceed 1.
     fn part(&self, load: &Load, configuration: &Configuration) -> f64 {
         let part = |id: OperatorId| {
             let demand = load.demands[id.0 as usize].filter(|demand| *demand > 0.0)?;
@@ -39,7 +39,7 @@ impl CriticalPath {
         self.topology.scalable().filter_map(|operator| part(operator.id)).fold(f64::INFINITY, f64::min)
     }
 
-    /// Whether the instances that `rescales` add are better not added now, because the change costs more than they bring.
+    /// Whether `rescales` would cost more than the added instances gain.
     pub(super) fn is_better_without(
         &self,
         load: &Load,
@@ -58,11 +58,15 @@ impl CriticalPath {
         }
         let part = self.part(load, present);
         if load.on_time || part < 1.0 {
+            if load.outlasts {
+                // The change will be needed anyway, and its stall costs more at a higher load.
+                return false;
+            }
             let unseen_s = self.stall_s(present, rescales, self.window_s);
             let ratio = rescales.keys().map(|id| searched.ratio(&load.demands, id.0 as usize)).fold(0.0, f64::max);
             return self.worth.is_marginal(ratio, self.lag, known_s, unseen_s);
         }
-        // All that is left is to catch up. Where no operator is busy it is the sources that set the pace.
+        // Only lag is left. Where no operator is busy, the sources set the pace.
         let held_up = |id: &OperatorId| sights[id.0 as usize].pressed || sights[id.0 as usize].busy > BUSY;
         let is_held_up = rescales.keys().any(held_up);
         part >= 1.0
@@ -70,13 +74,13 @@ impl CriticalPath {
             && (!is_held_up || !self.worth.is_sooner(self.lag, part, known_s, self.catch_up_s(false)))
     }
 
-    /// What is wanted if what the change itself makes pile up is to be worked off as well, and if it is to last; nothing if that is no
-    /// different from what is wanted without.
+    /// The configuration that also drains the lag caused by the change itself, and lasts; nothing where the cost is not weighed.
     pub(super) fn lasting(
         &self,
         observation: &Observation,
         load: &Load,
         sights: &[Sight],
+        searched: &Searched,
         rescales: &BTreeMap<OperatorId, u32>,
     ) -> Option<Found> {
         let present = &observation.configuration;
@@ -99,10 +103,10 @@ impl CriticalPath {
             soon: scale(&load.soon, peak),
             ..*load
         };
-        Some(self.search(observation, &lasting, sights).found)
+        Some(self.search(observation, &lasting, sights, (Asked::Goal, searched.worked_out.clone())).found)
     }
 
-    /// What giving `fewer` instances back saves; nothing if it costs more than that.
+    /// What scaling down to `fewer` saves; nothing if it costs more.
     pub(super) fn saving(&self, load: &Load, present: &Configuration, fewer: &BTreeMap<OperatorId, u32>) -> Option<Saving> {
         let after = CriticalPath::after(present, fewer);
         let (all, left) = (self.together(present, &BTreeMap::new()), self.together(present, fewer));
@@ -118,11 +122,10 @@ impl CriticalPath {
         self.worth.is_saving(&saving).then_some(saving)
     }
 
-    /// What to do in a window that is not to be judged, by the rule `rule`: nothing, unless what is offered has outrun what the last change
-    /// was for.
+    /// The decision in a window that may not be judged (rule `rule`): hold, unless the load has outrun the last change.
     pub(super) fn meanwhile(&mut self, rule: &'static str, observation: &Observation, load: &Load) -> Decision {
         let present = &observation.configuration;
-        // What piles up until they work is to be worked off too.
+        // The lag that accumulates until they start must be drained too.
         let start_s = self.change.start_s().unwrap_or(0.0).max(UNSEEN_WINDOWS * self.window_s);
         let spare = 1.0 + start_s / self.catch_up_s(false);
         let outrun = |id: OperatorId| {

@@ -1,82 +1,83 @@
-//! Whether a change is worth what it costs.
+//! Whether a change is worth its cost.
 //!
-//! A change stalls the job, and a stall is lag that has to be worked off; so it must hold for long enough to pay for that. How long the
-//! load stays where it is, is judged by how often it has crossed the level in question as far back as is known: a load that goes up and
-//! down as often as anybody looks is served by its peak. A saving that had to be taken back too early makes the next one wait longer.
+//! A change stalls the job, and a stall is lag that has to be drained; so it must last long enough
+//! to pay for that. How long the load will stay where it is, is estimated from how often it crossed
+//! the level in question in the past: for a load that oscillates quickly, the peak is the right
+//! provisioning. A saving that had to be reverted too early makes the next one wait longer.
 //!
-//! Where state is small and instances start at once, stalls are a small part of a window and nothing here changes a decision.
+//! Where state is small and instances start at once, stalls are short compared with a window, and
+//! nothing here changes a decision.
 
 use std::collections::VecDeque;
 
 use super::started::BRIEF;
 use crate::time::Timestamp;
 
-/// A second without progress is worth so many seconds of all instances: what was not done meanwhile has to be worked off with the little
-/// that they have to spare.
-const STALL: f64 = 3.5;
-/// Windows of which offered rates are remembered: a day of windows of half a minute.
+/// Cost of a stalled second, in seconds of all instances: the lag has to be drained with the little spare capacity there is.
+pub(super) const STALL: f64 = 3.5;
+/// Windows whose offered load is remembered: a day of half-minute windows.
 const MOST_WINDOWS: usize = 2880;
-/// A load that is below a level has fallen below it only if it is by this part.
+/// The load has fallen below a level once it is below this share of it.
 const FALLEN: f64 = 0.95;
-/// With fewer crossings of a level than this, how long it took from one to the next is not known.
+/// With fewer crossings of a level than this, the usual time between them is unknown.
 const LEAST_CROSSINGS: u32 = 3;
-/// A load that has stayed for so many times as long as usual does other than usual.
+/// A load that stayed this many times longer than usual no longer follows its pattern.
 const UNUSUAL: f64 = 2.0;
-/// A saving that was taken back too early makes the next wait so many times as long, ...
+/// A saving that was reverted too early makes the next one wait longer by this factor, ...
 const REGRET: f64 = 2.0;
 /// ... up to this.
 const MOST_PATIENCE: f64 = 16.0;
-/// With a 99th percentile as the goal, one part in so many of the time may be spent beyond it...
+/// With a goal for the 99th percentile, one part in this many of the time may miss it...
 const ONE_PERCENT: f64 = 100.0;
-/// ... and windows are beyond it for up to this part without anything being wrong.
+/// ... and up to this share of windows misses it without anything being wrong.
 const SOME_MISSED: f64 = 0.05;
-/// A stall of this part of the goal, with what is worked off after it, is beyond the goal.
+/// A stall of this share of the goal, with the draining that follows, misses the goal.
 const HALF: f64 = 0.5;
-/// A load that has grown by this factor within [`JUMP_WINDOWS`] has jumped.
+/// Growth within [`JUMP_WINDOWS`] that counts as a jump of the load.
 const JUMP: f64 = 1.2;
 /// See [`JUMP`].
 const JUMP_WINDOWS: usize = 3;
-/// Less than this much under-provisioned is not obvious, so that it is weighed against what a change costs.
+/// Up to this ratio of demand to capacity, a scale-up is weighed against its cost.
 const MARGINAL: f64 = 1.2;
-/// That instances of which none were seen may take long to start keeps nobody from adding them for more than so many windows.
+/// An unknown start-up time delays a scale-up by at most this many windows.
 const MOST_UNSEEN: f64 = 6.0;
-/// Lag is worked off by more instances only if that takes less than this part of the time that the present ones would need, and adds less
-/// than this part of the lag.
+/// Instances are added to drain a lag only if that takes less than this share of the time the present ones would need, and adds less than
+/// this share to the lag.
 const SOONER: f64 = 0.5;
 
-/// What fewer instances would save, and at which risk.
+/// What removing instances would save, and at which risk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Saving {
     /// Instances of all scalable operators.
     pub(super) instances: f64,
-    /// How many of them are saved.
+    /// Instances saved.
     pub(super) saved: f64,
-    /// Offered records per second that are left enough instances for.
+    /// Load that the remaining instances can process, in records per second.
     pub(super) level: f64,
-    /// Seconds that the job stalls for it.
+    /// Seconds for which the scale-down stalls the job.
     pub(super) down_s: f64,
-    /// Seconds that it stalls when they are needed again.
+    /// Seconds for which adding them again would stall it.
     pub(super) up_s: f64,
     /// The latency goal in seconds; 0 without one.
     pub(super) goal_s: f64,
 }
 
-/// What is remembered of the load, and of savings.
+/// History of the load and of savings.
 #[derive(Clone, Debug)]
 pub(super) struct Worth {
-    /// Ends of windows, with what all sources offered.
+    /// Ends of windows, with the offered load of all sources.
     offered: VecDeque<(Timestamp, f64)>,
     /// When the first window began.
     since: Option<Timestamp>,
     window_s: f64,
-    /// Factor on how long a saving must hold.
+    /// Factor on how long a saving must last.
     patience: f64,
-    /// The last saving: when, which load it left instances for, for how long it must hold.
+    /// The last saving: when, the load it left capacity for, and how long it must last.
     trimmed: Option<(Timestamp, f64, f64)>,
-    /// Seconds in which the goal was missed since the last change, and when that was.
+    /// Seconds that missed the goal since the last change, and the time of that change.
     missed_s: f64,
     changed: Option<Timestamp>,
-    /// The least that was offered when instances were added for the goal.
+    /// The lowest load at which instances were added for the goal.
     missed_at: f64,
 }
 
@@ -94,7 +95,7 @@ impl Worth {
         }
     }
 
-    /// Notes what was offered in a window.
+    /// Records the offered load of a window.
     pub(super) fn observe(&mut self, start: Timestamp, end: Timestamp, offered: f64) {
         self.since.get_or_insert(start);
         self.window_s = end.since(start).as_secs_f64();
@@ -112,7 +113,7 @@ impl Worth {
         }
     }
 
-    /// Whether a stall of so many seconds is long enough to be weighed.
+    /// Whether a stall of `stall_s` seconds is long enough to be weighed.
     pub(super) fn matters(&self, stall_s: f64) -> bool {
         stall_s > BRIEF * self.window_s
     }
@@ -121,12 +122,12 @@ impl Worth {
         self.offered.back().map_or(Timestamp::ZERO, |(end, _)| *end)
     }
 
-    /// Whether the load has been above `level` as far back as is known.
+    /// Whether the load was ever above `level`.
     fn has_been_above(&self, level: f64) -> bool {
         self.offered.iter().any(|(_, offered)| *offered > level)
     }
 
-    /// Seconds for which the load may be expected to stay on the side of `level` where it is.
+    /// Expected seconds for which the load stays on its side of `level`.
     fn stays_s(&self, level: f64) -> f64 {
         let (stayed_s, crossings) = self.stayed(level);
         let known_s = self.since.map_or(0.0, |since| self.now().since(since).as_secs_f64());
@@ -134,7 +135,7 @@ impl Worth {
         if crossings >= LEAST_CROSSINGS && stayed_s < UNUSUAL * usual_s { usual_s } else { stayed_s.max(usual_s) }
     }
 
-    /// Seconds for which the load has been on the side of `level` where it is, and how often it has crossed it.
+    /// Seconds for which the load has been on its side of `level`, and the number of crossings.
     fn stayed(&self, level: f64) -> (f64, u32) {
         let Some(since) = self.since else { return (0.0, 0) };
         let (mut above, mut crossings, mut last) = (None, 0, since);
@@ -152,7 +153,7 @@ impl Worth {
         (self.now().since(last).as_secs_f64(), crossings)
     }
 
-    /// The largest change from one window to the next, as a part of the highest load.
+    /// The largest change between consecutive windows, as a share of the highest load.
     fn swing(&self) -> f64 {
         let highest = self.offered.iter().map(|(_, offered)| *offered).fold(0.0, f64::max);
         let pairs = self.offered.iter().zip(self.offered.iter().skip(1));
@@ -160,8 +161,8 @@ impl Worth {
         if highest > 0.0 { largest / highest } else { 0.0 }
     }
 
-    /// For how many seconds a saving must hold to pay for its stalls, and for those when it has to be taken back, if the load has been as
-    /// high as that before. What comes back at once is missed for a window before anybody sees it.
+    /// Seconds for which a saving must last to pay for its stall and, if the load was higher before, for the stall of reverting it. A load
+    /// that returns at once is not seen for a window.
     fn pays_s(&self, saving: &Saving) -> f64 {
         let mut stall_s = saving.down_s;
         if self.has_been_above(self.level(saving)) {
@@ -173,36 +174,35 @@ impl Worth {
         pays_s.max(within_goal_s) * self.patience
     }
 
-    /// The load that is left enough instances for, as far as the goal was met at it.
+    /// The load that the remaining instances can process within the goal.
     fn level(&self, saving: &Saving) -> f64 {
         if saving.goal_s > 0.0 { saving.level.min(self.missed_at * FALLEN) } else { saving.level }
     }
 
-    /// Whether instances may be given back.
+    /// Whether the instances may be removed.
     pub(super) fn is_saving(&self, saving: &Saving) -> bool {
         self.stays_s(self.level(saving)) >= self.pays_s(saving)
     }
 
-    /// Notes that they are given back.
+    /// Records that they are removed.
     pub(super) fn saved(&mut self, saving: &Saving) {
         self.trimmed = Some((self.now(), self.level(saving), self.pays_s(saving)));
         self.added();
     }
 
-    /// Notes that instances are added.
+    /// Records that instances are added.
     pub(super) fn added(&mut self) {
         (self.missed_s, self.changed) = (0.0, Some(self.now()));
     }
 
-    /// Notes that instances are added for the goal.
+    /// Records that instances are added for the goal.
     pub(super) fn added_for_goal(&mut self) {
         self.missed_at = self.offered.back().map_or(self.missed_at, |(_, offered)| offered.min(self.missed_at));
         self.added();
     }
 
-    /// Whether a job that has `ratio` times the load it can take is better left so: what would pile up while the load stays, and what has,
-    /// is less than what piles up in a change that stalls it for `known_s` seconds, or for `unseen_s` if new instances, of which none were
-    /// seen, take a window to start.
+    /// Whether a job with `ratio` times the load it can process is better left alone: the lag, present and expected, is less than what a
+    /// change adds that stalls it for `known_s` seconds, or for `unseen_s` while the start-up time of instances is unknown.
     pub(super) fn is_marginal(&self, ratio: f64, lag: f64, known_s: f64, unseen_s: f64) -> bool {
         let Some(&(_, offered)) = self.offered.back() else { return false };
         let level = offered / ratio.max(1.0);
@@ -214,33 +214,32 @@ impl Worth {
         lag + (offered - level) * self.stays_s(level) < offered * stall_s
     }
 
-    /// Whether more instances, which stall the job for `stall_s` seconds and then work its lag off in `catch_up_s`, do that much sooner than
-    /// the present ones, which process `capacity` times what is offered.
+    /// Whether adding instances, which stalls the job for `stall_s` seconds and then drains its lag in `catch_up_s`, is much sooner done than
+    /// draining with the present ones, which process `capacity` times the offered load.
     pub(super) fn is_sooner(&self, lag: f64, capacity: f64, stall_s: f64, catch_up_s: f64) -> bool {
         let Some(&(_, offered)) = self.offered.back() else { return true };
         if !self.matters(stall_s) {
             return true;
         }
-        // What is offered now passes; what was offered on average is what lag is worked off beside.
+        // The present load passes: lag is drained beside the average load.
         let mean = self.offered.iter().map(|(_, offered)| offered).sum::<f64>() / self.offered.len() as f64;
         let spare = offered * capacity - mean.min(offered);
         offered * stall_s < SOONER * lag && (spare <= 0.0 || stall_s + catch_up_s < SOONER * lag / spare)
     }
 
-    /// Notes that the goal was missed in a window.
+    /// Records that a window missed the goal.
     pub(super) fn missed(&mut self) {
         self.missed_s += self.window_s;
     }
 
-    /// Whether a change that stalls the job for `stall_s` seconds would cost more seconds beyond the goal than were seen without it.
+    /// Whether a change that stalls the job for `stall_s` seconds would miss the goal for longer than was seen without it.
     pub(super) fn is_better_missed(&self, stall_s: f64, goal_s: f64) -> bool {
         let since = self.changed.or(self.since).unwrap_or(Timestamp::ZERO);
         let bearable_s = SOME_MISSED * self.now().since(since).as_secs_f64();
         stall_s > HALF * goal_s && self.missed_s < bearable_s.max(STALL * stall_s)
     }
 
-    /// Seconds for which new instances may stall the job if nothing is known of them yet: what a jump of the load leaves time for. Of a
-    /// job that begins nothing was asked yet.
+    /// Assumed stall of new instances whose start-up time is unknown, in seconds: a few windows after a jump of the load, 0 otherwise.
     pub(super) fn unseen_stall_s(&self) -> f64 {
         let windows = self.offered.len();
         let Some(&(_, now)) = self.offered.back().filter(|_| windows > JUMP_WINDOWS) else { return 0.0 };
@@ -248,7 +247,8 @@ impl Worth {
         if now > before * JUMP { JUMP_WINDOWS as f64 * self.window_s } else { 0.0 }
     }
 
-    /// The most that was offered while a change of `stall_s` seconds would have had to hold to pay for itself; nothing if it need not.
+    /// The highest load within the time that a change with a stall of `stall_s` seconds must last to pay for itself; nothing if that is not
+    /// weighed.
     pub(super) fn peak(&self, stall_s: f64, instances: f64, changed: f64) -> Option<f64> {
         if !self.matters(stall_s) {
             return None;

@@ -1,7 +1,8 @@
-//! Actions that did not help, and when a new one is too like them.
+//! Actions that did not help, and when a new action is similar to one of them.
 //!
-//! Takes failed actions; says whether an action is forbidden for what is seen now. The paper blacklists pairs of diagnosis
-//! and action; what makes two diagnoses alike is the prototype's for scale-ups. Invariant: bounded memory.
+//! Stores failed actions and decides whether an action is forbidden for the current observation.
+//! The paper blacklists pairs of diagnosis and action; the similarity of diagnoses is that of the
+//! prototype for scale-ups. Invariant: bounded memory.
 
 use super::ComponentStatus;
 use crate::id::OperatorId;
@@ -11,29 +12,30 @@ use crate::id::OperatorId;
 pub enum ActionKind {
     /// Adds instances.
     ScaleUp,
-    /// Takes instances away.
+    /// Removes instances.
     ScaleDown,
 }
 
-/// An action and the diagnosis it answered.
+/// An action and the diagnosis that led to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
-    /// What it does.
+    /// Its kind.
     pub kind: ActionKind,
-    /// To which operator.
+    /// The operator.
     pub operator: OperatorId,
     /// Parallelism before.
     pub from: u32,
     /// Parallelism after.
     pub to: u32,
-    /// The operator as it was seen when the action was decided.
+    /// The operator's metrics when the action was decided.
     pub seen: ComponentStatus,
 }
 
-/// Most actions kept; the oldest is forgotten first.
+/// The most actions kept; the oldest is forgotten first.
 const MOST_ENTRIES: usize = 256;
 
-/// Two amounts of work are alike when neither is more than this many times the other (the prototype's value).
+/// Two amounts of work are similar if neither is more than this many times the other (the
+/// prototype's value).
 const ALIKE_WITHIN: f64 = 2.0;
 
 /// The blacklist.
@@ -58,10 +60,11 @@ impl Blacklist {
 
     /// Whether an action of this kind on `component` failed before under a similar diagnosis.
     ///
-    /// Under-provisioning is similar for the same operator when all instances of then are still there, the same of them
-    /// have backpressure, and the work done is alike. Over-provisioning is similar for the same operator with the same
-    /// parallelism and work that is alike; the prototype never finds it similar, which would make a scale-down and its
-    /// undoing alternate for ever, against the paper's text.
+    /// Under-provisioning is similar for the same operator if all instances of that time still
+    /// exist, the same of them have backpressure, and the amount of work is similar.
+    /// Over-provisioning is similar for the same operator with the same parallelism and a similar
+    /// amount of work; the prototype never finds it similar, so that a scale-down and its undoing
+    /// would alternate forever, contrary to the paper.
     // papers/dhalion-vldb17.md#blacklist
     pub fn forbids(&self, kind: ActionKind, component: &ComponentStatus) -> bool {
         let of_kind = |entry: &&Action| entry.kind == kind && entry.operator == component.operator;

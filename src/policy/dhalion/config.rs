@@ -1,4 +1,4 @@
-//! What Dhalion can be told, and the published values.
+//! Parameters of Dhalion, with the published values.
 
 use std::time::Duration;
 
@@ -12,33 +12,37 @@ pub struct DhalionConfig {
     pub policy_interval: Duration,
     /// Time over which metrics are evaluated; windows older than this are forgotten.
     pub evaluation_period: Duration,
-    /// Time over which the engine reports a metric: the window the controller is to use, and the unit of the scale-up rule.
+    /// Metric interval of the engine: the length of the controller's windows, and the unit of the
+    /// scale-up rule.
     pub metric_interval: Duration,
     /// Time from the first window of a new configuration until the job counts as settled.
     pub settle_wait: Duration,
-    /// A share of backpressure of at most this is none: 0.02 is 20 ms a second.
+    /// A share of backpressure up to this counts as none: 0.02 is 20 ms per second.
     pub noise_share: f64,
-    /// An operator can lose instances only when every instance has fewer records pending. The prototype's policy for scaling down is run
-    /// with 200, by its own test. Its combined policy leaves the value at 0, below which nothing ever is: it would never scale down, which
-    /// the paper's policy does.
+    /// An operator can lose instances only if every instance has fewer pending records than this.
+    /// The prototype's scale-down policy is run with 200 in its own test. Its combined policy
+    /// leaves the value at 0, which no queue is below: it would never scale down, whereas the
+    /// paper's policy does.
     // papers/dhalion-vldb17.md#over-provisioned
     pub pending_records_below: f64,
-    /// Share of an operator's instances that a scale-down takes away.
+    /// Share of an operator's instances that a scale-down removes.
     pub scale_down_share: f64,
-    /// Instances with backpressure that process more than this many times what the others do are skewed.
+    /// Instances with backpressure that process more than this many times what the others do have
+    /// data skew.
     pub skew_ratio: f64,
-    /// Instances with backpressure that process less than this many times what the others do are slow.
+    /// Instances with backpressure that process less than this many times what the others do are
+    /// slow.
     pub slow_ratio: f64,
-    /// Largest scale-up factor u: parallelism grows at most (1 + u) times in one action.
+    /// Maximum scale-up factor u: parallelism grows at most (1 + u) times in one action.
     pub most_scale_up: f64,
-    /// Share of the promised growth in records processed that makes a scale-up a success although it did not end the
-    /// backpressure.
+    /// Share of the promised growth in records processed with which a scale-up counts as a success
+    /// even if backpressure remains.
     pub success_share: f64,
 }
 
 impl DhalionConfig {
-    /// The published values, in real time. Where nothing is published (`settle_wait`, `noise_share`) Heron's open health
-    /// manager gives the value.
+    /// The published values, in real time. Where nothing is published (`settle_wait`,
+    /// `noise_share`), the values of Heron's open-source health manager.
     // papers/dhalion-vldb17.md#parameters
     pub fn published() -> DhalionConfig {
         DhalionConfig {
@@ -56,7 +60,8 @@ impl DhalionConfig {
         }
     }
 
-    /// The same policy in a run that takes `factor` times less time: all durations divided by it, nothing else changed.
+    /// The same policy for a run that is `factor` times faster: all durations are divided by it,
+    /// nothing else changes.
     ///
     /// # Panics
     /// If the factor is not positive and finite.

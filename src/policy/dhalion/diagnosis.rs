@@ -1,26 +1,28 @@
-//! Detectors and diagnosers: which operator is the bottleneck and why, or which has too much.
+//! Detectors and diagnosers: which operator is the bottleneck and why, or which has too many
+//! instances.
 //!
-//! Takes the components of the evaluation period; gives a diagnosis, or nothing. The rules and their order are those of
-//! the prototype; the choice among several components, which the prototype leaves to a set's order, is ours.
+//! From the components of the evaluation period to a diagnosis, or none. The rules and their order
+//! are those of the prototype; the choice among several components, which the prototype leaves to
+//! the order of a set, is ours.
 
 use super::{ComponentStatus, DhalionConfig};
 
-/// Why an operator has backpressure.
+/// The cause of an operator's backpressure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// All instances suffer alike.
+    /// All instances are affected alike.
     UnderProvisioned,
-    /// Those that suffer do much more work than the others: keys are spread unevenly.
+    /// The affected instances process much more than the others: data skew.
     DataSkew,
-    /// Those that suffer do much less work than the others.
+    /// The affected instances process much less than the others: stragglers.
     SlowInstance,
 }
 
-/// The operator to blame for backpressure; nothing when no operator shows any over the period.
+/// The operator that is diagnosed; `None` if no operator has backpressure over the period.
 ///
-/// The prototype takes "the first". Here it is the one with the largest sum in the latest window, because older windows
-/// may show what has passed; when the latest shows none, the one with the largest sum over the period, so that
-/// backpressure that comes and goes is not overlooked. Ties go to the most upstream.
+/// The prototype takes "the first". Here it is the one with the largest sum in the latest window,
+/// because older windows may be outdated; if the latest has none, the one with the largest sum over
+/// the period, so that intermittent backpressure is not overlooked. Ties go to the most upstream.
 // papers/dhalion-vldb17.md#bottleneck
 pub fn bottleneck(components: &[ComponentStatus]) -> Option<&ComponentStatus> {
     let suffering = components.iter().filter(|component| component.backpressure() > 0.0);
@@ -28,9 +30,11 @@ pub fn bottleneck(components: &[ComponentStatus]) -> Option<&ComponentStatus> {
     suffering.reduce(|best, other| if by_both(other) > by_both(best) { other } else { best })
 }
 
-/// Why `component`, which has backpressure, has it: the work of instances with backpressure against that of those without.
+/// The cause of the backpressure of `component`: compares the work of instances with backpressure
+/// to that of those without.
 ///
-/// With backpressure at all instances there is nothing to compare, and the operator has too few of them.
+/// If all instances have backpressure there is nothing to compare, and the operator has too few of
+/// them.
 // papers/dhalion-vldb17.md#slow-or-skew
 pub fn cause(component: &ComponentStatus, config: &DhalionConfig) -> Cause {
     let (suffering, others): (Vec<_>, Vec<_>) = component.instances.iter().partition(|instance| instance.backpressure > 0.0);
@@ -49,8 +53,8 @@ pub fn cause(component: &ComponentStatus, config: &DhalionConfig) -> Cause {
     }
 }
 
-/// Operators with too many instances, in topological order: there is no backpressure anywhere, and every instance has
-/// fewer records pending than the threshold.
+/// Operators with too many instances, in topological order: there is no backpressure anywhere, and
+/// every instance has fewer pending records than the threshold.
 // papers/dhalion-vldb17.md#over-provisioned
 pub fn over_provisioned<'a>(components: &'a [ComponentStatus], config: &DhalionConfig) -> impl Iterator<Item = &'a ComponentStatus> {
     let calm = components.iter().all(|component| component.backpressure() == 0.0);

@@ -1,13 +1,16 @@
-//! Dhalion (Floratou et al., VLDB'17): symptoms, a diagnosis, one action on one operator, and a look at what it did.
+//! Dhalion (Floratou et al., VLDB'17): symptoms, a diagnosis, one action on one operator, and an
+//! evaluation of its outcome.
 //!
-//! Takes an observation every metric interval, keeps those of the evaluation period, and every policy interval gives at
-//! most one rescale of one operator. After an action it waits until the job has settled, evaluates the outcome, undoes a
-//! harmful scale-down, and blacklists what did not help. Invariants: one operator an action, sources and sinks are never
-//! candidates, no decision rests on windows of two configurations.
+//! Receives an observation every metric interval, keeps those of the evaluation period, and returns
+//! at most one rescale of one operator every policy interval. After an action it waits until the
+//! job has settled, evaluates the outcome, undoes a harmful scale-down, and blacklists actions that
+//! did not help. Invariants: one operator per action, sources and sinks are never candidates, no
+//! decision is based on windows of two configurations.
 //!
-//! The paper tells the loop and the meaning of the rules; the numbers and the exact rules are those of the first author's
-//! prototype (`DynamicResourceAllocationPolicy`, branch `healthmgr`, March 2017). Each file says which it follows;
-//! `papers/dhalion-vldb17.md` has all of it together.
+//! The paper describes the loop and the meaning of the rules; the numbers and the exact rules are
+//! those of the first author's prototype (`DynamicResourceAllocationPolicy`, branch `healthmgr`,
+//! March 2017). Each file says which one it follows; `papers/dhalion-vldb17.md` has all of it
+//! together.
 
 mod blacklist;
 mod config;
@@ -23,6 +26,8 @@ pub use outcome::succeeded;
 pub use period::{ComponentStatus, InstanceStatus, Period};
 pub use resolver::{scaled_down, scaled_up};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};
 use crate::id::OperatorId;
@@ -36,24 +41,26 @@ pub struct Dhalion {
     config: DhalionConfig,
     period: Period,
     phase: Phase,
-    /// Action whose outcome has not been looked at.
+    /// The action whose outcome has not been evaluated yet.
     unproven: Option<Action>,
     blacklist: Blacklist,
     next_run: Option<Timestamp>,
 }
 
-/// Where the policy stands between two actions.
+/// The state between two actions.
 #[derive(Clone, Debug)]
 enum Phase {
-    /// Nothing is under way.
+    /// No action in progress.
     Watching,
-    /// A plan was given out and the job still runs as before it: the controller may want to hear it more than once.
+    /// A plan was returned and the job still runs as before: the controller may need it more than
+    /// once.
     Asked(Box<Asked>),
-    /// The plan has been carried out; windows that begin before `until` show the transition and are not kept.
+    /// The plan has been carried out; windows that start before `until` are part of the transition
+    /// and not kept.
     Settling { until: Timestamp },
 }
 
-/// A plan that was given out, and the configuration before it.
+/// A plan that was returned, and the configuration before it.
 #[derive(Clone, Debug)]
 struct Asked {
     plan: Plan,
@@ -68,12 +75,8 @@ impl Dhalion {
         Dhalion { topology, config, period, phase: Phase::Watching, unproven: None, blacklist: Blacklist::default(), next_run: None }
     }
 
-    /// Actions that did not help.
-    pub fn blacklist(&self) -> &Blacklist {
-        &self.blacklist
-    }
-
-    /// The loop of one policy run: the outcome of the last action first, then the rules in the prototype's order.
+    /// One run of the policy: first the outcome of the last action, then the rules in the
+    /// prototype's order.
     fn run(&mut self, observation: &Observation) -> Decision {
         let components = self.period.components();
         let mut without_effect = None;
@@ -86,13 +89,15 @@ impl Dhalion {
                 return self.act(observation, action.operator, action.from, reason);
             }
             // papers/dhalion-vldb17.md#undo
-            // No text asks to take back instances that did not help: the blacklist alone keeps the policy from repeating it.
+            // Nothing in the text undoes a scale-up that did not help: only the blacklist keeps the
+            // policy from repeating it.
             without_effect = Some(action.operator);
         }
         let decision = match bottleneck(&components) {
             None => self.scale_down(observation, &components),
             Some(component) => match cause(component, &self.config) {
-                // Neither has a resolver in the prototype: diagnosed, said, and left alone.
+                // The prototype has no resolver for either: diagnosed and reported, but nothing is
+                // done.
                 Cause::SlowInstance => Decision::Hold(Reason::new("slow-instance").about(self.name_of(component.operator))),
                 Cause::DataSkew => Decision::Hold(Reason::new("data-skew").about(self.name_of(component.operator))),
                 Cause::UnderProvisioned => self.scale_up(observation, component),
@@ -132,8 +137,8 @@ impl Dhalion {
     }
 
     fn scale_down(&mut self, observation: &Observation, components: &[ComponentStatus]) -> Decision {
-        // The prototype takes whichever its set gives first. Here: the most upstream that can lose an instance and is not
-        // blacklisted, so that the same observations give the same decision.
+        // The prototype takes the first of a set. Here: the most upstream operator that can lose an
+        // instance and is not blacklisted, so that the same observations lead to the same decision.
         let candidate = over_provisioned(components, &self.config)
             .filter_map(|component| Some((component, scaled_down(component.parallelism(), &self.config)?)))
             .find(|(component, _)| !self.blacklist.forbids(ActionKind::ScaleDown, component));
@@ -147,7 +152,8 @@ impl Dhalion {
         self.act(observation, component.operator, wanted, reason)
     }
 
-    /// Asks for one operator's new parallelism; what was kept so far belongs to the configuration before it.
+    /// Asks for one operator's new parallelism; the windows kept so far belong to the configuration
+    /// before it.
     fn act(&mut self, observation: &Observation, operator: OperatorId, instances: u32, reason: Reason) -> Decision {
         self.period.clear();
         let (plan, reason) = (Plan::rescale(operator, instances), reason.about(&self.topology.operator(operator).name));
@@ -157,6 +163,29 @@ impl Dhalion {
     }
 }
 
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "dhalion",
+    summary: "one operator at a time, by backpressure (Dhalion, VLDB 2017)",
+    rules: &[
+        ("healthy", "no change needed"),
+        ("slow-instance", "one instance is slower than the others; more instances do not help"),
+        ("data-skew", "one instance has more than its share of the load (skew); more instances do not help"),
+        ("blacklisted", "scaling it up did not help before"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("under-provisioned", "too few instances to keep up"),
+        ("over-provisioned", "more instances than needed"),
+        ("undo-scale-down", "the last scale-down went too far"),
+        ("several-components", "several operators backpressure the sources at once; waiting until only one does"),
+        ("settling", "waiting for the last action to take effect"),
+        ("between-runs", "between two scheduled runs of the policy"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(DhalionConfig::published(), &given.settings, |_| Ok(()))?;
+        Ok(Box::new(Dhalion::new(topology.clone(), config.compressed(factor))))
+    },
+};
+
 impl Policy for Dhalion {
     fn name(&self) -> &'static str {
         "dhalion"
@@ -164,7 +193,8 @@ impl Policy for Dhalion {
 
     // papers/dhalion-vldb17.md#loop
     fn decide(&mut self, now: Timestamp, observation: &Observation) -> Decision {
-        // Windows and intervals are multiples of each other only up to rounding: a hundredth of a window is "now".
+        // Windows and intervals are multiples of each other only up to rounding: a hundredth of a
+        // window counts as "now".
         let soon = now + observation.window.length() / 100;
         let next_run = *self.next_run.get_or_insert(observation.window.start + self.config.policy_interval);
         if let Phase::Asked(asked) = &self.phase {
@@ -181,7 +211,8 @@ impl Policy for Dhalion {
             self.phase = Phase::Watching;
         }
         if self.period.push(observation, &self.topology) == period::Continuity::Broken {
-            // Somebody else changed the job: the outcome of the last action can no longer be told apart.
+            // The job was changed by someone else: the outcome of the last action cannot be
+            // determined any more.
             self.unproven = None;
         }
         if soon < next_run {

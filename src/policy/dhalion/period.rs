@@ -1,8 +1,9 @@
-//! The evaluation period: what Dhalion's symptom detectors see of the last windows.
+//! The evaluation period: averages over the last windows for Dhalion's symptom detectors.
 //!
-//! Takes observations of consecutive windows; gives each scalable operator's averages over those of the last evaluation
-//! period. Invariants: all kept windows are of one configuration, so an instance's average is of one instance; memory is
-//! bounded by the period. Follows the paper (metrics are evaluated over 300 s).
+//! Receives observations of consecutive windows and returns each scalable operator's averages over
+//! the last evaluation period. Invariants: all kept windows have the same configuration, so an
+//! instance's average is that of one instance; memory is bounded by the period. Follows the paper
+//! (metrics are evaluated over 300 s).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,11 +16,12 @@ use crate::time::Timestamp;
 /// One instance over a window or over the period.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct InstanceStatus {
-    /// Share of time in which sources were paused for it, 0 to 1; 0 when it is within the noise.
+    /// Share of time in which the sources were paused because of it, 0 to 1; 0 if it is within the
+    /// noise.
     pub backpressure: f64,
-    /// Records waiting.
+    /// Records queued.
     pub pending: f64,
-    /// Records processed a second ("execute count").
+    /// Records processed per second ("execute count").
     pub executed: f64,
 }
 
@@ -30,7 +32,7 @@ pub struct ComponentStatus {
     pub operator: OperatorId,
     /// Its instances by index, averaged over the period.
     pub instances: Vec<InstanceStatus>,
-    /// Sum of the instances' backpressure shares in the latest window alone.
+    /// Sum of the instances' backpressure shares in the latest window only.
     pub latest_backpressure: f64,
 }
 
@@ -45,18 +47,18 @@ impl ComponentStatus {
         self.instances.iter().map(|instance| instance.backpressure).sum()
     }
 
-    /// Records processed a second by all instances.
+    /// Records processed per second by all instances.
     pub fn executed(&self) -> f64 {
         self.instances.iter().map(|instance| instance.executed).sum()
     }
 }
 
-/// Whether a window continued what was kept.
+/// Whether a window has the configuration of the kept ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
-    /// It is of the same configuration, or nothing was kept.
+    /// It has the same configuration, or nothing was kept.
     Kept,
-    /// It is of another configuration: what was kept has been forgotten.
+    /// It has another configuration: what was kept has been discarded.
     Broken,
 }
 
@@ -70,13 +72,13 @@ pub struct Period {
 }
 
 impl Period {
-    /// A period of this length; backpressure shares of at most `noise_share` are taken for 0.
+    /// A period of this length; backpressure shares of at most `noise_share` count as 0.
     // papers/dhalion-vldb17.md#noise
     pub fn new(length: Duration, noise_share: f64) -> Period {
         Period { length, noise_share, configuration: Configuration::default(), windows: VecDeque::new() }
     }
 
-    /// Adds a window and forgets those that began more than the period before its end.
+    /// Adds a window and discards those that started more than the period before its end.
     pub fn push(&mut self, observation: &Observation, topology: &Topology) -> Continuity {
         let mut continuity = Continuity::Kept;
         if self.configuration != observation.configuration {
@@ -88,7 +90,8 @@ impl Period {
         }
         let components = topology.scalable().map(|operator| self.window(observation, operator.id)).collect();
         self.windows.push_back((observation.window.start, components));
-        // A hundredth of a window of grace: lengths are multiples of each other only up to rounding.
+        // With a tolerance of a hundredth of a window: lengths are multiples of each other only up
+        // to rounding.
         let oldest = observation.window.end - self.length - observation.window.length() / 100;
         while self.windows.front().is_some_and(|(start, _)| *start < oldest) && self.windows.len() > 1 {
             self.windows.pop_front();
@@ -96,13 +99,13 @@ impl Period {
         continuity
     }
 
-    /// Forgets all windows.
+    /// Discards all windows.
     pub fn clear(&mut self) {
         self.windows.clear();
     }
 
     fn window(&self, observation: &Observation, operator: OperatorId) -> ComponentStatus {
-        // Instances that the configuration no longer has come last and are left out.
+        // Instances that are no longer in the configuration come last and are ignored.
         let present = observation.configuration.parallelism(operator) as usize;
         let instances: Vec<InstanceStatus> = observation.operator(operator).instances[..present]
             .iter()
@@ -116,7 +119,8 @@ impl Period {
         ComponentStatus { operator, instances, latest_backpressure }
     }
 
-    /// Every scalable operator averaged over the kept windows, in topological order; empty when none is kept.
+    /// Every scalable operator averaged over the kept windows, in topological order; empty without
+    /// windows.
     // papers/dhalion-vldb17.md#evaluation-period
     pub fn components(&self) -> Vec<ComponentStatus> {
         let Some((_, latest)) = self.windows.back() else { return Vec::new() };

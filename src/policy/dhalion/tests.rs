@@ -159,7 +159,7 @@ fn a_scale_up_without_effect_is_blacklisted_and_not_repeated() {
     let mut feed = Feed::new(DhalionConfig::published());
     feed.windows(5, &[(0.5, 900, 60_000)]);
     assert_eq!(feed.windows(5, &[(0.5, 900, 30_000); 2])[4], "blacklisted");
-    assert_eq!(feed.dhalion.blacklist().entries().len(), 1);
+    assert_eq!(feed.dhalion.blacklist.entries().len(), 1);
     assert_eq!(feed.windows(5, &[(0.5, 900, 30_000); 2])[4], "blacklisted");
 }
 
@@ -170,7 +170,7 @@ fn a_scale_down_that_brings_backpressure_is_undone_and_blacklisted() {
     assert_eq!(feed.windows(5, &[(0.0, 10, 30_000); 2])[4], "over-provisioned 1");
     assert_eq!(feed.windows(5, &[(0.6, 900, 50_000)])[4], "undo-scale-down 2");
     assert_eq!(feed.windows(5, &[(0.0, 10, 30_000); 2])[4], "healthy", "the blacklist forbids a second try");
-    assert_eq!(feed.dhalion.blacklist().entries().len(), 1);
+    assert_eq!(feed.dhalion.blacklist.entries().len(), 1);
 }
 
 #[test]
@@ -187,5 +187,5 @@ fn a_refused_plan_is_forgotten() {
     assert_eq!(feed.windows(5, &[(0.5, 900, 60_000)])[4], "under-provisioned 2");
     feed.dhalion.refused("another plan is still being carried out");
     assert_eq!(feed.windows(5, &[(0.5, 900, 60_000)])[4], "under-provisioned 2");
-    assert!(feed.dhalion.blacklist().entries().is_empty());
+    assert!(feed.dhalion.blacklist.entries().is_empty());
 }

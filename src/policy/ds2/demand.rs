@@ -1,9 +1,10 @@
-//! Equations 7 and 8 of DS2: how many instances each operator would need for what the sources offer.
+//! Equations 7 and 8 of DS2: how many instances each operator needs for the offered load.
 //!
-//! Takes a topology and one observation; gives a [`Demand`] for every operator in topological order, with nothing rounded.
-//! Invariant: one pass in that order suffices, because each operator's demand follows from those of its inputs, and every
-//! number is finite: what cannot be measured is absent, never infinite. A call that blocks on something outside is part of
-//! processing, as it is for who instruments the beginning and the end of it. The paper is `papers/ds2-osdi18.md`.
+//! From a topology and one observation to a [`Demand`] for every operator in topological order,
+//! without rounding. Invariants: one pass in that order suffices, because each operator's demand
+//! follows from those of its upstream operators; every number is finite: what cannot be measured is
+//! absent, never infinite. A blocking call is part of processing, as it is when the start and end
+//! of processing are instrumented. The paper's notes are in `papers/ds2-osdi18.md`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,65 +13,69 @@ use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::rate::Rate;
 
-/// What the offered load asks of one operator, and what was measured of it.
+/// The demand on one operator, with its measured rates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Demand {
     /// The operator.
     pub operator: OperatorId,
-    /// Records per second it must process to keep up with the sources; nothing for a source, or when a rate on the way
-    /// from the sources is not known.
+    /// Records per second that it must process to keep up with the sources; `None` for a source, or
+    /// if a rate between the sources and it is unknown.
     pub target: Option<Rate>,
-    /// Records per second it gives out when it keeps up (equation 8); a source's is its offered rate.
+    /// Records per second that it emits when it keeps up (equation 8); for a source its offered
+    /// rate.
     pub output: Option<Rate>,
-    /// Aggregated true processing rate (equation 5); nothing when no instance worked, or none finished a record.
+    /// Aggregated true processing rate (equation 5); `None` if no instance worked or finished a
+    /// record.
     pub true_processing_rate: Option<Rate>,
     /// Aggregated true output rate (equation 6).
     pub true_output_rate: Option<Rate>,
-    /// Instances of which the aggregated rates are sums.
+    /// Number of instances over which the aggregated rates are sums.
     pub measured_instances: u32,
 }
 
 impl Demand {
-    /// Instances needed, a fraction (equation 7 before rounding); nothing without a target or a true rate.
+    /// Instances needed, as a fraction (equation 7 before rounding); `None` without a target or a
+    /// true rate.
     ///
-    /// The paper divides the aggregated rate by the parallelism. Where some instances did no work in the window their
-    /// rates are undefined and missing from the sum, so the sum is divided by the number of instances that have a rate:
-    /// the mean over those that were measured stands for all.
+    /// The paper divides the aggregated rate by the parallelism. The rates of instances that did no
+    /// work in the window are undefined and missing from the sum, so the sum is divided by the
+    /// number of instances with a rate: their mean represents all instances.
     // papers/ds2-osdi18.md#eq7
     pub fn instances(&self) -> Option<f64> {
         let instance_rate = self.instance_rate()?.as_per_second();
         Some((self.target?.as_per_second() / instance_rate).min(f64::MAX))
     }
 
-    /// True processing rate of one instance, the mean of those measured; never 0.
+    /// Mean true processing rate of an instance with a rate; never 0.
     pub fn instance_rate(&self) -> Option<Rate> {
         let mean = self.true_processing_rate?.as_per_second() / f64::from(self.measured_instances);
         (mean > 0.0).then(|| Rate::per_second(mean))
     }
 
-    /// Records given out per record processed; nothing without a true processing rate.
+    /// Selectivity: records emitted per record processed; `None` without a true processing rate.
     pub fn selectivity(&self) -> Option<f64> {
         Some(self.true_output_rate?.as_per_second() / self.true_processing_rate?.as_per_second())
     }
 }
 
-/// What the equations take of one operator.
+/// Input of the equations for one operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measurement {
-    /// The rate set from outside, of a source; nothing where it is not known.
+    /// The offered rate of a source; `None` if unknown.
     pub offered: Option<Rate>,
     /// Aggregated true processing rate (equation 5).
     pub true_processing_rate: Option<Rate>,
     /// Aggregated true output rate (equation 6).
     pub true_output_rate: Option<Rate>,
-    /// Instances of which the aggregated rates are sums.
+    /// Number of instances over which the aggregated rates are sums.
     pub instances: u32,
 }
 
 /// The demand of every operator of `topology`, sources and sinks included, in topological order.
 ///
-/// An operator whose selectivity is not known leaves the operators after it without a target, unless nothing is offered
-/// to it: then nothing leaves it either. A source without a sample in the window counts as not known.
+/// If the selectivity of an operator is unknown, its downstream operators have no target, unless
+/// its own target is 0: then it emits nothing. The rate of a source without a sample in the window
+/// is unknown.
 ///
 /// # Panics
 /// If the observation is not of this topology.
@@ -80,7 +85,7 @@ pub fn demands(topology: &Topology, observation: &Observation) -> Vec<Demand> {
         offered[source.operator.0 as usize] = Some(source.offered);
     }
     let measurement = |operator: &Operator| {
-        // All sums in one pass: of a large job the instances come from memory, not from a cache.
+        // All sums in one pass: with many instances, memory access dominates.
         let mut sums = Measurement { offered: offered[operator.id.0 as usize], ..Measurement::default() };
         let add =
             |sum: Option<Rate>, rate: Rate| Some(sum.map_or(rate, |sum| Rate::per_second(sum.as_per_second() + rate.as_per_second())));
@@ -99,10 +104,10 @@ pub fn demands(topology: &Topology, observation: &Observation) -> Vec<Demand> {
     demands_of(topology, &measured)
 }
 
-/// The same from what was measured by whatever means, by operator.
+/// The same from any kind of measurement, by operator.
 ///
 /// # Panics
-/// If there is not one measurement an operator.
+/// If `measured` does not have one entry per operator.
 // papers/ds2-osdi18.md#eq8
 pub fn demands_of(topology: &Topology, measured: &[Measurement]) -> Vec<Demand> {
     assert_eq!(measured.len(), topology.operators().len(), "one measurement an operator");
@@ -112,13 +117,14 @@ pub fn demands_of(topology: &Topology, measured: &[Measurement]) -> Vec<Demand> 
             operator: operator.id,
             target: None,
             output: None,
-            // A rate of 0 over some useful time is a batch that has not ended yet, not a speed to divide by.
+            // A rate of 0 over some useful time is due to a batch in progress, not a rate to divide
+            // by.
             true_processing_rate: measurement.true_processing_rate.filter(|rate| *rate > Rate::ZERO),
             true_output_rate: measurement.true_output_rate,
             measured_instances: measurement.instances,
         };
         if operator.role == Role::Source {
-            // Equation 8, first case: the rate set from outside, whatever the source achieved.
+            // Equation 8, first case: the offered rate, whatever the source achieved.
             demand.output = measurement.offered;
         } else {
             let from = |input: OperatorId| demands[input.0 as usize].output.map(Rate::as_per_second);
@@ -135,24 +141,26 @@ pub fn demands_of(topology: &Topology, measured: &[Measurement]) -> Vec<Demand> 
     demands
 }
 
-/// Instances from a fraction of instances: rounded up, at least 1.
+/// Rounds a demand up to a number of instances, at least 1.
 ///
-/// `tolerance` is the relative excess that is taken for rounding error of the measurement rather than for load: with
-/// 1e-6, 10.0000001 gives 10 and 10.1 gives 11. Values that do not fit saturate; NaN gives 1.
+/// `tolerance` is the relative excess that is attributed to measurement error: with 1e-6,
+/// 10.0000001 gives 10 and 10.1 gives 11. Values that do not fit saturate; NaN gives 1.
 pub fn round_up(instances: f64, tolerance: f64) -> u32 {
     ((instances - instances * tolerance).ceil() as u32).max(1)
 }
 
-/// Workers needed where operators share workers, as on timely: the sum of the fractional demands, rounded up once.
+/// Workers needed if operators share workers, as in timely: the sum of the fractional demands,
+/// rounded up once.
 ///
-/// There is no decision by operator then: every worker runs every operator. Operators without a demand (sources, and
-/// those that were not measured) add nothing.
+/// There is no decision per operator then: every worker runs every operator. Operators without a
+/// demand (sources, and those that were not measured) add nothing.
 // papers/ds2-osdi18.md#shared-workers
 pub fn workers_needed(demands: &[Demand], tolerance: f64) -> u32 {
     round_up(demands.iter().filter_map(Demand::instances).sum(), tolerance)
 }
 
-/// The rate, at most the largest number there is: a product of many selectivities must not become infinite.
+/// The rate, clipped to the largest finite number: a product of many selectivities must not become
+/// infinite.
 fn finite(per_second: f64) -> Rate {
     Rate::per_second(per_second.min(f64::MAX))
 }
@@ -165,7 +173,8 @@ mod tests {
     use crate::dataflow::Configuration;
     use crate::policy::fixture;
 
-    /// Sources (each 100 or so), Op1 and Op2 in a row, as in the unit tests of the released program.
+    /// Sources (each 100 or so), Op1 and Op2 in a row, as in the unit tests of the released
+    /// program.
     fn row(sources: &[f64], op1: (f64, f64), op2: (f64, f64)) -> Vec<u32> {
         let count = sources.len() as u32;
         let names: Vec<String> = (0..count).map(|index| format!("source{index}")).collect();

@@ -1,9 +1,12 @@
-//! DS2 (Kalavri et al., OSDI'18): every operator's parallelism at once, from true rates and the dataflow graph.
+//! DS2 (Kalavri et al., OSDI'18): every operator's parallelism at once, from true rates and the
+//! dataflow graph.
 //!
-//! Takes one observation a decision and keeps of it only which configuration it was of; interval, warm-up and activation are
-//! the controller's. Gives one plan with every operator that is to change. Invariants: parallelism stays within 1 and the
-//! operator's maximum, sources and sinks are never touched, an operator that was not measured is left as it is. The
-//! paper is `papers/ds2-osdi18.md`; where the released program says more than the paper, its rule is named.
+//! Uses one observation per decision and keeps only its configuration; interval, warm-up and
+//! activation are the controller's. Returns one plan with every operator that is to change.
+//! Invariants: parallelism stays between 1 and the operator's maximum, sources and sinks are never
+//! changed, an operator without measurements keeps its parallelism. Notes on the paper are in
+//! `papers/ds2-osdi18.md`; where the released program is more specific than the paper, its rule is
+//! named.
 
 mod demand;
 
@@ -12,25 +15,29 @@ use std::collections::BTreeMap;
 pub use demand::{Demand, Measurement, demands, demands_of, round_up, workers_needed};
 use serde::{Deserialize, Serialize};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// What DS2 can be told.
+/// Parameters of DS2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ds2Config {
-    /// Offered over achieved source rate above which instances are added in that ratio although the equations ask for
-    /// none, in the first window of a configuration excepted. The paper runs with 1.0, where a measurement error of a thousandth already adds an instance; the default
-    /// of 1.05 stands above such noise. Infinity leaves the equations alone.
+    /// Offered over achieved source rate above which parallelism is multiplied by that ratio
+    /// although the equations need no more instances, except in the first window of a
+    /// configuration. The paper uses 1.0, where a measurement error of a thousandth already adds an
+    /// instance; the default of 1.05 is above such noise. Infinity disables the correction.
     // papers/ds2-osdi18.md#target-rate-ratio
     pub target_rate_ratio: f64,
-    /// Relative excess over a whole number of instances that is taken for rounding error; see [`round_up`].
+    /// Relative excess over a whole number of instances that is attributed to measurement error;
+    /// see [`round_up`].
     pub ceil_tolerance: f64,
-    /// A decrease of at most so many instances is not worth an action. The released program ignores a decrease of
-    /// exactly 1 and acts on every increase; 0 leaves the equations alone.
+    /// A decrease of at most this many instances is ignored. The released program ignores a
+    /// decrease of exactly 1 and acts on every increase; 0 acts on every decrease.
     // papers/ds2-osdi18.md#minor-change
     pub ignored_decrease: u32,
 }
@@ -56,8 +63,8 @@ impl Ds2 {
         Ds2 { topology, config, seen: None }
     }
 
-    /// Instances that the equations ask for, clamped to each operator's maximum; operators without a measured demand
-    /// are left out, as are sources and sinks.
+    /// Instances required by the equations, clipped to each operator's maximum; without operators
+    /// that have no measured demand, sources and sinks.
     fn wanted(&self, demands: &[Demand]) -> BTreeMap<OperatorId, u32> {
         let wanted = |operator: &Operator| Some((operator.id, self.clamped(operator.id, demands[operator.id.0 as usize].instances()?)));
         self.topology.scalable().filter_map(wanted).collect()
@@ -67,22 +74,39 @@ impl Ds2 {
         round_up(instances, self.config.ceil_tolerance).min(self.topology.operator(operator).max_parallelism)
     }
 
-    /// Offered over achieved rate, if it is large enough to act on and known: a source that emitted nothing tells that
-    /// something is wrong, but not by how much.
+    /// Offered over achieved rate, if it is known and above the threshold: if a source emitted
+    /// nothing, something is wrong, but the ratio is undefined.
     fn shortfall(&self, observation: &Observation) -> Option<f64> {
         let ratio = observation.target_rate_ratio();
         (ratio.is_finite() && ratio > self.config.target_rate_ratio).then_some(ratio)
     }
 
-    /// Whether the observation is the first one after a move. What the sources achieved in it was held back by the move, by queues that
-    /// fill or drain and by instances that only start. A ratio of that would add instances for the move itself, and the equations alone
-    /// would take away what the ratio had added before it is seen to help; so such a window is passed over.
+    /// Whether this is the first observation after a migration. The achieved rate in it was
+    /// affected by the migration, by queues that fill or drain and by instances that are starting.
+    /// The ratio would add instances because of the migration itself, and the equations would
+    /// remove what the ratio had added before its effect is visible; such a window is therefore
+    /// skipped.
     // papers/ds2-osdi18.md#target-rate-ratio
     fn has_just_moved(&mut self, observation: &Observation) -> bool {
         let before = self.seen.replace(observation.configuration.clone());
         before.is_some_and(|before| before != observation.configuration)
     }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "ds2",
+    summary: "all operators at once, by true rates (DS2, OSDI 2018)",
+    rules: &[
+        ("equation-7", "the operators' true rates and the offered load call for a different parallelism"),
+        ("target-rate-ratio", "the model needs no more instances, but sources emit less than is offered"),
+        ("not-measured", "no true rate was measured"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("settling", "waiting for the last action to take effect"),
+        ("as-demanded", "no change needed"),
+    ],
+    make: |topology, _, given| Ok(Box::new(Ds2::new(topology.clone(), set(Ds2Config::default(), &given.settings, |_| Ok(()))?))),
+};
 
 impl Policy for Ds2 {
     fn name(&self) -> &'static str {
@@ -96,7 +120,8 @@ impl Policy for Ds2 {
         let present = |operator: OperatorId| observation.configuration.parallelism(operator);
         let mut rule = "equation-7";
         let increases = wanted.iter().any(|(&operator, &instances)| instances > present(operator));
-        // As released: the correction only speaks when the equations ask for no increase, and multiplies what they gave.
+        // As released: the correction only applies if the equations need no increase, and
+        // multiplies their result.
         if !increases && let Some(ratio) = self.shortfall(observation) {
             if just_moved {
                 return Decision::Hold(self.reason("settling", &demands, observation));
@@ -106,7 +131,7 @@ impl Policy for Ds2 {
                 *instances = self.clamped(operator, f64::from(*instances) * ratio);
             }
         }
-        // The filter looks at each operator by itself, also when others change.
+        // The filter applies to each operator separately, even if others change.
         wanted
             .retain(|&operator, instances| *instances > present(operator) || present(operator) - *instances > self.config.ignored_decrease);
         let reason = self.reason(rule, &demands, observation);
@@ -130,7 +155,8 @@ impl Policy for Ds2 {
 }
 
 impl Ds2 {
-    /// The rule, the ratio of the sources, each operator's unrounded demand, and who keeps its parallelism unmeasured.
+    /// The rule, the ratio of the sources, each operator's unrounded demand, and the operators that
+    /// keep their parallelism because they were not measured.
     fn reason(&self, rule: &str, demands: &[Demand], observation: &Observation) -> Reason {
         let mut reason = Reason::new(rule);
         let ratio = observation.target_rate_ratio();

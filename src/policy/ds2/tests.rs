@@ -17,7 +17,8 @@ fn after(config: Ds2Config, topology: &Topology, observation: &Observation) -> (
     }
 }
 
-/// The Heron word count of the paper in records a second: FlatMap 1,667 sentences, Count 16,667 words, 20 words a sentence.
+/// The Heron word count of the paper in records a second: FlatMap 1,667 sentences, Count 16,667
+/// words, 20 words a sentence.
 fn heron(flatmap: u32, count: u32, offered: f64, achieved: f64) -> Observation {
     let mut observation = fixture::idle(&fixture::word_count(), &fixture::instances(flatmap, count), 60.0, 60.0);
     fixture::source(&mut observation, OperatorId(0), offered / 60.0, achieved / 60.0);
@@ -115,9 +116,11 @@ fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| line.split(',').collect())
 }
 
-/// Runs every epoch of a rates log over its topology and compares demand, parallelism and workers with `expected`.
+/// Runs every epoch of a rates log over its topology and compares demand, parallelism and workers
+/// with `expected`.
 ///
-/// Without `source_rate` the source's own true output rate is taken for the offered rate, as the released program does.
+/// Without `source_rate` the source's own true output rate is taken for the offered rate, as the
+/// released program does.
 fn released(topology: &str, rates: &str, source_rate: Option<f64>, expected: &str) {
     let (Some(topology), Some(rates), Some(expected)) = (data(topology), data(rates), data(expected)) else { return };
     let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();

@@ -1,83 +1,86 @@
-//! What the Flink autoscaler can be told, and the values it ships with.
+//! Parameters of the Flink autoscaler, with its default values.
 
 use serde::{Deserialize, Serialize};
 
-/// How the busy times of an operator's instances become one.
+/// How the busy times of an operator's instances are aggregated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BusyAggregator {
-    /// The busiest instance stands for all: load that is spread unevenly asks for more instances.
+    /// The maximum: uneven load leads to more instances.
     #[default]
     Max,
-    /// Their mean.
+    /// The mean.
     Avg,
-    /// The least busy one.
+    /// The minimum.
     Min,
 }
 
-/// How parallelism is fitted to the number of bins, which are what Flink calls key groups.
+/// How parallelism is aligned with the number of bins, Flink's key groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Alignment {
-    /// The first parallelism from the target on that divides the bins or leaves the fullest instance fewer of them.
+    /// The first parallelism from the target on that divides the bins or leaves the fullest
+    /// instance fewer of them.
     #[default]
     Balanced,
     /// The first parallelism from the target on that divides the bins.
     EvenlySpread,
-    /// As computed.
+    /// No alignment.
     Off,
 }
 
-/// Options of the autoscaler, under the names of its documentation where these can be kept. Times are in seconds.
+/// Options of the autoscaler, under their documented names where possible. Times are in seconds.
 // papers/flink-autoscaler.md#defaults
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlinkAutoscalerConfig {
-    /// Metrics are averaged over this time; nothing is decided before it is full.
+    /// Metrics are averaged over this time; nothing is decided before it has passed.
     pub metrics_window_s: f64,
     /// Metrics are ignored for this long after a start or a rescale.
     pub stabilisation_s: f64,
-    /// Utilisation to scale to.
+    /// Target utilisation.
     pub utilisation_target: f64,
     /// Above this utilisation an operator is scaled up.
     pub utilisation_max: f64,
     /// Below this utilisation an operator is scaled down.
     pub utilisation_min: f64,
-    /// Time in which a lag is to be worked off; 0 asks for no capacity to do so.
+    /// Time in which a lag is to be drained; 0 plans no capacity for it.
     pub catch_up_s: f64,
-    /// How long a rescale is expected to take the job away.
+    /// Expected downtime of a rescale.
     pub restart_s: f64,
-    /// A lag of more than this at the present rate is a backlog, during which nothing is scaled down for its own sake.
+    /// A lag of more than this at the current rate is a backlog, during which no operator is scaled
+    /// down for its own sake.
     pub backlog_lag_s: f64,
-    /// A scale-down waits for this long and then goes to the most that was recommended in the last such time.
+    /// A scale-down waits for this long, then scales to the maximum recommended in that time.
     pub scale_down_interval_s: f64,
-    /// Share of the instances that a scale-down takes away at most.
+    /// Maximum share of the instances that a scale-down removes.
     pub most_scale_down: f64,
-    /// Instances that a scale-up adds at most, as a multiple of those there are.
+    /// Maximum number of instances that a scale-up adds, as a multiple of the current ones.
     pub most_scale_up: f64,
-    /// Least instances an operator is scaled to; one that has fewer already may keep them.
+    /// Minimum parallelism; an operator below it may stay there.
     pub min_parallelism: u32,
-    /// Most instances an operator is scaled to; one that has more already may keep them.
+    /// Maximum parallelism; an operator above it may stay there.
     pub max_parallelism: u32,
-    /// A scale-up that brought less than this share of what was expected of it blocks the next one; 0 blocks nothing, as shipped.
-    /// The documented threshold is 0.1.
+    /// A scale-up that achieved less than this share of its expected gain blocks the next one; 0
+    /// (the default) never blocks. The documented threshold is 0.1.
     pub effectiveness_threshold: f64,
-    /// Least that the observed scalability may be taken for; 1 assumes linear scaling, as shipped. The documented minimum is 0.5.
+    /// Lower bound on the observed scalability; 1 (the default) assumes linear scaling. The
+    /// documented minimum is 0.5.
     pub scalability_least: f64,
-    /// Observations without which scaling is taken for linear.
+    /// Number of observations below which scaling is assumed to be linear.
     pub scalability_observations: usize,
-    /// Scalings remembered of an operator.
+    /// Number of past scalings remembered per operator.
     pub history_most: usize,
     /// How long a scaling is remembered.
     pub history_age_s: f64,
-    /// How parallelism is fitted to the number of bins.
+    /// How parallelism is aligned with the number of bins.
     pub alignment: Alignment,
-    /// How busy times of instances become one.
+    /// How the busy times of instances are aggregated.
     pub busy_aggregator: BusyAggregator,
 }
 
 impl FlinkAutoscalerConfig {
-    /// The shipped values.
+    /// The default values.
     pub fn published() -> FlinkAutoscalerConfig {
         FlinkAutoscalerConfig {
             metrics_window_s: 900.0,
@@ -103,7 +106,7 @@ impl FlinkAutoscalerConfig {
         }
     }
 
-    /// The same in time that runs `factor` times faster; rates stay.
+    /// The same with all times divided by `factor`; rates do not change.
     ///
     /// # Panics
     /// If the factor is not positive.
@@ -121,10 +124,10 @@ impl FlinkAutoscalerConfig {
         }
     }
 
-    /// What of it makes no sense: the field, with what was expected.
+    /// Checks the configuration; the error names the field and what was expected.
     ///
     /// # Errors
-    /// When a value is out of its range.
+    /// If a value is out of range.
     pub fn check(&self) -> Result<(), String> {
         let in_range = |name: &str, value: f64, least: f64, most: f64| {
             let holds = (least..=most).contains(&value);

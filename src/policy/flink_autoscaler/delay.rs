@@ -1,8 +1,8 @@
-//! Scale-downs that wait, and what becomes of them.
+//! Delayed scale-downs.
 //!
-//! Takes what an operator was recommended at each evaluation, as long as that is fewer instances than it has; gives, once it has waited
-//! long enough, the most that was recommended in the last such time. Invariant: recommendations that can no longer be the most are
-//! forgotten, so that memory is bounded by the number of different parallelisms.
+//! Receives the recommendations for an operator while they are below its parallelism; after the
+//! delay, returns the maximum of those in that time. Invariant: recommendations that can no longer
+//! be the maximum are forgotten, so that memory is bounded by the number of different parallelisms.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,33 +10,35 @@ use std::time::Duration;
 use crate::id::OperatorId;
 use crate::time::Timestamp;
 
-/// Whether an operator's true rate is outside of its band, so that it alone is a reason to rescale.
+/// Whether an operator's true rate is outside of its band, so that it is by itself a reason to
+/// rescale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Band {
-    /// It is not: the operator changes only along with another one.
+    /// Within: the operator changes only together with another one.
     Inside,
-    /// It is.
+    /// Outside.
     Outside,
 }
 
-/// A number of instances that an operator is to have, and where it stood when that was recommended.
+/// A recommended parallelism, and the operator's state when it was recommended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The instances.
+    /// The parallelism.
     pub instances: u32,
-    /// Whether that is a reason to act.
+    /// Whether it is by itself a reason to rescale.
     pub band: Band,
 }
 
-/// The scale-downs of one operator since it was first recommended one.
+/// The delayed scale-down of one operator.
 #[derive(Clone, Debug)]
 struct Waiting {
     since: Timestamp,
-    /// When what was recommended: fewer instances the later, as a smaller recommendation before a larger one is never the most.
+    /// Recommendations by time, in descending order: a smaller one before a larger one is never the
+    /// maximum.
     recommended: VecDeque<(Timestamp, Change)>,
 }
 
-/// The scale-downs that wait.
+/// All delayed scale-downs.
 // papers/flink-autoscaler.md#delay
 #[derive(Clone, Debug)]
 pub struct ScaleDowns {
@@ -45,17 +47,18 @@ pub struct ScaleDowns {
 }
 
 impl ScaleDowns {
-    /// Scale-downs that wait for so long; at 0 they do not wait.
+    /// Scale-downs with this delay; 0 is no delay.
     pub fn waiting_for(wait: Duration) -> ScaleDowns {
         ScaleDowns { wait, waiting: BTreeMap::new() }
     }
 
-    /// Takes the recommendation of `now` to scale `operator` down; gives what is to become of it, if its time has come.
+    /// Adds the recommendation at `now` to scale `operator` down; returns the parallelism to scale
+    /// to, if the delay has passed.
     pub fn recommend(&mut self, now: Timestamp, operator: OperatorId, change: Change) -> Option<Change> {
         if self.wait.is_zero() {
             return Some(change);
         }
-        // Intervals and waits are multiples of each other only up to rounding.
+        // Intervals and delays are multiples of each other only up to rounding.
         let grace = self.wait / 1_000_000;
         let waiting = self.waiting.entry(operator).or_insert(Waiting { since: now, recommended: VecDeque::new() });
         while waiting.recommended.back().is_some_and(|(_, before)| before.instances <= change.instances) {
@@ -71,17 +74,17 @@ impl ScaleDowns {
         waiting.recommended.front().map(|(_, most)| *most)
     }
 
-    /// `operator` is not to have fewer instances any more.
+    /// Cancels the scale-down of `operator`.
     pub fn forget(&mut self, operator: OperatorId) {
         self.waiting.remove(&operator);
     }
 
-    /// No scale-down waits any more.
+    /// Cancels all scale-downs.
     pub fn clear(&mut self) {
         self.waiting.clear();
     }
 
-    /// Whether any waits.
+    /// Whether any scale-down is waiting.
     pub fn any(&self) -> bool {
         !self.waiting.is_empty()
     }

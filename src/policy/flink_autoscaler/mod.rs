@@ -1,10 +1,12 @@
-//! The autoscaler of Flink's Kubernetes operator: the descendant of DS2 that runs in production.
+//! The autoscaler of Flink's Kubernetes operator: DS2's descendant in production.
 //!
-//! Takes an observation a decision and averages over its metrics window; gives one plan with every operator whose parallelism is to change,
-//! once one of them is outside of its utilisation band. Demand follows the graph as in DS2; added are room for catching up after the
-//! restart that a rescale is, a band instead of a point, and a scale-down that waits. Invariants: nothing is decided before the window is
-//! full; while a backlog is worked off, nothing is scaled down but along with a scale-up; sources and sinks are never touched. The rules
-//! are in `papers/flink-autoscaler.md`, with what is left out and which of the two estimators of the true rate is followed.
+//! Averages observations over its metrics window; returns one plan with every operator whose
+//! parallelism is to change, once one of them is outside of its utilisation band. Demand follows
+//! the graph as in DS2; in addition there are capacity for catching up after a restart (which a
+//! rescale is), a band instead of a point, and delayed scale-downs. Invariants: nothing is decided
+//! before the window is full; while a backlog drains, operators are only scaled down together with
+//! a scale-up; sources and sinks are never changed. The rules are in `papers/flink-autoscaler.md`,
+//! with what is left out and which of the two estimators of the true rate is used.
 
 mod config;
 mod delay;
@@ -22,13 +24,15 @@ pub use scaler::{
     Backlog, Bounds, Limit, Load, Recommendation, Restart, Scaling, aligned, capacity, recommend, scalability, scale, thresholds,
 };
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Role, Topology};
 use crate::id::OperatorId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// What was asked for and has not been seen yet.
+/// A plan that was returned and has not been observed yet.
 #[derive(Clone, Debug)]
 struct Asked {
     before: Configuration,
@@ -46,13 +50,13 @@ pub struct FlinkAutoscaler {
     asked: Option<Asked>,
 }
 
-/// What one operator was found to be.
+/// The evaluation of one operator.
 struct Found<'a> {
     operator: &'a Operator,
     load: Load,
     true_rate: f64,
     recommendation: Recommendation,
-    /// What is to become of it, the wait of scale-downs included; nothing if it is left as it is.
+    /// The change after the delay of scale-downs; `None` if it stays as it is.
     change: Option<Change>,
 }
 
@@ -60,14 +64,15 @@ impl FlinkAutoscaler {
     /// The autoscaler of the job `topology`.
     ///
     /// # Panics
-    /// If the configuration makes no sense; [`FlinkAutoscalerConfig::check`] tells.
+    /// If the configuration is invalid; see [`FlinkAutoscalerConfig::check`].
     pub fn new(topology: Topology, config: FlinkAutoscalerConfig) -> FlinkAutoscaler {
         config.check().expect("a configuration that makes sense");
         let scale_downs = ScaleDowns::waiting_for(Duration::from_secs_f64(config.scale_down_interval_s));
         FlinkAutoscaler { topology, config, samples: Samples::default(), scale_downs, history: BTreeMap::new(), asked: None }
     }
 
-    /// Another configuration holds: what was asked for is history if it is what came, and no scale-down waits any more.
+    /// The configuration has changed: the requested plan becomes history if this is its result, and
+    /// all delayed scale-downs are cancelled.
     // papers/flink-autoscaler.md#delay
     fn rescaled(&mut self, now: Timestamp, configuration: &Configuration) {
         self.scale_downs.clear();
@@ -88,10 +93,11 @@ impl FlinkAutoscaler {
         kept.map(|(_, scaling)| *scaling).collect()
     }
 
-    /// What is to become of an operator with `present` instances that is recommended others: fewer only after the wait.
+    /// The change of an operator with parallelism `present`, given its recommendation: a decrease
+    /// only after the delay.
     ///
-    /// A backlog does not end the wait. It keeps the operator inside of its band, so that what has waited is not a reason to rescale, but
-    /// is carried out along with one.
+    /// A backlog does not cancel the delay. It keeps the operator within its band, so a delayed
+    /// scale-down is not a reason to rescale, but is carried out together with one.
     // papers/flink-autoscaler.md#delay
     fn change(&mut self, now: Timestamp, operator: OperatorId, present: u32, recommended: Change) -> Option<Change> {
         match recommended.instances.cmp(&present) {
@@ -124,7 +130,7 @@ impl FlinkAutoscaler {
             let change = self.change(now, operator.id, present, recommended);
             found.push(Found { operator, load, true_rate, recommendation, change });
         }
-        // Within the band an operator changes only along with another that is outside.
+        // Within its band an operator changes only together with another one that is outside.
         let acts = found.iter().any(|found| found.change.is_some_and(|change| change.band == Band::Outside));
         let reason = self.reason(&found, acts, backlog, lag_s);
         if !acts {
@@ -163,12 +169,30 @@ impl FlinkAutoscaler {
     }
 }
 
-/// Where a true rate stands to what the load asks for.
+/// Position of a true rate relative to the band.
 // papers/flink-autoscaler.md#thresholds
 fn band(true_rate: f64, load: Load, backlog: Backlog, config: &FlinkAutoscalerConfig) -> Band {
     let (up_below, down_above) = thresholds(load, backlog, config);
     if true_rate < up_below || true_rate > down_above { Band::Outside } else { Band::Inside }
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "flink-autoscaler",
+    summary: "DS2's production descendant: a utilisation band, room to catch up, delayed scale-down",
+    rules: &[
+        ("outside-band", "utilisation at the offered load is outside its band"),
+        ("ineffective", "the last scale-up was ineffective"),
+        ("backlog", "draining a backlog first"),
+        ("scale-down-delayed", "fewer instances would be enough, but not for long enough yet"),
+        ("within-band", "no change needed"),
+        ("collecting-metrics", "still collecting metrics"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(FlinkAutoscalerConfig::published(), &given.settings, FlinkAutoscalerConfig::check)?;
+        Ok(Box::new(FlinkAutoscaler::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for FlinkAutoscaler {
     fn name(&self) -> &'static str {

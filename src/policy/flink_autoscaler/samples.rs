@@ -1,7 +1,8 @@
-//! Metrics over the metrics window: sums over the observations in it, and what follows from them.
+//! Metrics over the metrics window: sums over its observations, and what follows from them.
 //!
-//! Invariant: the sums are those of the observations kept, to the nanosecond and the record; all of them saw one configuration.
-//! True rates are estimated as the autoscaler does since FLINK-39306 (`papers/flink-autoscaler.md#estimator`).
+//! Invariant: the sums equal those over the kept observations, to the nanosecond and the record;
+//! all of them have the same configuration. True rates are estimated as the autoscaler does since
+//! FLINK-39306 (`papers/flink-autoscaler.md#estimator`).
 
 use std::collections::VecDeque;
 
@@ -13,7 +14,7 @@ use crate::metrics::OperatorMetrics;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
-/// What one observation tells of an operator.
+/// Metrics of an operator in one observation.
 #[derive(Clone, Debug, Default)]
 struct Counts {
     processed: u64,
@@ -21,13 +22,14 @@ struct Counts {
     arrivals: u64,
 }
 
-/// What one observation tells.
+/// Metrics of one observation.
 #[derive(Clone, Debug)]
 struct Sample {
     start: Timestamp,
     end: Timestamp,
     operators: Vec<Counts>,
-    /// Busy time of each operator's instances made one, in nanoseconds; at most the time that was observed.
+    /// Aggregated busy time of each operator's instances, in nanoseconds; at most the observed
+    /// time.
     busy_ns: Vec<u64>,
     /// Records due and emitted, by source in the order of operators; 0 elsewhere.
     sources: Vec<(f64, f64)>,
@@ -37,17 +39,17 @@ struct Sample {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Samples {
     configuration: Configuration,
-    /// From when on observations count.
+    /// The time from which observations count.
     from: Option<Timestamp>,
     kept: VecDeque<Sample>,
-    /// Sums over what is kept.
+    /// Sums over the kept observations.
     sums: Vec<Counts>,
-    /// Records of each source that are due and not emitted, at the end of the last observation.
+    /// Lag of each source, in records, at the end of the last observation.
     lags: Vec<f64>,
 }
 
 impl Samples {
-    /// Takes an observation; true if it is the first one of another configuration than the ones before.
+    /// Adds an observation; true if its configuration differs from that of the previous ones.
     pub(super) fn push(&mut self, observation: &Observation, config: &FlinkAutoscalerConfig) -> bool {
         let changed = self.from.is_none() || self.configuration != observation.configuration;
         if changed {
@@ -72,7 +74,8 @@ impl Samples {
             Counts {
                 processed: metrics.processed(),
                 produced: metrics.produced(),
-                // What nobody counted on arrival arrived at the latest when it was processed.
+                // Records whose arrival was not counted arrived, at the latest, when they were
+                // processed.
                 arrivals: if arrivals == 0 { metrics.processed() } else { arrivals },
             }
         };
@@ -88,7 +91,7 @@ impl Samples {
         let all_ns = observation.window.length().as_nanos() as u64;
         let busy_ns = observation.operators.iter().map(|metrics| busy_ns(metrics, config.busy_aggregator).min(all_ns)).collect();
         self.kept.push_back(Sample { start: observation.window.start, end: observation.window.end, operators, busy_ns, sources });
-        // As long as what remains still fills the window.
+        // As long as the rest still fills the window.
         while self.kept.len() > 1 && self.covers(1, config.metrics_window_s) {
             let left = self.kept.pop_front().expect("there is more than one");
             for (sum, counts) in self.sums.iter_mut().zip(&left.operators) {
@@ -97,7 +100,7 @@ impl Samples {
         }
     }
 
-    /// Whether the observations from the given one on last for so many seconds.
+    /// Whether the observations from the given one on cover this many seconds.
     fn covers(&self, first: usize, seconds: f64) -> bool {
         match (self.kept.get(first), self.kept.back()) {
             // Intervals and windows are multiples of each other only up to rounding.
@@ -111,12 +114,12 @@ impl Samples {
         self.covers(0, config.metrics_window_s)
     }
 
-    /// Seconds that the kept observations lasted; gaps between them left out.
+    /// Seconds covered by the kept observations, without gaps between them.
     fn seconds(&self) -> f64 {
         self.kept.iter().map(Sample::seconds).sum()
     }
 
-    /// Records that came into an operator and that left it.
+    /// Records that an operator received and emitted.
     fn records(&self, operator: OperatorId, role: Role) -> (f64, f64) {
         let place = operator.0 as usize;
         if role == Role::Source {
@@ -129,8 +132,9 @@ impl Samples {
 
     /// Records per record of `from` that go to `to`.
     ///
-    /// The only input of an operator brings what arrives there. With several, what the others bring is taken off if they bring it nowhere
-    /// else; otherwise all that leaves `from` is taken for what goes to `to`.
+    /// The only input of an operator delivers everything that arrives there. With several inputs,
+    /// what the others deliver is subtracted if they have no other downstream operators; otherwise
+    /// the whole output of `from` is assumed to go to `to`.
     // papers/flink-autoscaler.md#edges
     fn edge_ratio(&self, topology: &Topology, from: OperatorId, to: OperatorId) -> f64 {
         let (came, left) = self.records(from, topology.operator(from).role);
@@ -150,7 +154,8 @@ impl Samples {
         over_edge / came
     }
 
-    /// What every operator must process: at a source what is offered, and its lag over the time for catching up; from there along the edges.
+    /// The target rate of every operator: for a source its offered rate, plus its lag over the
+    /// catch-up time; then along the edges.
     // papers/flink-autoscaler.md#load
     pub(super) fn loads(&self, topology: &Topology, config: &FlinkAutoscalerConfig) -> Vec<Load> {
         let seconds = self.seconds();
@@ -175,10 +180,12 @@ impl Samples {
         loads
     }
 
-    /// Records per second that an operator could process if it were busy all the time; infinite for one that had nothing to do.
+    /// Records per second that an operator could process if it were always busy; infinite if it was
+    /// idle.
     ///
-    /// Records a second over the share of a second that it is busy. For the busiest and the least busy instance both are means over the
-    /// observations, each of which counts the same; for the mean of instances both are sums.
+    /// Records per second over the busy share. For the maximum and the minimum over instances both
+    /// are means over the observations, with equal weights; for the mean over instances both are
+    /// sums.
     // papers/flink-autoscaler.md#estimator
     pub(super) fn true_rate(&self, operator: OperatorId, config: &FlinkAutoscalerConfig) -> f64 {
         let place = operator.0 as usize;
@@ -195,7 +202,8 @@ impl Samples {
         if records <= 0.0 || busy_s <= 0.0 { f64::INFINITY } else { records / busy_s }
     }
 
-    /// Whether a source has more lag than it emits in the given time; the largest such time in seconds.
+    /// Whether the lag of a source exceeds what it emits in the given time; the maximum such time
+    /// in seconds.
     pub(super) fn lag_s(&self, topology: &Topology) -> f64 {
         let seconds = self.seconds();
         let sources = topology.operators().iter().filter(|operator| operator.role == Role::Source);
@@ -210,7 +218,8 @@ impl Sample {
     }
 }
 
-/// The busy times of an operator's instances as one, in nanoseconds. Busy is what is neither idle nor held back, a blocking call included.
+/// The aggregated busy time of an operator's instances, in nanoseconds. Busy is what is neither
+/// idle nor backpressured, including blocking calls.
 // papers/flink-autoscaler.md#true-rate
 fn busy_ns(metrics: &OperatorMetrics, aggregator: BusyAggregator) -> u64 {
     let busy = || metrics.instances.iter().map(|instance| instance.busy().as_nanos() as u64);

@@ -1,31 +1,33 @@
-//! From what one operator must process and can process to how many instances it is to have.
+//! The new parallelism of one operator, from its target rate and its true rate.
 //!
-//! Pure functions of numbers, each a rule of the autoscaler that its own unit tests state facts of; `tests.rs` repeats those. Rates are
-//! records per second; an infinite true rate is that of an operator that had nothing to do.
+//! Pure functions of numbers, each a rule of the autoscaler covered by its own unit tests;
+//! `tests.rs` repeats these. Rates are in records per second; an operator that was idle has an
+//! infinite true rate.
 
 use std::cmp::Ordering;
 
 use super::config::{Alignment, FlinkAutoscalerConfig};
 
-/// What an operator must process, before any allowance.
+/// The target rate of an operator, without any reserve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
     /// Records per second that reach it at the offered rates.
     pub target: f64,
-    /// Records per second more that work off the lag in the time for catching up.
+    /// Additional records per second to drain the lag within the catch-up time.
     pub catch_up: f64,
 }
 
-/// Whether capacity for what piles up during a rescale is asked for.
+/// Whether capacity for records that accumulate during a restart is included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// It is.
+    /// It is included.
     Counted,
-    /// It is not.
+    /// It is not included.
     Ignored,
 }
 
-/// Capacity with which the load leaves an operator at a utilisation, rounded to whole records a second; infinite for a utilisation of 0.
+/// The capacity at which the load causes a given utilisation, rounded to whole records per second;
+/// infinite for a utilisation of 0.
 // papers/flink-autoscaler.md#capacity
 pub fn capacity(load: Load, utilisation: f64, restart: Restart, config: &FlinkAutoscalerConfig) -> f64 {
     if utilisation <= 0.0 {
@@ -38,9 +40,11 @@ pub fn capacity(load: Load, utilisation: f64, restart: Restart, config: &FlinkAu
     (load.catch_up + restarting + load.target / utilisation).round()
 }
 
-/// True rates between which nothing is done: below the first an operator has too few instances, above the second too many.
+/// The band of true rates in which nothing is done: below it an operator has too few instances,
+/// above it too many.
 ///
-/// While a backlog is worked off, the first is that of full utilisation and the second infinite.
+/// While a backlog drains, its lower bound is that of full utilisation and its upper bound
+/// infinite.
 // papers/flink-autoscaler.md#thresholds
 pub fn thresholds(load: Load, backlog: Backlog, config: &FlinkAutoscalerConfig) -> (f64, f64) {
     let (most, least) = match backlog {
@@ -59,49 +63,49 @@ pub enum Backlog {
     No,
 }
 
-/// How one operator was scaled once.
+/// A past scaling of an operator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scaling {
-    /// Instances before.
+    /// Parallelism before.
     pub before: u32,
-    /// Instances after.
+    /// Parallelism after.
     pub after: u32,
     /// True rate before.
     pub true_rate: f64,
-    /// True rate expected of it.
+    /// Expected true rate after.
     pub expected: f64,
 }
 
-/// What an operator is to have.
+/// The recommendation for an operator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recommendation {
-    /// Instances; a scale-down waits before it is carried out.
+    /// Parallelism; a scale-down is delayed before it is carried out.
     pub instances: u32,
-    /// True rate expected of them.
+    /// Expected true rate.
     pub expected: f64,
-    /// What kept it from more.
+    /// What limited it.
     pub limit: Limit,
 }
 
-/// What a recommendation was held back by.
+/// Why a recommendation was limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Nothing.
+    /// It was not limited.
     None,
-    /// The last scale-up brought so little that another one would be of no use.
+    /// The last scale-up achieved so little that another one would be useless.
     Ineffective,
 }
 
 /// Bounds on an operator's parallelism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Most instances it may have.
+    /// Maximum parallelism.
     pub most: u32,
-    /// Bins that are spread over them; nothing for an operator without.
+    /// Number of bins; `None` for an operator without bins.
     pub bins: Option<u32>,
 }
 
-/// The instances that an operator with `instances` and a true rate is to have for its load.
+/// The recommendation for an operator with parallelism `instances` and a true rate, given its load.
 // papers/flink-autoscaler.md#parallelism
 pub fn recommend(
     instances: u32,
@@ -115,20 +119,21 @@ pub fn recommend(
     let scalability = scalability(history, config);
     let factor = (wanted / true_rate / scalability).clamp(1.0 - config.most_scale_down, 1.0 + config.most_scale_up);
     let scaled = scale(instances, factor, bounds, config);
-    // Of the instances there will be, not of those that were asked for: bounds and bins have had their say.
+    // Expected with the parallelism after bounds and alignment, not the computed one.
     let expected = if true_rate.is_finite() { true_rate * f64::from(scaled) / f64::from(instances) } else { wanted };
     let ineffective = scaled > instances && history.last().is_some_and(|last| is_ineffective(last, instances, true_rate, config));
     let (instances, limit) = if ineffective { (instances, Limit::Ineffective) } else { (scaled, Limit::None) };
     Recommendation { instances, expected, limit }
 }
 
-/// Instances times a factor, rounded up, within bounds, fitted to the bins.
+/// Parallelism times a factor, rounded up, within bounds, aligned with the bins.
 // papers/flink-autoscaler.md#bounds
 pub fn scale(instances: u32, factor: f64, bounds: Bounds, config: &FlinkAutoscalerConfig) -> u32 {
-    // Who is outside of the bounds already may stay there, but goes no further.
+    // An operator outside of the bounds may stay where it is, but goes no further.
     let least = config.min_parallelism.min(instances).max(1);
     let most = config.max_parallelism.max(instances).min(bounds.most).max(least);
-    // A billionth of an instance is rounding. What does not fit saturates, and NaN is the least.
+    // A billionth of an instance is a rounding error. Values that do not fit saturate, and NaN is
+    // the minimum.
     let scaled = ((f64::from(instances) * factor - 1e-9).ceil() as u32).clamp(least, most);
     match bounds.bins {
         Some(bins) => aligned(instances, scaled, bins, most, config.alignment),
@@ -136,10 +141,12 @@ pub fn scale(instances: u32, factor: f64, bounds: Bounds, config: &FlinkAutoscal
     }
 }
 
-/// The first parallelism from `target` on that suits the bins; `target` if none does. At most one instance a bin.
+/// The first parallelism from `target` on that is aligned with the bins; `target` if none is. At
+/// most one instance per bin.
 ///
-/// A scale-up looks up to `most`. A scale-down looks no further than to the instances that are `present`, so that it never becomes a
-/// scale-up; it may end there, and then nothing changes. What does not change is not looked at.
+/// A scale-up searches up to `most`. A scale-down searches only up to `present`, so that it never
+/// becomes a scale-up; it may end there, and then nothing changes. Operators that do not change are
+/// not aligned.
 // papers/flink-autoscaler.md#alignment
 pub fn aligned(present: u32, target: u32, bins: u32, most: u32, alignment: Alignment) -> u32 {
     let target = target.min(bins.max(1));
@@ -149,7 +156,7 @@ pub fn aligned(present: u32, target: u32, bins: u32, most: u32, alignment: Align
         Ordering::Greater => most.min(bins),
     };
     let divides = |candidate: u32| bins.is_multiple_of(candidate);
-    // Whole bins an instance, rounded down, as the autoscaler counts them.
+    // Bins per instance, rounded down, as the autoscaler counts them.
     let fewer = |candidate: u32| bins / candidate < bins / target;
     let mut candidates = target..=last.max(target);
     let found = match alignment {
@@ -160,7 +167,8 @@ pub fn aligned(present: u32, target: u32, bins: u32, most: u32, alignment: Align
     found.unwrap_or(target)
 }
 
-/// Whether the last scaling was a scale-up to the instances there are now, and gained less than the threshold's share of what was expected.
+/// Whether the last scaling was a scale-up to the current parallelism that achieved less than the
+/// threshold's share of its expected gain.
 // papers/flink-autoscaler.md#ineffective
 fn is_ineffective(last: &Scaling, instances: u32, true_rate: f64, config: &FlinkAutoscalerConfig) -> bool {
     let expected = last.expected - last.true_rate;
@@ -169,7 +177,8 @@ fn is_ineffective(last: &Scaling, instances: u32, true_rate: f64, config: &Flink
     }
 }
 
-/// Share of linear scaling that past scalings show: the slope through all of them over the rate of an instance at the fewest of them.
+/// Observed scalability, as a share of linear scaling: the slope through all past scalings over the
+/// rate of an instance at the lowest parallelism among them.
 // papers/flink-autoscaler.md#scalability
 pub fn scalability(history: &[Scaling], config: &FlinkAutoscalerConfig) -> f64 {
     let usable = || history.iter().filter(|scaling| scaling.true_rate.is_finite() && scaling.true_rate > 0.0);

@@ -1,6 +1,8 @@
-//! The facts of the autoscaler's own unit tests, rule by rule, and how the parts work together over time.
+//! The facts of the autoscaler's own unit tests, rule by rule, and how the parts work together over
+//! time.
 //!
-//! Facts give (instances, target rate, true rate, utilisation) without a lag and without capacity for a restart unless said.
+//! Facts give (instances, target rate, true rate, utilisation) without a lag and without capacity
+//! for a restart unless said.
 
 use proptest::prelude::*;
 
@@ -87,7 +89,8 @@ fn parallelism_is_fitted_to_the_bins() {
 fn what_does_not_change_is_not_aligned_and_a_scale_down_stays_one() {
     // papers/flink-autoscaler.md#alignment: (present, factor, bins) and what comes of it, balanced and evenly spread.
     for (present, factor, bins, balanced, evenly) in [
-        // 4096 bins leave the fullest of 12 fewer than the fullest of 11, and no wish to have more than 11.
+        // 4096 bins leave the fullest of 12 fewer than the fullest of 11, and no wish to have more
+        // than 11.
         (11, 1.0, 4096, 11, 11),
         (11, 1.05, 4096, 13, 16),
         // 16 divide the bins between 9 and 20; between 9 and 15 nothing does.
@@ -171,7 +174,8 @@ fn scalability_is_the_slope_over_the_rate_of_the_fewest() {
     assert_eq!(scalability(&history([160.0, 96.0, 240.0]), &FlinkAutoscalerConfig::published()), 1.0, "off as shipped");
 }
 
-/// A minute of the word count: 20 words a sentence; an instance of FlatMap splits 100 sentences/s, one of Count counts 1000 words/s.
+/// A minute of the word count: 20 words a sentence; an instance of FlatMap splits 100 sentences/s,
+/// one of Count counts 1000 words/s.
 fn minute(end_min: u32, (flatmap, count): (u32, u32), sentences: f64, lag_records: f64) -> Observation {
     let topology = fixture::word_count();
     let mut observation = fixture::idle(&topology, &fixture::instances(flatmap, count), f64::from(end_min) * 60.0, 60.0);
@@ -218,7 +222,8 @@ fn unaligned() -> FlinkAutoscalerConfig {
 
 #[test]
 fn it_collects_for_twenty_minutes_and_scales_everything_at_once() {
-    // 1000 sentences/s: 10 FlatMap and 20 Count at full utilisation; two thirds of them, and the restart, on top.
+    // 1000 sentences/s: 10 FlatMap and 20 Count at full utilisation; two thirds of them, and the
+    // restart, on top.
     let (rules, has) = run(unaligned(), (10, 20), |_| (1000.0, 0.0), 41);
     assert_eq!(rules[..19], vec!["collecting-metrics"; 19]);
     // 1000/0.7 + 1000 * 300/1800 = 1595 sentences/s.
@@ -232,7 +237,8 @@ fn it_collects_for_twenty_minutes_and_scales_everything_at_once() {
 
 #[test]
 fn a_scale_down_waits_for_an_hour_and_takes_the_most_of_it() {
-    // 100 sentences/s would do with 2 FlatMap and 4 Count; in the 40th minute 300 pass by, which need more.
+    // 100 sentences/s would do with 2 FlatMap and 4 Count; in the 40th minute 300 pass by, which
+    // need more.
     let load = |end_min| (if end_min == 40 { 900.0 } else { 100.0 }, 0.0);
     let (rules, has) = run(unaligned(), (10, 20), load, 80);
     assert!(rules[19..79].iter().all(|rule| rule == "scale-down-delayed"), "{rules:?}");
@@ -254,8 +260,9 @@ fn nothing_shrinks_for_its_own_sake_while_a_backlog_is_worked_off() {
 
 #[test]
 fn a_scale_down_goes_on_waiting_through_a_backlog_and_goes_along_with_a_scale_up() {
-    // FlatMap is idle for the most part from the beginning, Count is as busy as it may be. From the 60th to the 89th minute a backlog is
-    // worked off, in the 85th Count turns out to be too few: the scale-up takes place at once, and with it what has waited for an hour.
+    // FlatMap is idle for the most part from the beginning, Count is as busy as it may be. From the
+    // 60th to the 89th minute a backlog is worked off, in the 85th Count turns out to be too few:
+    // the scale-up takes place at once, and with it what has waited for an hour.
     let run = |minutes: u32| {
         let config = FlinkAutoscalerConfig { catch_up_s: 0.0, ..unaligned() };
         let topology = fixture::word_count();
@@ -275,7 +282,8 @@ fn a_scale_down_goes_on_waiting_through_a_backlog_and_goes_along_with_a_scale_up
     };
     let rules = run(100);
     assert!(rules[19..59].iter().all(|rule| rule == "scale-down-delayed"), "{rules:?}");
-    // The hour is over in the 80th minute: a backlog alone does not end the wait, nor is it a time to scale down.
+    // The hour is over in the 80th minute: a backlog alone does not end the wait, nor is it a time
+    // to scale down.
     assert!(rules[59..84].iter().all(|rule| rule == "backlog"), "{rules:?}");
     assert_eq!(rules[84], "[16, 31]", "at most six tenths are taken away; 1057 sentences/s in the mean of the window");
 }
@@ -319,7 +327,8 @@ fn the_true_rate_is_a_mean_of_observations_over_a_mean_of_observations() {
         }
         samples.true_rate(OperatorId(1), &config)
     };
-    // (100 + 300) / (0.5 + 1), not 60,000 records over 240 s and the means of shares, nor over the busiest instance's 180 s.
+    // (100 + 300) / (0.5 + 1), not 60,000 records over 240 s and the means of shares, nor over the
+    // busiest instance's 180 s.
     assert!((rate(BusyAggregator::Max) - 400.0 / 1.5).abs() < 1e-9, "{}", rate(BusyAggregator::Max));
     assert!((rate(BusyAggregator::Avg) - 60_000.0 / 105.0).abs() < 1e-9, "{}", rate(BusyAggregator::Avg));
     assert_eq!(rate(BusyAggregator::Min), f64::INFINITY);
@@ -327,7 +336,8 @@ fn the_true_rate_is_a_mean_of_observations_over_a_mean_of_observations() {
 
 #[test]
 fn a_lag_asks_for_the_capacity_to_work_it_off() {
-    // 900 sentences/s are within the band of 10/20; 900,000 of lag are 500 sentences/s more over half an hour.
+    // 900 sentences/s are within the band of 10/20; 900,000 of lag are 500 sentences/s more over
+    // half an hour.
     assert_eq!(run(unaligned(), (10, 20), |_| (900.0, 0.0), 20).1, (10, 20));
     // 500 + 900/0.7 + 900/6 = 1936 sentences/s.
     assert_eq!(run(unaligned(), (10, 20), |_| (900.0, 900_000.0), 20).1, (20, 39));
@@ -346,7 +356,8 @@ fn the_busiest_instance_stands_for_all_unless_told_otherwise() {
     for (busy_aggregator, expected) in [(BusyAggregator::Max, "1/16/20/1"), (BusyAggregator::Avg, "hold"), (BusyAggregator::Min, "hold")] {
         let mut policy = FlinkAutoscaler::new(topology.clone(), FlinkAutoscalerConfig { busy_aggregator, ..unaligned() });
         let decide = |end_min| {
-            // Sentences are even, the time they take is not: one instance of FlatMap is busy all the time, the others six tenths.
+            // Sentences are even, the time they take is not: one instance of FlatMap is busy all
+            // the time, the others six tenths.
             let mut observation = minute(end_min, (10, 20), 600.0, 0.0);
             observation.sources[0].offered = Rate::per_second(601.0);
             observation.operators[1].instances[3].useful = Duration::from_secs(60);
@@ -363,7 +374,8 @@ fn the_busiest_instance_stands_for_all_unless_told_otherwise() {
 
 #[test]
 fn edges_have_ratios_of_their_own() {
-    // Two sources into one join, one of which goes elsewhere too: 100 + 50 records a second into the join, 100 into the log.
+    // Two sources into one join, one of which goes elsewhere too: 100 + 50 records a second into
+    // the join, 100 into the log.
     let topology = Topology::new(
         &[("a", Role::Source, 1), ("b", Role::Source, 1), ("join", Role::Keyed { bins: 16 }, 9), ("log", Role::Stateless, 9)],
         &[(0, 2), (1, 2), (0, 3)],

@@ -1,4 +1,4 @@
-//! What Heron's health manager can be told, and the values it ships with.
+//! Parameters of Heron's health manager, with its default values.
 
 use std::time::Duration;
 
@@ -14,27 +14,29 @@ pub struct HeronConfig {
     pub post_action_wait: Duration,
     /// Time over which sensors average.
     pub sensor_window: Duration,
-    /// Time between two metric exports of the engine: the window the controller is to use.
+    /// Time between two metric exports of the engine: the length of the controller's windows.
     pub checkpoint_interval: Duration,
-    /// Backpressure of at most so many milliseconds a second is noise, for an operator's sum and for one instance.
+    /// Backpressure of at most this many milliseconds per second is noise, for an operator's sum
+    /// and for one instance.
     pub noise_ms_per_s: f64,
-    /// Processing rates are skewed when the largest is more than this many times the smallest.
+    /// Processing rates are skewed if the largest is more than this many times the smallest.
     pub rate_skew_ratio: f64,
-    /// Queues are skewed when the longest is more than this many times the shortest.
+    /// Queues are skewed if the longest is more than this many times the shortest.
     pub queue_skew_ratio: f64,
-    /// An instance's queue is large above this mean length.
+    /// An instance's queue is large if its mean length is above this.
     pub large_queue_records: f64,
-    /// Runs in a row that are given up because several operators have backpressure; the run after them judges the one with
-    /// the most. Heron gives up every time. It has queues of 100 MiB, which hold one operator's backpressure longer than a
-    /// checkpoint lasts; where queues fill and drain within a checkpoint, giving up every time is giving up for good.
+    /// Number of consecutive runs that are aborted because several operators have backpressure; the
+    /// run after them diagnoses the one with the most. Heron aborts every time. Its queues hold 100
+    /// MiB, so that the backpressure of one operator lasts longer than a checkpoint; where queues
+    /// fill and drain within a checkpoint, aborting every time would mean never acting.
     // papers/dhalion-vldb17.md#heron-several
     pub given_up_runs: u32,
-    /// Largest scale-up factor u: parallelism grows at most (1 + u) times in one action.
+    /// Maximum scale-up factor u: parallelism grows at most (1 + u) times in one action.
     pub most_scale_up: f64,
 }
 
 impl HeronConfig {
-    /// The values Heron ships with, in real time.
+    /// Heron's default values, in real time.
     // papers/dhalion-vldb17.md#heron-parameters
     pub fn published() -> HeronConfig {
         HeronConfig {
@@ -51,7 +53,8 @@ impl HeronConfig {
         }
     }
 
-    /// The same policy in a run that takes `factor` times less time: all durations divided by it, nothing else changed.
+    /// The same policy for a run that is `factor` times faster: all durations are divided by it,
+    /// nothing else changes.
     ///
     /// # Panics
     /// If the factor is not positive and finite.

@@ -1,22 +1,19 @@
-//! Detectors: from readings to symptoms, one function a detector.
+//! Detectors: from readings to symptoms, one function per detector.
 //!
-//! Each takes the readings and its own threshold and gives the symptoms it finds, operator by operator; none knows of
-//! another. The rules are those of Heron's detectors.
+//! Each takes the readings and its own threshold and returns the symptoms it finds, by operator;
+//! detectors are independent of each other. The rules are Heron's.
 
 use super::ComponentReading;
 use super::sensor::InstanceReading;
 use crate::id::{InstanceId, OperatorId};
-use crate::stats::slope;
 
-/// What a detector saw.
+/// The kind of a symptom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SymptomKind {
-    /// The operator's instances together have backpressure.
+    /// The operator has backpressure, summed over its instances.
     ComponentBackPressure,
     /// Single instances have backpressure.
     InstanceBackPressure,
-    /// Queues grow.
-    GrowingWaitQueue,
     /// Queues are long.
     LargeWaitQueue,
     /// Instances process at unequal rates.
@@ -25,10 +22,10 @@ pub enum SymptomKind {
     WaitQueueSkew(Sign),
 }
 
-/// Which instances of a skewed operator a symptom is about.
+/// The instances of a skewed operator that a symptom refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// All of them: the operator is skewed.
+    /// All of them.
     Whole,
     /// Those within a tenth of the largest.
     Positive,
@@ -39,18 +36,19 @@ pub enum Sign {
 /// A symptom of one operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symptom {
-    /// What was seen.
+    /// Its kind.
     pub kind: SymptomKind,
-    /// Of which operator.
+    /// The operator.
     pub operator: OperatorId,
-    /// At which of its instances.
+    /// The instances.
     pub instances: Vec<InstanceId>,
 }
 
-/// Operators and instances with backpressure above `noise_ms_per_s`, in the newest checkpoint.
+/// Operators and instances with backpressure above `noise_ms_per_s`, in the latest checkpoint.
 ///
-/// Heron looks at the whole sensor window here. With windows of some queue lengths both an operator and the one upstream of
-/// it then have backpressure long after one of them was relieved, and the diagnosers give up on several operators.
+/// Heron uses the whole sensor window here. If windows cover several times a queue's length, an
+/// operator and the one upstream of it then both have backpressure long after one of them was
+/// relieved, and the diagnosers abort because of several operators.
 // papers/dhalion-vldb17.md#heron-detectors
 pub fn back_pressure(readings: &[ComponentReading], noise_ms_per_s: f64) -> Vec<Symptom> {
     let mut symptoms = Vec::new();
@@ -64,29 +62,19 @@ pub fn back_pressure(readings: &[ComponentReading], noise_ms_per_s: f64) -> Vec<
     symptoms
 }
 
-/// Instances whose queue grows by more than `records_per_second`, by regression over at least three checkpoints.
-///
-/// Heron has this detector and its policy does not use it.
-pub fn growing_wait_queue(readings: &[ComponentReading], records_per_second: f64) -> Vec<Symptom> {
-    let grows = |instance: &InstanceReading| {
-        instance.buffers.len() >= 3 && slope(&instance.buffers).is_some_and(|growth| growth > records_per_second)
-    };
-    single(SymptomKind::GrowingWaitQueue, readings, grows)
-}
-
 /// Instances whose mean queue is longer than `records`.
 pub fn large_wait_queue(readings: &[ComponentReading], records: f64) -> Vec<Symptom> {
     single(SymptomKind::LargeWaitQueue, readings, |instance| instance.buffer_records() > records)
 }
 
-/// Operators whose instances process at rates of which the largest is more than `ratio` times the smallest.
+/// Operators with a largest processing rate of more than `ratio` times the smallest.
 ///
-/// Three symptoms an operator: the whole, the fast and the slow instances.
+/// Three symptoms per operator: the whole operator, the fast and the slow instances.
 pub fn processing_rate_skew(readings: &[ComponentReading], ratio: f64) -> Vec<Symptom> {
     skew(SymptomKind::ProcessingRateSkew, readings, ratio, |instance| instance.executed)
 }
 
-/// Operators whose instances have mean queues of which the longest is more than `ratio` times the shortest.
+/// Operators with a longest mean queue of more than `ratio` times the shortest.
 pub fn wait_queue_skew(readings: &[ComponentReading], ratio: f64) -> Vec<Symptom> {
     skew(SymptomKind::WaitQueueSkew, readings, ratio, InstanceReading::buffer_records)
 }

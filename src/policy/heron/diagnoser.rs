@@ -1,15 +1,15 @@
-//! Diagnosers: from symptoms to the cause of the one operator's backpressure.
+//! Diagnosers: from symptoms to the cause of the backpressure.
 //!
-//! Each takes all symptoms and the operator's reading and gives its own diagnosis, or nothing. The rules are those of
-//! Heron's diagnosers. Skew counts only at the operator that has the backpressure.
+//! Each takes all symptoms and the operator's reading and returns its own diagnosis, or none. The
+//! rules are Heron's. Skew only counts at the operator with backpressure.
 
 use super::{ComponentReading, Sign, Symptom, SymptomKind};
 use crate::id::{InstanceId, OperatorId};
 
-/// Why the operator has backpressure, and which instances are to blame.
+/// The cause of the backpressure, and the instances concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Diagnosis {
-    /// These instances get more than their share of the records.
+    /// These instances receive more than their share of the records.
     DataSkew(Vec<InstanceId>),
     /// These instances process more slowly than the others.
     SlowInstance(Vec<InstanceId>),
@@ -17,7 +17,7 @@ pub enum Diagnosis {
     UnderProvisioned(OperatorId),
 }
 
-/// More than one operator has backpressure, which Heron's diagnosers refuse to judge.
+/// More than one operator has backpressure, which Heron's diagnosers do not handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected backpressure at one operator, found it at {0}")]
 pub struct SeveralComponents(pub u32);
@@ -25,7 +25,7 @@ pub struct SeveralComponents(pub u32);
 /// The operator with backpressure, if any.
 ///
 /// # Errors
-/// When there are several: Heron throws an exception, which ends this run of its policy.
+/// If there are several: Heron throws an exception, which ends this run of its policy.
 // papers/dhalion-vldb17.md#heron-diagnosers
 pub fn component_with_backpressure(symptoms: &[Symptom]) -> Result<Option<OperatorId>, SeveralComponents> {
     let mut found = symptoms.iter().filter(|symptom| symptom.kind == SymptomKind::ComponentBackPressure);
@@ -35,7 +35,8 @@ pub fn component_with_backpressure(symptoms: &[Symptom]) -> Result<Option<Operat
     }
 }
 
-/// Both skews: instances with more than half of the longest queue and within a tenth of the largest rate.
+/// Both skews: instances with more than half of the longest queue and within a tenth of the highest
+/// rate.
 pub fn data_skew(symptoms: &[Symptom], reading: &ComponentReading) -> Option<Diagnosis> {
     if !(has_backpressure(symptoms, reading) && is_rate_skewed(symptoms, reading) && is_queue_skewed(symptoms, reading)) {
         return None;
@@ -54,7 +55,7 @@ pub fn slow_instance(symptoms: &[Symptom], reading: &ComponentReading) -> Option
     (!blamed.is_empty()).then_some(Diagnosis::SlowInstance(blamed))
 }
 
-/// Neither skew. Rate skew alone leads to no diagnosis at all.
+/// Neither skew. Rate skew alone has no diagnosis.
 pub fn under_provisioning(symptoms: &[Symptom], reading: &ComponentReading) -> Option<Diagnosis> {
     let even = !is_rate_skewed(symptoms, reading) && !is_queue_skewed(symptoms, reading);
     (has_backpressure(symptoms, reading) && even).then_some(Diagnosis::UnderProvisioned(reading.operator))

@@ -1,14 +1,16 @@
-//! Heron's health manager: the open variant of Dhalion that ships with the engine.
+//! Heron's health manager: the open-source variant of Dhalion that is part of the engine.
 //!
-//! Takes an observation every checkpoint; every policy interval runs sensors, detectors, diagnosers and one resolver, in
-//! that order, and gives at most one scale-up of one operator. Each stage is a file of its own and can be used alone.
-//! Invariants: only under-provisioning is acted on; there is no scale-down, no blacklist and no look at the outcome;
-//! sources and sinks are never candidates.
+//! Receives an observation every checkpoint; every policy interval it runs sensors, detectors,
+//! diagnosers and one resolver, in that order, and returns at most one scale-up of one operator.
+//! Each stage has its own file and can be used separately. Invariants: only under-provisioning
+//! leads to an action; there is no scale-down, no blacklist and no evaluation of outcomes; sources
+//! and sinks are never candidates.
 //!
-//! It follows the code of Heron's main branch, section "Heron's open variant" of `papers/dhalion-vldb17.md`, with three
-//! differences, each named at its place: the window of the sensors begins anew after a migration, which operator has
-//! backpressure is told from the newest checkpoint, and several operators with backpressure are refused only so often in a
-//! row ([`HeronConfig::given_up_runs`]).
+//! It follows the code of Heron's main branch (section "Heron's open variant" of
+//! `papers/dhalion-vldb17.md`), with three differences, each marked in the code: the window of the
+//! sensors restarts after a migration, backpressure is determined from the latest checkpoint, and
+//! several operators with backpressure abort only a limited number of consecutive runs
+//! ([`HeronConfig::given_up_runs`]).
 
 mod config;
 mod detector;
@@ -17,13 +19,13 @@ mod resolver;
 mod sensor;
 
 pub use config::HeronConfig;
-pub use detector::{
-    Sign, Symptom, SymptomKind, back_pressure, growing_wait_queue, large_wait_queue, processing_rate_skew, wait_queue_skew,
-};
+pub use detector::{Sign, Symptom, SymptomKind, back_pressure, large_wait_queue, processing_rate_skew, wait_queue_skew};
 pub use diagnoser::{Diagnosis, SeveralComponents, component_with_backpressure, data_skew, slow_instance, under_provisioning};
 pub use resolver::scaled_up;
 pub use sensor::{ComponentReading, InstanceReading, Sensors};
 
+use super::registry::PolicyKind;
+use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};
 use crate::id::OperatorId;
@@ -37,9 +39,9 @@ pub struct Heron {
     config: HeronConfig,
     sensors: Sensors,
     next_run: Option<Timestamp>,
-    /// Runs given up in a row because several operators had backpressure.
+    /// Number of consecutive runs aborted because several operators had backpressure.
     given_up: u32,
-    /// A plan that was given out, and the configuration it is to change.
+    /// A plan that was returned, and the configuration it changes.
     asked: Option<(Plan, Reason, Configuration)>,
 }
 
@@ -73,7 +75,8 @@ impl Heron {
         };
         self.given_up = 0;
         let reading = readings.iter().find(|reading| reading.operator == operator).expect("a symptom is of an operator that was read");
-        // The resolvers' order; the first diagnosis that holds is answered, the first two by nothing.
+        // In the resolvers' order; the first diagnosis that holds counts, and the first two have no
+        // resolver.
         let about = |rule: &str| Reason::new(rule).about(&self.topology.operator(operator).name);
         let told = |rule: &str, instances: usize| Decision::Hold(about(rule).with("instances", instances as f64));
         if let Some(Diagnosis::DataSkew(instances)) = data_skew(&symptoms, reading) {
@@ -102,13 +105,33 @@ impl Heron {
     }
 }
 
-/// The operator with the most backpressure in the newest checkpoint; ties go to the most upstream.
+/// The operator with the most backpressure in the latest checkpoint; ties go to the most upstream.
 fn with_most_backpressure(readings: &[ComponentReading]) -> OperatorId {
     let more =
         |best: &&ComponentReading, other: &&ComponentReading| other.latest_backpressure_ms_per_s() > best.latest_backpressure_ms_per_s();
     let most = readings.iter().reduce(|best, other| if more(&best, &other) { other } else { best });
     most.expect("there are readings of several operators").operator
 }
+
+/// The policy as it is registered.
+pub(super) const KIND: PolicyKind = PolicyKind {
+    name: "heron",
+    summary: "one operator at a time, by backpressure, as Heron's health manager does",
+    rules: &[
+        ("healthy", "no change needed"),
+        ("slow-instance", "one instance is slower than the others; more instances do not help"),
+        ("data-skew", "one instance has more than its share of the load (skew); more instances do not help"),
+        ("no-diagnosis", "unhealthy, but no known cause fits"),
+        ("at-limit", "it needs more than its maximum parallelism"),
+        ("under-provisioned", "too few instances to keep up"),
+        ("several-components", "several operators backpressure the sources at once; waiting until only one does"),
+        ("between-runs", "between two scheduled runs of the policy"),
+    ],
+    make: |topology, factor, given| {
+        let config = set(HeronConfig::published(), &given.settings, |_| Ok(()))?;
+        Ok(Box::new(Heron::new(topology.clone(), config.compressed(factor))))
+    },
+};
 
 impl Policy for Heron {
     fn name(&self) -> &'static str {
@@ -121,7 +144,7 @@ impl Policy for Heron {
         let mut next_run = *self.next_run.get_or_insert(begun + self.config.policy_interval);
         if let Some((plan, reason, before)) = &self.asked {
             if observation.configuration == *before {
-                // Not carried out yet: the controller may want to hear it more than once.
+                // Not carried out yet: the controller may need the plan more than once.
                 return Decision::Rescale(plan.clone(), reason.clone());
             }
             self.asked = None;
@@ -129,7 +152,8 @@ impl Policy for Heron {
             self.next_run = Some(next_run);
         }
         self.sensors.push(observation, &self.topology);
-        // Windows and intervals are multiples of each other only up to rounding: a hundredth of a window is "now".
+        // Windows and intervals are multiples of each other only up to rounding: a hundredth of a
+        // window counts as "now".
         if now + observation.window.length() / 100 < next_run {
             return Decision::Hold(Reason::new("between-runs").with("seconds left", next_run.since(now).as_secs_f64()));
         }

@@ -1,9 +1,9 @@
 //! Sensors: backpressure, buffer size and execute count of every instance over the sensor window.
 //!
-//! Takes one observation a checkpoint; gives a reading of each scalable operator ("bolt"). Invariant: all checkpoints kept
-//! are of one configuration. Heron keeps those of before a rescale; its instances are restarted then, so that index 0
-//! would carry a full queue of before into a comparison with new instances and look like a straggler. Here the window
-//! begins anew with the configuration.
+//! Receives one observation per checkpoint; returns a reading of each scalable operator ("bolt").
+//! Invariant: all kept checkpoints have the same configuration. Heron keeps those from before a
+//! rescale; its instances are restarted, so the full queue of a former index 0 would be compared
+//! with new instances and look like a straggler. Here the window restarts with each configuration.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,18 +18,20 @@ use crate::time::{Timestamp, Window};
 pub struct InstanceReading {
     /// The instance.
     pub instance: InstanceId,
-    /// Milliseconds a second, 0 to 1000, in which sources were paused for it, over the window.
+    /// Milliseconds per second, 0 to 1000, in which the sources were paused because of it, over the
+    /// window.
     pub backpressure_ms_per_s: f64,
-    /// The same over the newest checkpoint alone.
+    /// The same over the latest checkpoint only.
     pub latest_backpressure_ms_per_s: f64,
-    /// Records processed in a checkpoint, the mean of the window.
+    /// Records processed per checkpoint, mean over the window.
     pub executed: f64,
-    /// Records waiting at the end of each checkpoint of the window: (seconds, records), oldest first.
+    /// Records queued at the end of each checkpoint of the window: (seconds, records), oldest
+    /// first.
     pub buffers: Vec<(f64, f64)>,
 }
 
 impl InstanceReading {
-    /// Records waiting, the mean of the window.
+    /// Records queued, mean over the window.
     pub fn buffer_records(&self) -> f64 {
         self.buffers.iter().map(|(_, records)| records).sum::<f64>() / self.buffers.len().max(1) as f64
     }
@@ -45,7 +47,7 @@ pub struct ComponentReading {
 }
 
 impl ComponentReading {
-    /// Sum over instances of the newest checkpoint's backpressure, in milliseconds a second.
+    /// Sum over instances of the latest checkpoint's backpressure, in milliseconds per second.
     pub fn latest_backpressure_ms_per_s(&self) -> f64 {
         self.instances.iter().map(|instance| instance.latest_backpressure_ms_per_s).sum()
     }
@@ -75,7 +77,7 @@ impl Sensors {
         Sensors { window, configuration: Configuration::default(), operators: Vec::new(), checkpoints: VecDeque::new() }
     }
 
-    /// Takes a checkpoint and forgets those that began more than the window before its end.
+    /// Adds a checkpoint and discards those that started more than the window before its end.
     pub fn push(&mut self, observation: &Observation, topology: &Topology) {
         if self.configuration != observation.configuration {
             self.checkpoints.clear();
@@ -83,7 +85,7 @@ impl Sensors {
             self.operators = topology.scalable().map(|operator| operator.id).collect();
         }
         let checkpoint = |&operator: &OperatorId| {
-            // Instances that the configuration no longer has come last and are left out.
+            // Instances that are no longer in the configuration come last and are ignored.
             let present = &observation.operator(operator).instances[..observation.configuration.parallelism(operator) as usize];
             let of = |metrics: &crate::metrics::InstanceMetrics| Checkpoint {
                 backpressure: metrics.backpressure,
@@ -99,10 +101,11 @@ impl Sensors {
         }
     }
 
-    /// What the sensors say now; empty before the first checkpoint.
+    /// The current readings; empty before the first checkpoint.
     ///
-    /// Heron divides backpressure by the whole window also while it is filling; here it is divided by the time that the
-    /// kept checkpoints cover, which is the same once the window is full.
+    /// Heron divides backpressure by the length of the window even while the window is filling;
+    /// here it is divided by the time that the kept checkpoints cover, which is the same once the
+    /// window is full.
     // papers/dhalion-vldb17.md#heron-sensors
     pub fn read(&self) -> Vec<ComponentReading> {
         let Some((newest, _)) = self.checkpoints.back() else { return Vec::new() };
@@ -125,7 +128,7 @@ impl Sensors {
     }
 }
 
-/// Milliseconds a second, at most 1000; 0 over no time.
+/// Milliseconds per second, at most 1000; 0 over no time.
 fn ms_per_s(part: Duration, whole: Duration) -> f64 {
     if whole.is_zero() { 0.0 } else { (part.as_secs_f64() / whole.as_secs_f64() * 1e3).min(1e3) }
 }

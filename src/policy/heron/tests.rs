@@ -6,7 +6,8 @@ use crate::policy::fixture;
 
 const FLATMAP: OperatorId = OperatorId(1);
 
-/// FlatMap's reading after one checkpoint of 300 s; instances as (backpressure ms/s, queue, records processed).
+/// FlatMap's reading after one checkpoint of 300 s; instances as (backpressure ms/s, queue, records
+/// processed).
 fn read(instances: &[(f64, u64, u64)]) -> ComponentReading {
     let mut observation = fixture::idle(&fixture::word_count(), &fixture::instances(instances.len() as u32, 1), 300.0, 300.0);
     let loads: Vec<_> = instances.iter().map(|&(ms_per_s, queue, processed)| (ms_per_s / 1e3, queue, processed)).collect();
@@ -16,7 +17,8 @@ fn read(instances: &[(f64, u64, u64)]) -> ComponentReading {
     sensors.read().remove(0)
 }
 
-/// FlatMap's reading of several checkpoints of 60 s; by checkpoint, by instance, (queue, records processed).
+/// FlatMap's reading of several checkpoints of 60 s; by checkpoint, by instance, (queue, records
+/// processed).
 fn series(ends: &[f64], checkpoints: &[&[(u64, u64)]]) -> ComponentReading {
     let mut sensors = Sensors::new(HeronConfig::published().sensor_window);
     for (&end, checkpoint) in ends.iter().zip(checkpoints) {
@@ -69,20 +71,6 @@ fn backpressure_is_that_of_the_operator_and_of_its_instances() {
     assert_eq!(found.iter().map(|symptom| symptom.instances.len()).collect::<Vec<_>>(), [3, 1]);
     assert_eq!(found[1].instances, [InstanceId::new(FLATMAP, 0)]);
     assert_eq!(back_pressure(&[read(&[(45.0, 0, 0), (3.0, 0, 0), (0.0, 0, 0)])], 50.0), []);
-}
-
-#[test]
-fn a_queue_grows_when_its_slope_does() {
-    let ends = [222.0, 270.0, 330.0, 390.0, 450.0];
-    let queue = |lengths: [u64; 5]| {
-        let points: Vec<_> = lengths.iter().map(|&length| [(length, 0)]).collect();
-        let checkpoints: Vec<&[(u64, u64)]> = points.iter().map(|point| point.as_slice()).collect();
-        growing_wait_queue(&[series(&ends, &checkpoints)], 5.0).len()
-    };
-    assert_eq!(queue([0, 300, 700, 1000, 1300]), 1);
-    assert_eq!(queue([0, 200, 400, 600, 800]), 0);
-    let short = series(&[60.0, 120.0], &[&[(0, 0)], &[(100_000, 0)]]);
-    assert_eq!(growing_wait_queue(&[short], 5.0), [], "two points are no trend");
 }
 
 #[test]

@@ -1,33 +1,33 @@
-//! The files of a case, and what is wrong in them.
+//! The files of one dataflow, and errors in them.
 
 use std::path::Path;
 
 use crate::readers::ReadError;
 use crate::readers::error::{Place, excerpt};
 
-/// A file that was read into memory.
+/// A file read into memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Content<'f> {
-    /// What errors call it.
+    /// Its name in errors.
     pub path: &'f Path,
-    /// What is in it.
+    /// Its content.
     pub bytes: &'f [u8],
 }
 
-/// The files of one case.
+/// The files of one dataflow.
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'f> {
     /// Operators and edges.
     pub topology: Content<'f>,
     /// Rates by operator, instance and time.
     pub rates: Content<'f>,
-    /// Rates at which sources are to emit, by source and instance.
+    /// Target rates of sources, by source and instance.
     pub source_rates: Option<Content<'f>>,
-    /// Rates that operators are known not to exceed, by operator and instance.
+    /// Upper bounds on the processing rates of operators, by operator and instance.
     pub operator_rates: Option<Content<'f>>,
 }
 
-/// Nothing that is measured is faster, and sums of it stay finite.
+/// An upper bound on measured rates, so that sums stay finite.
 const MOST_PER_SECOND: f64 = 1e18;
 
 impl<'f> Content<'f> {
@@ -35,7 +35,7 @@ impl<'f> Content<'f> {
         ReadError::Damaged { file: self.path.to_owned(), place: Place::Line(line), expected: expected.into(), found: found.into() }
     }
 
-    /// Lines that are not empty and no comments, without blanks around them, with their numbers.
+    /// Lines that are neither empty nor comments, without surrounding blanks, with their numbers.
     pub(super) fn lines(&self) -> impl Iterator<Item = Result<(u64, &'f str), ReadError>> + '_ {
         let bytes = self.bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(self.bytes);
         let numbered = (1..).zip(bytes.split(|&byte| byte == b'\n'));
@@ -54,7 +54,7 @@ impl<'f> Content<'f> {
         1 + end.iter().filter(|&&byte| byte == b'\n').count() as u64
     }
 
-    /// A rate, if it is one.
+    /// A rate, if the text is one.
     pub(super) fn rate(&self, line: u64, what: &str, text: &str) -> Result<f64, ReadError> {
         let rate = text.trim().parse::<f64>().ok().filter(|rate| (0.0..=MOST_PER_SECOND).contains(rate));
         rate.ok_or_else(|| self.wrong(line, format!("{what}, in records/s from 0 to 1e18"), quoted(text)))
@@ -69,7 +69,7 @@ impl<'f> Content<'f> {
     }
 }
 
-/// What was found, cut to what a person reads.
+/// The text that was found, truncated for an error message.
 pub(super) fn quoted(text: &str) -> String {
     excerpt(text.as_bytes())
 }

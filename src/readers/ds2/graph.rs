@@ -1,4 +1,4 @@
-//! Operators and edges in the order of a file, and the dataflow they make.
+//! Operators and edges in the order of a file, and the resulting dataflow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,17 +6,17 @@ use super::content::{Content, quoted};
 use crate::dataflow::{Role, Topology};
 use crate::readers::ReadError;
 
-/// An operator as a file has it.
+/// An operator in a file.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) instances: u32,
-    /// Where it was first named.
+    /// Where it is first named.
     pub(super) line: u64,
 }
 
-/// Operators in order of appearance, and edges between them by place.
+/// Operators in order of appearance, and edges between them by position.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
@@ -25,7 +25,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// The place of an operator; the operator itself if it is new.
+    /// The position of an operator; a new one if it is not known.
     pub(super) fn node(&mut self, content: &Content<'_>, node: Node) -> Result<usize, ReadError> {
         let Some(&place) = self.places.get(&node.id) else {
             self.places.insert(node.id.clone(), self.nodes.len());
@@ -40,7 +40,7 @@ impl Graph {
         Ok(place)
     }
 
-    /// Adds an edge; a second one of the same kind adds nothing.
+    /// Adds an edge; duplicates are ignored.
     pub(super) fn edge(&mut self, from: usize, to: usize, line: u64) {
         self.edges.entry((from, to)).or_insert(line);
     }
@@ -49,7 +49,8 @@ impl Graph {
         self.places.get(id).copied()
     }
 
-    /// The dataflow, and which node each of its operators is. Of all orders the one in which operators appear as early as they can.
+    /// The dataflow, and the node of each of its operators. Of all topological orders, the one that
+    /// preserves the order of appearance best.
     pub(super) fn topology(&self, content: &Content<'_>) -> Result<(Topology, Vec<usize>), ReadError> {
         let mut outputs = vec![Vec::new(); self.nodes.len()];
         let mut missing = vec![0u32; self.nodes.len()];
@@ -82,8 +83,8 @@ impl Graph {
         Ok((topology, order))
     }
 
-    /// The first edge of the file that lies on a cycle: between operators that neither an order from the sources nor one from the sinks
-    /// reaches.
+    /// The first edge of the file on a cycle: between operators that neither a traversal from the
+    /// sources nor one from the sinks reaches.
     fn cycle(&self, content: &Content<'_>, order: &[usize]) -> ReadError {
         let mut left = vec![true; self.nodes.len()];
         order.iter().for_each(|&node| left[node] = false);

@@ -1,9 +1,11 @@
-//! The input files of DS2's released program: a dataflow, and the rates that were measured of it.
+//! The input files of the released DS2 program: a dataflow, and the rates measured for it.
 //!
-//! Takes the contents of files; gives the dataflow and, by epoch, the rates of each operator summed over its instances. The formats are
-//! those of the released program (`papers/ds2-osdi18.md#files`): tables for Flink and Heron, lines of a log for timely. Invariants: every
-//! rate is finite and not negative, every operator of the dataflow has rates in every epoch that is given out; whatever else is found is an
-//! error that names file, line, what was expected and what was found. Nothing is guessed.
+//! From the contents of files to the dataflow and, by epoch, the rates of each operator summed over
+//! its instances. The formats are those of the released program (`papers/ds2-osdi18.md#files`):
+//! tables for Flink and Heron, lines of a log for timely. Invariants: every rate is finite and not
+//! negative, and every operator of the dataflow has rates in every returned epoch; anything else is
+//! an error that names the file, the line, what was expected and what was found. Nothing is
+//! guessed.
 
 mod content;
 mod graph;
@@ -21,7 +23,7 @@ use rates::Rows;
 use super::ReadError;
 use crate::dataflow::Topology;
 
-/// Which system's files they are.
+/// The system that wrote the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum System {
     /// Flink: tables.
@@ -33,26 +35,26 @@ pub enum System {
     Timely,
 }
 
-/// A dataflow and what was measured of it.
+/// A dataflow with measured rates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// The dataflow. An operator's name here is its identifier in the files. Operators without inputs are sources; there is no limit on
-    /// parallelism.
+    /// The dataflow. The name of an operator here is its identifier in the files. Operators without
+    /// inputs are sources; parallelism is unlimited.
     pub topology: Topology,
-    /// Names of operators in the files, by operator; the identifier where they have no other.
+    /// Names of operators in the files, by operator; the identifier for those without one.
     pub names: Vec<String>,
     /// Instances of each operator.
     pub instances: Vec<u32>,
     /// Rates of each operator, by epoch.
     pub epochs: Vec<Vec<OperatorRates>>,
-    /// Epochs at the end that some instance has no rates of any more; they are left out.
+    /// Number of epochs at the end without rates of some instance; they are skipped.
     pub incomplete_epochs: usize,
 }
 
-/// Reads the files of a case.
+/// Reads the files of a dataflow.
 ///
 /// # Errors
-/// When a file is not what it should be, or files do not fit together.
+/// If a file is invalid, or files do not match.
 pub fn read(system: System, files: &Files<'_>) -> Result<Measured, ReadError> {
     let (graph, rows) = match system {
         System::Flink | System::Heron => (table::topology(&files.topology)?, table::rates(&files.rates)?),

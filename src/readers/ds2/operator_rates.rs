@@ -1,11 +1,11 @@
-//! What was measured of an operator.
+//! Measured rates of an operator.
 
-/// What was measured of one operator in one epoch: sums over its instances, in records per second.
+/// Measured rates of one operator in one epoch: sums over its instances, in records per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct OperatorRates {
     /// True processing rate.
     pub true_processing: f64,
-    /// True output rate; of a source the rate at which it is to emit.
+    /// True output rate; for a source its target rate.
     pub true_output: f64,
     /// Observed processing rate.
     pub observed_processing: f64,
@@ -14,8 +14,8 @@ pub struct OperatorRates {
 }
 
 impl OperatorRates {
-    /// Takes the true rates down to what the operator is known not to exceed, or to what was observed. Both of them in the same ratio: what
-    /// comes out of a record does not depend on how fast it goes in.
+    /// Clips the true processing rate to the upper bound, or to the observed rate. The output rate
+    /// is reduced by the same ratio: the selectivity does not depend on the rate.
     pub(super) fn limit(&mut self, most: Option<f64>) {
         let processing = most.map_or(self.observed_processing, |most| most.min(self.true_processing));
         if self.true_processing > 0.0 {

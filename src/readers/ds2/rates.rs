@@ -1,4 +1,4 @@
-//! Rates by operator and instance, and the epochs they make.
+//! Rates by operator and instance, and the resulting epochs.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,22 @@ pub(super) struct Row {
     pub(super) line: u64,
     pub(super) operator: String,
     pub(super) instance: String,
-    /// Instances the operator had; nothing where the format does not say.
+    /// Parallelism of the operator; `None` if the format does not say.
     pub(super) instances: Option<u32>,
     pub(super) time: u64,
     pub(super) rates: OperatorRates,
 }
 
-/// The rows of one instance by their time, each with its line.
+/// The rows of one instance by time, each with its line.
 type Series = BTreeMap<u64, (u64, OperatorRates)>;
 
 /// All rows of a file.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     operators: BTreeMap<String, BTreeMap<String, Series>>,
-    /// Instances that each operator is said to have, with the line that says so first.
+    /// Parallelism of each operator, with the first line that says so.
     told: BTreeMap<String, (u32, u64)>,
-    /// Where each operator was first named.
+    /// Where each operator is first named.
     lines: BTreeMap<String, u64>,
 }
 
@@ -44,16 +44,18 @@ impl Rows {
         }
         let series = self.operators.entry(row.operator).or_default().entry(row.instance).or_default();
         if let Some((line, _)) = series.get(&row.time) {
-            let expected = format!("one row an instance and time, as in line {line}");
+            let expected = format!("one row per instance and time, as in line {line}");
             return Err(content.wrong(row.line, expected, format!("another one of time {}", row.time)));
         }
         series.insert(row.time, (row.line, row.rates));
         Ok(())
     }
 
-    /// Rates by epoch and operator, operators in the given order, and how many epochs are incomplete.
+    /// Rates by epoch and operator, operators in the given order, and the number of incomplete
+    /// epochs.
     ///
-    /// The rows of an instance in the order of their times are epochs 0, 1, 2 and so on, as the released program counts them.
+    /// The rows of an instance, ordered by time, are epochs 0, 1, 2, ..., as in the released
+    /// program.
     pub(super) fn epochs(self, graph: &Graph, order: &[usize], files: &Files<'_>) -> Result<(Vec<Vec<OperatorRates>>, usize), ReadError> {
         let (content, topology) = (&files.rates, files.topology.path.display());
         for (operator, &line) in &self.lines {
@@ -77,7 +79,8 @@ impl Rows {
                 let expected = format!("rates of {} instances of '{}' ({topology}, line {})", node.instances, node.id, node.line);
                 return Err(content.wrong(content.last_line(), expected, format!("rates of {count} up to the end")));
             }
-            // Sums go by the instances' names, so that they are the same however rows are ordered.
+            // Summed in the order of instance names, so that the result does not depend on the
+            // order of rows.
             columns.push(found.into_iter().flatten().map(|(_, series)| series.values().map(|(_, rates)| *rates).collect()).collect());
         }
         let lengths = || columns.iter().flatten().map(Vec::len);

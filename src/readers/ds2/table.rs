@@ -1,4 +1,4 @@
-//! The tables of Flink and Heron: fields with commas between them, a line that begins with `#` is a comment.
+//! The tables for Flink and Heron: comma-separated fields; lines that start with `#` are comments.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const EDGE: &str = "an edge as 'id,name,instances,id,name,instances'";
 const RATES: &str = "rates as 'operator,instance,instances,time,true processing,true output,observed processing,observed output'";
 const GIVEN: &str = "a rate as 'operator,rate of an instance'";
 
-/// The fields of a line, if they are as many as expected.
+/// The fields of a line, if their number is as expected.
 fn fields<'l, const N: usize>(content: &Content<'_>, line: u64, text: &'l str, expected: &str) -> Result<[&'l str; N], ReadError> {
     let fields: Vec<&str> = text.split(',').map(str::trim).collect();
     let count = fields.len();
@@ -28,7 +28,7 @@ fn instances(content: &Content<'_>, line: u64, text: &str) -> Result<u32, ReadEr
     number.ok_or_else(|| content.wrong(line, "a number of instances, at least 1", quoted(text)))
 }
 
-/// Operators and edges: an edge a line.
+/// Operators and edges: one edge per line.
 pub(super) fn topology(content: &Content<'_>) -> Result<Graph, ReadError> {
     let mut graph = Graph::default();
     let mut any = false;
@@ -47,7 +47,7 @@ pub(super) fn topology(content: &Content<'_>) -> Result<Graph, ReadError> {
     if any { Ok(graph) } else { Err(content.wrong(content.last_line(), EDGE, "the end of the file")) }
 }
 
-/// Rates: an instance and a time a line.
+/// Rates: one instance and time per line.
 pub(super) fn rates(content: &Content<'_>) -> Result<Rows, ReadError> {
     let mut rows = Rows::default();
     let mut any = false;
@@ -74,16 +74,16 @@ pub(super) fn rates(content: &Content<'_>) -> Result<Rows, ReadError> {
     if any { Ok(rows) } else { Err(content.wrong(content.last_line(), RATES, "the end of the file")) }
 }
 
-/// A rate that was set by hand.
+/// A rate given by the user.
 #[derive(Debug)]
 pub(super) struct GivenRate {
     pub(super) line: u64,
     pub(super) operator: String,
-    /// Of one instance; nothing stands for what was observed, which a file writes as -1.
+    /// Per instance; `None` for the observed rate, written as -1.
     pub(super) rate: Option<f64>,
 }
 
-/// Rates that were set by hand: an operator a line.
+/// Rates given by the user: one operator per line.
 pub(super) fn given_rates(content: &Content<'_>) -> Result<Vec<GivenRate>, ReadError> {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut given = Vec::new();

@@ -1,4 +1,5 @@
-//! What the files say, and every way in which they can be wrong: each error by its file, line, what was expected and what was found.
+//! What the files say, and every way in which they can be wrong: each error by its file, line, what
+//! was expected and what was found.
 
 use std::path::Path;
 
@@ -29,7 +30,8 @@ fn rates_are_sums_by_operator_in_the_order_of_the_graph() {
     assert_eq!((names, measured.instances.as_slice(), measured.epochs.len()), (vec!["a", "b", "c"], &[1, 2, 1][..], 1));
     let b = OperatorRates { true_processing: 70.0, true_output: 700.0, observed_processing: 50.0, observed_output: 500.0 };
     assert_eq!(measured.epochs[0][1], b);
-    // The same whatever the order of lines, with blanks, another end of line, a mark at the beginning and a comment.
+    // The same whatever the order of lines, with blanks, another end of line, a mark at the
+    // beginning and a comment.
     let mut lines: Vec<&str> = RATES.lines().collect();
     lines.reverse();
     let other = format!("\u{feff}#x\r\n\r\n{}", lines.join("  \r\n").replace(',', " , "));
@@ -101,7 +103,7 @@ fn rates_that_are_none_are_refused_by_their_line() {
         ("a,,1,10,0,1,0,0".into(), "expected the identifier of an instance, found an empty field"),
         (
             format!("{RATES}a,0,1,10,0,100,0,50"),
-            "rates, line 5: expected one row an instance and time, as in line 1, found another one of time 10",
+            "rates, line 5: expected one row per instance and time, as in line 1, found another one of time 10",
         ),
         (format!("{RATES}d,0,1,10,0,100,0,50"), "rates, line 5: expected an operator of topology, found 'd'"),
         (RATES.replace("b,0,2", "b,0,3"), "rates, line 3: expected 3 instances of 'b', as in line 2, found 2"),

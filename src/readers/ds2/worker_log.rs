@@ -1,6 +1,7 @@
-//! Timely's log as the released instrumentation wrote it: operators and channels of every worker, and rates by worker and operator.
+//! Timely's log as written by the released instrumentation: operators and channels of every worker,
+//! and rates by worker and operator.
 //!
-//! Lines that tell of something else are passed over, as a log is not made for us alone.
+//! Other lines are skipped, since a log may contain anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ const OPERATES: &str = "Operates(OperatesEvent { id: N, addr: [WORKER, .., N], n
 const CHANNEL: &str = "Channels(ChannelsEvent { .., source: (N, PORT), target: (N, PORT) })";
 const RATES: &str = "replayed converted: TIME (Rates(Op(WORKER, OPERATOR)), (RATE, RATE, RATE, RATE))";
 
-/// What stands between `before` and `after`, and what follows; nothing if they do not.
+/// The text between `before` and `after`, and the rest; `None` if they are not found.
 fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<(&'t str, &'t str)> {
     let (_, rest) = text.split_once(before)?;
     rest.split_once(after)
@@ -41,7 +42,7 @@ fn channel(text: &str) -> Option<(u64, u64)> {
     Some((number(from)?, number(to)?))
 }
 
-/// An operator while its workers are gathered.
+/// An operator while its workers are collected.
 struct Gathered {
     line: u64,
     name: String,
@@ -49,7 +50,7 @@ struct Gathered {
     workers: BTreeSet<u64>,
 }
 
-/// Operators and channels: each is told once by every worker.
+/// Operators and channels: each is logged once by every worker.
 pub(super) fn topology(content: &Content<'_>) -> Result<Graph, ReadError> {
     let mut operators: BTreeMap<u64, Gathered> = BTreeMap::new();
     let mut locals: BTreeMap<u64, u64> = BTreeMap::new();
@@ -113,7 +114,7 @@ fn rates_of(text: &str) -> Option<(u64, u64, u64, [&str; 4])> {
     Some((number(time)?, number(worker)?, number(operator)?, rates.try_into().ok()?))
 }
 
-/// Rates: a worker, operator and time a line.
+/// Rates: one worker, operator and time per line.
 pub(super) fn rates(content: &Content<'_>) -> Result<Rows, ReadError> {
     let mut rows = Rows::default();
     let mut any = false;

@@ -1,10 +1,12 @@
-//! The driver's lane: what it launches, what reaches it, and what it does between.
+//! The lane of Spark's driver: the tasks it launches, the results it receives, and its work in
+//! between.
 //!
-//! The driver is not instrumented. It works from the last thing that reached it (a job, a result, a stage that was submitted) to what it did
-//! next; what lies between that and the next thing to reach it is waiting. So a stage's launch hangs on the last result of the stage before
-//! it.
+//! The driver is not instrumented. It is assumed to work from the last event that reached it (a
+//! job, a result, a submitted stage) to its next action; the time from there to the next event is
+//! waiting. The launch of a stage therefore depends on the last result of the stage before it.
 //!
-//! Invariant: events of the log, which come roughly in order, are taken in order of time; records of this lane never go back.
+//! Invariant: events of the log, which are roughly in order, are sorted by time; the records of
+//! this lane never go back in time.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +17,10 @@ use crate::time::{Epoch, Timestamp};
 /// The driver's worker and operator.
 pub(super) const DRIVER: WorkerId = WorkerId(0);
 pub(super) const DRIVER_OPERATOR: OperatorId = OperatorId(0);
-/// Events that are held back to put them in order.
+/// Number of events buffered for sorting.
 const MOST_EVENTS: usize = 1 << 16;
 
-/// Something that happens on the driver. In the order of this list if at one instant.
+/// An event on the driver. Simultaneous events are in the order of this list.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happens {
     /// A result arrives.
@@ -45,26 +47,27 @@ impl Happens {
     }
 }
 
-/// What the driver did, put together from the log.
+/// The driver's activity, reconstructed from the log.
 #[derive(Debug, Default)]
 pub(super) struct Driver {
     events: BTreeMap<(u64, u8, u64), Happens>,
     sequence: u64,
-    /// Since when it works; none while it waits.
+    /// Start of its current work; `None` while it waits.
     busy_since: Option<u64>,
     last: u64,
     told: u64,
 }
 
 impl Driver {
-    /// Notes what happens at `at`, in ns.
+    /// Records an event at `at`, in ns.
     pub(super) fn note(&mut self, at: u64, what: Happens) {
         self.sequence += 1;
         self.events.insert((at, what.rank(), self.sequence), what);
     }
 
-    /// Gives out what happened before `horizon`, in ns, after which no more comes of before it. The number of events that came too late to
-    /// be in order, and were put at the latest instant.
+    /// Returns what happened before `horizon`, in ns, before which nothing else will arrive. Also
+    /// returns the number of events that arrived too late to be sorted, and were moved to the
+    /// latest time.
     pub(super) fn advance(&mut self, horizon: u64, out: &mut Vec<Record>) -> u64 {
         let mut late = 0;
         while let Some(first) = self.events.first_entry() {
@@ -123,7 +126,7 @@ impl Driver {
         }));
     }
 
-    /// Reports that the driver has told everything up to `horizon`, or to where what it does now began.
+    /// Reports the driver's progress up to `horizon`, or to the start of its current work.
     pub(super) fn tell(&mut self, horizon: u64, out: &mut Vec<Record>) {
         let up_to = self.busy_since.map_or(horizon, |since| since.min(horizon));
         if up_to > self.told {
@@ -132,7 +135,8 @@ impl Driver {
         }
     }
 
-    /// Gives out everything, for the end of the log. The number of events that came too late to be in order.
+    /// Returns everything, at the end of the log. Also returns the number of events that arrived
+    /// too late to be sorted.
     pub(super) fn close(&mut self, out: &mut Vec<Record>) -> u64 {
         let late = self.advance(u64::MAX, out);
         self.busy_since = None;

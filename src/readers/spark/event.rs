@@ -1,4 +1,5 @@
-//! The events of a Spark event log that are read, with the names they have there. Times are in ms since 1970 where nothing else is said.
+//! The events of a Spark event log that are read, with their original names. Times are in ms since
+//! 1970 unless noted otherwise.
 //!
 //! Invariant: an event holds no text and no list longer than its line.
 
@@ -6,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// What every event has.
+/// Fields of every event.
 #[derive(Debug, Deserialize)]
 pub(super) struct Named<'l> {
     #[serde(rename = "Event", borrow)]
@@ -84,10 +85,11 @@ pub(super) struct TaskInfo<'l> {
     pub(super) launch: u64,
     #[serde(rename = "Executor ID", borrow)]
     pub(super) executor: Cow<'l, str>,
-    /// When the driver began to fetch a result too large to come with the task's end; 0 if it was not.
+    /// When the driver started to fetch a result that is too large to be sent with the task's end;
+    /// 0 if it did not.
     #[serde(rename = "Getting Result Time", default)]
     pub(super) fetching: u64,
-    /// 0 while it runs.
+    /// 0 while it is running.
     #[serde(rename = "Finish Time", default)]
     pub(super) finish: u64,
 }
@@ -96,7 +98,7 @@ pub(super) struct TaskInfo<'l> {
 pub(super) struct TaskMetrics {
     #[serde(rename = "Executor Deserialize Time", default)]
     pub(super) deserialize: u64,
-    /// Shuffle reads and writes included.
+    /// Including shuffle reads and writes.
     #[serde(rename = "Executor Run Time", default)]
     pub(super) run: u64,
     #[serde(rename = "Result Serialization Time", default)]
@@ -112,7 +114,7 @@ pub(super) struct TaskMetrics {
 }
 
 impl TaskMetrics {
-    /// All that was measured of the task, in ns.
+    /// Everything that was measured of the task, in ns.
     pub(super) fn measured(&self) -> u64 {
         self.deserialize.saturating_add(self.run).saturating_add(self.serialize).saturating_mul(1_000_000)
     }

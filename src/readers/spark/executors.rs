@@ -1,10 +1,10 @@
-//! Which slot of an executor a task ran on: Spark does not log it.
+//! Assigns tasks to slots of executors, which Spark does not log.
 //!
-//! An executor has a slot a core. A task takes the lowest slot that is free at its launch. Starts are often logged before the end that made
-//! room for them; such a task waits for that end.
+//! An executor has one slot per core. A task takes the lowest slot that is free at its launch.
+//! Starts are often logged before the end that freed their slot; such a task waits for that end.
 //!
-//! Invariants: tasks on one slot do not overlap; each slot is one worker; a slot has told everything up to the launch of the earliest task
-//! that runs on it or may still come to it.
+//! Invariants: tasks on one slot do not overlap; each slot is one worker; the progress of a slot
+//! extends to the launch of the earliest task that runs on it or may still be assigned to it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,19 +13,19 @@ use crate::activity::Record;
 use crate::id::WorkerId;
 use crate::time::Timestamp;
 
-/// A longer name is no executor's.
+/// Longer names are not those of executors.
 const MOST_NAME_BYTES: usize = 256;
-/// Slots that are set up for an executor when it comes; more come into being when used.
+/// Initial number of slots of an executor; more are created when used.
 const MOST_CORES: u64 = 1024;
 
-/// A launch may be stamped so much earlier, in ns, than the end of the task before it on the same slot: both are stamped by the driver,
-/// in whole milliseconds, and by different threads of it.
+/// Tolerance, in ns, by which a launch may be earlier than the end of the previous task on the same
+/// slot: both times are taken by different threads of the driver, in whole milliseconds.
 const SLACK: u64 = 10_000_000;
 
 #[derive(Debug)]
 struct Slot {
     worker: u32,
-    /// Launch of the task that runs on it, in ns.
+    /// Launch of the task that is running on it, in ns.
     running: Option<u64>,
     /// When the last task on it had sent its result.
     free_at: u64,
@@ -36,7 +36,7 @@ struct Slot {
 struct Executor {
     cores: u64,
     slots: Vec<Slot>,
-    /// Tasks that wait for a slot: number, launch.
+    /// Tasks that wait for a slot: number and launch.
     waiting: VecDeque<(u64, u64)>,
 }
 
@@ -45,15 +45,15 @@ struct Executor {
 struct Task {
     stage: u64,
     executor: String,
-    /// None while it waits for a slot.
+    /// `None` while it waits for a slot.
     slot: Option<usize>,
 }
 
-/// Where a task ran.
+/// The slot of a task.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ran {
     pub(super) worker: u32,
-    /// Its launch, or when its slot was first free, if that is later.
+    /// Its launch, or when its slot became free, if that is later.
     pub(super) launch: u64,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Ran {
 pub(super) struct Executors {
     executors: BTreeMap<String, Executor>,
     tasks: BTreeMap<u64, Task>,
-    /// Workers so far; the driver is the first.
+    /// Number of workers so far; the driver is the first.
     workers: u64,
 }
 
@@ -78,7 +78,7 @@ impl Executor {
         Ok(found)
     }
 
-    /// Puts a task on a slot.
+    /// Assigns a task to a slot.
     fn occupy(&mut self, slot: usize, launch: u64) {
         let slot = &mut self.slots[slot];
         slot.running = Some(launch.max(slot.free_at));
@@ -118,7 +118,7 @@ impl Executors {
         Ok(())
     }
 
-    /// An executor has come.
+    /// An executor was added.
     ///
     /// # Errors
     /// With what was expected.
@@ -132,7 +132,7 @@ impl Executors {
         Ok(())
     }
 
-    /// A task was launched, in ns; false if it already runs.
+    /// A task was launched, in ns; false if it is already running.
     ///
     /// # Errors
     /// With what was expected.
@@ -145,7 +145,7 @@ impl Executors {
         }
         self.executor(name)?;
         let executor = self.executors.get_mut(name).expect("just added");
-        // An executor of which nothing is known but its tasks gets slots as it needs them.
+        // An executor that is only known from its tasks gets slots as needed.
         let slot = executor.free(launch, executor.cores == 0, &mut self.workers)?;
         match slot {
             Some(slot) => executor.occupy(slot, launch),
@@ -155,7 +155,7 @@ impl Executors {
         Ok(true)
     }
 
-    /// A task had sent its result at `finish`, in ns; none if it does not run.
+    /// A task had sent its result at `finish`, in ns; `None` if it is not running.
     ///
     /// # Errors
     /// With what was expected.
@@ -167,7 +167,7 @@ impl Executors {
             None => {
                 let waiting = executor.waiting.iter().position(|&(other, _)| other == task);
                 let launch = waiting.and_then(|at| executor.waiting.remove(at)).map_or(finish, |(_, launch)| launch);
-                // More tasks at once than cores.
+                // More simultaneous tasks than cores.
                 (executor.free(launch, true, &mut self.workers)?.expect("a new one if none is free"), launch)
             }
         };
@@ -185,13 +185,13 @@ impl Executors {
         Ok(Some(ran))
     }
 
-    /// Ends every task, for the end of the log: its stage and where it ran.
+    /// Ends every task, at the end of the log; returns their stages and slots.
     pub(super) fn close(&mut self, now: u64) -> Vec<(u64, Ran)> {
         let tasks: Vec<(u64, u64)> = self.tasks.iter().map(|(&task, known)| (task, known.stage)).collect();
         tasks.into_iter().filter_map(|(task, stage)| Some((stage, self.end(task, now).ok()??))).collect()
     }
 
-    /// Reports that every slot has told everything up to `horizon`, or to the launch of what runs.
+    /// Reports the progress of every slot up to `horizon`, or to the launch of its running task.
     pub(super) fn tell(&mut self, horizon: u64, out: &mut Vec<Record>) {
         for executor in self.executors.values_mut() {
             let waiting = executor.waiting.iter().map(|&(_, launch)| launch).min().unwrap_or(u64::MAX);

@@ -1,19 +1,21 @@
-//! Event logs of Spark: a JSON object a line.
+//! Spark's event logs: one JSON object per line.
 //!
-//! What becomes of it:
-//! - The driver is worker 0, each core of an executor a worker of its own (`executors.rs` says which task ran where). Each stage is an
-//!   operator, each job an epoch.
-//! - A task is launched by a message from the driver and ends in a message to it; a result that the driver has to fetch takes a channel of
-//!   its own. Between the two: deserialization, waiting for blocks of the shuffle (an external wait, for who sent them is not logged),
-//!   processing, serialization of the shuffle's output and of the result.
-//! - A task's time that its metrics leave open is Spark's scheduler delay. The log does not say how much of it lies before the task and how
-//!   much after. One third is taken to be before, as SnailTrail does it; it is a guess.
-//! - What the driver did between results and launches is scheduling (`driver.rs`).
+//! Mapping to records:
+//! - The driver is worker 0, each core of an executor a separate worker (`executors.rs` assigns
+//!   tasks to cores). Each stage is an operator, each job an epoch.
+//! - A task starts with a message from the driver and ends with a message to it; a result that the
+//!   driver has to fetch uses a separate channel. In between: deserialization, waiting for blocks
+//!   of the shuffle (an external wait, because their sender is not logged), processing,
+//!   serialization of the shuffle's output and of the result.
+//! - The time of a task that its metrics do not explain is Spark's scheduler delay. The log does
+//!   not say how much of it precedes the task and how much follows it. One third is assumed to
+//!   precede it, as in SnailTrail; this is a guess.
+//! - The driver's time between results and launches is scheduling (`driver.rs`).
 //!
-//! Time counts from the whole second in which the first job, stage or task began.
+//! Time is relative to the whole second in which the first job, stage or task started.
 //!
-//! Invariant: workers are reported [`LAG`] behind the log, or up to the launch of what still runs there; so a line may come that much
-//! late.
+//! Invariant: progress of workers is reported [`LAG`] behind the log, or up to the launch of the
+//! running task; lines may therefore be late by that much.
 
 mod driver;
 mod event;
@@ -34,20 +36,20 @@ use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// A longer line is skipped: plans of queries, which are not read, can be as long as they like.
+/// Longer lines are skipped: query plans, which are not read, can have any length.
 const MOST_LINE_BYTES: usize = 4 << 20;
 /// How far lines may be out of order, in ns.
 const LAG: u64 = 1_000_000_000;
-/// Workers are reported on when the log has come so far, in ns.
+/// Progress of workers is reported when the log has advanced this far, in ns.
 const TELL_EVERY: u64 = 100_000_000;
-/// Stages of unfinished jobs, and the largest number of one.
+/// The most stages of unfinished jobs, and upper bound of their numbers.
 const MOST_STAGES: usize = 1 << 16;
 const LARGEST_STAGE: u64 = 1 << 30;
-/// Longest name that is kept of a stage, in characters.
+/// Longest kept name of a stage, in characters.
 const MOST_NAME: usize = 200;
 const MILLISECOND: u64 = 1_000_000;
 
-/// What is known of a stage whose job has not ended.
+/// State of a stage whose job has not ended.
 #[derive(Debug)]
 struct Stage {
     job: Option<u64>,
@@ -67,12 +69,12 @@ pub(super) struct Spark<R> {
     lines: Lines<R>,
     /// In ms since 1970.
     origin: Option<u64>,
-    /// How far the log has come, in ns.
+    /// The time that the log has reached, in ns.
     now: u64,
     told: u64,
     since_told: usize,
     stages: BTreeMap<u64, Stage>,
-    /// Stages of each unfinished job, and how many they are in all.
+    /// Stages of each unfinished job, and their total number.
     jobs: BTreeMap<u64, Vec<u64>>,
     listed: usize,
     executors: Executors,
@@ -81,7 +83,7 @@ pub(super) struct Spark<R> {
     ended: bool,
 }
 
-/// What was expected instead, for an error.
+/// What was expected, for an error.
 type Refused = (String, String);
 
 impl<R: BufRead> Spark<R> {
@@ -133,7 +135,7 @@ impl<R: BufRead> Spark<R> {
             }
             "SparkListenerStageCompleted" => {
                 let completed: StageEvent<'_> = json(line, &event)?;
-                // Otherwise the end of its job forgets it.
+                // Otherwise it is forgotten at the end of its job.
                 if self.stages.get(&completed.info.stage).is_some_and(|stage| stage.job.is_none()) {
                     self.stages.remove(&completed.info.stage);
                 }
@@ -147,7 +149,7 @@ impl<R: BufRead> Spark<R> {
                 self.end(&end, out, oddities)?;
             }
             "SparkListenerApplicationEnd" => self.ended = true,
-            // These say nothing about time.
+            // Events without a time.
             "SparkListenerLogStart"
             | "SparkListenerApplicationStart"
             | "SparkListenerEnvironmentUpdate"
@@ -158,18 +160,18 @@ impl<R: BufRead> Spark<R> {
         Ok(())
     }
 
-    /// An instant in ms since 1970 as one of the trace, in ns.
+    /// Converts ms since 1970 to a time of the trace, in ns.
     fn at(&mut self, milliseconds: u64, oddities: &mut Oddities) -> u64 {
         let origin = *self.origin.get_or_insert(milliseconds - milliseconds % 1000);
         if milliseconds < origin {
-            oddities.count("events of before the first job, put at the beginning");
+            oddities.count("events from before the first job, moved to the start");
         }
         let at = milliseconds.saturating_sub(origin).saturating_mul(MILLISECOND);
         self.now = self.now.max(at);
         at
     }
 
-    /// Takes up a job.
+    /// Adds a job.
     fn begin(&mut self, start: JobStart) -> Result<(), Refused> {
         self.forget(start.job);
         self.listed += start.stages.len();
@@ -231,7 +233,7 @@ impl<R: BufRead> Spark<R> {
         Ok(())
     }
 
-    /// A job is an epoch.
+    /// A job is represented as an epoch.
     fn epoch(&self, stage: u64) -> Epoch {
         self.stages.get(&stage).and_then(|stage| stage.job).map_or(Epoch::UNKNOWN, Epoch)
     }
@@ -256,7 +258,7 @@ impl<R: BufRead> Spark<R> {
         let full = |expected| (expected, "one more".to_owned());
         let finish = self.at(info.finish, oddities);
         let fetching = Some(info.fetching).filter(|&at| at > 0).map(|at| self.at(at, oddities));
-        // Its core is free before the driver takes note of that.
+        // Its core is free before the driver is notified.
         let launch = self.at(info.launch, oddities);
         let total = fetching.unwrap_or(finish).min(finish).saturating_sub(launch);
         let measured = event.metrics.as_ref().map_or(total, TaskMetrics::measured).min(total);
@@ -277,7 +279,8 @@ impl<R: BufRead> Spark<R> {
         Ok(())
     }
 
-    /// The records of a task that has ended; the driver began to fetch its result at `fetching`, if it did.
+    /// The records of a task that has ended; the driver started to fetch its result at `fetching`,
+    /// if it did.
     fn task(
         &mut self,
         event: &TaskEvent<'_>,
@@ -354,7 +357,7 @@ impl<R: BufRead> Spark<R> {
         }
     }
 
-    /// Reports how far everyone has told everything; `late` events of the driver had to be put later.
+    /// Reports everyone's progress; `late` events of the driver had to be moved to a later time.
     fn tell(&mut self, horizon: u64, late: u64, out: &mut Vec<Record>, oddities: &mut Oddities) {
         (0..late).for_each(|_| oddities.count("events of the driver that came too late to be put in order"));
         self.driver.tell(horizon, out);
@@ -362,7 +365,7 @@ impl<R: BufRead> Spark<R> {
     }
 }
 
-/// How much of the time that the metrics of a task leave open lies before it.
+/// The share of a task's unexplained time that lies before it.
 fn before(total: u64, measured: u64) -> u64 {
     total.saturating_sub(measured) / 3
 }
@@ -396,7 +399,7 @@ impl<R: BufRead + Send> Reader for Spark<R> {
         self.take(&line, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
         self.since_told += 1;
         let horizon = self.now.saturating_sub(LAG);
-        // Not more reports than lines.
+        // No more reports than lines.
         if horizon >= self.told.saturating_add(TELL_EVERY) && self.since_told > self.executors.slots() {
             self.told = horizon;
             self.since_told = 0;

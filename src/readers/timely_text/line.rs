@@ -1,16 +1,17 @@
-//! One line of timely's log as text, taken apart.
+//! Parses one line of timely's log as text.
 //!
-//! Invariant: a line is understood as a whole or refused with what was expected and what stands there.
+//! Invariant: a line is understood as a whole, or rejected with what was expected and what was
+//! found.
 
 use super::super::error::excerpt;
 
 /// What was expected in a line, and what was found.
 pub(super) type Refused = (String, String);
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'l> {
-    /// A comment, or nothing.
+    /// A comment or an empty line.
     Nothing,
     /// `Dataflow: (0, Dataflow)`: the name of an operator.
     Operator(End<'l>),
@@ -34,19 +35,19 @@ pub(super) enum Event<'l> {
     Sched { operator: u64, starts: bool },
     /// A batch of records enters or leaves a channel.
     Msg { sends: bool, channel: u64, source: u64, target: u64, sequence: u64, length: u64 },
-    /// The operator begins or ends work on a batch.
+    /// The operator starts or ends processing a batch.
     GMsg,
-    /// Word of progress is sent to all workers, or arrives.
+    /// A progress update is sent to all workers, or arrives.
     Progress { sends: bool, source: u64, channel: u64, sequence: u64, operator: u64 },
-    /// An operator is told of progress.
+    /// A progress update is pushed to an operator.
     PushProgress,
-    /// Something the program itself logged.
+    /// Text logged by the program itself.
     Text(&'l str),
     /// An event of another kind: its name.
     Other(&'l str),
 }
 
-/// Takes a line apart.
+/// Parses a line.
 pub(super) fn parse(line: &str) -> Result<Line<'_>, Refused> {
     let mut rest = Rest { rest: line.trim_start() };
     let parsed = if let Some(head) = rest.rest.strip_prefix("Dataflow:") {
@@ -78,7 +79,7 @@ pub(super) fn parse(line: &str) -> Result<Line<'_>, Refused> {
     }
 }
 
-/// What is left of a line, without the blanks in front.
+/// The rest of a line, without leading blanks.
 struct Rest<'l> {
     rest: &'l str,
 }
@@ -107,7 +108,7 @@ impl<'l> Rest<'l> {
         if self.skip(token) { Ok(()) } else { self.refuse(&format!("'{token}'")) }
     }
 
-    /// What is left up to the first character that is not `within`.
+    /// The rest up to the first character that is not `within`.
     fn while_is(&mut self, within: impl Fn(char) -> bool) -> &'l str {
         let end = self.rest.find(|c| !within(c)).unwrap_or(self.rest.len());
         self.advance(end)
@@ -124,7 +125,8 @@ impl<'l> Rest<'l> {
         }
     }
 
-    /// A duration as Rust prints it, such as `6.275699ms`, in ns; parts of a nanosecond are cut off.
+    /// A duration as printed by Rust, such as `6.275699ms`, in ns; fractions of a nanosecond are
+    /// truncated.
     fn duration(&mut self) -> Result<u64, Refused> {
         const EXPECTED: &str = "a time, such as 6.275ms";
         let text = self.rest;
@@ -212,7 +214,7 @@ impl<'l> Rest<'l> {
                 Event::PushProgress
             }
             other => {
-                // Events of other kinds are skipped as far as their braces go.
+                // Events of other kinds are skipped up to their closing brace.
                 let mut depth = 1u32;
                 let end = self.rest.char_indices().find(|&(_, c)| {
                     depth = depth + u32::from(c == '{') - u32::from(c == '}');

@@ -1,15 +1,19 @@
-//! Timely's own log as text, one event a line, as people print it to look at it.
+//! Timely's own log as text, one event per line, as it is usually printed.
 //!
-//! What becomes of it:
-//! - An operator that is scheduled and returns is an activity: processing if it took, worked on or gave records meanwhile, else scheduling,
-//!   for all it did was to look. An enclosing dataflow is an activity around those of its operators.
-//! - A message between two workers is a message; one that stays on its worker is only counted, in the activity's records.
-//! - Progress that is sent or arrives is a message. Who else it goes to is not known, so the sender stands for the receiver.
-//! - The texts `begin computation at epoch: 0` and `closed times before: 1` open and complete epochs. While one epoch is open on a worker,
-//!   what happens there belongs to it.
-//! - The start and end of work inside of an activation, and the word of progress that an operator is given, add no record.
+//! Mapping to records:
+//! - An activation of an operator is an activity: processing if it received, processed or sent
+//!   records meanwhile, otherwise scheduling. An enclosing dataflow is an activity around those of
+//!   its operators.
+//! - A message between two workers is a message; one within a worker is only counted, in the
+//!   records of the activity.
+//! - A progress update that is sent or arrives is a message. Its receivers are unknown, so the
+//!   sender is recorded in their place.
+//! - The texts `begin computation at epoch: 0` and `closed times before: 1` open and complete
+//!   epochs. While one epoch is open on a worker, its activity belongs to that epoch.
+//! - The start and end of processing within an activation, and progress updates pushed to an
+//!   operator, add no record.
 //!
-//! Invariant: an operator or channel is named before a record that names its number.
+//! Invariant: the name of an operator or channel precedes any record that refers to its number.
 
 mod line;
 
@@ -25,13 +29,13 @@ use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// A longer line is no event.
+/// Longer lines are not events.
 const MOST_LINE_BYTES: usize = 64 << 10;
-/// Operators, channels and open epochs that a file may have.
+/// The most operators, channels and open epochs of a file.
 const MOST_NAMED: usize = 1 << 16;
-/// Longest name that is kept of an operator, in characters.
+/// Longest kept name of an operator, in characters.
 const MOST_NAME: usize = 200;
-/// Lines after which workers are reported on, at the least.
+/// Minimum number of lines between reports of workers' progress.
 const TELL_LINES: usize = 64;
 
 /// Whether a line looks like an event.
@@ -39,7 +43,7 @@ pub(super) fn begins_an_event(line: &str) -> bool {
     line.strip_prefix('(').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// An activation that has not returned.
+/// An activation in progress.
 #[derive(Debug)]
 struct Activation {
     operator: u32,
@@ -48,7 +52,7 @@ struct Activation {
     worked: bool,
 }
 
-/// An epoch whose records are being given out.
+/// An epoch whose records are being emitted.
 #[derive(Debug)]
 struct Opening {
     at: u64,
@@ -163,7 +167,8 @@ impl<R: BufRead> TimelyText<R> {
         Ok(())
     }
 
-    /// Counts records for the activation they belong to; those sent outside of any are a source's.
+    /// Counts records for the activation they belong to; those sent outside of any belong to a
+    /// source.
     fn records(&mut self, worker: u32, at: u64, sends: bool, length: u64) {
         if let Some(Open { tag: activation, .. }) = self.lanes.innermost(worker) {
             activation.worked = true;
@@ -220,7 +225,7 @@ impl<R: BufRead> TimelyText<R> {
         }));
     }
 
-    /// The epoch that is open on a worker, if it is one alone.
+    /// The open epoch on a worker, if there is exactly one.
     fn epoch(&self, worker: u32) -> Epoch {
         let open = self.epochs.get(&worker).map(|epochs| &epochs.open).filter(|open| open.len() == 1);
         open.and_then(BTreeSet::first).map_or(Epoch::UNKNOWN, |&epoch| Epoch(epoch))
@@ -250,10 +255,11 @@ impl<R: BufRead> TimelyText<R> {
         Ok(())
     }
 
-    /// Records the epoch that a worker has begun, once all its records are counted.
+    /// Records the epoch that a worker has opened, once all its records are counted.
     fn open_epoch(&mut self, worker: u32, out: &mut Vec<Record>) {
         let Some(opening) = self.epochs.get_mut(&worker).and_then(|epochs| epochs.opening.take()) else { return };
-        // Timely numbers what a program builds in the order in which it is built: the first channel comes from an input.
+        // Timely numbers what a program builds in the order in which it is built: the first channel
+        // comes from an input.
         let source = self.channels.values().next().map_or(0, |&(source, _)| source);
         out.push(Record::EpochOpened {
             at: Timestamp(opening.at),

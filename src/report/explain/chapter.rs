@@ -1,4 +1,4 @@
-//! From a decision log and rows to chapters.
+//! Divides a run into sections, from its decision log and rows.
 
 use std::collections::BTreeMap;
 
@@ -9,131 +9,155 @@ use super::{Recorded, words};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::{Configuration, Plan};
 use crate::id::OperatorId;
+use crate::migration::Weights;
 use crate::policy::Reason;
 
-/// A part of what happened.
+/// A section of the explanation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Chapter {
-    /// A stretch of time in which no plan was begun.
+    /// A period in which no plan was started.
     Quiet(Quiet),
-    /// A plan that was begun or refused.
+    /// A plan that was started or rejected.
     Decision(Box<Told>),
 }
 
-/// A stretch of time in which no plan was begun.
+/// A period in which no plan was started.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Quiet {
     /// From the start of its first window to the end of its last one.
     #[serde(flatten)]
     pub span: Span,
-    /// What the rows say of its last window, if the log ends with it; else the plan that follows tells what was seen.
+    /// Summary of its last window if the log ends with it; otherwise the section on the next plan
+    /// has it.
     pub seen: Option<Seen>,
-    /// What the windows in it were, in the order in which each first came up.
+    /// The windows in it, grouped, in order of first appearance.
     pub courses: Vec<Course>,
 }
 
-/// Windows that went the same way.
+/// Windows with the same outcome.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Course {
     /// `held`, `activating`, `postponed`, `warming-up` or `doubted`.
     pub what: &'static str,
-    /// So many windows.
+    /// Number of windows.
     pub windows: usize,
     /// When the last of them ended.
     pub until_s: f64,
-    /// Why, in the last of them; nothing if the policy was not asked.
+    /// The reason in the last of them; `None` if the policy was not consulted.
     pub reason: Option<Reason>,
-    /// What is to be added: why windows were doubted, what was asked for.
+    /// Additional text: why the metrics were unreliable, or what the policy asked for.
     pub remark: String,
 }
 
-/// A plan, from what was seen to what came of it.
+/// A plan, from the observation to the outcome.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Told {
-    /// Its number, from 1, among those that were begun or refused.
+    /// Its number, from 1, among those that were started or rejected.
     pub decision: usize,
     /// When, in seconds of the run.
     pub at_s: f64,
-    /// What the rows say of the window it was decided on.
+    /// Summary of the window it was decided on.
     pub seen: Option<Seen>,
-    /// Why; nothing for a plan that was refused, of which the log keeps why it was.
+    /// The reason; `None` for a rejected plan, of which the log only has the reason for the
+    /// rejection.
     pub reason: Option<Reason>,
-    /// What the policy expected of it: name (with unit where it has one) to value.
+    /// The policy's predictions: name (with unit if it has one) to value.
     pub predicted: BTreeMap<String, f64>,
-    /// Operators whose number of instances it changes.
+    /// Operators whose parallelism changes.
     pub rescaled: Vec<Rescaled>,
-    /// Operators whose bins were spread anew over the instances they have.
+    /// Keyed operators whose bins were rebalanced over their current instances.
     pub rebalanced: Vec<String>,
-    /// Instances that counted as slower or faster than others.
+    /// Stateless operators whose records are distributed differently among their current instances.
+    pub divided: Vec<Divided>,
+    /// Instances with a relative speed other than 1.
     pub speeds: Vec<Speed>,
-    /// Bins that moved, or were to.
+    /// Number of bins that migrated, or were to.
     pub bins: usize,
-    /// State that they held, in bytes; 0 where that was not known.
+    /// Size of their state in bytes; 0 if unknown.
     pub bytes: u64,
-    /// What else is in the log of it, in sentences.
+    /// Other events on the plan, in sentences.
     pub remarks: Vec<String>,
-    /// How it was carried out.
+    /// The result of the migration.
     pub outcome: Outcome,
-    /// What the rows say right after it, over as long as the window before.
+    /// Summary of the time right after it, as long as the window before.
     pub after: Option<Seen>,
-    /// And before the next plan, or at the end; nothing if that is the same time.
+    /// Summary of the time before the next plan, or at the end; `None` if it is the same.
     pub later: Option<Seen>,
 }
 
-/// A change of an operator's number of instances.
+/// A change of an operator's parallelism.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rescaled {
     /// The operator.
     pub operator: String,
-    /// Instances before; nothing where the log does not say.
+    /// Parallelism before; `None` if the log does not contain it.
     pub before: Option<u32>,
-    /// Instances after.
+    /// Parallelism after.
     pub after: u32,
 }
 
-/// The speed at which a plan counts an instance.
+/// A stateless operator whose records are distributed differently among its instances.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Divided {
+    /// The operator.
+    pub operator: String,
+    /// The new distribution.
+    pub turns: Turns,
+}
+
+/// How records are distributed among the instances of a stateless operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turns {
+    /// Equally.
+    Equal,
+    /// In proportion to the speeds of the instances.
+    BySpeed,
+}
+
+/// The relative speed of an instance in a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Speed {
     /// The operator.
     pub operator: String,
     /// Index of the instance.
     pub instance: usize,
-    /// Its speed as a part of what it should be.
+    /// Its relative speed; 1 is normal.
     pub speed: f64,
 }
 
-/// How a plan was carried out.
+/// The result of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// As a whole.
+    /// It was completed.
     CarriedOut {
         /// Seconds from the decision until then.
         took_s: f64,
     },
-    /// In part.
+    /// It was interrupted.
     Interrupted {
-        /// Bins that moved.
+        /// Number of bins that migrated.
         moved: usize,
-        /// Of so many.
+        /// Number of bins that were to migrate.
         of: usize,
     },
-    /// Not at all.
+    /// It was rejected.
     Refused {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The log ends before it was.
+    /// The log ends before it was complete.
     Unfinished,
 }
 
-/// What happened, in order.
+/// The sections of a run, in order.
 pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
     let mut chapters = Vec::new();
     let mut decisions = 0;
     let mut last_window = Span { from_s: 0.0, until_s: 0.0 };
-    // What the log says of a plan right before it says that it begins.
+    // Events that the log contains right before the start of the plan they belong to.
     let mut remarks = Vec::new();
     for (place, event) in recorded.events.iter().enumerate() {
         match &event.kind {
@@ -155,7 +179,7 @@ pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
                 decisions += 1;
                 chapters.push(Chapter::Decision(Box::new(recorded.told(decisions, place, std::mem::take(&mut remarks)))));
             }
-            // They are told with the plan that they are about.
+            // They are part of the section on their plan.
             EventKind::Migrated { .. } | EventKind::Paced { .. } | EventKind::Interrupted { .. } | EventKind::BackingOff { .. } => {}
         }
     }
@@ -177,7 +201,8 @@ impl Quiet {
 }
 
 impl Course {
-    /// Whether another window went the same way: for the same rule, about the same operator, with the same cause found first.
+    /// Whether another window had the same outcome: the same rule, about the same operator, with
+    /// the same first diagnosis.
     fn is_like(&self, other: &Course) -> bool {
         let first = |reason: &Reason| reason.findings.first().map(|finding| (finding.operator.clone(), finding.cause));
         let key = |reason: &Reason| (reason.rule.clone(), reason.operator.clone(), first(reason));
@@ -194,7 +219,8 @@ impl Recorded<'_> {
         Seen::of(span, self.scalable, self.timeline, self.latency)
     }
 
-    /// When the window began that ended with an event: where the last one before it ended, or a migration.
+    /// The start of the window that ended with an event: the end of the previous window or of a
+    /// migration.
     fn window_start(&self, place: usize) -> f64 {
         let at = self.events[place].at;
         self.events[..place].iter().rev().map(|event| event.at).find(|before| *before < at).map_or(0.0, |before| before.as_secs_f64())
@@ -204,12 +230,12 @@ impl Recorded<'_> {
         let (what, reason, remark) = match &event.kind {
             EventKind::WarmingUp { .. } => ("warming-up", None, String::new()),
             EventKind::Doubted { doubts } => {
-                let doubts: Vec<String> = doubts.iter().map(ToString::to_string).collect();
+                let doubts: Vec<String> = doubts.iter().map(|doubt| doubt.with_names(|id| self.name(id))).collect();
                 ("doubted", None, words::list(&doubts))
             }
             EventKind::Activating { plan, reason, .. } => ("activating", Some(reason.clone()), self.asked(plan)),
             EventKind::Postponed { plan, reason, until } => {
-                let until = format!("{}; before {:.1} s none is begun", self.asked(plan), until.as_secs_f64());
+                let until = format!("{}; none is started before {:.1} s", self.asked(plan), until.as_secs_f64());
                 ("postponed", Some(reason.clone()), until)
             }
             EventKind::Held { reason } => ("held", Some(reason.clone()), String::new()),
@@ -218,44 +244,52 @@ impl Recorded<'_> {
         Course { what, windows: 1, until_s: event.at.as_secs_f64(), reason, remark }
     }
 
-    /// What a plan asks for, without what was before.
+    /// Description of a plan, without the previous configuration.
     fn asked(&self, plan: &Plan) -> String {
         let rescales = plan.rescales.iter().map(|(&id, instances)| format!("{} to {instances}", self.name(id)));
-        let rebalances = plan.rebalances.iter().map(|&id| format!("the bins of {} spread anew", self.name(id)));
+        let rebalance = |id: &OperatorId| {
+            let name = self.name(*id);
+            if plan.speeds.contains_key(id) {
+                format!("the load of {name} divided by the speed of its instances")
+            } else {
+                format!("the bins of {name} redistributed")
+            }
+        };
+        let rebalances = plan.rebalances.iter().map(rebalance);
         words::list(&rescales.chain(rebalances).collect::<Vec<_>>())
     }
 
-    /// What an event adds to a plan.
+    /// The sentence on an event that belongs to a plan.
     fn remark(&self, event: &Event) -> String {
         match &event.kind {
             EventKind::Splitting { operator, bins } => format!(
-                "{} of {} alone exceeded what an instance was to carry and were split first.",
+                "{} of {} exceeded an instance's fair share and were split first.",
                 words::count(bins.len(), "bin", "bins"),
                 self.name(*operator)
             ),
             EventKind::HotKey { operator, bin, share } => format!(
-                "One key of {} ({bin}) alone was {share:.1} times what an instance was to carry: no number of instances helps.",
+                "A single key of {} ({bin}) carries {share:.1} times an instance's fair share: no number of instances helps.",
                 self.name(*operator)
             ),
             EventKind::Paced { goal_ms, steps, beyond_goal } => format!(
-                "It went in {} for a latency of {goal_ms} ms; expected to exceed that: {beyond_goal}.",
+                "It was cut into {} for a latency goal of {goal_ms} ms; steps expected to exceed it: {beyond_goal}.",
                 words::count(*steps, "step", "steps")
             ),
             EventKind::BackingOff { failures, until } => format!(
-                "The host gave it up{}, so that nothing was begun before {:.1} s.",
-                if *failures == 1 { String::new() } else { format!(", as {failures} plans one after the other") },
+                "The host abandoned it{}, so no plan was started before {:.1} s.",
+                if *failures == 1 { String::new() } else { format!(", like {failures} plans in a row") },
                 until.as_secs_f64()
             ),
             other => unreachable!("{other:?} adds nothing to a plan"),
         }
     }
 
-    /// The plan that the event at `place` begins or refuses.
+    /// The section on the plan that the event at `place` starts or rejects.
     fn told(&self, decision: usize, place: usize, mut remarks: Vec<String>) -> Told {
         let event = &self.events[place];
         let at_s = event.at.as_secs_f64();
         let window = Span { from_s: self.window_start(place), until_s: at_s };
-        // What follows up to the next plan that is begun is about this one.
+        // The following events up to the next started plan belong to this one.
         let begins = |event: &Event| matches!(event.kind, EventKind::Rescaling { .. });
         let next = self.events[place + 1..].iter().position(begins).map_or(self.events.len(), |next| place + 1 + next);
         let following = &self.events[place + 1..next];
@@ -268,6 +302,7 @@ impl Recorded<'_> {
             EventKind::Rescaling { bins, bytes, .. } => (bins, bytes),
             _ => (0, 0),
         };
+        let divided = divided(event, plan, bins);
         let following = if refused.is_some() { &[] } else { following };
         remarks.extend(
             following
@@ -305,7 +340,8 @@ impl Recorded<'_> {
             predicted: reason.as_ref().map(words::predicted).unwrap_or_default().into_iter().collect(),
             reason,
             rescaled: plan.rescales.iter().map(rescaled).collect(),
-            rebalanced: plan.rebalances.iter().map(|&id| self.name(id)).collect(),
+            rebalanced: plan.rebalances.iter().filter(|id| !divided.contains_key(*id)).map(|&id| self.name(id)).collect(),
+            divided: divided.into_iter().map(|(id, turns)| Divided { operator: self.name(id), turns }).collect(),
             speeds: self.speeds(plan),
             bins,
             bytes,
@@ -316,7 +352,7 @@ impl Recorded<'_> {
         }
     }
 
-    /// The configuration that held before the event at `place`, as far as the log says.
+    /// The configuration before the event at `place`, as far as the log contains it.
     fn held(&self, place: usize) -> Option<&Configuration> {
         if let EventKind::Rescaling { before, .. } = &self.events[place].kind {
             return Some(before);
@@ -332,5 +368,21 @@ impl Recorded<'_> {
             plan.speeds.iter().flat_map(|(&id, speeds)| speeds.iter().enumerate().map(move |(instance, &speed)| (id, instance, speed)));
         let unlike = named.filter(|(.., speed)| *speed != 1.0);
         unlike.map(|(id, instance, speed)| Speed { operator: self.name(id), instance, speed }).collect()
+    }
+}
+
+/// The stateless operators whose distribution of records `event` changes, given its `plan` and the
+/// number of `bins` that migrate.
+fn divided(event: &Event, plan: &Plan, bins: usize) -> BTreeMap<OperatorId, Turns> {
+    let turns = |speeds: &[f64]| if Weights::of(speeds).is_some() { Turns::BySpeed } else { Turns::Equal };
+    match &event.kind {
+        EventKind::Rescaling { divided, .. } if !divided.is_empty() => divided.iter().map(|(&id, speeds)| (id, turns(speeds))).collect(),
+        // A log without this field: if no bin migrates, an operator that is rebalanced by speeds
+        // has no bins.
+        EventKind::Rescaling { .. } if bins == 0 => {
+            let by_speed = plan.speeds.iter().filter(|(id, _)| plan.rebalances.contains(*id));
+            by_speed.map(|(&id, speeds)| (id, turns(speeds))).collect()
+        }
+        _ => BTreeMap::new(),
     }
 }

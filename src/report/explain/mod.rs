@@ -1,7 +1,9 @@
-//! What a policy did in a recorded run and why, in sentences: what was seen, what was predicted, what was done, what came of it.
+//! Explains in sentences what a policy did in a recorded run, and why: observations, predictions,
+//! actions and outcomes.
 //!
-//! Takes the rows and the decision log of a run and gives [`Chapter`]s, one a plan and one a stretch of time in which nothing was begun, as
-//! data; [`Chapter::text`] tells one. Nothing is looked up elsewhere, so a run can be explained as long as its folder is kept.
+//! From the rows and the decision log of a run to [`Chapter`]s, one per plan and one per period
+//! without a plan, as data; [`Chapter::text`] returns its text. Nothing else is consulted, so a run
+//! can be explained as long as its folder exists.
 
 mod chapter;
 mod span;
@@ -10,22 +12,22 @@ mod tests;
 mod text;
 mod words;
 
-pub use chapter::{Chapter, Course, Outcome, Quiet, Rescaled, Speed, Told, explain};
+pub use chapter::{Chapter, Course, Divided, Outcome, Quiet, Rescaled, Speed, Told, Turns, explain};
 pub use span::{OperatorSeen, Seen, Span};
 
 use crate::controller::Event;
 use crate::experiment::rows::{LatencyRow, TimelineRow};
 
-/// What is recorded of a run.
+/// The records of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded<'a> {
     /// Names of all operators, by number.
     pub operators: &'a [String],
-    /// Names of those that may be rescaled.
+    /// Names of the scalable operators.
     pub scalable: &'a [String],
-    /// A row a window and operator.
+    /// One row per window and operator.
     pub timeline: &'a [TimelineRow],
-    /// A row a window.
+    /// One row per window.
     pub latency: &'a [LatencyRow],
     /// The decision log.
     pub events: &'a [Event],

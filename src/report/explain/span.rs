@@ -1,10 +1,10 @@
-//! A span of a run as its rows tell it.
+//! Summary of a time span of a run, from its rows.
 
 use serde::Serialize;
 
 use crate::experiment::rows::{LatencyRow, TimelineRow};
 
-/// A span of time, in seconds of the run.
+/// A time span, in seconds of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Span {
     /// Its start.
@@ -13,11 +13,12 @@ pub struct Span {
     pub until_s: f64,
 }
 
-/// What the rows of a span say. Rates and shares are means over the span.
+/// Summary of the rows of a span. Rates and shares are means over the span.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Seen {
-    /// The span asked for. Rows that lie in it tell of it, or where none does those that do for the greater part: a row in which the number of
-    /// instances changed tells of both.
+    /// The requested span. It is summarized from the rows that lie within it, or if there are none,
+    /// from those that lie within it for the most part: a row in which the parallelism changed
+    /// covers both.
     #[serde(flatten)]
     pub span: Span,
     /// Records per second that were due, all sources together.
@@ -26,13 +27,14 @@ pub struct Seen {
     pub achieved_per_s: f64,
     /// Records due but not emitted at the end.
     pub lag_records: f64,
-    /// The largest of the rows' 99th percentiles; percentiles of several rows cannot be put together. Nothing if no record arrived.
+    /// The largest of the rows' 99th percentiles (percentiles of several rows cannot be combined);
+    /// `None` if no record arrived.
     pub latency_ns_p99: Option<u64>,
-    /// Operators that may be rescaled, in order.
+    /// The scalable operators, in order.
     pub operators: Vec<OperatorSeen>,
 }
 
-/// What the rows of a span say of one operator.
+/// Summary of one operator over a span.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OperatorSeen {
     /// Its name.
@@ -41,16 +43,16 @@ pub struct OperatorSeen {
     pub instances: u32,
     /// Mean utilisation of an instance, 0 to 1.
     pub utilisation: f64,
-    /// Mean share of the time that an instance waited for something outside, 0 to 1.
+    /// Mean share of the time that an instance spent in external waits, 0 to 1.
     pub wait_share: f64,
-    /// Records waiting at the end.
+    /// Records queued at the end.
     pub queue_records: u64,
-    /// Part of the time for which an instance made the sources pause, on average, 0 to 1.
+    /// Mean share of the time for which an instance backpressured the sources, 0 to 1.
     pub backpressure_share: f64,
 }
 
 impl Seen {
-    /// What rows say of `span`; nothing if there is none in it.
+    /// Summarizes the rows of `span`; `None` if there are none.
     pub(super) fn of(span: Span, scalable: &[String], timeline: &[TimelineRow], latency: &[LatencyRow]) -> Option<Seen> {
         const ROUNDING_S: f64 = 1e-6;
         let whole = |start: f64, end: f64| start >= span.from_s - ROUNDING_S && end <= span.until_s + ROUNDING_S;
@@ -59,7 +61,7 @@ impl Seen {
         let inside = |start: f64, end: f64| if any_whole { whole(start, end) } else { mostly(start, end) };
         let rows: Vec<&TimelineRow> = timeline.iter().filter(|row| inside(row.window_start_s, row.window_end_s)).collect();
         let last_end = rows.iter().map(|row| row.window_end_s).reduce(f64::max)?;
-        // Rows of one operator follow each other, so that their lengths together are the length of what they cover.
+        // Rows of one operator do not overlap, so the sum of their lengths is the time they cover.
         let mean = |name: &dyn Fn(&TimelineRow) -> bool, value: &dyn Fn(&TimelineRow) -> f64| {
             let rows = rows.iter().filter(|row| name(row)).map(|row| (row.window_end_s - row.window_start_s, value(row)));
             let (length, sum) = rows.fold((0.0, 0.0), |(length, sum), (row, value)| (length + row, sum + row * value));

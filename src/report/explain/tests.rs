@@ -1,5 +1,7 @@
 //! A short run, told.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::controller::EventKind;
 use crate::dataflow::{Configuration, Plan, Role, Topology};
@@ -83,7 +85,16 @@ fn held(rule: &str) -> EventKind {
 }
 
 fn rescaling(plan: Plan, reason: Reason, bins: usize, bytes: u64) -> EventKind {
-    EventKind::Rescaling { plan, reason, before: configuration(1, 1), after: configuration(2, 2), bins, bytes, steps: 1 }
+    EventKind::Rescaling {
+        plan,
+        reason,
+        before: configuration(1, 1),
+        after: configuration(2, 2),
+        bins,
+        bytes,
+        steps: 1,
+        divided: BTreeMap::new(),
+    }
 }
 
 #[test]
@@ -138,9 +149,9 @@ fn times_without_a_plan_are_summed_up_by_what_their_windows_were() {
 From 0.0 s to 12.0 s: nothing was begun.
    2 windows  Nothing is to be done (rule 'healthy').
    2 windows  It is not yet time for its next look (rule 'between-runs'). In the last it looked at seconds left 0.
-   1 window   What was measured cannot be relied on, so the policy was not asked: op2[3] was busy for more than twice the \
+   1 window   What was measured cannot be relied on, so the policy was not asked: count[3] was busy for more than twice the \
               window.
-   1 window   The policy wanted map to 3 and the bins of count spread anew, but not for enough windows in a row yet: rule \
+   1 window   The policy wanted map to 3 and the bins of count redistributed, but not for enough windows in a row yet: rule \
               'a-rule-of-its-own'.
    At its end From 10.0 s to 12.0 s, 100 of 100 records/s were emitted (100 %), 50 records behind at the end; p99 latency up \
               to 30.0 ms. map (2 instances): 50 % busy, nothing waiting. count (2 instances): 50 % busy, nothing waiting.
@@ -167,6 +178,40 @@ fn what_was_found_out_about_operators_is_told_with_what_it_rests_on() {
 }
 
 #[test]
+fn records_of_a_stateless_operator_are_divided_and_no_bins_are_told_of() {
+    let by_speed = |speeds: &[f64]| Plan { rebalances: [MAP].into(), speeds: [(MAP, speeds.to_vec())].into(), ..Plan::default() };
+    let divided = |plan: Plan, speeds: &[f64]| {
+        let mut kind = rescaling(plan, Reason::new("straggling"), 0, 0);
+        if let EventKind::Rescaling { divided, .. } = &mut kind {
+            divided.insert(MAP, speeds.to_vec());
+        }
+        kind
+    };
+    let run = Run::new(20, 0)
+        .with(2.0, divided(by_speed(&[1.0, 0.3]), &[1.0, 0.3]))
+        .with(2.1, EventKind::Migrated { configuration: configuration(2, 1) })
+        .with(6.0, divided(by_speed(&[1.0]), &[]))
+        .with(6.1, EventKind::Migrated { configuration: configuration(2, 1) })
+        // A log without it.
+        .with(10.0, rescaling(by_speed(&[1.0, 0.5]), Reason::new("straggling"), 0, 0))
+        .with(12.0, EventKind::Activating { plan: by_speed(&[0.5]), reason: Reason::new("straggling"), left: 1 });
+    let text = run.text();
+    assert!(text.contains("1. At 2.0 s: records of map divided by the speed of its instances\n"), "{text}");
+    let done = "Done       No state had to move; it took 100.0 ms. Counted as of another speed: instance 1 of map at 0.30.";
+    assert!(text.contains(done), "{text}");
+    assert!(text.contains("2. At 6.0 s: records of map divided equally\n"), "{text}");
+    assert!(text.contains("3. At 10.0 s: records of map divided by the speed of its instances\n"), "{text}");
+    assert!(text.contains("The policy wanted the load of map divided by the speed of its instances, but not"), "{text}");
+    assert!(!text.contains("bin"), "{text}");
+}
+
+#[test]
+fn a_long_count_of_windows_keeps_its_distance() {
+    let run = (1..=112).fold(Run::new(224, 0), |run, window| run.with(f64::from(window) * 2.0, held("healthy")));
+    assert!(run.text().contains("   112 windows Nothing is to be done (rule 'healthy').\n"), "{}", run.text());
+}
+
+#[test]
 fn what_went_wrong_with_a_plan_is_told() {
     let rebalance = Plan { rebalances: [COUNT].into(), speeds: [(COUNT, vec![1.0, 0.33])].into(), ..Plan::default() };
     let run = Run::new(20, 0)
@@ -186,7 +231,7 @@ fn what_went_wrong_with_a_plan_is_told() {
         "{}",
         text(1)
     );
-    assert!(text(2).starts_with("2. At 6.0 s: bins of count spread anew\n"), "{}", text(2));
+    assert!(text(2).starts_with("2. At 6.0 s: bins of count redistributed\n"), "{}", text(2));
     let done = "   Done       4 bins were to move; it was cut short when 1 of 4 had. Counted as of another speed: instance 1 of count at 0.33. \
                 2 bins of count alone exceeded what an instance was to carry and were split first. One key of count (bin7) alone \
                 was 1.5 times what an instance was to carry: no number of instances helps.\n";

@@ -1,11 +1,11 @@
-//! Chapters as text.
+//! The sections of an explanation as text.
 
-use super::chapter::{Chapter, Course, Outcome, Quiet, Told};
+use super::chapter::{Chapter, Course, Outcome, Quiet, Told, Turns};
 use super::span::{OperatorSeen, Seen, Span};
 use super::words::{amount, count, list, percent, reasons, value};
 use crate::report::table::{bytes, latency, seconds};
 
-/// So many operators are told of one by one.
+/// At most this many operators are described individually.
 const MOST_OPERATORS: usize = 6;
 /// Columns of a line.
 const WIDTH: usize = 120;
@@ -25,20 +25,20 @@ impl Chapter {
 impl Quiet {
     fn text(&self) -> String {
         let courses = self.courses.iter().map(|course| lines(&count(course.windows, "window", "windows"), &course.sentence()));
-        let seen = self.seen.as_ref().map(|seen| lines("At its end", &format!("{}, {}", from_to(seen.span), sight(seen, |_| false))));
-        format!("{}: nothing was begun.\n{}{}", capital(&from_to(self.span)), courses.collect::<String>(), seen.unwrap_or_default())
+        let seen = self.seen.as_ref().map(|seen| lines("At the end", &format!("{}, {}", from_to(seen.span), sight(seen, |_| false))));
+        format!("{}: no action taken.\n{}{}", capital(&from_to(self.span)), courses.collect::<String>(), seen.unwrap_or_default())
     }
 }
 
 impl Course {
     fn sentence(&self) -> String {
-        let looked = if self.windows == 1 { "It looked at" } else { "In the last it looked at" };
+        let looked = if self.windows == 1 { "Inputs:" } else { "Inputs in the last window:" };
         let why = self.reason.as_ref().map(|reason| reasons(reason, looked)).unwrap_or_default();
         match self.what {
-            "warming-up" => "the job warmed up, so the policy was not asked.".to_owned(),
-            "doubted" => format!("what was measured cannot be relied on, so the policy was not asked: {}.", self.remark),
-            "activating" => format!("the policy wanted {}, but not for enough windows in a row yet: {why}", self.remark),
-            "postponed" => format!("plans had failed, so that none was begun. The policy wanted {}: {why}", self.remark),
+            "warming-up" => "the job was warming up, so the policy was not consulted.".to_owned(),
+            "doubted" => format!("the metrics were unreliable, so the policy was not consulted: {}.", self.remark),
+            "activating" => format!("the policy asked for {}, but not yet in enough consecutive windows: {why}", self.remark),
+            "postponed" => format!("earlier plans had failed, so none was started. The policy asked for {}: {why}", self.remark),
             _ => why,
         }
     }
@@ -53,14 +53,14 @@ impl Told {
             }
         };
         if let Some(seen) = &self.seen {
-            add("Seen", format!("{}, {}", from_to(seen.span), sight(seen, |name| self.is_about(name))));
+            add("Observed", format!("{}, {}", from_to(seen.span), sight(seen, |name| self.is_about(name))));
         }
         add("Why", self.why());
         if !self.predicted.is_empty() {
-            add("Predicted", format!("It expected {}.", list(&self.predicted.iter().map(value).collect::<Vec<_>>())));
+            add("Predicted", format!("{}.", list(&self.predicted.iter().map(value).collect::<Vec<_>>())));
         }
-        add("Done", self.done());
-        add("Came of it", self.came_of_it());
+        add("Action", self.done());
+        add("Outcome", self.came_of_it());
         text
     }
 
@@ -69,34 +69,45 @@ impl Told {
             Some(before) => format!("{} {before} → {}", one.operator, one.after),
             None => format!("{} → {}", one.operator, one.after),
         });
-        let rebalanced = self.rebalanced.iter().map(|operator| format!("bins of {operator} spread anew"));
-        rescaled.chain(rebalanced).collect::<Vec<_>>().join(", ")
+        let rebalanced = self.rebalanced.iter().map(|operator| format!("bins of {operator} redistributed"));
+        let divided = self.divided.iter().map(|one| match one.turns {
+            Turns::Equal => format!("records of {} divided equally", one.operator),
+            Turns::BySpeed => format!("records of {} divided by the speed of its instances", one.operator),
+        });
+        rescaled.chain(rebalanced).chain(divided).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether the plan changes an operator.
     fn is_about(&self, name: &str) -> bool {
-        self.rebalanced.iter().any(|rebalanced| rebalanced == name) || self.rescaled.iter().any(|one| one.operator == name)
+        let mut named = self.rebalanced.iter().chain(self.rescaled.iter().map(|one| &one.operator));
+        named.any(|operator| operator == name) || self.divided.iter().any(|one| one.operator == name)
+    }
+
+    /// Whether the plan changes nothing but how records are divided.
+    fn is_division(&self) -> bool {
+        self.rescaled.is_empty() && self.rebalanced.is_empty() && !self.divided.is_empty()
     }
 
     fn why(&self) -> String {
-        self.reason.as_ref().map(|reason| reasons(reason, "It looked at")).unwrap_or_default()
+        self.reason.as_ref().map(|reason| reasons(reason, "Inputs:")).unwrap_or_default()
     }
 
     fn done(&self) -> String {
         let speeds: Vec<String> =
             self.speeds.iter().map(|one| format!("instance {} of {} at {:.2}", one.instance, one.operator, one.speed)).collect();
-        let counted = if speeds.is_empty() { String::new() } else { format!(" Counted as of another speed: {}.", list(&speeds)) };
+        let counted = if speeds.is_empty() { String::new() } else { format!(" Relative speeds taken into account: {}.", list(&speeds)) };
         let remarks: String = self.remarks.iter().map(|remark| format!(" {remark}")).collect();
         let state = if self.bytes > 0 { format!(" with {} of state", bytes(self.bytes as f64)) } else { String::new() };
         let moved = match &self.outcome {
             Outcome::Refused { why } => return format!("nothing: the plan was refused, {why}."),
+            _ if self.bins == 0 && self.is_division() => "no state had to move".to_owned(),
             _ if self.bins == 0 => "no bin had to move".to_owned(),
             Outcome::CarriedOut { .. } => format!("{} moved{state}", count(self.bins, "bin", "bins")),
             _ => format!("{} were to move{state}", count(self.bins, "bin", "bins")),
         };
         let took = match &self.outcome {
             Outcome::CarriedOut { took_s } => format!("; it took {}", latency((took_s.max(0.0) * 1e9) as u64)),
-            Outcome::Interrupted { moved, of } => format!("; it was cut short when {moved} of {of} had"),
+            Outcome::Interrupted { moved, of } => format!("; it was interrupted after {moved} of {of}"),
             _ => "; the run ended before it was complete".to_owned(),
         };
         format!("{moved}{took}.{counted}{remarks}")
@@ -113,13 +124,13 @@ impl Told {
     }
 }
 
-/// What was due, what was emitted of it, and how late.
+/// Offered and achieved throughput, lag and latency.
 fn rates(seen: &Seen) -> String {
     let (due, emitted) = (amount(seen.offered_per_s), amount(seen.achieved_per_s));
     let part = if seen.offered_per_s > 0.0 { format!(" ({})", percent(seen.achieved_per_s / seen.offered_per_s)) } else { String::new() };
-    let behind = if seen.lag_records >= 0.5 { format!(", {} records behind at the end", amount(seen.lag_records)) } else { String::new() };
-    let late = seen.latency_ns_p99.map_or("nothing arrived".to_owned(), |ns| format!("p99 latency up to {}", latency(ns)));
-    format!("{emitted} of {due} records/s were emitted{part}{behind}; {late}")
+    let behind = if seen.lag_records >= 0.5 { format!(", lag {} records", amount(seen.lag_records)) } else { String::new() };
+    let late = seen.latency_ns_p99.map_or("no record reached a sink".to_owned(), |ns| format!("p99 latency up to {}", latency(ns)));
+    format!("throughput {emitted} of {due} records/s offered{part}{behind}; {late}")
 }
 
 /// Rates, then the operators that `named` names and the busiest of the others, in the order of the topology.
@@ -131,25 +142,25 @@ fn sight(seen: &Seen, named: impl Fn(&str) -> bool) -> String {
     let told = seen.operators.iter().filter(|operator| first.iter().any(|other| other.operator == operator.operator));
     let mut sentences: Vec<String> = told.map(sight_of).collect();
     if left > 0 {
-        sentences.push(format!("{} less.", count(left, "other operator was busy", "other operators were busy")));
+        sentences.push(format!("{} less busy.", count(left, "other operator was", "other operators were")));
     }
     format!("{}. {}", rates(seen), sentences.join(" "))
 }
 
 fn sight_of(operator: &OperatorSeen) -> String {
     let waiting = if operator.queue_records == 0 {
-        "nothing waiting".to_owned()
+        "empty queue".to_owned()
     } else {
-        format!("{} records waiting", amount(operator.queue_records as f64))
+        format!("{} records queued", amount(operator.queue_records as f64))
     };
     let paused = if operator.backpressure_share >= 0.005 {
-        let each = if operator.instances == 1 { "" } else { " by each on average" };
-        format!(", sources paused for it {} of the time{each}", percent(operator.backpressure_share))
+        let each = if operator.instances == 1 { "" } else { " per instance" };
+        format!(", backpressured the sources {} of the time{each}", percent(operator.backpressure_share))
     } else {
         String::new()
     };
     let outside = if operator.wait_share >= 0.005 {
-        format!(", {} of the time waiting for something outside", percent(operator.wait_share))
+        format!(", {} waiting for something external", percent(operator.wait_share))
     } else {
         String::new()
     };
@@ -166,15 +177,15 @@ fn capital(text: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
 }
 
-/// What stands behind a number is on its line.
+/// A unit stays on the line of its number.
 fn is_unit(word: &str) -> bool {
     matches!(word.trim_end_matches([',', '.', ';', ')', ':']), "%" | "s" | "ms" | "ms/s" | "µs" | "MB" | "kB" | "GB" | "B")
 }
 
-/// A heading and what it is about, in lines.
+/// A heading and its text, wrapped.
 fn lines(heading: &str, sentences: &str) -> String {
-    let mut text = format!("   {heading:<width$}", width = INDENT - 3);
-    let mut column = INDENT;
+    let mut text = format!("   {heading:<width$} ", width = INDENT - 4);
+    let mut column = text.chars().count();
     let sentences = capital(sentences);
     let mut words: Vec<String> = Vec::new();
     for word in sentences.split(' ') {

@@ -1,61 +1,22 @@
-//! Rules of policies in plain words, and numbers as people read them.
+//! Plain wording for the rules of policies, and readable numbers.
 
 use crate::critical_path::EpochPieceKind;
+use crate::policy::registry;
 use crate::policy::{Cause, Finding, PathShare, Reason};
 use crate::report::table::latency;
 
-/// What a rule means, as the end of a sentence that begins with who the rule was about; nothing for a rule that is not known here, whose
-/// name has to do.
+/// What a rule means, as the end of a sentence; nothing for a rule that is not known here, whose name has to do.
 pub(super) fn meaning(rule: &str) -> Option<&'static str> {
-    Some(match rule {
-        "hold" | "healthy" | "as-demanded" | "within-band" | "within-tolerance" | "as-is-best" => "nothing is to be done",
-        "scripted" => "the script says so",
-        "requested" => "it was asked for from outside of the policy",
-        "external" => "the external policy says so",
-        "external-gone" | "external-timed-out" | "external-ended" | "external-nonsense" => "the external policy was given up",
-        "best-is-known" => "what the job needs is known beforehand",
-        "nothing-known-yet" => "what the job needs is not known yet",
-        "equation-7" => "the true rates of operators and what sources offer ask for other numbers of instances",
-        "target-rate-ratio" => "the equations ask for no more, but sources emit less than is offered",
-        "not-measured" => "it has no true rate to decide by",
-        "under-provisioned" => "it has fewer instances than it needs to keep up",
-        "over-provisioned" => "it has more instances than it needs",
-        "goal-missed" => "it keeps up, but latency is beyond the goal",
-        "goal-unreachable" => "latency is beyond the goal, and no number of instances would change that",
-        "hot-key" => "a single key is more than an instance can take, which spreading the others does not help",
-        "external-wait" => "it waits for something outside of the job, which more instances do not help",
-        "straggling" => "instances are slower than the others, and what they cannot do is missing",
-        "bounded" => "an operator has as many instances as help it, which bounds the whole job",
-        "budget" => "the budget of instances is used up",
-        "uneven" => "its load is not spread as its instances can take it",
-        "roll-back" => "the last action made it worse",
-        "undo-scale-down" => "it was given too few instances",
-        "slow-instance" => "one instance is slower than the others, which more of them do not help",
-        "data-skew" => "one instance gets more than its part, which more of them do not help",
-        "blacklisted" => "more instances did not help before, so it is left alone",
-        "at-limit" => "it would need more instances than it may have",
-        "no-diagnosis" => "something is wrong, but no known cause fits",
-        "several-components" => "several operators make sources pause at once, so it waits until it is one",
-        "starting" => "new instances do not work yet, so nothing can be said of them",
-        "not-worth-it" => "a change would cost more than it is worth",
-        "settling" => "it waits for what the last action does",
-        "between-runs" => "it is not yet time for its next look",
-        "utilisation" => "utilisation is away from its target",
-        "stabilising" => "what it would do has not been called for long enough",
-        "outside-band" => "utilisation at what is offered is outside of its band",
-        "busy-for-long" => "it has had a busy instance for long enough",
-        "idle-for-long" => "no instance has been busy for long enough",
-        "ineffective" => "the last increase did not do what it was to do",
-        "backlog" => "a backlog is worked off first",
-        "scale-down-delayed" => "fewer instances would do, but not for long enough yet",
-        "collecting-metrics" => "it has not measured for long enough yet",
-        _ => return None,
-    })
+    match rule {
+        "external" => Some("as the external policy says"),
+        "external-gone" | "external-timed-out" | "external-ended" | "external-nonsense" => Some("the external policy was disabled"),
+        _ => registry::meaning(rule),
+    }
 }
 
 /// Why, in a sentence without its end: whom it is about, what the rule means and its name.
 fn why(reason: &Reason) -> String {
-    let about = if reason.operator.is_empty() { String::new() } else { format!("about {}: ", reason.operator) };
+    let about = if reason.operator.is_empty() { String::new() } else { format!("for {}: ", reason.operator) };
     match meaning(&reason.rule) {
         Some(meaning) => format!("{about}{meaning} (rule '{}')", reason.rule),
         None => format!("{about}rule '{}'", reason.rule),
@@ -67,14 +28,18 @@ pub(super) fn finding(finding: &Finding) -> String {
     let values: Vec<String> = finding.values.iter().map(value).collect();
     let rests_on = if values.is_empty() { String::new() } else { format!(" ({})", values.join(", ")) };
     let (is, so) = match finding.cause {
-        Cause::UnderProvisioned => ("has more to do than its instances can", ": more of them help"),
-        Cause::Skewed => ("has an instance with more to do than its part", ": spreading the bins helps, more instances do not"),
-        Cause::Straggling => ("has an instance that is slower than the others", ": giving it less to do helps, more instances do not"),
-        Cause::Recovered => ("has instances that are as fast as each other again", ": each gets the same"),
-        Cause::ExternalWait => ("waits for something outside of the job", ": nothing that is done inside helps"),
-        Cause::AtLimit => ("has as many instances as it may have, and they are not enough", ""),
-        Cause::Slow => ("has the largest part in a latency that is beyond the goal", ""),
-        Cause::Starved => ("waits for records that operators before it do not deliver", ": nothing is to be done about itself"),
+        Cause::UnderProvisioned => ("has more load than its instances can process", ": add instances"),
+        Cause::Skewed => {
+            ("has an instance with more than its share of the load (skew)", ": rebalance bins; adding instances does not help")
+        }
+        Cause::Straggling => {
+            ("has an instance that is slower than the others (straggler)", ": give it less load; adding instances does not help")
+        }
+        Cause::Recovered => ("has no straggler any more", ": distribute its load evenly"),
+        Cause::ExternalWait => ("waits for something outside the job", ""),
+        Cause::AtLimit => ("is at its maximum parallelism, which is not enough", ""),
+        Cause::Slow => ("contributes most to a latency above the goal", ""),
+        Cause::Starved => ("is starved by its upstream operators", "; nothing to change here"),
         Cause::OverProvisioned => ("has more instances than it needs", ""),
     };
     format!("{} {is}{rests_on}{so}.", finding.operator)
@@ -86,24 +51,26 @@ fn path(pieces: &[PathShare]) -> String {
         let left = piece.predicted_ms.map_or(String::new(), |ms| format!(", predicted {}", latency((ms * 1e6) as u64)));
         format!("{} {} ({}{left})", percent(piece.share), went_into(piece), latency((piece.mean_ms * 1e6) as u64))
     };
-    format!("On the critical path of the slowest epochs, {}.", list(&pieces.iter().map(piece).collect::<Vec<_>>()))
+    format!("Critical path of the slowest epochs: {}.", list(&pieces.iter().map(piece).collect::<Vec<_>>()))
 }
 
 /// What a piece of a path is, as the end of "30 % was".
 fn went_into(piece: &PathShare) -> String {
     let (before, without) = match piece.kind {
         EpochPieceKind::Processing => ("work of", "work"),
-        EpochPieceKind::Queueing => ("waiting for", "waiting for a worker"),
-        EpochPieceKind::Release => ("results waiting for their release at", "results waiting for their release"),
+        EpochPieceKind::Queueing => ("queueing at", "queueing for a worker"),
+        EpochPieceKind::Release => {
+            ("results held back until their epoch was complete at", "results held back until their epoch was complete")
+        }
         EpochPieceKind::Scheduling => ("scheduling at", "scheduling"),
         EpochPieceKind::Serialization => ("serialization at", "serialization"),
         EpochPieceKind::Deserialization => ("deserialization at", "deserialization"),
-        EpochPieceKind::ExternalWait => ("waiting for something outside at", "waiting for something outside"),
+        EpochPieceKind::ExternalWait => ("external wait of", "external wait"),
         EpochPieceKind::Migration => ("migration of", "migration"),
-        EpochPieceKind::Network => ("the way to", "the network"),
-        EpochPieceKind::Progress => ("progress to", "progress"),
-        EpochPieceKind::SourceDelay => ("delay of", "delay of the source"),
-        EpochPieceKind::Backpressure => ("sources paused for", "sources paused"),
+        EpochPieceKind::Network => ("network to", "network"),
+        EpochPieceKind::Progress => ("progress tracking to", "progress tracking"),
+        EpochPieceKind::SourceDelay => ("source delay at", "source delay"),
+        EpochPieceKind::Backpressure => ("backpressure from", "backpressure"),
         EpochPieceKind::Unknown => ("unknown at", "unknown"),
     };
     if piece.operator.is_empty() { without.to_owned() } else { format!("{before} {}", piece.operator) }

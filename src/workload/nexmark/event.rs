@@ -1,8 +1,8 @@
-//! What happens in an auction house.
+//! The events of the auction site: persons, auctions and bids.
 
 use serde::{Deserialize, Serialize};
 
-/// Somebody registers.
+/// A person registers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Person {
     /// Number, from [`FIRST_ID`](super::FIRST_ID) on.
@@ -21,33 +21,33 @@ pub struct Person {
     pub at: u64,
 }
 
-/// Something is offered.
+/// An auction opens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Auction {
     /// Number, from [`FIRST_ID`](super::FIRST_ID) on.
     pub id: u64,
-    /// What is offered.
+    /// Name of the item.
     pub item: String,
-    /// Price at the beginning, in cents.
+    /// Initial price, in cents.
     pub initial_bid: u64,
-    /// Below this price nothing is sold, in cents.
+    /// Reserve price, in cents.
     pub reserve: u64,
     /// When, in milliseconds of event time.
     pub at: u64,
-    /// From when on no bid counts, in milliseconds of event time; after `at`.
+    /// When the auction closes, in milliseconds of event time; after `at`.
     pub expires: u64,
-    /// The person who offers it.
+    /// The seller.
     pub seller: u64,
-    /// One of five.
+    /// The category, one of five.
     pub category: u64,
 }
 
-/// Somebody bids.
+/// A bid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Bid {
     /// The auction.
     pub auction: u64,
-    /// The person who bids.
+    /// The bidder.
     pub bidder: u64,
     /// Price in cents.
     pub price: u64,
@@ -55,14 +55,14 @@ pub struct Bid {
     pub at: u64,
 }
 
-/// One of these. Nearly all are bids, so the larger ones are kept elsewhere.
+/// One event. Nearly all are bids, so the larger variants are boxed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Event {
-    /// Somebody registers.
+    /// A person registers.
     Person(Box<Person>),
-    /// Something is offered.
+    /// An auction opens.
     Auction(Box<Auction>),
-    /// Somebody bids.
+    /// A bid.
     Bid(Bid),
 }
 

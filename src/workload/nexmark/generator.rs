@@ -1,8 +1,10 @@
-//! From a number to an event.
+//! Generates the event with a given number.
 //!
-//! Events come in rounds of fifty: a person, three auctions, forty-six bids. An event draws from a generator of its own, seeded by the
-//! seed and its number. Whom and what it names is among those that came before it, mostly the newest: half of the bids go to one hot
-//! auction, three quarters of auctions and bids are of one hot person, and the hot ones change as the stream goes on.
+//! Events come in rounds of fifty: one person, three auctions, forty-six bids. Each event draws
+//! from its own random generator, seeded by the seed and its number. It refers to persons and
+//! auctions that came before it, mostly the newest: half of the bids go to one hot auction, three
+//! quarters of auctions and bids belong to one hot person, and the hot ones change as the stream
+//! goes on.
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
@@ -10,42 +12,43 @@ use serde::{Deserialize, Serialize};
 use super::{Auction, Bid, Event, Person};
 use crate::rate::Rate;
 
-/// Events of a round.
+/// Events per round.
 // papers/nexmark.md#generator
 pub const ROUND: u64 = PEOPLE + AUCTIONS + BIDS;
-/// People of a round; they come first.
+/// Persons per round; they come first.
 pub(super) const PEOPLE: u64 = 1;
-/// Auctions of a round; they follow the people.
+/// Auctions per round; they follow the persons.
 pub const AUCTIONS: u64 = 3;
-/// Bids of a round; they come last.
+/// Bids per round; they come last.
 pub(super) const BIDS: u64 = 46;
 
 /// Number of the first person and of the first auction.
 pub const FIRST_ID: u64 = 1000;
 /// Number of the first category.
 const FIRST_CATEGORY: u64 = 10;
-/// Categories.
+/// Number of categories.
 const CATEGORIES: u64 = 5;
-/// One of so many people, and of so many auctions, is hot in its time.
+/// One of this many persons, and of this many auctions, is hot at a time.
 const HOT_EVERY: u64 = 100;
 
-/// What the stream is like. The default is what Beam's is.
+/// Parameters of the stream. The defaults are Beam's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeneratorConfig {
-    /// Tells streams apart.
+    /// Seed of the stream.
     pub seed: u64,
     /// Events per second of event time; more than 0.
     pub rate: Rate,
-    /// All but one of so many bids are for the hot auction; at least 1.
+    /// All but one of this many bids are for the hot auction; at least 1.
     pub hot_auction_ratio: u64,
-    /// All but one of so many auctions are the hot seller's; at least 1.
+    /// All but one of this many auctions belong to the hot seller; at least 1.
     pub hot_seller_ratio: u64,
-    /// All but one of so many bids are the hot bidder's; at least 1.
+    /// All but one of this many bids belong to the hot bidder; at least 1.
     pub hot_bidder_ratio: u64,
-    /// So many of the newest auctions are bid for, and an auction lasts as long as so many are opened, on average; at least 1.
+    /// Bids are for one of this many newest auctions, and an auction stays open while this many
+    /// others open, on average; at least 1.
     pub auctions_in_flight: u64,
-    /// So many of the newest people offer and bid; at least 1.
+    /// Sellers and bidders are among this many newest persons; at least 1.
     pub active_people: u64,
 }
 
@@ -63,11 +66,12 @@ impl Default for GeneratorConfig {
     }
 }
 
-/// Events per second, unless something else is said.
+/// Default number of events per second.
 const DEFAULT_RATE: f64 = 10_000.0;
 
 impl GeneratorConfig {
-    /// A stream of another rate in which auctions last as long, and people are active as long, as in the default one.
+    /// A stream with another rate in which auctions stay open, and persons stay active, as long as
+    /// in the default one.
     pub fn at_rate(seed: u64, rate: Rate) -> GeneratorConfig {
         let default = GeneratorConfig::default();
         let scaled = |number: u64| ((number as f64 * rate.as_per_second() / DEFAULT_RATE) as u64).max(1);
@@ -76,11 +80,11 @@ impl GeneratorConfig {
     }
 }
 
-/// Makes events.
+/// Generates events.
 #[derive(Clone, Debug)]
 pub struct Generator {
     config: GeneratorConfig,
-    /// Longest time an auction may last, in milliseconds.
+    /// The longest time that an auction may stay open, in milliseconds.
     longest_auction_ms: u64,
 }
 
@@ -99,17 +103,18 @@ impl Generator {
         Generator { config, longest_auction_ms }
     }
 
-    /// When event `n` happens if the stream keeps its rate, in milliseconds.
+    /// When event `n` happens if the stream keeps up with its rate, in milliseconds.
     pub fn time_of(&self, n: u64) -> u64 {
         (n as f64 * 1e3 / self.config.rate.as_per_second()) as u64
     }
 
-    /// Event `n`, counted from 0, at the time it has by the rate.
+    /// Event `n`, counted from 0, at the time given by the rate.
     pub fn event(&self, n: u64) -> Event {
         self.event_at(n, self.time_of(n))
     }
 
-    /// Event `n`, counted from 0, happening at `at` (milliseconds): a source that fell behind says when it let it happen.
+    /// Event `n`, counted from 0, at time `at` (milliseconds): a source that lags emits it later
+    /// than the rate says.
     pub fn event_at(&self, n: u64, at: u64) -> Event {
         let mut random = Rng::with_seed(self.config.seed ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         match n % ROUND {
@@ -145,7 +150,7 @@ impl Generator {
         };
         let person = newest_person(n);
         let bidder = if random.u64(0..self.config.hot_bidder_ratio) > 0 {
-            // Another than the hot seller, once there is one.
+            // Not the hot seller, once there is another one.
             (person / HOT_EVERY * HOT_EVERY + 1).min(person)
         } else {
             self.active_person(person, random)
@@ -153,20 +158,20 @@ impl Generator {
         Bid { auction: FIRST_ID + auction, bidder: FIRST_ID + bidder, price: price(random), at }
     }
 
-    /// One of the people who are active when `newest` is the newest, from 0.
+    /// One of the persons who are active when `newest` is the newest, from 0.
     fn active_person(&self, newest: u64, random: &mut Rng) -> u64 {
         random.u64((newest + 1).saturating_sub(self.config.active_people)..=newest)
     }
 }
 
-/// The newest person that there is when event `n` happens, from 0.
+/// The newest person when event `n` happens, from 0.
 fn newest_person(n: u64) -> u64 {
-    // A round begins with its only person.
+    // A round starts with its only person.
     const { assert!(PEOPLE == 1) };
     n / ROUND
 }
 
-/// The newest auction that there is when event `n`, no person, happens, from 0.
+/// The newest auction when event `n`, which is no person, happens, from 0.
 fn newest_auction(n: u64) -> u64 {
     n / ROUND * AUCTIONS + (n % ROUND - PEOPLE).min(AUCTIONS - 1)
 }
@@ -180,8 +185,9 @@ fn person(number: u64, at: u64, random: &mut Rng) -> Person {
     Person { id: FIRST_ID + number, name: format!("{first} {last}"), email, credit_card, city, state, at }
 }
 
-/// A price in cents, from a dollar to a million of them. Its number of digits is drawn evenly, and then the price among those: so it is
-/// the same number on every machine, which powers of floating point are not.
+/// A price in cents, from one dollar to a million dollars. The number of digits is drawn uniformly,
+/// then the price among those: the result is the same on every machine, unlike with floating-point
+/// powers.
 fn price(random: &mut Rng) -> u64 {
     let least = 10u64.pow(random.u32(2..8));
     random.u64(least..least * 10)
@@ -218,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_sequence_is_that_of_the_first_version() {
-        // A recorded run must read the same events for ever.
+        // A recorded run must always read the same events.
         let Event::Bid(bid) = generator(1).event(123_456) else { panic!("a bid") };
         let Event::Auction(auction) = generator(1).event(123_452) else { panic!("an auction") };
         let found = ((bid.auction, bid.bidder, bid.price, bid.at), (auction.id, auction.seller, auction.reserve, auction.expires));

@@ -4,21 +4,21 @@ use std::ops::Range;
 
 use super::generator::{AUCTIONS, BIDS, PEOPLE, ROUND};
 
-/// A choice of kinds of events.
+/// A selection of kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kinds {
     /// All events.
     All,
-    /// Bids.
+    /// Only bids.
     Bids,
-    /// People and auctions.
+    /// Persons and auctions.
     PeopleAndAuctions,
     /// Auctions and bids.
     AuctionsAndBids,
 }
 
 impl Kinds {
-    /// Which numbers of each round of the stream are of these kinds.
+    /// The positions of these kinds in each round of the stream.
     fn in_round(self) -> Range<u64> {
         match self {
             Kinds::All => 0..ROUND,
@@ -41,7 +41,7 @@ impl Kinds {
         n / in_round * ROUND + range.start + n % in_round
     }
 
-    /// The same after so many rounds of the stream.
+    /// The same after this many rounds of the stream.
     pub fn number_after(self, rounds: u64, n: u64) -> u64 {
         rounds * ROUND + self.number(n)
     }

@@ -1,9 +1,10 @@
-//! The events of NEXMark: people who offer things in auctions and bid for them. Deterministic by number and seed, so that whoever
-//! makes a share of the stream makes the same events.
+//! NEXMark's events: persons who sell items in auctions and bid for them. Deterministic by number
+//! and seed, so that every generator of a part of the stream produces the same events.
 //!
-//! The model and its constants are those of Apache Beam's generator (`papers/nexmark.md#generator`), which the engines that this
-//! field compares use too. Three things differ, and are said where they are: prices, whoever and whatever an event names exists
-//! already, and events carry no padding.
+//! The model and its constants are those of Apache Beam's generator
+//! (`papers/nexmark.md#generator`), which the engines we compare with use as well. There are three
+//! differences, documented where they are: prices, references only to persons and auctions that
+//! exist already, and no padding.
 
 mod event;
 mod generator;

@@ -1,0 +1,49 @@
+//! The tests of the whole: one program, because linking one takes as long as most of them run. A file is a module, and its name a
+//! filter: `cargo test --test suite readers::`.
+//!
+//! The only other program is `tests/reader_fuzz.rs`, whose global allocator counts. A test that needs a process to itself starts the
+//! suite once more (`alone.rs`).
+
+mod alone;
+mod analysis;
+mod analyze;
+mod attribution;
+mod calibration;
+mod cli;
+mod cluster;
+mod cost_of_change;
+mod decide;
+mod differential_oracle;
+mod disturbed_metrics;
+mod engine_precision;
+mod epoch_paths;
+mod external_policy;
+mod external_wait;
+mod faults;
+mod fluid;
+mod graph_edges;
+mod memory;
+mod migration_experiment;
+mod migration_oracle;
+mod nexmark;
+mod nexmark_oracle;
+mod nexmark_run;
+mod oracle;
+mod participation;
+mod policy_goldens;
+mod precision;
+mod random_job;
+mod readers;
+mod record_timely;
+mod reproduce_all;
+mod seeded_faults;
+mod simulated_graph;
+mod simulation;
+mod slow_instances;
+mod stopped;
+mod taken_up;
+mod tidy;
+mod traces;
+mod troubled_loop;
+mod word_count;
+mod wording;
