@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::registry::PolicyKind;
+use super::kind::PolicyKind;
 use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};

@@ -1,6 +1,6 @@
 //! The null policy: never acts.
 
-use super::registry::PolicyKind;
+use super::kind::PolicyKind;
 use super::settings::no_parameters;
 use super::{Decision, Policy, Reason};
 use crate::observation::Observation;

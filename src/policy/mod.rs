@@ -14,6 +14,7 @@ mod fixture;
 pub mod flink_autoscaler;
 pub mod heron;
 mod hold;
+mod kind;
 mod oracle;
 mod reason;
 pub mod registry;

@@ -5,7 +5,7 @@
 //! carried out by the same controller, so the remaining difference to another policy is due to that
 //! policy.
 
-use super::registry::PolicyKind;
+use super::kind::PolicyKind;
 use super::settings::{PolicyError, no_parameters};
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};

@@ -1,22 +1,10 @@
 //! The registry of policies, in the order of figures and tables: a policy is one file or folder and
 //! one line here.
 
+use super::kind::PolicyKind;
 use super::settings::{Given, PolicyError};
 use super::{Policy, aws, critical_path, dhalion, ds2, flink_autoscaler, heron, hold, oracle, scripted, threshold};
 use crate::dataflow::Topology;
-
-/// Metadata of a policy for commands, figures and explanations.
-#[derive(Debug)]
-pub struct PolicyKind {
-    /// Its name on the command line and in rows.
-    pub name: &'static str,
-    /// Its description in help.
-    pub summary: &'static str,
-    /// The rules that its reasons can name, each with its meaning as the end of a sentence.
-    pub rules: &'static [(&'static str, &'static str)],
-    /// Creates it for a job, with all times divided by the given factor.
-    pub make: fn(&Topology, f64, &Given) -> Result<Box<dyn Policy>, PolicyError>,
-}
 
 /// All policies.
 pub const KINDS: [PolicyKind; 9] = [
@@ -43,7 +31,7 @@ pub const POLICIES: [&str; KINDS.len()] = {
 };
 
 /// The names in quotes, for errors.
-pub(super) fn quoted_names() -> String {
+fn quoted_names() -> String {
     POLICIES.map(|name| format!("'{name}'")).join(", ")
 }
 
@@ -52,7 +40,10 @@ pub(super) fn quoted_names() -> String {
 /// # Errors
 /// If the policy is unknown, a parameter is unknown or invalid, or the policy needs more input.
 pub fn policy_with(name: &str, topology: &Topology, time_factor: f64, given: &Given) -> Result<Box<dyn Policy>, PolicyError> {
-    let kind = KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| PolicyError::Unknown { found: name.to_owned() })?;
+    let kind = KINDS
+        .iter()
+        .find(|kind| kind.name == name)
+        .ok_or_else(|| PolicyError::Unknown { expected: quoted_names(), found: name.to_owned() })?;
     (kind.make)(topology, time_factor, given)
 }
 
@@ -117,7 +108,7 @@ mod tests {
                 rules_in(&entry, found);
                 continue;
             }
-            if ["tests.rs", "fixture.rs", "mod.rs", "registry.rs", "settings.rs", "reason.rs"].contains(&name.as_str())
+            if ["tests.rs", "fixture.rs", "kind.rs", "mod.rs", "registry.rs", "settings.rs", "reason.rs"].contains(&name.as_str())
                 && path.ends_with("policy")
             {
                 continue;

@@ -15,8 +15,10 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// No policy has that name.
-    #[error("expected one of {}, found '{found}'", super::registry::quoted_names())]
+    #[error("expected one of {expected}, found '{found}'")]
     Unknown {
+        /// The names of all policies, in quotes.
+        expected: String,
         /// The name that was given.
         found: String,
     },

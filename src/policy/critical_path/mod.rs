@@ -49,7 +49,7 @@ use started::Started;
 use trim::Needed;
 use worth::Worth;
 
-use super::registry::PolicyKind;
+use super::kind::PolicyKind;
 use super::settings::set;
 use super::{Cause, Decision, Finding, Needs, Policy, Reason};
 use crate::dataflow::{Plan, Topology};

@@ -26,7 +26,7 @@ pub use outcome::succeeded;
 pub use period::{ComponentStatus, InstanceStatus, Period};
 pub use resolver::{scaled_down, scaled_up};
 
-use super::registry::PolicyKind;
+use super::kind::PolicyKind;
 use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub use demand::{Demand, Measurement, demands, demands_of, round_up, workers_needed};
 use serde::{Deserialize, Serialize};
 
-use super::registry::PolicyKind;
+use super::kind::PolicyKind;
 use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Topology};

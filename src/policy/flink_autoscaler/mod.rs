@@ -24,7 +24,7 @@ pub use scaler::{
     Backlog, Bounds, Limit, Load, Recommendation, Restart, Scaling, aligned, capacity, recommend, scalability, scale, thresholds,
 };
 
-use super::registry::PolicyKind;
+use super::kind::PolicyKind;
 use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Operator, Plan, Role, Topology};

@@ -24,7 +24,7 @@ pub use diagnoser::{Diagnosis, SeveralComponents, component_with_backpressure, d
 pub use resolver::scaled_up;
 pub use sensor::{ComponentReading, InstanceReading, Sensors};
 
-use super::registry::PolicyKind;
+use super::kind::PolicyKind;
 use super::settings::set;
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Configuration, Plan, Topology};
