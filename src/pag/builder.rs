@@ -30,13 +30,13 @@ const RECORDS_PER_SLICE: usize = 4096;
 pub struct GraphConfig {
     /// Length of a window; at least 1 ns.
     pub window: Duration,
-    /// How much beyond a window's end has to be known before it is closed: waits that end later are
-    /// taken for silence.
+    /// Look-ahead: how far past a window's end the log has to be complete before the window closes;
+    /// waits that end later are treated as silence.
     pub lookahead: Duration,
     /// A gap this long that a message ends is a wait although the message was already on its way
     /// when the gap began. Shorter ones are the host's own overhead.
     pub least_wait: Duration,
-    /// How long before the newest window the lanes' stories are kept; zero if nobody reads them.
+    /// How long the lanes' timelines are kept before the newest window; zero if they are not read.
     pub history: Duration,
     /// Whether paths lead through messages that lay in a queue while their receiver was busy.
     /// SnailTrail's do; but what a busy lane finds in its queue is not what it waited for.
@@ -51,7 +51,7 @@ impl GraphConfig {
     }
 }
 
-/// What the graph had to leave out or to change, so far. All zero for the log of a sound host.
+/// Irregularities: what the graph had to leave out or change so far. All zero for a correct log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Oddities {
     /// Records older than what had already been taken for complete.
@@ -83,7 +83,7 @@ pub struct SentMessage {
     pub kind: MessageKind,
 }
 
-/// Takes records and gives the graph of each window once it is complete.
+/// Builds the graph of each window from records, once the window is complete.
 #[derive(Clone, Debug)]
 pub struct GraphBuilder {
     config: GraphConfig,
@@ -95,9 +95,9 @@ pub struct GraphBuilder {
     clocks: Clocks,
     /// Start of the next window; nothing before the first record.
     start: Option<u64>,
-    /// Up to when lanes are settled.
+    /// Time up to which lanes are settled.
     settled: u64,
-    /// Records that are not settled yet, about.
+    /// Approximate number of records that are not settled yet.
     pending: usize,
     /// A graph whose memory the next one takes.
     spare: WindowGraph,
@@ -127,7 +127,7 @@ impl GraphBuilder {
         }
     }
 
-    /// Takes a record.
+    /// Processes a record.
     pub fn push(&mut self, record: &Record) {
         self.pending += 1;
         match record {
@@ -258,7 +258,7 @@ impl GraphBuilder {
         (slot.from_lane != NONE && slot.sent_at <= step.end).then_some(sent)
     }
 
-    /// What had to be left out so far.
+    /// Irregularities so far.
     pub fn oddities(&self) -> Oddities {
         Oddities {
             late_records: self.lanes.iter().map(|lane| lane.late).sum(),

@@ -111,7 +111,7 @@ impl Keys {
         near.filter(|&slot| slot != NONE).or_else(|| if self.far.is_empty() { None } else { self.far.get(&key).copied() })
     }
 
-    /// Gives a key a slot, in place of the one it had.
+    /// Maps a key to a slot, replacing a previous one.
     pub(super) fn insert(&mut self, key: Key, slot: u32) {
         if !self.far.is_empty() && self.far.contains_key(&key) {
             self.far.insert(key, slot);
@@ -131,7 +131,7 @@ impl Keys {
         }
     }
 
-    /// Takes a key away if it still has this slot.
+    /// Removes a key if it still maps to this slot.
     pub(super) fn remove(&mut self, key: Key, slot: u32) {
         if let Some(ring) = self.ring(key)
             && ring.place(key.2).is_some_and(|place| *place == slot)

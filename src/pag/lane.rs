@@ -18,7 +18,7 @@ use crate::time::Epoch;
 pub enum StepKind {
     /// It worked; of no length at a sink.
     Work(ActivityKind),
-    /// Nothing that the log tells of.
+    /// Time without records.
     Gap,
     /// It waited for the message in the step's slot.
     Wait,
@@ -181,8 +181,8 @@ impl Lane {
     }
 
     /// The steps that reach into `[start, end)`, which only moves forward, and the number of the
-    /// first point among them; those before are not asked for again. Whoever asks adds how many
-    /// points are among them to `cut_points`; what crosses `end` is none.
+    /// first point among them; those before are not asked for again. The caller adds the number of
+    /// points among them to `cut_points`; what crosses `end` is none.
     pub(super) fn cut(&mut self, start: u64, end: u64) -> (&[Step], u32) {
         let ahead = &self.steps.as_slice()[self.next..];
         // Steps follow each other, so those that a window still needs are the last ones.
@@ -218,9 +218,9 @@ impl Lane {
         self.works.items.as_slice().len() + self.sides.items.as_slice().len()
     }
 
-    /// Turns everything before `until` into steps; nothing of before may still come. Work that goes
-    /// on at `until` is told up to there only if `all`. `offset` corrects the clock, `first` is
-    /// where the lane's story begins if it has not begun.
+    /// Turns everything before `until` into steps; nothing earlier may still arrive. Work that
+    /// continues at `until` is included up to there only if `all`. `offset` corrects the clock,
+    /// `first` is where the lane's story begins if it has not begun.
     pub(super) fn settle(&mut self, until: u64, all: bool, offset: i64, first: u64, rules: Rules, messages: &mut Messages) {
         self.works.sort(|work| work.start);
         self.sides.sort(|side| side.at);

@@ -39,7 +39,7 @@ pub(super) struct Slot {
     pub(super) crosses: bool,
 }
 
-/// The rest of what is known of a message: what its sides said.
+/// Further fields of a message, as its sides recorded them.
 #[derive(Clone, Copy, Debug)]
 struct Sides {
     key: Key,
@@ -50,7 +50,7 @@ struct Sides {
     received: u64,
 }
 
-/// All messages that matter at the moment.
+/// All messages that are currently needed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Messages {
     slots: Vec<Slot>,

@@ -4,11 +4,11 @@
 //! most twice the largest number of elements held at once, as with a ring: discarded elements at
 //! the front are overwritten before more memory is taken.
 
-/// A queue whose items lie side by side.
+/// A queue whose items are contiguous.
 #[derive(Clone, Debug)]
 pub(super) struct Queue<T> {
     items: Vec<T>,
-    /// How many of the items are done with.
+    /// Number of discarded items at the front.
     first: usize,
 }
 
@@ -48,7 +48,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The oldest `count` are done with.
+    /// Discards the oldest `count` items.
     #[inline]
     pub(super) fn skip(&mut self, count: usize) {
         self.first += count;

@@ -25,9 +25,9 @@ pub enum PieceKind {
         /// Of which epoch; may be unknown.
         epoch: Epoch,
     },
-    /// Nothing that the log tells of, and no message ended it.
+    /// Idle time that no message ended.
     Gap,
-    /// Nothing that the log tells of for a long time: how it ends is not known.
+    /// A long time without records: how it ended is not known.
     Silence,
     /// Waiting for a message.
     Wait {
@@ -155,7 +155,7 @@ impl WindowGraph {
     }
 
     /// Adds lane number `lane`, whose steps are `steps`; the first point among them is number
-    /// `number_of_first` of the lane. Gives how many points they are.
+    /// `number_of_first` of the lane. Returns the number of points.
     pub(super) fn add_lane(&mut self, lane: u32, steps: &[Step], number_of_first: u32, messages: &Messages, through_queues: bool) -> u32 {
         let (start, end) = (self.window.start.0, self.window.end.0);
         let (first_piece, first_point, first_segment) = (self.pieces.len(), self.points.len(), self.blocked.len());
@@ -211,7 +211,7 @@ impl WindowGraph {
     }
 
     /// Joins arrivals to the points that sent them, and puts the points into an order in which
-    /// every edge goes forward. Gives the number of arrivals whose origin is not known, and of
+    /// every edge goes forward. Returns the number of arrivals whose origin is not known, and of
     /// cycles that had to be cut.
     ///
     /// Edges never go back in time, so only messages of no duration can close a cycle; such a
@@ -308,7 +308,7 @@ impl WindowGraph {
         before.checked_sub(1).map(|index| pieces.start + index)
     }
 
-    /// Opens what is silent to paths: for a window in which they would lead nowhere otherwise.
+    /// Lets paths lead through silence, for a window that no path would cross otherwise.
     pub(super) fn open_silence(&mut self) {
         for piece in self.pieces.iter().filter(|piece| piece.kind == PieceKind::Silence) {
             self.blocked[piece.segment as usize] = false;

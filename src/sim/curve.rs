@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "curve", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CapacityCurve {
-    /// `p`: what DS2 takes for granted.
+    /// `p`: linear scaling, which DS2 assumes.
     #[default]
     Linear,
     /// `p^exponent`; an exponent below 1 is less than linear.
@@ -31,16 +31,16 @@ pub enum CapacityCurve {
     },
 }
 
-/// Why numbers are no curve.
+/// Error of an invalid curve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct CurveError(&'static str);
 
 impl CapacityCurve {
-    /// Whether the numbers make sense.
+    /// Checks the numbers.
     ///
     /// # Errors
-    /// When they do not; the error says what was expected.
+    /// When they are out of range; the error says what was expected.
     pub fn check(&self) -> Result<(), CurveError> {
         let holds = |holds: bool, expected| if holds { Ok(()) } else { Err(CurveError(expected)) };
         match self {

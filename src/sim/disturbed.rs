@@ -4,7 +4,7 @@ use super::Random;
 use super::job::Disturbance;
 use crate::activity::Record;
 
-/// What becomes of the records of one period.
+/// Fate of the records of one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RecordFate {
     Kept,

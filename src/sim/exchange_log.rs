@@ -17,11 +17,11 @@ use crate::time::{Epoch, Timestamp};
 /// Length of a phase of work: log-uniform between these.
 const SHORTEST_PHASE: Duration = Duration::from_nanos(10);
 const LONGEST_PHASE: Duration = Duration::from_millis(1);
-/// How long a message travels: log-uniform between these.
+/// Delay of a message: log-uniform between these.
 const LEAST_DELAY: Duration = Duration::from_micros(1);
 const MOST_DELAY: Duration = Duration::from_micros(50);
 
-/// What the log is of.
+/// Parameters of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExchangeLog {
     /// Workers.
@@ -44,7 +44,7 @@ pub struct ExchangeLog {
 const SOURCE: OperatorId = OperatorId(0);
 
 impl ExchangeLog {
-    /// All meet all: `rounds_per_second` for `seconds`, four phases a round.
+    /// All exchange with all: `rounds_per_second` for `seconds`, four phases a round.
     pub fn of_all(workers: u32, rounds_per_second: u32, seconds: u32) -> ExchangeLog {
         ExchangeLog {
             workers,
@@ -162,7 +162,7 @@ impl Rounds {
         Some(())
     }
 
-    /// Waits for the round to be due, then works its phases.
+    /// Waits until the round is due, then works through its phases.
     fn work(&mut self, worker: u32, due: Timestamp, epoch: Epoch) {
         let lane = Lane::Worker(WorkerId(worker));
         let (mut now, count) = (self.now[worker as usize], self.exchange_log.phases as usize);
@@ -216,7 +216,7 @@ impl Rounds {
         }
     }
 
-    /// Takes what its partners sent, as it arrives; returns when it has all.
+    /// Receives the messages of its partners as they arrive; returns when it has all.
     fn receive(&mut self, worker: u32, done: Timestamp, epoch: Epoch) -> Timestamp {
         let (workers, partners) = (self.exchange_log.workers, self.exchange_log.partners());
         self.inbox.clear();

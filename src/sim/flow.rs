@@ -18,7 +18,7 @@ use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// What slows a dataflow down.
+/// Cause of a dataflow's slowness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// Each batch takes long at every instance of an operator.
@@ -47,9 +47,9 @@ pub enum CauseKind {
 /// A dataflow. Operator 0 is the source, with one instance; operators are in topological order.
 #[derive(Clone, Debug)]
 pub struct Flow {
-    /// What slows it down.
+    /// Cause of its slowness.
     pub cause: Cause,
-    /// Batches that may be under way.
+    /// Number of batches that may be in flight.
     pub credits: u64,
     operators: Vec<Operator>,
     /// By number of the channel; the last one carries progress back to the source.
@@ -72,7 +72,7 @@ struct Operator {
 struct Channel {
     source: usize,
     target: usize,
-    /// Time on the way in ns.
+    /// Delay in ns.
     delay: f64,
     /// To which instance the first batch goes.
     first: u64,
@@ -188,7 +188,7 @@ impl Flow {
         self.channels[..self.channels.len() - 1].iter()
     }
 
-    /// The least time a batch that lanes and latency allow, in ns, with the times as they are.
+    /// The minimum time per batch that lanes and latency allow, in ns, with the times as they are.
     fn time_of_a_batch(&self) -> f64 {
         let mut lanes = vec![0.0; self.lanes.len()];
         let mut reached = vec![0.0f64; self.operators.len()];
@@ -205,7 +205,7 @@ impl Flow {
         lanes.into_iter().fold(latency, f64::max)
     }
 
-    /// The log: the source emits until `until`, then what is under way ends.
+    /// The log: the source emits until `until`, then what is in flight completes.
     pub fn records(&self, until: Timestamp) -> impl Iterator<Item = Record> {
         let names = (0..self.operators.len() as u32).map(|number| {
             let name = if number == 0 { "source".to_owned() } else { format!("operator{number}") };
@@ -243,7 +243,7 @@ struct Arrival {
     batch: u64,
 }
 
-/// A flow at work.
+/// State of a running flow.
 struct Playing<'f> {
     flow: &'f Flow,
     until: Timestamp,
@@ -251,7 +251,7 @@ struct Playing<'f> {
     arrivals: BinaryHeap<Reverse<Arrival>>,
     /// Until when each lane is busy.
     busy: Vec<Timestamp>,
-    /// Of each batch, how many copies are under way, and when and on which lane the last of the
+    /// Of each batch, how many copies are in flight, and when and on which lane the last of the
     /// others ends.
     under_way: BTreeMap<u64, (u64, Timestamp, usize)>,
     emitted: u64,

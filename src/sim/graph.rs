@@ -26,7 +26,7 @@ struct Parcel {
     message: Message,
     /// When it arrives, in ns.
     arrives: u64,
-    /// Records nobody has taken yet.
+    /// Records that have not been received yet.
     left: u64,
 }
 
@@ -41,11 +41,11 @@ pub(super) struct Way {
     pub(super) to_sink: bool,
     /// Now, in ns.
     pub(super) now: u64,
-    /// How long they travel.
+    /// Their delay.
     pub(super) delay: Duration,
 }
 
-/// Messages under way and epochs that are not complete.
+/// Messages in transit and epochs that are not complete.
 #[derive(Clone, Debug)]
 pub(super) struct Graph {
     /// By receiving operator, in the order in which they were sent.

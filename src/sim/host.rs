@@ -28,9 +28,9 @@ use crate::id::{InstanceId, OperatorId};
 use crate::migration::{Report, Step};
 use crate::time::{Epoch, Timestamp};
 
-/// Queues and sources are looked at this often, as on the engine.
+/// Sampling interval of queues and sources, as in the engine.
 const SAMPLE: Duration = Duration::from_millis(100);
-/// Bins are looked at this often.
+/// Sampling interval of bins.
 const SAMPLE_BINS: Duration = Duration::from_millis(500);
 /// The noise of an instance is redrawn this often.
 const NOISE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub struct Simulation {
     reports: Vec<Report>,
     slowdown: f64,
     moved_bytes: u64,
-    /// Where what the activity graph needs is recorded.
+    /// Messages, completed epochs and names, where the activity graph is recorded.
     graph: Option<Graph>,
 }
 
@@ -71,16 +71,16 @@ struct Edge {
     share: f64,
     /// Part of a record that is still to be passed on.
     carry: f64,
-    /// What is under way: when it arrives in ns, its epoch and how many records.
+    /// Batches in transit: arrival in ns, epoch and number of records.
     under_way: VecDeque<(u64, u64, u64)>,
 }
 
-/// What becomes of an action.
+/// Fate of an action.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fate {
-    /// It is carried out.
+    /// It is executed.
     Whole,
-    /// It ends after that part of its steps.
+    /// It fails after that part of its steps.
     Fails(f64),
 }
 
@@ -148,14 +148,14 @@ impl Simulation {
         }
     }
 
-    /// Records what the activity graph needs as well: messages, completed epochs, names. Nothing
-    /// that happens is different.
+    /// Also records what the activity graph needs: messages, completed epochs, names. The
+    /// simulation itself is unaffected.
     pub fn recording_graph(mut self) -> Simulation {
         self.graph = Some(Graph::new(&self.job.topology));
         self
     }
 
-    /// Virtual time. No record of before it is still to come, except for those that are late on
+    /// Virtual time. No record from before it will follow, except for those that are late on
     /// purpose.
     pub fn now(&self) -> Timestamp {
         Timestamp(self.now)
@@ -201,8 +201,7 @@ impl Simulation {
         now < Timestamp::ZERO + self.job.duration
     }
 
-    /// Visits every instance: it completes what is complete by now, and takes in what follows from
-    /// that.
+    /// Visits every instance: completes what is complete by now, and delivers what results from it.
     fn work(&mut self, records: &mut Vec<Record>) {
         let Simulation { nodes, edges, job, pressing, random, now, graph, .. } = self;
         for index in 0..nodes.len() {
@@ -216,7 +215,7 @@ impl Simulation {
         }
     }
 
-    /// Sources emit, knowing of every queue how long it is now; what comes of it is taken in, bins
+    /// Sources emit, given the current length of every queue; their records are delivered, bins
     /// move, and sinks take what arrived.
     fn emit(&mut self, epoch: u64, records: &mut Vec<Record>) {
         let Simulation { nodes, edges, job, pressing, random, reports, now, graph, .. } = self;
@@ -280,7 +279,7 @@ impl Simulation {
         }
     }
 
-    /// Records which epochs have left the job, if anybody wants to know.
+    /// Records which epochs have left the job, if the activity is recorded.
     fn complete(&mut self, records: &mut Vec<Record>) {
         let Some(graph) = &mut self.graph else { return };
         let stations = || self.nodes.iter().filter_map(|node| if let Node::Station(station) = node { Some(station) } else { None });
@@ -290,7 +289,7 @@ impl Simulation {
         graph.reached_epoch(oldest, self.now, up_to, records);
     }
 
-    /// Brings what has travelled long enough to where it goes.
+    /// Delivers what has been in transit long enough.
     fn deliver(&mut self) {
         if self.job.delay.is_zero() && self.job.feedback_shares.is_empty() {
             return;
@@ -303,7 +302,7 @@ impl Simulation {
         }
     }
 
-    /// Takes up steps whose logical time comes with `epoch`.
+    /// Begins steps whose logical time is reached with `epoch`.
     fn take_up(&mut self, epoch: u64) {
         while self.steps.first().is_some_and(|(at, _)| *at <= epoch) {
             let (at, step) = self.steps.remove(0);
@@ -355,8 +354,8 @@ impl Simulation {
         if self.random.uniform() < disturbance.failed { Fate::Fails(self.random.uniform()) } else { Fate::Whole }
     }
 
-    /// Carries out a step at a logical time ahead of now; [`reports`](Simulation::reports) tell
-    /// when it is done.
+    /// Executes a step at a logical time ahead of now; [`reports`](Simulation::reports)
+    /// acknowledges it.
     ///
     /// # Panics
     /// When the step does not fit the job.
@@ -366,7 +365,7 @@ impl Simulation {
         self.steps.push((at / 1_000_000, step));
     }
 
-    /// What has been carried out since the last call.
+    /// Acknowledgements since the last call.
     pub fn reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
     }
@@ -392,7 +391,7 @@ impl Simulation {
     }
 }
 
-/// Passes on what a station has to emit; one that takes no time first processes what it has just
+/// Passes on the output of a station; one that takes no time first processes what it has just
 /// received.
 fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut [Node], delay: Duration, around: &mut TickContext<'_>) {
     if station.work_ns == 0.0 {
@@ -407,7 +406,7 @@ fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut
     }
 }
 
-/// Passes what an operator emits on to all that follow it; `after` are the operators after `index`.
+/// Passes what an operator emits on to all its successors; `after` are the operators after `index`.
 fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [Node], delay: Duration, around: &mut TickContext<'_>) {
     let now = around.now;
     for edge in edges {
@@ -457,7 +456,7 @@ fn come_back(reached: &mut [u64], job: &Job, nodes: &[Node], edges: &[Vec<Edge>]
     }
 }
 
-/// What an operator still may emit, its followers may still get.
+/// What an operator may still emit, its successors may still receive.
 fn spread(reached: &mut [u64], edges: &[Edge], oldest: u64) {
     for edge in edges {
         let under_way = edge.under_way.iter().map(|(_, epoch, _)| *epoch).min().unwrap_or(u64::MAX);

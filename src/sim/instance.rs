@@ -62,7 +62,7 @@ impl Instance {
         Instance { free_at: from, noise: 1.0, ..Instance::default() }
     }
 
-    /// Puts records behind what waits.
+    /// Appends records to the queue.
     pub(super) fn enqueue(&mut self, batch: Batch, now: u64) {
         if self.queue.is_empty() {
             self.free_at = self.free_at.max(now as f64);
@@ -75,7 +75,7 @@ impl Instance {
         }
     }
 
-    /// Puts records before what waits, in their order.
+    /// Inserts records at the head of the queue, in their order.
     pub(super) fn overtake(&mut self, batches: &[Batch], now: u64) {
         if self.queue.is_empty() {
             self.free_at = self.free_at.max(now as f64);

@@ -9,7 +9,7 @@ use crate::rate::Rate;
 use crate::time::Timestamp;
 use crate::workload::RateSchedule;
 
-/// A job with the truth about it.
+/// A job with its true parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Operators and edges.
@@ -26,31 +26,31 @@ pub struct Job {
     pub feedback_shares: Vec<f64>,
     /// From one epoch to the next; also the grid on which everything happens.
     pub tick: Duration,
-    /// How many times the highest rate of its schedule a source may emit when it has fallen behind;
-    /// at least 1.
+    /// Factor by which a source may exceed the highest rate of its schedule while it is behind; at
+    /// least 1.
     pub catch_up: f64,
     /// How long the job runs.
     pub duration: Duration,
-    /// How long a batch travels from one operator to the next, on top of waiting for the next tick.
+    /// Network delay of a batch, in addition to waiting for the next tick.
     pub delay: Duration,
-    /// What moving bins costs.
+    /// Cost of moving bins.
     pub moves: MoveModel,
-    /// What goes wrong with what is recorded, and with actions.
+    /// Disturbances of records and actions.
     pub disturbance: Disturbance,
 }
 
-/// The truth about one operator. What does not apply to its role is not looked at.
+/// True parameters of one operator. What does not apply to its role is ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperatorModel {
     /// When records are due; sources only.
     pub schedule: Option<RateSchedule>,
     /// Records per second of one instance that is alone; without it instances take no time at all.
     pub rate: Option<Rate>,
-    /// How that changes with their number.
+    /// How the capacity scales with their number.
     pub curve: CapacityCurve,
     /// How service times vary.
     pub service: ServiceTimes,
-    /// Records emitted per record taken in.
+    /// Records emitted per record received.
     pub selectivity: f64,
     /// The part of its output records that its metrics count, 0 to 1: some systems miss what leaves by a
     /// side output.
@@ -67,7 +67,7 @@ pub struct OperatorModel {
     /// Instances that are slow for a time.
     pub stragglers: Vec<Straggler>,
     /// How long an instance waits for something outside with each record, doing nothing else
-    /// meanwhile. It is no useful time.
+    /// meanwhile. It does not count as useful time.
     pub wait: Duration,
     /// Records per second that something outside does for all instances together, however many they
     /// are: it gives each of them the same part, and an instance waits for what that part takes
@@ -96,16 +96,16 @@ impl Default for OperatorModel {
     }
 }
 
-/// What moving bins costs.
+/// Cost of moving bins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MoveModel {
     /// From when a step is sent until its logical time: commands run so far ahead of the data.
     pub horizon: Duration,
-    /// What each step takes, whatever it moves.
+    /// Fixed cost of a step.
     pub fixed: Duration,
     /// Bytes of state per second; nothing if state moves as a pointer.
     pub bytes_per_s: Option<f64>,
-    /// How long a new instance takes until it works.
+    /// Start-up time of a new instance.
     pub start: Duration,
 }
 
@@ -116,7 +116,7 @@ impl Default for MoveModel {
     }
 }
 
-/// What goes wrong. Shares are probabilities, from 0 to 1.
+/// Disturbances. Shares are probabilities, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Disturbance {
     /// Standard deviation of the logarithm of useful times as they are recorded, redrawn for each
@@ -139,7 +139,7 @@ pub struct Disturbance {
 }
 
 impl Default for Disturbance {
-    /// Nothing goes wrong.
+    /// No disturbances.
     fn default() -> Disturbance {
         let period = Duration::from_secs(2);
         Disturbance { noise: 0.0, period, lost: 0.0, late: 0.0, duplicated: 0.0, failed: 0.0, slow: 0.0, slowdown: 10.0 }
@@ -155,8 +155,8 @@ const SETTLED: f64 = 1e-9;
 
 impl Job {
     /// Records per second that arrive at each operator when sources emit what is due at `at` and
-    /// everybody keeps up; for a source what it emits. Where as much comes back as goes round there
-    /// is no such number, and demands are those after many rounds.
+    /// all operators keep up; for a source what it emits. Where as much comes back as goes round
+    /// there is no such number, and demands are those after many rounds.
     pub fn demands(&self, at: Timestamp) -> Vec<f64> {
         let offered: Vec<f64> = self.models.iter().map(|model| self.offered(model, at)).collect();
         let (mut demands, mut rounds) = (self.passed_on(offered.clone()), 1);

@@ -17,12 +17,11 @@ use crate::id::{BinId, InstanceId};
 use crate::migration::{BinMove, Report};
 use crate::time::{Epoch, Timestamp};
 
-/// A smaller share is what rounding leaves of nothing.
+/// Smaller shares are rounding errors.
 const NOTHING: f64 = 1e-12;
 
 impl Station {
-    /// Takes up moves that hold from epoch `at` on; instances that are new work from `from` (ns)
-    /// on.
+    /// Begins moves that hold from epoch `at` on; instances that are new work from `from` (ns) on.
     pub(super) fn begin(&mut self, at: u64, moves: &[&BinMove], slowdown: f64, from: f64) {
         let most = moves.iter().map(|one| one.to as usize + 1).max().unwrap_or(0);
         while self.instances.len() < most {
@@ -52,8 +51,8 @@ impl Station {
         Report::Installed(self.id, 1)
     }
 
-    /// Lets bins go when all that is older than `reached` has arrived, and takes them up when they
-    /// have come. In order of steps.
+    /// Sends bins when everything older than `reached` has arrived, and installs them when they
+    /// have arrived. In order of steps.
     pub(super) fn settle(&mut self, reached: u64, costs: &MoveModel, around: &mut TickContext<'_>, reports: &mut Vec<Report>) {
         for position in 0..self.motions.len() {
             if !self.motions[position].settled {

@@ -9,13 +9,13 @@ pub(super) struct Motion {
     pub(super) at: u64,
     /// Bins and their new owners.
     pub(super) bins: Vec<(usize, u32)>,
-    /// What the bins have in common, by giver and receiver.
+    /// The bins' records by previous and new owner.
     pub(super) flows: Vec<Stream>,
     /// Whether the bins have left.
     pub(super) settled: bool,
     /// When they arrive, in ns; known once they have left.
     pub(super) arrives: u64,
-    /// Times as long as usual.
+    /// Slowdown of the transfer.
     pub(super) slowdown: f64,
 }
 
@@ -28,14 +28,14 @@ pub(super) struct Stream {
     pub(super) share: f64,
     /// By how much they have had less than their share.
     pub(super) debt: f64,
-    /// What waited for them when they left.
+    /// Records that were queued for them when they left.
     pub(super) along: Vec<Batch>,
-    /// What arrived for them since.
+    /// Records that have arrived for them since.
     pub(super) held: Vec<Batch>,
 }
 
 impl Stream {
-    /// Keeps records until the bins have come.
+    /// Holds records until the bins have arrived.
     pub(super) fn hold(&mut self, epoch: u64, records: u64) {
         if records > 0 {
             self.held.push(Batch { epoch, records, factor: 1.0 });

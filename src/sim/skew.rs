@@ -10,7 +10,7 @@ use super::Random;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Skew {
-    /// All bins alike.
+    /// All bins have equal shares.
     #[default]
     Uniform,
     /// The n-th most used bin has a share in proportion to `n^-exponent`; which bin that is, the
@@ -44,9 +44,9 @@ pub enum Skew {
         bins: u32,
         /// Their share together, 0 to 1.
         share: f64,
-        /// Numbers from one of them to the next, from bin 0 on. Bins are dealt out to instances in
-        /// turn, so with a step of the number of instances all of them belong to instance 0 at
-        /// first, and with a step of 1 to the first instances.
+        /// Distance between their numbers, from bin 0 on. Bins are assigned to instances
+        /// round-robin, so with a step of the number of instances all of them belong to instance 0
+        /// at first, and with a step of 1 to the first instances.
         #[serde(default = "one")]
         step: u32,
     },

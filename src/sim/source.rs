@@ -47,7 +47,7 @@ impl Source {
         count
     }
 
-    /// How far it is.
+    /// Its progress.
     pub(super) fn sample(&self, at: Timestamp) -> Record {
         Record::Source { source: self.id, at, due: self.schedule.due(at), emitted: self.emitted }
     }

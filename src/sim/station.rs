@@ -42,23 +42,23 @@ pub(super) struct Station {
     before: Option<(u64, u32, Option<Turns>)>,
     pub(super) instances: Vec<Instance>,
     pub(super) bins: Option<Bins>,
-    /// What came in this tick.
+    /// Arrivals of this tick.
     pub(super) inbox: Flow,
-    /// What goes out this tick.
+    /// Output of this tick.
     pub(super) outbox: Flow,
     /// Bins in transit.
     pub(super) motions: Vec<Motion>,
-    /// Records that came since the start.
+    /// Records that have arrived since the start.
     pub(super) arrived: u64,
     /// Since the last sample of bins.
     arrived_sampled: u64,
-    /// By bin, by how much the arrivals that were told fall short of its share.
+    /// By bin, by how much the reported arrivals fall short of its share.
     bin_debts: Vec<f64>,
     /// The next stateless instance to get a record more than others.
     cursor: u32,
     pub(super) work_ns: f64,
     wait_ns: f64,
-    /// What the outside takes for a record of one instance.
+    /// External time for a record of one instance.
     outside_ns: f64,
 }
 
@@ -93,7 +93,7 @@ impl Station {
         station
     }
 
-    /// There are `parallelism` instances from now on; those that are new work from `from` (ns) on.
+    /// Sets the number of instances to `parallelism`; those that are new work from `from` (ns) on.
     /// The others process what they have.
     pub(super) fn resize(&mut self, parallelism: u32, from: f64) {
         self.parallelism = parallelism;
@@ -168,7 +168,7 @@ impl Station {
         }
     }
 
-    /// Shares out what came in.
+    /// Divides arrivals among the instances.
     pub(super) fn take_in(&mut self, around: &mut TickContext<'_>) {
         if self.inbox.is_empty() {
             return;
@@ -278,7 +278,7 @@ impl Station {
         *around.pressing += usize::from(instance.press(self.model.marks, around.now));
     }
 
-    /// Looks at the queues.
+    /// Samples the queues.
     pub(super) fn sample(&mut self, now: Timestamp, records: &mut Vec<Record>) {
         for (index, instance) in (0..).zip(&mut self.instances) {
             let id = InstanceId::new(self.id, index);
@@ -294,7 +294,7 @@ impl Station {
         }
     }
 
-    /// Looks at the bins.
+    /// Samples the bins.
     pub(super) fn sample_bins(&mut self, at: Timestamp, records: &mut Vec<Record>) {
         let Some(bins) = &self.bins else { return };
         let arrived = (self.arrived - std::mem::replace(&mut self.arrived_sampled, self.arrived)) as f64;

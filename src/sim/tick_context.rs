@@ -5,7 +5,7 @@ use super::graph::Graph;
 use crate::activity::{Lane, Record};
 use crate::id::OperatorId;
 
-/// What is the same for all operators.
+/// State shared by all operators during a tick.
 pub(super) struct TickContext<'a> {
     pub(super) now: u64,
     /// Instances of the job above their mark.

@@ -18,17 +18,17 @@ pub struct StateFit {
     pub largest_share: f64,
 }
 
-/// What giving bins away takes: a fixed time a step and giver, and a time a bin.
+/// Cost of moving bins: a fixed time per step and previous owner, and a time per bin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MoveFit {
-    /// Fixed seconds a step; the mean of all steps where they do not differ in size.
+    /// Fixed seconds per step; the mean of all steps where they do not differ in size.
     pub fixed_s: f64,
     /// Bins per second on top of it; nothing where steps do not differ in size or larger ones do
     /// not take longer.
     pub bins_per_s: Option<f64>,
     /// The same in bytes of state, by what a bin held on average when it was last looked at.
     pub bytes_per_s: Option<f64>,
-    /// Steps, counted at each instance that gave bins.
+    /// Steps, counted at each instance that gave bins away.
     pub steps: u64,
     /// Bins that moved.
     pub bins: u64,

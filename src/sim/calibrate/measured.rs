@@ -6,23 +6,23 @@ use super::{DelayFit, MoveFit, StateFit};
 use crate::id::OperatorId;
 use crate::workload::Phase;
 
-/// What a log shows.
+/// Measurements of a log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// What each operator did.
+    /// Measurements by operator.
     pub operators: BTreeMap<OperatorId, OperatorMeasured>,
     /// How long messages with records travelled; nothing where none was paired.
     pub delay: Option<DelayFit>,
-    /// What moving bins took; nothing where none moved or the log does not say how long it took.
+    /// Cost of moving bins; none where none moved or the log does not say how long it took.
     pub moves: Option<MoveFit>,
     /// Records of the log.
     pub records: u64,
 }
 
-/// What an operator did.
+/// Measurements of an operator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OperatorMeasured {
-    /// Records taken in.
+    /// Records received.
     pub taken: u64,
     /// Records emitted; of a source, emitted.
     pub given: u64,
@@ -34,14 +34,14 @@ pub struct OperatorMeasured {
     pub wait: Option<WaitFit>,
     /// When records were due; sources only.
     pub schedule: Vec<Phase>,
-    /// Looks at the source that the schedule rests on.
+    /// Samples of the source from which the schedule was derived.
     pub schedule_samples: u64,
     /// Its state at the end; keyed operators only.
     pub state: Option<StateFit>,
 }
 
 impl OperatorMeasured {
-    /// Records emitted per record taken in; nothing if none was taken in.
+    /// Records emitted per record received; nothing if none was taken in.
     pub fn selectivity(&self) -> Option<f64> {
         (self.taken > 0).then(|| self.given as f64 / self.taken as f64)
     }

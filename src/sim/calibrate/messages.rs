@@ -11,7 +11,7 @@ use crate::activity::{Lane, Message, MessageKind};
 use crate::id::{ChannelId, WorkerId};
 use crate::stats::lower_median;
 
-/// Sides that wait for their other sides, at most; further ones are not paired.
+/// Maximum number of unmatched sides; further ones are not paired.
 pub const MOST_UNPAIRED: usize = 1 << 18;
 /// Messages that are kept between two workers.
 const MOST_KEPT: usize = 1 << 16;
@@ -25,7 +25,7 @@ pub struct DelayFit {
     pub mean_s: f64,
     /// Messages, counted at each receiver.
     pub messages: u64,
-    /// Messages left out because their clocks differ by who knows what.
+    /// Messages left out because the offset of their clocks is not known.
     pub left_out: u64,
 }
 

@@ -26,7 +26,7 @@ use crate::activity::{Activity, ActivityKind, Record};
 use crate::id::{InstanceId, OperatorId};
 use crate::time::Timestamp;
 
-/// Takes records of a run and measures it.
+/// Measures a run from its records.
 #[derive(Debug, Default)]
 pub struct Calibrator {
     operators: BTreeMap<OperatorId, ServiceSamples>,
@@ -39,7 +39,7 @@ pub struct Calibrator {
 }
 
 impl Calibrator {
-    /// Takes a record, in whatever order they come.
+    /// Processes a record; they may come in any order.
     pub fn push(&mut self, record: &Record) {
         self.records += 1;
         match record {
@@ -64,7 +64,7 @@ impl Calibrator {
         }
     }
 
-    /// What was measured in a run whose sources emitted until `until`.
+    /// The measurements of a run whose sources emitted until `until`.
     pub fn finish(self, until: Timestamp) -> Measured {
         let mut operators: BTreeMap<OperatorId, OperatorMeasured> = BTreeMap::new();
         for (id, worked) in self.operators {

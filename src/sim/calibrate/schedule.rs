@@ -13,10 +13,10 @@ use crate::workload::Phase;
 /// Rates that differ by less, as a part of the larger, are the same.
 const SAME: f64 = 1e-3;
 
-/// No rate is higher, whatever a log says.
+/// Upper limit of rates, whatever a log contains.
 const MOST: f64 = 1e15;
 
-/// Looks at a source.
+/// Samples of a source.
 #[derive(Debug, Default)]
 pub(super) struct ScheduleSamples {
     samples: Vec<(f64, f64)>,
@@ -42,7 +42,7 @@ impl ScheduleSamples {
         self.samples.push((at.as_secs_f64(), due));
     }
 
-    /// The phases, and the number of looks they rest on.
+    /// The phases, and the number of samples behind them.
     pub(super) fn finish(mut self, until: Timestamp) -> (Vec<Phase>, u64) {
         let until = until.as_secs_f64();
         self.samples.retain(|(at, due)| *at > 0.0 && *at <= until && due.is_finite());

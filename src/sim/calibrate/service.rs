@@ -16,7 +16,7 @@ use crate::time::Epoch;
 /// and so on.
 const MOST_BATCHES: usize = 1 << 18;
 
-/// What an operator did so far.
+/// Samples of an operator so far.
 #[derive(Debug)]
 pub(super) struct ServiceSamples {
     taken: u64,
