@@ -1,12 +1,13 @@
 //! Readers meet damaged files: mutated traces of every format, none of which may panic, hang, take more than 64 MB or go unreported.
 //!
-//! The same cases every time. `THALWEG_FUZZ_CASES` says how many a format (200,000 if it is not set), `THALWEG_FUZZ_SEED` where they begin.
+//! What is allocated is counted for a whole process, so that every test has one to itself. The same cases every time. `THALWEG_FUZZ_CASES` says how many a format (200,000 if it is not set), `THALWEG_FUZZ_SEED` where they begin.
 
+#[path = "suite/alone.rs"]
+mod alone;
 #[path = "suite/traces/mod.rs"]
 mod traces;
 
-use std::sync::{Mutex, PoisonError};
-
+use alone::is_alone;
 use peak_alloc::PeakAlloc;
 use thalweg::activity::{BinLoad, LogWriter, Record};
 use thalweg::id::{BinId, InstanceId, OperatorId, WorkerId};
@@ -17,8 +18,6 @@ use traces::*;
 
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
-/// What is allocated is counted for the whole process: one format at a time.
-static ALONE: Mutex<()> = Mutex::new(());
 
 const MOST_BYTES: usize = 64 << 20;
 
@@ -112,7 +111,6 @@ enum Expected {
 
 /// Reads mutated traces; `make` gives one from a seed, with what must be reported. Returns how many were damaged and how many odd.
 fn fuzz(format: Format, make: impl Fn(&mut Random) -> (Vec<u8>, Expected)) {
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let first = number("THALWEG_FUZZ_SEED").unwrap_or(0);
     let cases = number("THALWEG_FUZZ_CASES").unwrap_or(200_000);
@@ -148,7 +146,6 @@ fn fuzz(format: Format, make: impl Fn(&mut Random) -> (Vec<u8>, Expected)) {
     println!("{format}: {cases} cases, {damaged} damaged, {sound} without a remark, at most {highest} bytes at once");
     // The cases reach both behind the first check of a reader and into its errors.
     assert!(cases < 1000 || (damaged > cases / 10 && damaged < cases), "{damaged} of {cases} damaged");
-    drop(alone);
 }
 
 fn truncated(mut bytes: Vec<u8>, random: &mut Random, reported: impl Fn(usize) -> bool) -> (Vec<u8>, Expected) {
@@ -159,6 +156,9 @@ fn truncated(mut bytes: Vec<u8>, random: &mut Random, reported: impl Fn(usize) -
 
 #[test]
 fn damaged_activity_logs() {
+    if !is_alone("damaged_activity_logs") {
+        return;
+    }
     let instance = InstanceId::new(OperatorId(1), 2);
     let load = BinLoad { bin: BinId(3), arrivals: 10, useful: std::time::Duration::from_micros(5), keys: 7, bytes: 112 };
     let mut blocks: Vec<Vec<Record>> = vec![
@@ -213,7 +213,9 @@ fn damaged_activity_logs() {
 /// The largest blocks there may be, of the records that grow most when decoded.
 #[test]
 fn whole_blocks_of_small_records_stay_in_bounds() {
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !is_alone("whole_blocks_of_small_records_stay_in_bounds") {
+        return;
+    }
     // A record of 490,000 bins of six bytes each, and 990,000 records of three bytes each.
     let number = |number: u32| postcard::to_stdvec(&number).unwrap();
     let bins = [[1, 7, 2, 3, 4].as_slice(), &number(490_000), &[0; 490_000 * 6]].concat();
@@ -237,11 +239,13 @@ fn whole_blocks_of_small_records_stay_in_bounds() {
         println!("{what}: {records} records, {peak} bytes at once");
         assert!(records > 0 && peak < MOST_BYTES, "{what}: {peak} bytes at once");
     }
-    drop(alone);
 }
 
 #[test]
 fn damaged_snailtrail_traces() {
+    if !is_alone("damaged_snailtrail_traces") {
+        return;
+    }
     let mut writer = Writer::pyramids(2, 3, 300);
     writer.start(1000, 70, PROCESSING, 500).start(1100, 70, WAITING, -1).end(1200, 70, WAITING, -1).end(70_000, 70, PROCESSING, 500);
     let trace = writer.bytes;
@@ -264,6 +268,9 @@ fn damaged_snailtrail_traces() {
 
 #[test]
 fn damaged_timely_logs() {
+    if !is_alone("damaged_timely_logs") {
+        return;
+    }
     let log = include_str!("data/timely_documented_log.clj");
     let lines: Vec<&str> = log.lines().filter(|line| line.contains('(') && !line.starts_with(';')).collect();
     let some = |random: &mut Random| {
@@ -328,6 +335,9 @@ fn spark_lines() -> Vec<String> {
 
 #[test]
 fn damaged_spark_logs() {
+    if !is_alone("damaged_spark_logs") {
+        return;
+    }
     let lines = spark_lines();
     let sound = read_bytes(lines.join("\n").into_bytes(), None).unwrap();
     assert!(sound.errors.is_empty() && sound.oddities.is_empty(), "{:?} {:?}", sound.errors, sound.oddities);
@@ -391,7 +401,9 @@ fn ds2_case(random: &mut Random) -> [Vec<u8>; 4] {
 
 #[test]
 fn damaged_files_of_ds2() {
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !is_alone("damaged_files_of_ds2") {
+        return;
+    }
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let (first, cases) = (number("THALWEG_FUZZ_SEED").unwrap_or(0), number("THALWEG_FUZZ_CASES").unwrap_or(200_000));
     let timely = [
@@ -440,5 +452,4 @@ fn damaged_files_of_ds2() {
     }
     println!("files of DS2: {cases} cases, {refused} refused");
     assert!(cases < 1000 || (refused > cases / 10 && refused < cases * 15 / 16), "{refused} of {cases} refused");
-    drop(alone);
 }

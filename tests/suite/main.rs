@@ -22,6 +22,7 @@ mod external_wait;
 mod faults;
 mod fluid;
 mod graph_edges;
+mod interrupted;
 mod memory;
 mod migration_experiment;
 mod migration_oracle;

@@ -50,7 +50,7 @@ fn a_simulation_that_was_killed_ends_as_if_it_had_not_been() {
 
 #[test]
 fn a_figure_that_was_killed_ends_as_if_it_had_not_been() {
-    let args = ["reproduce", "ds2-skew", "--json"];
+    let args = ["reproduce", "ds2-skew", "--policies", "ds2", "--json"];
     let names = |out: &Path| files(out).into_keys().collect::<Vec<_>>();
     let steps = after_every_step(&args, |out, _| assert_eq!(names(out), ["definition.toml", "environment.toml", "rows.csv"]));
     assert_eq!(steps, 3 + 3 * 3 + 1);
