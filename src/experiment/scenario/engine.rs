@@ -285,7 +285,7 @@ mod tests {
         let hot = words.iter().filter(|word| bin_of(word, 4096).0.is_multiple_of(20)).count() as f64 / words.len() as f64;
         assert!((hot - 0.5).abs() < 1e-3, "{hot}");
         scenario.operators[2].skew = Skew::HotBins { bins: 1, share: 0.5, step: 1 };
-        assert_eq!(scenario.word_count(0).unwrap_err(), "hot bins: expected a text with words that are to be hot, found none");
+        assert_eq!(scenario.word_count(0).unwrap_err(), "hot bins: expected a text with words in hot bins, found none");
         scenario.operators[2].limit = None;
         let error = scenario.word_count_over(Arc::new(Text::liber_primus(SentenceLength::Natural)), 0).unwrap_err();
         assert!(error.starts_with("hot bins:") || error.contains("expected instances with a limit"), "{error}");

@@ -23,6 +23,8 @@ const LEAST_STALL: f64 = 0.2;
 /// ... but no longer than the load has been rising, and only if that is at least this many stalls: a rise shorter than a change says
 /// nothing about the load after it.
 const LONG: f64 = 3.0;
+/// The part of that time for which it can be expected to rise further.
+const FURTHER: f64 = 0.6;
 
 /// Offered load of a window, by operator, in records per second.
 #[derive(Clone, Debug)]
@@ -68,7 +70,7 @@ pub(super) fn ahead(recent: &VecDeque<Offered>, delay: Duration, stall_s: f64) -
     let outlasts = slope > 0.0 && risen_s >= LONG * stall_s;
     if outlasts && stall_s > length_s * LEAST_STALL {
         let worth_s = (2.0 * STALL * stall_s * rate / slope).sqrt();
-        lasting_s = lasting_s.max(worth_s.min(risen_s));
+        lasting_s = lasting_s.max(worth_s.min(risen_s * FURTHER));
     }
     Ahead { soon: at(soon_s), later: at(soon_s + lasting_s), rises: slope > 0.0, outlasts }
 }
@@ -126,6 +128,20 @@ mod tests {
         }
         let levels = ahead(&recent(&[100.0, 120.0, 140.0, 142.0]), Duration::ZERO, 0.0);
         assert_eq!(levels.soon, [145.0]);
+    }
+
+    #[test]
+    fn a_plan_lasts_longer_where_its_stall_is_long_and_the_rise_longer() {
+        let rates: Vec<f64> = (0..10).map(|n| 100.0 + 10.0 * f64::from(n)).collect();
+        let later = |stall_s| {
+            let ahead = ahead(&recent(&rates), Duration::ZERO, stall_s);
+            (ahead.later[0], ahead.outlasts)
+        };
+        // Five more per second: for seven seconds, and for three and three fifths of the rise.
+        assert_eq!(later(0.1), (225.0, true));
+        assert_eq!(later(1.0), (190.0 + 5.0 * (3.0 + 18.0 * FURTHER), true));
+        // A rise of 18 s says nothing about the load after a stall of seven.
+        assert_eq!(later(7.0), (225.0, false));
     }
 
     #[test]

@@ -27,6 +27,9 @@ const MARGIN: f64 = 0.8;
 const CERTAIN_MARGIN: f64 = 0.65;
 /// A prediction longer than another one by less than this part is no longer.
 const NO_LONGER: f64 = 1.02;
+/// Where the goal is met all the same, a prediction may be longer by this part: predictions of two configurations differ by about that much
+/// by chance.
+const HARDLY_LONGER: f64 = 1.06;
 /// A source that catches up emits so many times what is offered, about.
 const CATCH_UP: f64 = 1.1;
 /// With a mean of events above this, their number is normal to within what is asked here.
@@ -66,7 +69,8 @@ impl<'a> Goal<'a> {
     pub(super) fn allows(&self, search: &Search<'_>, before: &[u32], after: &[u32], part: f64) -> bool {
         let Some(prediction) = self.predict(search, after, part) else { return false };
         let now = self.predict(search, before, part);
-        !self.certain().is_missed(&prediction) || now.is_none_or(|now| prediction.is_no_longer_than(&now, NO_LONGER))
+        let longer = if self.is_missed(&prediction) { NO_LONGER } else { HARDLY_LONGER };
+        !self.certain().is_missed(&prediction) || now.is_none_or(|now| prediction.is_no_longer_than(&now, longer))
     }
 
     /// How operators would work with `instances` for the part `part` of the load.

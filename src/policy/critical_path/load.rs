@@ -95,7 +95,9 @@ impl CriticalPath {
         for recent in &self.offered {
             most.iter_mut().zip(&recent.rates).for_each(|(most, recent)| *most = most.max(*recent));
         }
-        let ahead = ahead(&self.offered, self.delay, self.change.start_s().unwrap_or(window));
+        // State that migrates stalls the job as instances that start do.
+        let stall_s = self.change.start_s().unwrap_or(window).max(self.delay.as_secs_f64());
+        let ahead = ahead(&self.offered, self.delay, stall_s);
         let catch_up_s = self.catch_up_s(ahead.rises);
         let mut catching_up = ahead.later;
         // While the load rises, a plan must also drain the lag that it causes itself.

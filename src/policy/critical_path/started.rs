@@ -156,6 +156,19 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_instance_that_backpressures_the_sources_has_not_started() {
+        let (topology, mut started, mut change) = (fixture::word_count(), Started::default(), ChangeModel::new(4));
+        started.observe(&topology, &window(0.0, &[2000]), &mut change);
+        started.migrated(at(2.0), at(2.1));
+        // It has drained its queue by the end of the window, but the sources were paused for it for half a second.
+        let mut seen = window(2.1, &[2000, 1400]);
+        let late = &mut seen.operators[FLATMAP.0 as usize].instances[1];
+        (late.queue_records, late.backpressure) = (0, Duration::from_millis(500));
+        assert_eq!(started.observe(&topology, &seen, &mut change), None);
+        assert!((change.start_s().unwrap() - 0.5).abs() < 1e-9, "{change:?}");
+    }
+
+    #[test]
     fn one_that_never_works_does_not_hold_everything_up_for_ever() {
         let (topology, mut started, mut change) = (fixture::word_count(), Started::default(), ChangeModel::new(4));
         started.observe(&topology, &window(0.0, &[2000]), &mut change);

@@ -114,20 +114,20 @@ fn a_decision_is_told_from_what_was_seen_to_what_came_of_it() {
     assert_eq!(
         run.text(),
         "\
-From 0.0 s to 2.0 s: nothing was begun.
-   1 window   The job warmed up, so the policy was not asked.
+From 0.0 s to 2.0 s: no action taken.
+   1 window   The job was warming up, so the policy was not consulted.
 
 1. At 4.0 s: map 1 → 2, count 1 → 2
-   Seen       From 2.0 s to 4.0 s, 50 of 100 records/s were emitted (50 %), 200 records behind at the end; p99 latency up \
-              to 2.00 s. map (1 instance): 100 % busy, nothing waiting. count (1 instance): 100 % busy, 70 records \
-              waiting, sources paused for it 50 % of the time.
-   Why        About count: it has fewer instances than it needs to keep up (rule 'under-provisioned'). It looked at busy \
-              0.988, demand 20.0k/s and suspended 1720 ms. It said: a person said so.
-   Predicted  It expected p99 80 ms.
-   Done       3 bins moved with 4.1 kB of state; it took 500.0 ms. It went in 2 steps for a latency of 50 ms; expected to exceed that: 1.
-   Came of it From 4.5 s to 6.5 s, 100 of 100 records/s were emitted (100 %), 250 records behind at the end; p99 latency up \
-              to 30.0 ms; map 50 % busy and count 50 % busy. From 18.0 s to 20.0 s, 100 of 100 records/s were emitted \
-              (100 %), 250 records behind at the end; p99 latency up to 30.0 ms; map 50 % busy and count 50 % busy.
+   Observed   From 2.0 s to 4.0 s, throughput 50 of 100 records/s offered (50 %), lag 200 records; p99 latency up to 2.00 s. map \
+              (1 instance): 100 % busy, empty queue. count (1 instance): 100 % busy, 70 records queued, backpressured the sources 50 % of \
+              the time.
+   Why        For count: too few instances to keep up (rule 'under-provisioned'). Inputs: busy 0.988, demand 20.0k/s and suspended 1720 ms. \
+              It said: a person said so.
+   Predicted  Expected p99 80 ms.
+   Action     3 bins migrated with 4.1 kB of state; it took 500.0 ms. It was cut into 2 steps for a latency goal of 50 ms; steps expected to exceed it: 1.
+   Outcome    From 4.5 s to 6.5 s, throughput 100 of 100 records/s offered (100 %), lag 250 records; p99 latency up to 30.0 ms; map 50 % \
+              busy and count 50 % busy. From 18.0 s to 20.0 s, throughput 100 of 100 records/s offered (100 %), lag 250 records; p99 \
+              latency up to 30.0 ms; map 50 % busy and count 50 % busy.
 "
     );
 }
@@ -146,15 +146,14 @@ fn times_without_a_plan_are_summed_up_by_what_their_windows_were() {
     assert_eq!(
         run.text(),
         "\
-From 0.0 s to 12.0 s: nothing was begun.
-   2 windows  Nothing is to be done (rule 'healthy').
-   2 windows  It is not yet time for its next look (rule 'between-runs'). In the last it looked at seconds left 0.
-   1 window   What was measured cannot be relied on, so the policy was not asked: count[3] was busy for more than twice the \
-              window.
-   1 window   The policy wanted map to 3 and the bins of count redistributed, but not for enough windows in a row yet: rule \
+From 0.0 s to 12.0 s: no action taken.
+   2 windows  No change needed (rule 'healthy').
+   2 windows  Between two scheduled runs of the policy (rule 'between-runs'). Inputs in the last window: seconds left 0.
+   1 window   The metrics were unreliable, so the policy was not consulted: count[3] was busy for more than twice the window.
+   1 window   The policy asked for map to 3 and the bins of count redistributed, but not yet in enough consecutive windows: rule \
               'a-rule-of-its-own'.
-   At its end From 10.0 s to 12.0 s, 100 of 100 records/s were emitted (100 %), 50 records behind at the end; p99 latency up \
-              to 30.0 ms. map (2 instances): 50 % busy, nothing waiting. count (2 instances): 50 % busy, nothing waiting.
+   At the end From 10.0 s to 12.0 s, throughput 100 of 100 records/s offered (100 %), lag 50 records; p99 latency up to 30.0 ms. map (2 \
+              instances): 50 % busy, empty queue. count (2 instances): 50 % busy, empty queue.
 "
     );
 }
@@ -170,11 +169,11 @@ fn what_was_found_out_about_operators_is_told_with_what_it_rests_on() {
         .with(6.0, hold(vec![slow.clone()]))
         .with(8.0, rescaling(Plan { rebalances: [COUNT].into(), ..Plan::default() }, Reason::new("uneven").finding([slow]), 0, 0));
     let text = run.text();
-    let held = "   2 windows  Nothing is to be done (rule 'hold'). map waits for something outside of the job (waiting share 0.75): nothing \
-                that is done inside helps. count has an instance that is slower than the others (instance 3, speed 0.33): giving it less to \
-                do helps, more instances do not.\n   1 window   Nothing is to be done (rule 'hold'). count has";
+    let held = "   2 windows  No change needed (rule 'hold'). map waits for something outside the job (waiting share 0.75). count has an \
+                instance that is slower than the others (straggler) (instance 3, speed 0.33): give it less load; adding instances does not \
+                help.\n   1 window   No change needed (rule 'hold'). count has";
     assert!(text.contains(held), "{text}");
-    assert!(text.contains("as its instances can take it (rule 'uneven'). count has an instance that is slower"), "{text}");
+    assert!(text.contains("according to the capacity of its instances (rule 'uneven'). count has an instance that is slower"), "{text}");
 }
 
 #[test]
@@ -197,18 +196,18 @@ fn records_of_a_stateless_operator_are_divided_and_no_bins_are_told_of() {
         .with(12.0, EventKind::Activating { plan: by_speed(&[0.5]), reason: Reason::new("straggling"), left: 1 });
     let text = run.text();
     assert!(text.contains("1. At 2.0 s: records of map divided by the speed of its instances\n"), "{text}");
-    let done = "Done       No state had to move; it took 100.0 ms. Counted as of another speed: instance 1 of map at 0.30.";
+    let done = "Action     No state had to move; it took 100.0 ms. Relative speeds taken into account: instance 1 of map at 0.30.";
     assert!(text.contains(done), "{text}");
     assert!(text.contains("2. At 6.0 s: records of map divided equally\n"), "{text}");
     assert!(text.contains("3. At 10.0 s: records of map divided by the speed of its instances\n"), "{text}");
-    assert!(text.contains("The policy wanted the load of map divided by the speed of its instances, but not"), "{text}");
+    assert!(text.contains("The policy asked for the load of map divided by the speed of its instances, but not"), "{text}");
     assert!(!text.contains("bin"), "{text}");
 }
 
 #[test]
 fn a_long_count_of_windows_keeps_its_distance() {
     let run = (1..=112).fold(Run::new(224, 0), |run, window| run.with(f64::from(window) * 2.0, held("healthy")));
-    assert!(run.text().contains("   112 windows Nothing is to be done (rule 'healthy').\n"), "{}", run.text());
+    assert!(run.text().contains("   112 windows No change needed (rule 'healthy').\n"), "{}", run.text());
 }
 
 #[test]
@@ -227,20 +226,20 @@ fn what_went_wrong_with_a_plan_is_told() {
     let text = |decision: usize| chapters[decision - 1].text().replace("\n              ", " ");
     assert!(text(1).starts_with("1. At 4.0 s: map → 99\n"), "{}", text(1));
     assert!(
-        text(1).ends_with("   Done       Nothing: the plan was refused, 'map' cannot have 99 instances: expected 1 to 9.\n"),
+        text(1).ends_with("   Action     None: the plan was rejected, 'map' cannot have 99 instances: expected 1 to 9.\n"),
         "{}",
         text(1)
     );
     assert!(text(2).starts_with("2. At 6.0 s: bins of count redistributed\n"), "{}", text(2));
-    let done = "   Done       4 bins were to move; it was cut short when 1 of 4 had. Counted as of another speed: instance 1 of count at 0.33. \
-                2 bins of count alone exceeded what an instance was to carry and were split first. One key of count (bin7) alone \
-                was 1.5 times what an instance was to carry: no number of instances helps.\n";
+    let done = "   Action     4 bins were to migrate; it was interrupted after 1 of 4. Relative speeds taken into account: instance 1 of count \
+                at 0.33. 2 bins of count exceeded an instance's fair share and were split first. A single key of count (bin7) carries 1.5 \
+                times an instance's fair share: no number of instances helps.\n";
     assert!(text(2).contains(done), "{}", text(2));
     assert!(text(3).contains("another plan is being carried out"), "{}", text(3));
     // An operator that has no name has its number.
     assert!(text(4).starts_with("4. At 9.0 s: op8 → 2\n"), "{}", text(4));
     assert!(
-        text(4).contains("No bin had to move; the run ended before it was complete.") && !text(4).contains("Came of it"),
+        text(4).contains("No bin had to migrate; the run ended before it was complete.") && !text(4).contains("Outcome"),
         "{}",
         text(4)
     );
@@ -262,9 +261,10 @@ fn plans_that_fail_are_told_with_what_follows_from_it() {
         .with(8.0, postponed.clone())
         .with(10.0, postponed);
     let text = run.text().replace("\n              ", " ");
-    assert!(text.contains("cut short when 0 of 4 had. The host gave it up, so that nothing was begun before 6.0 s."), "{text}");
-    assert!(text.contains("The host gave it up, as 2 plans one after the other, so that nothing was begun before 12.0 s."), "{text}");
-    let put_off = "   2 windows  Plans had failed, so that none was begun. The policy wanted count to 3; before 12.0 s none is begun:";
+    assert!(text.contains("interrupted after 0 of 4. The host abandoned it, so no plan was started before 6.0 s."), "{text}");
+    assert!(text.contains("The host abandoned it, like 2 plans in a row, so no plan was started before 12.0 s."), "{text}");
+    let put_off =
+        "   2 windows  Earlier plans had failed, so none was started. The policy asked for count to 3; none is started before 12.0 s:";
     assert!(text.contains(put_off), "{text}");
 }
 
@@ -275,7 +275,7 @@ fn a_run_without_rows_or_events_has_nothing_to_tell_and_is_no_error() {
         .with(2.0, rescaling(Plan::rescale(COUNT, 2), Reason::new("scripted"), 1, 1))
         .with(3.0, EventKind::Migrated { configuration: configuration(1, 2) });
     let text = run.text();
-    assert!(!text.contains("Seen") && text.contains("1 bin moved with 1 B of state"), "{text}");
+    assert!(!text.contains("Observed") && text.contains("1 bin migrated with 1 B of state"), "{text}");
 }
 
 #[test]
@@ -300,11 +300,11 @@ fn many_operators_are_told_of_by_what_matters() {
         events: &run.events,
     };
     let text = explain(&recorded)[0].text().replace("\n              ", " ");
-    let seen = text.lines().find(|line| line.contains("Seen")).unwrap();
+    let seen = text.lines().find(|line| line.contains("Observed")).unwrap();
     let told: Vec<&str> = seen.split(' ').filter(|word| word.starts_with("op") && word.len() < 5).collect();
     assert_eq!(told, ["op2", "op15", "op16", "op17", "op18", "op19"]);
-    assert!(seen.contains("op19 (1 instance): 95 % busy, 5 % of the time waiting for something outside, nothing waiting."), "{seen}");
-    assert!(seen.ends_with("13 other operators were busy less."), "{seen}");
+    assert!(seen.contains("op19 (1 instance): 95 % busy, 5 % waiting for something external, empty queue."), "{seen}");
+    assert!(seen.ends_with("13 other operators were less busy."), "{seen}");
 }
 
 #[test]

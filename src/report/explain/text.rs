@@ -57,7 +57,7 @@ impl Told {
         }
         add("Why", self.why());
         if !self.predicted.is_empty() {
-            add("Predicted", format!("{}.", list(&self.predicted.iter().map(value).collect::<Vec<_>>())));
+            add("Predicted", format!("Expected {}.", list(&self.predicted.iter().map(value).collect::<Vec<_>>())));
         }
         add("Action", self.done());
         add("Outcome", self.came_of_it());
@@ -99,11 +99,11 @@ impl Told {
         let remarks: String = self.remarks.iter().map(|remark| format!(" {remark}")).collect();
         let state = if self.bytes > 0 { format!(" with {} of state", bytes(self.bytes as f64)) } else { String::new() };
         let moved = match &self.outcome {
-            Outcome::Refused { why } => return format!("nothing: the plan was refused, {why}."),
+            Outcome::Refused { why } => return format!("none: the plan was rejected, {why}."),
             _ if self.bins == 0 && self.is_division() => "no state had to move".to_owned(),
-            _ if self.bins == 0 => "no bin had to move".to_owned(),
-            Outcome::CarriedOut { .. } => format!("{} moved{state}", count(self.bins, "bin", "bins")),
-            _ => format!("{} were to move{state}", count(self.bins, "bin", "bins")),
+            _ if self.bins == 0 => "no bin had to migrate".to_owned(),
+            Outcome::CarriedOut { .. } => format!("{} migrated{state}", count(self.bins, "bin", "bins")),
+            _ => format!("{} were to migrate{state}", count(self.bins, "bin", "bins")),
         };
         let took = match &self.outcome {
             Outcome::CarriedOut { took_s } => format!("; it took {}", latency((took_s.max(0.0) * 1e9) as u64)),
