@@ -39,7 +39,7 @@ fn what_is_wrong_is_named_in_one_line() {
             "--policy: expected one of 'hold', 'oracle', 'threshold', 'dhalion', 'heron', 'ds2', 'flink-autoscaler', 'aws', 'critical-path', found 'magic', also 'scripted' \
              and 'external'",
         ),
-        (&["run", "--policy", "oracle", "--limits", "none"], "--policy: expected a job of which is known what it needs"),
+        (&["run", "--policy", "oracle", "--limits", "none"], "--policy: 'oracle' requires a job whose required parallelism is known"),
         (
             &["run", "--policy", "threshold", "--set", "target=1"],
             "--set: target=1: expected a parameter, one of scale_down_stabilisation_s",
@@ -213,7 +213,7 @@ fn a_run_is_explained_from_its_folder_and_what_is_wrong_with_it_is_named() {
         text.starts_with("heron-wordcount under ds2 (host sim, seed 0), 10 s: one plan.\n\n1. At 2.0 s: flatmap 1 → 10, count 1 → 20\n"),
         "{text}"
     );
-    for heading in ["   Seen ", "   Why ", "   Done ", "   Came of it ", "nothing was begun.\n"] {
+    for heading in ["   Observed ", "   Why ", "   Action ", "   Outcome ", "no action taken.\n"] {
         assert!(text.contains(heading), "{heading}: {text}");
     }
     let one: Value = serde_json::from_slice(&at(&["explain", "out", "--decision", "1", "--json"]).stdout).unwrap();

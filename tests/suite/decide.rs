@@ -159,7 +159,7 @@ fn what_is_wrong_ends_with_2_and_one_line_that_says_so() {
         ),
         (flink(&["--system", "storm"]), "--system: expected 'flink', 'heron' or 'timely', found 'storm'"),
         (flink(&["--policy", "magic"]), "--policy magic: expected one of 'hold', "),
-        (flink(&["--policy", "oracle"]), "--policy oracle: expected a job of which is known what it needs"),
+        (flink(&["--policy", "oracle"]), "--policy oracle: 'oracle' requires a job whose required parallelism is known"),
         (flink(&["--target-rate-ratio", "0.5"]), "--target-rate-ratio: expected a ratio of at least 1, found 0.5"),
         (flink(&["--scaling-factor", "-1"]), "--scaling-factor: expected a fraction from 0 to 1000, found -1"),
         (flink(&["--window", "NaN"]), "--window: expected seconds from 0.001 to 86400, found NaN"),

@@ -170,7 +170,7 @@ fn reasons(more: &[&str]) -> Vec<(String, Value)> {
     let log = std::fs::read_to_string(out.join("decisions.jsonl")).unwrap();
     let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let reason = |event: Value| {
-        let (_, kind) = event["kind"].as_object()?.iter().next()?;
+        let (_, kind) = event["event"].as_object()?.iter().next()?;
         let reason = kind.get("reason")?;
         Some((reason["detail"].as_str()?.to_owned(), reason["values"].clone()))
     };

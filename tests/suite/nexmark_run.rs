@@ -89,7 +89,7 @@ fn what_is_wrong_with_a_query_is_named_in_one_line() {
         (&["--query", "q4", "--start", "count=2"], "--start: expected an operator, 'winner' or 'average', found 'count'"),
         (&["--query", "q4", "--start", "winner=3"], "--start: expected 1 to 2 instances of 'winner', found 3"),
         (&["--query", "q4", "--straggler", "winner:0=0.5"], "straggler of winner: expected instances with a limit"),
-        (&["--query", "q4", "--policy", "oracle"], "--policy: expected a job of which is known what it needs"),
+        (&["--query", "q4", "--policy", "oracle"], "--policy: 'oracle' requires a job whose required parallelism is known"),
         (
             &["--query", "q3", "--policy", "scripted", "--plan", "1s: count=2"],
             "expected an operator, one of 'filter', 'join', found 'count'",
