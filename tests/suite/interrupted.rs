@@ -72,7 +72,7 @@ fn a_run_keeps_what_it_measured() {
     let out = folder.path().join("run");
     let args = ["run", "--policy", "scripted", "--plan", PLAN, "--time-factor", "60", "--rate", "60k/min", "--duration", "3600"];
     let mut running = Running::start(&args, &out);
-    running.says("runs as");
+    running.says("now running");
     running.interrupt();
     let (rest, status) = running.end();
     assert_eq!(status.code(), Some(130), "{rest}");
@@ -86,7 +86,7 @@ fn a_simulation_keeps_what_it_measured() {
     let out = folder.path().join("simulation");
     let args = ["simulate", "heron-wordcount", "--policy", "scripted", "--plan", PLAN, "--seconds", "80000"];
     let mut running = Running::start(&args, &out);
-    running.says("runs as");
+    running.says("now running");
     running.interrupt();
     let (rest, status) = running.end();
     assert_eq!(status.code(), Some(130), "{rest}");
@@ -100,7 +100,7 @@ fn a_figure_keeps_the_rows_of_the_runs_before() {
     let args = ["reproduce", "ds2-fig6", "--host", "sim", "--policies", "ds2", "--repeat", "1000"];
     let mut running = Running::start(&args, &out);
     for _ in 0..3 {
-        running.says("runs as");
+        running.says("now running");
     }
     running.interrupt();
     let (rest, status) = running.end();

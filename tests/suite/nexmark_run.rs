@@ -18,7 +18,7 @@ fn summary(args: &[&str]) -> Value {
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     let out = folder.path().join(printed["run"].as_str().unwrap());
     let manifest = std::fs::read_to_string(out.join("run.toml")).unwrap();
-    assert!(manifest.contains("[nexmark]") && !manifest.contains("[job]"), "{manifest}");
+    assert!(manifest.contains("[scenario.nexmark]") && !manifest.contains("[job]"), "{manifest}");
     printed
 }
 
