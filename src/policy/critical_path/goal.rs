@@ -69,7 +69,7 @@ impl<'a> Goal<'a> {
     pub(super) fn allows(&self, search: &Search<'_>, before: &[u32], after: &[u32], part: f64) -> bool {
         let Some(prediction) = self.predict(search, after, part) else { return false };
         let now = self.predict(search, before, part);
-        let longer = if self.is_missed(&prediction) { NO_LONGER } else { HARDLY_LONGER };
+        let longer = if (Goal { margin: 1.0, ..*self }).is_missed(&prediction) { NO_LONGER } else { HARDLY_LONGER };
         !self.certain().is_missed(&prediction) || now.is_none_or(|now| prediction.is_no_longer_than(&now, longer))
     }
 
