@@ -4,6 +4,9 @@ use super::Policy;
 use super::settings::{Given, PolicyError};
 use crate::dataflow::Topology;
 
+/// Creates a policy for a job, with all times divided by a factor.
+pub type Make = fn(&Topology, f64, &Given) -> Result<Box<dyn Policy>, PolicyError>;
+
 /// Metadata of a policy for commands, figures and explanations.
 #[derive(Debug)]
 pub struct PolicyKind {
@@ -14,5 +17,5 @@ pub struct PolicyKind {
     /// The rules that its reasons can name, each with its meaning as the end of a sentence.
     pub rules: &'static [(&'static str, &'static str)],
     /// Creates it for a job, with all times divided by the given factor.
-    pub make: fn(&Topology, f64, &Given) -> Result<Box<dyn Policy>, PolicyError>,
+    pub make: Make,
 }

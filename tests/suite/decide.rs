@@ -164,7 +164,7 @@ fn what_is_wrong_ends_with_2_and_one_line_that_says_so() {
         (flink(&["--scaling-factor", "-1"]), "--scaling-factor: expected a fraction from 0 to 1000, found -1"),
         (flink(&["--window", "NaN"]), "--window: expected seconds from 0.001 to 86400, found NaN"),
         (flink(&["--set", "x=1"]), "--set: expected '--target-rate-ratio' and '--scaling-factor' with '--policy ds2', found x=1"),
-        (flink(&["--policy", "threshold", "--scaling-factor", "1"]), "--policy: expected 'ds2', which alone has"),
+        (flink(&["--policy", "threshold", "--scaling-factor", "1"]), "--policy: expected 'ds2' (no other policy has"),
         (vec!["--rates", "flink_rates.log"], "the following required arguments were not provided"),
     ] {
         let output = decide(&args);

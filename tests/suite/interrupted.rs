@@ -130,7 +130,7 @@ fn the_second_time_it_ends_at_once() {
     let mut running = Running::start(&args, &out);
     running.says("asked");
     running.interrupt();
-    running.says("Ctrl-C again ends at once");
+    running.says("press Ctrl-C again to stop immediately");
     running.interrupt();
     let (rest, status) = running.end();
     assert_eq!(status.code(), Some(130), "{rest}");

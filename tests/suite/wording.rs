@@ -120,7 +120,7 @@ fn banned(text: &str) -> Option<String> {
             let before = text[..at].chars().next_back();
             let after = text[at + phrase.len()..].chars().next();
             let ends_in_word = phrase.ends_with(is_word);
-            !before.is_some_and(is_word) && !(ends_in_word && after.is_some_and(is_word))
+            !(before.is_some_and(is_word) || ends_in_word && after.is_some_and(is_word))
         })
     };
     let per = UNITS.iter().map(|unit| format!("a {unit} a "));
@@ -174,9 +174,9 @@ fn literals(text: &str) -> Vec<String> {
             let (literal, after) = raw.split_once(&format!("\"{hashes}")).unwrap_or((raw, ""));
             literals.push(literal.to_owned());
             after
-        } else if from.starts_with('\'') {
+        } else if let Some(rest) = from.strip_prefix('\'') {
             // A character, or the name of a lifetime.
-            let escaped = usize::from(from[1..].starts_with('\\'));
+            let escaped = usize::from(rest.starts_with('\\'));
             let mut end = from.char_indices().skip(2 + escaped);
             end.next().filter(|(_, c)| *c == '\'').map_or(&from[1..], |(end, _)| &from[end + 1..])
         } else {

@@ -21,6 +21,9 @@ const MANY_OPERATORS: f64 = 60.0;
 /// A station that was looked at, with the times that records spend there, if it would keep up.
 type Known = (Station, Option<Arc<Sojourns>>);
 
+/// A station whose queue was looked at, the records asked for, and the share of arrivals that make more.
+type Longer = (Station, f64, f64);
+
 /// What was worked out for predictions by what is known of a job at present. To be thrown away when more is learned of it.
 #[derive(Debug, Default)]
 pub struct WorkedOut {
@@ -29,7 +32,7 @@ pub struct WorkedOut {
     /// By operator, stations that were looked at, with what came out.
     known: RefCell<Vec<Vec<Known>>>,
     /// By operator, stations of which the queue was looked at, the records that were asked for, and the part of arrivals that make more.
-    longer: RefCell<BTreeMap<usize, Vec<(Station, f64, f64)>>>,
+    longer: RefCell<BTreeMap<usize, Vec<Longer>>>,
     /// The ways to each sink that any way leads to, once they are drawn.
     ways: RefCell<Option<Vec<Ways>>>,
 }
