@@ -48,7 +48,10 @@ fn what_is_wrong_is_named_in_one_line() {
             &["reproduce", "nexmark-overhead", "--cases", "q1,q9"],
             "expected cases of nexmark-overhead, among q0, q1, q2, q3, q4, q5, q6, q7, q8, q11, found 'q9'",
         ),
-        (&["reproduce", "megaphone-fig1", "--cases", "q1"], "expected cases of megaphone-fig1, among one process, two processes, found 'q1'"),
+        (
+            &["reproduce", "megaphone-fig1", "--cases", "q1"],
+            "expected cases of megaphone-fig1, among one process, two processes, found 'q1'",
+        ),
         (&["run", "--set", "x"], "--set: expected 'name=value', found 'x'"),
         (&["run", "--policy", "external"], "--policy external: requires '--external-command COMMAND', found none"),
         (&["run", "--external-command", "true"], "--external-command: requires '--policy external', found 'critical-path'"),

@@ -474,7 +474,7 @@ fn circles(sources: &[Source]) -> Vec<Vec<String>> {
 fn code_of(text: &str) -> String {
     let tests = text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     let lines = text[..tests].lines().filter(|line| !line.trim_start().starts_with("//"));
-    lines.map(|line| line.replace("pub(in crate::engine)", "pub(super)") + "\n").collect()
+    lines.map(|line| line.replace("pub(in crate::engine)", "pub(super)").replace("pub(in crate::cli)", "pub(super)") + "\n").collect()
 }
 
 fn owned(path: &[&str]) -> Vec<String> {
