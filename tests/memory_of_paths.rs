@@ -44,7 +44,7 @@ inputs = ["count"]
 
 /// Follows so many seconds of the job; the most that was allocated meanwhile, in bytes, and the epochs whose paths were told.
 fn follow(seconds: u32) -> (usize, u64) {
-    let job = Scenario::read(&format!("seconds = {seconds}\n{JOB}")).unwrap().job();
+    let job = Scenario::read(&format!("title = \"A job\"\nseconds = {seconds}\n{JOB}")).unwrap().job();
     let mut observer = Observer::new(job.topology.clone(), Timestamp::ZERO, WINDOW).with_paths();
     let mut simulation = Simulation::new(&job, 1).recording_graph();
     let (mut records, mut epochs) = (Vec::new(), 0);
