@@ -1,4 +1,4 @@
-//! A job that runs ten times longer takes no more memory to follow.
+//! A job that runs longer takes no more memory to follow.
 //!
 //! The only test of its binary: it looks at what the whole process has allocated.
 
@@ -62,9 +62,10 @@ fn follow(seconds: u32) -> (usize, u64) {
 }
 
 #[test]
-fn memory_is_flat_when_a_job_runs_ten_times_longer() {
-    let (short, few) = follow(60);
-    let (long, many) = follow(600);
-    assert!(few > 1000 && many > 9 * few, "{few} and {many} epochs");
+fn memory_is_flat_however_long_a_job_runs() {
+    // Due times of epochs are kept for ten minutes, so both runs are longer than that.
+    let (short, few) = follow(700);
+    let (long, many) = follow(2100);
+    assert!(few > 1000 && many > 2 * few, "{few} and {many} epochs");
     assert!((long as f64) < 1.2 * short as f64, "{short} bytes became {long} bytes");
 }
