@@ -14,6 +14,8 @@ use crate::time::Window;
 const RISES: usize = 3;
 /// A rise is at least this share of the offered load.
 const LEAST_RISE: f64 = 0.005;
+/// Consecutive falls after which the load is not expected to return to where it was before the last few windows.
+const LONG_FALL: usize = 5;
 /// The extrapolation adds at most this share of the offered load.
 const MOST_AHEAD: f64 = 0.4;
 /// Instances that are added should last for this many windows beyond the next decision, ...
@@ -99,6 +101,13 @@ fn slope(recent: &VecDeque<Offered>, source: usize) -> f64 {
     let (rise, seconds) = steps.iter().fold((0.0, 0.0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
     // A rise that levels off ends soon: the last step bounds the slope.
     (rise / seconds).min(steps[steps.len() - 1].0 / steps[steps.len() - 1].1)
+}
+
+/// The recent windows whose load can be expected to return soon: all of them, or the last few where the load has been falling for long.
+pub(super) fn representative(recent: &VecDeque<Offered>) -> usize {
+    let sums = || recent.iter().rev().map(|offered| offered.rates.iter().sum::<f64>());
+    let falling = sums().zip(sums().skip(1)).take_while(|(after, before)| *after < before * (1.0 - LEAST_RISE)).count();
+    if falling >= LONG_FALL { RISES.min(recent.len()) } else { recent.len() }
 }
 
 /// Whether the offered load was the same in all recent windows.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::CriticalPath;
-use super::ahead::{Offered, ahead, is_steady};
+use super::ahead::{Offered, ahead, is_steady, representative};
 use super::goal::charged;
 use super::learn::Acted;
 use crate::id::OperatorId;
@@ -38,6 +38,8 @@ pub(super) struct Load {
     pub(super) rises: bool,
     /// Whether it can be expected to rise beyond the stall of a change.
     pub(super) outlasts: bool,
+    /// The recent windows whose load can be expected to return soon.
+    pub(super) representative: usize,
     /// Whether the load was the same in all recent windows.
     pub(super) steady: bool,
     /// Records per second, of all sources.
@@ -92,7 +94,8 @@ impl CriticalPath {
             self.offered.pop_front();
         }
         let mut most = offered.clone();
-        for recent in &self.offered {
+        let representative = representative(&self.offered);
+        for recent in self.offered.iter().rev().take(representative) {
             most.iter_mut().zip(&recent.rates).for_each(|(most, recent)| *most = most.max(*recent));
         }
         // State that migrates stalls the job as instances that start do.
@@ -119,6 +122,7 @@ impl CriticalPath {
             soon: demands(&ahead.soon),
             rises: ahead.rises,
             outlasts: ahead.outlasts,
+            representative,
             steady: is_steady(&self.offered),
             offered: sum,
             p99_s: observation.latency.ns_p99.map(|p99| p99 as f64 / 1e9),

@@ -4,6 +4,7 @@
 //! that the job can do at most comes first, then the instances for that part. Where a latency goal is not met by them, the
 //! instance is added that shortens the predicted critical path most, again and again.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 
 use super::CriticalPathConfig;
@@ -23,6 +24,8 @@ pub(super) const FLAT: f64 = 0.5;
 const FAR: f64 = 1.5;
 /// Halvings by which the part of the load is found that a budget allows.
 const HALVINGS: u32 = 30;
+/// Operators that are trimmed one after the other, at most.
+const MOST_TRIMMED: usize = 16;
 
 /// What a search with measured paths is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,21 +247,32 @@ impl Search<'_> {
         Found { instances, part, p99_s, waits_s: None, out_of_reach: false }
     }
 
-    /// The instances that are certainly enough for the demands. Where that would make latency longer than the goal allows, what
-    /// there is stays.
+    /// The instances that are certainly enough for the demands. Where removing all others would make latency longer than the goal allows,
+    /// operators are trimmed one after the other, as far as it allows.
     pub(super) fn enough(&self) -> Vec<u32> {
         let certain = self.goal.map(Goal::certain);
         let marks: Option<(&Predictor<'_>, &[Option<f64>])> = self.pressed.map(|(predictor, _)| (predictor, self.marks));
         let search = Search { goal: certain.as_ref(), asked: Asked::Goal, pressed: marks, ..*self };
-        let found = search.find(self.config.confidence);
-        if let Some(goal) = self.goal {
-            let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
-            let after: Vec<u32> = found.instances.iter().zip(&present).map(|(enough, present)| *enough.min(present)).collect();
-            if !goal.allows(&search, &present, &after, found.part) {
-                return present;
+        let Found { instances, part, .. } = search.find(self.config.confidence);
+        let Some(goal) = self.goal else { return instances };
+        let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
+        let trimmed: Vec<u32> = instances.iter().zip(&present).map(|(enough, present)| *enough.min(present)).collect();
+        if goal.allows(&search, &present, &trimmed, part) {
+            return instances;
+        }
+        let mut largest: Vec<usize> = (0..present.len()).filter(|&operator| trimmed[operator] < present[operator]).collect();
+        largest.sort_by_key(|&operator| Reverse(present[operator] - trimmed[operator]));
+        let mut kept = present.clone();
+        for operator in largest.into_iter().take(MOST_TRIMMED) {
+            for enough in [trimmed[operator], trimmed[operator].midpoint(present[operator])] {
+                kept[operator] = enough;
+                if goal.allows(&search, &present, &kept, part) {
+                    break;
+                }
+                kept[operator] = present[operator];
             }
         }
-        found.instances
+        kept
     }
 
     /// Searches, with predictions from `worked_out`.

@@ -45,9 +45,9 @@ impl Needed {
         }
     }
 
-    /// The highest need of an operator in these windows.
-    fn most(&self, operator: usize) -> u32 {
-        self.recent.iter().map(|(_, enough)| enough[operator]).max().unwrap_or(u32::MAX)
+    /// The highest need of an operator in the last `windows` of these windows.
+    fn most(&self, operator: usize, windows: usize) -> u32 {
+        self.recent.iter().rev().take(windows).map(|(_, enough)| enough[operator]).max().unwrap_or(u32::MAX)
     }
 }
 
@@ -104,7 +104,9 @@ impl CriticalPath {
 
     /// Operators with a surplus over the needs of the recent windows and over `enough_recently`.
     fn fewer_than(&self, present: &Configuration, load: &Load, enough_recently: &[u32]) -> BTreeMap<OperatorId, u32> {
-        let enough = |id: OperatorId| (id, self.needed.most(id.0 as usize).max(enough_recently.get(id.0 as usize).copied().unwrap_or(0)));
+        let enough = |id: OperatorId| {
+            (id, self.needed.most(id.0 as usize, load.representative).max(enough_recently.get(id.0 as usize).copied().unwrap_or(0)))
+        };
         let operators = self.topology.scalable().map(|operator| enough(operator.id));
         let fewer = operators.filter(|(id, enough)| *enough < present.parallelism(*id));
         fewer.filter(|fewer| self.is_certain(*fewer, load, present)).collect()
