@@ -37,17 +37,27 @@ impl RecordedSlots {
         match record {
             Record::Activity(Activity { lane: Lane::Worker(_), start, end, .. }) => self.span(*start, *end),
             Record::Operator { .. } | Record::Channel { .. } => {}
-            other => self.span(other.at(), other.at()),
+            other => self.instant(other.at()),
+        }
+    }
+
+    /// The slot of a time that is not before the window.
+    fn slot(&self, at: Timestamp) -> usize {
+        ((at.0 - self.window.start.0) / self.slot_ns) as usize
+    }
+
+    fn instant(&mut self, at: Timestamp) {
+        if at >= self.window.start && at < self.window.end {
+            let slot = self.slot(at);
+            self.slots[slot] = true;
         }
     }
 
     fn span(&mut self, from: Timestamp, to: Timestamp) {
-        let (from, to) = (from.max(self.window.start), to);
         if self.slots.is_empty() || to < self.window.start || from >= self.window.end {
             return;
         }
-        let slot = |at: Timestamp| ((at.since(self.window.start).as_nanos() as u64 / self.slot_ns) as usize).min(self.slots.len() - 1);
-        let (first, last) = (slot(from), slot(to));
+        let (first, last) = (self.slot(from.max(self.window.start)), self.slot(to).min(self.slots.len() - 1));
         self.slots[first..=last].fill(true);
     }
 

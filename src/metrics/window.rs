@@ -21,12 +21,14 @@ use crate::time::{Epoch, Timestamp, Window};
 struct InstanceSamples {
     metrics: InstanceMetrics,
     queue: Vec<(f64, f64)>,
+    /// When the latest of these samples was taken.
+    latest_s: f64,
 }
 
 impl InstanceSamples {
-    /// Whether the queue was looked at just then.
-    fn has(&self, at: Timestamp) -> bool {
-        self.queue.iter().rev().any(|(known, _)| *known == at.as_secs_f64())
+    /// Whether there is a sample of that time already. Samples come in order, except for late ones.
+    fn has(&self, at_s: f64) -> bool {
+        at_s <= self.latest_s && self.queue.iter().rev().any(|(known, _)| *known == at_s)
     }
 }
 
@@ -95,13 +97,14 @@ impl WindowMetrics {
             }
             Record::Queue { instance, at, length, arrivals } => {
                 self.samples += 1;
-                let seen = self.seen(*instance);
-                if seen.has(*at) {
+                let (seen, at_s) = (self.seen(*instance), at.as_secs_f64());
+                if seen.has(at_s) {
                     self.repeated += 1;
                     self.doubts.insert(MetricIssue::SeenTwice(instance.operator));
                     return;
                 }
-                seen.queue.push((at.as_secs_f64(), *length as f64));
+                seen.queue.push((at_s, *length as f64));
+                seen.latest_s = seen.latest_s.max(at_s);
                 seen.metrics.arrivals += arrivals;
                 seen.metrics.queue_max_records = seen.metrics.queue_max_records.max(*length);
             }
@@ -141,7 +144,7 @@ impl WindowMetrics {
 
     fn seen(&mut self, instance: InstanceId) -> &mut InstanceSamples {
         let length = self.window.length();
-        let none = || InstanceSamples { metrics: InstanceMetrics::idle(instance, length), queue: Vec::new() };
+        let none = || InstanceSamples { metrics: InstanceMetrics::idle(instance, length), queue: Vec::new(), latest_s: f64::NEG_INFINITY };
         self.instances.entry(instance.operator, instance.index, none)
     }
 
@@ -165,7 +168,7 @@ impl WindowMetrics {
     pub fn operators(&self, topology: &Topology, configuration: &Configuration) -> Vec<OperatorMetrics> {
         let metrics = |id: InstanceId| match self.instances.get(id.operator, id.index) {
             None => InstanceMetrics::idle(id, self.window.length()),
-            Some(InstanceSamples { metrics, queue }) => {
+            Some(InstanceSamples { metrics, queue, .. }) => {
                 let latest = queue.iter().copied().reduce(|a, b| if b.0 >= a.0 { b } else { a });
                 let queue_records = latest.map_or(0, |point| point.1 as u64);
                 InstanceMetrics { queue_records, queue_slope: slope(queue), ..metrics.clone() }
