@@ -10,8 +10,8 @@ use thalweg::id::{ChannelId, InstanceId, OperatorId};
 use thalweg::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use thalweg::observation::{LatencySummary, Observation, Observer};
 use thalweg::policy::{
-    Aws, AwsConfig, CriticalPath, CriticalPathConfig, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler, FlinkAutoscalerConfig,
-    Heron, HeronConfig, Oracle, Policy, Threshold, ThresholdConfig,
+    Aws, AwsConfig, CriticalPath, CriticalPathConfig, Decision, Dhalion, DhalionConfig, Ds2, Ds2Config, FlinkAutoscaler,
+    FlinkAutoscalerConfig, Heron, HeronConfig, Oracle, Policy, Threshold, ThresholdConfig,
 };
 use thalweg::rate::Rate;
 use thalweg::time::{Epoch, Timestamp, Window};
@@ -143,12 +143,12 @@ fn decide_by_paths(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide by paths");
     for (operators, instances) in [(100, 100)] {
         let (topology, configuration) = pipeline(operators, instances);
-        for (name, goal_ms) in [
-            ("without a goal", 0.0),
-            ("goal met", 1000.0),
-            ("goal missed", 345.0),
-            ("goal hardly in reach", 250.0),
-            ("goal out of reach", 50.0),
+        for (name, goal_ms, rule) in [
+            ("without a goal", 0.0, "hold"),
+            ("goal met", 1000.0, "hold"),
+            ("goal missed", 345.0, "goal-missed"),
+            ("goal hardly in reach", 250.0, "goal-missed"),
+            ("goal out of reach", 50.0, "goal-unreachable"),
         ] {
             let config = CriticalPathConfig { goal_ms, ..CriticalPathConfig::standard() };
             let mut policy = CriticalPath::new(topology.clone(), config);
@@ -165,6 +165,9 @@ fn decide_by_paths(criterion: &mut Criterion) {
                 seen.window = Window::starting(Timestamp::ZERO + WINDOW * SEEN as u32, WINDOW);
                 (policy.clone(), seen)
             };
+            let (mut first, seen) = next();
+            let (Decision::Hold(reason) | Decision::Rescale(_, reason)) = first.decide(seen.window.end, &seen);
+            assert_eq!(reason.rule, rule, "{name}: what is timed has to be what its name says");
             let id = BenchmarkId::new(name, format!("{operators} operators x {instances} instances"));
             group.bench_function(id, |b| {
                 // What is left of it is dropped when the time is up.

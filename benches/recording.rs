@@ -21,14 +21,14 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHasher};
 use thalweg::activity::{ActivityKind, Record};
-use thalweg::dataflow::{Capacity, Configuration, Role, Topology};
+use thalweg::critical_path::PathObserver;
+use thalweg::dataflow::Capacity;
 use thalweg::engine::{
     Clock, Command, Context, DrainToSink, ElasticKeyed, ElasticStateless, IntoBatches, LogBatch, OperatorSpec, Recorder, RecordingFile,
     RecordingSink, Time, link, record,
 };
 use thalweg::id::{OperatorId, WorkerId};
 use thalweg::migration::Assignment;
-use thalweg::observation::Observer;
 use thalweg::time::{Epoch, Timestamp};
 use thalweg::workload::{Sentence, SentenceLength, Text};
 use timely::container::CapacityContainerBuilder;
@@ -169,23 +169,16 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Follows the critical paths of the word count, window by window; gives the records, and the processor time that it took.
 fn follow(batches: std::sync::mpsc::Receiver<LogBatch>) -> JoinHandle<(Records, Option<Duration>)> {
     std::thread::spawn(move || {
-        let listed = [
-            ("source", Role::Source, 1),
-            ("FlatMap", Role::Stateless, 2),
-            ("Count", Role::Keyed { bins: 256 }, 2),
-            ("sink", Role::Sink, 1),
-        ];
-        let topology = Topology::new(&listed, &[(0, 1), (1, 2), (2, 3)]).expect("a word count is a dataflow");
-        let instances = (1..3).fold(Configuration::ones(&topology), |all, id| all.with(OperatorId(id), WORKERS as u32));
-        let mut observer = Observer::new(topology, Timestamp::ZERO, WINDOW).with_paths();
+        // Source, FlatMap, Count, sink.
+        let (mut observer, mut end) = (PathObserver::new(4, Timestamp::ZERO, WINDOW), Timestamp::ZERO + WINDOW);
         let (mut records, mut epochs) = (Records::default(), 0);
         for batch in batches {
             for record in &batch.records {
                 records.count(record);
                 observer.push(record);
-                if record.at() > observer.window().end + WINDOW / 10 {
-                    let paths = observer.close(&instances, WINDOW).0.paths;
-                    epochs += paths.map_or(0, |paths| paths.all.epochs);
+                if record.at() > end + WINDOW / 10 {
+                    epochs += observer.close(end, WINDOW).all.epochs;
+                    end += WINDOW;
                 }
             }
         }

@@ -65,11 +65,16 @@ impl<'a> Goal<'a> {
         Goal { waited_at: None, margin: CERTAIN_MARGIN, ..*self }
     }
 
+    /// The same goal, aimed at exactly.
+    pub(super) fn without_margin(&self) -> Goal<'a> {
+        Goal { margin: 1.0, ..*self }
+    }
+
     /// Whether latency with `after` is certainly within the goal, or no longer than with `before`.
     pub(super) fn allows(&self, search: &Search<'_>, before: &[u32], after: &[u32], part: f64) -> bool {
         let Some(prediction) = self.predict(search, after, part) else { return false };
         let now = self.predict(search, before, part);
-        let longer = if (Goal { margin: 1.0, ..*self }).is_missed(&prediction) { NO_LONGER } else { HARDLY_LONGER };
+        let longer = if self.without_margin().is_missed(&prediction) { NO_LONGER } else { HARDLY_LONGER };
         !self.certain().is_missed(&prediction) || now.is_none_or(|now| prediction.is_no_longer_than(&now, longer))
     }
 

@@ -248,7 +248,7 @@ impl Search<'_> {
     }
 
     /// The instances that are certainly enough for the demands. Where removing all others would make latency longer than the goal allows,
-    /// operators are trimmed one after the other, as far as it allows.
+    /// operators are trimmed one after the other as far as it allows, or not at all where the goal is missed already.
     pub(super) fn enough(&self) -> Vec<u32> {
         let certain = self.goal.map(Goal::certain);
         let marks: Option<(&Predictor<'_>, &[Option<f64>])> = self.pressed.map(|(predictor, _)| (predictor, self.marks));
@@ -259,6 +259,9 @@ impl Search<'_> {
         let trimmed: Vec<u32> = instances.iter().zip(&present).map(|(enough, present)| *enough.min(present)).collect();
         if goal.allows(&search, &present, &trimmed, part) {
             return instances;
+        }
+        if !goal.without_margin().is_met(goal.predict(&search, &present, part).as_ref()) {
+            return present;
         }
         let mut largest: Vec<usize> = (0..present.len()).filter(|&operator| trimmed[operator] < present[operator]).collect();
         largest.sort_by_key(|&operator| Reverse(present[operator] - trimmed[operator]));
