@@ -49,6 +49,8 @@ const EPOCHS_IN_FLIGHT: u64 = 4;
 const PAIRS: usize = 100;
 /// Words of each run.
 const WORDS: u64 = 1_000_000;
+/// The same where critical paths are followed: they settle in steps of a tenth of a second, so a run has to last for several of them.
+const WORDS_WITH_PATHS: u64 = 20 * WORDS;
 
 /// One run.
 struct Run {
@@ -101,8 +103,9 @@ enum Event {
 /// What a worker does then.
 type On = Box<dyn FnMut(Event)>;
 
-/// Counts `WORDS` words in epochs of `sentences` through what `build` makes on each worker.
+/// Counts `words` words in epochs of `sentences` through what `build` makes on each worker.
 fn closed_loop(
+    words: u64,
     sentences: u64,
     build: impl Fn(&mut Worker, &mut InputHandleVec<Time, Sentence>) -> (ProbeHandle<Time>, On) + Send + Sync + 'static,
 ) -> (Duration, Option<Duration>) {
@@ -121,7 +124,7 @@ fn closed_loop(
                 completed += 1;
             }
         };
-        for epoch in 1..=WORDS / WORDS_PER_SENTENCE / sentences {
+        for epoch in 1..=words / WORDS_PER_SENTENCE / sentences {
             on(Event::Opens(epoch - 1));
             (epoch * sentences + index..(epoch + 1) * sentences).step_by(peers as usize).for_each(|n| input.send(text.sentence(n)));
             input.advance_to(epoch);
@@ -182,12 +185,13 @@ fn follow(batches: std::sync::mpsc::Receiver<LogBatch>) -> JoinHandle<(Records, 
                 }
             }
         }
+        epochs += observer.close(end, WINDOW).all.epochs;
         assert!(epochs > 0, "paths are found");
         (records, processor_time())
     })
 }
 
-fn elastic(sentences: u64, of: Of) -> Run {
+fn elastic(words: u64, sentences: u64, of: Of) -> Run {
     let on = of != Of::Nothing;
     let spec = |id, name: &str| OperatorSpec::new(OperatorId(id), name, Capacity::Cpu, WORKERS as u32);
     let (split, count) = (spec(1, "FlatMap"), spec(2, "Count"));
@@ -196,7 +200,7 @@ fn elastic(sentences: u64, of: Of) -> Run {
     let (acks, _done) = channel();
     let ends = Mutex::new((log, acks));
     let (observer, follower) = if of == Of::Paths { (None, Some(follow(batches))) } else { (Some(observer(batches)), None) };
-    let (wall, workers) = closed_loop(sentences, move |worker, input| {
+    let (wall, workers) = closed_loop(words, sentences, move |worker, input| {
         let id = WorkerId(worker.index() as u32);
         let (log, acks) = ends.lock().expect("no worker panics here").clone();
         let recorder = if on { Recorder::new(id, log) } else { Recorder::off() };
@@ -274,7 +278,7 @@ fn plain(sentences: u64, to: To) -> Run {
             Some(sink)
         }
     };
-    let (wall, workers) = closed_loop(sentences, move |worker, input| {
+    let (wall, workers) = closed_loop(WORDS, sentences, move |worker, input| {
         if let Some(sink) = &sink {
             record::<Time>(worker, sink);
         }
@@ -329,7 +333,7 @@ fn quantile(sorted: &[f64], at: f64) -> f64 {
 }
 
 /// Alternates runs without and with recording; prints what it costs.
-fn paired(what: &str, pairs: usize, off: impl Fn() -> Run, on: impl Fn() -> Run) {
+fn paired(what: &str, pairs: usize, words: u64, off: impl Fn() -> Run, on: impl Fn() -> Run) {
     off();
     on();
     let (mut ratios, mut without, mut with) = (Vec::new(), Vec::new(), Vec::new());
@@ -356,28 +360,33 @@ fn paired(what: &str, pairs: usize, off: impl Fn() -> Run, on: impl Fn() -> Run)
             let (off, on) = (quantile(&without, at), quantile(&with, at));
             let cost = (on - off) * 1e9;
             let record = if records.all > 0 { format!(", {:+.0} ns a log record", cost / records.all as f64) } else { String::new() };
-            println!("  worker time off / on  {:.3}, {name}: {:+.2} ns a word{record}", off / on, cost / WORDS as f64);
+            println!("  worker time off / on  {:.3}, {name}: {:+.2} ns a word{record}", off / on, cost / words as f64);
         }
     }
     if !analysis.is_empty() {
         analysis.sort_by(f64::total_cmp);
         println!("  following paths       {:.2} % of the workers' time, median", quantile(&analysis, 0.5) * 100.0);
     }
-    println!("  records               {:.2} per 1000 words, of the last run {records:?}", records.all as f64 * 1000.0 / WORDS as f64);
+    println!("  records               {:.2} per 1000 words, of the last run {records:?}", records.all as f64 * 1000.0 / words as f64);
 }
 
 fn main() {
     // `-- PAIRS` makes fewer of them.
     let pairs = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(PAIRS);
-    println!("{pairs} alternating pairs each, {WORDS} words a run, {WORKERS} workers");
+    println!("{pairs} alternating pairs each (a tenth, and at least 10, with critical paths), {WORDS} words a run, {WORKERS} workers");
     for sentences in [50, 500] {
-        let words = sentences * WORDS_PER_SENTENCE;
-        let off = || elastic(sentences, Of::Nothing);
-        paired(&format!("elastic, {words} words an epoch"), pairs, off, || elastic(sentences, Of::Records));
-        paired(&format!("elastic, {words} words an epoch, with critical paths"), pairs, off, || elastic(sentences, Of::Paths));
+        let epoch = sentences * WORDS_PER_SENTENCE;
+        let of = |words, of| move || elastic(words, sentences, of);
+        let (off, on) = (of(WORDS, Of::Nothing), of(WORDS, Of::Records));
+        paired(&format!("elastic, {epoch} words an epoch"), pairs, WORDS, off, on);
+        let (off, on) = (of(WORDS_WITH_PATHS, Of::Nothing), of(WORDS_WITH_PATHS, Of::Paths));
+        let what = format!("elastic, {epoch} words an epoch, {WORDS_WITH_PATHS} words a run, with critical paths");
+        paired(&what, pairs.div_ceil(10).max(10), WORDS_WITH_PATHS, off, on);
         let none = || plain(sentences, To::Nobody);
-        paired(&format!("plain timely, {words} words an epoch, timely's log thrown away"), pairs, none, || plain(sentences, To::Nowhere));
-        paired(&format!("plain timely, {words} words an epoch, to an observer"), pairs, none, || plain(sentences, To::Observer));
-        paired(&format!("plain timely, {words} words an epoch, to a file"), pairs, none, || plain(sentences, To::File));
+        paired(&format!("plain timely, {epoch} words an epoch, timely's log thrown away"), pairs, WORDS, none, || {
+            plain(sentences, To::Nowhere)
+        });
+        paired(&format!("plain timely, {epoch} words an epoch, to an observer"), pairs, WORDS, none, || plain(sentences, To::Observer));
+        paired(&format!("plain timely, {epoch} words an epoch, to a file"), pairs, WORDS, none, || plain(sentences, To::File));
     }
 }
