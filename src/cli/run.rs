@@ -120,11 +120,16 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Help for `--query`.
+fn query_help() -> String {
+    let all: Vec<String> = Query::ALL.iter().map(|query| format!("{query}: {}", query.summary())).collect();
+    format!("Run a query of NEXMark instead of a word count. {}", all.join("; "))
+}
+
 /// The flags of a query of NEXMark.
 #[derive(Debug, clap::Args)]
 struct NexmarkArgs {
-    /// Run a query of NEXMark instead of a word count: q0 to q8 or q11.
-    #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, help = query_help())]
     query: Option<Query>,
     /// Divide window lengths by so much: with 60 an hour is a minute. Auctions last as long as at
     /// 10,000 events/s, whatever the rate.

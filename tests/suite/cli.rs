@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use thalweg::engine::nexmark::Query;
 use thalweg::experiment::frame;
 use thalweg::experiment::policies::POLICIES;
 
@@ -171,7 +172,7 @@ fn a_run_leaves_a_folder_that_can_be_drawn_again() {
 }
 
 #[test]
-fn help_names_every_policy_and_every_file_of_rows() {
+fn help_names_every_policy_every_query_and_every_file_of_rows() {
     let empty = tempfile::tempdir().unwrap();
     let help = |command: &str| {
         let output = thalweg(empty.path(), &["help", command]);
@@ -182,6 +183,10 @@ fn help_names_every_policy_and_every_file_of_rows() {
     for command in ["run", "simulate"] {
         let help = help(command);
         assert!(help.contains(&format!("The policy: {}; scripted: the plans given by --plan", POLICIES.join(", "))), "{help}");
+    }
+    let run = help("run");
+    for query in Query::ALL {
+        assert!(run.contains(&format!("{query}: {}", query.summary())), "{query}: {run}");
     }
     let decide = help("decide");
     let expected: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();
