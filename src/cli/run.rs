@@ -5,25 +5,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use serde_json::json;
 
 use super::failure::{Failure, usage};
-use super::hosts::Hosts;
+use super::hosts::{Hosts, wrong_hosts};
 use super::interrupted::{self, Meanwhile};
 use super::live::Live;
-use super::plot::draw;
+use super::outcome::OutcomeArgs;
 use super::policy::{PolicyArgs, policy_help};
-use super::reproduce::out_folder;
 use super::uneven::Uneven;
 use crate::dataflow::{Configuration, Role};
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::nexmark::{Form, Nexmark, Query};
 use crate::engine::word_count::WordCount;
-use crate::engine::{EngineJob, Job, RunError};
+use crate::engine::{EngineJob, Job};
 use crate::experiment::environment::Environment;
-use crate::experiment::record::{self, Manifest, Summary};
-use crate::experiment::run::{RunFailure, RunResult, RunSpec, run as run_job};
+use crate::experiment::policies;
+use crate::experiment::record::{self, Manifest};
+use crate::experiment::run::{Needs, RunFailure, RunResult, RunSpec, run as run_job};
 use crate::experiment::scenario::{Control, EngineForm, NexmarkForm, OperatorForm, RoleForm, Scenario, TextForm};
-use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
 use crate::policy::{Hold, Policy};
@@ -109,15 +109,8 @@ pub(super) struct Args {
     /// Index of the first sentence, or what tells streams of events apart.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Output folder [default: a new one in runs/]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Also save the activity log.
-    #[arg(long)]
-    record: bool,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    outcome: OutcomeArgs,
 }
 
 /// Help for `--query`.
@@ -214,57 +207,31 @@ fn carry_out<J: EngineJob>(
     let policy_name = if plain { "plain" } else { &args.policy };
     let controller = policies::pacing(args.time_factor, strategy);
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("run-{policy_name}"), "run", &environment)?;
-    let (operators, scalable) = Manifest::names(&topology);
+    let out = args.outcome.folder(&format!("run-{policy_name}"), "run", &environment)?;
+    let first: Needs = vec![(Timestamp::ZERO, needed.clone())];
     let manifest = Manifest {
         experiment: "run".to_owned(),
         policy: policy_name.to_owned(),
         host: "engine".to_owned(),
-        scale: "-".to_owned(),
         seed: args.seed,
-        seconds: args.duration,
-        time_factor: args.time_factor,
         strategy: strategy.to_string(),
         environment,
         text: described.text,
-        operators,
-        scalable,
-        needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        scenario: Some(described.scenario),
+        ..Manifest::of_scenario(&described.scenario, &topology, &first)
     };
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
-    let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
     live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
-    record::write_row(&out, &manifest, result.as_ref())?;
-    let result = match result {
-        Err(RunFailure::Interrupted(partial)) => *partial,
-        Err(RunFailure::Engine(why)) => return Err(wrong_hosts(why)),
-        result => result?,
-    };
-    record::write(&out, &manifest, &result)?;
     // A plain job cannot be rescaled, so there is nothing to draw.
-    let figure_files = if plain || result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
-    let summary = Summary::of(&manifest, &result);
-    let nexmark = manifest.scenario.as_ref().and_then(|scenario| scenario.nexmark.as_ref());
-    let throughput = nexmark.map(|_| emitted_per_second(&result));
-    if args.json {
-        let mut printed = serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files });
-        if let Some(nexmark) = nexmark {
-            printed["query"] = serde_json::json!(nexmark.query);
-            printed["form"] = serde_json::json!(nexmark.form);
-            printed["emitted_per_s"] = serde_json::json!(throughput);
-        }
-        println!("{printed}");
-    } else {
-        print!("{summary}");
-        throughput.into_iter().for_each(|rate| println!("throughput          {rate:.0} events/s read by the query"));
-        println!("folder              {}", out.display());
-        figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
-    }
-    Ok(out.finish()?)
+    args.outcome.keep(out, &manifest, result, !plain, |result| {
+        let Some(nexmark) = &described.scenario.nexmark else { return Default::default() };
+        let rate = emitted_per_second(result);
+        let values = [("query", json!(nexmark.query)), ("form", json!(nexmark.form)), ("emitted_per_s", json!(rate))];
+        (values.into(), format!("throughput          {rate:.0} events/s read by the query\n"))
+    })
 }
 
 /// Events per second that the source emitted, over the whole run.
@@ -294,15 +261,6 @@ fn serve(deployment: &Deployment, job: &Job) -> Result<(), Failure> {
 /// it.
 pub(super) fn tell_connected(member: &Member) {
     eprintln!("thalweg: process {} is connected, pid {}", member.process(), std::process::id());
-}
-
-/// Errors caused by the host file or by the other processes' flags are usage errors.
-fn wrong_hosts(why: RunError) -> Failure {
-    match why {
-        RunError::Address { .. } => usage(anyhow!("--hostfile: {why}")),
-        RunError::Refused(_) => usage(why),
-        why => why.into(),
-    }
 }
 
 /// The requested rate, after checking all flags that apply to every kind of job.

@@ -205,18 +205,6 @@ impl Frame {
         Frame { columns: all, rows }
     }
 
-    /// Of structs, by the names of their fields.
-    pub fn of<T: Serialize>(rows: &[T]) -> Frame {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        rows.iter().for_each(|row| writer.serialize(row).expect("rows are flat"));
-        let bytes = writer.into_inner().expect("memory does not fail");
-        let mut records = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice()).into_records().map_while(Result::ok);
-        let columns: Vec<String> = records.next().iter().flatten().map(str::to_owned).collect();
-        let row = |record: csv::StringRecord| columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect();
-        let rows = records.map(row).collect();
-        Frame { columns, rows }
-    }
-
     /// Reads a file of rows. Those written under older names of columns are given today's.
     ///
     /// # Errors

@@ -179,6 +179,7 @@ pub fn written(show: Show, number: f64) -> String {
         Show::Plain => number.to_string(),
         Show::Whole => format!("{number:.0}"),
         Show::Floor => format!("{:.0}", number.floor()),
+        Show::One => format!("{number:.1}"),
         Show::Two => format!("{number:.2}"),
         Show::Three => format!("{number:.3}"),
         // Adding 0 takes the sign from what is nothing.

@@ -194,6 +194,8 @@ pub enum Show {
     Whole,
     /// Without decimals, cut off.
     Floor,
+    /// One decimal.
+    One,
     /// Two decimals.
     Two,
     /// Three decimals.

@@ -39,8 +39,8 @@ const OVERLOADED: u64 = 4;
 /// The interval reaches from the prediction over to the prediction times the exponential of this
 /// many standard deviations: 80 % of a normal distribution.
 const DEVIATIONS: f64 = 1.28;
-/// Bands of utilisation, by their upper ends.
-const BANDS: [(f64, &str); 4] = [(0.6, "below 0.6"), (0.8, "0.6 to 0.8"), (0.9, "0.8 to 0.9"), (f64::INFINITY, "0.9 and more")];
+/// Lower ends of bands of utilisation.
+const BANDS: [f64; 4] = [0.9, 0.8, 0.6, 0.0];
 
 /// An experiment, as its file defines it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,7 +91,8 @@ impl Study for WhatIf {
     ///
     /// - `operator`, `instances_before`, `instances_after`: what changes
     /// - `kept_up_before`: whether the job kept up before the change; it does afterwards
-    /// - `utilisation`, `utilisation_band`: predicted busy part of the fullest instance after it
+    /// - `utilisation`, `utilisation_from`: predicted busy part of the fullest instance after it, and
+    ///   the lower end of its band
     /// - `before_ns_p99`, `measured_ns_p99`, `predicted_ns_p99`: 99th percentile of latency in the
     ///   last window before the change, in the time measured after it, and as predicted; the last is
     ///   empty where the job was expected not to keep up
@@ -102,7 +103,7 @@ impl Study for WhatIf {
     /// - `records`: of the measured time
     /// - `shape`: what the job looks like
     fn columns(&self) -> Vec<&'static str> {
-        let job = ["operator", "instances_before", "instances_after", "kept_up_before", "utilisation", "utilisation_band"];
+        let job = ["operator", "instances_before", "instances_after", "kept_up_before", "utilisation", "utilisation_from"];
         let latencies = ["before_ns_p99", "measured_ns_p99", "predicted_ns_p99", "low_ns", "high_ns", "in_interval"];
         let errors = ["predicted_over_measured", "relative_error", "records", "shape"];
         [&job[..], &latencies, &errors].concat()
@@ -177,7 +178,7 @@ fn settled(result: &RunResult) -> Option<(u64, u64)> {
 /// The rows of a change: a prediction each.
 fn rows(change: &Change, forecast: &Forecast, (measured_ns, records): (u64, u64)) -> Vec<Row> {
     let operator = &change.scenario.operators[change.operator.0 as usize].name;
-    let band = BANDS.iter().find(|(most, _)| forecast.utilisation < *most).map_or("", |(_, name)| name);
+    let band = BANDS.into_iter().find(|from| forecast.utilisation >= *from);
     let ns = |seconds: f64| (seconds * 1e9).round();
     let model = forecast.prediction.as_ref().map(|prediction| (ns(prediction.quantile_s(0.99)), prediction.error));
     let end = |sign: f64| model.map(|(ns, error)| (ns * (sign * DEVIATIONS * error).exp()).round());
@@ -193,7 +194,7 @@ fn rows(change: &Change, forecast: &Forecast, (measured_ns, records): (u64, u64)
             ("instances_after", &change.instances.1),
             ("kept_up_before", &forecast.kept_up),
             ("utilisation", &((forecast.utilisation * 1e3).round() / 1e3)),
-            ("utilisation_band", &band),
+            ("utilisation_from", &band),
             ("before_ns_p99", &forecast.before_ns_p99),
             ("measured_ns_p99", &measured_ns),
             ("predicted_ns_p99", &predicted),
