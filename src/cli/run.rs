@@ -304,7 +304,11 @@ fn scenario(args: &Args, title: String, rate: Rate, between: Vec<OperatorForm>, 
     let operators = std::iter::once(source).chain(between).chain([OperatorForm::new("sink", RoleForm::Sink, &[&last])]).collect();
     Scenario {
         catch_up: args.catch_up,
-        control: Control { policy: args.policy.clone(), time_factor: args.time_factor, ..Control::default() },
+        control: Control {
+            policy: if args.nexmark.plain { "hold".to_owned() } else { args.policy.clone() },
+            time_factor: args.time_factor,
+            ..Control::default()
+        },
         engine: EngineForm { text: TextForm::LiberPrimus, workers: deployment.workers, processes: deployment.processes },
         ..Scenario::new(title, args.duration, operators)
     }

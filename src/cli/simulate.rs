@@ -1,6 +1,5 @@
 //! `thalweg simulate`: runs a scenario under a policy in virtual time.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -11,6 +10,7 @@ use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::outcome::OutcomeArgs;
 use super::policy::{PolicyArgs, policy_help};
+use super::reproduce::list;
 use crate::experiment::environment::Environment;
 use crate::experiment::record::{self, Manifest};
 use crate::experiment::run::RunFailure;
@@ -56,7 +56,9 @@ pub(super) struct Args {
 
 pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     if args.list {
-        return list(args);
+        let title =
+            |name: &str| Scenario::text(name).and_then(|text| Scenario::read(text).ok()).map_or(String::new(), |scenario| scenario.title);
+        return list(Scenario::names(), title, args.outcome.json);
     }
     if let Some(run) = &args.calibrate {
         return calibrate(run, args.outcome.out.as_deref(), args.outcome.json);
@@ -101,15 +103,4 @@ pub(super) fn read(asked: &str) -> Result<Scenario, Failure> {
         })?,
     };
     Scenario::read(&text).map_err(|error| usage(anyhow!("{asked}, {error}")))
-}
-
-fn list(args: &Args) -> Result<(), Failure> {
-    let title = |name| Scenario::text(name).and_then(|text| Scenario::read(text).ok()).map_or(String::new(), |scenario| scenario.title);
-    let titles: BTreeMap<&str, String> = Scenario::names().map(|name| (name, title(name))).collect();
-    if args.outcome.json {
-        println!("{}", serde_json::to_string(&titles)?);
-    } else {
-        titles.iter().for_each(|(name, title)| println!("{name:<16} {title}"));
-    }
-    Ok(())
 }
