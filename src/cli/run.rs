@@ -14,7 +14,7 @@ use super::live::Live;
 use super::outcome::OutcomeArgs;
 use super::policy::{PolicyArgs, policy_help};
 use super::uneven::Uneven;
-use crate::dataflow::{Configuration, Role};
+use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::nexmark::{Form, Nexmark, Query};
 use crate::engine::word_count::WordCount;
@@ -150,41 +150,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     args.uneven.apply(&mut scenario)?;
     scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
     let job = scenario.word_count_over(text, args.seed).map_err(|why| usage(anyhow!("{why}")))?;
-    let job = WordCount { deployment, ..job };
-    let needed = scenario.needed_at_start();
-    let strategy = strategy(args)?;
-    let policy = policy(args, &job, &needed, job.deployment.process())?;
-    if job.deployment.process() > 0 {
-        return serve(&job.deployment, &Job::WordCount(job.clone()));
-    }
+    let job = WordCount { deployment: deployment.clone(), ..job };
     let text = args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string());
-    carry_out(args, job, policy, strategy, needed, Described { text, scenario })
+    carry_out(args, job, &deployment, Job::WordCount, Described { text, scenario })
 }
 
 fn nexmark(args: &Args, scenario: Scenario, deployment: Deployment) -> Result<(), Failure> {
     scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
     let job = scenario.query(args.seed).map_err(|why| usage(anyhow!("{why}")))?.expect("it is a query");
-    let job = Nexmark { deployment, ..job };
-    let needed = scenario.needed_at_start();
-    let strategy = strategy(args)?;
-    let policy = match job.form {
-        Form::Elastic => policy(args, &job, &needed, job.deployment.process())?,
-        Form::Plain => Box::new(Hold),
-    };
-    if job.deployment.process() > 0 {
-        return serve(&job.deployment, &Job::Nexmark(Box::new(job.clone())));
-    }
+    let job = Nexmark { deployment: deployment.clone(), ..job };
     let text = format!("nexmark {}", job.query);
-    carry_out(args, job, policy, strategy, needed, Described { text, scenario })
+    carry_out(args, job, &deployment, |job| Job::Nexmark(Box::new(job)), Described { text, scenario })
 }
 
 /// The requested policy, for one process of the job.
-fn policy(args: &Args, job: &impl EngineJob, needed: &BTreeMap<OperatorId, u32>, process: u32) -> Result<Box<dyn Policy>, Failure> {
-    let topology = job.topology();
-    let best = needed.iter().fold(Configuration::ones(&topology), |best, (&id, &instances)| best.with(id, instances));
+fn policy(args: &Args, topology: &Topology, needed: &BTreeMap<OperatorId, u32>, process: u32) -> Result<Box<dyn Policy>, Failure> {
+    let best = needed.iter().fold(Configuration::ones(topology), |best, (&id, &instances)| best.with(id, instances));
     let best = if needed.is_empty() { Vec::new() } else { vec![(Timestamp::ZERO, best)] };
     // Only process 0 decides.
-    args.chosen.policy(&args.policy, &topology, args.time_factor, best, process == 0)
+    args.chosen.policy(&args.policy, topology, args.time_factor, best, process == 0)
 }
 
 /// Description of the job in the run's manifest.
@@ -193,17 +177,21 @@ struct Described {
     scenario: Scenario,
 }
 
-/// Runs a job, records its results and prints them.
+/// Runs a job, records its results and prints them; in a process other than process 0, serves it.
 fn carry_out<J: EngineJob>(
     args: &Args,
     job: J,
-    policy: Box<dyn Policy>,
-    strategy: Strategy,
-    needed: BTreeMap<OperatorId, u32>,
+    deployment: &Deployment,
+    served: impl FnOnce(J) -> Job,
     described: Described,
 ) -> Result<(), Failure> {
     let (topology, duration) = (job.topology(), job.duration());
     let plain = described.scenario.nexmark.as_ref().is_some_and(|nexmark| nexmark.form == Form::Plain);
+    let (needed, strategy) = (described.scenario.needed_at_start(), strategy(args)?);
+    let policy: Box<dyn Policy> = if plain { Box::new(Hold) } else { policy(args, &topology, &needed, deployment.process())? };
+    if deployment.process() > 0 {
+        return serve(deployment, &served(job));
+    }
     let policy_name = if plain { "plain" } else { &args.policy };
     let controller = policies::pacing(args.time_factor, strategy);
     let environment = Environment::here();

@@ -227,7 +227,7 @@ mod tests {
         });
         let ask = Ask { seeds: asked.concat(), ..Ask::default() };
         let frame = Bench::here(&definition, ask.clone(), folder.path()).run(&()).unwrap().frame;
-        assert!(frame.rows().len() >= 4 && frame.rows().len() % 2 == 0, "{:?}", frame.rows());
+        assert!(frame.rows().len() >= 4 && frame.rows().len().is_multiple_of(2), "{:?}", frame.rows());
         for pair in frame.rows().chunks(2) {
             let text = |row: &Row, column: &str| row[column].clone();
             assert_eq!(["variant", "seed"].map(|column| text(&pair[0], column))[0], PATHS);
