@@ -17,10 +17,11 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 
-/// Names of the recorded folders.
+/// Names of the recorded folders, without those of `reproduce all`.
 fn recorded() -> Vec<String> {
-    let entries = experiments().join("record").read_dir().unwrap();
-    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let entries = experiments().join("record").read_dir().unwrap().map(|entry| entry.unwrap());
+    let figures = entries.filter(|entry| !entry.path().join("all.toml").exists());
+    let mut names: Vec<String> = figures.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
     assert!(names.len() > 10, "{names:?}");
     names
