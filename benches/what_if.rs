@@ -1,6 +1,6 @@
 //! How good predictions of latency are, on as many random changes as are asked for: the study
-//! [`what-if`](thalweg::experiment::what_if), with its rows as CSV on standard output and its tables
-//! on standard error.
+//! [`what-if`](thalweg::experiment::what_if), with its rows as CSV on standard output and its
+//! tables on standard error.
 //!
 //! ```text
 //! cargo bench --bench what_if            # 300 changes in virtual time and 24 on the engine
@@ -77,8 +77,8 @@ fn print(to: &mut csv::Writer<Stdout>, columns: &[&str], row: &Row) -> anyhow::R
     Ok(to.flush()?)
 }
 
-/// Rows of changes, in the order of their jobs, until as many as wanted count; on the engine one job
-/// runs after the other.
+/// Rows of changes, in the order of their jobs, until as many as wanted count; on the engine one
+/// job runs after the other.
 fn measure(
     definition: &Definition,
     host: Host,

@@ -2,10 +2,11 @@
 //! write it by hand.
 //!
 //! Each query is a file, whose top says what it asks and how ties count
-//! (`papers/nexmark.md#queries`), and a line in the [registry](Query). Both forms read a stream of [`Event`]s of the kinds that the
-//! query [reads](Query::kinds), each in the epoch of its time, and emit the same [`Answer`]s,
-//! regardless of migration, the number of workers and the order of events within an epoch.
-//! `tests/suite/nexmark_oracle.rs` compares them with a third form, in differential dataflow.
+//! (`papers/nexmark.md#queries`), and a line in the [registry](Query). Both forms read a stream of
+//! [`Event`](crate::workload::nexmark::Event)s of the kinds that the query [reads](Query::kinds),
+//! each in the epoch of its time, and emit the same [`Answer`]s, regardless of migration, the
+//! number of workers and the order of events within an epoch. `tests/suite/nexmark_oracle.rs`
+//! compares them with a third form, in differential dataflow.
 //!
 //! Delayed answers are emitted at multiples of a [grid](Spans::grid), so that they belong to epochs
 //! that a source opens.

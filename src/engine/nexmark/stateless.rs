@@ -1,11 +1,12 @@
-//! Queries that need only the event itself: one operator that maps each event to at most one result.
+//! Queries that need only the event itself: one operator that maps each event to at most one
+//! result.
 
 use super::{Answer, QueryParts};
 use crate::engine::elastic::{BatchStream, ElasticStateless};
 use crate::workload::nexmark::Event;
 
-/// The operator; `answer` gives the result of an event. It is built for each query, so that no event
-/// is asked which query it is for.
+/// The operator; `answer` gives the result of an event. It is built for each query, so that no
+/// event is asked which query it is for.
 pub(super) fn flat_map<'s>(
     events: BatchStream<'s, Event>,
     parts: &QueryParts<'_, 's>,

@@ -1,5 +1,5 @@
-//! A policy with one plan: it learns from windows as `critical-path` does, predicts the latency that
-//! the plan will bring, and carries it out.
+//! A policy with one plan: it learns from windows as `critical-path` does, predicts the latency
+//! that the plan will bring, and carries it out.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;

@@ -4,7 +4,7 @@
 //! one change will bring, and makes the change; bins migrate, and the job settles for as long as it
 //! is measured afterwards. The what-if model, which re-times measured critical paths, stands beside
 //! the formula `s rho / (1 - rho)` of a single queue. A change counts if the job keeps up after it:
-//! its sources emit at least 0.99 of what is due, with a lag of less than [`MOST_LAG_S`] before and
+//! its sources emit at least 0.99 of what is due, with a lag of less than 0.2 s of load before and
 //! after the measured time.
 
 mod change;
@@ -91,13 +91,13 @@ impl Study for WhatIf {
     ///
     /// - `operator`, `instances_before`, `instances_after`: what changes
     /// - `kept_up_before`: whether the job kept up before the change; it does afterwards
-    /// - `utilisation`, `utilisation_from`: predicted busy part of the fullest instance after it, and
-    ///   the lower end of its band
+    /// - `utilisation`, `utilisation_from`: predicted busy part of the fullest instance after it,
+    ///   and the lower end of its band
     /// - `before_ns_p99`, `measured_ns_p99`, `predicted_ns_p99`: 99th percentile of latency in the
-    ///   last window before the change, in the time measured after it, and as predicted; the last is
-    ///   empty where the job was expected not to keep up
-    /// - `low_ns`, `high_ns`, `in_interval`: the model's interval, and whether the measured value is
-    ///   in it
+    ///   last window before the change, in the time measured after it, and as predicted; the last
+    ///   is empty where the job was expected not to keep up
+    /// - `low_ns`, `high_ns`, `in_interval`: the model's interval, and whether the measured value
+    ///   is in it
     /// - `predicted_over_measured`, `relative_error`: their ratio, and how far it is from 1;
     ///   infinite where nothing was predicted
     /// - `records`: of the measured time
