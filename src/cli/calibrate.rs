@@ -9,16 +9,6 @@ use crate::experiment::folder;
 /// File name of the calibrated scenario.
 const SCENARIO: &str = "calibrated.toml";
 
-/// What `--json` prints.
-#[derive(serde::Serialize)]
-struct Calibrated<'a> {
-    run: &'a Path,
-    scenario: &'a Path,
-    records: u64,
-    fitted: &'a [crate::experiment::calibration::Fit],
-    assumed: &'a [String],
-}
-
 /// Calibrates a scenario from `run` and writes it to `out`, or to the folder of the run.
 pub(super) fn calibrate(run: &Path, out: Option<&Path>, json: bool) -> Result<(), Failure> {
     let Calibration { scenario, fits, assumed, records } = calibrate_on(run).map_err(usage)?;
@@ -35,8 +25,7 @@ pub(super) fn calibrate(run: &Path, out: Option<&Path>, json: bool) -> Result<()
     text += &toml::to_string(&scenario)?;
     folder::write_text(&path, &text)?;
     if json {
-        let calibrated = Calibrated { run, scenario: &path, records, fitted: &fits, assumed: &assumed };
-        println!("{}", serde_json::to_string(&calibrated)?);
+        println!("{}", serde_json::json!({ "run": run, "scenario": path, "records": records, "fitted": fits, "assumed": assumed }));
         return Ok(());
     }
     let widest = fits.iter().map(|fit| fit.what.chars().count()).max().unwrap_or(0);

@@ -10,14 +10,16 @@ use serde::Serialize;
 use super::failure::{Failure, usage};
 use super::policy::settings;
 use crate::dataflow::{Configuration, Role, Topology};
+use crate::experiment::frame::{Frame, row};
 use crate::experiment::policies::{self, Given, POLICIES};
+use crate::experiment::view::table;
 use crate::id::{InstanceId, OperatorId};
 use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use crate::observation::{LatencySummary, Observation};
 use crate::policy::{Decision, Demand, Measurement, Reason, demands_of, round_up, workers_needed};
 use crate::rate::Rate;
 use crate::readers::ds2::{self, Content, Files, Measured, OperatorRates, System};
-use crate::report::{DecisionLine, decisions};
+use crate::report::tables;
 use crate::time::{Timestamp, Window};
 
 /// Run a policy offline on a dataflow graph and measured rates.
@@ -337,21 +339,21 @@ impl DecidedEpoch {
 
 /// The table, and below it the workers of every epoch.
 fn text(topology: &Topology, epochs: &[DecidedEpoch]) -> String {
-    let mut lines = Vec::new();
+    let mut rows = Vec::new();
     let mut below = String::new();
     for epoch in epochs {
         for operator in topology.operators() {
             let decided = &epoch.operators[&operator.name];
             let name = if decided.name == operator.name { operator.name.clone() } else { format!("{} {}", operator.name, decided.name) };
-            lines.push(DecisionLine {
-                epoch: epoch.epoch,
-                operator: name,
-                present: decided.instances,
-                parallelism: decided.parallelism,
-                demand: decided.demand,
-                target_rate: decided.target_rate,
-                true_processing_rate: (operator.role != Role::Source).then_some(decided.true_processing_rate),
-            });
+            rows.push(row([
+                ("epoch", &epoch.epoch),
+                ("operator", &name),
+                ("instances", &decided.instances),
+                ("decided", &decided.parallelism),
+                ("demand", &decided.demand),
+                ("target_rate", &decided.target_rate),
+                ("true_processing_rate", &(operator.role != Role::Source).then_some(decided.true_processing_rate)),
+            ]));
         }
         let mut reason = epoch.reason.as_ref().map_or(String::new(), |reason| format!("; {reason}"));
         for (name, decided) in epoch.operators.iter().filter(|(_, decided)| !decided.speeds.is_empty()) {
@@ -360,5 +362,5 @@ fn text(topology: &Topology, epochs: &[DecidedEpoch]) -> String {
         }
         below += &format!("epoch {}: {} workers if operators share them{reason}\n", epoch.epoch, epoch.workers);
     }
-    format!("{}\n{below}", decisions(&lines))
+    format!("{}\n{below}", tables(&[table("decisions").expect("views are tested")], &Frame::new(&[], rows), &[]))
 }

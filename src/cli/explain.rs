@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use super::failure::{Failure, usage};
 use crate::controller::Event;
 use crate::experiment::folder;
-use crate::experiment::record::{self, Manifest};
+use crate::experiment::record::{self, Manifest, Summary};
 use crate::experiment::rows::{LatencyRow, TimelineRow};
 use crate::report::{Chapter, Recorded, explain as chapters};
 
@@ -44,6 +44,7 @@ pub(super) fn explain(args: &Args) -> Result<(), Failure> {
         Chapter::Quiet(_) => None,
         Chapter::Decision(told) => Some(told.decision),
     };
+    let interrupted_s = interrupted_after(&args.run)?;
     let decisions = chapters.iter().filter_map(number).count();
     if let Some(asked) = args.decision {
         chapters.retain(|chapter| number(chapter) == Some(asked));
@@ -55,7 +56,7 @@ pub(super) fn explain(args: &Args) -> Result<(), Failure> {
     if args.json {
         let head = serde_json::json!({
             "run": args.run, "experiment": manifest.experiment, "policy": manifest.policy, "host": manifest.host, "seed": manifest.seed,
-            "seconds": manifest.seconds,
+            "seconds": manifest.seconds, "interrupted_s": interrupted_s,
         });
         let told: Vec<serde_json::Value> = chapters.iter().map(told).collect::<Result<_, _>>()?;
         println!("{}", serde_json::json!({ "run": head, "chapters": told }));
@@ -68,12 +69,25 @@ pub(super) fn explain(args: &Args) -> Result<(), Failure> {
     };
     let Manifest { experiment, policy, host, seed, seconds, .. } = &manifest;
     let mut text = format!("{experiment} under {policy} (host {host}, seed {seed}), {seconds} s: {plans}.\n");
+    if let Some(seconds) = interrupted_s {
+        text.push_str(&format!("The run was interrupted after {seconds:.1} s; nothing was recorded after that.\n"));
+    }
     chapters.iter().for_each(|chapter| text.extend(["\n", &chapter.text()]));
     // The reader may have closed the pipe; that is no error.
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(why) if why.kind() != ErrorKind::BrokenPipe => Err(why.into()),
         _ => Ok(()),
     }
+}
+
+/// After how many seconds the run in a folder was interrupted; none if it was not.
+fn interrupted_after(run: &Path) -> Result<Option<f64>, Failure> {
+    let path = run.join(folder::SUMMARY);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let summary: Summary = folder::read_json(&path).map_err(usage)?;
+    Ok(summary.interrupted_s)
 }
 
 /// A section as data, with its text.

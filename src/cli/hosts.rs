@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 
 use super::failure::{Failure, usage};
+use crate::engine::RunError;
 use crate::engine::cluster::{Deployment, read_hosts};
 
 /// The most worker threads, of a process and in total.
@@ -56,5 +57,14 @@ impl Hosts {
             return Err(usage(anyhow!("--processes: expected 1 to {most} with {workers} worker threads each, found {found}")));
         }
         Ok(deployment)
+    }
+}
+
+/// Errors caused by the host file or by the other processes' flags are usage errors.
+pub(super) fn wrong_hosts(why: RunError) -> Failure {
+    match why {
+        RunError::Address { .. } => usage(anyhow!("--hostfile: {why}")),
+        RunError::Refused(_) => usage(why),
+        why => why.into(),
     }
 }

@@ -13,6 +13,7 @@ mod hosts;
 mod interrupted;
 mod live;
 mod memory;
+mod outcome;
 mod plot;
 mod policy;
 mod process;

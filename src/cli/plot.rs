@@ -12,7 +12,7 @@ use crate::experiment::folder;
 use crate::experiment::frame::{Frame, Recorded};
 use crate::experiment::record::{self, Manifest};
 use crate::experiment::rows::variant_rank;
-use crate::experiment::shown::filled;
+use crate::experiment::shown::{filled, seeds};
 use crate::experiment::view::PlotView;
 use crate::plot::{Column, Labels, bars_figure, heat_figure, migrations_figure, scatter_figure, timeline_figure};
 
@@ -105,7 +105,7 @@ fn draw_runs(folder: &Path, title: Option<&str>) -> Result<Vec<PathBuf>, Failure
 fn draw_rows(folder: &Path, view: &PlotView, recorded: &Recorded, definition: &Definition) -> Result<Vec<PathBuf>, Failure> {
     let Recorded { frame, environment, .. } = recorded;
     let foot = filled(view.foot(), frame);
-    let seeds = frame.distinct("seed").join(", ");
+    let seeds = seeds(frame).unwrap_or_default();
     let footer = format!("{foot} Revision {}, seeds {seeds}; {}; {}", environment.revision, environment.machine, environment.command);
     let (texts, stem) = ((definition.title.as_str(), footer.as_str()), folder.join(&definition.figure));
     Ok(match view {

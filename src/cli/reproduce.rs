@@ -126,25 +126,9 @@ impl Args {
     }
 }
 
-/// What `reproduce --json` prints.
-#[derive(serde::Serialize)]
-struct Reproduced<'a> {
-    figure: &'a str,
-    /// Where jobs ran.
-    host: String,
-    scale: String,
-    environment: &'a Environment,
-    /// The rows.
-    runs: serde_json::Value,
-    /// What was expected and is not so.
-    violations: &'a [String],
-    rows_file: &'a Path,
-    figure_files: &'a [PathBuf],
-}
-
 pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     if args.list {
-        return list(args);
+        return list(Definition::names(), |name| Definition::title_of(name).unwrap_or_default(), args.json);
     }
     interrupted::listen(Meanwhile::Measures)?;
     let (definition, ask) = (args.definition()?, args.ask()?);
@@ -162,17 +146,17 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     hosts.sort_unstable();
     hosts.dedup();
     if args.json {
-        let printed = Reproduced {
-            figure,
-            host: hosts.join(" and "),
-            scale: args.scale.to_string(),
-            environment: &bench.environment,
-            runs: frame.json(),
-            violations: &violations,
-            rows_file: &rows_file,
-            figure_files: &figure_files,
-        };
-        println!("{}", serde_json::to_string(&printed)?);
+        let printed = serde_json::json!({
+            "figure": figure,
+            "host": hosts.join(" and "),
+            "scale": args.scale.to_string(),
+            "environment": bench.environment,
+            "runs": frame.json(),
+            "violations": violations,
+            "rows_file": rows_file,
+            "figure_files": figure_files,
+        });
+        println!("{printed}");
     } else {
         let orders: Vec<_> = definition.same_order.iter().flat_map(|same| same.orders(&frame)).collect();
         println!("{}\n", definition.title);
@@ -188,10 +172,10 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn list(args: &Args) -> Result<(), Failure> {
-    let titles: std::collections::BTreeMap<&str, String> =
-        Definition::names().map(|name| (name, Definition::title_of(name).unwrap_or_default())).collect();
-    if args.json {
+/// Prints names with their titles.
+pub(super) fn list<'n>(names: impl Iterator<Item = &'n str>, title: impl Fn(&str) -> String, json: bool) -> Result<(), Failure> {
+    let titles: std::collections::BTreeMap<&str, String> = names.map(|name| (name, title(name))).collect();
+    if json {
         println!("{}", serde_json::to_string(&titles)?);
     } else {
         titles.iter().for_each(|(name, title)| println!("{name:<16} {title}"));

@@ -58,15 +58,6 @@ struct Took {
     seconds: f64,
 }
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Told<'a> {
-    folder: &'a Path,
-    report: PathBuf,
-    environment: &'a Environment,
-    figures: &'a [Section],
-}
-
 pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
     interrupted::listen(Meanwhile::Waits)?;
     let environment = Environment::here();
@@ -98,8 +89,7 @@ pub(super) fn reproduce_all(args: &Args) -> Result<(), Failure> {
     folder::write_text(&report, &page(&Page { environment: &plan.environment, scale: &scale, sections: &sections }))?;
     let failed: Vec<&str> = sections.iter().filter(|section| section.error.is_some()).map(|section| section.figure.as_str()).collect();
     if args.json {
-        let told = Told { folder: &out, report, environment: &plan.environment, figures: &sections };
-        println!("{}", serde_json::to_string(&told)?);
+        println!("{}", serde_json::json!({ "folder": &*out, "report": report, "environment": plan.environment, "figures": sections }));
     } else {
         print!("{}", claims_table(&sections));
         println!("\nreport  {}", report.display());

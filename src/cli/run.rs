@@ -5,25 +5,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use serde_json::json;
 
 use super::failure::{Failure, usage};
-use super::hosts::Hosts;
+use super::hosts::{Hosts, wrong_hosts};
 use super::interrupted::{self, Meanwhile};
 use super::live::Live;
-use super::plot::draw;
+use super::outcome::OutcomeArgs;
 use super::policy::{PolicyArgs, policy_help};
-use super::reproduce::out_folder;
 use super::uneven::Uneven;
-use crate::dataflow::{Configuration, Role};
+use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::nexmark::{Form, Nexmark, Query};
 use crate::engine::word_count::WordCount;
-use crate::engine::{EngineJob, Job, RunError};
+use crate::engine::{EngineJob, Job};
 use crate::experiment::environment::Environment;
-use crate::experiment::record::{self, Manifest, Summary};
-use crate::experiment::run::{RunFailure, RunResult, RunSpec, run as run_job};
+use crate::experiment::policies;
+use crate::experiment::record::{self, Manifest};
+use crate::experiment::run::{Needs, RunFailure, RunResult, RunSpec, run as run_job};
 use crate::experiment::scenario::{Control, EngineForm, NexmarkForm, OperatorForm, RoleForm, Scenario, TextForm};
-use crate::experiment::{folder, policies};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
 use crate::policy::{Hold, Policy};
@@ -109,22 +109,20 @@ pub(super) struct Args {
     /// Index of the first sentence, or what tells streams of events apart.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Output folder [default: a new one in runs/]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Also save the activity log.
-    #[arg(long)]
-    record: bool,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    outcome: OutcomeArgs,
+}
+
+/// Help for `--query`.
+fn query_help() -> String {
+    let all: Vec<String> = Query::ALL.iter().map(|query| format!("{query}: {}", query.summary())).collect();
+    format!("Run a query of NEXMark instead of a word count. {}", all.join("; "))
 }
 
 /// The flags of a query of NEXMark.
 #[derive(Debug, clap::Args)]
 struct NexmarkArgs {
-    /// Run a query of NEXMark instead of a word count: q0 to q8 or q11.
-    #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, help = query_help())]
     query: Option<Query>,
     /// Divide window lengths by so much: with 60 an hour is a minute. Auctions last as long as at
     /// 10,000 events/s, whatever the rate.
@@ -152,41 +150,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     args.uneven.apply(&mut scenario)?;
     scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
     let job = scenario.word_count_over(text, args.seed).map_err(|why| usage(anyhow!("{why}")))?;
-    let job = WordCount { deployment, ..job };
-    let needed = scenario.needed_at_start();
-    let strategy = strategy(args)?;
-    let policy = policy(args, &job, &needed, job.deployment.process())?;
-    if job.deployment.process() > 0 {
-        return serve(&job.deployment, &Job::WordCount(job.clone()));
-    }
+    let job = WordCount { deployment: deployment.clone(), ..job };
     let text = args.text.as_ref().map_or("liber-primus (lipsum)".to_owned(), |path| path.display().to_string());
-    carry_out(args, job, policy, strategy, needed, Described { text, scenario })
+    carry_out(args, job, &deployment, Job::WordCount, Described { text, scenario })
 }
 
 fn nexmark(args: &Args, scenario: Scenario, deployment: Deployment) -> Result<(), Failure> {
     scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
     let job = scenario.query(args.seed).map_err(|why| usage(anyhow!("{why}")))?.expect("it is a query");
-    let job = Nexmark { deployment, ..job };
-    let needed = scenario.needed_at_start();
-    let strategy = strategy(args)?;
-    let policy = match job.form {
-        Form::Elastic => policy(args, &job, &needed, job.deployment.process())?,
-        Form::Plain => Box::new(Hold),
-    };
-    if job.deployment.process() > 0 {
-        return serve(&job.deployment, &Job::Nexmark(Box::new(job.clone())));
-    }
+    let job = Nexmark { deployment: deployment.clone(), ..job };
     let text = format!("nexmark {}", job.query);
-    carry_out(args, job, policy, strategy, needed, Described { text, scenario })
+    carry_out(args, job, &deployment, |job| Job::Nexmark(Box::new(job)), Described { text, scenario })
 }
 
 /// The requested policy, for one process of the job.
-fn policy(args: &Args, job: &impl EngineJob, needed: &BTreeMap<OperatorId, u32>, process: u32) -> Result<Box<dyn Policy>, Failure> {
-    let topology = job.topology();
-    let best = needed.iter().fold(Configuration::ones(&topology), |best, (&id, &instances)| best.with(id, instances));
+fn policy(args: &Args, topology: &Topology, needed: &BTreeMap<OperatorId, u32>, process: u32) -> Result<Box<dyn Policy>, Failure> {
+    let best = needed.iter().fold(Configuration::ones(topology), |best, (&id, &instances)| best.with(id, instances));
     let best = if needed.is_empty() { Vec::new() } else { vec![(Timestamp::ZERO, best)] };
     // Only process 0 decides.
-    args.chosen.policy(&args.policy, &topology, args.time_factor, best, process == 0)
+    args.chosen.policy(&args.policy, topology, args.time_factor, best, process == 0)
 }
 
 /// Description of the job in the run's manifest.
@@ -195,71 +177,49 @@ struct Described {
     scenario: Scenario,
 }
 
-/// Runs a job, records its results and prints them.
+/// Runs a job, records its results and prints them; in a process other than process 0, serves it.
 fn carry_out<J: EngineJob>(
     args: &Args,
     job: J,
-    policy: Box<dyn Policy>,
-    strategy: Strategy,
-    needed: BTreeMap<OperatorId, u32>,
+    deployment: &Deployment,
+    served: impl FnOnce(J) -> Job,
     described: Described,
 ) -> Result<(), Failure> {
     let (topology, duration) = (job.topology(), job.duration());
     let plain = described.scenario.nexmark.as_ref().is_some_and(|nexmark| nexmark.form == Form::Plain);
+    let (needed, strategy) = (described.scenario.needed_at_start(), strategy(args)?);
+    let policy: Box<dyn Policy> = if plain { Box::new(Hold) } else { policy(args, &topology, &needed, deployment.process())? };
+    if deployment.process() > 0 {
+        return serve(deployment, &served(job));
+    }
     let policy_name = if plain { "plain" } else { &args.policy };
     let controller = policies::pacing(args.time_factor, strategy);
     let environment = Environment::here();
-    let out = out_folder(args.out.as_deref(), &format!("run-{policy_name}"), "run", &environment)?;
-    let (operators, scalable) = Manifest::names(&topology);
+    let out = args.outcome.folder(&format!("run-{policy_name}"), "run", &environment)?;
+    let first: Needs = vec![(Timestamp::ZERO, needed.clone())];
     let manifest = Manifest {
         experiment: "run".to_owned(),
         policy: policy_name.to_owned(),
         host: "engine".to_owned(),
-        scale: "-".to_owned(),
         seed: args.seed,
-        seconds: args.duration,
-        time_factor: args.time_factor,
         strategy: strategy.to_string(),
         environment,
         text: described.text,
-        operators,
-        scalable,
-        needed: needed.iter().map(|(&id, &instances)| (topology.operator(id).name.clone(), instances)).collect(),
-        scenario: Some(described.scenario),
+        ..Manifest::of_scenario(&described.scenario, &topology, &first)
     };
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
-    let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
     let result = run_job(spec, activity.as_deref(), |status| live.show(status));
     live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
-    record::write_row(&out, &manifest, result.as_ref())?;
-    let result = match result {
-        Err(RunFailure::Interrupted(partial)) => *partial,
-        Err(RunFailure::Engine(why)) => return Err(wrong_hosts(why)),
-        result => result?,
-    };
-    record::write(&out, &manifest, &result)?;
     // A plain job cannot be rescaled, so there is nothing to draw.
-    let figure_files = if plain || result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
-    let summary = Summary::of(&manifest, &result);
-    let nexmark = manifest.scenario.as_ref().and_then(|scenario| scenario.nexmark.as_ref());
-    let throughput = nexmark.map(|_| emitted_per_second(&result));
-    if args.json {
-        let mut printed = serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files });
-        if let Some(nexmark) = nexmark {
-            printed["query"] = serde_json::json!(nexmark.query);
-            printed["form"] = serde_json::json!(nexmark.form);
-            printed["emitted_per_s"] = serde_json::json!(throughput);
-        }
-        println!("{printed}");
-    } else {
-        print!("{summary}");
-        throughput.into_iter().for_each(|rate| println!("throughput          {rate:.0} events/s read by the query"));
-        println!("folder              {}", out.display());
-        figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
-    }
-    Ok(out.finish()?)
+    args.outcome.keep(out, &manifest, result, !plain, |result| {
+        let Some(nexmark) = &described.scenario.nexmark else { return Default::default() };
+        let rate = emitted_per_second(result);
+        let values = [("query", json!(nexmark.query)), ("form", json!(nexmark.form)), ("emitted_per_s", json!(rate))];
+        (values.into(), format!("throughput          {rate:.0} events/s read by the query\n"))
+    })
 }
 
 /// Events per second that the source emitted, over the whole run.
@@ -289,15 +249,6 @@ fn serve(deployment: &Deployment, job: &Job) -> Result<(), Failure> {
 /// it.
 pub(super) fn tell_connected(member: &Member) {
     eprintln!("thalweg: process {} is connected, pid {}", member.process(), std::process::id());
-}
-
-/// Errors caused by the host file or by the other processes' flags are usage errors.
-fn wrong_hosts(why: RunError) -> Failure {
-    match why {
-        RunError::Address { .. } => usage(anyhow!("--hostfile: {why}")),
-        RunError::Refused(_) => usage(why),
-        why => why.into(),
-    }
 }
 
 /// The requested rate, after checking all flags that apply to every kind of job.
@@ -341,7 +292,11 @@ fn scenario(args: &Args, title: String, rate: Rate, between: Vec<OperatorForm>, 
     let operators = std::iter::once(source).chain(between).chain([OperatorForm::new("sink", RoleForm::Sink, &[&last])]).collect();
     Scenario {
         catch_up: args.catch_up,
-        control: Control { policy: args.policy.clone(), time_factor: args.time_factor, ..Control::default() },
+        control: Control {
+            policy: if args.nexmark.plain { "hold".to_owned() } else { args.policy.clone() },
+            time_factor: args.time_factor,
+            ..Control::default()
+        },
         engine: EngineForm { text: TextForm::LiberPrimus, workers: deployment.workers, processes: deployment.processes },
         ..Scenario::new(title, args.duration, operators)
     }

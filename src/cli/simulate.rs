@@ -1,6 +1,5 @@
 //! `thalweg simulate`: runs a scenario under a policy in virtual time.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -9,12 +8,11 @@ use super::calibrate::calibrate;
 use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::live::Live;
-use super::plot::draw;
+use super::outcome::OutcomeArgs;
 use super::policy::{PolicyArgs, policy_help};
-use super::reproduce::out_folder;
+use super::reproduce::list;
 use crate::experiment::environment::Environment;
-use crate::experiment::folder;
-use crate::experiment::record::{self, Manifest, Summary};
+use crate::experiment::record::{self, Manifest};
 use crate::experiment::run::RunFailure;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
@@ -52,23 +50,18 @@ pub(super) struct Args {
     /// Length of the run in seconds of virtual time [default: the scenario's]
     #[arg(long, allow_hyphen_values = true)]
     seconds: Option<f64>,
-    /// Output folder [default: a new one in runs/]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Also save the activity log.
-    #[arg(long)]
-    record: bool,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    outcome: OutcomeArgs,
 }
 
 pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     if args.list {
-        return list(args);
+        let title =
+            |name: &str| Scenario::text(name).and_then(|text| Scenario::read(text).ok()).map_or(String::new(), |scenario| scenario.title);
+        return list(Scenario::names(), title, args.outcome.json);
     }
     if let Some(run) = &args.calibrate {
-        return calibrate(run, args.out.as_deref(), args.json);
+        return calibrate(run, args.outcome.out.as_deref(), args.outcome.json);
     }
     let asked = args.scenario.as_deref().expect("clap asks for a scenario");
     let mut scenario = read(asked)?;
@@ -88,30 +81,15 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let environment = Environment::here();
     let stem = Path::new(asked).file_stem().map_or("scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let name = scenario.control.policy.clone();
-    let out = out_folder(args.out.as_deref(), &format!("simulate-{stem}-{name}"), &stem, &environment)?;
+    let out = args.outcome.folder(&format!("simulate-{stem}-{name}"), &stem, &environment)?;
     let manifest = Manifest { experiment: stem, seed: args.seed, environment, ..Manifest::of_scenario(&scenario, &topology, &needs(&job)) };
     let mut live = Live::new(&name, &topology, job.duration);
     let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
-    let activity = args.record.then(|| out.join(folder::ACTIVITY));
+    let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
     let result = run_scenario(spec, activity.as_deref(), |status| live.show(status));
     live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
-    record::write_row(&out, &manifest, result.as_ref())?;
-    let result = match result {
-        Err(RunFailure::Interrupted(partial)) => *partial,
-        result => result?,
-    };
-    record::write(&out, &manifest, &result)?;
-    let figure_files = if result.timeline.is_empty() { Vec::new() } else { draw(&out)? };
-    let summary = Summary::of(&manifest, &result);
-    if args.json {
-        println!("{}", serde_json::json!({ "run": &*out, "summary": summary, "figure_files": figure_files }));
-    } else {
-        print!("{summary}");
-        println!("folder              {}", out.display());
-        figure_files.iter().for_each(|file| println!("figure              {}", file.display()));
-    }
-    Ok(out.finish()?)
+    args.outcome.keep(out, &manifest, result, true, |_| Default::default())
 }
 
 /// The built-in scenario of that name, or the scenario in that file.
@@ -125,15 +103,4 @@ pub(super) fn read(asked: &str) -> Result<Scenario, Failure> {
         })?,
     };
     Scenario::read(&text).map_err(|error| usage(anyhow!("{asked}, {error}")))
-}
-
-fn list(args: &Args) -> Result<(), Failure> {
-    let title = |name| Scenario::text(name).and_then(|text| Scenario::read(text).ok()).map_or(String::new(), |scenario| scenario.title);
-    let titles: BTreeMap<&str, String> = Scenario::names().map(|name| (name, title(name))).collect();
-    if args.json {
-        println!("{}", serde_json::to_string(&titles)?);
-    } else {
-        titles.iter().for_each(|(name, title)| println!("{name:<16} {title}"));
-    }
-    Ok(())
 }

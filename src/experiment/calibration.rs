@@ -13,12 +13,12 @@ use serde::Serialize;
 use super::folder::{self, FolderError};
 use super::policies;
 use super::record::{self, Manifest};
-use super::scenario::{Control, Input, Moves, OperatorForm, Place, RoleForm, Scenario};
+use super::scenario::{Control, Input, OperatorForm, Place, RoleForm, Scenario};
 use crate::activity::LogReader;
 use crate::migration::Strategy;
 use crate::rate::Rate;
-use crate::sim::ServiceTimes;
 use crate::sim::calibrate::{Calibrator, Measured, OperatorMeasured};
+use crate::sim::{MoveModel, ServiceTimes};
 use crate::time::Timestamp;
 use crate::workload::{Phase, Shape, Step};
 
@@ -301,8 +301,8 @@ impl Fitting {
         froms.into_iter().map(Input::All).collect()
     }
 
-    fn moves(&mut self, measured: &Measured) -> Moves {
-        let mut moves = Moves::default();
+    fn moves(&mut self, measured: &Measured) -> MoveModel {
+        let mut moves = MoveModel::default();
         let horizon = moves.horizon_ms;
         let Some(fit) = measured.moves else {
             self.assumed.push(format!(

@@ -291,7 +291,7 @@ mod tests {
 
     use super::*;
     use crate::experiment::definition::Definition;
-    use crate::experiment::frame::Recorded;
+    use crate::experiment::frame::{Recorded, row};
 
     #[test]
     fn the_claims_are_about_figures_and_can_fail() {
@@ -323,19 +323,12 @@ mod tests {
 
     /// Actions of two policies: median 2, mean 2.5, 1 to 5; and 6 of the other one.
     fn rows() -> Frame {
-        #[derive(Serialize)]
-        struct Line {
-            case: &'static str,
-            variant: &'static str,
-            host: &'static str,
-            seed: u64,
-            actions: u32,
-            bytes: Option<u64>,
-            last: &'static str,
-        }
-        let line = |variant, seed, actions, last| Line { case: "under", variant, host: "sim", seed, actions, bytes: None, last };
+        let line = |variant: &str, seed: u64, actions: u32, last: &str| {
+            let labels = row([("case", &"under"), ("variant", &variant), ("host", &"sim"), ("seed", &seed)]);
+            labels.into_iter().chain(row([("actions", &actions), ("bytes", &""), ("last", &last)])).collect()
+        };
         let ours = [1, 2, 2, 5].into_iter().zip(1..).map(|(actions, seed)| line("ours", seed, actions, "map=2 count=3"));
-        Frame::of(&ours.chain([line("ds2", 1, 6, "map=9"), line("ds2", 2, 6, "map=9")]).collect::<Vec<_>>())
+        Frame::new(&[], ours.chain([line("ds2", 1, 6, "map=9"), line("ds2", 2, 6, "map=9")]).collect())
     }
 
     #[test]

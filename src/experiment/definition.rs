@@ -18,6 +18,7 @@ use super::order::SameOrder;
 use super::ranking::RankingDefinition;
 use super::study::Study;
 use super::view::{self, PlotView, TableView};
+use super::what_if::WhatIf;
 use super::window_latency::WindowLatencyDefinition;
 
 /// An experiment.
@@ -71,7 +72,7 @@ const COMMON: [&str; 9] = ["figure", "title", "kind", "paper", "check", "same_or
 type Read = fn(&mut Table, Option<&Path>) -> Result<Box<dyn Study>, String>;
 
 /// The kinds. A new one is a file and a line here.
-const KINDS: [(&str, Read); 5] = [
+const KINDS: [(&str, Read); 6] = [
     ("closed-loop", |table, folder| {
         super::closed_loop::write_out(table, folder)?;
         study::<ClosedLoop>(table)
@@ -79,6 +80,7 @@ const KINDS: [(&str, Read); 5] = [
     ("migration", |table, _| study::<MigrationDefinition>(table)),
     ("nexmark-overhead", |table, _| study::<OverheadDefinition>(table)),
     ("ranking", |table, _| study::<RankingDefinition>(table)),
+    ("what-if", |table, _| study::<WhatIf>(table)),
     ("window-latency", |table, _| study::<WindowLatencyDefinition>(table)),
 ];
 
@@ -95,7 +97,7 @@ macro_rules! figures {
 }
 
 /// Names and definitions of all figures, which are part of the program.
-const FIGURES: [(&str, &str); 25] = figures![
+const FIGURES: [(&str, &str); 26] = figures![
     "beyondmr-fig2",
     "contune-curve",
     "ds2-fig10",
@@ -121,6 +123,7 @@ const FIGURES: [(&str, &str); 25] = figures![
     "snailtrail-fig11",
     "snailtrail-table2",
     "stability",
+    "what-if",
 ];
 
 /// Why there is no definition.

@@ -242,6 +242,23 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderErro
     Ok(values)
 }
 
+/// Reads a file that is one JSON value.
+///
+/// # Errors
+/// When it cannot be read or is not what it should be; the error names the file and the place.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
+    let text = fs::read_to_string(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
+    serde_json::from_str(&text).map_err(|error| {
+        let found = excerpt(text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default());
+        FolderError::Line {
+            path: path.to_owned(),
+            line: error.line() as u64,
+            expected: format!("a JSON {} ({error})", short_name::<T>()),
+            found,
+        }
+    })
+}
+
 /// Reads a TOML file of a run folder.
 ///
 /// # Errors

@@ -99,6 +99,8 @@ pub enum Take {
     Most,
     /// The largest over the smallest.
     Spread,
+    /// The 90th percentile: the smallest number that 90 % do not exceed.
+    P90,
     /// The 99th percentile: the smallest number that 99 % do not exceed.
     P99,
 }
@@ -108,14 +110,16 @@ impl Take {
     pub fn of(self, mut numbers: Vec<f64>) -> Option<f64> {
         numbers.sort_unstable_by(f64::total_cmp);
         let (least, most) = (*numbers.first()?, *numbers.last()?);
+        let quantile = |share: f64| numbers[((numbers.len() as f64 * share).ceil() as usize).max(1) - 1];
         match self {
+            Take::P90 => Some(quantile(0.9)),
+            Take::P99 => Some(quantile(0.99)),
             Take::Median => median(numbers),
             Take::Mean => Some(numbers.iter().sum::<f64>() / numbers.len() as f64),
             Take::Sum => Some(numbers.iter().sum()),
             Take::Least => Some(least),
             Take::Most => Some(most),
             Take::Spread => (least > 0.0).then(|| most / least),
-            Take::P99 => Some(numbers[((numbers.len() as f64 * 0.99).ceil() as usize).max(1) - 1]),
         }
     }
 }
@@ -199,18 +203,6 @@ impl Frame {
             }
         }
         Frame { columns: all, rows }
-    }
-
-    /// Of structs, by the names of their fields.
-    pub fn of<T: Serialize>(rows: &[T]) -> Frame {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        rows.iter().for_each(|row| writer.serialize(row).expect("rows are flat"));
-        let bytes = writer.into_inner().expect("memory does not fail");
-        let mut records = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice()).into_records().map_while(Result::ok);
-        let columns: Vec<String> = records.next().iter().flatten().map(str::to_owned).collect();
-        let row = |record: csv::StringRecord| columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect();
-        let rows = records.map(row).collect();
-        Frame { columns, rows }
     }
 
     /// Reads a file of rows. Those written under older names of columns are given today's.
@@ -437,6 +429,8 @@ mod tests {
         let of = |take: Take| take.of(vec![4.0, 1.0, 3.0, 8.0]);
         let takes = [Take::Median, Take::Mean, Take::Sum, Take::Least, Take::Most, Take::Spread, Take::P99].map(of);
         assert_eq!(takes, [3.5, 4.0, 16.0, 1.0, 8.0, 8.0, 8.0].map(Some));
+        let tenths: Vec<f64> = (1..=20).rev().map(f64::from).collect();
+        assert_eq!((Take::P90.of(tenths.clone()), Take::P99.of(tenths)), (Some(18.0), Some(20.0)));
         assert_eq!((Take::Median.of(Vec::new()), Take::Spread.of(vec![0.0, 1.0])), (None, None));
     }
 

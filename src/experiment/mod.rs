@@ -34,4 +34,5 @@ pub mod steps;
 pub mod study;
 mod supervision;
 pub mod view;
+pub mod what_if;
 pub mod window_latency;

@@ -109,7 +109,9 @@ pub fn joined(join: &Join, parts: &[Option<String>]) -> String {
 }
 
 /// A text with what it says of rows filled in: `{rows}`, their number; `{seeds}` and `{seeds sim}`,
-/// which seeds there are, on any host or on that; `{sum EXPRESSION}`; `{COLUMN}`, the first row's.
+/// which seeds there are, on any host or on that; `{repeats sim}`, how many rows a case and variant
+/// have on that host; `{sum EXPRESSION}`; `{COLUMN}`, the first row's, and `{number COLUMN}`, with
+/// its thousands apart.
 /// What is in square brackets is left out if there is nothing to fill in.
 pub fn filled(template: &str, frame: &Frame) -> String {
     if let Some((before, rest)) = template.split_once('[')
@@ -126,15 +128,49 @@ pub fn filled(template: &str, frame: &Frame) -> String {
 fn fill(template: &str, frame: &Frame) -> Option<String> {
     let Some((before, rest)) = template.split_once('{') else { return Some(template.to_owned()) };
     let (asked, after) = rest.split_once('}')?;
-    let seeds = |frame: &Frame| Some(frame.distinct("seed").join(", ")).filter(|seeds| !seeds.is_empty());
+    let on = |host: &str| frame.filter(|row| text(row, "host") == host);
+    let first = |column: &str| frame.rows().iter().map(|row| text(row, column)).find(|cell| !cell.is_empty()).map(str::to_owned);
     let value = match asked.split_once(' ').unwrap_or((asked, "")) {
         ("rows", "") => frame.rows().len().to_string(),
         ("seeds", "") => seeds(frame)?,
-        ("seeds", host) => seeds(&frame.filter(|row| text(row, "host") == host))?,
+        ("seeds", host) => seeds(&on(host))?,
+        ("repeats", host) => repeats(&on(host))?,
+        ("number", column) => thousands(first(column)?.parse().ok()?),
         ("sum", of) => frame.numbers(&Expression(of.to_owned())).iter().sum::<f64>().to_string(),
-        (column, _) => frame.rows().iter().map(|row| text(row, column)).find(|cell| !cell.is_empty())?.to_owned(),
+        (column, _) => first(column)?,
     };
     Some(format!("{before}{value}{}", fill(after, frame)?))
+}
+
+/// Beyond this number seeds are not listed.
+const MOST_SEEDS: usize = 10;
+
+/// The seeds of rows; nothing without any.
+pub fn seeds(frame: &Frame) -> Option<String> {
+    let seeds = frame.distinct("seed");
+    match &seeds[..] {
+        [] => None,
+        [first, .., last] if seeds.len() > MOST_SEEDS => Some(format!("{first} to {last} ({} in all)", seeds.len())),
+        _ => Some(seeds.join(", ")),
+    }
+}
+
+/// How many rows each case and variant have, the fewest and the most.
+fn repeats(frame: &Frame) -> Option<String> {
+    let groups = frame.per(&["case", "start", "variant"].map(str::to_owned));
+    let sizes = || groups.iter().map(|(_, group)| group.rows().len());
+    let (fewest, most) = (sizes().min()?, sizes().max()?);
+    Some(if fewest == most { most.to_string() } else { format!("{fewest} to {most}") })
+}
+
+/// A whole number with commas between its thousands.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let comma = |(place, digit): (usize, char)| {
+        let left = digits.len() - place;
+        if place > 0 && left % 3 == 0 && digits.as_bytes()[place - 1] != b'-' { format!(",{digit}") } else { digit.to_string() }
+    };
+    digits.chars().enumerate().map(comma).collect()
 }
 
 /// A number as a view says.
@@ -143,6 +179,7 @@ pub fn written(show: Show, number: f64) -> String {
         Show::Plain => number.to_string(),
         Show::Whole => format!("{number:.0}"),
         Show::Floor => format!("{:.0}", number.floor()),
+        Show::One => format!("{number:.1}"),
         Show::Two => format!("{number:.2}"),
         Show::Three => format!("{number:.3}"),
         // Adding 0 takes the sign from what is nothing.
@@ -174,12 +211,26 @@ pub fn written(show: Show, number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::frame::row;
+
+    #[test]
+    fn what_stands_below_is_filled_in() {
+        let line = |case: &str, seed: u64| row([("case", &case), ("host", &"sim"), ("seed", &seed), ("rate_per_s", &200_000.0)]);
+        let frame = |cases: [u64; 2]| {
+            let lines = ["under", "trim"].into_iter().zip(cases).flat_map(|(case, seeds)| (1..=seeds).map(move |seed| line(case, seed)));
+            Frame::new(&[], lines.collect())
+        };
+        let foot = "{number rate_per_s} records/s, {repeats sim} runs with seeds {seeds sim}[, {repeats engine} on the engine].";
+        assert_eq!(filled(foot, &frame([3, 1])), "200,000 records/s, 1 to 3 runs with seeds 1, 2, 3.");
+        assert_eq!(filled(foot, &frame([12, 12])), "200,000 records/s, 12 runs with seeds 1 to 12 (12 in all).");
+    }
 
     #[test]
     fn numbers_are_short_and_signed_where_they_should_be() {
         let short = [0.0, -0.01, 1.5, 2.0, 42.4, -950.0, 1234.0, 12_345.0].map(|number| written(Show::Short, number));
         assert_eq!(short, ["0", "0", "1.5", "2", "42", "-950", "1.2k", "12k"]);
         assert_eq!([3.2, 999.7, 45_000.0].map(|number| written(Show::ShortMilliseconds, number)), ["3 ms", "1.0 s", "45 s"]);
+        assert_eq!([0.0, 999.4, 200_000.0, -1_234_567.0].map(thousands), ["0", "999", "200,000", "-1,234,567"]);
         assert_eq!([-0.4, 7.6].map(|number| written(Show::Signed, number)), ["-0", "+8"]);
         assert_eq!([-250_000.0, 9e5].map(|number| written(Show::SignedMilliseconds, number)), ["-0.2 ms", "+0.9 ms"]);
     }

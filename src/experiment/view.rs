@@ -194,6 +194,8 @@ pub enum Show {
     Whole,
     /// Without decimals, cut off.
     Floor,
+    /// One decimal.
+    One,
     /// Two decimals.
     Two,
     /// Three decimals.
@@ -348,6 +350,12 @@ pub struct Scatter {
     /// Whether marks have the names of their cases.
     #[serde(default)]
     pub labels: bool,
+    /// Every row has a mark of its own, without lines between them.
+    #[serde(default)]
+    pub every_row: bool,
+    /// A value upwards at which a line is drawn.
+    #[serde(default)]
+    pub level: Option<f64>,
     /// What is said below.
     pub foot: String,
 }
@@ -388,6 +396,9 @@ pub struct LineView {
     pub name: String,
     /// The expression.
     pub of: String,
+    /// Of these rows only.
+    #[serde(default, rename = "where")]
+    pub only: Where,
     /// What is taken of rows with the same place to the right.
     #[serde(default)]
     pub take: Take,
@@ -412,7 +423,9 @@ impl PlotView {
             PlotView::Scatter(scatter) => {
                 let lines = match &scatter.lines {
                     Lines::Variants => Vec::new(),
-                    Lines::Of(lines) => lines.iter().flat_map(|line| columns(&line.of)).collect(),
+                    Lines::Of(lines) => {
+                        lines.iter().flat_map(|line| columns(&line.of).into_iter().chain(line.only.keys().cloned())).collect()
+                    }
                 };
                 [columns(&scatter.x.of), columns(&scatter.y.of), lines, scatter.panels.iter().cloned().collect()].concat()
             }

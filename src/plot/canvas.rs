@@ -13,8 +13,6 @@ use plotters::prelude::{BLACK, DrawingArea, DrawingAreaErrorKind, DrawingBackend
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle, register_font};
 
-use super::palette;
-
 /// DejaVu Sans, cut down to Latin-1, Greek, arrows and common signs; its licence is beside it.
 static FONT: &[u8] = include_bytes!("DejaVuSans-subset.ttf");
 /// Both the name under which plotters finds the font and the list that an SVG shows.
@@ -135,31 +133,21 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     }
 }
 
-/// A title's lines below each other, from a point on the left.
-pub struct Title<'a> {
-    /// The lines, as [`wrap`] gives them.
-    pub lines: &'a [String],
-    /// Size of the text, in pixels.
-    pub em_px: f64,
-    /// Height of a line, in em.
-    pub line_height: f64,
-}
-
-impl Title<'_> {
-    /// Draws it; gives where it ends below.
-    pub fn draw<DB: DrawingBackend>(
-        &self,
-        canvas: &Canvas<'_, DB>,
-        (left, top): Point,
-    ) -> Result<f64, DrawingAreaErrorKind<DB::ErrorType>> {
-        let height = self.em_px * self.line_height;
-        let mut bottom = top;
-        for line in self.lines {
-            canvas.text((left, bottom + height / 2.0), line, Anchor::Start, palette::INK, self.em_px)?;
-            bottom += height;
-        }
-        Ok(bottom)
+/// Draws lines below each other, as [`wrap`] gives them, from a point on the left; gives where they
+/// end below. A line is `height` pixels high.
+pub fn paragraph<DB: DrawingBackend>(
+    canvas: &Canvas<'_, DB>,
+    lines: &[String],
+    (left, top): Point,
+    (em_px, height): (f64, f64),
+    color: RGBColor,
+) -> Result<f64, DrawingAreaErrorKind<DB::ErrorType>> {
+    let mut bottom = top;
+    for line in lines {
+        canvas.text((left, bottom + height / 2.0), line, Anchor::Start, color, em_px)?;
+        bottom += height;
     }
+    Ok(bottom)
 }
 
 /// Width of a line of text.

@@ -72,24 +72,42 @@ pub fn heat_figure(measures: &[Measure], rows: &Frame, (title, footer): (&str, &
     };
     let widest = |names: &[String]| names.iter().map(|name| text_width(name, TEXT_EM)).fold(0.0, f64::max);
     let names_width = widest(&cases) + 16.0;
-    let (mut blocks, mut above, mut width): (Vec<Block>, usize, f64) = (Vec::new(), 0, 0.0);
-    let start = PADDING + names_width;
-    let mut left = start;
+    let (mut blocks, mut widths): (Vec<Block>, Vec<f64>) = Default::default();
     for measure in measures {
         let of_case = |case: &String| variants.iter().map(|variant| number(measure, case, variant)).collect();
         let numbers: Vec<Vec<Option<f64>>> = cases.iter().map(of_case).collect();
         if numbers.iter().flatten().any(Option::is_some) {
-            let of_block = text_width(&measure.name, HEADER_EM).max(variants.len() as f64 * CELL_WIDTH);
-            if left > start && left + of_block + PADDING > MOST_WIDTH {
-                (left, above) = (start, above + 1);
-            }
-            blocks.push(Block { measure, numbers, left, above });
-            width = width.max(left + of_block + PADDING);
-            left += of_block + GAP;
+            blocks.push(Block { measure, numbers, left: 0.0, above: 0 });
+            widths.push(text_width(&measure.name, HEADER_EM).max(variants.len() as f64 * CELL_WIDTH));
         }
+    }
+    let (start, mut width) = (PADDING + names_width, 0.0_f64);
+    for (block, (left, above, right)) in blocks.iter_mut().zip(places(&widths, start)) {
+        (block.left, block.above) = (left, above);
+        width = width.max(right + PADDING);
     }
     let heads_height = widest(&variants) + 16.0;
     write_page(&Figure { blocks, names_width, heads_height, width, cases, variants }, title, footer, stem)
+}
+
+/// Left end of each block, how many rows of blocks are above it, and its right end. Rows of blocks
+/// are about equally long.
+fn places(widths: &[f64], start: f64) -> Vec<(f64, usize, f64)> {
+    let placed = |most: usize| {
+        let (mut left, mut above, mut beside) = (start, 0, 0);
+        let place = |width: &f64| {
+            if beside > 0 && (beside == most || left + width + PADDING > MOST_WIDTH) {
+                (left, above, beside) = (start, above + 1, 0);
+            }
+            let right = left + width;
+            let place = (left, above, right);
+            (left, beside) = (right + GAP, beside + 1);
+            place
+        };
+        widths.iter().map(place).collect::<Vec<_>>()
+    };
+    let rows = placed(widths.len()).last().map_or(1, |(_, above, _)| above + 1);
+    placed(widths.len().div_ceil(rows))
 }
 
 /// What a line stands for: virtual time goes without saying.
@@ -187,6 +205,15 @@ mod tests {
     fn larger_numbers_are_darker() {
         assert_eq!((shade(0.0, 9.0, 1.0), shade(-9.0, 9.0, 1.0), shade(0.0, 0.0, 1.0)), (0.0, 1.0, 0.0));
         assert!(shade(1.0, 9.0, 1.0) < shade(2.0, 9.0, 1.0));
+    }
+
+    #[test]
+    fn no_block_stands_alone_below_others() {
+        let above = |blocks: usize, width: f64| places(&vec![width; blocks], 300.0).iter().map(|place| place.1).collect::<Vec<_>>();
+        assert_eq!(above(4, 400.0), [0, 0, 1, 1]);
+        assert_eq!(above(4, 300.0), [0; 4]);
+        assert_eq!(above(3, 800.0), [0, 1, 2]);
+        assert_eq!(places(&[100.0, 50.0], 300.0), [(300.0, 0, 400.0), (400.0 + GAP, 0, 450.0 + GAP)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, paragraph, text_width, wrap};
 use super::panel::{LINE_HEIGHT, TEXT_EM, THIN};
 use super::sheet::{Entry, Mark, draw_legend, legend_lines};
 use super::{Drawing, palette};
@@ -279,8 +279,7 @@ impl Drawing for LaneSheet {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
-        let mut top = title.draw(canvas, (PADDING, PADDING))?;
+        let mut top = paragraph(canvas, &self.title, (PADDING, PADDING), (TITLE_EM, TITLE_EM * LINE_HEIGHT), palette::INK)?;
         for entries in self.legend() {
             draw_legend(canvas, &entries, (PADDING, top + TEXT_EM * LINE_HEIGHT / 2.0))?;
             top += TEXT_EM * LINE_HEIGHT;
@@ -295,12 +294,8 @@ impl Drawing for LaneSheet {
             }
         }
         self.draw_axis(canvas)?;
-        let mut middle = self.rows_bottom() + TEXT_EM * LINE_HEIGHT * 3.0;
-        for line in &self.footer {
-            canvas.text((PADDING, middle), line, Anchor::Start, palette::MUTED, TEXT_EM)?;
-            middle += TEXT_EM * LINE_HEIGHT;
-        }
-        Ok(())
+        let below = (PADDING, self.rows_bottom() + TEXT_EM * LINE_HEIGHT * 2.5);
+        paragraph(canvas, &self.footer, below, (TEXT_EM, TEXT_EM * LINE_HEIGHT), palette::MUTED).map(|_| ())
     }
 }
 

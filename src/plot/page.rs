@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use plotters::prelude::DrawingBackend;
 
-use super::canvas::{Anchor, Canvas, Drawn, Title, wrap};
+use super::canvas::{Canvas, Drawn, paragraph, wrap};
 use super::{Drawing, PlotError, palette, write_figure};
 
 // Pixels of the PNG, which is shown at half its size.
@@ -58,13 +58,9 @@ impl<B: Body> Drawing for Page<'_, B> {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT }.draw(canvas, (PADDING, PADDING))?;
+        paragraph(canvas, &self.title, (PADDING, PADDING), (TITLE_EM, TITLE_EM * LINE_HEIGHT), palette::INK)?;
         self.body.draw(canvas, self.top())?;
-        let mut middle = self.top() + self.body.height() + PADDING + TEXT_EM * LINE_HEIGHT * 0.5;
-        for line in &self.footer {
-            canvas.text((PADDING, middle), line, Anchor::Start, palette::MUTED, TEXT_EM)?;
-            middle += TEXT_EM * LINE_HEIGHT;
-        }
-        Ok(())
+        let below = (PADDING, self.top() + self.body.height() + PADDING);
+        paragraph(canvas, &self.footer, below, (TEXT_EM, TEXT_EM * LINE_HEIGHT), palette::MUTED).map(|_| ())
     }
 }

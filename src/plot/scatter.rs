@@ -12,7 +12,7 @@ use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, text_width};
 use super::page::{Body, LINE_HEIGHT, PADDING, TEXT_EM, write_page};
 use super::{PlotError, palette};
-use crate::experiment::frame::{Expression, Frame, Row, Take, text};
+use crate::experiment::frame::{Expression, Frame, LABELS, Row, Take, Where, text};
 use crate::experiment::rows::{strategy_rank, variant_rank};
 use crate::experiment::view::{LineView, Lines, Scatter};
 
@@ -23,8 +23,9 @@ const PANEL_HEIGHT: f64 = 580.0;
 /// Width of the panels together, at least; one panel has no more.
 const WIDTH: f64 = 960.0;
 const LEAST_PANEL_WIDTH: f64 = 700.0;
-/// Half the size of a mark.
+/// Half the size of a mark, and of one of very many.
 const MARK: f64 = 9.0;
+const SMALL_MARK: f64 = 4.0;
 /// Most panels of a figure, and most names side by side.
 const MOST_PANELS: usize = 3;
 const MOST_NAMES: usize = 16;
@@ -57,6 +58,9 @@ struct Figure {
     x_name: String,
     y_name: String,
     labels: bool,
+    level: Option<f64>,
+    /// Half the size of a mark.
+    mark: f64,
 }
 
 /// Draws rows, and those of a paper, as a view says as `<stem>.svg` and `<stem>.png` and gives
@@ -90,6 +94,8 @@ pub fn scatter_figure(
         x_name: view.x.name.clone(),
         y_name: view.y.name.clone(),
         labels: view.labels,
+        level: view.level,
+        mark: if view.every_row { SMALL_MARK } else { MARK },
         panels,
         names,
         lines,
@@ -110,7 +116,7 @@ impl Placing<'_> {
             Lines::Variants => {
                 let mut variants = rows.distinct("variant");
                 variants.sort_by_key(|variant| (variant_rank(variant), *variant));
-                let y = LineView { name: String::new(), of: self.view.y.of.clone(), take: Take::Median, color: 0 };
+                let y = LineView { name: String::new(), of: self.view.y.of.clone(), only: Where::new(), take: Take::Median, color: 0 };
                 let line = |variant: &&str| Line {
                     name: (*variant).to_owned(),
                     color: palette::strategy(strategy_rank(variant)),
@@ -131,7 +137,13 @@ impl Placing<'_> {
 
     /// A mark for each case, or each place to the right.
     fn dots(&self, rows: &Frame, of: &LineView) -> Vec<Dot> {
-        let per = if self.view.x.of.is_empty() || matches!(self.view.lines, Lines::Variants) { "case" } else { &self.view.x.of };
+        let per = if self.view.every_row {
+            LABELS.iter().chain(&["seed"]).map(|label| (*label).to_owned()).collect()
+        } else if self.view.x.of.is_empty() || matches!(self.view.lines, Lines::Variants) {
+            vec!["case".to_owned()]
+        } else {
+            vec![self.view.x.of.clone()]
+        };
         let (x, y) = (Expression(self.view.x.of.clone()), Expression(of.of.clone()));
         let dot = |(key, group): &(Vec<String>, Frame)| {
             let first = group.rows().first()?;
@@ -153,10 +165,10 @@ impl Placing<'_> {
                 // What stands after a comma is the same in the whole panel, or stands in its
                 // header.
                 label: text(first, "case").split(',').next().unwrap_or_default().to_owned(),
-                joined: is_joined(first),
+                joined: !self.view.every_row && is_joined(first),
             })
         };
-        rows.per(&[per.to_owned()]).iter().filter_map(dot).collect()
+        rows.only(&of.only).per(&per).iter().filter_map(dot).collect()
     }
 }
 
@@ -258,10 +270,17 @@ impl Figure {
         let head = match self.panels[panel].as_str() {
             "" => String::new(),
             "1" => "in one process".to_owned(),
+            "sim" => "in virtual time".to_owned(),
+            "engine" => "on the engine".to_owned(),
             count => format!("across {count} processes"),
         };
         canvas.text(((left + right) / 2.0, top - TEXT_EM * 0.8), &head, Anchor::Middle, palette::INK, TEXT_EM)?;
         canvas.text(((left + right) / 2.0, bottom + TEXT_EM * 2.4), &self.x_name, Anchor::Middle, palette::INK, TEXT_EM)
+    }
+
+    fn draw_level<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, (panel, top): (usize, f64), level: f64) -> Drawn<DB> {
+        let y = self.place(panel, top, (1.0, level)).1;
+        canvas.dotted((self.left(panel), y), self.left(panel) + self.panel_width(), palette::MUTED, 4)
     }
 
     fn draw_panel<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, panel: usize, top: f64) -> Drawn<DB> {
@@ -269,10 +288,7 @@ impl Figure {
         for line in &self.lines {
             let dots: Vec<&Dot> = line.dots.iter().filter(|dot| dot.panel == panel).collect();
             let levels: Vec<f64> = dots.iter().filter(|dot| dot.x.is_none()).map(|dot| dot.y).collect();
-            if let Some(level) = Take::Median.of(levels) {
-                let y = self.place(panel, top, (1.0, level)).1;
-                canvas.dotted((self.left(panel), y), self.left(panel) + self.panel_width(), palette::MUTED, 4)?;
-            }
+            Take::Median.of(levels).map_or(Ok(()), |level| self.draw_level(canvas, (panel, top), level))?;
             let points = || dots.iter().filter_map(|dot| Some((*dot, self.place(panel, top, (dot.x?, dot.y)))));
             let joined: Vec<Point> = points().filter(|(dot, _)| dot.joined).map(|(_, at)| at).collect();
             // Piece by piece: where a line turns back sharply, its corner would reach far beyond
@@ -281,11 +297,12 @@ impl Figure {
             for (dot, (x, y)) in points() {
                 let end = |value: f64| (x, self.place(panel, top, (1.0, value.max(f64::MIN_POSITIVE))).1);
                 canvas.line(&[end(dot.least), end(dot.most)], line.color, 2)?;
-                canvas.line(&[(x - MARK, y), (x + MARK, y)], line.color, 2 * MARK as u32)?;
+                canvas.line(&[(x - self.mark, y), (x + self.mark, y)], line.color, 2 * self.mark as u32)?;
                 taken.push(((x - MARK, y - MARK), (x + MARK, y + MARK)));
                 labels.push(((x, y), &dot.label));
             }
         }
+        self.level.map_or(Ok(()), |level| self.draw_level(canvas, (panel, top), level))?;
         for (at, label) in labels.into_iter().filter(|_| self.labels) {
             if let Some(place) = self.free((panel, top), at, label, &mut taken) {
                 canvas.text(place, label, Anchor::Start, palette::MUTED, LABEL_EM)?;
@@ -383,6 +400,23 @@ mod tests {
         let svg = draw("percentiles", vec![ours("native", 0), ours("2^4 bins", 16)], vec![paper("native")]).unwrap();
         assert!(svg.find("native") < svg.find("2^4 bins") && svg.contains("other machines"));
         assert!(!draw("percentiles", vec![ours("native", 0)], Vec::new()).unwrap().contains("other machines"));
+    }
+
+    #[test]
+    fn every_row_has_a_mark_where_the_view_says_so() {
+        let row_of = |host: &str, variant: &str, seed: u64, ratio: f64| {
+            let labels: [(&str, &dyn crate::experiment::frame::Cell); 4] =
+                [("case", &"fewer"), ("host", &host), ("variant", &variant), ("seed", &seed)];
+            let numbers = row([("measured_ns_p99", &(seed * 10_000_000)), ("predicted_over_measured", &ratio)]);
+            row(labels).into_iter().chain(numbers).collect::<Row>()
+        };
+        let rows = |many: u64| (1..=many).flat_map(|seed| [row_of("sim", "paths", seed, 1.1), row_of("sim", "formula", seed, 4.0)]);
+        let svg = |rows: Vec<Row>| draw("predictions", rows, Vec::new()).unwrap();
+        let few = svg(rows(3).collect());
+        assert!(few.contains("in virtual time") && few.contains("what-if model") && few.contains("formula of a single queue"));
+        let marks = |svg: &str| svg.matches("<polyline").count() + svg.matches("<line").count();
+        assert!(marks(&svg(rows(9).collect())) >= marks(&few) + 12);
+        assert!(svg(rows(1).chain([row_of("engine", "paths", 2, 0.9)]).collect()).contains("on the engine"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use plotters::prelude::{DrawingBackend, RGBColor};
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Drawn, Point, Title, fitting_em, text_width, wrap};
+use super::canvas::{Anchor, Canvas, Drawn, Point, fitting_em, paragraph, text_width, wrap};
 use super::panel::{LINE_HEIGHT, Level, Panel, Series, TEXT_EM, THIN};
 use super::{Drawing, palette};
 
@@ -183,8 +183,7 @@ impl Drawing for Placed<'_> {
     }
 
     fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
-        let title = Title { lines: &self.title, em_px: TITLE_EM, line_height: LINE_HEIGHT };
-        let top = title.draw(canvas, (LEFT, PADDING))?;
+        let top = paragraph(canvas, &self.title, (LEFT, PADDING), (TITLE_EM, TITLE_EM * LINE_HEIGHT), palette::INK)?;
         for (column, header) in self.sheet.headers.iter().enumerate() {
             let middle = LEFT + column as f64 * (PANEL_WIDTH + PANEL_GAP) + PANEL_WIDTH / 2.0;
             let em = fitting_em(header, HEADER_EM, PANEL_WIDTH);
@@ -195,12 +194,8 @@ impl Drawing for Placed<'_> {
             self.draw_row(canvas, row, top)?;
             top += self.row_height(row);
         }
-        let mut middle = top + TEXT_EM * LINE_HEIGHT * 2.5 + PADDING;
-        for line in &self.footer {
-            canvas.text((PADDING, middle), line, Anchor::Start, palette::MUTED, TEXT_EM)?;
-            middle += TEXT_EM * LINE_HEIGHT;
-        }
-        Ok(())
+        let below = (PADDING, top + TEXT_EM * LINE_HEIGHT * 2.0 + PADDING);
+        paragraph(canvas, &self.footer, below, (TEXT_EM, TEXT_EM * LINE_HEIGHT), palette::MUTED).map(|_| ())
     }
 }
 

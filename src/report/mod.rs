@@ -2,7 +2,6 @@
 
 mod bottleneck;
 mod columns;
-mod decisions;
 mod epochs;
 mod explain;
 mod explanation;
@@ -11,7 +10,6 @@ mod table;
 
 pub use bottleneck::{ranking, waits};
 pub use columns::{order_table, tables};
-pub use decisions::{DecisionLine, decisions};
 pub use epochs::{epochs, part_label};
 pub use explain::{Chapter, Course, Divided, OperatorSeen, Outcome, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, Turns, explain};
 pub use explanation::explanation;

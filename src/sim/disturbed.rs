@@ -1,5 +1,7 @@
 //! Disturbed metrics: records of a period that are lost, late or duplicated.
 
+use std::time::Duration;
+
 use super::Random;
 use super::job::Disturbance;
 use crate::activity::Record;
@@ -33,12 +35,12 @@ impl Disturbed {
 
     /// Disturbs the records from `first` on, which were recorded from `from` until `until` (ns).
     pub(super) fn disturb(&mut self, from: u64, until: u64, first: usize, records: &mut Vec<Record>) {
-        let Disturbance { lost, late, duplicated, period, .. } = self.disturbance;
+        let Disturbance { lost, late, duplicated, period_s, .. } = self.disturbance;
         if lost + late + duplicated <= 0.0 {
             return;
         }
         debug_assert!(from < until);
-        let period = from / (period.as_nanos() as u64).max(1);
+        let period = from / (Duration::from_secs_f64(period_s).as_nanos() as u64).max(1);
         if self.period != Some(period) {
             self.period = Some(period);
             let draw = self.random.uniform();

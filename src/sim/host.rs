@@ -306,7 +306,7 @@ impl Simulation {
     fn take_up(&mut self, epoch: u64) {
         while self.steps.first().is_some_and(|(at, _)| *at <= epoch) {
             let (at, step) = self.steps.remove(0);
-            let from = (self.now + self.job.moves.start.as_nanos() as u64) as f64;
+            let from = (self.now + self.job.moves.start_ns()) as f64;
             for (operator, bin) in step.splits {
                 let Node::Station(station) = &mut self.nodes[operator.0 as usize] else { unreachable!("{operator} has no bins") };
                 self.reports.push(station.split(bin));
@@ -350,8 +350,8 @@ impl Simulation {
     /// Called when an action begins; returns its fate.
     pub fn action(&mut self) -> Fate {
         let disturbance = self.job.disturbance;
-        self.slowdown = if self.random.uniform() < disturbance.slow { disturbance.slowdown } else { 1.0 };
-        if self.random.uniform() < disturbance.failed { Fate::Fails(self.random.uniform()) } else { Fate::Whole }
+        self.slowdown = if self.random.uniform() < disturbance.slow_actions { disturbance.slowdown } else { 1.0 };
+        if self.random.uniform() < disturbance.failed_actions { Fate::Fails(self.random.uniform()) } else { Fate::Whole }
     }
 
     /// Executes a step at a logical time ahead of now; [`reports`](Simulation::reports)
@@ -361,7 +361,7 @@ impl Simulation {
     /// When the step does not fit the job.
     pub fn apply(&mut self, step: Step) {
         let tick = self.job.tick.as_nanos() as u64;
-        let at = (self.now + self.job.moves.horizon.as_nanos() as u64).next_multiple_of(tick).max(self.now + tick);
+        let at = (self.now + self.job.moves.horizon_ns()).next_multiple_of(tick).max(self.now + tick);
         self.steps.push((at / 1_000_000, step));
     }
 

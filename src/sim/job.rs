@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CapacityCurve, ServiceTimes, Skew};
 use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::id::OperatorId;
@@ -97,33 +99,47 @@ impl Default for OperatorModel {
 }
 
 /// Cost of moving bins.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct MoveModel {
-    /// From when a step is sent until its logical time: commands run so far ahead of the data.
-    pub horizon: Duration,
+    /// From when a step is sent until its logical time: commands run this far ahead of the data.
+    pub horizon_ms: f64,
     /// Fixed cost of a step.
-    pub fixed: Duration,
-    /// Bytes of state per second; nothing if state moves as a pointer.
+    pub fixed_ms: f64,
+    /// Bytes of state per second; without it state moves as a pointer.
     pub bytes_per_s: Option<f64>,
     /// Start-up time of a new instance.
-    pub start: Duration,
+    pub start_s: f64,
 }
 
 impl Default for MoveModel {
     /// What was measured of the engine within one process.
     fn default() -> MoveModel {
-        MoveModel { horizon: Duration::from_millis(30), fixed: Duration::ZERO, bytes_per_s: None, start: Duration::ZERO }
+        MoveModel { horizon_ms: 30.0, fixed_ms: 0.0, bytes_per_s: None, start_s: 0.0 }
+    }
+}
+
+impl MoveModel {
+    /// See `horizon_ms`, in nanoseconds.
+    pub(super) fn horizon_ns(&self) -> u64 {
+        Duration::from_secs_f64(self.horizon_ms / 1e3).as_nanos() as u64
+    }
+
+    /// See `start_s`, in nanoseconds.
+    pub(super) fn start_ns(&self) -> u64 {
+        Duration::from_secs_f64(self.start_s).as_nanos() as u64
     }
 }
 
 /// Disturbances. Shares are probabilities, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Disturbance {
     /// Standard deviation of the logarithm of useful times as they are recorded, redrawn for each
     /// instance every second.
     pub noise: f64,
-    /// Records are lost, late or doubled for so long at a time.
-    pub period: Duration,
+    /// Records are lost, late or doubled for this long at a time.
+    pub period_s: f64,
     /// Share of periods whose records are lost.
     pub lost: f64,
     /// Share of periods whose records come a period late.
@@ -131,18 +147,18 @@ pub struct Disturbance {
     /// Share of periods whose records come twice.
     pub duplicated: f64,
     /// Share of actions that end after a part of their steps.
-    pub failed: f64,
+    pub failed_actions: f64,
     /// Share of actions whose moves take `slowdown` times as long.
-    pub slow: f64,
-    /// See `slow`.
+    pub slow_actions: f64,
+    /// See `slow_actions`.
     pub slowdown: f64,
 }
 
 impl Default for Disturbance {
     /// No disturbances.
     fn default() -> Disturbance {
-        let period = Duration::from_secs(2);
-        Disturbance { noise: 0.0, period, lost: 0.0, late: 0.0, duplicated: 0.0, failed: 0.0, slow: 0.0, slowdown: 10.0 }
+        let [noise, lost, late, duplicated, failed_actions, slow_actions] = [0.0; 6];
+        Disturbance { noise, period_s: 2.0, lost, late, duplicated, failed_actions, slow_actions, slowdown: 10.0 }
     }
 }
 

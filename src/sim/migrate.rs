@@ -73,7 +73,7 @@ impl Station {
         let motion = &mut self.motions[position];
         let bytes: u64 = motion.bins.iter().map(|&(bin, _)| bins.keys[bin] * self.model.bytes_per_key).sum();
         let transfer = costs.bytes_per_s.map_or(0.0, |rate| bytes as f64 / rate);
-        motion.arrives = around.now + ((costs.fixed.as_secs_f64() + transfer) * motion.slowdown * 1e9) as u64;
+        motion.arrives = around.now + ((costs.fixed_ms / 1e3 + transfer) * motion.slowdown * 1e9) as u64;
         motion.settled = true;
         for flow in &mut motion.flows {
             let giver = &mut self.instances[flow.from as usize];

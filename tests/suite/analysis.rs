@@ -6,48 +6,23 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use thalweg::activity::{Activity, ActivityKind, Lane, LogReader, LogWriter, Message, MessageKind, Record};
+use thalweg::activity::{LogReader, LogWriter, Message, Record};
 use thalweg::critical_path::{By, Entity, EpochOddities, EpochPath, EpochPiece, WindowSummary};
 use thalweg::dataflow::{Capacity, QueueMarks};
 use thalweg::engine::OperatorConfig;
 use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::WordCount;
 use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult, QueryChange, QuerySubject, merged};
-use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+use thalweg::id::{ChannelId, OperatorId, WorkerId};
 use thalweg::pag::{GraphBuilder, GraphConfig, Oddities};
 use thalweg::rate::Rate;
 use thalweg::time::{Epoch, Timestamp};
 use thalweg::workload::{RateSchedule, SentenceLength, Text};
 
+use crate::activity::{message, processing};
+
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
-
-fn work(worker: u32, operator: u32, start: u64, end: u64) -> Record {
-    Record::Activity(Activity {
-        lane: Lane::Worker(WorkerId(worker)),
-        kind: ActivityKind::Processing,
-        instance: InstanceId::new(OperatorId(operator), worker),
-        epoch: Epoch(0),
-        start: Timestamp(start),
-        end: Timestamp(end),
-        records_in: 1,
-        records_out: 1,
-    })
-}
-
-fn message(from: u32, to: u32, sequence: u64, at: u64) -> Message {
-    Message {
-        at: Timestamp(at),
-        kind: MessageKind::Data,
-        channel: ChannelId(to),
-        sequence,
-        from: WorkerId(from),
-        from_lane: Lane::Worker(WorkerId(from)),
-        to_lane: Lane::Worker(WorkerId(to)),
-        epoch: Epoch(0),
-        records: 1,
-    }
-}
 
 fn up_to(worker: u32, at: u64) -> Record {
     Record::UpTo { worker: WorkerId(worker), at: Timestamp(at) }
@@ -64,7 +39,7 @@ fn ring(workers: u32, seconds: u64) -> Vec<(u32, Vec<Record>)> {
                 let start = round * 10 * MS;
                 let slowest = (start / SECOND) as u32 % workers;
                 let busy = |worker: u32| if worker == slowest { 9 * MS } else { MS + u64::from(worker) * 1000 };
-                records.push(work(worker, 1 + worker % 3, start, start + busy(worker)));
+                records.push(processing(worker, 1 + worker % 3, start, start + busy(worker)));
                 let (before, next) = ((worker + workers - 1) % workers, (worker + 1) % workers);
                 records.push(Record::Sent(message(worker, next, round, start + busy(worker))));
                 let received = start + busy(before).max(busy(worker)) + 1000;
@@ -197,13 +172,13 @@ fn no_window_closes_before_every_awaited_worker_was_heard() {
 #[test]
 fn a_straggler_that_is_silent_for_several_windows_is_found_in_each_of_them() {
     let sent = message(1, 0, 0, 54 * SECOND / 10);
-    let mut blocks = vec![vec![work(0, 1, 0, SECOND / 10), up_to(0, SECOND / 10)]];
+    let mut blocks = vec![vec![processing(0, 1, 0, SECOND / 10), up_to(0, SECOND / 10)]];
     // The other worker goes on telling that it has nothing to tell.
     blocks.extend((1..60).map(|tenth| vec![up_to(0, tenth * SECOND / 10)]));
-    blocks.push(vec![work(1, 2, SECOND / 10, 54 * SECOND / 10), Record::Sent(sent), up_to(1, 6 * SECOND)]);
+    blocks.push(vec![processing(1, 2, SECOND / 10, 54 * SECOND / 10), Record::Sent(sent), up_to(1, 6 * SECOND)]);
     blocks.push(vec![
         Record::Received(Message { at: Timestamp(54 * SECOND / 10 + 1000), ..sent }),
-        work(0, 1, 54 * SECOND / 10 + 1000, 6 * SECOND),
+        processing(0, 1, 54 * SECOND / 10 + 1000, 6 * SECOND),
         up_to(0, 6 * SECOND),
     ]);
     let found = results(AnalysisConfig { awaited: 2, workers: 2, ..AnalysisConfig::new(Duration::from_secs(1)) }, blocks);
@@ -238,7 +213,7 @@ fn queries_appear_and_vanish_as_the_bottleneck_moves() {
         // Operator 1 to 5 s, then operator 2; in second 3 one batch takes long, and from then on a message and epochs do.
         let operator = if second < 5 { 1 } else { 2 };
         let batch = if second == 3 { 500 * MS } else { 100 * MS };
-        records.extend((start..end).step_by(batch as usize).map(|at| work(0, operator, at, at + batch)));
+        records.extend((start..end).step_by(batch as usize).map(|at| processing(0, operator, at, at + batch)));
         let delay = if second >= 3 { 30 * MS } else { MS };
         records.push(Record::Sent(message(0, 0, second, start + 10 * MS)));
         records.push(Record::Received(Message { at: Timestamp(start + 10 * MS + delay), ..message(0, 0, second, 0) }));

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use thalweg::engine::nexmark::Query;
+use thalweg::experiment::definition::Definition;
 use thalweg::experiment::frame;
 use thalweg::experiment::policies::POLICIES;
 
@@ -28,6 +30,7 @@ fn refused(args: &[&str]) -> String {
 
 #[test]
 fn what_is_wrong_is_named_in_one_line() {
+    let figures = Definition::names().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
     for (args, expected) in [
         (&["run", "--text", "none.txt"][..], "--text none.txt: expected a readable file: No such file or directory"),
         (&["run", "--text", "."], "--text .: expected a readable file: Is a directory"),
@@ -103,13 +106,7 @@ fn what_is_wrong_is_named_in_one_line() {
         (&["run", "--catch-up", "0.5"], "--catch-up: expected a factor from 1 to 100, found 0.5"),
         (&["run", "--words", "0"], "--words: expected sentences of at least one word, found 0"),
         (&["run", "--out", "signs.txt"], "--out signs.txt: expected a new or empty folder, found a file"),
-        (
-            &["reproduce", "fig0"],
-            "expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig10', 'ds2-fig6', 'ds2-fig7', 'ds2-skew', 'ds2-table4', 'loop', 'loop-scale', \
-             'loop-skew', 'loop-under', 'megaphone-fig1', 'megaphone-fig13', 'megaphone-fig16', 'megaphone-fig17', 'megaphone-fig18', 'megaphone-fig20', 'megaphone-nexmark', 'nexmark-converge', 'nexmark-overhead', \
-             'sim-fidelity', \
-             'snailtrail-fig10', 'snailtrail-fig11', 'snailtrail-table2', 'stability', found 'fig0'",
-        ),
+        (&["reproduce", "fig0"], &format!("expected a figure, one of {figures}, found 'fig0'")),
         (
             &["reproduce", "snailtrail-fig10", "--policies", "ds2"],
             "expected policies or other variants of snailtrail-fig10, among instance, found 'ds2'",
@@ -171,7 +168,7 @@ fn a_run_leaves_a_folder_that_can_be_drawn_again() {
 }
 
 #[test]
-fn help_names_every_policy_and_every_file_of_rows() {
+fn help_names_every_policy_every_query_and_every_file_of_rows() {
     let empty = tempfile::tempdir().unwrap();
     let help = |command: &str| {
         let output = thalweg(empty.path(), &["help", command]);
@@ -182,6 +179,10 @@ fn help_names_every_policy_and_every_file_of_rows() {
     for command in ["run", "simulate"] {
         let help = help(command);
         assert!(help.contains(&format!("The policy: {}; scripted: the plans given by --plan", POLICIES.join(", "))), "{help}");
+    }
+    let run = help("run");
+    for query in Query::ALL {
+        assert!(run.contains(&format!("{query}: {}", query.summary())), "{query}: {run}");
     }
     let decide = help("decide");
     let expected: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();

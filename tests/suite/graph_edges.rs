@@ -1,44 +1,17 @@
 //! The graph where logs are hard on it: clocks that differ, messages that nobody takes, completions that straddle what is settled.
 
-use std::time::Duration;
-
 use thalweg::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
 use thalweg::critical_path::{Participation, Subject, WindowSummary};
 use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use thalweg::pag::{GraphBuilder, GraphConfig, Oddities, PieceKind, WindowGraph};
 use thalweg::time::{Epoch, Timestamp};
 
+use crate::activity::{activity, config, message};
+
 const MILLISECOND: u64 = 1_000_000;
 
 fn work(kind: ActivityKind, worker: u32, epoch: u64, start: u64, end: u64) -> Record {
-    Record::Activity(Activity {
-        lane: Lane::Worker(WorkerId(worker)),
-        kind,
-        instance: InstanceId::new(OperatorId(1 + worker), worker),
-        epoch: Epoch(epoch),
-        start: Timestamp(start),
-        end: Timestamp(end),
-        records_in: 1,
-        records_out: 1,
-    })
-}
-
-fn message(from: u32, to: u32, sequence: u64, at: u64) -> Message {
-    Message {
-        at: Timestamp(at),
-        kind: MessageKind::Data,
-        channel: ChannelId(to),
-        sequence,
-        from: WorkerId(from),
-        from_lane: Lane::Worker(WorkerId(from)),
-        to_lane: Lane::Worker(WorkerId(to)),
-        epoch: Epoch(0),
-        records: 1,
-    }
-}
-
-fn config(window: u64) -> GraphConfig {
-    GraphConfig { least_wait: Duration::from_nanos(2), ..GraphConfig::new(Duration::from_nanos(window)) }
+    Record::Activity(Activity { epoch: Epoch(epoch), ..activity(kind, worker, 1 + worker, start, end) })
 }
 
 fn check(graph: &WindowGraph) {

@@ -61,6 +61,9 @@ fn check_run(out: &Path, seconds: f64) {
     for command in ["explain", "report", "plot"] {
         let output = Command::new(env!("CARGO_BIN_EXE_thalweg")).arg(command).arg(out).output().unwrap();
         assert!(output.status.success(), "{command}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let told = text.contains(&format!("The run was interrupted after {interrupted_s:.1} s; nothing was recorded after that."));
+        assert_eq!(told, command == "explain", "{text}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! The only other program is `tests/reader_fuzz.rs`, whose global allocator counts. A test that needs a process to itself starts the
 //! suite once more (`alone.rs`).
 
+mod activity;
 mod alone;
 mod analysis;
 mod analyze;
@@ -36,6 +37,8 @@ mod precision;
 mod random_job;
 mod readers;
 mod record_timely;
+mod recorded;
+mod registries;
 mod reproduce_all;
 mod seeded_faults;
 mod simulated_graph;

@@ -71,7 +71,7 @@ fn a_limited_operator_is_given_the_instances_it_needs() {
 #[test]
 fn what_is_wrong_with_a_query_is_named_in_one_line() {
     for (args, expected) in [
-        (&["--query", "q9"][..], "expected a query, one of q0 to q8 and q11, found 'q9'"),
+        (&["--query", "q9"][..], "expected a query, one of q0, q1, q2, q3, q4, q5, q6, q7, q8, q11, found 'q9'"),
         (&["--query", "q5", "--text", "x.txt"], "cannot be used with"),
         (&["--query", "q5", "--words", "5"], "cannot be used with"),
         (&["--query", "q5", "--hot-bins", "5:0.5"], "cannot be used with"),

@@ -4,47 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use thalweg::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
+use thalweg::activity::{Message, Record};
 use thalweg::critical_path::Participation;
-use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use thalweg::pag::{GraphBuilder, GraphConfig, PieceKind, Point, WindowGraph};
-use thalweg::time::{Epoch, Timestamp};
+use thalweg::time::Timestamp;
+
+use crate::activity::{config, message, processing};
 
 fn work(worker: u32, start: u64, end: u64) -> Record {
-    Record::Activity(Activity {
-        lane: Lane::Worker(WorkerId(worker)),
-        kind: ActivityKind::Processing,
-        instance: InstanceId::new(OperatorId(1), worker),
-        epoch: Epoch(0),
-        start: Timestamp(start),
-        end: Timestamp(end),
-        records_in: 1,
-        records_out: 1,
-    })
-}
-
-fn message(from: u32, to: u32, sequence: u64, at: u64) -> Message {
-    Message {
-        at: Timestamp(at),
-        kind: MessageKind::Data,
-        channel: ChannelId(to),
-        sequence,
-        from: WorkerId(from),
-        from_lane: Lane::Worker(WorkerId(from)),
-        to_lane: Lane::Worker(WorkerId(to)),
-        epoch: Epoch(0),
-        records: 1,
-    }
+    processing(worker, 1, start, end)
 }
 
 fn graphs(records: &[Record], config: GraphConfig) -> Vec<WindowGraph> {
     let mut builder = GraphBuilder::new(config);
     records.iter().for_each(|record| builder.push(record));
     std::iter::from_fn(|| builder.close(Timestamp(u64::MAX))).collect()
-}
-
-fn config(window: u64) -> GraphConfig {
-    GraphConfig { least_wait: Duration::from_nanos(2), ..GraphConfig::new(Duration::from_nanos(window)) }
 }
 
 /// All paths, by walking every one of them: what leads through each segment and each message, counted.

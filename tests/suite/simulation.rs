@@ -268,7 +268,7 @@ fn scenarios_of_the_program_keep_their_promises() {
     assert!(rescales > 3, "{rescales}");
     // A failing action is told of, and what holds afterwards is what was carried out.
     let mut job = read("heron-wordcount").job();
-    job.disturbance.failed = 1.0;
+    job.disturbance.failed_actions = 1.0;
     job.duration = Duration::from_secs(10);
     let failing = run(&job, 1, policy("ds2", &job.topology, 30.0).unwrap(), 2, 0);
     assert!(failing.events.iter().any(|event| matches!(event.kind, EventKind::Interrupted { .. })));

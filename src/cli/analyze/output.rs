@@ -4,11 +4,11 @@
 use std::io::{self, BufWriter, Stdout, Write};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::activity::{Lane, Names};
-use crate::critical_path::{Entity, Entry, EpochOddities, EpochSummary, Firsts, OperatorLatency, PartLatency, TraceSummary, WindowSummary};
-use crate::engine::{QueryChange, StandingQuery};
-use crate::id::{ChannelId, InstanceId};
+use crate::activity::Names;
+use crate::critical_path::{Entry, EpochOddities, EpochSummary, OperatorLatency, PartLatency, TraceSummary, WaitPattern, WindowSummary};
+use crate::engine::QueryChange;
 use crate::pag::Oddities;
 use crate::readers::Trace;
 use crate::report::part_label;
@@ -18,7 +18,7 @@ use crate::report::part_label;
 pub(super) struct Json {
     out: BufWriter<Stdout>,
     has_windows: bool,
-    findings: Vec<Finding>,
+    findings: Vec<Value>,
 }
 
 impl Default for Json {
@@ -32,9 +32,6 @@ struct RankingEntry {
     #[serde(flatten)]
     entry: Entry,
     name: String,
-    /// Only for a whole trace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_in_windows: Option<Firsts>,
 }
 
 #[derive(Serialize)]
@@ -46,76 +43,17 @@ struct WindowEntry {
     ranking: Vec<RankingEntry>,
 }
 
-/// A query that started or stopped matching.
-#[derive(Serialize)]
-struct Finding {
-    window_start_ns: u64,
-    window_end_ns: u64,
-    query: StandingQuery,
-    subject: String,
-    appeared: bool,
-}
-
-#[derive(Serialize)]
-struct WaitEntry {
-    lane: Lane,
-    lane_name: String,
-    from: Lane,
-    from_name: String,
-    channel: ChannelId,
-    channel_name: String,
-    cause: Option<InstanceId>,
-    cause_name: Option<String>,
-    count: u64,
-    ns: u64,
-}
-
-/// One part of the epochs' latency.
-#[derive(Serialize)]
-struct EpochEntry {
-    #[serde(flatten)]
-    latency: PartLatency,
-    name: String,
-}
-
-/// Share of the epochs' latency that is attributed to an operator, and the most that could be
-/// gained there.
-#[derive(Serialize)]
-struct OperatorEntry {
-    #[serde(flatten)]
-    latency: OperatorLatency,
-    name: String,
-}
-
-#[derive(Serialize)]
-struct EpochLatency {
-    epochs: u64,
-    mean_ns: f64,
-    p50_ns: Option<u64>,
-    p99_ns: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct FileOddity {
-    file: String,
-    what: String,
-    count: u64,
-}
-
-#[derive(Serialize)]
-struct AllOddities<'a> {
-    graph: &'a Oddities,
-    files: Vec<FileOddity>,
-    windows_without_path: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epochs: Option<EpochOddities>,
+/// An entry with its name.
+fn named(mut entry: Value, name: String) -> Value {
+    entry["name"] = name.into();
+    entry
 }
 
 impl Json {
     pub(super) fn window(&mut self, summary: &WindowSummary, ranking: &[Entry], names: &Names) -> io::Result<()> {
         self.out.write_all(if self.has_windows { b",\n" } else { b"{\"windows\":[\n" })?;
         self.has_windows = true;
-        let named = |entry: &Entry| RankingEntry { entry: *entry, name: entry.entity.label(names), first_in_windows: None };
+        let named = |entry: &Entry| RankingEntry { entry: *entry, name: entry.entity.label(names) };
         let window = WindowEntry {
             start_ns: summary.window.start.0,
             end_ns: summary.window.end.0,
@@ -128,13 +66,13 @@ impl Json {
 
     /// Kept until the windows are written.
     pub(super) fn change(&mut self, change: &QueryChange, subject: String) {
-        self.findings.push(Finding {
-            window_start_ns: change.window.start.0,
-            window_end_ns: change.window.end.0,
-            query: change.query,
-            subject,
-            appeared: change.appeared,
-        });
+        self.findings.push(json!({
+            "window_start_ns": change.window.start.0,
+            "window_end_ns": change.window.end.0,
+            "query": change.query,
+            "subject": subject,
+            "appeared": change.appeared,
+        }));
     }
 
     pub(super) fn finish(
@@ -146,55 +84,54 @@ impl Json {
         oddities: &Oddities,
         trace: &Trace,
     ) -> io::Result<()> {
-        let firsts = |entity: Entity| Some(summary.firsts(entity));
-        let named = |entry: &Entry| RankingEntry { entry: *entry, name: entry.entity.label(names), first_in_windows: firsts(entry.entity) };
-        let ranking: Vec<RankingEntry> = summary.ranking(summary.by()).iter().map(named).collect();
-        let waits = summary.waits().into_iter().map(|wait| WaitEntry {
-            lane: wait.lane,
-            lane_name: names.lane(wait.lane),
-            from: wait.from,
-            from_name: names.lane(wait.from),
-            channel: wait.channel,
-            channel_name: names.channel(wait.channel),
-            cause: wait.cause,
-            cause_name: wait.cause.map(|cause| names.instance(cause)),
-            count: wait.count,
-            ns: wait.ns,
-        });
-        let waits: Vec<WaitEntry> = waits.collect();
-        let files = trace.oddities().into_iter();
-        let files = files.map(|odd| FileOddity { file: odd.file.display().to_string(), what: odd.what, count: odd.count });
-        let oddities = AllOddities {
-            graph: oddities,
-            files: files.collect(),
-            windows_without_path: summary.without_path(),
-            epochs: epochs.map(|(_, oddities)| oddities),
+        let ranked = |entry: &Entry| {
+            let mut value = named(json!(entry), entry.entity.label(names));
+            value["first_in_windows"] = json!(summary.firsts(entry.entity));
+            value
         };
-        self.out.write_all(b"\n],\"ranking\":")?;
-        serde_json::to_writer(&mut self.out, &ranking)?;
-        self.out.write_all(b",\"waits\":")?;
-        serde_json::to_writer(&mut self.out, &waits)?;
-        if let Some((epochs, _)) = epochs {
-            let named = |latency: PartLatency| EpochEntry { name: part_label(&latency.part, names), latency };
-            let parts: Vec<EpochEntry> = epochs.parts().into_iter().map(named).collect();
+        let ranking: Value = summary.ranking(summary.by()).iter().map(ranked).collect();
+        let wait = |wait: WaitPattern| {
+            json!({
+                "lane": wait.lane,
+                "lane_name": names.lane(wait.lane),
+                "from": wait.from,
+                "from_name": names.lane(wait.from),
+                "channel": wait.channel,
+                "channel_name": names.channel(wait.channel),
+                "cause": wait.cause,
+                "cause_name": wait.cause.map(|cause| names.instance(cause)),
+                "count": wait.count,
+                "ns": wait.ns,
+            })
+        };
+        let waits: Vec<Value> = summary.waits().into_iter().map(wait).collect();
+        let files = trace.oddities().into_iter();
+        let files = files.map(|odd| json!({ "file": odd.file.display().to_string(), "what": odd.what, "count": odd.count }));
+        let mut odd = json!({ "graph": oddities, "files": files.collect::<Vec<_>>(), "windows_without_path": summary.without_path() });
+        let mut parts = vec![("ranking", ranking), ("waits", json!(waits))];
+        if let Some((epochs, oddities)) = epochs {
+            odd["epochs"] = json!(oddities);
             let quantile = |share| epochs.quantile(share).map(|latency| latency.as_nanos() as u64);
-            let latency =
-                EpochLatency { epochs: epochs.epochs(), mean_ns: epochs.mean_ns(), p50_ns: quantile(0.5), p99_ns: quantile(0.99) };
-            self.out.write_all(b",\"epoch_latency\":")?;
-            serde_json::to_writer(&mut self.out, &latency)?;
-            self.out.write_all(b",\"epochs\":")?;
-            serde_json::to_writer(&mut self.out, &parts)?;
-            let named = |latency: OperatorLatency| OperatorEntry { name: names.operator(latency.operator), latency };
-            let operators: Vec<OperatorEntry> = epochs.operators().into_iter().map(named).collect();
-            self.out.write_all(b",\"epoch_operators\":")?;
-            serde_json::to_writer(&mut self.out, &operators)?;
+            let latency = json!({
+                "epochs": epochs.epochs(),
+                "mean_ns": epochs.mean_ns(),
+                "p50_ns": quantile(0.5),
+                "p99_ns": quantile(0.99),
+            });
+            let part = |latency: PartLatency| named(json!(latency), part_label(&latency.part, names));
+            let operator = |latency: OperatorLatency| named(json!(latency), names.operator(latency.operator));
+            parts.push(("epoch_latency", latency));
+            parts.push(("epochs", epochs.parts().into_iter().map(part).collect()));
+            parts.push(("epoch_operators", epochs.operators().into_iter().map(operator).collect()));
         }
         if watched {
-            self.out.write_all(b",\"findings\":")?;
-            serde_json::to_writer(&mut self.out, &self.findings)?;
+            parts.push(("findings", Value::from(self.findings)));
         }
-        self.out.write_all(b",\"oddities\":")?;
-        serde_json::to_writer(&mut self.out, &oddities)?;
+        parts.push(("oddities", odd));
+        self.out.write_all(b"\n]")?;
+        for (name, part) in parts {
+            write!(self.out, ",\"{name}\":{part}")?;
+        }
         self.out.write_all(b"}\n")?;
         self.out.flush()
     }

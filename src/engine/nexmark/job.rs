@@ -21,7 +21,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle, StreamVec};
 use timely::worker::Worker;
 
 use super::tally::compare;
-use super::{NexmarkTally, Query, QueryParts, Spans, elastic, plain};
+use super::{NexmarkTally, Query, QueryParts, Spans};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::Time;
 use crate::engine::cluster::{Deployment, Member};
@@ -176,9 +176,9 @@ impl Nexmark {
             let answers = match self.form {
                 Form::Elastic => {
                     let parts = QueryParts { control: commands, context, operators: specs, bins: self.bins, spans: self.spans() };
-                    elastic(self.query, events, &parts)
+                    self.query.elastic(events, &parts)
                 }
-                Form::Plain => plain(self.query, unbatched(events), self.spans()).into_batches(),
+                Form::Plain => self.query.plain(unbatched(events), self.spans()).into_batches(),
             };
             let sink = answers.drain_to_sink(context, self.sink(), move |_, answers| {
                 let mut found = found.borrow_mut();
@@ -202,7 +202,7 @@ impl Nexmark {
             let found = Rc::clone(&tally);
             let (mut input, probe) = (InputHandleVec::new(), ProbeHandle::new());
             worker.dataflow(|scope| {
-                let answers = plain(query, input.to_stream(scope), spans);
+                let answers = query.plain(input.to_stream(scope), spans);
                 answers.inspect(move |answer| found.borrow_mut().add(answer)).probe_with(&probe);
             });
             let mut next = 0;

@@ -22,7 +22,7 @@ use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
-use super::{Form, Query, QueryParts, Spans, elastic, plain};
+use super::{Form, Query, QueryParts, Spans};
 use crate::activity::{Lane, Record};
 use crate::dataflow::{Capacity, QueueMarks};
 use crate::engine::Time;
@@ -251,11 +251,11 @@ impl Load {
                 let events: BatchStream<'_, Event> = handle.to_stream(scope);
                 let commands = control.to_stream(scope).broadcast();
                 let parts = QueryParts { control: commands, context, operators: specs, bins: self.bins, spans };
-                let answers = elastic(self.query, events, &parts);
+                let answers = self.query.elastic(events, &parts);
                 answers.drain_to_sink(context, OperatorId(specs.len() as u32 + 1), |_, answers| drop(black_box(answers))).probe_with(probe);
             }
             EventInput::Events(handle) => {
-                let answers = plain(self.query, handle.to_stream(scope), spans);
+                let answers = self.query.plain(handle.to_stream(scope), spans);
                 let sink = answers.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Sink", |_, _| {
                     move |input, _| input.for_each(|_, answers| drop(black_box(std::mem::take(answers))))
                 });

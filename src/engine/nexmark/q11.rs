@@ -12,11 +12,22 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
+use super::kind::QueryKind;
 use super::plain::{Notifications, share_of};
 use super::{Answer, QueryParts, Spans};
+use crate::dataflow::Role;
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticWindow, KeyBy, WindowFunction, Windows};
-use crate::workload::nexmark::{Bid, Event};
+use crate::workload::nexmark::{Bid, Event, Kinds};
+
+/// The query in the registry.
+pub(super) const KIND: QueryKind = QueryKind {
+    summary: "bids of a person while active",
+    reads: Kinds::Bids,
+    operators: |bins| vec![("sessions", Role::Keyed { bins })],
+    elastic,
+    plain,
+};
 
 struct HowMany;
 
@@ -46,7 +57,7 @@ fn bidder_and_time(event: Event) -> (u64, u64) {
     (bidder, at)
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
+fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let windows = Windows::Session { gap: parts.spans.silence };
     let bids = events.key_by(bidder_and_time);
     bids.elastic_window(parts.control(), parts.context, parts.spec(0), &parts.first(0), windows, 0, HowMany)
@@ -59,7 +70,7 @@ struct Open {
     bids: u64,
 }
 
-pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
+fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
     let by_bidder = Exchange::new(|event: &Event| match event {
         Event::Bid(bid) => share_of(&bid.bidder),
         _ => 0,

@@ -12,11 +12,22 @@ use timely::dataflow::operators::Operator;
 use timely::dataflow::operators::vec::Map;
 
 use super::join::{self, JoinSide, PersonState};
+use super::kind::QueryKind;
 use super::plain::share_of;
-use super::{Answer, Offer, QueryParts};
+use super::{Answer, Offer, QueryParts, Spans};
+use crate::dataflow::Role;
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticStateless};
-use crate::workload::nexmark::Event;
+use crate::workload::nexmark::{Event, Kinds};
+
+/// The query in the registry.
+pub(super) const KIND: QueryKind = QueryKind {
+    summary: "sellers in three states with an auction in one category",
+    reads: Kinds::PeopleAndAuctions,
+    operators: |bins| vec![("filter", Role::Stateless), ("join", Role::Keyed { bins })],
+    elastic,
+    plain,
+};
 
 const CATEGORY: u64 = 10;
 const STATES: [&str; 3] = ["OR", "ID", "CA"];
@@ -40,14 +51,14 @@ fn filter(event: Event) -> Option<(u64, JoinSide<Seller>)> {
     }
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
+fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let instances = parts.instances(0);
     let sides =
         events.elastic_flat_map(parts.control(), parts.context, parts.spec(0), instances, |event, sides| sides.extend(filter(event)));
     join::elastic(sides, parts, 1, None, offer)
 }
 
-pub(super) fn plain(events: StreamVec<'_, Time, Event>) -> StreamVec<'_, Time, Answer> {
+fn plain(events: StreamVec<'_, Time, Event>, _: Spans) -> StreamVec<'_, Time, Answer> {
     let by_person = Exchange::new(|(person, _): &(u64, JoinSide<Seller>)| share_of(person));
     events.flat_map(filter).unary::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_person, "Join", |_, _| {
         let mut people: FxHashMap<u64, PersonState<Seller>> = FxHashMap::default();

@@ -10,12 +10,23 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
+use super::kind::QueryKind;
 use super::plain::{Notifications, share_of};
 use super::winner::{self, Won};
 use super::{Answer, QueryParts, Spans};
+use crate::dataflow::Role;
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticWindow, KeyBy, WindowFunction, Windows};
-use crate::workload::nexmark::Event;
+use crate::workload::nexmark::{Event, Kinds};
+
+/// The query in the registry.
+pub(super) const KIND: QueryKind = QueryKind {
+    summary: "mean winning price by category",
+    reads: Kinds::AuctionsAndBids,
+    operators: |bins| vec![("winner", Role::Keyed { bins }), ("average", Role::Keyed { bins })],
+    elastic,
+    plain,
+};
 
 /// `sum / count`, rounded.
 pub(super) fn mean(sum: u64, count: u64) -> u64 {
@@ -48,14 +59,14 @@ impl WindowFunction<u64, Won> for Mean {
     }
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
+fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let Spans { average_size: size, average_slide: slide, grid, .. } = parts.spans;
     let won = winner::elastic(events, parts).key_by(|won: Won| (won.category, won));
     let windows = Windows::Sliding { size, slide };
     won.elastic_window(parts.control(), parts.context, parts.spec(1), &parts.first(1), windows, grid, Mean)
 }
 
-pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
+fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
     let Spans { average_size: size, average_slide: slide, grid, .. } = spans;
     let by_category = Exchange::new(|won: &Won| share_of(&won.category));
     winner::plain(events, spans).unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_category, "Average", |_, _| {

@@ -17,14 +17,25 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
+use super::kind::QueryKind;
 use super::leaders::{self, Leaders};
 use super::plain::{Notifications, share_of};
 use super::spans::end_of;
 use super::{Answer, QueryParts, Spans};
+use crate::dataflow::Role;
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
-use crate::workload::nexmark::{Bid, Event};
+use crate::workload::nexmark::{Bid, Event, Kinds};
+
+/// The query in the registry.
+pub(super) const KIND: QueryKind = QueryKind {
+    summary: "auctions with the most bids",
+    reads: Kinds::Bids,
+    operators: |bins| vec![("count", Role::Keyed { bins }), ("top", Role::Keyed { bins })],
+    elastic,
+    plain,
+};
 
 /// Number of parts in which auctions are counted: enough that instances have nearly equal numbers
 /// of them.
@@ -92,7 +103,7 @@ fn part_and_bid(event: Event) -> (u64, (u64, u64)) {
     (auction % PARTS, (auction, at))
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
+fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let spans = parts.spans;
     let hot = events.key_by(part_and_bid).elastic_unary(
         parts.control(),
@@ -120,7 +131,7 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_,
     leaders::elastic(hot, parts, 1)
 }
 
-pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
+fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
     let by_auction = Exchange::new(|event: &Event| match event {
         Event::Bid(bid) => share_of(&bid.auction),
         _ => 0,

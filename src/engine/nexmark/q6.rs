@@ -14,14 +14,25 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
+use super::kind::QueryKind;
 use super::plain::{Notifications, share_of};
 use super::q4::mean;
 use super::winner::{self, Won};
 use super::{Answer, QueryParts, Spans};
+use crate::dataflow::Role;
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticUnary, KeyBy, Session};
 use crate::time::Epoch;
-use crate::workload::nexmark::Event;
+use crate::workload::nexmark::{Event, Kinds};
+
+/// The query in the registry.
+pub(super) const KIND: QueryKind = QueryKind {
+    summary: "mean winning price of a seller's last ten auctions",
+    reads: Kinds::AuctionsAndBids,
+    operators: |bins| vec![("winner", Role::Keyed { bins }), ("average", Role::Keyed { bins })],
+    elastic,
+    plain,
+};
 
 /// How many auctions count.
 const LAST: usize = 10;
@@ -48,7 +59,7 @@ impl Last {
     }
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
+fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let grid = parts.spans.grid;
     winner::elastic(events, parts).key_by(|won: Won| (won.seller, won)).elastic_unary(
         parts.control(),
@@ -66,7 +77,7 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_,
     )
 }
 
-pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
+fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
     let by_seller = Exchange::new(|won: &Won| share_of(&won.seller));
     winner::plain(events, spans).unary_frontier::<CapacityContainerBuilder<Vec<Answer>>, _, _, _>(by_seller, "Average", |_, _| {
         let mut sellers: FxHashMap<u64, Last> = FxHashMap::default();

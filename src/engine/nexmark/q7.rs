@@ -6,13 +6,24 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Operator;
 
+use super::kind::QueryKind;
 use super::leaders::{self, Leaders};
 use super::plain::Notifications;
 use super::spans::end_of;
 use super::{Answer, QueryParts, Spans};
+use crate::dataflow::Role;
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, ElasticStateless};
-use crate::workload::nexmark::{Bid, Event};
+use crate::workload::nexmark::{Bid, Event, Kinds};
+
+/// The query in the registry.
+pub(super) const KIND: QueryKind = QueryKind {
+    summary: "highest bids",
+    reads: Kinds::Bids,
+    operators: |bins| vec![("best", Role::Stateless), ("top", Role::Keyed { bins })],
+    elastic,
+    plain,
+};
 
 #[inline]
 fn bid(event: Event) -> Bid {
@@ -32,7 +43,7 @@ fn enter(best: &mut Vec<(u64, Leaders)>, bid: Bid, spans: Spans) {
     best[place].1.enter(bid.price, || Answer::Bid(bid));
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
+fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     let (spans, instances) = (parts.spans, parts.instances(0));
     let best = events.elastic_flat_map(parts.control(), parts.context, parts.spec(0), instances, move |event, best| {
         enter(best, bid(event), spans);
@@ -40,7 +51,7 @@ pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_,
     leaders::elastic(best, parts, 1)
 }
 
-pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
+fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
     // Any worker may find the best of any bids, so they stay where they are.
     let best = events.unary_frontier::<CapacityContainerBuilder<Vec<(u64, Leaders)>>, _, _, _>(Pipeline, "Best", |_, _| {
         let mut due: Notifications<(u64, Leaders)> = Notifications::new();

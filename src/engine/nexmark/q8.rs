@@ -11,12 +11,23 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
 use super::join::{self, AnswerOf, JoinSide, PersonState};
+use super::kind::QueryKind;
 use super::plain::{Notifications, share_of};
 use super::spans::end_of;
 use super::{Answer, QueryParts, Spans, Welcome};
+use crate::dataflow::Role;
 use crate::engine::Time;
 use crate::engine::elastic::{BatchStream, KeyBy};
-use crate::workload::nexmark::Event;
+use crate::workload::nexmark::{Event, Kinds};
+
+/// The query in the registry.
+pub(super) const KIND: QueryKind = QueryKind {
+    summary: "persons who open an auction soon after registering",
+    reads: Kinds::PeopleAndAuctions,
+    operators: |bins| vec![("join", Role::Keyed { bins })],
+    elastic,
+    plain,
+};
 
 const WELCOME: AnswerOf<String> = |person, name, reserve| Answer::Welcome(Box::new(Welcome { person, name: name.clone(), reserve }));
 
@@ -29,11 +40,11 @@ fn side(event: Event) -> (u64, JoinSide<String>) {
     }
 }
 
-pub(super) fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
+fn elastic<'s>(events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
     join::elastic(events.key_by(side), parts, 0, Some(parts.spans.welcome_size), WELCOME)
 }
 
-pub(super) fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
+fn plain(events: StreamVec<'_, Time, Event>, spans: Spans) -> StreamVec<'_, Time, Answer> {
     let size = spans.welcome_size;
     let by_person = Exchange::new(|event: &Event| match event {
         Event::Person(person) => share_of(&person.id),

@@ -1,74 +1,95 @@
-//! The queries: names, events they read, operators.
+//! The registry of queries, in the order of figures and tables: a query is one file and one line
+//! here.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use timely::dataflow::StreamVec;
 
+use super::kind::QueryKind;
+use super::{Answer, QueryParts, Spans, q0, q1, q2, q3, q4, q5, q6, q7, q8, q11};
 use crate::dataflow::Role;
-use crate::workload::nexmark::Kinds;
+use crate::engine::Time;
+use crate::engine::elastic::BatchStream;
+use crate::workload::nexmark::{Event, Kinds};
 
-/// A query of NEXMark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Query {
-    /// Everything.
-    Q0,
-    /// Prices in another currency.
-    Q1,
-    /// Bids for some auctions.
-    Q2,
-    /// Who nearby offers something.
-    Q3,
-    /// Mean winning price by category.
-    Q4,
-    /// Auctions with the most bids.
-    Q5,
-    /// Mean winning price by seller.
-    Q6,
-    /// Highest bids.
-    Q7,
-    /// Who offers something soon after registering.
-    Q8,
-    /// Bids of a person while active.
-    Q11,
+macro_rules! queries {
+    ($($query:ident $module:ident,)*) => {
+        /// A query of NEXMark.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Query {
+            $(
+                #[doc = concat!("The query of `", stringify!($module), ".rs`.")]
+                $query,
+            )*
+        }
+
+        impl Query {
+            /// All of them, in order.
+            pub const ALL: [Query; [$(stringify!($query)),*].len()] = [$(Query::$query),*];
+
+            fn kind(self) -> &'static QueryKind {
+                match self {
+                    $(Query::$query => &$module::KIND,)*
+                }
+            }
+        }
+    };
+}
+
+queries! {
+    Q0 q0,
+    Q1 q1,
+    Q2 q2,
+    Q3 q3,
+    Q4 q4,
+    Q5 q5,
+    Q6 q6,
+    Q7 q7,
+    Q8 q8,
+    Q11 q11,
 }
 
 /// A name that no query has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a query, one of q0 to q8 and q11, found '{0}'")]
+#[error("expected a query, one of {names}, found '{0}'", names = Query::names())]
 pub struct QueryError(String);
 
 impl Query {
-    /// All of them, in order.
-    pub const ALL: [Query; 10] =
-        [Query::Q0, Query::Q1, Query::Q2, Query::Q3, Query::Q4, Query::Q5, Query::Q6, Query::Q7, Query::Q8, Query::Q11];
+    /// The names of all, as a list in a sentence.
+    pub fn names() -> String {
+        Query::ALL.map(|query| query.to_string()).join(", ")
+    }
+
+    /// What it asks.
+    pub fn summary(self) -> &'static str {
+        self.kind().summary
+    }
 
     /// The events that it reads.
     pub fn kinds(self) -> Kinds {
-        match self {
-            Query::Q0 => Kinds::All,
-            Query::Q1 | Query::Q2 | Query::Q5 | Query::Q7 | Query::Q11 => Kinds::Bids,
-            Query::Q3 | Query::Q8 => Kinds::PeopleAndAuctions,
-            Query::Q4 | Query::Q6 => Kinds::AuctionsAndBids,
-        }
+        self.kind().reads
     }
 
     /// Its elastic operators in order, a chain from source to sink; those with state have `bins`
     /// bins.
     pub fn operators(self, bins: u32) -> Vec<(&'static str, Role)> {
-        let keyed = Role::Keyed { bins };
-        match self {
-            Query::Q0 => vec![("pass", Role::Stateless)],
-            Query::Q1 => vec![("convert", Role::Stateless)],
-            Query::Q2 => vec![("filter", Role::Stateless)],
-            Query::Q3 => vec![("filter", Role::Stateless), ("join", keyed)],
-            Query::Q4 | Query::Q6 => vec![("winner", keyed), ("average", keyed)],
-            Query::Q5 => vec![("count", keyed), ("top", keyed)],
-            Query::Q7 => vec![("best", Role::Stateless), ("top", keyed)],
-            Query::Q8 => vec![("join", keyed)],
-            Query::Q11 => vec![("sessions", keyed)],
-        }
+        (self.kind().operators)(bins)
+    }
+
+    /// Builds it of elastic operators.
+    ///
+    /// # Panics
+    /// If there are fewer parts than operators.
+    pub fn elastic<'s>(self, events: BatchStream<'s, Event>, parts: &QueryParts<'_, 's>) -> BatchStream<'s, Answer> {
+        (self.kind().elastic)(events, parts)
+    }
+
+    /// Builds it in plain timely.
+    pub fn plain<'s>(self, events: StreamVec<'s, Time, Event>, spans: Spans) -> StreamVec<'s, Time, Answer> {
+        (self.kind().plain)(events, spans)
     }
 }
 
@@ -97,6 +118,6 @@ mod tests {
             assert_eq!(serde_json::to_string(&query).unwrap(), format!("\"{query}\""));
         }
         let error = "q9".parse::<Query>().unwrap_err();
-        assert_eq!(error.to_string(), "expected a query, one of q0 to q8 and q11, found 'q9'");
+        assert_eq!(error.to_string(), "expected a query, one of q0, q1, q2, q3, q4, q5, q6, q7, q8, q11, found 'q9'");
     }
 }

@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::scenario::{Control, Disturb, Input, OperatorForm, RoleForm, Scenario};
+use crate::experiment::scenario::{Control, Input, OperatorForm, RoleForm, Scenario};
 use crate::rate::Rate;
-use crate::sim::CapacityCurve;
+use crate::sim::{CapacityCurve, Disturbance};
 
 /// A random acyclic graph: two to twenty operators behind one to three sources, each of which needs
 /// up to forty instances and begins with up to forty.
@@ -50,7 +50,7 @@ fn scenario(title: String, seconds: f64, tick_ms: u64, noise: f64, operators: Ve
     Scenario {
         tick_ms,
         control: Control { policy_interval_s: POLICY_INTERVAL_S, warm_up_windows: 1, ..Control::default() },
-        disturb: Disturb { noise, ..Disturb::default() },
+        disturb: Disturbance { noise, ..Disturbance::default() },
         ..Scenario::new(title, seconds, operators)
     }
 }

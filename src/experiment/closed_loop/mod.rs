@@ -227,6 +227,7 @@ mod tests {
     use crate::experiment::bench::Bench;
     use crate::experiment::definition::Definition;
     use crate::experiment::frame::Row;
+    use crate::experiment::record::{Manifest, read_toml};
 
     const SUITE: &str = r#"
 figure = "small"
@@ -296,6 +297,17 @@ but = { operators = { map = { instances = 20 } } }
         let of = |case: &str, seeds: std::ops::Range<u64>| seeds.map(|seed| (case.to_owned(), seed)).collect::<Vec<_>>();
         assert_eq!(seeds(Scale::Quick), [of("one", 7..9), of("two", 7..8)].concat());
         assert_eq!(seeds(Scale::Full), [of("one", 7..10), of("two", 7..9)].concat());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_run_names_its_policy() {
+        let definition = Definition::read(&SUITE.replace("first_seed", "keep = 'all'\nfirst_seed"), None).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ask = Ask { cases: vec!["one".into()], variants: vec!["calm".into()], seeds: vec![1], ..Ask::default() };
+        Bench::here(&definition, ask, folder.path()).run(&()).unwrap();
+        let manifest: Manifest = read_toml(&folder.path().join("calm/run.toml")).unwrap();
+        let scenario = manifest.scenario.unwrap();
+        assert_eq!((manifest.policy.as_str(), scenario.control.policy.as_str()), ("calm", "ds2"));
     }
 
     #[test]

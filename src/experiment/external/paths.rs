@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::activity::ActivityKind;
-use crate::critical_path::{EpochPieceKind, OperatorTraffic, PathGroup, PathPiece, WindowPaths};
+use crate::critical_path::{Arrival, OperatorTraffic, PathGroup, PathPiece, WindowPaths};
 use crate::dataflow::Topology;
 use crate::id::{ChannelId, OperatorId};
 
@@ -16,67 +16,6 @@ use crate::id::{ChannelId, OperatorId};
 const MOST_ARRIVALS: usize = 1 << 14;
 /// However many operators there are, this much of a run is left.
 const SHORTEST_RUN: usize = 4;
-
-/// The paths of a window.
-#[derive(Serialize)]
-pub(super) struct SeenPaths<'a> {
-    all: SeenGroup<'a>,
-    slowest: SeenGroup<'a>,
-    migrating: SeenGroup<'a>,
-    open_epochs: u64,
-    oldest_open_ns: u64,
-    left_out: u64,
-    traffic: Vec<SeenTraffic<'a>>,
-}
-
-#[derive(Serialize)]
-struct SeenGroup<'a> {
-    epochs: u64,
-    records: u64,
-    latency_ns: f64,
-    pieces: Vec<SeenPiece<'a>>,
-    gains_ns: BTreeMap<&'a str, f64>,
-    slack: BTreeMap<&'a str, SeenSlack>,
-}
-
-#[derive(Serialize)]
-struct SeenPiece<'a> {
-    kind: EpochPieceKind,
-    operator: Option<&'a str>,
-    behind: Option<&'a str>,
-    doing: Option<&'static str>,
-    from: Option<&'a str>,
-    to: Option<&'a str>,
-    mean_ns: f64,
-    share: f64,
-    epochs: u64,
-    worst_instance: Option<u32>,
-    worst_share: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct SeenSlack {
-    mean_ns: f64,
-    least_ns: u64,
-    epochs: u64,
-}
-
-#[derive(Serialize)]
-struct SeenTraffic<'a> {
-    operator: &'a str,
-    inputs: Vec<SeenInput<'a>>,
-    /// Gap in ns and records of each arrival.
-    runs: Vec<Vec<(u64, u64)>>,
-    dispersion: Option<f64>,
-    service_ns: Option<f64>,
-    service_variation: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct SeenInput<'a> {
-    from: &'a str,
-    records: u64,
-}
 
 /// What operators and channels are called.
 struct Names<'a> {
@@ -97,7 +36,7 @@ impl<'a> Names<'a> {
 }
 
 /// What a program is shown of `paths`.
-pub(super) fn seen<'a>(topology: &'a Topology, paths: &WindowPaths) -> SeenPaths<'a> {
+pub(super) fn seen(topology: &Topology, paths: &WindowPaths) -> Value {
     let channel = |traffic: &OperatorTraffic| {
         let to = traffic.operator;
         traffic.inputs.iter().map(move |input| (input.channel, (input.from, to))).collect::<Vec<_>>()
@@ -105,47 +44,48 @@ pub(super) fn seen<'a>(topology: &'a Topology, paths: &WindowPaths) -> SeenPaths
     let names = Names { topology, channels: paths.traffic.iter().flat_map(channel).collect() };
     let runs: usize = paths.traffic.iter().map(|traffic| traffic.runs.len()).sum();
     let longest = (MOST_ARRIVALS / runs.max(1)).max(SHORTEST_RUN);
-    SeenPaths {
-        all: group(&names, &paths.all),
-        slowest: group(&names, &paths.slowest),
-        migrating: group(&names, &paths.migrating),
-        open_epochs: paths.open_epochs,
-        oldest_open_ns: paths.oldest_open_ns,
-        left_out: paths.left_out,
-        traffic: paths.traffic.iter().filter_map(|one| traffic(&names, one, longest)).collect(),
-    }
+    json!({
+        "all": group(&names, &paths.all),
+        "slowest": group(&names, &paths.slowest),
+        "migrating": group(&names, &paths.migrating),
+        "open_epochs": paths.open_epochs,
+        "oldest_open_ns": paths.oldest_open_ns,
+        "left_out": paths.left_out,
+        "traffic": paths.traffic.iter().filter_map(|one| traffic(&names, one, longest)).collect::<Vec<_>>(),
+    })
 }
 
-fn group<'a>(names: &Names<'a>, group: &PathGroup) -> SeenGroup<'a> {
+fn group(names: &Names<'_>, group: &PathGroup) -> Value {
+    let gains = group.gains_ns.iter().filter_map(|(operator, ns)| Some((names.of(*operator)?, ns)));
     let slack = group.slack.iter().filter_map(|slack| {
-        let seen = SeenSlack { mean_ns: slack.mean_ns, least_ns: slack.least_ns, epochs: slack.epochs };
+        let seen = json!({ "mean_ns": slack.mean_ns, "least_ns": slack.least_ns, "epochs": slack.epochs });
         Some((names.of(slack.operator)?, seen))
     });
-    SeenGroup {
-        epochs: group.epochs,
-        records: group.records,
-        latency_ns: group.latency_ns,
-        pieces: group.pieces.iter().map(|one| piece(names, one)).collect(),
-        gains_ns: group.gains_ns.iter().filter_map(|(operator, ns)| Some((names.of(*operator)?, *ns))).collect(),
-        slack: slack.collect(),
-    }
+    json!({
+        "epochs": group.epochs,
+        "records": group.records,
+        "latency_ns": group.latency_ns,
+        "pieces": group.pieces.iter().map(|one| piece(names, one)).collect::<Vec<_>>(),
+        "gains_ns": gains.collect::<BTreeMap<_, _>>(),
+        "slack": slack.collect::<BTreeMap<_, _>>(),
+    })
 }
 
-fn piece<'a>(names: &Names<'a>, piece: &PathPiece) -> SeenPiece<'a> {
+fn piece(names: &Names<'_>, piece: &PathPiece) -> Value {
     let ends = names.ends(piece.part.channel);
-    SeenPiece {
-        kind: piece.part.kind,
-        operator: piece.part.operator.and_then(|operator| names.of(operator)),
-        behind: piece.part.behind.and_then(|operator| names.of(operator)),
-        doing: piece.part.doing.map(activity),
-        from: ends.map(|(from, _)| from),
-        to: ends.map(|(_, to)| to),
-        mean_ns: piece.mean_ns,
-        share: piece.share,
-        epochs: piece.epochs,
-        worst_instance: piece.worst.map(|(index, _)| index),
-        worst_share: piece.worst.map(|(_, share)| share),
-    }
+    json!({
+        "kind": piece.part.kind,
+        "operator": piece.part.operator.and_then(|operator| names.of(operator)),
+        "behind": piece.part.behind.and_then(|operator| names.of(operator)),
+        "doing": piece.part.doing.map(activity),
+        "from": ends.map(|(from, _)| from),
+        "to": ends.map(|(_, to)| to),
+        "mean_ns": piece.mean_ns,
+        "share": piece.share,
+        "epochs": piece.epochs,
+        "worst_instance": piece.worst.map(|(index, _)| index),
+        "worst_share": piece.worst.map(|(_, share)| share),
+    })
 }
 
 fn activity(kind: ActivityKind) -> &'static str {
@@ -161,23 +101,24 @@ fn activity(kind: ActivityKind) -> &'static str {
     }
 }
 
-fn traffic<'a>(names: &Names<'a>, traffic: &OperatorTraffic, longest: usize) -> Option<SeenTraffic<'a>> {
-    let inputs = traffic.inputs.iter().filter_map(|input| Some(SeenInput { from: names.of(input.from)?, records: input.records }));
-    let runs = traffic.runs.iter().map(|run| run.iter().take(longest).map(|arrival| (arrival.gap_ns, arrival.records)).collect());
-    Some(SeenTraffic {
-        operator: names.of(traffic.operator)?,
-        inputs: inputs.collect(),
-        runs: runs.collect(),
-        dispersion: traffic.dispersion,
-        service_ns: traffic.service_ns,
-        service_variation: traffic.service_variation,
-    })
+/// Each arrival of a run as its gap in ns and its records.
+fn traffic(names: &Names<'_>, traffic: &OperatorTraffic, longest: usize) -> Option<Value> {
+    let inputs = traffic.inputs.iter().filter_map(|input| Some(json!({ "from": names.of(input.from)?, "records": input.records })));
+    let arrivals = |run: &Vec<Arrival>| run.iter().take(longest).map(|arrival| (arrival.gap_ns, arrival.records)).collect::<Vec<_>>();
+    Some(json!({
+        "operator": names.of(traffic.operator)?,
+        "inputs": inputs.collect::<Vec<_>>(),
+        "runs": traffic.runs.iter().map(arrivals).collect::<Vec<_>>(),
+        "dispersion": traffic.dispersion,
+        "service_ns": traffic.service_ns,
+        "service_variation": traffic.service_variation,
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::critical_path::{Arrival, EpochPart, InputTraffic, OperatorSlack};
+    use crate::critical_path::{EpochPart, EpochPieceKind, InputTraffic, OperatorSlack};
     use crate::dataflow::Role;
 
     #[test]

@@ -4,73 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
-use super::paths::{self, SeenPaths};
-use crate::dataflow::{Configuration, Plan, Role, Topology};
-use crate::observation::{LatencySummary, Observation};
+use super::paths;
+use crate::dataflow::{Configuration, Operator, Plan, Role, Topology};
+use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
+use crate::observation::Observation;
 use crate::policy::{Decision, Reason};
 use crate::rate::Rate;
-
-#[derive(Serialize)]
-struct Seen<'a> {
-    window: SeenWindow,
-    sources: Vec<SeenSource<'a>>,
-    operators: Vec<SeenOperator<'a>>,
-    latency: LatencySummary,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paths: Option<SeenPaths<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<String>,
-}
-
-#[derive(Serialize)]
-struct SeenWindow {
-    start_s: f64,
-    end_s: f64,
-}
-
-#[derive(Serialize)]
-struct SeenSource<'a> {
-    name: &'a str,
-    offered_per_s: f64,
-    achieved_per_s: f64,
-    lag_records: f64,
-}
-
-#[derive(Serialize)]
-struct SeenOperator<'a> {
-    name: &'a str,
-    role: &'static str,
-    scalable: bool,
-    inputs: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    feedback: Vec<&'a str>,
-    parallelism: u32,
-    max_parallelism: u32,
-    processed_per_s: f64,
-    produced_per_s: f64,
-    true_processing_per_s: Option<f64>,
-    true_output_per_s: Option<f64>,
-    selectivity: Option<f64>,
-    utilisation: f64,
-    queue_records: u64,
-    backpressure_sum: f64,
-    extrapolated: bool,
-    instances: Vec<SeenInstance>,
-}
-
-#[derive(Serialize)]
-struct SeenInstance {
-    utilisation: f64,
-    wait_share: f64,
-    true_processing_per_s: Option<f64>,
-    processed_per_s: f64,
-    arrived_per_s: f64,
-    queue_records: u64,
-    queue_slope_per_s: Option<f64>,
-    backpressure_share: f64,
-}
 
 /// The line that tells a program of a window; without its end.
 pub(super) fn line(topology: &Topology, observation: &Observation, refused: Option<String>) -> String {
@@ -78,58 +20,70 @@ pub(super) fn line(topology: &Topology, observation: &Observation, refused: Opti
     let per_second = |records: u64| if seconds > 0.0 { records as f64 / seconds } else { 0.0 };
     let rate = |rate: Option<Rate>| rate.map(Rate::as_per_second);
     let name = |operator| topology.operator(operator).name.as_str();
-    let sources = observation.sources.iter().map(|source| SeenSource {
-        name: name(source.operator),
-        offered_per_s: source.offered.as_per_second(),
-        achieved_per_s: source.achieved.as_per_second(),
-        lag_records: source.lag_records,
-    });
-    let operators = topology.operators().iter().zip(&observation.operators).map(|(operator, metrics)| SeenOperator {
-        name: &operator.name,
-        role: match operator.role {
+    let source = |source: &SourceMetrics| {
+        json!({
+            "name": name(source.operator),
+            "offered_per_s": source.offered.as_per_second(),
+            "achieved_per_s": source.achieved.as_per_second(),
+            "lag_records": source.lag_records,
+        })
+    };
+    let instance = |instance: &InstanceMetrics| {
+        json!({
+            "utilisation": instance.utilisation(),
+            "wait_share": instance.wait_share(),
+            "true_processing_per_s": rate(instance.true_processing_rate()),
+            "processed_per_s": per_second(instance.processed),
+            "arrived_per_s": per_second(instance.arrivals),
+            "queue_records": instance.queue_records,
+            "queue_slope_per_s": instance.queue_slope,
+            "backpressure_share": instance.backpressure_share(),
+        })
+    };
+    let operator = |(operator, metrics): (&Operator, &OperatorMetrics)| {
+        let role = match operator.role {
             Role::Source => "source",
             Role::Stateless => "stateless",
             Role::Keyed { .. } => "keyed",
             Role::Sink => "sink",
-        },
-        scalable: operator.is_scalable(),
-        inputs: topology.inputs(operator.id).map(name).collect(),
-        feedback: topology.feedback().iter().filter(|edge| edge.to == operator.id).map(|edge| name(edge.from)).collect(),
-        parallelism: observation.configuration.parallelism(operator.id),
-        max_parallelism: operator.max_parallelism,
-        processed_per_s: per_second(metrics.processed()),
-        produced_per_s: per_second(metrics.produced()),
-        true_processing_per_s: rate(metrics.true_processing_rate()),
-        true_output_per_s: rate(metrics.true_output_rate()),
-        selectivity: metrics.selectivity(),
-        utilisation: metrics.utilisation(),
-        queue_records: metrics.queue_records(),
-        backpressure_sum: metrics.backpressure_sum(),
-        extrapolated: metrics.is_extrapolated(),
-        instances: metrics
-            .instances
-            .iter()
-            .map(|instance| SeenInstance {
-                utilisation: instance.utilisation(),
-                wait_share: instance.wait_share(),
-                true_processing_per_s: rate(instance.true_processing_rate()),
-                processed_per_s: per_second(instance.processed),
-                arrived_per_s: per_second(instance.arrivals),
-                queue_records: instance.queue_records,
-                queue_slope_per_s: instance.queue_slope,
-                backpressure_share: instance.backpressure_share(),
-            })
-            .collect(),
-    });
-    let seen = Seen {
-        window: SeenWindow { start_s: observation.window.start.as_secs_f64(), end_s: observation.window.end.as_secs_f64() },
-        sources: sources.collect(),
-        operators: operators.collect(),
-        latency: observation.latency,
-        paths: observation.paths.as_ref().map(|window| paths::seen(topology, window)),
-        refused,
+        };
+        let mut seen = json!({
+            "name": operator.name,
+            "role": role,
+            "scalable": operator.is_scalable(),
+            "inputs": topology.inputs(operator.id).map(name).collect::<Vec<_>>(),
+            "parallelism": observation.configuration.parallelism(operator.id),
+            "max_parallelism": operator.max_parallelism,
+            "processed_per_s": per_second(metrics.processed()),
+            "produced_per_s": per_second(metrics.produced()),
+            "true_processing_per_s": rate(metrics.true_processing_rate()),
+            "true_output_per_s": rate(metrics.true_output_rate()),
+            "selectivity": metrics.selectivity(),
+            "utilisation": metrics.utilisation(),
+            "queue_records": metrics.queue_records(),
+            "backpressure_sum": metrics.backpressure_sum(),
+            "extrapolated": metrics.is_extrapolated(),
+            "instances": metrics.instances.iter().map(instance).collect::<Vec<_>>(),
+        });
+        let feedback: Vec<&str> = topology.feedback().iter().filter(|edge| edge.to == operator.id).map(|edge| name(edge.from)).collect();
+        if !feedback.is_empty() {
+            seen["feedback"] = json!(feedback);
+        }
+        seen
     };
-    serde_json::to_string(&seen).expect("names and numbers are JSON")
+    let mut seen = json!({
+        "window": { "start_s": observation.window.start.as_secs_f64(), "end_s": observation.window.end.as_secs_f64() },
+        "sources": observation.sources.iter().map(source).collect::<Vec<_>>(),
+        "operators": topology.operators().iter().zip(&observation.operators).map(operator).collect::<Vec<_>>(),
+        "latency": observation.latency,
+    });
+    if let Some(window) = &observation.paths {
+        seen["paths"] = paths::seen(topology, window);
+    }
+    if let Some(why) = refused {
+        seen["refused"] = why.into();
+    }
+    seen.to_string()
 }
 
 /// What a program answers. Without rescales and rebalances it wants nothing to change.
@@ -196,7 +150,7 @@ fn excerpt(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::id::{InstanceId, OperatorId};
-    use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
+    use crate::observation::LatencySummary;
     use crate::time::{Timestamp, Window};
 
     fn job() -> (Topology, Observation) {

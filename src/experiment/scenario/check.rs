@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::form::{Input, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
 use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::rate::Rate;
-use crate::sim::{Disturbance, Job, MoveModel, OperatorModel};
+use crate::sim::{Job, OperatorModel};
 use crate::time::Timestamp;
 use crate::workload::Shape;
 
@@ -116,6 +116,7 @@ impl Scenario {
                 feedback_shares.push(*share);
             }
         }
+        self.check_host().map_err(general)?;
         let topology = Topology::new(&operators, &edges).and_then(|topology| topology.with_feedback(&feedback));
         let topology = topology.map_err(|error| general(error.to_string()))?;
         if !self.operators.iter().any(|form| form.role == RoleForm::Source) {
@@ -135,8 +136,8 @@ impl Scenario {
             catch_up: self.catch_up,
             duration: self.duration(),
             delay: milliseconds(self.delay_ms),
-            moves: self.moves().map_err(general)?,
-            disturbance: self.disturbance().map_err(general)?,
+            moves: self.moves,
+            disturbance: self.disturb,
         };
         if !job.dies_out() {
             return Err(general("expected less to come back by 'feedback' than goes round, found a cycle that never empties".to_owned()));
@@ -144,39 +145,20 @@ impl Scenario {
         Ok(job)
     }
 
-    fn moves(&self) -> Result<MoveModel, String> {
-        let moves = &self.moves;
+    /// Whether bins move, and things go wrong, within reason.
+    fn check_host(&self) -> Result<(), String> {
+        let (moves, disturb) = (&self.moves, &self.disturb);
         within("horizon_ms", moves.horizon_ms, 0.0..=3.6e6)?;
         within("fixed_ms", moves.fixed_ms, 0.0..=3.6e6)?;
         within("start_s", moves.start_s, 0.0..=86_400.0)?;
         moves.bytes_per_s.map_or(Ok(()), |rate| within("bytes_per_s", rate, 1.0..=1e15))?;
-        Ok(MoveModel {
-            horizon: milliseconds(moves.horizon_ms),
-            fixed: milliseconds(moves.fixed_ms),
-            bytes_per_s: moves.bytes_per_s,
-            start: Duration::from_secs_f64(moves.start_s),
-        })
-    }
-
-    fn disturbance(&self) -> Result<Disturbance, String> {
-        let disturb = &self.disturb;
         within("noise", disturb.noise, 0.0..=10.0)?;
         within("period_s", disturb.period_s, 1e-3..=MOST_SECONDS)?;
         within("lost, late and duplicated together", disturb.lost + disturb.late + disturb.duplicated, 0.0..=1.0)?;
         let shares = [("lost", disturb.lost), ("late", disturb.late), ("duplicated", disturb.duplicated)];
         let actions = [("failed_actions", disturb.failed_actions), ("slow_actions", disturb.slow_actions)];
         shares.into_iter().chain(actions).try_for_each(|(name, share)| within(name, share, 0.0..=1.0))?;
-        within("slowdown", disturb.slowdown, 1.0..=1e6)?;
-        Ok(Disturbance {
-            noise: disturb.noise,
-            period: Duration::from_secs_f64(disturb.period_s),
-            lost: disturb.lost,
-            late: disturb.late,
-            duplicated: disturb.duplicated,
-            failed: disturb.failed_actions,
-            slow: disturb.slow_actions,
-            slowdown: disturb.slowdown,
-        })
+        within("slowdown", disturb.slowdown, 1.0..=1e6)
     }
 
     fn model(&self, form: &OperatorForm) -> Result<OperatorModel, String> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::form::{Disturb, Input, Moves, NexmarkForm, OperatorForm, RoleForm, Scenario, TextForm};
+use super::form::{Input, NexmarkForm, OperatorForm, RoleForm, Scenario, TextForm};
 use crate::dataflow::{Capacity, QueueMarks, Role};
 use crate::engine::cluster::Deployment;
 use crate::engine::nexmark::{Form, Nexmark};
@@ -17,7 +17,7 @@ use crate::engine::word_count::WordCount;
 use crate::engine::{OperatorConfig, bin_of};
 use crate::id::OperatorId;
 use crate::rate::Rate;
-use crate::sim::{CapacityCurve, ServiceTimes, Skew};
+use crate::sim::{CapacityCurve, Disturbance, MoveModel, ServiceTimes, Skew};
 use crate::time::Timestamp;
 use crate::workload::nexmark::GeneratorConfig;
 use crate::workload::{RateSchedule, SentenceLength, Shape, Text};
@@ -148,7 +148,7 @@ impl Scenario {
                 return Err(format!("expected {name} as operator {index} of {what}, found '{}'", operator.name));
             }
         }
-        if self.disturb != Disturb::default() || self.moves != Moves::default() || self.delay_ms != 0.0 {
+        if self.disturb != Disturbance::default() || self.moves != MoveModel::default() || self.delay_ms != 0.0 {
             return Err("expected nothing that is disturbed or delayed: the engine measures and moves as it does".to_owned());
         }
         Ok(())

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::nexmark::{Form, Query};
 use crate::migration::Strategy;
 use crate::rate::Rate;
-use crate::sim::{CapacityCurve, ServiceTimes, Skew};
+use crate::sim::{CapacityCurve, Disturbance, MoveModel, ServiceTimes, Skew};
 use crate::workload::Shape;
 
 /// A scenario.
@@ -30,10 +30,10 @@ pub struct Scenario {
     pub control: Control,
     /// What moving bins costs.
     #[serde(default)]
-    pub moves: Moves,
+    pub moves: MoveModel,
     /// What goes wrong.
     #[serde(default)]
-    pub disturb: Disturb,
+    pub disturb: Disturbance,
     /// The query of NEXMark that it is on the engine; a word count without.
     #[serde(default)]
     pub nexmark: Option<NexmarkForm>,
@@ -119,54 +119,6 @@ impl Default for Control {
             strategy: Strategy::AllAtOnce,
             time_factor: 30.0,
         }
-    }
-}
-
-/// What moving bins costs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Moves {
-    /// By how much commands run ahead of the data.
-    pub horizon_ms: f64,
-    /// What each step takes.
-    pub fixed_ms: f64,
-    /// Bytes of state a second; state moves as a pointer without it.
-    pub bytes_per_s: Option<f64>,
-    /// How long a new instance takes until it works.
-    pub start_s: f64,
-}
-
-impl Default for Moves {
-    fn default() -> Moves {
-        Moves { horizon_ms: 30.0, fixed_ms: 0.0, bytes_per_s: None, start_s: 0.0 }
-    }
-}
-
-/// What goes wrong; shares are probabilities.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Disturb {
-    /// Standard deviation of the logarithm of recorded useful times.
-    pub noise: f64,
-    /// Records are lost, late or doubled for so long at a time.
-    pub period_s: f64,
-    /// Share of periods whose records are lost.
-    pub lost: f64,
-    /// Share of periods whose records come a period late.
-    pub late: f64,
-    /// Share of periods whose records come twice.
-    pub duplicated: f64,
-    /// Share of actions that end after a part of their steps.
-    pub failed_actions: f64,
-    /// Share of actions whose moves take `slowdown` times as long.
-    pub slow_actions: f64,
-    /// See `slow_actions`.
-    pub slowdown: f64,
-}
-
-impl Default for Disturb {
-    fn default() -> Disturb {
-        Disturb { noise: 0.0, period_s: 2.0, lost: 0.0, late: 0.0, duplicated: 0.0, failed_actions: 0.0, slow_actions: 0.0, slowdown: 10.0 }
     }
 }
 

@@ -10,9 +10,10 @@ mod form;
 use std::time::Duration;
 
 pub use check::ScenarioError;
-pub use form::{Control, Disturb, EngineForm, Input, Moves, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm};
+pub use form::{Control, EngineForm, Input, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm};
 
 use crate::controller::ControllerConfig;
+use crate::sim::{Disturbance, MoveModel};
 
 /// Names and texts of the scenarios that are part of the program.
 const SCENARIOS: [(&str, &str); 9] = [
@@ -47,8 +48,8 @@ impl Scenario {
             catch_up: form::catch_up(),
             delay_ms: 0.0,
             control: Control::default(),
-            moves: Moves::default(),
-            disturb: Disturb::default(),
+            moves: MoveModel::default(),
+            disturb: Disturbance::default(),
             nexmark: None,
             engine: EngineForm::default(),
             operators,

@@ -319,6 +319,9 @@ fn numbers_are_as_people_read_them() {
         ("offered per s", 16_666.6, "offered 16.7k/s"),
         ("backpressure ms/s", 1.0, "backpressure 1 ms/s"),
         ("lag s", 0.25, "lag 0.25 s"),
+        ("p99 ms", 137.039, "p99 137 ms"),
+        ("p99 ms", 13.7039, "p99 13.7 ms"),
+        ("offered/achieved", 1.0748, "offered/achieved 1.07"),
         ("seconds left", 2.0, "seconds left 2"),
         ("instances", 3.0, "instances 3"),
     ] {

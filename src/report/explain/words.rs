@@ -119,9 +119,14 @@ pub(super) fn value((name, value): (&String, &f64)) -> String {
     }
 }
 
-/// A number with as many digits as say something: large ones need none behind the point.
+/// A number with about three significant digits: large ones need none behind the point.
 fn rounded(value: f64) -> f64 {
-    let digits = if value.abs() >= 1000.0 { 1.0 } else { 1000.0 };
+    let digits = match value.abs() {
+        size if size >= 100.0 => 1.0,
+        size if size >= 10.0 => 10.0,
+        size if size >= 1.0 => 100.0,
+        _ => 1000.0,
+    };
     (value * digits).round() / digits
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thalweg::dataflow::QueueMarks;
-use thalweg::engine::nexmark::{self, Answer, QueryParts};
+use thalweg::engine::nexmark::{Answer, QueryParts};
 use thalweg::engine::{
     Ack, Clock, Command, Context, DrainToSink, IntoBatches, OperatorSpec, Progress, QueueMeters, Recorder, Time, commands_of, link,
 };
@@ -69,7 +69,7 @@ pub fn plain(case: &Arc<Case>) -> Vec<Answer> {
         let (sink, mut input) = (Rc::clone(&answers), InputHandleVec::new());
         worker.dataflow(|scope| {
             let events = input.to_stream(scope);
-            nexmark::plain(case.query, events, case.spans).inspect(move |answer: &Answer| sink.borrow_mut().push(answer.clone()));
+            case.query.plain(events, case.spans).inspect(move |answer: &Answer| sink.borrow_mut().push(answer.clone()));
         });
         feed(worker, case, input, |_| true);
         answers.take()
@@ -103,7 +103,8 @@ pub fn elastic(case: &Arc<Case>) -> Vec<Answer> {
             let commands = control.to_stream(scope).broadcast();
             let events = input.to_stream(scope).into_batches();
             let parts = QueryParts { control: commands, context: &context, operators: &specs, bins: case.bins, spans: case.spans };
-            nexmark::elastic(case.query, events, &parts)
+            case.query
+                .elastic(events, &parts)
                 .drain_to_sink(&context, OperatorId(specs.len() as u32 + 1), move |_, answers| sink.borrow_mut().extend(answers))
                 .probe_with(&probe);
         });

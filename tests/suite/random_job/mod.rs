@@ -145,12 +145,12 @@ fn disturb(job: &mut Job, shares: &mut [f64], random: &mut Random) {
         job.delay = Duration::from_millis(1 + random.below(50));
     }
     if random.below(2) == 0 {
-        let fixed = Duration::from_millis(random.below(300));
-        job.moves = MoveModel { fixed, bytes_per_s: Some(1e8), start: Duration::from_millis(random.below(500)), ..MoveModel::default() };
+        let fixed_ms = random.below(300) as f64;
+        job.moves = MoveModel { fixed_ms, bytes_per_s: Some(1e8), start_s: random.below(500) as f64 / 1e3, ..MoveModel::default() };
     }
     if random.below(2) == 0 {
         let disturbance = &mut job.disturbance;
         (disturbance.noise, disturbance.lost, disturbance.late, disturbance.duplicated) = (0.1, 0.05, 0.05, 0.05);
-        (disturbance.failed, disturbance.slow) = (0.2, 0.2);
+        (disturbance.failed_actions, disturbance.slow_actions) = (0.2, 0.2);
     }
 }

@@ -1,12 +1,13 @@
-//! Random jobs, each with one change: what the bench tries.
+//! Random jobs, each with one change of its parallelism or of the distribution of its bins.
 
 use std::fmt;
 
-use thalweg::dataflow::Plan;
-use thalweg::experiment::scenario::{Input, OperatorForm, Place, RoleForm, Scenario};
-use thalweg::id::OperatorId;
-use thalweg::rate::Rate;
-use thalweg::sim::{ServiceTimes, Skew};
+use super::super::scenario::{Input, OperatorForm, Place, RoleForm, Scenario};
+use super::super::study::Host;
+use crate::dataflow::Plan;
+use crate::id::OperatorId;
+use crate::rate::Rate;
+use crate::sim::{ServiceTimes, Skew};
 
 /// Bins that make an instance hot, where a change spreads them.
 const HOT_BINS: u32 = 8;
@@ -28,9 +29,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order of summaries.
-    pub const ALL: [Kind; 4] = [Kind::Bottleneck, Kind::More, Kind::Fewer, Kind::Rebalanced];
-
     /// One of them. What is to relieve a job gives it more where it lacks them, or spreads its
     /// load.
     fn drawn(overloaded: bool, random: &mut fastrand::Rng) -> Kind {
@@ -57,8 +55,8 @@ impl fmt::Display for Kind {
 
 /// A job and one change of it.
 #[derive(Clone, Debug)]
-pub struct Trial {
-    /// Tells it apart, and is the seed of everything random.
+pub struct Change {
+    /// Its number, which is the seed of everything random about it.
     pub number: u64,
     /// The job.
     pub scenario: Scenario,
@@ -72,7 +70,7 @@ pub struct Trial {
     pub instances: (u32, u32),
     /// The change.
     pub plan: Plan,
-    /// Whether an operator is busier than it can be before the change.
+    /// Whether an operator is overloaded before the change.
     pub overloaded: bool,
 }
 
@@ -99,29 +97,37 @@ impl Draft {
     }
 }
 
-impl Trial {
+impl Change {
+    /// The job and the change of `number` for a host.
+    pub fn drawn_for(host: Host, number: u64, overloaded: bool) -> Option<Change> {
+        match host {
+            Host::Engine => Change::on_engine(number, overloaded),
+            _ => Change::simulated(number, overloaded),
+        }
+    }
+
     /// The job and the change of `number`, for the simulator; `overloaded` says on which side of
     /// its limit the job is to be before. Nothing where the change would leave an operator too
     /// busy, or is none.
-    pub fn simulated(number: u64, overloaded: bool) -> Option<Trial> {
+    fn simulated(number: u64, overloaded: bool) -> Option<Change> {
         let mut random = fastrand::Rng::with_seed(number);
         let rate = 10f64.powf(1.7 + random.f64() * 2.0);
         let middle = random.usize(1..5);
         let diamond = middle >= 3 && random.bool();
         let drafts: Vec<Draft> = if diamond { in_diamond(middle, &mut random) } else { in_chain(middle, &mut random) };
-        let trial = Trial::drawn(number, overloaded, rate, drafts, &mut random)?;
+        let change = Change::drawn(number, overloaded, rate, drafts, &mut random)?;
         let last = if diamond && middle == 3 { vec!["o1", "o2"] } else { vec![["o0", "o1", "o2", "o3"][middle - 1]] };
-        let mut scenario = trial.scenario;
+        let mut scenario = change.scenario;
         scenario.operators.push(OperatorForm::new("sink", RoleForm::Sink, &last));
         scenario.tick_ms = [10, 10, 10, 5, 20, 50][random.usize(..6)];
         scenario.delay_ms = if random.bool() { 0.0 } else { (random.f64() * 20.0).round() };
         let form = if diamond { "diamond" } else { "chain" };
-        let shape = format!("{form}-{middle} tick-{} delay-{} {}", scenario.tick_ms, scenario.delay_ms, trial.shape);
-        Some(Trial { scenario, shape, ..trial })
+        let shape = format!("{form}-{middle} tick-{} delay-{} {}", scenario.tick_ms, scenario.delay_ms, change.shape);
+        Some(Change { scenario, shape, ..change })
     }
 
-    /// As [`simulated`](Trial::simulated), for the engine: a word count with imposed rates.
-    pub fn on_engine(number: u64, overloaded: bool) -> Option<Trial> {
+    /// As [`simulated`](Change::simulated), for the engine: a word count with imposed rates.
+    fn on_engine(number: u64, overloaded: bool) -> Option<Change> {
         let mut random = fastrand::Rng::with_seed(number);
         let rate = 100.0 + random.f64() * 300.0;
         let words = f64::from(random.u32(2..6));
@@ -134,15 +140,15 @@ impl Trial {
             let form = OperatorForm { service, selectivity, keys: 1 << 12, ..OperatorForm::new(name, role, &[input]) };
             drafts.push(Draft { form, flow: [1.0, words][index], busy: 0.35 + 0.5 * random.f64(), waits: 0.0 });
         }
-        let trial = Trial::drawn(number, overloaded, rate, drafts, &mut random)?;
-        let mut scenario = trial.scenario;
+        let change = Change::drawn(number, overloaded, rate, drafts, &mut random)?;
+        let mut scenario = change.scenario;
         scenario.operators.push(OperatorForm::new("sink", RoleForm::Sink, &["count"]));
-        Some(Trial { scenario, ..trial })
+        Some(Change { scenario, ..change })
     }
 
     /// The change, and the job without its sink. Every operator gets instances and a limit that
     /// make it as busy as it is to be.
-    fn drawn(number: u64, overloaded: bool, rate: f64, drafts: Vec<Draft>, random: &mut fastrand::Rng) -> Option<Trial> {
+    fn drawn(number: u64, overloaded: bool, rate: f64, drafts: Vec<Draft>, random: &mut fastrand::Rng) -> Option<Change> {
         let mut drafts = drafts;
         let kind = Kind::drawn(overloaded, random);
         let busiest = (0..drafts.len()).reduce(|a, b| if drafts[b].busy > drafts[a].busy { b } else { a })?;
@@ -196,7 +202,7 @@ impl Trial {
         let operators = std::iter::once(source).chain(drafts.into_iter().map(|draft| draft.form)).collect();
         let catch_up = [1.2, 1.5, 3.0][random.usize(..3)];
         let scenario = Scenario { catch_up, ..Scenario::new(format!("random job {number}"), 1.0, operators) };
-        Some(Trial { number, scenario, shape, kind, operator, instances: (has, wanted), plan, overloaded })
+        Some(Change { number, scenario, shape, kind, operator, instances: (has, wanted), plan, overloaded })
     }
 }
 

@@ -1,16 +1,16 @@
-//! The policy of a trial: it learns from windows as `critical-path` does, predicts what its one
-//! change will bring, and makes it.
+//! A policy with one plan: it learns from windows as `critical-path` does, predicts the latency
+//! that the plan will bring, and carries it out.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 
-use thalweg::dataflow::{Configuration, Operator, Plan, Topology};
-use thalweg::id::OperatorId;
-use thalweg::migration::{Assignment, Assignments, rebalance_by_speed};
-use thalweg::model::{CapacityModel, FlowModel, Hop, LatencyModel, Prediction, Speeds, Station, WhatIf, longest};
-use thalweg::observation::Observation;
-use thalweg::policy::{Decision, Needs, Policy, Reason};
-use thalweg::time::Timestamp;
+use crate::dataflow::{Configuration, Operator, Plan, Topology};
+use crate::id::OperatorId;
+use crate::migration::{Assignment, Assignments, rebalance_by_speed};
+use crate::model::{CapacityModel, FlowModel, Hop, LatencyModel, Prediction, Speeds, Station, WhatIf, longest};
+use crate::observation::Observation;
+use crate::policy::{Decision, Needs, Policy, Reason};
+use crate::time::Timestamp;
 
 /// A lag of more than this part of a window is one.
 const CALM: f64 = 0.02;
@@ -18,23 +18,23 @@ const CALM: f64 = 0.02;
 const ON_TIME: f64 = 0.05;
 const KEEPS_UP: f64 = 0.99;
 
-/// What was found out before the change.
+/// What is predicted right before the change.
 #[derive(Clone, Debug)]
 pub struct Forecast {
-    /// Whether the job kept up with its load then.
+    /// Whether the job kept up with its load until then.
     pub kept_up: bool,
-    /// 99th percentile of the last window, in milliseconds.
-    pub before_ms_p99: Option<f64>,
-    /// What the model predicts; nothing where it expects that the job would not keep up.
+    /// 99th percentile of latency in the last window, in nanoseconds.
+    pub before_ns_p99: Option<u64>,
+    /// The model's prediction; none if it expects that the job will not keep up.
     pub prediction: Option<Prediction>,
-    /// What the formula predicts, in seconds.
+    /// The formula's prediction in seconds; none if it never saw the job keep up.
     pub formula_s: Option<f64>,
     /// Predicted busy part of the fullest instance.
     pub utilisation: f64,
 }
 
-/// The policy.
-pub struct Asked {
+/// A policy that carries out one plan.
+pub struct Forecaster {
     topology: Topology,
     plan: Plan,
     /// Windows until the change.
@@ -50,11 +50,10 @@ pub struct Asked {
     tell: Sender<Forecast>,
 }
 
-impl Asked {
-    /// A policy that makes `plan` after `windows` windows of the job that starts in
-    /// `configuration`.
-    pub fn new(topology: &Topology, configuration: &Configuration, plan: Plan, windows: u32, tell: Sender<Forecast>) -> Asked {
-        Asked {
+impl Forecaster {
+    /// Carries out `plan` after `windows` windows of a job that starts in `configuration`.
+    pub fn new(topology: &Topology, configuration: &Configuration, plan: Plan, windows: u32, tell: Sender<Forecast>) -> Forecaster {
+        Forecaster {
             topology: topology.clone(),
             plan,
             windows,
@@ -142,12 +141,12 @@ impl Asked {
     }
 
     fn forecast(&self, seen: &Observation, kept_up: bool) -> Forecast {
-        let after = self.plan.apply(&self.topology, &seen.configuration).expect("a trial has a plan that fits");
+        let after = self.plan.apply(&self.topology, &seen.configuration).expect("changes have plans that fit");
         let stations = self.stations(&after, &self.owners_after(&after));
         let (service_s, queueing_s) = on_longest(&self.topology, &stations);
         Forecast {
             kept_up,
-            before_ms_p99: seen.latency.ns_p99.map(|p99| p99 as f64 / 1e6),
+            before_ns_p99: seen.latency.ns_p99,
             prediction: self.what_if.predict(&self.topology, &stations),
             formula_s: self.formula.p99_s(service_s, queueing_s),
             utilisation: busiest(&stations),
@@ -155,9 +154,9 @@ impl Asked {
     }
 }
 
-impl Policy for Asked {
+impl Policy for Forecaster {
     fn name(&self) -> &'static str {
-        "asked"
+        "one-plan"
     }
 
     fn needs(&self) -> Needs {
@@ -166,16 +165,16 @@ impl Policy for Asked {
 
     fn decide(&mut self, _now: Timestamp, seen: &Observation) -> Decision {
         if self.windows == 0 {
-            return Decision::Hold(Reason::new("asked"));
+            return Decision::Hold(Reason::new("one-plan"));
         }
         let kept_up = self.learn(seen);
         self.windows -= 1;
         if self.windows > 0 {
             return Decision::Hold(Reason::new("not-yet"));
         }
-        // Nobody listens any more only when the bench has ended.
+        // The receiver outlives the run.
         let _ = self.tell.send(self.forecast(seen, kept_up));
-        Decision::Rescale(self.plan.clone(), Reason::new("asked"))
+        Decision::Rescale(self.plan.clone(), Reason::new("one-plan"))
     }
 }
 
