@@ -139,16 +139,18 @@ fn with_paths(topology: &Topology, configuration: &Configuration, number: u64) -
 fn decide_by_paths(criterion: &mut Criterion) {
     // Odd: a goal missed in two windows is acted upon and counted from nothing again, so that instances are looked for in every other one.
     const SEEN: u64 = 7;
+    // Either is the outcome of a whole search.
+    const MISSED: [&str; 2] = ["goal-missed", "goal-unreachable"];
     // Budget: 5 ms. Once the goal is met, once so missed that instances are looked for with which it is.
     let mut group = criterion.benchmark_group("decide by paths");
     for (operators, instances) in [(100, 100)] {
         let (topology, configuration) = pipeline(operators, instances);
-        for (name, goal_ms, rule) in [
-            ("without a goal", 0.0, "over-provisioned"),
-            ("goal met", 1000.0, "hold"),
-            ("goal missed", 345.0, "goal-missed"),
-            ("goal hardly in reach", 250.0, "goal-missed"),
-            ("goal out of reach", 50.0, "goal-unreachable"),
+        for (name, goal_ms, rules) in [
+            ("without a goal", 0.0, &["over-provisioned"][..]),
+            ("goal met", 1000.0, &["hold"]),
+            ("goal missed", 345.0, &MISSED),
+            ("goal hardly in reach", 250.0, &MISSED),
+            ("goal out of reach", 50.0, &["goal-unreachable"]),
         ] {
             let config = CriticalPathConfig { goal_ms, ..CriticalPathConfig::standard() };
             let mut policy = CriticalPath::new(topology.clone(), config);
@@ -167,7 +169,8 @@ fn decide_by_paths(criterion: &mut Criterion) {
             };
             let (mut first, seen) = next();
             let (Decision::Hold(reason) | Decision::Rescale(_, reason)) = first.decide(seen.window.end, &seen);
-            assert_eq!(reason.rule, rule, "{name}");
+            println!("decide by paths/{name}: {}", reason.rule);
+            assert!(rules.contains(&reason.rule.as_str()), "{name}: what is timed has to be what its name says: {}", reason.rule);
             let id = BenchmarkId::new(name, format!("{operators} operators x {instances} instances"));
             group.bench_function(id, |b| {
                 // What is left of it is dropped when the time is up.
