@@ -301,7 +301,8 @@ impl Servers {
                     if let Some((start, end)) = spec.queues.remove(index, count as u64, now) {
                         context.recorder.log(Record::Backpressure { instance: server.id, start, end });
                     }
-                    if now >= until {
+                    // Nor is a rest of time worth cutting a batch for.
+                    if until.since(now) <= context.budget / 8 {
                         (ran_out, *turn) = (true, index + 1);
                         break;
                     }
