@@ -107,7 +107,7 @@ fn what_is_wrong_is_named_in_one_line() {
             &["reproduce", "fig0"],
             "expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig10', 'ds2-fig6', 'ds2-fig7', 'ds2-skew', 'ds2-table4', 'loop', 'loop-scale', \
              'loop-skew', 'loop-under', 'megaphone-fig1', 'megaphone-fig13', 'megaphone-fig16', 'megaphone-fig17', 'megaphone-fig18', 'megaphone-fig20', 'megaphone-nexmark', 'nexmark-converge', 'nexmark-overhead', \
-             'sim-fidelity', \
+             'overload', 'sim-fidelity', \
              'snailtrail-fig10', 'snailtrail-fig11', 'snailtrail-table2', 'stability', found 'fig0'",
         ),
         (

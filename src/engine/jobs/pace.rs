@@ -19,6 +19,9 @@ const AIM: Duration = Duration::from_millis(5);
 /// Growth of the size after an emission without a pause, before the first pause and afterwards.
 const GROWTH: [f64; 2] = [2.0, 1.25];
 
+/// So long after a worker was late a source that is behind does not wait for its ticks.
+const ALERT: Duration = Duration::from_secs(1);
+
 /// What a source has learned of the sizes of emissions.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
@@ -32,8 +35,8 @@ pub(super) struct Pace {
     cut: bool,
     /// Whether a worker was late since.
     was_late: bool,
-    /// Whether one ever was.
-    knows: bool,
+    /// When one was seen to be late last.
+    late_at: Option<Timestamp>,
     /// Whether more waited at the last tick than was emitted.
     behind: bool,
 }
@@ -41,7 +44,7 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(late: Arc<AtomicUsize>) -> Pace {
         let (limit, last) = (FIRST as f64, (Timestamp::ZERO, 0));
-        Pace { late, limit, last, cut: false, was_late: false, knows: false, behind: false }
+        Pace { late, limit, last, cut: false, was_late: false, late_at: None, behind: false }
     }
 
     /// Whether more waited at the last tick than was emitted.
@@ -53,28 +56,30 @@ impl Pace {
     /// anything to pause for.
     pub(super) fn most(&mut self, waiting: u64, pauses: bool, now: Timestamp) -> u64 {
         if pauses {
-            self.was_late |= self.late.load(Ordering::SeqCst) > 0;
+            if self.late.load(Ordering::SeqCst) > 0 {
+                (self.was_late, self.late_at) = (true, Some(now));
+            }
             // A queue above its mark takes seconds to be below it: that is looked at tick by tick.
             self.behind = self.was_late && waiting > 0;
             return 0;
         }
         if std::mem::take(&mut self.was_late) {
-            self.knows = true;
             let (at, size) = self.last;
             let right = size as f64 * (AIM.as_secs_f64() / now.since(at).as_secs_f64()).min(1.0);
             self.limit = right.max(1.0);
         } else if std::mem::take(&mut self.cut) {
-            self.limit *= GROWTH[usize::from(self.knows)];
+            self.limit *= GROWTH[usize::from(self.late_at.is_some())];
         }
         waiting.min(self.limit as u64)
     }
 
-    /// `size` of `waiting` records were emitted at `now`.
-    pub(super) fn emitted(&mut self, size: u64, waiting: u64, now: Timestamp) {
+    /// `size` of `waiting` records were emitted at `now`, and `left` of those that are due were not.
+    pub(super) fn emitted(&mut self, size: u64, waiting: u64, left: u64, now: Timestamp) {
         self.last = (now, size);
-        self.behind = size < waiting;
         // If time ran out, more room would change nothing.
-        self.cut = self.behind && size >= self.limit as u64;
+        self.cut = size < waiting && size >= self.limit as u64;
+        let is_alert = self.late_at.is_some_and(|at| now.since(at) < ALERT);
+        self.behind = size < waiting || left > 0 && is_alert;
     }
 }
 
@@ -98,7 +103,7 @@ mod tests {
             late.store(usize::from(if was > 0 { work > 2.5 } else { work > 5.0 }), Ordering::SeqCst);
             let size = pace.most(waiting, late.load(Ordering::SeqCst) > 0, ms(at as f64));
             if size > 0 {
-                pace.emitted(size, waiting, ms(at as f64));
+                pace.emitted(size, waiting, waiting - size, ms(at as f64));
                 sizes.push(size);
                 queue += size as f64;
                 most = if at > over / 2 { most.max(queue / rate) } else { most };
@@ -128,9 +133,17 @@ mod tests {
         let mut pace = Pace::new(Arc::default());
         assert!(!pace.is_behind());
         let size = pace.most(10 * FIRST, false, ms(10.0));
-        pace.emitted(size, 10 * FIRST, ms(10.0));
+        pace.emitted(size, 10 * FIRST, 9 * FIRST, ms(10.0));
         assert!(pace.is_behind() && size == FIRST);
-        pace.emitted(5, 5, ms(11.0));
+        // All that a tick allows, though more is due: nobody was late.
+        pace.emitted(5, 5, 100, ms(11.0));
+        assert!(!pace.is_behind());
+        pace.late.store(1, Ordering::SeqCst);
+        assert_eq!(pace.most(5, true, ms(12.0)), 0);
+        pace.late.store(0, Ordering::SeqCst);
+        pace.emitted(5, 5, 100, ms(13.0));
+        assert!(pace.is_behind());
+        pace.emitted(5, 5, 0, ms(14.0));
         assert!(!pace.is_behind());
     }
 }

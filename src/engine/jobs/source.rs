@@ -252,7 +252,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
             let count = records.len() as u64;
             self.emitted += count;
             if let Some(pace) = &mut self.pace {
-                pace.emitted(count, waiting, now);
+                pace.emitted(count, waiting, due.saturating_sub(self.emitted), now);
             }
             let lane = Lane::Worker(self.context.worker);
             let source = self.config.operator;
@@ -291,5 +291,49 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     fn sample(&self, at: Timestamp) {
         let (source, due) = (self.config.operator, self.due(at));
         self.context.recorder.log(Record::Source { source, at, due, emitted: self.emitted });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::engine::host::{Clock, Recorder, link};
+    use crate::id::WorkerId;
+    use crate::rate::Rate;
+
+    /// A worker that is late for several samples.
+    #[test]
+    fn samples_that_were_missed_are_taken_for_their_own_instants() {
+        let ms = |ms: u64| Timestamp(ms * 1_000_000);
+        timely::execute_directly(move |worker| {
+            let (link, log) = link();
+            let clock = Clock::start();
+            let context = Context::new(WorkerId(0), 1, clock, Recorder::new(WorkerId(0), link), channel().0);
+            let config = SourceConfig {
+                operator: OperatorId(0),
+                schedule: RateSchedule::constant(Rate::per_second(1000.0)),
+                tick: Duration::from_millis(1),
+                catch_up: 1e6,
+                until: ms(600_000),
+            };
+            let mut source = OpenLoop::new(config, &context, Arc::default(), |n| n);
+            worker.dataflow(|scope| drop(source.stream(scope)));
+            source.poll();
+            let before = source.emitted();
+            while clock.now() <= ms(350) {
+                std::hint::spin_loop();
+            }
+            source.poll();
+            assert!(source.emitted() > before);
+            context.recorder.finish(clock.now());
+            let samples = log.try_iter().flat_map(|batch| batch.records).filter_map(|record| match record {
+                Record::Source { at, due, emitted, .. } => Some((at, due, emitted)),
+                _ => None,
+            });
+            let samples: Vec<_> = samples.skip(1).take_while(|(at, ..)| *at <= ms(350)).collect();
+            assert_eq!(samples, [1u64, 2, 3].map(|n| (ms(n * 100), n as f64 * 100.0, before)));
+        });
     }
 }
