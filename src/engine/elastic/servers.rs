@@ -150,7 +150,9 @@ impl InstanceServer {
     fn took(&mut self, time: Duration, records: usize) {
         if records > 0 {
             let each = time.as_nanos() as f64 / records as f64;
-            self.per_record = Some(self.per_record.map_or(each, |known| known + NEWEST * (each - known)));
+            // One time that the worker did not have its core says little of a record.
+            let known = self.per_record.unwrap_or(each);
+            self.per_record = Some(known + NEWEST * (each.min(2.0 * known.max(1.0)) - known));
         }
     }
 
