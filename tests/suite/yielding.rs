@@ -1,5 +1,6 @@
-//! What waits for an operator does not hold back what is said to it: a bin moves, a command arrives, an epoch of another operator completes
-//! while a backlog is worked off. Everything here is a matter of order, nothing of time.
+//! A backlog does not hold back commands: bins move before it is processed, and sources pause until it is.
+//!
+//! Everything here is a matter of order, nothing of time.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// It is the time that a migration waits for what is in front of a moving bin, beside the horizon
 /// of commands. Much longer than a worker needs to turn to its operators once, so that it does not
 /// run out of work while sources wait.
-const LATE: Duration = Duration::from_millis(5);
+const LATE: Duration = Duration::from_millis(10);
 
 /// Work of all operators of a worker; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -44,14 +44,14 @@ mod tests {
     fn who_has_a_part_of_too_much_work_is_late_until_half_is_done() {
         let backlog = Backlog::default();
         let (one, other) = (backlog.clone(), backlog.clone());
-        one.change(Duration::ZERO, 4 * MS);
-        assert!(!backlog.is_late(4 * MS, false), "not too much");
-        other.change(Duration::ZERO, 2 * MS);
-        assert!(backlog.is_late(4 * MS, false) && backlog.is_late(2 * MS, false));
-        assert!(!backlog.is_late(MS, false), "a small part");
-        one.change(4 * MS, MS);
-        assert!(!backlog.is_late(2 * MS, false) && backlog.is_late(2 * MS, true), "it resumes later than it pauses");
-        other.change(2 * MS, MS);
-        assert!(!backlog.is_late(MS, true));
+        one.change(Duration::ZERO, 8 * MS);
+        assert!(!backlog.is_late(8 * MS, false), "not too much");
+        other.change(Duration::ZERO, 4 * MS);
+        assert!(backlog.is_late(8 * MS, false) && backlog.is_late(4 * MS, false));
+        assert!(!backlog.is_late(2 * MS, false), "a small part");
+        one.change(8 * MS, 2 * MS);
+        assert!(!backlog.is_late(4 * MS, false) && backlog.is_late(4 * MS, true), "it resumes later than it pauses");
+        other.change(4 * MS, 2 * MS);
+        assert!(!backlog.is_late(2 * MS, true));
     }
 }

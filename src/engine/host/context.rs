@@ -62,9 +62,9 @@ pub struct OperatorSpec {
 }
 
 /// Default time that an operator works on records before others have their turn: so short that a
-/// worker turns to each of its operators several times in a millisecond or two, so long that the
-/// turn itself costs little.
-const BUDGET: Duration = Duration::from_micros(500);
+/// worker turns to each operator of a chain within a few milliseconds, so long that to bring the
+/// operator's state back into the processor's caches costs little.
+const BUDGET: Duration = Duration::from_millis(2);
 
 /// Default size of a part of state: small enough not to delay records of other bins, and not to
 /// make timely's buffers grow.

@@ -30,13 +30,16 @@ use crate::id::{InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
 use crate::workload::RateSchedule;
 
+/// What a paced source may emit and has no time for is kept for so long: pauses of milliseconds do
+/// not slow it down.
+const KEPT: Duration = Duration::from_millis(100);
 /// A paced source looks at the clock after so many records.
 const AT_ONCE: u64 = 64;
 /// Progress is recorded this often, on a grid of instants.
 const SAMPLE: Duration = Duration::from_millis(100);
 
 /// A paced source emits for no longer than this at a time.
-const BUDGET: Duration = Duration::from_millis(1);
+const BUDGET: Duration = Duration::from_millis(4);
 
 /// Configuration of an open-loop source.
 #[derive(Clone, Debug)]
@@ -202,8 +205,11 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         let tick = self.tick_of(now);
         if tick > self.ticked {
             self.ticked = tick;
-            let at_most = self.allowed(now);
+            let (at_most, before) = (self.allowed(now), self.emitted);
             self.emit(tick, now, at_most);
+            if self.is_behind() {
+                self.keep(at_most - (self.emitted - before), now);
+            }
         }
         true
     }
@@ -227,6 +233,15 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         // From millisecond to millisecond it would be too much to round up.
         self.polled = now - Duration::from_secs_f64(allowed.fract() / fastest);
         allowed as u64
+    }
+
+    /// Allows what a late worker had no time for at the next emission.
+    fn keep(&mut self, unused: u64, now: Timestamp) {
+        let fastest = self.config.catch_up * self.config.schedule.highest().as_per_second();
+        if fastest > 0.0 {
+            let time = Duration::from_secs_f64(unused as f64 / fastest);
+            self.polled = (self.polled - time).max(now - KEPT);
+        }
     }
 
     fn emit(&mut self, epoch: Time, now: Timestamp, at_most: u64) {
