@@ -27,7 +27,8 @@ const BINS: u32 = 64;
 fn bins_move_while_a_backlog_waits_for_them() {
     timely::execute_directly(|worker| {
         let (acks, acked) = channel();
-        let context = Context { budget: Duration::ZERO, ..Context::new(WorkerId(0), 1, Clock::start(), Recorder::off(), acks) };
+        let mut context = Context::new(WorkerId(0), 1, Clock::start(), Recorder::off(), acks);
+        context.budget = Duration::ZERO;
         let count = OperatorSpec::new(COUNT, "Count", Capacity::Cpu, 2);
         let (mut records, mut control) = (InputHandleVec::<Time, (u64, ())>::new(), InputHandleVec::<Time, Command>::new());
         let (probe, arrived): (_, Rc<Cell<u64>>) = (ProbeHandle::new(), Rc::default());
