@@ -222,7 +222,7 @@ impl QueueBoard {
                 let added = meter.here.added.load(Ordering::SeqCst);
                 let late = meter.late_here.load(Ordering::SeqCst);
                 let totals = (added, removed, late);
-                if totals != (0, 0, false) && sent.0.insert((operator, instance), totals) != Some(totals) {
+                if sent.0.insert((operator, instance), totals).unwrap_or_default() != totals {
                     changes.push(Reading { operator, instance, added, removed, late });
                 }
             }
