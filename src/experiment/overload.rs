@@ -1,5 +1,5 @@
-//! How long a migration takes while a job has more to do than it can: from the plan to the first bin
-//! that has moved, and to the last one.
+//! How long a migration takes while a job has more to do than it can: from the plan to the first
+//! bin that has moved, and to the last one.
 //!
 //! A word count on real processors, one instance of each operator, all on one worker. First its
 //! capacity is measured: what it takes in when more is due than it can do. Then so many times that
@@ -314,7 +314,7 @@ impl Study for OverloadDefinition {
         let show = |done| progress.part(trial, done, &format!("{offered:.0} sentences/s"));
         let (seen, memory, mut cells) = self.follow(&job, strategy, show)?;
         let Seen { planned, first, done, .. } = seen;
-        // With the end of the input everything is complete, which says nothing of a job that goes on.
+        // At the end of the input everything completes, which says nothing of a job that goes on.
         let end = Timestamp::ZERO + job.duration;
         anyhow::ensure!(
             strategy.is_none() || done.is_some_and(|done| done < end),

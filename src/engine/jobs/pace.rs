@@ -73,7 +73,7 @@ impl Pace {
         waiting.min(self.limit as u64)
     }
 
-    /// `size` of `waiting` records were emitted at `now`, and `left` of those that are due were not.
+    /// `size` of `waiting` records were emitted at `now`; `left` of all that are due were not.
     pub(super) fn emitted(&mut self, size: u64, waiting: u64, left: u64, now: Timestamp) {
         self.last = (now, size);
         // If time ran out, more room would change nothing.
