@@ -15,6 +15,7 @@ use super::frame::{Frame, LABELS, Row};
 use super::migration::MigrationDefinition;
 use super::nexmark_overhead::OverheadDefinition;
 use super::order::SameOrder;
+use super::overload::OverloadDefinition;
 use super::ranking::RankingDefinition;
 use super::study::Study;
 use super::view::{self, PlotView, TableView};
@@ -72,13 +73,14 @@ const COMMON: [&str; 9] = ["figure", "title", "kind", "paper", "check", "same_or
 type Read = fn(&mut Table, Option<&Path>) -> Result<Box<dyn Study>, String>;
 
 /// The kinds. A new one is a file and a line here.
-const KINDS: [(&str, Read); 6] = [
+const KINDS: [(&str, Read); 7] = [
     ("closed-loop", |table, folder| {
         super::closed_loop::write_out(table, folder)?;
         study::<ClosedLoop>(table)
     }),
     ("migration", |table, _| study::<MigrationDefinition>(table)),
     ("nexmark-overhead", |table, _| study::<OverheadDefinition>(table)),
+    ("overload", |table, _| study::<OverloadDefinition>(table)),
     ("ranking", |table, _| study::<RankingDefinition>(table)),
     ("what-if", |table, _| study::<WhatIf>(table)),
     ("window-latency", |table, _| study::<WindowLatencyDefinition>(table)),
@@ -97,7 +99,7 @@ macro_rules! figures {
 }
 
 /// Names and definitions of all figures, which are part of the program.
-const FIGURES: [(&str, &str); 26] = figures![
+const FIGURES: [(&str, &str); 27] = figures![
     "beyondmr-fig2",
     "contune-curve",
     "ds2-fig10",
@@ -118,6 +120,7 @@ const FIGURES: [(&str, &str); 26] = figures![
     "megaphone-nexmark",
     "nexmark-converge",
     "nexmark-overhead",
+    "overload",
     "sim-fidelity",
     "snailtrail-fig10",
     "snailtrail-fig11",

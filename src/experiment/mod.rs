@@ -19,6 +19,7 @@ pub mod migration;
 pub mod nexmark_overhead;
 pub mod order;
 pub mod out_folder;
+pub mod overload;
 pub mod partial;
 pub mod policies;
 pub mod ranking;

@@ -51,3 +51,4 @@ mod traces;
 mod troubled_loop;
 mod word_count;
 mod wording;
+mod yielding;

@@ -54,6 +54,8 @@ pub(super) struct BinQueues {
     pub(super) arrivals: Vec<u32>,
     /// The instance that owns every bin on this worker, if there is just one.
     single_instance: Option<u32>,
+    /// Whether time ran out before all timers that are due had fired.
+    timers_left: bool,
 }
 
 impl BinQueues {
@@ -72,6 +74,7 @@ impl BinQueues {
             timers: TimerQueue::default(),
             arrivals: vec![0; owners.len()],
             single_instance: None,
+            timers_left: false,
         };
         bins.find_single_instance();
         bins
@@ -173,22 +176,27 @@ impl BinQueues {
     }
 
     /// Schedules the operator for when the next work completes or the next sample is due, at once
-    /// while state is being sent or installed.
+    /// while state is being sent or installed, or while timers are due.
     pub(super) fn arm(&mut self, activator: &Activator) {
-        if self.is_transferring() {
+        if self.is_transferring() || self.timers_left {
             activator.activate();
         }
         self.servers.arm(activator);
     }
 
     /// Fires the timers up to `until` of bins that are not migrating, unless something older waits
-    /// for their instance; `until` is as far as the frontiers allow. Then emits the results of
+    /// for their instance; `until` is as far as the frontiers allow. Those that time runs out for
+    /// stay listed, and are still called before any record of their time. Then emits the results of
     /// those that were fired on the way.
     pub(super) fn fire_due(&mut self, until: Time, store: &mut dyn StateStore) {
         let mut oldest: BTreeMap<u32, Time> = BTreeMap::new();
         let mut passed = None;
+        let mut end = None;
+        self.timers_left = false;
         // In order of time. Calls may set further timers, always later ones.
-        while let Some(at) = self.timers.after(passed).filter(|&at| at <= until) {
+        while !self.timers_left
+            && let Some(at) = self.timers.after(passed).filter(|&at| at <= until)
+        {
             passed = Some(at);
             let mut due: Vec<(u32, BinId)> = self.timers.take(at).into_iter().map(|id| (self.owners[id.0 as usize], id)).collect();
             due.sort_unstable();
@@ -205,7 +213,16 @@ impl BinQueues {
             // Results of an instance go out together.
             for bins in due.chunk_by(|(one, _), (next, _)| one == next) {
                 let start = self.begin_firing(at, bins[0].0);
-                let fired = bins.iter().filter(|&&(owner, id)| store.fire((id, owner), at, &mut self.timers)).count();
+                let end = *end.get_or_insert(start + self.context.budget);
+                let mut fired = 0;
+                for &(owner, id) in bins {
+                    if self.timers_left {
+                        self.timers.set(id, if seeded(Fault::RestForgotten) { Time::MAX } else { at });
+                    } else if store.fire((id, owner), at, &mut self.timers) {
+                        fired += 1;
+                        self.timers_left = self.context.clock.now() >= end;
+                    }
+                }
                 // From where on it is still to be recorded, if they waited for something outside.
                 let start = self.context.waits.end().unwrap_or(start);
                 if fired > 0 {
@@ -245,10 +262,7 @@ impl BinQueues {
 
     /// Records queues and bins when a sample is due.
     pub(super) fn sample(&mut self, store: &dyn StateStore) {
-        if !self.servers.sample() {
-            return;
-        }
-        let at = self.context.clock.now();
+        let Some(at) = self.servers.sample() else { return };
         // One bin's entries stand for all: looking into each table would take milliseconds where
         // there are thousands.
         let mut used = self.arrivals.iter().enumerate().filter(|(_, arrivals)| **arrivals > 0);

@@ -42,11 +42,17 @@ pub enum Fault {
     ReportTwice,
     /// Waiting records are counted at the instance that gave the bin away.
     CountAtOld,
+    /// What is left of a batch when time runs out goes to the end of the queue.
+    RestLast,
+    /// An operator that ran out of time is not scheduled again.
+    SleepOn,
+    /// Timers that are left when time runs out are not called.
+    RestForgotten,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 17] = [
+    pub const ALL: [Fault; 20] = [
         Fault::DropBin,
         Fault::DropQueue,
         Fault::LeaveOne,
@@ -64,6 +70,9 @@ impl Fault {
         Fault::SwapHalves,
         Fault::ReportTwice,
         Fault::CountAtOld,
+        Fault::RestLast,
+        Fault::SleepOn,
+        Fault::RestForgotten,
     ];
 }
 

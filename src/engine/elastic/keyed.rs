@@ -169,6 +169,7 @@ fn operate<'s>(
                 bins.fire_due(data_until.min(control_until), &mut *store);
             }
             bins.sample(&*store);
+            bins.servers.weigh();
             if !data_frontier.is_empty() || !bins.is_done() {
                 bins.arm(&activator);
             }

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use timely::ExchangeData;
 use timely::container::NoopBuilder;
@@ -55,7 +56,9 @@ where
     D: 'static,
     P: Partition<D>,
 {
-    let mut builder = OperatorBuilder::new(format!("{}: route", spec.name), data.scope());
+    let scope = data.scope();
+    let mut builder = OperatorBuilder::new(format!("{}: route", spec.name), scope);
+    let activator = scope.activator_for(builder.operator_info().address);
     let mut data = builder.new_input(data, Pipeline);
     let mut control = builder.new_input(control, Pipeline);
     let (output, routed) = builder.new_output::<Routed>();
@@ -81,10 +84,17 @@ where
                 );
             });
             let mut output = output.activate();
+            let mut until = None;
             while let Some((cap, from, batches)) = waiting.next_batches(control_frontier) {
                 let time = *cap.time();
                 let table = Rc::clone(tables.at(time - Time::from(seeded(Fault::OldTable) && time > 0)));
                 let now = waiting.context.clock.now();
+                // The others have their turn; what has come so far is taken and not sent on yet.
+                if now >= *until.get_or_insert(now + waiting.context.budget.max(Duration::from_nanos(1))) {
+                    waiting.put_back(cap, from, batches);
+                    activator.activate();
+                    break;
+                }
                 let mut session = output.session_with_builder(&cap);
                 let batches = batches.into_iter().map(|batch| *batch.downcast().expect("records that this router took")).collect();
                 partition.divide(&table, batches, now, &mut |to, records| {
@@ -147,6 +157,12 @@ impl HeldBack {
         let together = batches.drain(..others).map(|(_, records)| records).collect();
         let cap = if batches.is_empty() { first.remove().0 } else { cap.clone() };
         Some((cap, from, together))
+    }
+
+    /// Puts back what was taken last.
+    fn put_back(&mut self, cap: Capability<Time>, from: Lane, batches: Vec<Records>) {
+        let (_, waiting) = self.early.entry(*cap.time()).or_insert_with(|| (cap, VecDeque::new()));
+        batches.into_iter().rev().for_each(|records| waiting.push_front((from, records)));
     }
 
     /// Records that records of an epoch go from a lane to an instance or a worker; returns the

@@ -4,6 +4,12 @@
 //! `Cpu` processes its queue at once and is measured; a `Limited` one emits its results when its
 //! [`ServiceTime`] says that they are complete. The instances of one operator share one timer,
 //! rounded up to a grid, so that thirty instances cause no more wake-ups than one.
+//!
+//! However much waits, an operator works no longer at a time than its worker's
+//! [budget](Context::budget), in the middle of a batch if need be; what is left stays at the head
+//! of its queue. So commands, progress, samples and the other operators have their turn at any
+//! load. How much is left, in time, tells the sources when to pause
+//! ([`Backlog`](crate::engine::host::Backlog)).
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +23,7 @@ use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::scheduling::Activator;
 
 use super::batch::{Batch, BatchBuilder, at_once};
+use super::fault::{Fault, seeded};
 use super::service_time::ServiceTime;
 use crate::activity::{Activity, Lane, Record};
 use crate::dataflow::Capacity;
@@ -29,6 +36,10 @@ use crate::time::{Epoch, Timestamp};
 const GRID: Duration = Duration::from_millis(5);
 /// How often queues are sampled, if recording is on.
 const SAMPLE: Duration = Duration::from_millis(100);
+/// So many records are applied before it is known how long one takes.
+const FIRST_RECORDS: usize = 64;
+/// The part that a further observation has in what is known of the time that a record takes.
+const NEWEST: f64 = 0.2;
 
 /// Capabilities to emit results of an epoch, and to send its records on with migrating state while
 /// they are not processed.
@@ -117,9 +128,40 @@ pub(super) struct InstanceServer {
     arrivals: u64,
     pub(super) processed: u64,
     pub(super) useful: Duration,
+    /// How long a record has taken its worker of late, in ns; nothing before the first.
+    per_record: Option<f64>,
+    /// Whether sources pause for its worker on account of it.
+    late: bool,
 }
 
 impl InstanceServer {
+    /// How many of `waiting` records to apply in `time`: at least one, and all where few would be
+    /// left.
+    fn portion(&self, waiting: usize, time: Duration) -> usize {
+        let portion = match self.per_record {
+            _ if time.is_zero() => 1,
+            None => FIRST_RECORDS,
+            Some(per_record) => (time.as_nanos() as f64 / per_record.max(1.0)) as usize,
+        };
+        if portion + portion / 4 >= waiting { waiting } else { portion.max(1) }
+    }
+
+    /// Records took so long.
+    fn took(&mut self, time: Duration, records: usize) {
+        if records > 0 {
+            let each = time.as_nanos() as f64 / records as f64;
+            // One time that the worker did not have its core says little of a record.
+            let known = self.per_record.unwrap_or(each);
+            self.per_record = Some(known + NEWEST * (each.min(2.0 * known.max(1.0)) - known));
+        }
+    }
+
+    /// How long its queue will take its worker.
+    fn work(&self) -> Duration {
+        let records: usize = self.queue.iter().map(QueuedBatch::len).sum();
+        Duration::from_nanos((records as f64 * self.per_record.unwrap_or_default()) as u64)
+    }
+
     /// Puts work at the end of the queue.
     pub(super) fn arrive(&mut self, work: QueuedBatch, now: Timestamp) {
         self.arrivals += work.len() as u64;
@@ -153,13 +195,20 @@ pub(super) struct Servers {
     now: Timestamp,
     next_sample: Timestamp,
     armed: Timestamp,
+    /// The instance whose turn is next, if time ran out before it.
+    turn: u32,
+    /// Whether time ran out before the queues.
+    yielded: bool,
+    /// Work in the queues as it was last told.
+    work: Duration,
 }
 
 impl Servers {
     pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Servers {
         let start = Timestamp::ZERO;
         let (context, spec) = (context.clone(), spec.clone());
-        Servers { context, spec, servers: BTreeMap::new(), now: start, next_sample: start, armed: start }
+        let (servers, work) = (BTreeMap::new(), Duration::ZERO);
+        Servers { context, spec, servers, now: start, next_sample: start, armed: start, turn: 0, yielded: false, work }
     }
 
     /// The server of instance `index`.
@@ -176,7 +225,8 @@ impl Servers {
                 }
             };
             let lane = self.context.lane(id, self.spec.capacity);
-            InstanceServer { id, lane, service, queue: VecDeque::new(), arrivals: 0, processed: 0, useful: Duration::ZERO }
+            let (queue, useful) = (VecDeque::new(), Duration::ZERO);
+            InstanceServer { id, lane, service, queue, arrivals: 0, processed: 0, useful, per_record: None, late: false }
         })
     }
 
@@ -206,74 +256,130 @@ impl Servers {
     }
 
     fn serve_by(&mut self, applied: &mut dyn Apply) {
-        let Servers { context, spec, servers, .. } = self;
+        let Servers { context, spec, servers, turn, .. } = self;
         // The clock is looked at as seldom as can be: at full speed an epoch takes a tenth of a
         // millisecond.
-        let mut now = context.clock.now();
-        for (&index, server) in servers.iter_mut() {
-            while let Some(work) = server.queue.front_mut() {
-                let (epoch, waiting) = (work.epoch(), work.len());
-                let count = match &server.service {
-                    None => waiting,
-                    Some(service) => waiting.min(usize::try_from(service.completed_by(now)).unwrap_or(usize::MAX)),
-                };
-                if count == 0 && waiting > 0 {
-                    break;
+        let begin = context.clock.now();
+        let (mut now, until) = (begin, begin + context.budget);
+        let first = std::mem::take(turn);
+        let mut ran_out = false;
+        'turns: for indices in [first..u32::MAX, 0..first] {
+            for (&index, server) in servers.range_mut(indices) {
+                while let Some(work) = server.queue.front() {
+                    let (epoch, waiting) = (Epoch(work.epoch()), work.len());
+                    let complete = match &server.service {
+                        None => waiting,
+                        Some(service) => waiting.min(usize::try_from(service.completed_by(begin)).unwrap_or(usize::MAX)),
+                    };
+                    if complete == 0 && waiting > 0 {
+                        break;
+                    }
+                    let count = server.portion(complete, until.since(now));
+                    let (lane, kind, instance) = (server.lane, spec.work, server.id);
+                    let begun = Activity { lane, kind, instance, epoch, start: now, end: now, records_in: 0, records_out: 0 };
+                    // Where time is imposed, waits have none.
+                    if server.service.is_none() && context.recorder.is_on() {
+                        context.waits.begin(begun);
+                    }
+                    let work = server.queue.front_mut().expect("just seen");
+                    let results = applied.apply(work, count, lane);
+                    let done = context.clock.now();
+                    let (start, end) = match &mut server.service {
+                        None => (context.waits.end().unwrap_or(now), done),
+                        Some(service) => service.serve(count as u64),
+                    };
+                    let (records_in, records_out) = (count as u64, results as u64);
+                    context.recorder.log(Record::Activity(Activity { start, end, records_in, records_out, ..begun }));
+                    server.processed += records_in;
+                    // Waits keep the instance from other records as work does.
+                    server.useful += end.since(if server.service.is_none() { now } else { start });
+                    server.took(done.since(now), count);
+                    now = done;
+                    if server.queue.front().is_some_and(|work| work.len() == 0) {
+                        server.queue.pop_front();
+                    } else if seeded(Fault::RestLast) {
+                        server.queue.rotate_left(1);
+                    }
+                    if let Some((start, end)) = spec.queues.remove(index, count as u64, now) {
+                        context.recorder.log(Record::Backpressure { instance: server.id, start, end });
+                    }
+                    // Nor is a rest of time worth cutting a batch for.
+                    if until.since(now) <= context.budget / 8 {
+                        (ran_out, *turn) = (true, index + 1);
+                        break;
+                    }
                 }
-                let (lane, kind, instance, epoch) = (server.lane, spec.work, server.id, Epoch(epoch));
-                let begun = Activity { lane, kind, instance, epoch, start: now, end: now, records_in: 0, records_out: 0 };
-                // Where time is imposed, waits have none.
-                if server.service.is_none() && context.recorder.is_on() {
-                    context.waits.begin(begun);
+                if server.queue.is_empty() {
+                    server.wake(now);
                 }
-                let results = applied.apply(work, count, lane);
-                let (start, end) = match &mut server.service {
-                    None => (context.waits.end().unwrap_or(now), context.clock.now()),
-                    Some(service) => service.serve(count as u64),
-                };
-                let (records_in, records_out) = (count as u64, results as u64);
-                context.recorder.log(Record::Activity(Activity { start, end, records_in, records_out, ..begun }));
-                server.processed += records_in;
-                // Waits keep the instance from other records as work does.
-                server.useful += end.since(if server.service.is_none() { now } else { start });
-                if server.service.is_none() {
-                    now = end;
+                if ran_out {
+                    break 'turns;
                 }
-                if work.len() == 0 {
-                    server.queue.pop_front();
-                }
-                if let Some((start, end)) = spec.queues.remove(index, count as u64, now) {
-                    context.recorder.log(Record::Backpressure { instance: server.id, start, end });
-                }
-            }
-            if server.queue.is_empty() {
-                server.wake(now);
             }
         }
+        self.yielded = ran_out && !self.is_empty();
         self.now = now;
     }
 
-    /// Records a sample of each queue when one is due and recording is on; returns whether it did.
+    /// Tells how much work waits, and for which instances sources are to pause. To be called when
+    /// the queues are as they will be until the operator is scheduled again.
+    pub(super) fn weigh(&mut self) {
+        let Servers { context, spec, servers, now, work, .. } = self;
+        // An imposed time is none of the worker's.
+        if spec.capacity != Capacity::Cpu {
+            return;
+        }
+        let all = servers.values().map(InstanceServer::work).sum();
+        context.backlog.change(*work, all);
+        *work = all;
+        for (&index, server) in servers {
+            let late = context.backlog.is_late(server.work(), server.late);
+            if late == server.late {
+                continue;
+            }
+            server.late = late;
+            if let Some((start, end)) = spec.queues.set_late(index, late, *now) {
+                context.recorder.log(Record::Backpressure { instance: server.id, start, end });
+            }
+        }
+    }
+
+    /// Records a sample of each queue when one is due and recording is on; returns when it was due.
     /// To be called after `serve`.
-    pub(super) fn sample(&mut self) -> bool {
+    ///
+    /// Samples belong to a grid of instants. Whoever comes late takes those that it missed too:
+    /// nothing has left the queues since, so what waits now is the best that is known of then, and
+    /// windows that a worker was late in are not without samples.
+    pub(super) fn sample(&mut self) -> Option<Timestamp> {
         let now = self.now;
         if !self.context.recorder.is_on() || now < self.next_sample {
-            return false;
+            return None;
         }
-        self.next_sample = now + SAMPLE;
+        let latest = Timestamp(now.0 - now.0 % SAMPLE.as_nanos() as u64);
+        // At the very first time there is nothing to be made up for.
+        let first = if self.next_sample == Timestamp::ZERO { latest } else { self.next_sample };
         for (&index, server) in &mut self.servers {
             if let Some((start, end)) = self.spec.queues.cut(index, now) {
                 self.context.recorder.log(Record::Backpressure { instance: server.id, start, end });
             }
-            let (length, arrivals) = (self.spec.queues.waiting(index), std::mem::take(&mut server.arrivals));
-            self.context.recorder.log(Record::Queue { instance: server.id, at: now, length, arrivals });
+            let length = self.spec.queues.waiting(index);
+            let mut at = first;
+            while at <= latest {
+                let arrivals = std::mem::take(&mut server.arrivals);
+                self.context.recorder.log(Record::Queue { instance: server.id, at, length, arrivals });
+                at += SAMPLE;
+            }
         }
-        true
+        self.next_sample = latest + SAMPLE;
+        Some(latest)
     }
 
-    /// Schedules the operator for when the next work completes or, if recording is on, the next
-    /// sample is due. To be called after `serve`.
+    /// Schedules the operator at once if time ran out before its queues; else for when the next
+    /// work completes or, if recording is on, the next sample is due. To be called after `serve`.
     pub(super) fn arm(&mut self, activator: &Activator) {
+        if self.yielded && !seeded(Fault::SleepOn) {
+            return activator.activate();
+        }
         let now = self.now;
         let completions = self.servers.values().filter(|server| !server.queue.is_empty()).filter_map(|server| server.service.as_ref());
         let grid = GRID.as_nanos() as u64;

@@ -100,6 +100,7 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
                     }
                 });
                 servers.sample();
+                servers.weigh();
                 if !frontiers[0].is_empty() || !servers.is_empty() {
                     servers.arm(&activator);
                 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use super::clock::Clock;
 use super::control::Ack;
 use super::queues::QueueMeters;
@@ -30,6 +31,11 @@ pub struct Context {
     pub recorder: Recorder,
     /// Where completed parts of migrations are reported.
     pub acks: Sender<Ack>,
+    /// How long a router, an operator or a sink works on records before the others of its worker
+    /// have their turn; at least one record is processed. What is left waits in its queue.
+    pub budget: Duration,
+    /// Work that waits for this worker.
+    pub(in crate::engine) backlog: Backlog,
     /// What functions of operators mark as waiting.
     pub(in crate::engine) waits: Waits,
 }
@@ -55,6 +61,11 @@ pub struct OperatorSpec {
     pub part_bytes: usize,
 }
 
+/// Default time that an operator works on records before others have their turn: so short that a
+/// worker turns to each operator of a chain within a few milliseconds, so long that to bring the
+/// operator's state back into the processor's caches costs little.
+const BUDGET: Duration = Duration::from_millis(2);
+
 /// Default size of a part of state: small enough not to delay records of other bins, and not to
 /// make timely's buffers grow.
 const PART_BYTES: usize = 256 << 10;
@@ -76,7 +87,17 @@ impl OperatorSpec {
 impl Context {
     /// The view of one of `peers` workers, all of them in this process.
     pub fn new(worker: WorkerId, peers: u32, clock: Clock, recorder: Recorder, acks: Sender<Ack>) -> Context {
-        Context { worker, peers, local: 0..peers, clock, recorder, acks, waits: Waits::default() }
+        Context {
+            worker,
+            peers,
+            local: 0..peers,
+            clock,
+            recorder,
+            acks,
+            budget: BUDGET,
+            backlog: Backlog::default(),
+            waits: Waits::default(),
+        }
     }
 
     /// The view of the only worker of a program without an observer: records and acknowledgements

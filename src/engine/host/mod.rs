@@ -1,6 +1,7 @@
 //! The worker threads of one process: their start and end, their clock, control stream, activity
 //! log and queue lengths.
 
+mod backlog;
 mod clock;
 mod context;
 mod control;

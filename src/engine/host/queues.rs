@@ -9,6 +9,10 @@
 //! lost reports do no harm, and all processes agree once everything has been reported. Until then a
 //! process may learn of a removal before the corresponding addition; it treats such a queue as
 //! empty.
+//!
+//! An instance of capacity `Cpu` also holds the sources back when its worker has too much work
+//! before it ([`Backlog`](super::backlog::Backlog)), however few records that is. Its worker says
+//! so, and its process reports it with the totals.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,12 +30,18 @@ pub struct QueueMeters {
     instances: Vec<QueueMeter>,
     /// Instances of the whole job above their mark.
     pressing: Arc<AtomicUsize>,
+    /// Instances of the whole job whose worker is late.
+    late: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct QueueMeter {
     here: Totals,
     elsewhere: Totals,
+    /// Whether its worker is late, if it is in this process.
+    late_here: AtomicBool,
+    /// How many other processes say that it is: at most the one of its worker.
+    late_elsewhere: AtomicUsize,
     pressed: AtomicBool,
     since: AtomicU64,
 }
@@ -49,6 +59,7 @@ struct Totals {
 pub struct QueueBoard {
     operators: Vec<Arc<QueueMeters>>,
     pressing: Arc<AtomicUsize>,
+    late: Arc<AtomicUsize>,
 }
 
 /// What one process has added to the queue of an instance and removed from it since the start.
@@ -58,11 +69,14 @@ pub(in crate::engine) struct Reading {
     instance: u32,
     added: u64,
     removed: u64,
+    /// Whether the process has its worker and that is late.
+    late: bool,
 }
 
-/// Totals of one process by operator and instance, as it last reported them.
+/// Totals of one process by operator and instance, as it last reported them, and whether the worker
+/// was late.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct ReportedTotals(BTreeMap<(u32, u32), (u64, u64)>);
+pub(in crate::engine) struct ReportedTotals(BTreeMap<(u32, u32), (u64, u64, bool)>);
 
 impl QueueMeter {
     fn waiting(&self) -> u64 {
@@ -72,13 +86,17 @@ impl QueueMeter {
         let added = [&self.here, &self.elsewhere].map(|totals| totals.added.load(Ordering::SeqCst));
         (added[0] + added[1]).saturating_sub(removed[0] + removed[1])
     }
+
+    fn is_late(&self) -> bool {
+        self.late_here.load(Ordering::SeqCst) || self.late_elsewhere.load(Ordering::SeqCst) > 0
+    }
 }
 
 impl QueueMeters {
     /// Empty queues of an operator with up to `instances` instances; `pressing` is shared by the
     /// operators of a job.
     pub fn new(marks: QueueMarks, instances: u32, pressing: Arc<AtomicUsize>) -> QueueMeters {
-        QueueMeters { marks, instances: (0..instances).map(|_| QueueMeter::default()).collect(), pressing }
+        QueueMeters { marks, instances: (0..instances).map(|_| QueueMeter::default()).collect(), pressing, late: Arc::default() }
     }
 
     /// Records that wait for instance `index`.
@@ -112,9 +130,27 @@ impl QueueMeters {
         self.relieve(meter).then(|| (Timestamp(meter.since.load(Ordering::SeqCst)), now))
     }
 
-    /// Called when a queue may have grown; starts backpressure above the high mark.
+    /// The worker of instance `index` is `late` from now on, or no longer; returns the span of
+    /// backpressure that ends with it, if one does. Where no queue ever holds sources back, no
+    /// worker does.
+    pub(in crate::engine) fn set_late(&self, index: u32, late: bool, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let meter = &self.instances[index as usize];
+        if self.marks == QueueMarks::NEVER || meter.late_here.swap(late, Ordering::SeqCst) == late {
+            return None;
+        }
+        if late {
+            self.late.fetch_add(1, Ordering::SeqCst);
+            self.press(meter, now);
+            return None;
+        }
+        self.late.fetch_sub(1, Ordering::SeqCst);
+        self.relieve(meter).then(|| (Timestamp(meter.since.load(Ordering::SeqCst)), now))
+    }
+
+    /// Called when a queue may have grown or a worker may be late; starts backpressure then and
+    /// above the high mark.
     fn press(&self, meter: &QueueMeter, now: Timestamp) {
-        if meter.waiting() <= self.marks.high_records || meter.pressed.load(Ordering::SeqCst) {
+        if meter.waiting() <= self.marks.high_records && !meter.is_late() || meter.pressed.load(Ordering::SeqCst) {
             return;
         }
         // Before the flag, so that the worker that releases it finds this span's beginning and not
@@ -131,7 +167,8 @@ impl QueueMeters {
     /// Called when a queue may have shrunk; returns whether backpressure was released.
     fn relieve(&self, meter: &QueueMeter) -> bool {
         // An empty queue lifts the pressure whatever the mark.
-        let lifted = meter.waiting() < self.marks.low_records.max(1) && meter.pressed.swap(false, Ordering::SeqCst);
+        let low = meter.waiting() < self.marks.low_records.max(1) && !meter.is_late();
+        let lifted = low && meter.pressed.swap(false, Ordering::SeqCst);
         if lifted {
             self.pressing.fetch_sub(1, Ordering::SeqCst);
         }
@@ -159,7 +196,8 @@ impl QueueBoard {
 
     /// Adds the queues of an operator with up to `instances` instances.
     pub fn operator(&mut self, marks: QueueMarks, instances: u32) -> Arc<QueueMeters> {
-        let queues = Arc::new(QueueMeters::new(marks, instances, Arc::clone(&self.pressing)));
+        let queues = QueueMeters::new(marks, instances, Arc::clone(&self.pressing));
+        let queues = Arc::new(QueueMeters { late: Arc::clone(&self.late), ..queues });
         self.operators.push(Arc::clone(&queues));
         queues
     }
@@ -169,6 +207,12 @@ impl QueueBoard {
         Arc::clone(&self.pressing)
     }
 
+    /// Number of instances of the job whose worker is late: they are among those for which sources
+    /// pause.
+    pub fn late(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.late)
+    }
+
     /// Totals of this process that differ from those in `sent`, which is updated.
     pub(in crate::engine) fn changes_since(&self, sent: &mut ReportedTotals) -> Vec<Reading> {
         let mut changes = Vec::new();
@@ -176,8 +220,10 @@ impl QueueBoard {
             for (instance, meter) in (0..).zip(&queues.instances) {
                 let removed = meter.here.removed.load(Ordering::SeqCst);
                 let added = meter.here.added.load(Ordering::SeqCst);
-                if (added, removed) != (0, 0) && sent.0.insert((operator, instance), (added, removed)) != Some((added, removed)) {
-                    changes.push(Reading { operator, instance, added, removed });
+                let late = meter.late_here.load(Ordering::SeqCst);
+                let totals = (added, removed, late);
+                if sent.0.insert((operator, instance), totals).unwrap_or_default() != totals {
+                    changes.push(Reading { operator, instance, added, removed, late });
                 }
             }
         }
@@ -191,9 +237,15 @@ impl QueueBoard {
             // A process of the same job has the same queues.
             let queues = &self.operators[reading.operator as usize];
             let meter = &queues.instances[reading.instance as usize];
-            let before = received.0.insert((reading.operator, reading.instance), (reading.added, reading.removed)).unwrap_or_default();
+            let told = (reading.added, reading.removed, reading.late);
+            let before = received.0.insert((reading.operator, reading.instance), told).unwrap_or_default();
             meter.elsewhere.removed.fetch_add(reading.removed - before.1, Ordering::SeqCst);
             meter.elsewhere.added.fetch_add(reading.added - before.0, Ordering::SeqCst);
+            match (before.2, reading.late) {
+                (false, true) => [&meter.late_elsewhere, &queues.late].map(|count| count.fetch_add(1, Ordering::SeqCst)),
+                (true, false) => [&meter.late_elsewhere, &queues.late].map(|count| count.fetch_sub(1, Ordering::SeqCst)),
+                _ => [0; 2],
+            };
             queues.press(meter, now);
             queues.relieve(meter);
         }
@@ -224,6 +276,25 @@ mod tests {
         assert_eq!((paused(), queues.waiting(1)), (0, 4));
     }
 
+    #[test]
+    fn sources_pause_for_a_worker_that_is_late_unless_they_never_do() {
+        let pressing = Arc::new(AtomicUsize::new(0));
+        let queues = QueueMeters::new(QueueMarks { high_records: 10, low_records: 5 }, 1, pressing.clone());
+        let paused = || pressing.load(Ordering::SeqCst);
+        queues.add(0, 1, Timestamp(1));
+        assert_eq!((queues.set_late(0, true, Timestamp(2)), paused()), (None, 1));
+        assert_eq!((queues.set_late(0, true, Timestamp(3)), paused()), (None, 1), "it is said again");
+        assert_eq!((queues.remove(0, 1, Timestamp(4)), paused()), (None, 1), "an empty queue of a worker that is late");
+        assert_eq!((queues.set_late(0, false, Timestamp(5)), paused()), (Some((Timestamp(2), Timestamp(5))), 0));
+        // Of the two reasons the last counts.
+        queues.set_late(0, true, Timestamp(6));
+        queues.add(0, 11, Timestamp(7));
+        assert_eq!((queues.set_late(0, false, Timestamp(8)), paused()), (None, 1));
+        assert_eq!((queues.remove(0, 7, Timestamp(9)), paused()), (Some((Timestamp(6), Timestamp(9))), 0));
+        let never = QueueMeters::new(QueueMarks::NEVER, 1, pressing.clone());
+        assert_eq!((never.set_late(0, true, Timestamp(10)), paused()), (None, 0));
+    }
+
     const PROCESSES: usize = 3;
     const INSTANCES: u32 = 4;
 
@@ -234,6 +305,8 @@ mod tests {
         /// A part, in hundredths, of what has really been added to the queue and is not yet
         /// removed; at the host of the instance.
         Remove(u32, u64),
+        /// The worker of the instance is late, or no longer; at its host.
+        Late(u32, bool),
         /// Reports its changes to all others.
         Tell,
         /// Receives the next report of another.
@@ -244,6 +317,7 @@ mod tests {
         let step = prop_oneof![
             (0..INSTANCES, 1u64..30).prop_map(|(instance, records)| Step::Add(instance, records)),
             (0..INSTANCES, 1u64..=100).prop_map(|(instance, part)| Step::Remove(instance, part)),
+            (0..INSTANCES, any::<bool>()).prop_map(|(instance, late)| Step::Late(instance, late)),
             Just(Step::Tell),
             (0..PROCESSES).prop_map(Step::Hear),
         ];
@@ -287,6 +361,9 @@ mod tests {
                     let records = (self.really[instance as usize] * part).div_ceil(100);
                     self.boards[instance as usize % PROCESSES].1.remove(instance, records, now);
                     self.really[instance as usize] -= records;
+                }
+                Step::Late(instance, late) => {
+                    self.boards[instance as usize % PROCESSES].1.set_late(instance, late, now);
                 }
                 Step::Tell => {
                     let changes = self.boards[process].0.changes_since(&mut self.sent[process]);
@@ -345,10 +422,13 @@ mod tests {
                 let above = waiting.iter().filter(|&&waiting| waiting > high).count();
                 prop_assert!(world.pressing(process) >= above);
             }
-            (0..INSTANCES).for_each(|instance| world.take(0, Step::Remove(instance, 100)));
+            for instance in 0..INSTANCES {
+                world.take(0, Step::Remove(instance, 100));
+                world.take(0, Step::Late(instance, false));
+            }
             world.settle();
             for process in 0..PROCESSES {
-                prop_assert_eq!(world.pressing(process), 0);
+                prop_assert_eq!((world.pressing(process), world.boards[process].0.late.load(Ordering::SeqCst)), (0, 0));
             }
         }
     }

@@ -5,6 +5,7 @@ mod closed_loop;
 mod digest;
 mod job;
 pub mod key_count;
+mod pace;
 mod registry;
 mod sink;
 mod source;

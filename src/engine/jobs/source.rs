@@ -5,6 +5,10 @@
 //! when it has fallen behind (up to `catch_up` times the highest rate of its schedule). The epoch's
 //! due time is that of its earliest record, so no record's latency is understated. While the queue
 //! of any instance is above its mark it emits nothing, like Heron's spouts.
+//!
+//! Where workers say when they are late ([`paced`](OpenLoop::paced)), an epoch has no more records
+//! than they have time for, as learned from how long they were late after the last ones. What is
+//! due and not emitted is counted, never stored: lag costs no memory and is in front of nothing.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,6 +21,7 @@ use timely::ExchangeData;
 use timely::dataflow::operators::core::input::Handle;
 use timely::dataflow::{Scope, Stream};
 
+use super::pace::Pace;
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::engine::Time;
 use crate::engine::elastic::{Batch, BatchBuilder, BatchStream};
@@ -25,8 +30,16 @@ use crate::id::{InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
 use crate::workload::RateSchedule;
 
-/// Progress is recorded this often.
+/// What a paced source may emit and has no time for is kept for so long: pauses of milliseconds do
+/// not slow it down.
+const KEPT: Duration = Duration::from_millis(100);
+/// A paced source looks at the clock after so many records.
+const AT_ONCE: u64 = 64;
+/// Progress is recorded this often, on a grid of instants.
 const SAMPLE: Duration = Duration::from_millis(100);
+
+/// A paced source emits for no longer than this at a time.
+const BUDGET: Duration = Duration::from_millis(4);
 
 /// Configuration of an open-loop source.
 #[derive(Clone, Debug)]
@@ -50,6 +63,7 @@ pub struct OpenLoop<D: ExchangeData + Clone> {
     context: Context,
     /// Instances of the job above their mark.
     pressing: Arc<AtomicUsize>,
+    pace: Option<Pace>,
     input: Option<Handle<Time, BatchBuilder<D>>>,
     record: Box<dyn FnMut(u64, Epoch) -> D>,
     /// Start of the schedule.
@@ -87,6 +101,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
             config,
             context: context.clone(),
             pressing,
+            pace: None,
             input: Some(Handle::new_with_builder()),
             record: Box::new(record),
             origin: Timestamp::ZERO,
@@ -97,6 +112,18 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
             next_sample: Timestamp::ZERO,
             open: Rc::default(),
         }
+    }
+
+    /// The same source for a job whose workers say how many of its instances are `late`: an epoch
+    /// has no more records than there is time for.
+    pub fn paced(self, late: Arc<AtomicUsize>) -> OpenLoop<D> {
+        OpenLoop { pace: Some(Pace::new(late)), ..self }
+    }
+
+    /// Whether more is due than could be emitted at the last tick, and is to be emitted before the
+    /// next one.
+    pub(in crate::engine) fn is_behind(&self) -> bool {
+        self.pace.as_ref().is_some_and(Pace::is_behind)
     }
 
     /// Its stream in `scope`.
@@ -164,45 +191,84 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     /// Emits what is due by now, if a tick has passed; returns whether the source is still open.
     pub fn poll(&mut self) -> bool {
         let now = self.context.clock.now();
-        if now >= self.config.until {
+        let until = self.config.until;
+        self.sample_until(now.min(until));
+        if now >= until {
             if let Some(input) = self.input.take() {
-                self.sample(self.config.until);
+                if self.next_sample - SAMPLE < until {
+                    self.sample(until);
+                }
                 input.close();
             }
             return false;
         }
-        if now >= self.next_sample {
-            self.next_sample = now + SAMPLE;
-            self.sample(now);
-        }
         let tick = self.tick_of(now);
         if tick > self.ticked {
-            let passed = now.since(self.polled);
-            (self.ticked, self.polled) = (tick, now);
-            self.emit(tick, now, passed);
+            self.ticked = tick;
+            let (at_most, before) = (self.allowed(now), self.emitted);
+            self.emit(tick, now, at_most);
+            if self.is_behind() {
+                self.keep(at_most - (self.emitted - before), now);
+            }
         }
         true
     }
 
-    /// The epoch that begins with the tick before `now`.
+    /// The epoch that begins with the tick before `now`, or the millisecond if the source is
+    /// behind.
     fn tick_of(&self, now: Timestamp) -> Time {
         let milliseconds = now.0 / 1_000_000;
-        milliseconds - milliseconds % (self.config.tick.as_millis() as u64).max(1)
+        let tick = if self.is_behind() { 1 } else { self.config.tick.as_millis() as u64 };
+        milliseconds - milliseconds % tick.max(1)
     }
 
-    fn emit(&mut self, epoch: Time, now: Timestamp, passed: Duration) {
+    /// How many records may be emitted at `now`, however many are due.
+    fn allowed(&mut self, now: Timestamp) -> u64 {
+        let fastest = self.config.catch_up * self.config.schedule.highest().as_per_second();
+        let passed = now.since(std::mem::replace(&mut self.polled, now));
+        let allowed = fastest * passed.as_secs_f64();
+        if !self.is_behind() || fastest <= 0.0 {
+            return allowed.ceil() as u64;
+        }
+        // From millisecond to millisecond it would be too much to round up.
+        self.polled = now - Duration::from_secs_f64(allowed.fract() / fastest);
+        allowed as u64
+    }
+
+    /// Allows what a late worker had no time for at the next emission.
+    fn keep(&mut self, unused: u64, now: Timestamp) {
+        let fastest = self.config.catch_up * self.config.schedule.highest().as_per_second();
+        if fastest > 0.0 {
+            let time = Duration::from_secs_f64(unused as f64 / fastest);
+            self.polled = (self.polled - time).max(now - KEPT);
+        }
+    }
+
+    fn emit(&mut self, epoch: Time, now: Timestamp, at_most: u64) {
         let due = self.due(now) as u64;
         // A record that is due only by the last bit of a sum is due now.
         let earliest = self.time_of(self.emitted + 1).unwrap_or(now).min(now);
+        let waiting = due.saturating_sub(self.emitted).min(at_most);
+        let pauses = self.pressing.load(Ordering::SeqCst) > 0;
+        let most = self.pace.as_mut().map_or(waiting, |pace| pace.most(waiting, pauses, now));
         let input = self.input.as_mut().expect("an open source has its input");
         input.advance_to(epoch);
-        let fastest = self.config.schedule.highest().as_per_second();
-        let at_most = (self.config.catch_up * fastest * passed.as_secs_f64()).ceil() as u64;
-        let count = due.saturating_sub(self.emitted).min(at_most);
-        if count > 0 && self.pressing.load(Ordering::SeqCst) == 0 {
+        if most > 0 && !pauses {
+            let clock = self.context.clock;
+            let until = self.pace.as_ref().map(|_| now + BUDGET);
             let first = self.preloaded + self.emitted;
-            let records: Vec<D> = (first..first + count).map(|n| (self.record)(n, Epoch(epoch))).collect();
+            let mut records: Vec<D> = Vec::with_capacity(most as usize);
+            // The clock is looked at now and then.
+            while (records.len() as u64) < most && (records.is_empty() || until.is_none_or(|until| clock.now() < until)) {
+                let from = first + records.len() as u64;
+                let some = if until.is_some() { (from + AT_ONCE).min(first + most) } else { first + most };
+                records.extend((from..some).map(|n| (self.record)(n, Epoch(epoch))));
+            }
+            let count = records.len() as u64;
             self.emitted += count;
+            if let Some(pace) = &mut self.pace {
+                pace.emitted(count, waiting, due.saturating_sub(self.emitted), now);
+            }
             let lane = Lane::Worker(self.context.worker);
             let source = self.config.operator;
             let recorder = &self.context.recorder;
@@ -224,8 +290,70 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         input.advance_to(epoch + 1);
     }
 
+    /// Takes the samples that were due by `now`, each for its own instant: nothing has been emitted
+    /// since the last poll, so however late the worker is, they are exact.
+    fn sample_until(&mut self, now: Timestamp) {
+        // The first is taken wherever the source begins.
+        let begins = self.next_sample <= self.origin;
+        let mut at = if begins { now } else { self.next_sample };
+        while at <= now {
+            self.sample(at);
+            at = Timestamp((at.0 + 1).next_multiple_of(SAMPLE.as_nanos() as u64));
+        }
+        self.next_sample = at;
+    }
+
     fn sample(&self, at: Timestamp) {
         let (source, due) = (self.config.operator, self.due(at));
         self.context.recorder.log(Record::Source { source, at, due, emitted: self.emitted });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::engine::host::{Clock, Recorder, link};
+    use crate::id::WorkerId;
+    use crate::rate::Rate;
+
+    /// A worker that is late for several samples.
+    #[test]
+    fn samples_that_were_missed_are_taken_for_their_own_instants() {
+        let ms = |ms: u64| Timestamp(ms * 1_000_000);
+        timely::execute_directly(move |worker| {
+            let (link, log) = link();
+            let clock = Clock::start();
+            let context = Context::new(WorkerId(0), 1, clock, Recorder::new(WorkerId(0), link), channel().0);
+            let config = SourceConfig {
+                operator: OperatorId(0),
+                schedule: RateSchedule::constant(Rate::per_second(1000.0)),
+                tick: Duration::from_millis(1),
+                catch_up: 1e6,
+                until: ms(600_000),
+            };
+            let mut source = OpenLoop::new(config, &context, Arc::default(), |n| n);
+            worker.dataflow(|scope| drop(source.stream(scope)));
+            source.poll();
+            let before = source.emitted();
+            while clock.now() <= ms(350) {
+                std::hint::spin_loop();
+            }
+            source.poll();
+            assert!(source.emitted() > before);
+            context.recorder.finish(clock.now());
+            let samples = log.try_iter().flat_map(|batch| batch.records).filter_map(|record| match record {
+                Record::Source { at, due, emitted, .. } => Some((at, due, emitted)),
+                _ => None,
+            });
+            let samples: Vec<_> = samples.take_while(|(at, ..)| *at <= ms(350)).collect();
+            // The first is that of the first poll.
+            let grid: Vec<Timestamp> = [100, 200, 300].map(ms).into_iter().filter(|at| *at > samples[0].0).collect();
+            assert_eq!(samples[1..].iter().map(|(at, ..)| *at).collect::<Vec<_>>(), grid);
+            for (at, due, emitted) in &samples[1..] {
+                assert!((due - at.as_secs_f64() * 1000.0).abs() < 1e-3 && *emitted == before, "{at:?}: {due} due, {emitted} emitted");
+            }
+        });
     }
 }

@@ -47,7 +47,7 @@ impl<D: ExchangeData + Clone> SourceDriver<D> {
 
     /// Emits what is due by now, in either phase; returns whether the source is still open.
     pub(in crate::engine) fn poll(&mut self) -> bool {
-        self.wake.arm(self.clock.now());
+        self.wake.arm(self.clock.now(), self.source.is_behind());
         if !self.begun {
             let open = self.source.open_epochs().borrow().len();
             let records = self.before.min(PRELOAD_RECORDS);
@@ -68,8 +68,11 @@ impl<D: ExchangeData + Clone> SourceDriver<D> {
     }
 }
 
-/// Wakes the worker at the next tick: otherwise it would park until another worker has something
-/// for it.
+/// A source that is behind is polled this often: as soon as no worker is late any more.
+const BEHIND: Duration = Duration::from_millis(1);
+
+/// Wakes the worker at the next tick, or sooner if the source is behind: otherwise it would park
+/// until another worker has something for it.
 struct Wake {
     activator: Activator,
     tick: Duration,
@@ -77,10 +80,11 @@ struct Wake {
 }
 
 impl Wake {
-    fn arm(&mut self, now: Timestamp) {
-        if self.armed <= now {
-            let tick = self.tick.as_nanos() as u64;
-            self.armed = Timestamp((now.0 + 1).next_multiple_of(tick));
+    fn arm(&mut self, now: Timestamp, behind: bool) {
+        let tick = if behind { BEHIND.min(self.tick) } else { self.tick };
+        let next = Timestamp((now.0 + 1).next_multiple_of(tick.as_nanos() as u64));
+        if self.armed <= now || next < self.armed {
+            self.armed = next;
             self.activator.activate_after(self.armed.since(now));
         }
     }

@@ -104,8 +104,8 @@ impl WordCount {
     /// When threads or processes cannot be started or cannot be connected.
     pub fn start(&self) -> Result<Running<Tally>, RunError> {
         let (board, [flat_map, count]) = self.operators();
-        let (job, pressing) = (self.clone(), board.pressing());
-        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &flat_map, &count, &pressing);
+        let (job, pauses) = (self.clone(), [board.pressing(), board.late()]);
+        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &flat_map, &count, &pauses);
         Running::on(&self.deployment, &described("WordCount", self), &board, build)
     }
 
@@ -115,8 +115,8 @@ impl WordCount {
     /// When a worker panicked here, and when the job failed elsewhere.
     pub fn serve(&self, member: Member) -> Result<(), RunError> {
         let (board, [flat_map, count]) = self.operators();
-        let (job, pressing) = (self.clone(), board.pressing());
-        member.serve(&board, move |worker, context| job.build(worker, context, &flat_map, &count, &pressing))
+        let (job, pauses) = (self.clone(), [board.pressing(), board.late()]);
+        member.serve(&board, move |worker, context| job.build(worker, context, &flat_map, &count, &pauses))
     }
 
     /// The queues in a process, and the operators they belong to.
@@ -136,7 +136,7 @@ impl WordCount {
         context: &Context,
         flat_map: &OperatorSpec,
         count: &OperatorSpec,
-        pressing: &Arc<AtomicUsize>,
+        [pressing, late]: &[Arc<AtomicUsize>; 2],
     ) -> WorkerPart<Tally> {
         let config = SourceConfig {
             operator: SOURCE,
@@ -150,6 +150,7 @@ impl WordCount {
         }
         let (text, first) = (Arc::clone(&self.text), self.first_sentence);
         let mut source = OpenLoop::new(config, context, Arc::clone(pressing), move |index| text.sentence(first + index));
+        source = source.paced(Arc::clone(late));
         let tally: Rc<RefCell<Tally>> = Rc::default();
         let words = Rc::clone(&tally);
         let mut control = InputHandleVec::new();

@@ -90,10 +90,10 @@ impl Nexmark {
     /// When a worker panicked here, and when the job failed elsewhere.
     pub fn serve(&self, member: Member) -> Result<(), RunError> {
         let (board, specs) = self.specs();
-        let (job, pressing) = (self.clone(), board.pressing());
+        let (job, pauses) = (self.clone(), [board.pressing(), board.late()]);
         // The source is in process 0.
         let stop = Arc::default();
-        member.serve(&board, move |worker, context| job.build(worker, context, &specs, &pressing, &stop))
+        member.serve(&board, move |worker, context| job.build(worker, context, &specs, &pauses, &stop))
     }
 
     /// Starts it, from process 0. Its source ends when the schedule does, or soon after `stop` is
@@ -103,8 +103,8 @@ impl Nexmark {
     /// When threads or processes cannot be started or cannot be connected.
     pub fn start_until(&self, stop: &Arc<AtomicBool>) -> Result<Running<NexmarkTally>, RunError> {
         let (board, specs) = self.specs();
-        let (job, pressing, stop) = (self.clone(), board.pressing(), Arc::clone(stop));
-        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &specs, &pressing, &stop);
+        let (job, pauses, stop) = (self.clone(), [board.pressing(), board.late()], Arc::clone(stop));
+        let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &specs, &pauses, &stop);
         Running::on(&self.deployment, &described("Nexmark", self), &board, build)
     }
 
@@ -147,7 +147,7 @@ impl Nexmark {
         worker: &mut Worker,
         context: &Context,
         specs: &[(OperatorSpec, u32)],
-        pressing: &Arc<AtomicUsize>,
+        [pressing, late]: &[Arc<AtomicUsize>; 2],
         stop: &Arc<AtomicBool>,
     ) -> WorkerPart<NexmarkTally> {
         let config = SourceConfig {
@@ -167,6 +167,7 @@ impl Nexmark {
             emitting.borrow_mut().emit(epoch.0);
             generator.event_at(kinds.number_after(rounds, index), epoch.0)
         });
+        source = source.paced(Arc::clone(late));
         let mut control = InputHandleVec::new();
         let probe = ProbeHandle::new();
         let dataflow = worker.next_dataflow_index();

@@ -2,7 +2,8 @@
 //!
 //! Cases are drawn so that the hard ones are common: slow instances with full queues, workers that look at their input rarely
 //! and so see a step late, bins that go on a tour (on to the next owner before they have arrived, several owners at one time,
-//! back to where they came from), plans that overlap, steps after the end of the input.
+//! back to where they came from), plans that overlap, steps after the end of the input, more records than there is time for, operators that yield
+//! after each record.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -37,6 +38,10 @@ pub struct Case {
     pub pauses: Vec<u8>,
     /// Whether the last epoch comes after all steps, or where the input happens to end.
     pub asks_late: bool,
+    /// Whether everything yields after each record: time never suffices for more.
+    pub yields: bool,
+    /// Each epoch has its records so many times: what does not fit into a worker's time waits, and more comes before it is done.
+    pub load: u8,
     /// Whether what is done is recorded; if not, nobody wakes an operator ten times a second for a sample of its queues.
     pub recorded: bool,
 }
@@ -46,12 +51,13 @@ impl Case {
     pub fn unmigrated(&self) -> Case {
         let mut epochs = self.all_epochs();
         epochs.pop();
-        Case { steps: BTreeMap::new(), epochs, ..self.clone() }
+        Case { steps: BTreeMap::new(), epochs, load: 1, ..self.clone() }
     }
 
     /// The records of every epoch; a last one asks each key once, so that no bin can be missing unnoticed.
     pub fn all_epochs(&self) -> Vec<Vec<(u16, u8)>> {
-        let mut epochs = self.epochs.clone();
+        let repeated = |records: &Vec<_>| records.iter().flat_map(|&record| std::iter::repeat_n(record, usize::from(self.load))).collect();
+        let mut epochs: Vec<Vec<(u16, u8)>> = self.epochs.iter().map(repeated).collect();
         if self.asks_late {
             let steps = self.steps.keys().next_back().map_or(0, |&last| last as usize + 1);
             epochs.resize(epochs.len().max(steps), Vec::new());
@@ -171,14 +177,20 @@ pub fn case(workers: RangeInclusive<usize>) -> impl Strategy<Value = Case> {
         changes,
         0u64..8,
         prop_oneof![2 => Just(Capacity::Cpu), 1 => limited(20_000.0, 200_000.0)],
-        prop_oneof![1 => Just(Capacity::Cpu), 3 => limited(3_000.0, 100_000.0)],
+        prop_oneof![2 => Just(Capacity::Cpu), 3 => limited(3_000.0, 100_000.0)],
         prop::collection::vec(prop_oneof![Just(0u8), 0u8..20], 1..8),
-        any::<(bool, bool)>(),
+        (any::<(bool, bool)>(), prop::sample::select(vec![(false, 1u8), (true, 1), (true, 4), (false, 40)])),
     )
-        .prop_map(|((form, workers, bins, marks, part_bytes), epochs, mut changes, horizon, map, keyed, pauses, (asks_late, recorded))| {
+        .prop_map(|((form, workers, bins, marks, part_bytes), epochs, mut changes, horizon, map, keyed, pauses, rest)| {
             changes.sort_by_key(|(at, _)| *at);
-            let steps = steps(bins, changes);
-            Case { form, workers, bins, epochs, steps, horizon, map, keyed, marks, part_bytes, pauses, asks_late, recorded }
+            let (steps, ((asks_late, recorded), (yields, load))) = (steps(bins, changes), rest);
+            // A join has as many results as there are pairs, and imposed times add up.
+            let load = match (form, map, keyed) {
+                (Form::Binary, ..) => load.min(2),
+                (_, Capacity::Cpu, Capacity::Cpu) => load,
+                _ => 1,
+            };
+            Case { form, workers, bins, epochs, steps, horizon, map, keyed, marks, part_bytes, pauses, asks_late, yields, load, recorded }
         })
         .prop_filter("something moves", |case| case.steps.values().flatten().flat_map(|step| &step.moves).any(|to| to.from != to.to))
 }

@@ -82,6 +82,9 @@ pub fn elastic(case: &Case, wire: &Wire, for_ever: Duration) -> Vec<Output> {
         let (log, acks) = ends.lock().unwrap().clone();
         let recorder = if case.recorded { Recorder::new(id, log) } else { Recorder::off() };
         let mut context = Context::new(id, worker.peers() as u32, clock, recorder, acks);
+        if case.yields {
+            context.budget = Duration::ZERO;
+        }
         if alone {
             context.local = id.0..id.0 + 1;
         }
