@@ -38,8 +38,11 @@ const AT_ONCE: u64 = 64;
 /// Progress is recorded this often, on a grid of instants.
 const SAMPLE: Duration = Duration::from_millis(100);
 
+/// A source that is behind emits as often as this: the more often, the less a late worker has before it; but each epoch costs progress.
+const BEHIND: Duration = Duration::from_millis(5);
+
 /// A paced source emits for no longer than this at a time.
-const BUDGET: Duration = Duration::from_millis(4);
+const BUDGET: Duration = Duration::from_millis(8);
 
 /// Configuration of an open-loop source.
 #[derive(Clone, Debug)]
@@ -218,7 +221,8 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     /// behind.
     fn tick_of(&self, now: Timestamp) -> Time {
         let milliseconds = now.0 / 1_000_000;
-        let tick = if self.is_behind() { 1 } else { self.config.tick.as_millis() as u64 };
+        let whole = self.config.tick.as_millis() as u64;
+        let tick = if self.is_behind() { whole.min(BEHIND.as_millis() as u64) } else { whole };
         milliseconds - milliseconds % tick.max(1)
     }
 
