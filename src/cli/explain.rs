@@ -19,7 +19,7 @@ use crate::report::{Chapter, Recorded, explain as chapters};
 /// summarized.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  thalweg simulate heron-wordcount --policy ds2 --out it && thalweg explain it\n  thalweg explain it --decision 1"
+    after_help = "Examples:\n  thalweg simulate heron-wordcount --policy ds2 --out wordcount && thalweg explain wordcount\n  thalweg explain wordcount --decision 1"
 )]
 pub(super) struct Args {
     /// Folder of one run, written by `run` or `simulate`, or a subfolder of a figure's folder.

@@ -62,7 +62,7 @@ impl Live {
         let text = |configuration| configuration_text(&self.topology, configuration);
         let line = match &event.kind {
             EventKind::Rescaling { before, after, reason, bins, .. } => {
-                format!("rescales {} -> {} ({bins} bins migrate): {reason}", text(before), text(after))
+                format!("rescales {} -> {} ({bins} bins to migrate): {reason}", text(before), text(after))
             }
             EventKind::Splitting { operator, bins } => format!("splits {} bins of {}", bins.len(), self.name(*operator)),
             EventKind::HotKey { operator, bin, share } => {

@@ -39,7 +39,7 @@ use failure::Failure;
 #[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
     after_help = "Start here:\n  thalweg                           three policies on an underprovisioned job and on a skewed one (2 minutes)\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
-                        thalweg run --policy ds2          one policy, live\n  thalweg simulate heron-wordcount    the same in virtual time\n  thalweg analyze activity.log        find a job's bottleneck\n  thalweg help run                  all options of a command"
+                        thalweg run --policy ds2          one policy, live\n  thalweg simulate heron-wordcount  the same in virtual time\n  thalweg analyze activity.log      find a job's bottleneck\n  thalweg help run                  all options of a command"
 )]
 struct Cli {
     /// Without a command: three policies side by side on the engine, in two minutes.
@@ -52,23 +52,13 @@ const HEADLINE: [&str; 2] = ["loop-under", "loop-skew"];
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a word count on your text, or a NEXMark query, under a policy and watch it rescale.
     Run(run::Args),
-    /// Run a scenario under a policy in virtual time.
     Simulate(simulate::Args),
-    /// Reproduce a figure of a paper: run the experiment, plot it, print the paper's numbers beside
-    /// ours.
     Reproduce(reproduce::Args),
-    /// Redraw a run folder's figure from its recorded rows.
     Plot(plot::Args),
-    /// Print the tables of recorded runs.
     Report(report::Args),
-    /// Explain what a policy did in a recorded run, and why.
     Explain(explain::Args),
-    /// Find a job's bottleneck from its activity log.
     Analyze(analyze::Args),
-    /// Run a policy offline on a dataflow graph and measured rates (in the file formats of the
-    /// released DS2).
     Decide(decide::Args),
     /// Print a completion script for your shell.
     Completions(completions::Args),

@@ -36,8 +36,9 @@ pub(super) struct Args {
     /// Size of the runs: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where jobs run: engine, or sim for virtual time [default: as defined]. Cases for both hosts
-    /// run at full scale, with '--host engine', or if they are named.
+    /// Where jobs run: engine, or sim for virtual time [default: as defined]. Cases
+    /// defined for both hosts run only with '--scale full', with '--host engine', or when selected
+    /// by name.
     #[arg(long)]
     host: Option<Host>,
     /// Run only these (comma-separated): case=NAME, variant=NAME (a policy or a migration strategy),

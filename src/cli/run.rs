@@ -77,10 +77,10 @@ pub(super) struct Args {
     /// 2.5k/s [default: 300000/min; 10k/s for a query]
     #[arg(long, allow_hyphen_values = true)]
     rate: Option<String>,
-    /// Seconds of run.
+    /// Length of the run in seconds.
     #[arg(long, default_value_t = 20.0, allow_hyphen_values = true)]
     duration: f64,
-    /// Capacity of an instance: heron (see above) or none; for a query, none or limits by operator,
+    /// Capacity of an instance: heron (FlatMap 100,000 sentences/min, Count 1,000,000 words/min) or none; for a query, none or limits by operator,
     /// such as 'winner=20k/s,average=500/s' [default: heron; none for a query]
     #[arg(long)]
     limits: Option<String>,
@@ -106,7 +106,7 @@ pub(super) struct Args {
     /// Factor by which the source may exceed its rate to drain its lag.
     #[arg(long, default_value_t = 1.1, allow_hyphen_values = true)]
     catch_up: f64,
-    /// Index of the first sentence, or what tells streams of events apart.
+    /// Index of the first sentence, or the seed of the event stream.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
@@ -124,7 +124,7 @@ fn query_help() -> String {
 struct NexmarkArgs {
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true, help = query_help())]
     query: Option<Query>,
-    /// Divide window lengths by so much: with 60 an hour is a minute. Auctions last as long as at
+    /// Factor by which window lengths are divided: with 60, an hour takes a minute. Auctions last as long as at
     /// 10,000 events/s, whatever the rate.
     #[arg(long, value_name = "FACTOR", default_value_t = 60.0, requires = "query", allow_hyphen_values = true)]
     dilation: f64,

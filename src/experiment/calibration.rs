@@ -130,7 +130,7 @@ fn measure(path: &Path, seconds: f64) -> Result<Measured, CalibrationError> {
     let wrong = |expected: &str, found: String| CalibrationError::File { path: path.to_owned(), expected: expected.to_owned(), found };
     let file = File::open(path).map_err(|why| match why.kind() {
         ErrorKind::NotFound => wrong("the activity log of a run ('run --record' keeps it)", "no such file".to_owned()),
-        _ => FolderError::Read { path: path.to_owned(), source: why }.into(),
+        _ => FolderError::Read { path: path.to_owned(), why }.into(),
     })?;
     let damaged = |why: crate::activity::LogError| wrong("a whole activity log", why.to_string());
     let mut calibrator = Calibrator::default();

@@ -67,20 +67,20 @@ const EXCERPT_CHARS: usize = 80;
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// The file could not be written; nothing has its name that had not before.
-    #[error("{}: cannot be written: {source}", path.display())]
+    #[error("{}: cannot be written: {why}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// The file could not be opened or read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read: {why}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// A line is not what the file should hold.
     #[error("{}, line {line}: expected {expected}, found {found}", path.display())]
@@ -110,10 +110,10 @@ pub fn write_whole(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<
         steps::taken();
         rename(&partial, path)
     });
-    written.map_err(|source| {
+    written.map_err(|why| {
         // It may not even exist; the first error is the one to report.
         let _ = fs::remove_file(&partial);
-        FolderError::Write { path: path.to_owned(), source }
+        FolderError::Write { path: path.to_owned(), why }
     })
 }
 
@@ -227,7 +227,7 @@ pub fn write_table(path: &Path, header: &[String], rows: impl Iterator<Item = Ve
 pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError> {
     let mut values = Vec::new();
     for (index, line) in open(path)?.lines().enumerate() {
-        let line = line.map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
+        let line = line.map_err(|why| FolderError::Read { path: path.to_owned(), why })?;
         if line.trim().is_empty() {
             continue;
         }
@@ -247,7 +247,7 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderErro
 /// # Errors
 /// When it cannot be read or is not what it should be; the error names the file and the place.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
-    let text = fs::read_to_string(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|why| FolderError::Read { path: path.to_owned(), why })?;
     serde_json::from_str(&text).map_err(|error| {
         let found = excerpt(text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default());
         FolderError::Line {
@@ -264,7 +264,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
 /// # Errors
 /// When it cannot be read or is not what it should be; the error names the file and the place.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
-    let text = fs::read_to_string(path).map_err(|source| FolderError::Read { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|why| FolderError::Read { path: path.to_owned(), why })?;
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
         let line = before.lines().count().max(1) as u64;
@@ -274,7 +274,7 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, FolderError> {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, FolderError> {
-    File::open(path).map(BufReader::new).map_err(|source| FolderError::Read { path: path.to_owned(), source })
+    File::open(path).map(BufReader::new).map_err(|why| FolderError::Read { path: path.to_owned(), why })
 }
 
 /// An error of the file's shape: rows of unequal length, bytes that are no text, or reading itself.
@@ -282,7 +282,7 @@ fn csv_error(path: &Path, error: csv::Error) -> FolderError {
     let line = error.position().map_or(1, csv::Position::line);
     let at = |expected: String, found: String| FolderError::Line { path: path.to_owned(), line, expected, found };
     match error.into_kind() {
-        csv::ErrorKind::Io(source) => FolderError::Read { path: path.to_owned(), source },
+        csv::ErrorKind::Io(why) => FolderError::Read { path: path.to_owned(), why },
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             at(format!("{expected_len} fields as in the header"), format!("{len} fields"))
         }

@@ -180,7 +180,8 @@ impl fmt::Display for Summary {
             writeln!(f, "instances           {} at the end, at most {}", list(&self.last), list(&self.peak))?;
         }
         let achieved = self.achieved_over_offered.map_or("-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
-        writeln!(f, "achieved / offered  {achieved} after the last action; {:.0} records behind at the end", self.lag_records)?;
+        let over = if self.actions == 0 { "over the whole run" } else { "after the last action" };
+        writeln!(f, "achieved / offered  {achieved} {over}; sources {:.0} records behind at the end", self.lag_records)?;
         let (p50, p99) = (milliseconds(self.latency_ns_p50), milliseconds(self.latency_ns_p99));
         writeln!(f, "latency             p50 {p50}, p99 {p99}, from the due time")?;
         if self.interrupted_s.is_some() && self.records == 0 {

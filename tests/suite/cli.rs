@@ -181,6 +181,8 @@ fn help_names_every_policy_every_query_and_every_file_of_rows() {
         assert!(help.contains(&format!("The policy: {}; scripted: the plans given by --plan", POLICIES.join(", "))), "{help}");
     }
     let run = help("run");
+    // What a command does is told at length, not only in the line of the list of commands.
+    assert!(run.contains("FlatMap splits them into words"), "{run}");
     for query in Query::ALL {
         assert!(run.contains(&format!("{query}: {}", query.summary())), "{query}: {run}");
     }

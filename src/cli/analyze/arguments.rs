@@ -78,7 +78,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "QUERY")]
     watch: Vec<String>,
     /// Analysis threads, in addition to the one that reads; the results do not depend on it.
-    #[arg(long, value_name = "A", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     workers: u32,
     /// Print one JSON object instead of text.
     #[arg(long)]

@@ -114,7 +114,7 @@ impl<'a> Findings<'a> {
             windows => format!("{windows} windows"),
         };
         let mut text = format!(
-            "{}{}: {windows} of {} from {} to {}, up to 2^{:.0} paths in a window\n\n{}\n{}\n",
+            "{}{}: {windows} of {} from {} to {}, at most 2^{:.0} paths per window\n\n{}\n{}\n",
             if self.watched { "\n" } else { "" },
             self.asked.files_text(),
             self.asked.window_text,

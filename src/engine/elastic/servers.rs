@@ -8,8 +8,7 @@
 //! However much waits, an operator works no longer at a time than its worker's
 //! [budget](Context::budget), in the middle of a batch if need be; what is left stays at the head
 //! of its queue. So commands, progress, samples and the other operators have their turn at any
-//! load. How much is left, in time, tells the sources when to pause
-//! ([`Backlog`](crate::engine::host::Backlog)).
+//! load. How much is left, in time, tells the sources when to pause (`host/backlog.rs`).
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
