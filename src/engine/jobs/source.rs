@@ -37,10 +37,9 @@ const KEPT: Duration = Duration::from_millis(100);
 const AT_ONCE: u64 = 64;
 /// Progress is recorded this often, on a grid of instants.
 const SAMPLE: Duration = Duration::from_millis(100);
-
-/// A source that is behind emits as often as this: the more often, the less a late worker has before it; but each epoch costs progress.
+/// The longest time between epochs of a source that is behind: the shorter, the less a late worker
+/// has before it, but the more epochs it has to complete.
 const BEHIND: Duration = Duration::from_millis(5);
-
 /// A paced source emits for no longer than this at a time.
 const BUDGET: Duration = Duration::from_millis(8);
 
@@ -217,8 +216,8 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         true
     }
 
-    /// The epoch that begins with the tick before `now`, or the millisecond if the source is
-    /// behind.
+    /// The epoch that begins with the tick before `now`, or with a shorter interval before it if the
+    /// source is [behind](BEHIND).
     fn tick_of(&self, now: Timestamp) -> Time {
         let milliseconds = now.0 / 1_000_000;
         let whole = self.config.tick.as_millis() as u64;
@@ -234,7 +233,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         if !self.is_behind() || fastest <= 0.0 {
             return allowed.ceil() as u64;
         }
-        // From millisecond to millisecond it would be too much to round up.
+        // Rounded up at each of these short intervals, it would be too much.
         self.polled = now - Duration::from_secs_f64(allowed.fract() / fastest);
         allowed as u64
     }

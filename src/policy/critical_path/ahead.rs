@@ -154,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn after_a_long_fall_only_the_last_windows_may_return() {
+        let falls = |windows: u32| recent(&(0..=windows).map(|n| 100.0 - 5.0 * f64::from(n)).collect::<Vec<_>>());
+        assert_eq!((representative(&falls(4)), representative(&falls(5)), representative(&falls(9))), (5, RISES, RISES));
+        // A window that does not fall ends it, and so does a fall that is hardly one.
+        for rates in [&[100.0, 90.0, 80.0, 70.0, 60.0, 50.0, 50.0][..], &[100.0, 99.9, 99.8, 99.7, 99.6, 99.5, 99.4], &[]] {
+            assert_eq!(representative(&recent(rates)), rates.len(), "{rates:?}");
+        }
+    }
+
+    #[test]
     fn the_same_all_the_time_is_steady() {
         assert!(is_steady(&recent(&[100.0, 100.2, 100.0])) && !is_steady(&recent(&[100.0, 102.0])));
     }
