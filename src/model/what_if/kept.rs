@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::Station;
 use super::sojourns::Sojourns;
+use super::station::Station;
 
 /// A distribution stands for so many windows at least...
 const LEAST_WINDOWS: u64 = 6;

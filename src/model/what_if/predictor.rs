@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::learned::Learned;
+use super::prediction::Prediction;
 use super::server::Server;
 use super::sojourns::Sojourns;
+use super::station::Station;
 use super::ways::{Latencies, Ways};
-use super::{Prediction, Station, WhatIf};
 use crate::dataflow::{Role, Topology};
 use crate::id::OperatorId;
 
@@ -40,7 +42,7 @@ pub struct WorkedOut {
 /// Predicts configurations of one job.
 #[derive(Debug)]
 pub struct Predictor<'a> {
-    what_if: &'a WhatIf,
+    learned: &'a Learned,
     topology: &'a Topology,
     worked_out: Rc<WorkedOut>,
 }
@@ -49,12 +51,12 @@ pub struct Predictor<'a> {
 type Longest = (usize, Latencies);
 
 impl<'a> Predictor<'a> {
-    pub(super) fn new(what_if: &'a WhatIf, topology: &'a Topology, worked_out: Rc<WorkedOut>) -> Predictor<'a> {
+    pub(super) fn new(learned: &'a Learned, topology: &'a Topology, worked_out: Rc<WorkedOut>) -> Predictor<'a> {
         worked_out.known.borrow_mut().resize(topology.operators().len(), Vec::new());
-        Predictor { what_if, topology, worked_out }
+        Predictor { learned, topology, worked_out }
     }
 
-    /// As [`WhatIf::predict`].
+    /// As [`WhatIf::predict`](super::WhatIf::predict).
     ///
     /// # Panics
     /// If there is not one entry an operator.
@@ -62,8 +64,8 @@ impl<'a> Predictor<'a> {
         let (sink, latencies) = self.longest(stations)?;
         let waits_s = self.worked_out.ways.borrow().as_ref()?[sink].waits_s(&latencies, stations);
         let mut latencies_s = latencies.all_s;
-        self.what_if.calibration.apply(&mut latencies_s, f64::from(latencies.p50_s));
-        Some(Prediction { latencies_s, error: self.what_if.calibration.error(), waits_s })
+        self.learned.calibration.apply(&mut latencies_s, f64::from(latencies.p50_s));
+        Some(Prediction { latencies_s, error: self.learned.calibration.error(), waits_s })
     }
 
     /// The median and the 99th percentile of latency in seconds, as they are before calibration; nothing where [`predict`](Self::predict)
@@ -83,7 +85,7 @@ impl<'a> Predictor<'a> {
         if let Some((.., known)) = self.worked_out.longer.borrow().get(&index).and_then(|all| all.iter().find(is_asked)) {
             return *known;
         }
-        let longer = self.what_if.server(self.topology.operator(operator)).part_longer(station, records);
+        let longer = self.learned.server(self.topology.operator(operator)).part_longer(station, records);
         self.worked_out.longer.borrow_mut().entry(index).or_default().push((*station, records, longer));
         longer
     }
@@ -106,11 +108,11 @@ impl<'a> Predictor<'a> {
         }
         // Where operators are so many that each can only be looked at briefly, what recent windows say of it is as good.
         let is_brief = effort < 1.0;
-        let kept = if is_brief { self.what_if.kept.borrow().get(operator, station) } else { None };
+        let kept = if is_brief { self.learned.kept.borrow().get(operator, station) } else { None };
         let sojourns = kept.or_else(|| {
-            let sojourns = self.what_if.server(&self.topology.operators()[operator]).sojourns(station, effort).map(Arc::new);
+            let sojourns = self.learned.server(&self.topology.operators()[operator]).sojourns(station, effort).map(Arc::new);
             if let Some(sojourns) = sojourns.as_ref().filter(|_| is_brief) {
-                self.what_if.kept.borrow_mut().keep(operator, station, sojourns);
+                self.learned.kept.borrow_mut().keep(operator, station, sojourns);
             }
             sojourns
         });
@@ -133,7 +135,7 @@ impl<'a> Predictor<'a> {
         }
         let mut ways = self.worked_out.ways.borrow_mut();
         let ways = ways.get_or_insert_with(|| {
-            let hops = self.what_if.hops(self.topology);
+            let hops = self.learned.hops(self.topology);
             let sinks = self.topology.operators().iter().filter(|operator| operator.role == Role::Sink);
             sinks.filter_map(|sink| Ways::draw(&hops, sink.id.0 as usize)).collect()
         });

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::Station;
 use super::draw::Draw;
 use super::sojourns::{Sojourns, Times};
+use super::station::Station;
 use crate::critical_path::Arrival;
 
 /// Batches that a server of moderate load is given.

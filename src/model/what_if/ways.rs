@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
-use super::Station;
 use super::sojourns::Sojourns;
+use super::station::Station;
 
 /// Ways that are drawn, as a power of two, ...
 const MOST_BITS: u32 = 12;
