@@ -152,3 +152,46 @@ fn a_goal_is_not_missed_by_moves() {
         assert!(ours.actions.len() <= 2 && ours.missed <= 0.05, "{bytes_per_s}: {ours:?}");
     }
 }
+
+/// Two branches, both with more instances than keep up: those of `slow` are not needed, without those of `busy` latency would exceed the goal.
+#[test]
+fn a_surplus_is_removed_as_far_as_the_goal_allows() {
+    for (slow, busy, goal_ms) in [(60, 14, 450.0), (60, 20, 500.0)] {
+        let text = format!(
+            r#"
+            title = "A surplus beside a goal"
+            seconds = 240
+            control = {{ policy_interval_s = 2.0, time_factor = 30.0 }}
+            [[operators]]
+            name = "in"
+            role = "source"
+            rate = 180
+            [[operators]]
+            name = "slow"
+            role = "stateless"
+            inputs = ["in"]
+            limit = 7
+            instances = {slow}
+            [[operators]]
+            name = "busy"
+            role = "stateless"
+            inputs = ["in"]
+            limit = 20
+            service = {{ distribution = "exponential" }}
+            instances = {busy}
+            [[operators]]
+            name = "join"
+            role = "keyed"
+            inputs = ["slow", "busy"]
+            limit = 900
+            [[operators]]
+            name = "sink"
+            role = "sink"
+            inputs = ["join"]
+            "#
+        );
+        let (ours, hold) = (run(&text, "critical-path", goal_ms), run(&text, "hold", goal_ms));
+        assert!(ours.keeps_up && ours.actions.len() <= 2, "{slow} {busy}: {ours:?}");
+        assert!(ours.instance_s < 0.75 * hold.instance_s && ours.missed <= hold.missed + 0.02, "{slow} {busy}: {ours:?} {hold:?}");
+    }
+}
