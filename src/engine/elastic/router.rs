@@ -71,6 +71,7 @@ where
             let (data_frontier, control_frontier) = (&frontiers[0], &frontiers[1]);
             control.for_each(|cap, sent| waiting.take_commands(*cap.least().expect("commands have a time"), sent));
             while let Some((time, command)) = waiting.next_command(control_frontier) {
+                waiting.context.horizon.is_final(time, clock.now());
                 let (table, ack) = partition.next(tables.newest(), &command);
                 tables.push(time, Rc::new(table));
                 // The receiver may be gone at the end of a run.

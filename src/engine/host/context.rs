@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::backlog::Backlog;
 use super::clock::Clock;
 use super::control::Ack;
+use super::horizon::Horizon;
 use super::queues::QueueMeters;
 use super::recorder::Recorder;
 use super::waits::{ExternalWait, Waits};
@@ -36,6 +37,8 @@ pub struct Context {
     pub budget: Duration,
     /// Work that waits for this worker.
     pub(in crate::engine) backlog: Backlog,
+    /// How far commands of this worker run ahead of the data.
+    pub(in crate::engine) horizon: Horizon,
     /// What functions of operators mark as waiting.
     pub(in crate::engine) waits: Waits,
 }
@@ -96,6 +99,7 @@ impl Context {
             acks,
             budget: BUDGET,
             backlog: Backlog::default(),
+            horizon: Horizon::default(),
             waits: Waits::default(),
         }
     }

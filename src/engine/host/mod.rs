@@ -6,6 +6,7 @@ mod clock;
 mod context;
 mod control;
 mod error;
+mod horizon;
 mod queues;
 mod recorder;
 mod running;

@@ -29,8 +29,6 @@ use crate::id::WorkerId;
 use crate::migration::Step;
 use crate::time::Epoch;
 
-/// Commands take effect this long after they are issued, so that data never waits for routing.
-const HORIZON: Duration = Duration::from_millis(30);
 /// An idle worker wakes up this often, so that the frontier of the log advances.
 const PARK: Duration = Duration::from_millis(10);
 
@@ -175,11 +173,12 @@ fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: 
             source = None;
         }
         if let Some((steps, input)) = &mut control {
-            let ahead = (now + HORIZON).0 / 1_000_000;
+            let ahead = context.horizon.epoch(now);
             while let Ok(step) = steps.try_recv() {
                 for command in commands_of(&step) {
                     input.send(command);
                 }
+                context.horizon.gave(*input.time(), now);
                 input.advance_to(input.time() + 1);
             }
             if ahead > *input.time() {

@@ -50,6 +50,9 @@ pub const COUNT: OperatorId = OperatorId(1);
 /// The sink.
 pub const SINK: OperatorId = OperatorId(2);
 
+/// Epochs are so short while there is nothing else to do: ten thousand a second, each of which costs
+/// some messages about progress.
+const FINEST: Duration = Duration::from_micros(100);
 /// The native exchange divides as finely as this many bins would.
 const NATIVE_BINS: u32 = 1 << 16;
 /// Number of groups of keys, a power of two.
@@ -78,7 +81,8 @@ pub struct KeyCount {
     pub rate: Rate,
     /// How long the schedule lasts at most; it begins when every key has been counted once.
     pub duration: Duration,
-    /// Time between epochs; at least a millisecond.
+    /// Time between epochs while workers are busy; at least a millisecond. At rest they are
+    /// shorter.
     pub tick: Duration,
     /// Where its workers run.
     pub deployment: Deployment,
@@ -191,6 +195,7 @@ impl KeyCount {
             let drawn = n.checked_sub(keys).inspect(|index| emitted.set(index + 1));
             (drawn.map_or(n, |index| key(seed, index, keys)), ())
         });
+        source = source.eager(FINEST);
         let groups = Rc::new(RefCell::new(vec![GroupTally::default(); GROUPS as usize]));
         let found = Rc::clone(&groups);
         let mut control = InputHandleVec::new();
@@ -213,7 +218,7 @@ impl KeyCount {
             sink.probe_with(&probe);
         });
         let open_epochs = source.open_epochs();
-        let mut feed = SourceDriver::new(source, keys, stop, (worker, dataflow), context, self.tick);
+        let mut feed = SourceDriver::new(source, keys, stop, (worker, dataflow), context);
         let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as _);
         let outcome = Box::new(move || KeyTally { emitted: report.get(), groups: groups.take() });
         WorkerPart { source, open_epochs, control, probe, outcome }

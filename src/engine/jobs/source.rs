@@ -6,6 +6,9 @@
 //! due time is that of its earliest record, so no record's latency is understated. While the queue
 //! of any instance is above its mark it emits nothing, like Heron's spouts.
 //!
+//! A source may close epochs [sooner](OpenLoop::eager) while all that it emitted is done with, so that
+//! at rest no record waits for a tick.
+//!
 //! Where workers say when they are late ([`paced`](OpenLoop::paced)), an epoch has no more records
 //! than they have time for, as learned from how long they were late after the last ones. What is
 //! due and not emitted is counted, never stored: lag costs no memory and is in front of nothing.
@@ -30,6 +33,8 @@ use crate::id::{InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
 use crate::workload::RateSchedule;
 
+/// What the number of an epoch counts, unless a source is eager.
+const MILLISECOND: Duration = Duration::from_millis(1);
 /// What a paced source may emit and has no time for is kept for so long: pauses of milliseconds do
 /// not slow it down.
 const KEPT: Duration = Duration::from_millis(100);
@@ -62,6 +67,10 @@ pub struct SourceConfig {
 /// A source on one worker. The worker loop calls [`poll`](OpenLoop::poll).
 pub struct OpenLoop<D: ExchangeData + Clone> {
     config: SourceConfig,
+    /// What the number of an epoch counts.
+    unit: Duration,
+    /// Time between epochs while none is open.
+    finest: Duration,
     context: Context,
     /// Instances of the job above their mark.
     pressing: Arc<AtomicUsize>,
@@ -100,6 +109,8 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         record: impl FnMut(u64, Epoch) -> D + 'static,
     ) -> OpenLoop<D> {
         OpenLoop {
+            unit: MILLISECOND,
+            finest: config.tick,
             config,
             context: context.clone(),
             pressing,
@@ -120,6 +131,18 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     /// has no more records than there is time for.
     pub fn paced(self, late: Arc<AtomicUsize>) -> OpenLoop<D> {
         OpenLoop { pace: Some(Pace::new(late)), ..self }
+    }
+
+    /// The same source, which emits what is due every `finest` while all its epochs are complete.
+    /// Epochs are counted in that time then: an operator that asks for timers has to know.
+    pub(super) fn eager(self, finest: Duration) -> OpenLoop<D> {
+        self.context.horizon.count_in(finest);
+        OpenLoop { unit: finest, finest, ..self }
+    }
+
+    /// Time until it looks for what is due, at most.
+    pub(in crate::engine) fn tick(&self) -> Duration {
+        if self.open.borrow().is_empty() { self.finest.min(self.config.tick) } else { self.config.tick }
     }
 
     /// Whether more is due than could be emitted at the last tick, and is to be emitted before the
@@ -219,10 +242,10 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
     /// The epoch that begins with the tick before `now`, or with a shorter interval before it if the
     /// source is [behind](BEHIND).
     fn tick_of(&self, now: Timestamp) -> Time {
-        let milliseconds = now.0 / 1_000_000;
-        let whole = self.config.tick.as_millis() as u64;
-        let tick = if self.is_behind() { whole.min(BEHIND.as_millis() as u64) } else { whole };
-        milliseconds - milliseconds % tick.max(1)
+        let tick = if self.is_behind() { self.config.tick.min(BEHIND) } else { self.tick() };
+        let units = |time: Duration| (time.as_nanos() / self.unit.as_nanos()) as u64;
+        let epoch = now.0 / self.unit.as_nanos() as u64;
+        epoch - epoch % units(tick).max(1)
     }
 
     /// How many records may be emitted at `now`, however many are due.

@@ -32,22 +32,22 @@ pub(in crate::engine) struct SourceDriver<D: ExchangeData + Clone> {
 
 impl<D: ExchangeData + Clone> SourceDriver<D> {
     /// `source` emits `before` records before its schedule begins; `dataflow` is the number of its
-    /// dataflow on `worker`, `tick` the time between epochs.
+    /// dataflow on `worker`.
     pub(in crate::engine) fn new(
         source: OpenLoop<D>,
         before: u64,
         stop: &Arc<AtomicBool>,
         (worker, dataflow): (&Worker, usize),
         context: &Context,
-        tick: Duration,
     ) -> SourceDriver<D> {
-        let wake = Wake { activator: worker.activator_for(Rc::new([dataflow])), tick, armed: Timestamp::ZERO };
+        let wake = Wake { activator: worker.activator_for(Rc::new([dataflow])), armed: Timestamp::ZERO };
         SourceDriver { source, wake, clock: context.clock, before, begun: before == 0, stop: Arc::clone(stop) }
     }
 
     /// Emits what is due by now, in either phase; returns whether the source is still open.
     pub(in crate::engine) fn poll(&mut self) -> bool {
-        self.wake.arm(self.clock.now(), self.source.is_behind());
+        let tick = self.source.tick();
+        self.wake.arm(self.clock.now(), if self.source.is_behind() { tick.min(BEHIND) } else { tick });
         if !self.begun {
             let open = self.source.open_epochs().borrow().len();
             let records = self.before.min(PRELOAD_RECORDS);
@@ -75,13 +75,11 @@ const BEHIND: Duration = Duration::from_millis(1);
 /// until another worker has something for it.
 struct Wake {
     activator: Activator,
-    tick: Duration,
     armed: Timestamp,
 }
 
 impl Wake {
-    fn arm(&mut self, now: Timestamp, behind: bool) {
-        let tick = if behind { BEHIND.min(self.tick) } else { self.tick };
+    fn arm(&mut self, now: Timestamp, tick: Duration) {
         let next = Timestamp((now.0 + 1).next_multiple_of(tick.as_nanos() as u64));
         if self.armed <= now || next < self.armed {
             self.armed = next;

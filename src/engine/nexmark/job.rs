@@ -189,7 +189,7 @@ impl Nexmark {
         });
         let open_epochs = source.open_epochs();
         // One worker emits; the others' inputs end at once.
-        let mut feed = SourceDriver::new(source, self.before, stop, (worker, dataflow), context, self.tick);
+        let mut feed = SourceDriver::new(source, self.before, stop, (worker, dataflow), context);
         let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as Box<dyn FnMut() -> bool>);
         WorkerPart { source, open_epochs, control, probe, outcome: Box::new(move || tally.take()) }
     }
