@@ -112,7 +112,15 @@ impl Args {
             first_seed: self.seed,
             repeat: self.repeat,
         };
-        for only in &self.only {
+        // A name may have commas itself.
+        let whole = self.only.iter().fold(Vec::new(), |mut whole: Vec<String>, part| {
+            match whole.last_mut().filter(|_| !part.contains('=')) {
+                Some(before) => *before = format!("{before},{part}"),
+                None => whole.push(part.clone()),
+            }
+            whole
+        });
+        for only in &whole {
             let wrong = || usage(anyhow!("--only: expected case=NAME, variant=NAME, host=NAME or seed=N, found '{only}'"));
             let (what, name) = only.split_once('=').ok_or_else(wrong)?;
             match what {
@@ -179,7 +187,8 @@ pub(super) fn list<'n>(names: impl Iterator<Item = &'n str>, title: impl Fn(&str
     if json {
         println!("{}", serde_json::to_string(&titles)?);
     } else {
-        titles.iter().for_each(|(name, title)| println!("{name:<16} {title}"));
+        let width = titles.keys().map(|name| name.len()).max().unwrap_or_default();
+        titles.iter().for_each(|(name, title)| println!("{name:<width$}  {title}"));
     }
     Ok(())
 }
@@ -231,6 +240,11 @@ mod tests {
             (&["loop", "--cases", "under,over"], "expected cases of loop, among under, dynamic,"),
             (&["megaphone-fig1", "--only", "variant=fluid,case=three processes"], "expected cases of megaphone-fig1, among one process, "),
             (&["loop", "--only", "policy=ds2"], "--only: expected case=NAME, variant=NAME, host=NAME or seed=N, found 'policy=ds2'"),
+            (
+                &["stability", "--cases", "linear, no noise,square"],
+                "expected cases of stability, among linear, no noise, exponent 0.85, no noise,",
+            ),
+            (&["stability", "--only", "case=linear, no noise,variant=best"], "expected policies or other variants of stability, among"),
             (&["loop", "--only", "host=moon"], "--only: expected a host, 'engine' or 'sim', found 'moon'"),
             (&["ds2-skew", "--host", "engine"], "expected a host and seeds of ds2-skew"),
             (&["--definition", "none.toml"], "none.toml: expected a definition: "),

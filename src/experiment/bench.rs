@@ -80,8 +80,10 @@ impl<'a> Bench<'a> {
             Some(found) => Err(UnknownName { what, figure: definition.figure.clone(), known, found: found.clone() }),
             None => Ok(()),
         };
-        check("cases", each(|trial| &trial.case), &ask.cases)?;
-        check("policies or other variants", each(|trial| &trial.variant), &ask.variants)?;
+        let (cases, variants) = (each(|trial| &trial.case), each(|trial| &trial.variant));
+        let ask = Ask { cases: whole_names(&ask.cases, &cases), variants: whole_names(&ask.variants, &variants), ..ask.clone() };
+        check("cases", cases, &ask.cases)?;
+        check("policies or other variants", variants, &ask.variants)?;
         let companion = definition.study.companion();
         let runs = |trial: &Trial| ask.fits(trial) || ask.fits_but_for_variant(trial) && companion == Some(trial.variant.as_str());
         let trials: Vec<Trial> = all.into_iter().filter(runs).collect();
@@ -193,4 +195,30 @@ impl Progress for () {
     fn window(&self, _: &Trial, _: (&Topology, std::time::Duration), _: Status<'_>) {}
 
     fn ended(&self, _: &Trial, _: Option<&RunResult>) {}
+}
+
+/// The names in a list that was cut at its commas: a name may have some itself.
+fn whole_names(cut: &[String], known: &[String]) -> Vec<String> {
+    let (mut names, mut rest) = (Vec::new(), cut);
+    while !rest.is_empty() {
+        let is_known = |parts: &usize| known.contains(&rest[..*parts].join(","));
+        let parts = (1..=rest.len()).rev().find(is_known).unwrap_or(1);
+        names.push(rest[..parts].join(","));
+        rest = &rest[parts..];
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_commas_are_found_in_a_list() {
+        let known = ["linear, no noise", "linear", "square", "a,b"].map(str::to_owned);
+        let cut = |list: &str| list.split(',').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(whole_names(&cut("linear, no noise,square,linear"), &known), ["linear, no noise", "square", "linear"]);
+        assert_eq!(whole_names(&cut("a,b,a,c"), &known), ["a,b", "a", "c"]);
+        assert!(whole_names(&[], &known).is_empty());
+    }
 }

@@ -70,7 +70,23 @@ pub struct OverloadDefinition {
     pub strategies: Vec<String>,
     /// The loads without a plan.
     pub hold: Vec<String>,
+    /// What also runs on two processes, with half of the workers each.
+    #[serde(default)]
+    pub two_processes: TwoProcesses,
 }
+
+/// What runs on two processes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwoProcesses {
+    /// The loads.
+    pub loads: Vec<String>,
+    /// How bins move.
+    pub strategies: Vec<String>,
+}
+
+/// What is added to the name of a load on two processes.
+const TWO_PROCESSES: &str = ", two processes";
 
 /// Nothing lost or counted twice, and nothing that a policy could not look at.
 const CHECKS: &str = r#"
@@ -141,7 +157,7 @@ impl Carrier for Watched<'_> {
 }
 
 impl OverloadDefinition {
-    fn job(&self, per_s: f64, seed: u64, seconds: f64) -> WordCount {
+    fn job(&self, processes: u32, per_s: f64, seed: u64, seconds: f64) -> WordCount {
         let operator = OperatorConfig {
             capacity: Capacity::Cpu,
             marks: QueueMarks::default(),
@@ -159,13 +175,13 @@ impl OverloadDefinition {
             bins: self.bins,
             flat_map: operator,
             count: operator,
-            deployment: Deployment::threads(self.workers),
+            deployment: Deployment::processes(processes, self.workers / processes),
         }
     }
 
     /// Sentences per second that the job takes in when more are due than it can do.
-    fn capacity(&self, seed: u64) -> anyhow::Result<f64> {
-        let job = self.job(MOST_PER_S, seed, self.capacity_s);
+    fn capacity(&self, processes: u32, seed: u64) -> anyhow::Result<f64> {
+        let job = self.job(processes, MOST_PER_S, seed, self.capacity_s);
         let running = job.start()?;
         let mut samples: Vec<(Timestamp, u64)> = Vec::new();
         for batch in &running.log {
@@ -187,7 +203,7 @@ impl OverloadDefinition {
     fn follow(&self, job: &WordCount, strategy: Option<Strategy>, show: impl Fn(f64)) -> anyhow::Result<(Seen, Memory, Row)> {
         let mut running = job.start()?;
         let mut seen = Seen::default();
-        let mut memory = Memory::of(&[]);
+        let mut memory = Memory::of(&running.process_ids());
         let mut observer = Observer::new(job.topology(), Timestamp::ZERO, WINDOW);
         let mut migration: Option<CarryingOut> = None;
         let mut up_to = vec![Timestamp::ZERO; running.peers() as usize];
@@ -259,7 +275,7 @@ impl OverloadDefinition {
 }
 
 impl Study for OverloadDefinition {
-    /// The case is a load, the variant a strategy or `hold`.
+    /// The case is a load, in one process or two, the variant a strategy or `hold`.
     ///
     /// - `load`: what is due, in capacities of the job; `capacity_per_s`: sentences per second that
     ///   one instance of each operator takes in when more are due, measured right before;
@@ -295,8 +311,12 @@ impl Study for OverloadDefinition {
         };
         let mut trials = Vec::new();
         for seed in ask.seeds_from(0, self.runs.at(ask.scale)) {
-            for (case, _) in &loads {
-                trials.extend(self.strategies.iter().map(|variant| trial(seed, case, variant)));
+            for (load, _) in &loads {
+                trials.extend(self.strategies.iter().map(|variant| trial(seed, load, variant)));
+            }
+            for load in &self.two_processes.loads {
+                let case = format!("{load}{TWO_PROCESSES}");
+                trials.extend(self.two_processes.strategies.iter().map(|variant| trial(seed, &case, variant)));
             }
         }
         for seed in ask.seeds_from(0, 1) {
@@ -306,11 +326,12 @@ impl Study for OverloadDefinition {
     }
 
     fn run(&self, trial: &Trial, at: At<'_>, progress: &dyn Progress) -> anyhow::Result<Measured> {
-        let load = self.loads[&trial.case];
+        let (load, processes) = trial.case.strip_suffix(TWO_PROCESSES).map_or((trial.case.as_str(), 1), |load| (load, 2));
+        let load = self.loads[load];
         let strategy = if trial.variant == HOLD { None } else { Some(trial.variant.parse().map_err(anyhow::Error::msg)?) };
-        let capacity = self.capacity(trial.seed)?;
+        let capacity = self.capacity(processes, trial.seed)?;
         let offered = (capacity * load).min(MOST_PER_S);
-        let job = self.job(offered, trial.seed, self.seconds(&trial.variant, at.scale));
+        let job = self.job(processes, offered, trial.seed, self.seconds(&trial.variant, at.scale));
         let show = |done| progress.part(trial, done, &format!("{offered:.0} sentences/s"));
         let (seen, memory, mut cells) = self.follow(&job, strategy, show)?;
         let Seen { planned, first, done, .. } = seen;
@@ -364,10 +385,15 @@ impl Study for OverloadDefinition {
                 return Err(format!("loads: {name}: expected 0.01 to 100 capacities, found {load}"));
             }
         }
-        if let Some(unknown) = self.hold.iter().find(|name| !self.loads.contains_key(*name)) {
-            return Err(format!("hold: expected a load, found '{unknown}'"));
+        for (key, names) in [("hold", &self.hold), ("two_processes", &self.two_processes.loads)] {
+            if let Some(unknown) = names.iter().find(|name| !self.loads.contains_key(*name)) {
+                return Err(format!("{key}: expected a load, found '{unknown}'"));
+            }
         }
-        for strategy in &self.strategies {
+        if !self.two_processes.loads.is_empty() && !self.workers.is_multiple_of(2) {
+            return Err(format!("workers: expected an even number for two processes, found {}", self.workers));
+        }
+        for strategy in self.strategies.iter().chain(&self.two_processes.strategies) {
             strategy.parse::<Strategy>().map_err(|why| format!("strategies: {why}"))?;
         }
         Ok(())
@@ -420,6 +446,8 @@ mod tests {
             ("workers = 2", "workers = 1", "workers: expected at least 2, found 1"),
             ("bins = 4096", "bins = 4095", "bins: expected a power of two, found 4095"),
             ("hold = [\"10x\"]", "hold = [\"3x\"]", "hold: expected a load, found '3x'"),
+            ("loads = [\"quiet\"", "loads = [\"calm\"", "two_processes: expected a load, found 'calm'"),
+            ("workers = 2", "workers = 3", "workers: expected an even number for two processes, found 3"),
             ("\"all-at-once\"", "\"at-once\"", "strategies: "),
         ] {
             assert!(text.contains(from), "{from}");
