@@ -91,6 +91,7 @@ fn large(topology: &Topology, configuration: &Configuration) -> Observation {
         operators: configuration.iter().map(metrics).collect(),
         latency: LatencySummary::default(),
         doubts: Vec::new(),
+        workers: Vec::new(),
         paths: None,
     }
 }

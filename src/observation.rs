@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::activity::{ActivityKind, Record};
 use crate::critical_path::{PathObserver, WindowPaths};
 use crate::dataflow::{Configuration, Topology};
-use crate::id::OperatorId;
-use crate::metrics::{Balance, Ledger, Mend, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics};
+use crate::id::{OperatorId, WorkerId};
+use crate::metrics::{
+    Balance, CoreSample, Ledger, Mend, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics, WorkerMetrics,
+};
 use crate::rate::Rate;
 use crate::stats::LatencyHistogram;
 use crate::time::{Epoch, Timestamp, Window};
@@ -35,6 +37,9 @@ pub struct Observation {
     /// empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<MetricIssue>,
+    /// Workers of the host, by number; empty where the configuration has no placement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerMetrics>,
     /// The critical paths of the epochs that completed; `None` unless the policy asked for them
     /// (`Policy::needs`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,6 +95,7 @@ pub struct Observer {
     early: Vec<Record>,
     due: BTreeMap<Epoch, Timestamp>,
     sources: BTreeMap<OperatorId, SourceSample>,
+    cores: BTreeMap<WorkerId, CoreSample>,
     /// Set if a window starts while records of earlier windows may still arrive: those are ignored.
     open_from: Timestamp,
     /// Follows critical paths, if requested.
@@ -119,6 +125,7 @@ impl Observer {
             early: Vec::new(),
             due: BTreeMap::new(),
             sources: BTreeMap::new(),
+            cores: BTreeMap::new(),
             open_from: start,
             paths: None,
             ledger: Ledger::default(),
@@ -205,10 +212,12 @@ impl Observer {
             operators: closed.operators(&self.topology, configuration),
             latency: LatencySummary::of(closed.latency()),
             doubts: closed.doubts(&self.topology, &self.sources),
+            workers: closed.workers(configuration, &self.cores),
             paths: self.paths.as_mut().map(|paths| paths.close(window.end, length)),
         };
         self.mend(&mut observation, &closed, &balance);
         self.sources.extend(closed.source_samples());
+        self.cores.extend(closed.core_samples());
         (observation, closed.latency().clone())
     }
 
@@ -255,6 +264,7 @@ impl Observer {
         self.ledger.close(self.current.window());
         let dropped = self.begin(start, length);
         self.sources.extend(dropped.source_samples());
+        self.cores.extend(dropped.core_samples());
         if let Some(paths) = &mut self.paths {
             paths.restart(start, length);
         }

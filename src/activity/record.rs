@@ -232,6 +232,17 @@ pub enum Record {
         /// Records emitted.
         emitted: u64,
     },
+    /// What a worker has had of a core, counted from the start of the run.
+    Core {
+        /// The worker.
+        worker: WorkerId,
+        /// When it was sampled.
+        at: Timestamp,
+        /// Time on a core.
+        ran: Duration,
+        /// Time that it could have used a core and had none.
+        denied: Duration,
+    },
 }
 
 impl Record {
@@ -248,7 +259,8 @@ impl Record {
             | Record::Bins { at, .. }
             | Record::Arrangement { at, .. }
             | Record::UpTo { at, .. }
-            | Record::Source { at, .. } => *at,
+            | Record::Source { at, .. }
+            | Record::Core { at, .. } => *at,
             Record::Operator { .. } | Record::Channel { .. } => Timestamp::ZERO,
         }
     }

@@ -274,7 +274,16 @@ fn observation(measured: &Measured, number: usize, epoch: &[OperatorRates], leng
             });
         }
     }
-    Observation { window, configuration, sources, operators, latency: LatencySummary::default(), doubts: Vec::new(), paths: None }
+    Observation {
+        window,
+        configuration,
+        sources,
+        operators,
+        latency: LatencySummary::default(),
+        doubts: Vec::new(),
+        workers: Vec::new(),
+        paths: None,
+    }
 }
 
 /// One of an operator's instances, which are given even shares of its rates: policies that work on

@@ -1,6 +1,6 @@
 //! The controller: consults the policy and passes its plans to the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::backoff::Backoff;
 use super::routing::Routing;
@@ -18,10 +18,10 @@ use crate::time::Timestamp;
 
 /// Decides when to consult a policy, and passes its plans to the host.
 pub struct Controller {
-    topology: Topology,
+    pub(super) topology: Topology,
     config: ControllerConfig,
     policy: Box<dyn Policy>,
-    configuration: Configuration,
+    pub(super) configuration: Configuration,
     assignments: Assignments,
     routing: Routing,
     /// The configuration and assignments once the migration in progress is complete.
@@ -255,6 +255,8 @@ impl Controller {
         if complete.iter().any(|step| !step.splits.is_empty()) {
             self.assignments = target.divided;
         }
+        // Where instances are is said by the first step that names their operator.
+        let placed: BTreeSet<OperatorId> = complete.iter().flat_map(|step| step.placement.keys().copied()).collect();
         let rescaled: BTreeMap<OperatorId, u32> = complete.iter().flat_map(|step| step.parallelism.clone()).collect();
         self.routing.take_over(&target.routing, rescaled.keys().copied());
         for (&operator, assignment) in &mut self.assignments {
@@ -269,10 +271,25 @@ impl Controller {
             };
             self.configuration = std::mem::take(&mut self.configuration).with(operator, has);
         }
+        self.configuration = placed_as(&self.configuration, &target.configuration, &placed);
         self.warm_up_left = self.config.warm_up_windows;
         let kind = EventKind::Interrupted { moved: moves.len(), of: target.bins, configuration: self.configuration.clone() };
         self.events.push(Event { at, kind });
     }
+}
+
+/// `configuration`, with the instances of `operators` where they are in `target`.
+fn placed_as(configuration: &Configuration, target: &Configuration, operators: &BTreeSet<OperatorId>) -> Configuration {
+    let (Some(mut placement), Some(wanted)) = (configuration.placement().cloned(), target.placement()) else {
+        return configuration.clone();
+    };
+    for &operator in operators {
+        let mut places = wanted.of(operator).to_vec();
+        places.truncate(configuration.parallelism(operator) as usize);
+        placement.put(operator, places);
+        placement.resize(operator, configuration.parallelism(operator));
+    }
+    configuration.clone().placed(placement)
 }
 
 /// Whether bins of `operator` may migrate.

@@ -1,13 +1,13 @@
 //! What the controller rejects, and its state after an interrupted migration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::{prop, prop_assert_eq, proptest};
 
 use super::*;
 use crate::dataflow::{Configuration, Plan, Role, Topology};
-use crate::id::{BinId, OperatorId};
+use crate::id::{BinId, OperatorId, WorkerId};
 use crate::metrics::OperatorMetrics;
 use crate::migration::{Schedule, Strategy};
 use crate::observation::{LatencySummary, Observation};
@@ -65,6 +65,35 @@ fn a_plan_that_spreads_bins_that_are_spread_moves_none() {
     assert_eq!(controller.configuration().to_string(), "1/2/2");
 }
 
+#[test]
+fn an_instance_moves_with_its_bins_and_is_where_the_steps_that_were_taken_put_it() {
+    let mut controller = controller(Strategy::Fluid);
+    let topology = controller.topology.clone();
+    controller.configuration = controller.configuration.clone().spread_over(&topology, 2);
+    let places = |controller: &Controller, operator| {
+        controller.configuration().placement().unwrap().of(operator).iter().map(|worker| worker.0).collect::<Vec<_>>()
+    };
+    assert_eq!((places(&controller, MAP), places(&controller, COUNT)), (vec![1, 0], vec![1, 0]));
+    let on =
+        |workers: &[u32]| Plan { placement: BTreeMap::from([(COUNT, workers.iter().copied().map(WorkerId).collect())]), ..Plan::default() };
+    assert_eq!(refused(&mut controller, on(&[1, 0])), "the plan changes nothing");
+    let schedule = controller.request(Timestamp(1), on(&[1, 1])).unwrap();
+    assert_eq!((schedule.steps.len(), schedule.moves()), (8, 8), "the bins of instance 1");
+    controller.migrated(Timestamp(2));
+    assert_eq!(places(&controller, COUNT), [1, 1]);
+    // Interrupted before its first step nothing is anywhere else, after it the instance is.
+    controller.request(Timestamp(3), on(&[1, 0])).unwrap();
+    controller.interrupted(Timestamp(4), &[]);
+    assert_eq!(places(&controller, COUNT), [1, 1]);
+    let schedule = controller.request(Timestamp(5), on(&[1, 0])).unwrap();
+    controller.interrupted(Timestamp(6), &schedule.steps[..1]);
+    assert_eq!(places(&controller, COUNT), [1, 0]);
+    // New instances go where the fewest are.
+    controller.request(Timestamp(7), Plan::rescale(MAP, 3)).unwrap();
+    controller.migrated(Timestamp(8));
+    assert_eq!((places(&controller, MAP), places(&controller, COUNT)), (vec![1, 0, 1], vec![1, 0]));
+}
+
 /// Asks for one more instance of the stateless operator every time, and counts its calls.
 struct More(std::sync::Arc<std::sync::Mutex<Vec<&'static str>>>);
 
@@ -100,6 +129,7 @@ fn after_a_plan_that_failed_none_is_begun_for_a_while_but_the_policy_is_asked() 
             operators: (0..3).map(metrics).collect(),
             latency: LatencySummary::default(),
             doubts: Vec::new(),
+            workers: Vec::new(),
             paths: None,
         };
         controller.window_closed(&observation).is_some()

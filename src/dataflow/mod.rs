@@ -2,10 +2,12 @@
 
 mod capacity;
 mod configuration;
+mod placement;
 mod plan;
 mod topology;
 
 pub use capacity::{Capacity, QueueMarks, Straggler};
 pub use configuration::Configuration;
+pub use placement::Placement;
 pub use plan::{Plan, PlanError};
 pub use topology::{Edge, Operator, Role, Topology, TopologyError};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Configuration, Topology};
-use crate::id::OperatorId;
+use crate::id::{OperatorId, WorkerId};
 
 /// A change of the configuration. Operators that are not named stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,11 @@ pub struct Plan {
     /// equal again, list equal speeds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub speeds: BTreeMap<OperatorId, Vec<f64>>,
+    /// The worker of each instance after the plan, for operators whose instances move to other
+    /// workers or whose new instances are not to be spread by default. Instances of other operators
+    /// stay where they are. A plan may consist of this alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub placement: BTreeMap<OperatorId, Vec<WorkerId>>,
 }
 
 /// Why a plan is rejected. A rejected plan changes nothing.
@@ -62,6 +67,31 @@ pub enum PlanError {
         instance: usize,
         /// The speed in the plan.
         found: f64,
+    },
+    /// The host does not place instances on workers.
+    #[error("instances of '{0}' cannot be placed: the host does not say which workers it has")]
+    NoWorkers(String),
+    /// The plan does not have one worker for each instance.
+    #[error("expected a worker for each of the {instances} instances of '{name}', found {found}")]
+    Places {
+        /// Operator.
+        name: String,
+        /// Its instances after the plan.
+        instances: u32,
+        /// Workers in the plan.
+        found: usize,
+    },
+    /// There is no such worker.
+    #[error("instance {instance} of '{name}' cannot be on {found}: expected a worker below {workers}")]
+    UnknownWorker {
+        /// Operator.
+        name: String,
+        /// Index of the instance.
+        instance: usize,
+        /// The worker in the plan.
+        found: WorkerId,
+        /// Number of workers.
+        workers: u32,
     },
 }
 
@@ -112,10 +142,33 @@ impl Plan {
                 return Err(PlanError::Speed { name: known(id)?.name.clone(), instance, found });
             }
         }
+        let after = self.place(topology, after)?;
         if after == *before && self.rebalances.is_empty() {
             return Err(PlanError::Nothing);
         }
         Ok(after)
+    }
+
+    /// `after` with the plan's placement.
+    fn place(&self, topology: &Topology, after: Configuration) -> Result<Configuration, PlanError> {
+        let Some((first, _)) = self.placement.first_key_value() else { return Ok(after) };
+        let operator = |id: OperatorId| topology.operators().get(id.0 as usize).ok_or(PlanError::UnknownOperator(id));
+        let Some(mut placement) = after.placement().cloned() else { return Err(PlanError::NoWorkers(operator(*first)?.name.clone())) };
+        for (&id, places) in &self.placement {
+            let (operator, instances, workers) = (operator(id)?, after.parallelism(id), placement.workers());
+            let name = || operator.name.clone();
+            if !operator.is_scalable() {
+                return Err(PlanError::NotScalable(name()));
+            }
+            if places.len() != instances as usize {
+                return Err(PlanError::Places { name: name(), instances, found: places.len() });
+            }
+            if let Some((instance, &found)) = places.iter().enumerate().find(|(_, worker)| worker.0 >= workers) {
+                return Err(PlanError::UnknownWorker { name: name(), instance, found, workers });
+            }
+            placement.put(id, places.clone());
+        }
+        Ok(after.placed(placement))
     }
 }
 
@@ -160,5 +213,33 @@ mod tests {
         assert_eq!(with_speeds(count, &[0.5, 0.25]).speeds_of(count, 1), [0.5]);
         // Speeds alone change nothing.
         assert_eq!(refused(Plan { rebalances: BTreeSet::new(), ..with_speeds(count, &[0.5]) }), PlanError::Nothing);
+    }
+
+    #[test]
+    fn instances_move_between_the_workers_that_there_are() {
+        let topology = Topology::new(
+            &[("source", Role::Source, 1), ("map", Role::Stateless, 4), ("count", Role::Keyed { bins: 4 }, 4)],
+            &[(0, 1), (1, 2)],
+        )
+        .unwrap();
+        let (source, map, count) = (OperatorId(0), OperatorId(1), OperatorId(2));
+        let before = Configuration::ones(&topology).spread_over(&topology, 2);
+        let on = |operator, workers: &[u32]| Plan {
+            placement: BTreeMap::from([(operator, workers.iter().copied().map(WorkerId).collect())]),
+            ..Plan::default()
+        };
+        let after = on(map, &[0]).apply(&topology, &before).unwrap();
+        assert_eq!((after.to_string().as_str(), after.placement().unwrap().of(map)), ("1/1/1", &[WorkerId(0)][..]));
+        let both = Plan { placement: on(count, &[1, 0]).placement, ..Plan::rescale(count, 2) };
+        assert_eq!(both.apply(&topology, &before).unwrap().placement().unwrap().of(count), [WorkerId(1), WorkerId(0)]);
+        let refused = |plan: Plan| plan.apply(&topology, &before).unwrap_err().to_string();
+        assert_eq!(refused(on(map, &[1])), "the plan changes nothing");
+        assert_eq!(refused(on(map, &[0, 1])), "expected a worker for each of the 1 instances of 'map', found 2");
+        assert_eq!(refused(on(map, &[2])), "instance 0 of 'map' cannot be on worker2: expected a worker below 2");
+        assert_eq!(refused(on(source, &[1])), PlanError::NotScalable("source".into()).to_string());
+        let nowhere = Configuration::ones(&topology);
+        assert_eq!(on(map, &[0]).apply(&topology, &nowhere), Err(PlanError::NoWorkers("map".into())));
+        let line = serde_json::to_string(&on(map, &[0])).unwrap();
+        assert_eq!(line, r#"{"rescales":{},"rebalances":[],"placement":{"1":[0]}}"#);
     }
 }

@@ -48,8 +48,8 @@ pub use elastic::{
     Session, WindowFunction, Windows, WithKeys, bin_of, fault,
 };
 pub use host::{
-    Ack, Clock, Command, Context, ControlStream, Dropped, ExternalWait, Link, LogBatch, OperatorSpec, Progress, QueueBoard, QueueMeters,
-    Recorder, RunError, Running, WorkerPart, commands_of, link,
+    Ack, Clock, Command, Context, ControlStream, Dropped, ExternalWait, Link, LogBatch, OperatorSpec, Places, Progress, QueueBoard,
+    QueueMeters, Recorder, RunError, Running, WorkerPart, commands_of, link,
 };
 pub use jobs::{DrainToSink, EngineJob, Job, OpenLoop, OperatorConfig, SourceConfig, Verdict, chain, key_count, word_count};
 pub use record::{AsEpoch, RecordError, Recorded, Recording, RecordingFile, RecordingSink, record};

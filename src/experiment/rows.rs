@@ -183,6 +183,7 @@ mod tests {
             ],
             latency: LatencySummary { records: 9, ns_p50: Some(1), ns_p99: Some(2), ns_max: Some(3) },
             doubts: Vec::new(),
+            workers: Vec::new(),
             paths: None,
         };
         let rows = TimelineRow::of(&topology, &observation);

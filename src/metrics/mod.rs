@@ -13,6 +13,7 @@ mod operator;
 mod recorded_slots;
 mod source;
 mod window;
+mod worker;
 
 pub use instance::InstanceMetrics;
 pub use ledger::{Balance, Ledger};
@@ -21,3 +22,4 @@ pub use metric_issue::MetricIssue;
 pub use operator::OperatorMetrics;
 pub use source::{SourceMetrics, SourceSample};
 pub use window::WindowMetrics;
+pub use worker::{CoreSample, CoreTime, WorkerMetrics};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::grid::Grid;
 use super::recorded_slots::RecordedSlots;
-use super::{InstanceMetrics, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample};
-use crate::activity::{ActivityKind, BinLoad, Record};
-use crate::dataflow::{Configuration, Role, Topology};
-use crate::id::{InstanceId, OperatorId};
+use super::{CoreSample, CoreTime, InstanceMetrics, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample, WorkerMetrics};
+use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
+use crate::dataflow::{Configuration, Placement, Role, Topology};
+use crate::id::{InstanceId, OperatorId, WorkerId};
 use crate::stats::{LatencyHistogram, slope};
 use crate::time::{Epoch, Timestamp, Window};
 
@@ -40,6 +40,9 @@ pub struct WindowMetrics {
     bins: Grid<BinLoad>,
     sources: BTreeMap<OperatorId, SourceSample>,
     latency: LatencyHistogram,
+    /// Time of workers by instance.
+    used: BTreeMap<(WorkerId, InstanceId), Duration>,
+    cores: BTreeMap<WorkerId, CoreSample>,
     recorded: RecordedSlots,
     /// Samples of queues, and those among them that had come before.
     samples: u64,
@@ -56,6 +59,8 @@ impl WindowMetrics {
             bins: Grid::default(),
             sources: BTreeMap::new(),
             latency: LatencyHistogram::default(),
+            used: BTreeMap::new(),
+            cores: BTreeMap::new(),
             recorded: RecordedSlots::new(window),
             samples: 0,
             repeated: 0,
@@ -71,6 +76,9 @@ impl WindowMetrics {
     /// Adds a record of this window; `due` returns when an epoch's earliest record was due.
     pub fn add(&mut self, record: &Record, due: impl Fn(Epoch) -> Option<Timestamp>) {
         self.recorded.mark(record);
+        if let Record::Activity(Activity { lane: Lane::Worker(worker), instance, start, end, .. }) = record {
+            *self.used.entry((*worker, *instance)).or_default() += end.since(*start);
+        }
         match record {
             Record::Activity(activity) => match activity.kind {
                 ActivityKind::Processing | ActivityKind::Serialization | ActivityKind::Deserialization | ActivityKind::Source => {
@@ -135,6 +143,13 @@ impl WindowMetrics {
             | Record::Channel { .. }
             | Record::Arrangement { .. }
             | Record::UpTo { .. } => {}
+            Record::Core { worker, at, ran, denied } => {
+                let sample = CoreSample { at: *at, ran: *ran, denied: *denied };
+                let last = self.cores.entry(*worker).or_insert(sample);
+                if last.at <= sample.at {
+                    *last = sample;
+                }
+            }
         }
     }
 
@@ -158,6 +173,24 @@ impl WindowMetrics {
         let start = SourceSample::default();
         let between = |(&id, &after): (&OperatorId, &SourceSample)| SourceMetrics::between(id, *before.get(&id).unwrap_or(&start), after);
         self.sources.iter().map(between).collect()
+    }
+
+    /// The last sample of each worker's core in the window.
+    pub fn core_samples(&self) -> &BTreeMap<WorkerId, CoreSample> {
+        &self.cores
+    }
+
+    /// Metrics of workers over the window, given the samples of their cores before it; none where
+    /// `configuration` does not say which workers there are.
+    pub fn workers(&self, configuration: &Configuration, before: &BTreeMap<WorkerId, CoreSample>) -> Vec<WorkerMetrics> {
+        let workers = configuration.placement().map_or(0, Placement::workers);
+        let metrics = |worker: WorkerId| {
+            let first = (worker, InstanceId::default());
+            let used = self.used.range(first..).take_while(|((of, _), _)| *of == worker).filter(|(_, time)| !time.is_zero());
+            let core = self.cores.get(&worker).map(|after| CoreTime::between(before.get(&worker).copied().unwrap_or_default(), *after));
+            WorkerMetrics { worker, window: self.window.length(), used: used.map(|((_, of), time)| (*of, *time)).collect(), core }
+        };
+        (0..workers).map(|worker| metrics(WorkerId(worker))).collect()
     }
 
     /// Metrics of operators over the window: those of `topology`, with an entry for each instance
@@ -229,7 +262,6 @@ impl WindowMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activity::{Activity, Lane};
 
     #[test]
     fn time_spent_waiting_outside_is_summed_and_is_no_useful_time() {

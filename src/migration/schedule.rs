@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Weights;
-use crate::id::{BinId, OperatorId};
+use crate::id::{BinId, OperatorId, WorkerId};
 
 /// A bin changes its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,8 @@ pub struct BinMove {
     pub bin: BinId,
     /// The instance that sends it.
     pub from: u32,
-    /// The instance that receives it.
+    /// The instance that receives it; the one that sends it where that moves to another worker and
+    /// the bin follows.
     pub to: u32,
 }
 
@@ -36,6 +37,10 @@ pub struct Step {
     /// of others are dealt round-robin.
     #[serde(default)]
     pub weights: BTreeMap<OperatorId, Weights>,
+    /// The worker of each instance of these operators from now on. Bins stay where they are until
+    /// they move; for a stateless operator there is an entry in `parallelism` as well.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub placement: BTreeMap<OperatorId, Vec<WorkerId>>,
 }
 
 /// Steps in order; each takes effect at its own logical time, not before that of the previous step.

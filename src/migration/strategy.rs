@@ -1,7 +1,7 @@
 //! Migration strategies: how a set of bin moves is cut into steps
 //! (`papers/megaphone-vldb19.md#strategies`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::matching::matchings;
 use super::spread::spread;
-use super::{Assignments, BinMove, Goal, Measures, Schedule, Step};
+use super::{Assignment, Assignments, BinMove, Goal, Measures, Schedule, Step};
 use crate::dataflow::{Configuration, Operator, Role, Topology};
+use crate::id::{BinId, OperatorId, WorkerId};
 
 /// How many bins migrate at a time, and in which order. Written as on the command line: `fluid`,
 /// `batched:16`, `adaptive:50ms`.
@@ -61,7 +62,8 @@ impl Strategy {
     pub const FIXED: [Strategy; 5] = [Strategy::AllAtOnce, Strategy::Fluid, Strategy::Batched(16), Strategy::Optimized, Strategy::HotFirst];
 
     /// The steps from one configuration and its assignments to another. A step may move bins of
-    /// several operators.
+    /// several operators. The first says where instances are from then on, and the bins of those
+    /// that go to another worker follow them in its turn.
     ///
     /// Stateless operators change in the first step, whatever the strategy: they have nothing to
     /// migrate. The schedule of `adaptive` has one bin per step; how many are sent together is
@@ -76,13 +78,17 @@ impl Strategy {
         (after, owned_after): (&Configuration, &Assignments),
         measures: &Measures,
     ) -> Schedule {
-        let changed = |operator: &&Operator| before.parallelism(operator.id) != after.parallelism(operator.id);
+        let placement = moved(before, after);
+        let changed = |operator: &&Operator| {
+            before.parallelism(operator.id) != after.parallelism(operator.id) || placement.contains_key(&operator.id)
+        };
         let stateless = topology.operators().iter().filter(|operator| operator.role == Role::Stateless).filter(changed);
         let parallelism: BTreeMap<_, _> = stateless.map(|operator| (operator.id, after.parallelism(operator.id))).collect();
         let mut moves = Vec::new();
         for (&operator, old) in owned_before {
             let new = &owned_after[&operator];
             moves.extend(old.moves_to(new).map(|(bin, to)| BinMove { operator, bin, from: old.owner(bin), to }));
+            moves.extend(following(operator, (before, old), (after, new)));
         }
         let size = |one: &BinMove| measures.size(one.operator, one.bin);
         let mut steps: Vec<Vec<BinMove>> = self.cut(moves, measures);
@@ -91,7 +97,7 @@ impl Strategy {
         }
         let sizes = steps.iter().map(|moves| moves.iter().map(size).sum()).collect();
         let mut steps: Vec<Step> = steps.into_iter().map(|moves| Step { moves, ..Step::default() }).collect();
-        steps[0].parallelism = parallelism;
+        (steps[0].parallelism, steps[0].placement) = (parallelism, placement);
         Schedule { steps, sizes }
     }
 
@@ -115,6 +121,27 @@ impl Strategy {
             Strategy::Adaptive(_) => chunks(spread(moves, size), 1),
         }
     }
+}
+
+/// The workers of the instances of operators of which any has another worker in `after` than before,
+/// or none before.
+fn moved(before: &Configuration, after: &Configuration) -> BTreeMap<OperatorId, Vec<WorkerId>> {
+    let Some(placement) = after.placement() else { return BTreeMap::new() };
+    let changed = |operator: &OperatorId| before.placement().map(|before| before.of(*operator)) != Some(placement.of(*operator));
+    after.iter().map(|(id, _)| id).filter(changed).map(|id| (id, placement.of(id).to_vec())).collect()
+}
+
+/// Moves of bins that keep their owner while it goes to another worker.
+fn following(
+    operator: OperatorId,
+    (before, old): (&Configuration, &Assignment),
+    (after, new): (&Configuration, &Assignment),
+) -> Vec<BinMove> {
+    let (Some(before), Some(after)) = (before.placement(), after.placement()) else { return Vec::new() };
+    let goes: BTreeSet<u32> =
+        before.moves_to(after).filter(|(instance, ..)| instance.operator == operator).map(|(instance, ..)| instance.index).collect();
+    let stays = (0..).zip(old.owners().iter().zip(new.owners())).filter(|(_, (from, to))| from == to && goes.contains(from));
+    stays.map(|(bin, (&from, &to))| BinMove { operator, bin: BinId(bin), from, to }).collect()
 }
 
 impl fmt::Display for Strategy {
@@ -169,8 +196,7 @@ impl FromStr for Strategy {
 mod tests {
     use super::*;
     use crate::dataflow::Plan;
-    use crate::id::{BinId, OperatorId};
-    use crate::migration::{Assignment, BinMeasure, rebalance};
+    use crate::migration::{BinMeasure, rebalance};
 
     const MAP: OperatorId = OperatorId(1);
     const COUNT: OperatorId = OperatorId(2);
@@ -209,6 +235,22 @@ mod tests {
         let counts = schedules().into_iter().map(|(strategy, schedule)| (strategy.to_string(), schedule.steps.len(), schedule.moves()));
         let expected = [("all-at-once", 1), ("fluid", 16), ("batched:16", 1), ("optimized", 12), ("hot-first", 16), ("adaptive:100ms", 16)];
         assert_eq!(counts.collect::<Vec<_>>(), expected.map(|(name, steps)| (name.to_owned(), steps, 16)));
+    }
+
+    #[test]
+    fn bins_follow_an_instance_that_goes_to_another_worker() {
+        let operators = [("source", Role::Source, 1), ("map", Role::Stateless, 4), ("count", Role::Keyed { bins: 8 }, 4)];
+        let topology = Topology::new(&operators, &[(0, 1), (1, 2)]).unwrap();
+        let before = Configuration::ones(&topology).with(COUNT, 2).spread_over(&topology, 2);
+        assert_eq!(before.placement().unwrap().of(COUNT), [WorkerId(0), WorkerId(1)]);
+        let owned = Assignment::initial(&topology, &before);
+        let placement = BTreeMap::from([(MAP, vec![WorkerId(0)]), (COUNT, vec![WorkerId(1), WorkerId(1)])]);
+        let after = Plan { placement: placement.clone(), ..Plan::default() }.apply(&topology, &before).unwrap();
+        let schedule = Strategy::Fluid.schedule(&topology, (&before, &owned), (&after, &owned), &Measures::default());
+        assert_eq!((schedule.steps.len(), schedule.moves()), (4, 4), "the bins of instance 0, one by one");
+        assert!(schedule.steps.iter().flat_map(|step| &step.moves).all(|one| (one.from, one.to) == (0, 0) && one.bin.0 % 2 == 0));
+        assert_eq!((&schedule.steps[0].placement, &schedule.steps[0].parallelism), (&placement, &BTreeMap::from([(MAP, 1)])));
+        assert!(schedule.steps[1..].iter().all(|step| step.placement.is_empty() && step.parallelism.is_empty()));
     }
 
     #[test]

@@ -148,6 +148,7 @@ mod tests {
             operators: topology().operators().iter().map(operator).collect(),
             latency: LatencySummary::default(),
             doubts: Vec::new(),
+            workers: Vec::new(),
             paths: None,
         }
     }

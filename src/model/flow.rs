@@ -175,6 +175,7 @@ mod tests {
             operators: operators.collect(),
             latency: LatencySummary::default(),
             doubts: Vec::new(),
+            workers: Vec::new(),
             paths: None,
         }
     }

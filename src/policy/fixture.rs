@@ -51,6 +51,7 @@ pub fn idle(topology: &Topology, configuration: &Configuration, end_seconds: f64
         operators,
         latency: LatencySummary::default(),
         doubts: Vec::new(),
+        workers: Vec::new(),
         paths: None,
     }
 }

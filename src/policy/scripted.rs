@@ -7,15 +7,18 @@
 //! ```text
 //! script = plan { ";" plan }
 //! plan   = seconds "s" ":" change { "," change }
-//! change = operator "=" ( instances | "rebalance" ) { speed }
+//! change = operator [ "=" ( instances | "rebalance" ) { speed } ] [ "@" worker { "+" worker } ]
 //! ```
 //!
 //! Speeds are those of the operator's instances by index; missing ones are 1 ([`Plan::speeds`]).
+//! Workers are those of its instances after the plan: `count@1` moves its only instance, and
+//! `count=2@0+1` says where both are ([`Plan::placement`]).
 
 use std::collections::VecDeque;
 
 use super::{Decision, Policy, Reason};
 use crate::dataflow::{Plan, Topology};
+use crate::id::WorkerId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
@@ -61,7 +64,7 @@ pub enum ScriptError {
     #[error("expected plans such as '4s: count=8', separated by ';', found '{0}'")]
     Plan(String),
     /// Not a valid change.
-    #[error("expected changes such as 'count=8' or 'count=rebalance', separated by ',', found '{0}'")]
+    #[error("expected changes such as 'count=8', 'count=rebalance' or 'count@1', separated by ',', found '{0}'")]
     Change(String),
     /// No scalable operator has this name.
     #[error("expected an operator, one of {}, found '{found}'", .names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", "))]
@@ -82,12 +85,21 @@ fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), Scrip
     }
     let mut plan = Plan::default();
     for change in changes.split(',').map(str::trim) {
-        let (name, to) = change.split_once('=').ok_or_else(|| ScriptError::Change(change.to_owned()))?;
+        let wrong = || ScriptError::Change(change.to_owned());
+        let (rest, places) = change.split_once('@').map_or((change, None), |(rest, places)| (rest, Some(places)));
+        let (name, to) = rest.split_once('=').map_or((rest, None), |(name, to)| (name, Some(to)));
+        if to.is_none() && places.is_none() {
+            return Err(wrong());
+        }
         let operator = topology.scalable().find(|operator| operator.name == name.trim_end()).ok_or_else(|| ScriptError::Operator {
             names: topology.scalable().map(|operator| operator.name.clone()).collect(),
             found: name.trim_end().to_owned(),
         })?;
-        let wrong = || ScriptError::Change(change.to_owned());
+        if let Some(places) = places {
+            let worker = |place: &str| place.trim().parse().map(WorkerId).map_err(|_| wrong());
+            plan.placement.insert(operator.id, places.split('+').map(worker).collect::<Result<_, _>>()?);
+        }
+        let Some(to) = to else { continue };
         let mut words = to.split_whitespace();
         let what = words.next().ok_or_else(wrong)?;
         match what.parse() {
@@ -142,12 +154,16 @@ mod tests {
         let speeds = [(flatmap, vec![1.0, 0.3]), (count, vec![0.5])].into();
         let script = Scripted::read("1s: flatmap=rebalance 1  0.3, count=2 .5", &word_count()).unwrap();
         assert_eq!(script.plans[0].1, Plan { speeds, rebalances: [flatmap].into(), ..Plan::rescale(count, 2) });
+        let script = Scripted::read("1s: flatmap@1, count = 2 @ 0 + 1", &word_count()).unwrap();
+        let placement = [(flatmap, vec![WorkerId(1)]), (count, vec![WorkerId(0), WorkerId(1)])].into();
+        assert_eq!(script.plans[0].1, Plan { placement, ..Plan::rescale(count, 2) });
         for (text, expected) in [
             ("", "expected plans such as '4s: count=8', separated by ';', found ''"),
             ("4s: count=8;", "separated by ';', found ''"),
             ("soon: count=8", "found 'soon: count=8'"),
             ("-1s: count=8", "found '-1s: count=8'"),
-            ("4s: count", "expected changes such as 'count=8' or 'count=rebalance', separated by ',', found 'count'"),
+            ("4s: count", "'count=8', 'count=rebalance' or 'count@1', separated by ',', found 'count'"),
+            ("4s: count@first", "found 'count@first'"),
             ("4s: count=many", "found 'count=many'"),
             ("4s: count=", "found 'count='"),
             ("4s: count=8 fast", "found 'count=8 fast'"),

@@ -55,7 +55,8 @@ fn shifted(record: &Record, shift: impl Fn(Timestamp) -> Timestamp) -> Record {
         | Record::Bins { at, .. }
         | Record::Arrangement { at, .. }
         | Record::UpTo { at, .. }
-        | Record::Source { at, .. } => *at = shift(*at),
+        | Record::Source { at, .. }
+        | Record::Core { at, .. } => *at = shift(*at),
         Record::Operator { .. } | Record::Channel { .. } => {}
     }
     record

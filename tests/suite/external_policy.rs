@@ -27,7 +27,7 @@ fn observation() -> Observation {
     };
     let configuration = Configuration::ones(&topology());
     let (operators, latency) = (vec![metrics(0), metrics(1)], LatencySummary::default());
-    Observation { window, configuration, sources: Vec::new(), operators, latency, doubts: Vec::new(), paths: None }
+    Observation { window, configuration, sources: Vec::new(), operators, latency, doubts: Vec::new(), workers: Vec::new(), paths: None }
 }
 
 fn start(script: &str, timeout: Duration) -> External {

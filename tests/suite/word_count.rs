@@ -10,7 +10,7 @@ use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thalweg::activity::{ActivityKind, LogReader, Record};
+use thalweg::activity::{ActivityKind, Lane, LogReader, Record};
 use thalweg::controller::{ControllerConfig, EventKind};
 use thalweg::dataflow::{Capacity, Plan, QueueMarks};
 use thalweg::engine::OperatorConfig;
@@ -18,7 +18,7 @@ use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::{COUNT, FLAT_MAP, SINK, SOURCE, WordCount};
 use thalweg::experiment::run::{RunResult, RunSpec, run};
 use thalweg::experiment::scenario::Scenario;
-use thalweg::id::{InstanceId, OperatorId};
+use thalweg::id::{InstanceId, OperatorId, WorkerId};
 use thalweg::migration::Strategy;
 use thalweg::policy::Scripted;
 use thalweg::rate::Rate;
@@ -233,4 +233,61 @@ fn hot_bins_and_a_slow_instance_are_what_was_asked_for_and_a_plan_by_load_and_sp
     };
     assert!((rate(0.0, 1.0) / LIMIT - 1.0).abs() < 1e-3, "{}", rate(0.0, 1.0));
     assert!((rate(1.0, 99.0) / LIMIT - 0.25).abs() < 1e-3, "{}", rate(1.0, 99.0));
+}
+
+/// Instances of measured capacity go to other workers and back while records arrive, with their bins after them, in one step or
+/// one by one.
+#[test]
+fn instances_that_move_to_another_worker_take_their_bins_along_and_lose_nothing() {
+    for strategy in [Strategy::AllAtOnce, Strategy::Fluid] {
+        let cpu = |config: OperatorConfig| OperatorConfig { capacity: Capacity::Cpu, marks: QueueMarks::default(), ..config };
+        let limited = job(32, Duration::from_secs(3));
+        let job = WordCount { flat_map: cpu(limited.flat_map), count: cpu(limited.count), ..limited };
+        let policy = Scripted::read("0.4s: flatmap@0, count@1; 0.8s: count=2@1+0; 1.2s: count@0+1", &job.topology()).unwrap();
+        let spec = RunSpec {
+            job,
+            controller: ControllerConfig {
+                policy_interval: Duration::from_millis(200),
+                warm_up_windows: 0,
+                activation_windows: 1,
+                strategy,
+            },
+            policy: Box::new(policy),
+            row_window: Duration::from_millis(200),
+            needed: BTreeMap::new(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("activity.log");
+        let result = run(spec, Some(&path), |_| {}).unwrap();
+        let verdict = result.verdict;
+        assert_eq!((verdict.lost, verdict.duplicated, verdict.miscounted, result.actions()), (0, 0, 0, 3), "{:?}", result.events);
+        // By time, which worker has each instance.
+        let placements: Vec<(Timestamp, Vec<u32>)> = result
+            .configurations
+            .iter()
+            .map(|(at, configuration)| {
+                let placement = configuration.placement().unwrap();
+                (*at, [FLAT_MAP, COUNT].iter().flat_map(|&id| placement.of(id)).map(|worker| worker.0).collect())
+            })
+            .collect();
+        let places: Vec<&[u32]> = placements.iter().map(|(_, places)| places.as_slice()).collect();
+        assert_eq!(places, [&[1, 0][..], &[0, 1], &[0, 1, 0], &[0, 0, 1]]);
+        let log: Vec<Record> = LogReader::new(BufReader::new(File::open(&path).unwrap())).unwrap().flat_map(Result::unwrap).collect();
+        let moved = placements.last().unwrap().0 + Duration::from_millis(300);
+        let mut seen: BTreeSet<(InstanceId, Lane)> = BTreeSet::new();
+        let mut samples: BTreeSet<(InstanceId, Timestamp)> = BTreeSet::new();
+        for record in &log {
+            match record {
+                Record::Activity(work) if work.kind == ActivityKind::Processing && work.start >= moved => {
+                    seen.insert((work.instance, work.lane));
+                }
+                Record::Queue { instance, at, .. } if *at >= moved => {
+                    assert!(samples.insert((*instance, *at)), "{instance} is sampled by two workers");
+                }
+                _ => {}
+            }
+        }
+        let on = |operator, index, worker| (InstanceId::new(operator, index), Lane::Worker(WorkerId(worker)));
+        assert_eq!(seen, BTreeSet::from([on(FLAT_MAP, 0, 0), on(COUNT, 0, 0), on(COUNT, 1, 1)]));
+    }
 }

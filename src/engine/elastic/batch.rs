@@ -69,9 +69,12 @@ pub(in crate::engine) fn at_once<D>() -> usize {
 pub(in crate::engine) struct Routed {
     /// The lane that emitted the records.
     pub(in crate::engine) from: Lane,
-    /// Receiving instance, or the worker when instances are determined on arrival; placed on worker
-    /// `to % peers`.
+    /// The worker that sent it.
+    pub(in crate::engine) sender: WorkerId,
+    /// Receiving instance; of no account when instances are determined on arrival.
     pub(in crate::engine) to: u32,
+    /// The worker that receives it.
+    pub(in crate::engine) worker: WorkerId,
     /// Counts the batches of the sending worker on this channel.
     pub(in crate::engine) sequence: u64,
     /// How many records.
@@ -82,7 +85,15 @@ pub(in crate::engine) struct Routed {
 
 impl Default for Routed {
     fn default() -> Self {
-        Routed { from: Lane::Worker(WorkerId(0)), to: 0, sequence: 0, count: 0, records: Erased::default() }
+        Routed {
+            from: Lane::Worker(WorkerId(0)),
+            sender: WorkerId(0),
+            to: 0,
+            worker: WorkerId(0),
+            sequence: 0,
+            count: 0,
+            records: Erased::default(),
+        }
     }
 }
 
@@ -116,7 +127,7 @@ pub(in crate::engine) struct ByHeader;
 
 impl Distributor<Routed> for ByHeader {
     fn partition<T: Clone, P: Push<Message<T, Routed>>>(&mut self, batch: &mut Routed, stamp: &Stamp<T>, pushers: &mut [P]) {
-        let worker = batch.to as usize % pushers.len();
+        let worker = batch.worker.0 as usize;
         Message::push_at(batch, stamp.clone(), &mut pushers[worker]);
     }
 

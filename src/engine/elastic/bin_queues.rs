@@ -29,8 +29,8 @@ use super::transfer::{BinEvent, Inbox, Outbox, StateArrived};
 use crate::activity::{Activity, BinLoad, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
-use crate::engine::host::{Command, Context, OperatorSpec};
-use crate::id::{BinId, InstanceId};
+use crate::engine::host::{Command, Context, OperatorSpec, Places};
+use crate::id::{BinId, InstanceId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
 /// One worker's part of the operator.
@@ -39,6 +39,8 @@ pub(super) struct BinQueues {
     pub(super) spec: OperatorSpec,
     pub(super) space: KeySpace,
     pub(super) owners: Vec<u32>,
+    /// The workers that have the bins, or will have once they have arrived.
+    workers: Vec<WorkerId>,
     /// Bins that are migrating.
     pub(super) events: BTreeMap<BinId, VecDeque<BinEvent>>,
     /// State that has arrived, by bin and time of the command; it may arrive before this worker has
@@ -66,6 +68,7 @@ impl BinQueues {
             spec: spec.clone(),
             space: KeySpace::new(owners.len() as u32),
             owners: owners.to_vec(),
+            workers: owners.iter().map(|&owner| context.place(&spec.places, owner)).collect(),
             events: BTreeMap::new(),
             arrived: BTreeMap::new(),
             outbox: Outbox::default(),
@@ -81,7 +84,8 @@ impl BinQueues {
     }
 
     fn find_single_instance(&mut self) {
-        let mut local = self.owners.iter().copied().filter(|&owner| self.context.hosts(owner));
+        let here = self.owners.iter().zip(&self.workers).filter(|(_, worker)| **worker == self.context.worker);
+        let mut local = here.map(|(&owner, _)| owner);
         let first = local.next();
         self.single_instance = first.filter(|first| local.all(|owner| owner == *first));
     }
@@ -89,14 +93,18 @@ impl BinQueues {
     /// Applies a command once everything older has arrived.
     pub(super) fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command, store: &mut dyn StateStore) {
         let at = *cap.time();
+        if let Some(places) = &command.places {
+            self.servers.places.replace(Places::new(places.clone()));
+        }
         for &(bin, to) in &command.moves {
             if seeded(Fault::OverlookMove) && self.events.contains_key(&bin) {
                 continue;
             }
             let from = std::mem::replace(&mut self.owners[bin.0 as usize], to);
-            let event = match (self.context.hosts(from), self.context.hosts(to)) {
+            let (here, worker) = (self.context.worker, self.context.place(&self.servers.places.borrow(), to));
+            let event = match (std::mem::replace(&mut self.workers[bin.0 as usize], worker) == here, worker == here) {
                 (true, true) => BinEvent::HandOver { at, from, to },
-                (true, false) => BinEvent::Depart { at, from, to, cap: Rc::clone(cap) },
+                (true, false) => BinEvent::Depart { at, from, to, worker, cap: Rc::clone(cap) },
                 (false, true) => BinEvent::Arrive { at, to },
                 (false, false) => continue,
             };
@@ -114,6 +122,7 @@ impl BinQueues {
         assert!(self.events.is_empty(), "{bin} is split while bins are in motion");
         let (first, owner) = (self.space.split(bin), self.owners[bin.0 as usize]);
         self.owners.extend([owner; 2]);
+        self.workers.extend([self.workers[bin.0 as usize]; 2]);
         self.arrivals.extend([0; 2]);
         if store.split(bin, first, &self.space, &mut self.timers) {
             self.report(1);
@@ -271,7 +280,7 @@ impl BinQueues {
         for (bin, arrivals) in self.arrivals.iter_mut().enumerate().filter(|(_, arrivals)| **arrivals > 0) {
             // The instance of a bin that has left or is about to is sampled where it is; what the
             // bin did here last is forgotten, because nobody reports what it holds.
-            if !self.context.hosts(self.owners[bin]) {
+            if self.workers[bin] != self.context.worker {
                 *arrivals = 0;
                 continue;
             }

@@ -42,13 +42,14 @@ use super::bin_queues::BinQueues;
 use super::fault::{Fault, seeded};
 use super::key_by::KeyedStream;
 use super::key_space::{KeySpace, hash_of};
-use super::router::{Origin, Partition, route};
+use super::router::{Origin, Partition, Receiver, route};
 use super::servers::{Caps, QueuedBatch};
 use super::session::Logic;
 use super::store::{KeyedStore, StateStore};
 use super::transfer::StateMessage;
 use crate::engine::Time;
-use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec};
+use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec, Places};
+use crate::id::WorkerId;
 use crate::migration::Assignment;
 use crate::time::Timestamp;
 
@@ -70,13 +71,16 @@ where
     L: Logic<K, V, S, R>,
 {
     let (data, record) = data.into_parts();
-    let owners = Owners::new(context, KeySpace::new(first.owners().len() as u32), first.owners().to_vec());
+    let owners = Owners::first(context, &spec.places, first.owners());
     let by_owner = ByOwner { context: context.clone(), spec: spec.clone(), record, types: PhantomData };
     let routed = route(data, control.clone(), context, spec, owners, by_owner);
     let mut builder = OperatorBuilder::new(spec.name.clone(), routed.scope());
     let (output, results) = builder.new_output::<Batch<R>>();
-    let store: KeyedStore<K, V, S, R, L> =
-        KeyedStore::new(context, first.owners(), logic, OutputBuilder::<Time, BatchBuilder<R>>::from(output));
+    let store: KeyedStore<K, V, S, R, L> = KeyedStore::new(
+        first.owners().iter().map(|&owner| context.hosts(&spec.places, owner)),
+        logic,
+        OutputBuilder::<Time, BatchBuilder<R>>::from(output),
+    );
     operate(builder, routed, control, BinQueues::new(context, spec, first.owners()), Box::new(store));
     results
 }
@@ -106,7 +110,7 @@ fn operate<'s>(
     let mut data = builder.new_input(routed, DistributorPact(|_| ByHeader));
     let mut control = builder.new_input(control, Pipeline);
     let (state_out, sent_state) = builder.new_output_connection::<Vec<StateMessage>, _>([(0, same()), (1, same())]);
-    let by_receiver = Exchange::new(|message: &StateMessage| u64::from(message.to));
+    let by_receiver = Exchange::new(|message: &StateMessage| u64::from(message.to.0));
     let mut state = builder.new_input_connection(loop_stream, by_receiver, [(0, same())]);
     let mut state_out = OutputBuilder::<Time, CapacityContainerBuilder<Vec<StateMessage>>>::from(state_out);
     let id = bins.spec.id;
@@ -182,27 +186,36 @@ fn operate<'s>(
 struct Owners {
     space: KeySpace,
     owners: Vec<u32>,
-    /// The workers that host them.
-    places: Vec<u32>,
+    /// The workers that have the bins: those of their owners, except for bins that are still to
+    /// follow an owner that has moved.
+    workers: Vec<WorkerId>,
+    /// The workers of the instances.
+    places: Places,
     /// How many instances there may be.
     instances: u32,
-    /// The only owner, if there is only one.
-    single_instance: Option<u32>,
+    /// The only owner, if there is only one, and its worker.
+    single_instance: Option<Receiver>,
     /// Each worker's only instance, if none has more.
     one_per_worker: Option<Vec<u32>>,
 }
 
 impl Owners {
-    fn new(context: &Context, space: KeySpace, owners: Vec<u32>) -> Owners {
-        let single_instance = owners.first().copied().filter(|first| owners.iter().all(|owner| owner == first));
+    /// At the start of a job.
+    fn first(context: &Context, places: &Places, owners: &[u32]) -> Owners {
+        let workers = owners.iter().map(|&owner| context.place(places, owner)).collect();
+        Owners::new(context, KeySpace::new(owners.len() as u32), owners.to_vec(), workers, places.clone())
+    }
+
+    fn new(context: &Context, space: KeySpace, owners: Vec<u32>, workers: Vec<WorkerId>, places: Places) -> Owners {
         let instances = owners.iter().max().map_or(0, |last| last + 1);
-        let places = owners.iter().map(|&owner| context.place(owner)).collect();
-        let mut hosted = vec![Vec::new(); context.peers as usize];
-        (0..instances).for_each(|instance| hosted[context.place(instance) as usize].push(instance));
-        let one_per_worker = hosted.iter().all(|instances| instances.len() <= 1);
-        let one_per_worker =
-            one_per_worker.then(|| hosted.iter().map(|instances| instances.first().copied().unwrap_or_default()).collect());
-        Owners { space, owners, places, instances, single_instance, one_per_worker }
+        let at = |(&instance, &worker): (&u32, &WorkerId)| Receiver { instance, worker };
+        let mut all = owners.iter().zip(&workers).map(at);
+        let single_instance = all.next().filter(|first| all.all(|other| other == *first));
+        let mut hosted: Vec<Option<u32>> = vec![None; context.peers as usize];
+        let is_only = |(&owner, worker): (&u32, &WorkerId)| *hosted[worker.0 as usize].get_or_insert(owner) == owner;
+        let one_per_worker = owners.iter().zip(&workers).all(is_only);
+        let one_per_worker = one_per_worker.then(|| hosted.into_iter().map(Option::unwrap_or_default).collect());
+        Owners { space, owners, workers, places, instances, single_instance, one_per_worker }
     }
 }
 
@@ -220,27 +233,32 @@ impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static
     type Routed = (K, V);
 
     fn next(&self, table: &Owners, command: &Command) -> (Owners, Option<Ack>) {
-        let mut owners = table.owners.clone();
+        let (mut owners, mut workers) = (table.owners.clone(), table.workers.clone());
         let mut space = table.space.clone();
-        command.moves.iter().for_each(|&(bin, to)| owners[bin.0 as usize] = to);
+        let places = command.places.clone().map_or_else(|| table.places.clone(), Places::new);
+        for &(bin, to) in &command.moves {
+            owners[bin.0 as usize] = to;
+            workers[bin.0 as usize] = self.context.place(&places, to);
+        }
         for &bin in &command.splits {
             space.split(bin);
             owners.extend([owners[bin.0 as usize]; 2]);
+            workers.extend([workers[bin.0 as usize]; 2]);
         }
-        (Owners::new(&self.context, space, owners), None)
+        (Owners::new(&self.context, space, owners, workers, places), None)
     }
 
-    fn divide(&mut self, table: &Owners, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<(K, V)>)) {
+    fn divide(&mut self, table: &Owners, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(Receiver, Vec<(K, V)>)) {
         let queues = &self.spec.queues;
         if let Some(single_instance) = table.single_instance {
-            queues.add(single_instance, batches.iter().map(|records| records.len() as u64).sum(), now);
+            queues.add(single_instance.instance, batches.iter().map(|records| records.len() as u64).sum(), now);
             return batches.into_iter().for_each(|records| send(single_instance, records.into_iter().map(&mut self.record).collect()));
         }
         let peers = self.context.peers as usize;
         let most = at_once::<(K, V)>();
         let records: usize = batches.iter().map(Vec::len).sum();
         let room = (records * 5 / (4 * peers) + 4).min(most);
-        let mut full: Vec<(u32, Vec<(K, V)>)> = Vec::new();
+        let mut full: Vec<(WorkerId, Vec<(K, V)>)> = Vec::new();
         let mut shares: Vec<Vec<(K, V)>> = (0..peers).map(|_| Vec::with_capacity(room)).collect();
         let mut counts: Vec<u64> = vec![0; table.instances as usize];
         for batch in batches {
@@ -249,8 +267,8 @@ impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static
                 if table.one_per_worker.is_none() {
                     counts[table.owners[bin] as usize] += 1;
                 }
-                let place = table.places[bin];
-                let share = &mut shares[place as usize];
+                let place = table.workers[bin];
+                let share = &mut shares[place.0 as usize];
                 if share.len() == most {
                     full.push((place, std::mem::replace(share, Vec::with_capacity(room))));
                 }
@@ -258,7 +276,7 @@ impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static
             }
         }
         if let Some(one_per_worker) = &table.one_per_worker {
-            let sent = full.iter().map(|(place, share)| (*place as usize, share)).chain(shares.iter().enumerate());
+            let sent = full.iter().map(|(place, share)| (place.0 as usize, share)).chain(shares.iter().enumerate());
             sent.filter(|(_, share)| !share.is_empty())
                 .for_each(|(place, share)| counts[one_per_worker[place] as usize] += share.len() as u64);
         }
@@ -268,9 +286,9 @@ impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static
                 queues.add(instance, count, now);
             }
         }
-        for (worker, share) in full.into_iter().chain((0..).zip(shares)) {
+        for (worker, share) in full.into_iter().chain((0..).map(WorkerId).zip(shares)) {
             if !share.is_empty() {
-                send(worker, share);
+                send(Receiver { instance: 0, worker }, share);
             }
         }
     }

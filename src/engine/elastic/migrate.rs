@@ -55,7 +55,7 @@ impl BinQueues {
         self.outbox.send(state_out);
         let end = self.context.clock.now();
         for (kind, start, end) in [(ActivityKind::Deserialization, start, between), (ActivityKind::Serialization, between, end)] {
-            let (lane, instance) = (Lane::Worker(self.context.worker), InstanceId::new(self.spec.id, self.context.worker.0));
+            let (lane, instance) = (Lane::Worker(self.context.worker), InstanceId::new(self.spec.id, self.servers.first_here()));
             let epoch = Epoch::UNKNOWN;
             self.context.recorder.log(Record::Activity(Activity {
                 lane,
@@ -155,7 +155,7 @@ impl BinQueues {
                     self.moved(from, to, waiting, start);
                     self.servers.server(to).overtake(works.into_iter(), start);
                 }
-                Some(BinEvent::Depart { at, from, to, cap }) => {
+                Some(BinEvent::Depart { at, from, to, worker, cap }) => {
                     (giver, latest) = (from, at.max(latest));
                     self.moved(from, to, waiting, start);
                     // Epochs in a queue do not decrease except where a bin overtook, so the oldest
@@ -165,12 +165,12 @@ impl BinQueues {
                     // Timers from the right's time on travel with the bin.
                     let (state, next) = store.depart((bin, from), *cap.time(), &mut self.timers);
                     let works = works.into_iter().map(|work| (work.epoch(), store.pack(work))).collect();
-                    if self.context.is_near(to) {
-                        let message = StateMessage { bin, at, to, payload: Payload::Whole(state, next, works) };
+                    if self.context.is_near(worker) {
+                        let message = StateMessage { bin, at, to: worker, payload: Payload::Whole(state, next, works) };
                         by_time.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(message);
                     } else {
                         let (keys, parts) = store.cut(state, self.spec.part_bytes);
-                        self.outbox.put(Outgoing { bin, at, to, keys, parts, next, works, cap });
+                        self.outbox.put(Outgoing { bin, at, to: worker, keys, parts, next, works, cap });
                     }
                 }
                 _ => unreachable!("only bins about to leave are let go"),

@@ -38,9 +38,18 @@ pub(super) trait Partition<D>: 'static {
     /// The table after `command`, and whether this router reports that it took it.
     fn next(&self, table: &Self::Table, command: &Command) -> (Self::Table, Option<Ack>);
 
-    /// Divides the records of `batches`, in their order; calls `send` with the header's `to` and
-    /// the records for it.
-    fn divide(&mut self, table: &Self::Table, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<Self::Routed>));
+    /// Divides the records of `batches`, in their order; calls `send` with the records for each
+    /// receiver.
+    fn divide(&mut self, table: &Self::Table, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(Receiver, Vec<Self::Routed>));
+}
+
+/// Where records go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Receiver {
+    /// The instance; of no account when instances are determined on arrival.
+    pub(super) instance: u32,
+    /// The worker that hosts it.
+    pub(super) worker: WorkerId,
 }
 
 /// Puts the routing operator of `spec` behind `data`.
@@ -98,10 +107,11 @@ where
                 }
                 let mut session = output.session_with_builder(&cap);
                 let batches = batches.into_iter().map(|batch| *batch.downcast().expect("records that this router took")).collect();
-                partition.divide(&table, batches, now, &mut |to, records| {
+                partition.divide(&table, batches, now, &mut |Receiver { instance: to, worker }, records| {
                     let count = records.len() as u64;
-                    let sequence = waiting.sent(from, to, time, now, count);
-                    session.give_container(&mut Routed { from, to, sequence, count, records: Erased::value(records) });
+                    let sequence = waiting.sent(from, worker, time, now, count);
+                    let sender = waiting.context.worker;
+                    session.give_container(&mut Routed { from, sender, to, worker, sequence, count, records: Erased::value(records) });
                 });
             }
             tables.retire(waiting.oldest(data_frontier));
@@ -166,9 +176,9 @@ impl HeldBack {
         batches.into_iter().rev().for_each(|records| waiting.push_front((from, records)));
     }
 
-    /// Records that records of an epoch go from a lane to an instance or a worker; returns the
-    /// number of their batch.
-    fn sent(&mut self, from: Lane, to: u32, epoch: Time, at: Timestamp, records: u64) -> u64 {
+    /// Records that records of an epoch go from a lane to a worker; returns the number of their
+    /// batch.
+    fn sent(&mut self, from: Lane, to: WorkerId, epoch: Time, at: Timestamp, records: u64) -> u64 {
         let sequence = self.sequence;
         self.sequence += 1;
         self.context.recorder.log(Record::Sent(Message {
@@ -178,7 +188,7 @@ impl HeldBack {
             sequence,
             from: self.context.worker,
             from_lane: from,
-            to_lane: Lane::Worker(WorkerId(self.context.place(to))),
+            to_lane: Lane::Worker(to),
             epoch: Epoch(epoch),
             records,
         }));
@@ -195,27 +205,24 @@ impl HeldBack {
 /// it.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
+    from: WorkerId,
     from_lane: Lane,
     sequence: u64,
 }
 
 impl Origin {
     pub(super) fn of(batch: &Routed) -> Origin {
-        Origin { from_lane: batch.from, sequence: batch.sequence }
+        Origin { from: batch.sender, from_lane: batch.from, sequence: batch.sequence }
     }
 
     /// Records that `records` records of `epoch` on `channel` have reached `to_lane`.
     pub(super) fn reached(&self, context: &Context, channel: OperatorId, epoch: Time, to_lane: Lane, at: Timestamp, records: u64) {
-        let from = match self.from_lane {
-            Lane::Worker(worker) => worker,
-            Lane::Instance(instance) => WorkerId(context.place(instance.index)),
-        };
         context.recorder.log(Record::Received(Message {
             at,
             kind: MessageKind::Data,
             channel: ChannelId(channel.0),
             sequence: self.sequence,
-            from,
+            from: self.from,
             from_lane: self.from_lane,
             to_lane,
             epoch: Epoch(epoch),

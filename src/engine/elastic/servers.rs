@@ -11,6 +11,7 @@
 //! load. How much is left, in time, tells the sources when to pause (`host/backlog.rs`).
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -27,7 +28,7 @@ use super::service_time::ServiceTime;
 use crate::activity::{Activity, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
-use crate::engine::host::{Context, OperatorSpec};
+use crate::engine::host::{Context, OperatorSpec, Places};
 use crate::id::InstanceId;
 use crate::time::{Epoch, Timestamp};
 
@@ -189,6 +190,8 @@ impl InstanceServer {
 pub(super) struct Servers {
     context: Context,
     spec: OperatorSpec,
+    /// Where the operator's instances are by the newest command; shared with whoever learns of it.
+    pub(super) places: Rc<RefCell<Places>>,
     servers: BTreeMap<u32, InstanceServer>,
     /// When the clock was last read.
     now: Timestamp,
@@ -205,14 +208,14 @@ pub(super) struct Servers {
 impl Servers {
     pub(super) fn new(context: &Context, spec: &OperatorSpec) -> Servers {
         let start = Timestamp::ZERO;
+        let places = Rc::new(RefCell::new(spec.places.clone()));
         let (context, spec) = (context.clone(), spec.clone());
         let (servers, work) = (BTreeMap::new(), Duration::ZERO);
-        Servers { context, spec, servers, now: start, next_sample: start, armed: start, turn: 0, yielded: false, work }
+        Servers { context, spec, places, servers, now: start, next_sample: start, armed: start, turn: 0, yielded: false, work }
     }
 
     /// The server of instance `index`.
     pub(super) fn server(&mut self, index: u32) -> &mut InstanceServer {
-        debug_assert!(self.context.hosts(index), "{}-{index} is placed on another worker", self.spec.name);
         self.servers.entry(index).or_insert_with(|| {
             let id = InstanceId::new(self.spec.id, index);
             let slow = self.spec.slow.filter(|slow| slow.instance == index);
@@ -343,6 +346,31 @@ impl Servers {
         }
     }
 
+    /// The first instance on this worker; an instance of the same number as the worker if there is
+    /// none.
+    pub(super) fn first_here(&self) -> u32 {
+        let places = self.places.borrow();
+        let mut here = (0..self.spec.queues.instances()).filter(|&index| self.context.hosts(&places, index));
+        here.next().unwrap_or(self.context.worker.0)
+    }
+
+    /// Forgets instances that have moved to another worker once their queues here are empty: from
+    /// then on they are sampled there alone.
+    fn drop_moved(&mut self) {
+        let Servers { context, spec, places, servers, now, .. } = self;
+        let places = places.borrow();
+        servers.retain(|&index, server| {
+            let stays = context.hosts(&places, index) || !server.queue.is_empty();
+            if !stays
+                && server.late
+                && let Some((start, end)) = spec.queues.set_late(index, false, *now)
+            {
+                context.recorder.log(Record::Backpressure { instance: server.id, start, end });
+            }
+            stays
+        });
+    }
+
     /// Records a sample of each queue when one is due and recording is on; returns when it was due.
     /// To be called after `serve`.
     ///
@@ -355,6 +383,7 @@ impl Servers {
             return None;
         }
         let latest = Timestamp(now.0 - now.0 % SAMPLE.as_nanos() as u64);
+        self.drop_moved();
         // At the very first time there is nothing to be made up for.
         let first = if self.next_sample == Timestamp::ZERO { latest } else { self.next_sample };
         for (&index, server) in &mut self.servers {

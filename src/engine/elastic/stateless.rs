@@ -12,11 +12,11 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::batch::{Batch, BatchBuilder, BatchStream, ByHeader};
-use super::router::{Origin, Partition, route};
+use super::router::{Origin, Partition, Receiver, route};
 use super::servers::{Caps, QueuedBatch, Servers};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
-use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec};
+use crate::engine::host::{Ack, Command, Context, ControlStream, OperatorSpec, Places};
 use crate::id::InstanceId;
 use crate::migration::Turns;
 use crate::time::Timestamp;
@@ -76,7 +76,9 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         mut apply: F,
     ) -> BatchStream<'s, R> {
         let scope = self.scope();
-        let routed = route(self, control, context, spec, Among::equal(instances), Dealing::new(context, spec));
+        let mut servers = Servers::new(context, spec);
+        let dealing = Dealing::new(context, spec, Rc::clone(&servers.places));
+        let routed = route(self, control, context, spec, Among::equal(instances, &spec.places), dealing);
         let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
         let activator = scope.activator_for(builder.operator_info().address);
         let mut input = builder.new_input(routed, DistributorPact(|_| ByHeader));
@@ -84,7 +86,6 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         let mut output = OutputBuilder::<Time, BatchBuilder<R>>::from(output);
         let (context, spec) = (context.clone(), spec.clone());
         builder.build(move |_| {
-            let mut servers = Servers::new(&context, &spec);
             move |frontiers| {
                 input.for_each(|cap, batch| {
                     let results = cap.retain_least(0).expect("records have a time");
@@ -125,11 +126,13 @@ struct Among {
     /// is this router's own business, and every router is exact by itself, so that all of them
     /// together are.
     turns: Option<RefCell<Turns>>,
+    /// Their workers.
+    places: Places,
 }
 
 impl Among {
-    fn equal(instances: u32) -> Among {
-        Among { instances, turns: None }
+    fn equal(instances: u32, places: &Places) -> Among {
+        Among { instances, turns: None, places: places.clone() }
     }
 }
 
@@ -138,6 +141,8 @@ impl Among {
 struct Dealing {
     context: Context,
     spec: OperatorSpec,
+    /// Where this worker's operator learns of the newest places.
+    newest: Rc<RefCell<Places>>,
     /// Whether records stay near.
     stay: bool,
     next_look: Timestamp,
@@ -151,20 +156,21 @@ struct Dealing {
 }
 
 impl Dealing {
-    fn new(context: &Context, spec: &OperatorSpec) -> Dealing {
+    fn new(context: &Context, spec: &OperatorSpec, newest: Rc<RefCell<Places>>) -> Dealing {
         let (context, spec) = (context.clone(), spec.clone());
-        Dealing { context, spec, stay: true, next_look: Timestamp::ZERO, came: 0, last: [0; 3], among: 0 }
+        Dealing { context, spec, newest, stay: true, next_look: Timestamp::ZERO, came: 0, last: [0; 3], among: 0 }
     }
 
     /// Whether records are to stay on this worker: each worker has as many instances, and this one
     /// neither more records nor less time for them than others.
-    fn look(&mut self, instances: u32, now: Timestamp) {
+    fn look(&mut self, Among { instances, places, .. }: &Among, now: Timestamp) {
+        let instances = *instances;
         let queues = &self.spec.queues;
         let (mut sent, mut waiting, mut worked_off) = (0, 0, 0);
         for index in 0..instances {
             let (added, removed) = queues.totals(index);
             sent += added;
-            if self.context.hosts(index) {
+            if self.context.hosts(places, index) {
                 waiting += added.saturating_sub(removed);
                 worked_off += removed;
             }
@@ -181,12 +187,13 @@ impl Dealing {
     }
 
     /// The instances that records may go to.
-    fn candidates(&mut self, instances: u32, now: Timestamp) -> Vec<u32> {
-        let possible = self.spec.capacity == Capacity::Cpu && instances.is_multiple_of(self.context.peers);
+    fn candidates(&mut self, among: &Among, now: Timestamp) -> Vec<u32> {
+        let (instances, places) = (among.instances, &among.places);
+        let possible = self.spec.capacity == Capacity::Cpu && places.are_even(instances, self.context.peers);
         if possible && now >= self.next_look {
-            self.look(instances, now);
+            self.look(among, now);
         }
-        (0..instances).filter(|&index| !(possible && self.stay) || self.context.hosts(index)).collect()
+        (0..instances).filter(|&index| !(possible && self.stay) || self.context.hosts(places, index)).collect()
     }
 }
 
@@ -197,15 +204,17 @@ impl<D: ExchangeData> Partition<D> for Dealing {
     fn next(&self, table: &Among, command: &Command) -> (Among, Option<Ack>) {
         let instances = command.parallelism.unwrap_or(table.instances);
         let turns = command.weights.as_ref().map(|weights| RefCell::new(Turns::new(weights)));
-        (Among { instances, turns }, Some(Ack::Rerouted(self.spec.id)))
+        let places = command.places.clone().map_or_else(|| table.places.clone(), Places::new);
+        self.newest.replace(places.clone());
+        (Among { instances, turns, places }, Some(Ack::Rerouted(self.spec.id)))
     }
 
-    fn divide(&mut self, among: &Among, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(u32, Vec<D>)) {
-        let candidates = if among.turns.is_none() { self.candidates(among.instances, now) } else { Vec::new() };
-        let (queues, came) = (&self.spec.queues, &mut self.came);
+    fn divide(&mut self, among: &Among, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(Receiver, Vec<D>)) {
+        let candidates = if among.turns.is_none() { self.candidates(among, now) } else { Vec::new() };
+        let (queues, came, context) = (&self.spec.queues, &mut self.came, &self.context);
         let mut send = |index, records: Vec<D>| {
             queues.add(index, records.len() as u64, now);
-            send(index, records);
+            send(Receiver { instance: index, worker: context.place(&among.places, index) }, records);
         };
         for records in batches {
             *came += records.len() as u64;
@@ -276,7 +285,7 @@ mod tests {
     fn sent_away(weights: [usize; 2], works: [u64; 2]) -> [u64; 2] {
         let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 2);
         let context = |worker| Context::new(WorkerId(worker), 2, Clock::start(), Recorder::off(), channel().0);
-        let mut routers = [0, 1].map(|worker| Dealing::new(&context(worker), &spec));
+        let mut routers = [0, 1].map(|worker| Dealing::new(&context(worker), &spec, Rc::default()));
         let mut away = [0; 2];
         for round in 0..10 {
             let now = Timestamp::ZERO + LOOK * round;
@@ -284,7 +293,9 @@ mod tests {
                 away[worker] = 0;
                 let batches = vec![vec![(); 1000]; weights[worker]];
                 let mut sent = [0; 2];
-                router.divide(&Among::equal(2), batches, now, &mut |to, records| sent[to as usize] += records.len() as u64);
+                router.divide(&Among::equal(2, &Places::default()), batches, now, &mut |to, records| {
+                    sent[to.instance as usize] += records.len() as u64
+                });
                 for (instance, &records) in sent.iter().enumerate() {
                     away[worker] += if instance == worker { 0 } else { records };
                     spec.queues.remove(instance as u32, records * works[instance] / 10, now);
@@ -306,9 +317,9 @@ mod tests {
     #[test]
     fn by_weight_every_router_is_exact_whatever_waits() {
         let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 4);
-        let mut router = Dealing::new(&Context::new(WorkerId(0), 2, Clock::start(), Recorder::off(), channel().0), &spec);
+        let mut router = Dealing::new(&Context::new(WorkerId(0), 2, Clock::start(), Recorder::off(), channel().0), &spec, Rc::default());
         let command = Command { parallelism: Some(3), weights: Weights::of(&[1.0, 0.3, 0.7]), ..Command::new(OperatorId(1)) };
-        let (among, ack) = Partition::<u64>::next(&router, &Among::equal(4), &command);
+        let (among, ack) = Partition::<u64>::next(&router, &Among::equal(4, &Places::default()), &command);
         assert_eq!(ack, Some(Ack::Rerouted(OperatorId(1))));
         let mut came = vec![Vec::new(); 3];
         // 2000 records one after the other, in batches of 0 to 12.
@@ -318,7 +329,7 @@ mod tests {
             if size > 0 && batch.is_empty() {
                 break;
             }
-            router.divide(&among, vec![batch], Timestamp::ZERO, &mut |to, records| came[to as usize].extend(records));
+            router.divide(&among, vec![batch], Timestamp::ZERO, &mut |to, records| came[to.instance as usize].extend(records));
         }
         assert_eq!([&came[0], &came[1], &came[2]].map(Vec::len), [1000, 300, 700]);
         assert_eq!([0, 1, 2, 3].map(|index| spec.queues.waiting(index)), [1000, 300, 700, 0]);

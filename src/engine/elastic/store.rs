@@ -29,7 +29,6 @@ use super::timer_queue::TimerQueue;
 use super::timers::Timers;
 use crate::activity::Lane;
 use crate::engine::Time;
-use crate::engine::host::Context;
 use crate::id::BinId;
 
 /// How many records ahead of the current one the state of a key is prefetched: more than a
@@ -157,9 +156,9 @@ impl<R> Fired<R> {
 }
 
 impl<K: Hash + Eq, V, S, R: 'static, L> KeyedStore<K, V, S, R, L> {
-    /// The bins that `owners` gives to instances on this worker, without any state.
-    pub(super) fn new(context: &Context, owners: &[u32], logic: L, output: OutputBuilder<Time, BatchBuilder<R>>) -> Self {
-        let states = owners.iter().map(|&owner| context.hosts(owner).then(Bin::default)).collect();
+    /// The bins that are on this worker, by bin, without any state.
+    pub(super) fn new(here: impl Iterator<Item = bool>, logic: L, output: OutputBuilder<Time, BatchBuilder<R>>) -> Self {
+        let states = here.map(|here| here.then(Bin::default)).collect();
         let fired = Fired { places: BTreeMap::new(), results: Vec::new() };
         KeyedStore { states, logic, fired, output, values: PhantomData }
     }

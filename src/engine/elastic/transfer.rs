@@ -18,7 +18,7 @@ use super::fault::{Fault, seeded};
 use super::servers::QueuedBatch;
 use super::store::{PartialBin, StateParts, StateStore};
 use crate::engine::Time;
-use crate::id::BinId;
+use crate::id::{BinId, WorkerId};
 
 /// Parts that are installed at a time: more than are sent at a time, so that they do not pile up.
 const PARTS_TAKEN_UP: usize = 2;
@@ -32,7 +32,7 @@ pub(super) enum BinEvent {
     /// Its state arrives from another worker.
     Arrive { at: Time, to: u32 },
     /// Its state goes to another worker.
-    Depart { at: Time, from: u32, to: u32, cap: Rc<Capability<Time>> },
+    Depart { at: Time, from: u32, to: u32, worker: WorkerId, cap: Rc<Capability<Time>> },
     /// Its state stays on this worker but belongs to another instance.
     HandOver { at: Time, from: u32, to: u32 },
     /// These records come next.
@@ -53,8 +53,8 @@ pub(super) struct StateMessage {
     pub(super) bin: BinId,
     /// Time of the command.
     pub(super) at: Time,
-    /// Instance that receives it.
-    pub(super) to: u32,
+    /// Worker that receives it.
+    pub(super) to: WorkerId,
     pub(super) payload: Payload,
 }
 
@@ -78,7 +78,7 @@ pub(super) type StateOutput<'a> = OutputBuilderSession<'a, Time, CapacityContain
 pub(super) struct Outgoing {
     pub(super) bin: BinId,
     pub(super) at: Time,
-    pub(super) to: u32,
+    pub(super) to: WorkerId,
     pub(super) keys: u64,
     pub(super) parts: Box<dyn StateParts>,
     /// Time of the next timer.

@@ -9,6 +9,7 @@ use super::backlog::Backlog;
 use super::clock::Clock;
 use super::control::Ack;
 use super::horizon::Horizon;
+use super::places::Places;
 use super::queues::QueueMeters;
 use super::recorder::Recorder;
 use super::waits::{ExternalWait, Waits};
@@ -62,6 +63,8 @@ pub struct OperatorSpec {
     pub delay: Duration,
     /// Approximate size of the parts in which state is sent to another process, in bytes.
     pub part_bytes: usize,
+    /// Where its instances are at the start.
+    pub places: Places,
 }
 
 /// Default time that an operator works on records before others have their turn: so short that a
@@ -83,7 +86,7 @@ impl OperatorSpec {
     /// An operator whose instances' queues are `queues`; all instances alike, no delay.
     pub fn with_queues(id: OperatorId, name: &str, capacity: Capacity, queues: Arc<QueueMeters>) -> OperatorSpec {
         let (name, work, part_bytes) = (name.to_owned(), ActivityKind::Processing, PART_BYTES);
-        OperatorSpec { id, name, capacity, queues, work, slow: None, delay: Duration::ZERO, part_bytes }
+        OperatorSpec { id, name, capacity, queues, work, slow: None, delay: Duration::ZERO, part_bytes, places: Places::default() }
     }
 }
 
@@ -122,19 +125,19 @@ impl Context {
         }
     }
 
-    /// The worker that hosts instance `index` of any operator.
-    pub fn place(&self, index: u32) -> u32 {
-        index % self.peers
+    /// The worker that hosts instance `index` of an operator.
+    pub(in crate::engine) fn place(&self, places: &Places, index: u32) -> WorkerId {
+        places.of(index, self.peers)
     }
 
-    /// Whether this worker hosts instance `index`.
-    pub fn hosts(&self, index: u32) -> bool {
-        self.place(index) == self.worker.0
+    /// Whether this worker hosts instance `index` of an operator.
+    pub(in crate::engine) fn hosts(&self, places: &Places, index: u32) -> bool {
+        self.place(places, index) == self.worker
     }
 
-    /// Whether instance `index` is hosted by a worker of this process.
-    pub fn is_near(&self, index: u32) -> bool {
-        self.local.contains(&self.place(index))
+    /// Whether a worker is one of this process.
+    pub(in crate::engine) fn is_near(&self, worker: WorkerId) -> bool {
+        self.local.contains(&worker.0)
     }
 
     /// The lane on which an instance of this capacity works.

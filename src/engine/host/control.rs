@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 
 use crate::engine::Time;
-use crate::id::{BinId, OperatorId};
+use crate::id::{BinId, OperatorId, WorkerId};
 use crate::migration::{Step, Weights};
 
 /// Change of one operator at the logical time at which the command is sent.
@@ -18,6 +18,9 @@ pub struct Command {
     pub parallelism: Option<u32>,
     /// Weights of the instances, where they do not share records equally.
     pub weights: Option<Weights>,
+    /// The worker of each instance from now on. A bin follows its owner to another worker only with
+    /// a move, be it from the owner to itself.
+    pub places: Option<Vec<WorkerId>>,
     /// Bins of a keyed operator with their new owners.
     pub moves: Vec<(BinId, u32)>,
     /// Bins of a keyed operator that are split in two, one after the other. None of the operator's
@@ -29,7 +32,7 @@ pub struct Command {
 impl Command {
     /// A command that changes nothing about `operator` yet.
     pub fn new(operator: OperatorId) -> Command {
-        Command { operator, parallelism: None, weights: None, moves: Vec::new(), splits: Vec::new() }
+        Command { operator, parallelism: None, weights: None, places: None, moves: Vec::new(), splits: Vec::new() }
     }
 }
 
@@ -61,6 +64,12 @@ pub fn commands_of(step: &Step) -> Vec<Command> {
         match commands.iter_mut().find(|command| command.operator == operator) {
             Some(command) => command.splits.push(bin),
             None => commands.push(Command { splits: vec![bin], ..Command::new(operator) }),
+        }
+    }
+    for (&operator, places) in &step.placement {
+        match commands.iter_mut().find(|command| command.operator == operator) {
+            Some(command) => command.places = Some(places.clone()),
+            None => commands.push(Command { places: Some(places.clone()), ..Command::new(operator) }),
         }
     }
     commands

@@ -99,6 +99,11 @@ impl QueueMeters {
         QueueMeters { marks, instances: (0..instances).map(|_| QueueMeter::default()).collect(), pressing, late: Arc::default() }
     }
 
+    /// How many instances there may be.
+    pub(in crate::engine) fn instances(&self) -> u32 {
+        self.instances.len() as u32
+    }
+
     /// Records that wait for instance `index`.
     pub fn waiting(&self, index: u32) -> u64 {
         self.instances[index as usize].waiting()

@@ -28,7 +28,7 @@ use super::source::{OpenLoop, SourceConfig};
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless};
-use crate::engine::host::{Context, OperatorSpec, QueueBoard, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, Running, WorkerPart};
 use crate::id::OperatorId;
 use crate::migration::Assignment;
 use crate::time::Timestamp;
@@ -95,7 +95,8 @@ impl WordCount {
     /// The configuration at the start.
     pub fn configuration(&self) -> Configuration {
         let ones = Configuration::ones(&self.topology());
-        ones.with(FLAT_MAP, self.flat_map.instances).with(COUNT, self.count.instances).with(SINK, self.deployment.peers())
+        let all = ones.with(FLAT_MAP, self.flat_map.instances).with(COUNT, self.count.instances).with(SINK, self.deployment.peers());
+        all.spread_over(&self.topology(), self.deployment.peers())
     }
 
     /// Starts the job, from process 0.
@@ -122,9 +123,11 @@ impl WordCount {
     /// The queues in a process, and the operators they belong to.
     fn operators(&self) -> (QueueBoard, [OperatorSpec; 2]) {
         let mut board = QueueBoard::new();
+        let configuration = self.configuration();
         let mut spec = |id, name: &str, config: &OperatorConfig| {
             let queues = board.operator(config.marks, config.max_parallelism);
-            OperatorSpec { slow: config.slow, ..OperatorSpec::with_queues(id, name, config.capacity, queues) }
+            let places = Places::at_start(&configuration, id);
+            OperatorSpec { slow: config.slow, places, ..OperatorSpec::with_queues(id, name, config.capacity, queues) }
         };
         let specs = [spec(FLAT_MAP, "FlatMap", &self.flat_map), spec(COUNT, "Count", &self.count)];
         (board, specs)

@@ -26,7 +26,7 @@ use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::Time;
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{BatchStream, IntoBatches};
-use crate::engine::host::{Context, OperatorSpec, QueueBoard, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, Running, WorkerPart};
 use crate::engine::jobs::{DrainToSink, EngineJob, OpenLoop, OperatorConfig, SourceConfig, SourceDriver, Verdict, described};
 use crate::id::OperatorId;
 use crate::rate::Rate;
@@ -132,11 +132,13 @@ impl Nexmark {
         if self.form == Form::Plain {
             return (board, Vec::new());
         }
+        let configuration = self.configuration();
         let named = self.query.operators(self.bins).into_iter().zip(&self.operators);
         let specs = (1..).zip(named).map(|(id, ((name, _), config))| {
             let queues = board.operator(config.marks, config.max_parallelism);
             let spec = OperatorSpec::with_queues(OperatorId(id), name, config.capacity, queues);
-            (OperatorSpec { slow: config.slow, ..spec }, config.instances)
+            let places = Places::at_start(&configuration, OperatorId(id));
+            (OperatorSpec { slow: config.slow, places, ..spec }, config.instances)
         });
         let specs = specs.collect();
         (board, specs)
@@ -239,7 +241,10 @@ impl EngineJob for Nexmark {
     fn configuration(&self) -> Configuration {
         let all = Configuration::ones(&self.topology()).with(self.sink(), self.deployment.peers());
         match self.form {
-            Form::Elastic => (1..).zip(&self.operators).fold(all, |all, (id, config)| all.with(OperatorId(id), config.instances)),
+            Form::Elastic => {
+                let all = (1..).zip(&self.operators).fold(all, |all, (id, config)| all.with(OperatorId(id), config.instances));
+                all.spread_over(&self.topology(), self.deployment.peers())
+            }
             Form::Plain => all,
         }
     }

@@ -170,6 +170,7 @@ mod tests {
             operators: (0..3).map(|id| metrics(OperatorId(id))).collect(),
             latency: LatencySummary::default(),
             doubts: Vec::new(),
+            workers: Vec::new(),
             paths: None,
         };
         (topology, observation)

@@ -178,7 +178,7 @@ impl CriticalPath {
                 speeds.insert(id, planned);
             }
         }
-        Plan { speeds, rescales, rebalances }
+        Plan { speeds, rescales, rebalances, ..Plan::default() }
     }
 }
 

@@ -8,7 +8,7 @@ use super::span::{Seen, Span};
 use super::{Recorded, words};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::{Configuration, Plan};
-use crate::id::OperatorId;
+use crate::id::{InstanceId, OperatorId, WorkerId};
 use crate::migration::Weights;
 use crate::policy::Reason;
 
@@ -70,6 +70,9 @@ pub struct Told {
     pub rebalanced: Vec<String>,
     /// Stateless operators whose records are distributed differently among their current instances.
     pub divided: Vec<Divided>,
+    /// Instances that moved to another worker.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub moved: Vec<Moved>,
     /// Instances with a relative speed other than 1.
     pub speeds: Vec<Speed>,
     /// Number of bins that migrated, or were to.
@@ -104,6 +107,19 @@ pub struct Divided {
     pub operator: String,
     /// The new distribution.
     pub turns: Turns,
+}
+
+/// An instance that moved to another worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// The operator.
+    pub operator: String,
+    /// Index of the instance.
+    pub instance: u32,
+    /// The worker that hosted it.
+    pub from: u32,
+    /// The worker that hosts it afterwards.
+    pub to: u32,
 }
 
 /// How records are distributed among the instances of a stateless operator.
@@ -256,7 +272,12 @@ impl Recorded<'_> {
             }
         };
         let rebalances = plan.rebalances.iter().map(rebalance);
-        words::list(&rescales.chain(rebalances).collect::<Vec<_>>())
+        let placed = |(&id, places): (&OperatorId, &Vec<WorkerId>)| {
+            let workers: Vec<String> = places.iter().map(|worker| worker.0.to_string()).collect();
+            let (instances, worker) = if workers.len() == 1 { ("the instance", "worker") } else { ("the instances", "workers") };
+            format!("{instances} of {} on {worker} {}", self.name(id), words::list(&workers))
+        };
+        words::list(&rescales.chain(rebalances).chain(plan.placement.iter().map(placed)).collect::<Vec<_>>())
     }
 
     /// The sentence on an event that belongs to a plan.
@@ -342,6 +363,7 @@ impl Recorded<'_> {
             rescaled: plan.rescales.iter().map(rescaled).collect(),
             rebalanced: plan.rebalances.iter().filter(|id| !divided.contains_key(*id)).map(|&id| self.name(id)).collect(),
             divided: divided.into_iter().map(|(id, turns)| Divided { operator: self.name(id), turns }).collect(),
+            moved: self.moved(event),
             speeds: self.speeds(plan),
             bins,
             bytes,
@@ -361,6 +383,19 @@ impl Recorded<'_> {
             EventKind::Migrated { configuration } | EventKind::Interrupted { configuration, .. } => Some(configuration),
             _ => None,
         })
+    }
+
+    /// Instances that the plan started by `event` moves to another worker.
+    fn moved(&self, event: &Event) -> Vec<Moved> {
+        let EventKind::Rescaling { before, after, .. } = &event.kind else { return Vec::new() };
+        let (Some(before), Some(after)) = (before.placement(), after.placement()) else { return Vec::new() };
+        let moved = |(instance, from, to): (InstanceId, WorkerId, WorkerId)| Moved {
+            operator: self.name(instance.operator),
+            instance: instance.index,
+            from: from.0,
+            to: to.0,
+        };
+        before.moves_to(after).map(moved).collect()
     }
 
     fn speeds(&self, plan: &Plan) -> Vec<Speed> {

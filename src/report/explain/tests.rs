@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::controller::EventKind;
 use crate::dataflow::{Configuration, Plan, Role, Topology};
-use crate::id::{BinId, InstanceId, OperatorId};
+use crate::id::{BinId, InstanceId, OperatorId, WorkerId};
 use crate::metrics::MetricIssue;
 use crate::policy::{Cause, Finding, Reason};
 use crate::time::Timestamp;
@@ -130,6 +130,23 @@ From 0.0 s to 2.0 s: no action taken.
               latency up to 30.0 ms; map 50 % busy and count 50 % busy.
 "
     );
+}
+
+#[test]
+fn an_instance_that_moves_is_told_with_both_workers() {
+    let roles = [("source", Role::Source, 1), ("map", Role::Stateless, 9), ("count", Role::Keyed { bins: 8 }, 9), ("sink", Role::Sink, 1)];
+    let topology = Topology::new(&roles, &[(0, 1), (1, 2), (2, 3)]).unwrap();
+    let before = configuration(1, 1).spread_over(&topology, 2);
+    let plan = Plan { placement: [(COUNT, vec![WorkerId(1)])].into(), ..Plan::default() };
+    let after = plan.apply(&topology, &before).unwrap();
+    let (reason, divided) = (Reason::new("crowded"), BTreeMap::new());
+    let asked = EventKind::Activating { plan: plan.clone(), reason: reason.clone(), left: 1 };
+    let begun = EventKind::Rescaling { plan, reason, before, after: after.clone(), bins: 8, bytes: 0, steps: 1, divided };
+    let run = Run::new(20, 0).with(2.0, asked).with(4.0, begun).with(4.1, EventKind::Migrated { configuration: after });
+    let text = run.text();
+    assert!(text.contains("asked for the instance of count on worker 1, but not yet"), "{text}");
+    assert!(text.contains("\n1. At 4.0 s: instance 0 of count from worker 0 to 1\n"), "{text}");
+    assert!(text.contains("Action     8 bins migrated; it took 100.0 ms.") && text.contains("count 50 % busy"), "{text}");
 }
 
 #[test]

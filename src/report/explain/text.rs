@@ -74,13 +74,16 @@ impl Told {
             Turns::Equal => format!("records of {} divided equally", one.operator),
             Turns::BySpeed => format!("records of {} divided by the speed of its instances", one.operator),
         });
-        rescaled.chain(rebalanced).chain(divided).collect::<Vec<_>>().join(", ")
+        let moved =
+            self.moved.iter().map(|one| format!("instance {} of {} from worker {} to {}", one.instance, one.operator, one.from, one.to));
+        rescaled.chain(rebalanced).chain(divided).chain(moved).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether the plan changes an operator.
     fn is_about(&self, name: &str) -> bool {
         let mut named = self.rebalanced.iter().chain(self.rescaled.iter().map(|one| &one.operator));
-        named.any(|operator| operator == name) || self.divided.iter().any(|one| one.operator == name)
+        let divided = || self.divided.iter().any(|one| one.operator == name);
+        named.any(|operator| operator == name) || divided() || self.moved.iter().any(|one| one.operator == name)
     }
 
     /// Whether the plan changes nothing but how records are divided.
@@ -100,7 +103,7 @@ impl Told {
         let state = if self.bytes > 0 { format!(" with {} of state", bytes(self.bytes as f64)) } else { String::new() };
         let moved = match &self.outcome {
             Outcome::Refused { why } => return format!("none: the plan was rejected, {why}."),
-            _ if self.bins == 0 && self.is_division() => "no state had to move".to_owned(),
+            _ if self.bins == 0 && (self.is_division() || !self.moved.is_empty()) => "no state had to move".to_owned(),
             _ if self.bins == 0 => "no bin had to migrate".to_owned(),
             Outcome::CarriedOut { .. } => format!("{} migrated{state}", count(self.bins, "bin", "bins")),
             _ => format!("{} were to migrate{state}", count(self.bins, "bin", "bins")),

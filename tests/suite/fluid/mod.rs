@@ -137,6 +137,7 @@ impl Fluid {
             operators,
             latency: LatencySummary::default(),
             doubts: Vec::new(),
+            workers: Vec::new(),
             paths: None,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Cases are drawn so that the hard ones are common: slow instances with full queues, workers that look at their input rarely
 //! and so see a step late, bins that go on a tour (on to the next owner before they have arrived, several owners at one time,
-//! back to where they came from), plans that overlap, steps after the end of the input, more records than there is time for, operators that yield
+//! back to where they came from), owners that go to another worker and their bins after them, plans that overlap, steps after the end of the input, more records than there is time for, operators that yield
 //! after each record.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use proptest::prelude::*;
 use thalweg::dataflow::{Capacity, Configuration, Plan, QueueMarks, Role, Topology};
 use thalweg::engine::Time;
-use thalweg::id::BinId;
+use thalweg::id::{BinId, WorkerId};
 use thalweg::migration::{Assignment, Assignments, BinMeasure, BinMove, Measures, Step, Strategy as Pacing, Weights, rebalance};
 use thalweg::rate::Rate;
 
@@ -78,6 +78,8 @@ enum Change {
     Weights { speeds: Vec<f64> },
     /// One bin goes from owner to owner, so many epochs apart.
     Tour { bin: u32, apart: Time, owners: Vec<u32> },
+    /// Instances of the stateless or the keyed operator go to these workers; bins follow them in thirds, so many epochs apart.
+    Place { keyed: bool, places: Vec<u32>, apart: Time },
 }
 
 fn topology(bins: u32) -> Topology {
@@ -85,8 +87,8 @@ fn topology(bins: u32) -> Topology {
     Topology::new(&operators, &[(0, 1), (1, 2)]).unwrap()
 }
 
-/// Changes one after the other, as steps by the epoch at which each takes effect.
-fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
+/// Changes one after the other on so many workers, as steps by the epoch at which each takes effect.
+fn steps(bins: u32, workers: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
     let topology = topology(bins);
     let mut configuration = Configuration::ones(&topology);
     let mut assignments = Assignment::initial(&topology, &configuration);
@@ -146,6 +148,18 @@ fn steps(bins: u32, changes: Vec<(Time, Change)>) -> BTreeMap<Time, Vec<Step>> {
                 }
                 assignments = [(KEYED, Assignment::of(all))].into();
             }
+            Change::Place { keyed, places, apart } => {
+                let places: Vec<WorkerId> = places.into_iter().map(|place| WorkerId(place % workers)).collect();
+                let operator = if keyed { KEYED } else { MAP };
+                let parallelism = if keyed { BTreeMap::new() } else { [(MAP, configuration.parallelism(MAP))].into() };
+                let first = Step { placement: [(operator, places)].into(), parallelism, ..Step::default() };
+                steps.entry(earliest).or_default().push(first);
+                let owners = assignments[&KEYED].owners().iter().filter(|_| keyed);
+                for (bin, &owner) in (0..).zip(owners) {
+                    let moves = vec![BinMove { operator: KEYED, bin: BinId(bin), from: owner, to: owner }];
+                    steps.entry(earliest + Time::from(bin % 3) * apart).or_default().push(Step { moves, ..Step::default() });
+                }
+            }
         }
         earliest = earliest.max(steps.keys().next_back().copied().unwrap_or(0));
     }
@@ -167,7 +181,9 @@ pub fn case(workers: RangeInclusive<usize>) -> impl Strategy<Value = Case> {
     let split = prop::collection::vec(any::<u32>(), 1..5).prop_map(|bins| Change::Split { bins });
     let speeds = prop::collection::vec(prop_oneof![Just(1.0), 0.01f64..1.0], 1..=INSTANCES as usize);
     let weights = speeds.prop_map(|speeds| Change::Weights { speeds });
-    let changes = prop::collection::vec((0u64..16, prop_oneof![2 => plan, 2 => tour, 1 => split, 2 => weights]), 1..6);
+    let place = (any::<bool>(), prop::collection::vec(0u32..4, INSTANCES as usize), 0u64..3);
+    let place = place.prop_map(|(keyed, places, apart)| Change::Place { keyed, places, apart });
+    let changes = prop::collection::vec((0u64..16, prop_oneof![2 => plan, 2 => tour, 1 => split, 2 => weights, 2 => place]), 1..6);
     let marks = prop_oneof![Just(QueueMarks::default()), Just(QueueMarks { high_records: 20, low_records: 10 })];
     let bins = prop_oneof![Just(1u32), Just(4), Just(16), Just(64)];
     let forms = [Form::StateMachine, Form::Unary, Form::Binary, Form::Tumbling, Form::Sliding, Form::Session];
@@ -183,7 +199,7 @@ pub fn case(workers: RangeInclusive<usize>) -> impl Strategy<Value = Case> {
     )
         .prop_map(|((form, workers, bins, marks, part_bytes), epochs, mut changes, horizon, map, keyed, pauses, rest)| {
             changes.sort_by_key(|(at, _)| *at);
-            let (steps, ((asks_late, recorded), (yields, load))) = (steps(bins, changes), rest);
+            let (steps, ((asks_late, recorded), (yields, load))) = (steps(bins, workers as u32, changes), rest);
             // A join has as many results as there are pairs, and imposed times add up.
             let load = match (form, map, keyed) {
                 (Form::Binary, ..) => load.min(2),

@@ -1,0 +1,83 @@
+//! Metrics of one worker over one window: what its time went to, and how much of it there was.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{InstanceId, WorkerId};
+use crate::time::Timestamp;
+
+/// What a worker has had of a core at one instant, counted from the start of the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreSample {
+    /// The instant.
+    pub at: Timestamp,
+    /// Time on a core.
+    pub ran: Duration,
+    /// Time that it could have used a core and had none.
+    pub denied: Duration,
+}
+
+/// Sums over one window for one worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerMetrics {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Length of the window.
+    pub window: Duration,
+    /// Time of the worker that each instance took with its recorded activities, by instance;
+    /// instances that took none are omitted. External waits are included, since the worker does
+    /// nothing else meanwhile.
+    pub used: Vec<(InstanceId, Duration)>,
+    /// Time on a core, and time without one that it could have used; `None` where the host does not
+    /// say.
+    pub core: Option<CoreTime>,
+}
+
+/// Time of a worker on a core over one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoreTime {
+    /// Time on a core.
+    pub ran: Duration,
+    /// Time that it could have used a core and had none: another thread had it, or another machine.
+    pub denied: Duration,
+}
+
+impl CoreTime {
+    /// The time between two samples.
+    pub fn between(before: CoreSample, after: CoreSample) -> CoreTime {
+        CoreTime { ran: after.ran.saturating_sub(before.ran), denied: after.denied.saturating_sub(before.denied) }
+    }
+}
+
+impl WorkerMetrics {
+    /// Time that its instances took together.
+    pub fn busy(&self) -> Duration {
+        self.used.iter().map(|(_, time)| *time).sum()
+    }
+
+    /// The part of the core time it asked for that it got, 0 to 1; 1 if it asked for none or the
+    /// host does not say.
+    pub fn core_share(&self) -> f64 {
+        let asked = self.core.map_or(0.0, |core| (core.ran + core.denied).as_secs_f64());
+        if asked > 0.0 { self.core.unwrap_or_default().ran.as_secs_f64() / asked } else { 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::OperatorId;
+
+    #[test]
+    fn what_a_worker_gets_is_a_part_of_what_it_asked_for() {
+        let ms = Duration::from_millis;
+        let sample = |at: u64, ran, denied| CoreSample { at: Timestamp(at), ran: ms(ran), denied: ms(denied) };
+        let used = vec![(InstanceId::new(OperatorId(1), 0), ms(300)), (InstanceId::new(OperatorId(2), 0), ms(400))];
+        let core = Some(CoreTime::between(sample(0, 100, 50), sample(1, 700, 650)));
+        let metrics = WorkerMetrics { worker: WorkerId(0), window: ms(1000), used, core };
+        assert_eq!((metrics.busy(), metrics.core_share()), (ms(700), 0.5));
+        assert_eq!(WorkerMetrics { core: None, ..metrics.clone() }.core_share(), 1.0);
+        assert_eq!(WorkerMetrics { core: Some(CoreTime::default()), ..metrics }.core_share(), 1.0);
+    }
+}
