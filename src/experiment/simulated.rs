@@ -53,14 +53,14 @@ pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, mut show: impl
         log.append(&records)?;
         let latest = supervision.take(&records);
         records.clear();
-        let known = simulation.now() - OBSERVED_AFTER;
+        let known = simulation.reported_until() - OBSERVED_AFTER;
         supervision.look(&mut simulation, latest, known, &mut show);
         if !goes_on || interrupt::asked() {
             break goes_on;
         }
     };
     if is_cut {
-        let known = simulation.now() - OBSERVED_AFTER;
+        let known = simulation.reported_until() - OBSERVED_AFTER;
         supervision.interrupt(&mut simulation, known);
     } else {
         supervision.end_of_input(&mut simulation);

@@ -17,7 +17,8 @@ use crate::dataflow::Topology;
 use crate::id::{ChannelId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
-/// The only worker there is: sources and sinks work there, and epochs are seen complete.
+/// The worker of sources and sinks, where epochs are seen complete; the only one unless workers are
+/// shared.
 pub(super) const WORKER: WorkerId = WorkerId(0);
 
 /// A batch that was sent and not yet received as a whole.
@@ -103,12 +104,13 @@ impl Graph {
                 continue;
             }
             let (kind, channel, epoch) = (MessageKind::Data, ChannelId(way.edge), Epoch(epoch));
+            let from = if let Lane::Worker(worker) = lane { worker } else { WORKER };
             let message = Message {
                 at: Timestamp(way.now),
                 kind,
                 channel,
                 sequence: self.sent,
-                from: WORKER,
+                from,
                 from_lane: lane,
                 to_lane,
                 epoch,
@@ -147,13 +149,11 @@ impl Graph {
         self.parcels[at.0 as usize].retain(|parcel| parcel.left > 0);
     }
 
-    /// Everything before epoch `oldest` has left the job by `now`, and no work that began before
-    /// `up_to` is still to be recorded.
-    pub(super) fn reached_epoch(&mut self, oldest: u64, now: u64, up_to: u64, records: &mut Vec<Record>) {
+    /// Everything before epoch `oldest` has left the job by `now`.
+    pub(super) fn reached_epoch(&mut self, oldest: u64, now: u64, records: &mut Vec<Record>) {
         while let Some(&epoch) = self.open.front().filter(|epoch| **epoch < oldest) {
             self.open.pop_front();
             records.push(Record::EpochCompleted { at: Timestamp(now), worker: WORKER, epoch: Epoch(epoch) });
         }
-        records.push(Record::UpTo { worker: WORKER, at: Timestamp(up_to) });
     }
 }

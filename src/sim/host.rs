@@ -12,15 +12,17 @@
 //!
 //! Records are counted, so the cost depends on instances and ticks, not on the rate.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Random;
 use super::disturbed::Disturbed;
-use super::graph::{Graph, WORKER, Way};
+use super::edge::{Edge, come_back, give_out, pass_on, spread};
+use super::graph::{Graph, WORKER};
 use super::job::Job;
+use super::node::{Account, Node};
+use super::shared::SharedWorkers;
 use super::source::Source;
-use super::station::{Flow, Station, add};
+use super::station::{Flow, Station};
 use super::tick_context::TickContext;
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::dataflow::Role;
@@ -54,25 +56,8 @@ pub struct Simulation {
     moved_bytes: u64,
     /// Messages, completed epochs and names, where the activity graph is recorded.
     graph: Option<Graph>,
-}
-
-#[derive(Clone, Debug)]
-enum Node {
-    Source(Source),
-    Station(Box<Station>),
-    Sink { id: OperatorId, inbox: Flow, arrived: u64 },
-}
-
-#[derive(Clone, Debug)]
-struct Edge {
-    number: u32,
-    to: usize,
-    to_sink: bool,
-    share: f64,
-    /// Part of a record that is still to be passed on.
-    carry: f64,
-    /// Batches in transit: arrival in ns, epoch and number of records.
-    under_way: VecDeque<(u64, u64, u64)>,
+    /// Where workers are shared.
+    shared: Option<SharedWorkers>,
 }
 
 /// Fate of an action.
@@ -82,19 +67,6 @@ pub enum Fate {
     Whole,
     /// It fails after that part of its steps.
     Fails(f64),
-}
-
-/// One operator since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Account {
-    /// Records that arrived; of a source, that it emitted.
-    pub arrived: u64,
-    /// Records processed.
-    pub processed: u64,
-    /// Records emitted.
-    pub produced: u64,
-    /// Records that wait.
-    pub waiting: u64,
 }
 
 impl Simulation {
@@ -115,12 +87,20 @@ impl Simulation {
             match operator.role {
                 Role::Source => {
                     let schedule = model.schedule.as_ref().expect("a source has a schedule");
-                    Node::Source(Source::new(operator.id, schedule, job.catch_up, job.tick.as_secs_f64()))
+                    let source = Source::new(operator.id, schedule, job.catch_up, job.tick.as_secs_f64());
+                    Node::Source(match model.rate.filter(|_| job.workers.is_some()) {
+                        Some(rate) => source.limited(rate),
+                        None => source,
+                    })
                 }
                 Role::Sink => Node::Sink { id: operator.id, inbox: Flow::new(), arrived: 0 },
                 _ => {
                     let instances = job.configuration.parallelism(operator.id);
-                    Node::Station(Box::new(Station::new(operator, model, instances, &mut random)))
+                    let mut station = Station::new(operator, model, instances, &mut random);
+                    if let Some(placement) = job.configuration.placement().filter(|_| job.workers.is_some()) {
+                        station.place(placement.of(operator.id));
+                    }
+                    Node::Station(Box::new(station))
                 }
             }
         };
@@ -145,6 +125,7 @@ impl Simulation {
             slowdown: 1.0,
             moved_bytes: 0,
             graph: None,
+            shared: job.workers.as_ref().map(SharedWorkers::new),
         }
     }
 
@@ -159,6 +140,12 @@ impl Simulation {
     /// purpose.
     pub fn now(&self) -> Timestamp {
         Timestamp(self.now)
+    }
+
+    /// The time up to which everything that was recorded has been reported: now, unless workers are
+    /// late.
+    pub fn reported_until(&self) -> Timestamp {
+        Timestamp(self.shared.as_ref().map_or(self.now, |shared| shared.reported_until(self.now)))
     }
 
     /// Advances by one tick and appends what is recorded to `records`; returns whether the job's
@@ -179,7 +166,7 @@ impl Simulation {
         }
         self.take_up(epoch);
         self.deliver();
-        self.work(records);
+        self.work(before, epoch, records);
         self.emit(epoch, records);
         self.complete(records);
         if passes(SAMPLE) {
@@ -197,18 +184,37 @@ impl Simulation {
                 }
             }
         }
+        let goes_on = now < Timestamp::ZERO + self.job.duration;
+        if let Some(shared) = &mut self.shared {
+            if passes(SAMPLE) {
+                shared.sample(now, records);
+            }
+            shared.report(&self.nodes, (before, until), !goes_on, first, records);
+        }
         self.disturbed.disturb(before, self.now, first, records);
-        now < Timestamp::ZERO + self.job.duration
+        goes_on
     }
 
     /// Visits every instance: completes what is complete by now, and delivers what results from it.
-    fn work(&mut self, records: &mut Vec<Record>) {
-        let Simulation { nodes, edges, job, pressing, random, now, graph, .. } = self;
+    fn work(&mut self, before: u64, epoch: u64, records: &mut Vec<Record>) {
+        let Simulation { nodes, edges, job, pressing, random, now, graph, shared, .. } = self;
+        if let Some(shared) = shared {
+            let paused = *pressing > 0;
+            for node in nodes.iter_mut() {
+                if let Node::Source(source) = node {
+                    source.want(Timestamp(before), paused);
+                }
+            }
+            let mut around = TickContext { now: *now, pressing, random, records, graph: graph.as_mut() };
+            shared.serve(nodes, before, epoch, &mut around);
+        }
         for index in 0..nodes.len() {
             let (here, after) = nodes[index..].split_first_mut().expect("the operator itself");
             if let Node::Station(station) = here {
                 let mut around = TickContext { now: *now, pressing, random, records, graph: graph.as_mut() };
-                station.serve(&mut around);
+                if !station.is_shared() {
+                    station.serve(&mut around);
+                }
                 station.take_in(&mut around);
                 give_out(station, &mut edges[index], index, after, job.delay, &mut around);
             }
@@ -285,8 +291,15 @@ impl Simulation {
         let stations = || self.nodes.iter().filter_map(|node| if let Node::Station(station) = node { Some(station) } else { None });
         let under_way = self.edges.iter().flatten().flat_map(|edge| &edge.under_way).map(|(_, epoch, _)| *epoch);
         let oldest = stations().map(|station| station.oldest()).chain(under_way).min().unwrap_or(u64::MAX);
-        let up_to = stations().map(|station| station.next_begins()).min().unwrap_or(u64::MAX).min(self.now);
-        graph.reached_epoch(oldest, self.now, up_to, records);
+        graph.reached_epoch(oldest, self.now, records);
+        match &self.shared {
+            // Workers have recorded all that they did until now.
+            Some(shared) => shared.up_to(Timestamp(self.now), records),
+            None => {
+                let up_to = stations().map(|station| station.next_begins()).min().unwrap_or(u64::MAX).min(self.now);
+                records.push(Record::UpTo { worker: WORKER, at: Timestamp(up_to) });
+            }
+        }
     }
 
     /// Delivers what has been in transit long enough.
@@ -297,7 +310,7 @@ impl Simulation {
         for edge in self.edges.iter_mut().flatten() {
             while edge.under_way.front().is_some_and(|(arrives, ..)| *arrives <= self.now) {
                 let (_, epoch, count) = edge.under_way.pop_front().expect("just seen");
-                arrive(&mut self.nodes[edge.to], epoch, count);
+                self.nodes[edge.to].arrive(epoch, count);
             }
         }
     }
@@ -307,6 +320,10 @@ impl Simulation {
         while self.steps.first().is_some_and(|(at, _)| *at <= epoch) {
             let (at, step) = self.steps.remove(0);
             let from = (self.now + self.job.moves.start_ns()) as f64;
+            for (operator, places) in step.placement {
+                let Node::Station(station) = &mut self.nodes[operator.0 as usize] else { unreachable!("{operator} is not placed") };
+                station.place(&places);
+            }
             for (operator, bin) in step.splits {
                 let Node::Station(station) = &mut self.nodes[operator.0 as usize] else { unreachable!("{operator} has no bins") };
                 self.reports.push(station.split(bin));
@@ -377,89 +394,6 @@ impl Simulation {
 
     /// What each operator did since the start, by number.
     pub fn accounts(&self) -> Vec<Account> {
-        let account = |node: &Node| match node {
-            Node::Source(source) => Account { arrived: source.emitted, processed: source.emitted, produced: source.emitted, waiting: 0 },
-            Node::Station(station) => Account {
-                arrived: station.arrived,
-                processed: station.instances.iter().map(|instance| instance.processed).sum(),
-                produced: station.instances.iter().map(|instance| instance.produced).sum(),
-                waiting: station.waiting(),
-            },
-            Node::Sink { arrived, .. } => Account { arrived: *arrived, processed: *arrived, produced: 0, waiting: 0 },
-        };
-        self.nodes.iter().map(account).collect()
-    }
-}
-
-/// Passes on the output of a station; one that takes no time first processes what it has just
-/// received.
-fn give_out(station: &mut Station, edges: &mut [Edge], index: usize, after: &mut [Node], delay: Duration, around: &mut TickContext<'_>) {
-    if station.work_ns == 0.0 {
-        station.serve(around);
-    }
-    if !station.outbox.is_empty() {
-        let mut outbox = std::mem::take(&mut station.outbox);
-        pass_on(edges, &outbox, index, after, delay, around);
-        // The space is used again.
-        outbox.clear();
-        station.outbox = outbox;
-    }
-}
-
-/// Passes what an operator emits on to all its successors; `after` are the operators after `index`.
-fn pass_on(edges: &mut [Edge], out: &[(u64, u64)], index: usize, after: &mut [Node], delay: Duration, around: &mut TickContext<'_>) {
-    let now = around.now;
-    for edge in edges {
-        for &(epoch, count) in out {
-            let mut passed = count;
-            if edge.share != 1.0 {
-                edge.carry += count as f64 * edge.share;
-                passed = (edge.carry + 1e-9).max(0.0) as u64;
-                edge.carry -= passed as f64;
-            }
-            if passed == 0 {
-                continue;
-            }
-            if let Some(graph) = &mut around.graph {
-                let way = Way { edge: edge.number, to: edge.to, to_sink: edge.to_sink, now, delay };
-                graph.send(way, epoch, count, passed, around.records);
-            }
-            if delay.is_zero() && edge.to > index {
-                arrive(&mut after[edge.to - index - 1], epoch, passed);
-            } else {
-                // What comes back arrives in the next tick at the earliest.
-                edge.under_way.push_back((now + delay.as_nanos() as u64, epoch, passed));
-            }
-        }
-    }
-    if let Some(graph) = &mut around.graph {
-        graph.all_sent();
-    }
-}
-
-fn arrive(node: &mut Node, epoch: u64, count: u64) {
-    match node {
-        Node::Station(station) => add(&mut station.inbox, epoch, count),
-        Node::Sink { inbox, .. } => add(inbox, epoch, count),
-        Node::Source(_) => unreachable!("a source has no inputs"),
-    }
-}
-
-/// Anything on the way round a cycle may still come back to where the cycle begins.
-fn come_back(reached: &mut [u64], job: &Job, nodes: &[Node], edges: &[Vec<Edge>]) {
-    for back in job.topology.feedback() {
-        let (first, last) = (back.to.0 as usize, back.from.0 as usize);
-        let waiting =
-            nodes[first..=last].iter().filter_map(|node| if let Node::Station(station) = node { Some(station.oldest()) } else { None });
-        let under_way = edges[first..=last].iter().flatten().flat_map(|edge| &edge.under_way).map(|(_, epoch, _)| *epoch);
-        reached[first] = waiting.chain(under_way).fold(reached[first], u64::min);
-    }
-}
-
-/// What an operator may still emit, its successors may still receive.
-fn spread(reached: &mut [u64], edges: &[Edge], oldest: u64) {
-    for edge in edges {
-        let under_way = edge.under_way.iter().map(|(_, epoch, _)| *epoch).min().unwrap_or(u64::MAX);
-        reached[edge.to] = reached[edge.to].min(oldest).min(under_way);
+        self.nodes.iter().map(Node::account).collect()
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Instance {
     pub(super) useful: f64,
     /// When the server is free, in ns.
     free_at: f64,
+    /// On a shared worker, the part of the first record that is done.
+    done: f64,
     /// Part of a record that is still to be emitted.
     carry: f64,
     /// By how much it has had less than its share of the operator's arrivals.
@@ -134,6 +136,27 @@ impl Instance {
         Some(Served { epoch, records, start, worked, end })
     }
 
+    /// On a shared worker, works on the first batch from `at` until `until` (ns), or until it is
+    /// empty: `work_ns` of work and `wait_ns` of waiting a record. What is done of a record stays
+    /// done.
+    pub(super) fn serve_part(&mut self, (at, until): (f64, f64), work_ns: f64, wait_ns: f64) -> Option<Served> {
+        let batch = self.queue.front_mut()?;
+        let work = work_ns * batch.factor;
+        let each = work + wait_ns;
+        let whole = self.done + (until - at) / each;
+        let records = ((whole + 1e-9) as u64).min(batch.records);
+        let (epoch, is_last) = (batch.epoch, records == batch.records);
+        let end = if is_last { (at + (records as f64 - self.done) * each).clamp(at, until) } else { until };
+        self.done = if is_last { 0.0 } else { (whole - records as f64).max(0.0) };
+        self.waiting -= records;
+        self.processed += records;
+        batch.records -= records;
+        if is_last {
+            self.queue.pop_front();
+        }
+        Some(Served { epoch, records, start: at, worked: at + (end - at) * work / each, end })
+    }
+
     /// What is emitted for `records` more records: whole records, so that nothing is lost over
     /// time.
     pub(super) fn give(&mut self, records: u64, selectivity: f64) -> u64 {
@@ -195,6 +218,23 @@ mod tests {
         assert_eq!(instance.serve(500, 30.0, 0.0), served(2, 3, 400.0, 490.0));
         assert_eq!(instance.serve(500, 30.0, 0.0), None);
         assert_eq!((instance.waiting, instance.oldest()), (7, Some(2)));
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_goes_on_where_it_was() {
+        let mut instance = Instance::starting(0.0);
+        instance.enqueue(batch(1, 3), 0);
+        instance.enqueue(batch(2, 1), 0);
+        let served = |epoch, records, start: f64, end: f64| Some(Served { epoch, records, start, worked: end, end });
+        assert_eq!(instance.serve_part((0.0, 15.0), 10.0, 0.0), served(1, 1, 0.0, 15.0));
+        // At half the speed the rest of the second takes ten, and the third twenty.
+        assert_eq!(instance.serve_part((20.0, 100.0), 20.0, 0.0), served(1, 2, 20.0, 50.0));
+        assert_eq!(instance.serve_part((50.0, 55.0), 10.0, 0.0), served(2, 0, 50.0, 55.0));
+        assert_eq!(
+            instance.serve_part((55.0, 100.0), 5.0, 5.0),
+            Some(Served { epoch: 2, records: 1, start: 55.0, worked: 57.5, end: 60.0 })
+        );
+        assert_eq!(instance.serve_part((60.0, 100.0), 10.0, 0.0), None);
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CapacityCurve, ServiceTimes, Skew};
+use super::{CapacityCurve, ServiceTimes, Skew, WorkersModel};
 use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::id::OperatorId;
 use crate::rate::Rate;
@@ -39,6 +39,9 @@ pub struct Job {
     pub moves: MoveModel,
     /// Disturbances of records and actions.
     pub disturbance: Disturbance,
+    /// Workers whose time instances share, where they have no processors of their own; the
+    /// configuration has a placement on them then.
+    pub workers: Option<WorkersModel>,
 }
 
 /// True parameters of one operator. What does not apply to its role is ignored.
@@ -47,6 +50,7 @@ pub struct OperatorModel {
     /// When records are due; sources only.
     pub schedule: Option<RateSchedule>,
     /// Records per second of one instance that is alone; without it instances take no time at all.
+    /// Of a source where workers are shared: what its worker emits when it does nothing else.
     pub rate: Option<Rate>,
     /// How the capacity scales with their number.
     pub curve: CapacityCurve,

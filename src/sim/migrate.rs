@@ -5,7 +5,7 @@
 //! the new instance, and those that arrived for the bins in the meantime behind it. So every record
 //! is processed at exactly one instance, and those of a bin in the order of their epochs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::instance::Instance;
 use super::job::MoveModel;
@@ -69,6 +69,7 @@ impl Station {
     }
 
     fn let_go(&mut self, position: usize, costs: &MoveModel, around: &mut TickContext<'_>) {
+        let givers: BTreeMap<u32, Lane> = self.motions[position].flows.iter().map(|flow| (flow.from, self.lane(flow.from))).collect();
         let bins = self.bins.as_mut().expect("only keyed operators have bins");
         let motion = &mut self.motions[position];
         let bytes: u64 = motion.bins.iter().map(|&(bin, _)| bins.keys[bin] * self.model.bytes_per_key).sum();
@@ -92,11 +93,11 @@ impl Station {
                 around.records.push(Record::Backpressure { instance: InstanceId::new(self.id, flow.from), start, end });
             }
         }
-        for giver in motion.flows.iter().map(|flow| flow.from).collect::<BTreeSet<u32>>() {
+        for (giver, lane) in givers {
             let id = InstanceId::new(self.id, giver);
             let (now, records_in) =
                 (Timestamp(around.now), motion.bins.iter().filter(|(bin, _)| bins.owners[*bin] == giver).count() as u64);
-            let (lane, kind, epoch) = (Lane::Instance(id), ActivityKind::Migration, Epoch(motion.at));
+            let (kind, epoch) = (ActivityKind::Migration, Epoch(motion.at));
             let activity = Activity { lane, kind, instance: id, epoch, start: now, end: now, records_in, records_out: 0 };
             around.records.push(Record::Activity(activity));
         }

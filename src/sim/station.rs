@@ -14,7 +14,7 @@ use super::tick_context::TickContext;
 use super::{Random, ServiceTimes};
 use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
 use crate::dataflow::{Operator, Role};
-use crate::id::{BinId, InstanceId, OperatorId};
+use crate::id::{BinId, InstanceId, OperatorId, WorkerId};
 use crate::migration::{Assignment, Turns, Weights};
 use crate::time::{Epoch, Timestamp};
 
@@ -60,6 +60,8 @@ pub(super) struct Station {
     wait_ns: f64,
     /// External time for a record of one instance.
     outside_ns: f64,
+    /// Where workers are shared, those of its instances.
+    places: Vec<WorkerId>,
 }
 
 impl Station {
@@ -87,6 +89,7 @@ impl Station {
             work_ns: 0.0,
             wait_ns: model.wait.as_secs_f64() * 1e9,
             outside_ns: 0.0,
+            places: Vec::new(),
         };
         station.resize(instances, 0.0);
         station.find_shares();
@@ -112,6 +115,80 @@ impl Station {
         self.cursor = 0;
     }
 
+    /// Puts its first instances on these workers; those that leave stay where they were.
+    pub(super) fn place(&mut self, places: &[WorkerId]) {
+        self.places.resize(self.places.len().max(places.len()), WorkerId(0));
+        self.places[..places.len()].copy_from_slice(places);
+    }
+
+    /// Whether its instances take time of shared workers.
+    pub(super) fn is_shared(&self) -> bool {
+        !self.places.is_empty() && self.work_ns > 0.0
+    }
+
+    /// The worker of an instance; the first where workers are not shared.
+    pub(super) fn worker(&self, index: u32) -> WorkerId {
+        self.places.get(index as usize).copied().unwrap_or_default()
+    }
+
+    /// The lane on which an instance works.
+    pub(super) fn lane(&self, index: u32) -> Lane {
+        if self.is_shared() { Lane::Worker(self.worker(index)) } else { Lane::Instance(InstanceId::new(self.id, index)) }
+    }
+
+    /// Nanoseconds of work and of waiting for something external that a record of an instance takes.
+    fn service_ns(&self, index: u32, now: u64) -> (f64, f64) {
+        let mut work_ns = self.work_ns;
+        for slow in self.model.stragglers.iter().filter(|slow| slow.instance == index) {
+            if (slow.from.0..slow.until.0).contains(&now) {
+                work_ns /= slow.speed;
+            }
+        }
+        // The outside goes on while an instance works.
+        (work_ns, self.wait_ns.max(self.outside_ns - work_ns))
+    }
+
+    /// Serves an instance on its worker from `from` until `until` (ns), or until its queue is empty,
+    /// with the part `speed` of the worker's core; returns when it stops.
+    pub(super) fn serve_on(
+        &mut self,
+        worker: WorkerId,
+        index: u32,
+        (from, until): (f64, f64),
+        speed: f64,
+        around: &mut TickContext<'_>,
+    ) -> f64 {
+        let OperatorModel { selectivity, counted_output, marks, .. } = self.model;
+        let (work_ns, wait_ns) = self.service_ns(index, from as u64);
+        let (id, lane, mut at) = (InstanceId::new(self.id, index), Lane::Worker(worker), from);
+        let instance = &mut self.instances[index as usize];
+        while at < until
+            && let Some(served) = instance.serve_part((at, until), work_ns / speed, wait_ns)
+        {
+            let given = instance.give(served.records, selectivity);
+            instance.useful += served.worked - served.start;
+            let activity = |kind, start: f64, end: f64, records_in, records_out| {
+                let (start, end, epoch) = (Timestamp(start.round() as u64), Timestamp(end.round() as u64), Epoch(served.epoch));
+                Record::Activity(Activity { lane, kind, instance: id, epoch, start, end, records_in, records_out })
+            };
+            let counted = (given as f64 * counted_output).round() as u64;
+            around.records.push(activity(ActivityKind::Processing, served.start, served.worked, served.records, counted));
+            if wait_ns > 0.0 {
+                around.records.push(activity(ActivityKind::ExternalWait, served.worked, served.end, 0, 0));
+            }
+            if given > 0 {
+                add(&mut self.outbox, served.epoch, given);
+                around.gave(lane, served.epoch, given);
+            }
+            at = served.end;
+        }
+        if let Some((start, end)) = instance.relieve(marks, around.now) {
+            *around.pressing -= 1;
+            around.records.push(Record::Backpressure { instance: id, start, end });
+        }
+        at
+    }
+
     /// Sums the shares of bins up by owner.
     pub(super) fn find_shares(&mut self) {
         let Some(bins) = &self.bins else { return };
@@ -124,15 +201,12 @@ impl Station {
     /// Processes what is complete by now.
     pub(super) fn serve(&mut self, around: &mut TickContext<'_>) {
         let OperatorModel { selectivity, counted_output, marks, .. } = self.model;
-        for (index, instance) in (0..).zip(&mut self.instances).filter(|(_, instance)| !instance.queue.is_empty()) {
-            let mut work_ns = self.work_ns;
-            for slow in self.model.stragglers.iter().filter(|slow| slow.instance == index) {
-                if (slow.from.0..slow.until.0).contains(&around.now) {
-                    work_ns /= slow.speed;
-                }
+        for index in 0..self.instances.len() as u32 {
+            if self.instances[index as usize].queue.is_empty() {
+                continue;
             }
-            // The outside goes on while an instance works.
-            let wait_ns = self.wait_ns.max(self.outside_ns - work_ns);
+            let (work_ns, wait_ns) = self.service_ns(index, around.now);
+            let instance = &mut self.instances[index as usize];
             let id = InstanceId::new(self.id, index);
             while let Some(served) = instance.serve(around.now, work_ns, wait_ns) {
                 let given = instance.give(served.records, selectivity);
@@ -213,6 +287,11 @@ impl Station {
         for instance in &mut self.instances {
             instance.debt += n * instance.share;
         }
+        let (id, places, shared) = (self.id, &self.places, self.is_shared());
+        let lane = |index: u32| match places.get(index as usize) {
+            Some(worker) if shared => Lane::Worker(*worker),
+            _ => Lane::Instance(InstanceId::new(id, index)),
+        };
         for motion in self.motions.iter_mut().filter(|motion| motion.at <= epoch) {
             for flow in &mut motion.flows {
                 if !motion.settled {
@@ -223,7 +302,7 @@ impl Station {
                 flow.debt -= whole as f64;
                 left -= whole;
                 flow.hold(epoch, whole);
-                around.reached(self.id, Lane::Instance(InstanceId::new(self.id, flow.to)), epoch, whole);
+                around.reached(self.id, lane(flow.to), epoch, whole);
             }
         }
         let whole = |debt: &mut f64, left: &mut u64| {
@@ -260,7 +339,7 @@ impl Station {
 
     /// An instance takes records out of what has arrived.
     fn take(&mut self, index: usize, epoch: u64, records: u64, around: &mut TickContext<'_>) {
-        around.reached(self.id, Lane::Instance(InstanceId::new(self.id, index as u32)), epoch, records);
+        around.reached(self.id, self.lane(index as u32), epoch, records);
         self.put(index, epoch, records, around);
     }
 

@@ -183,6 +183,7 @@ impl Case {
             delay: Duration::ZERO,
             moves: MoveModel::default(),
             disturbance: Disturbance::default(),
+            workers: None,
         };
         let mut utilisation: Vec<f64> = (0..operators.len()).map(|_| random.between(0.15, 0.5)).collect();
         if cause == Cause::Migration {
@@ -412,6 +413,7 @@ fn a_straggler_owns_the_lag_that_it_made() {
         delay: Duration::ZERO,
         moves: MoveModel::default(),
         disturbance: Disturbance::default(),
+        workers: None,
     };
     let mut simulation = Simulation::new(&job, 1).recording_graph();
     let mut records = Vec::new();

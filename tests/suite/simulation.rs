@@ -206,6 +206,7 @@ fn queue(load: f64, service: ServiceTimes) -> Job {
         delay: Duration::ZERO,
         moves: Default::default(),
         disturbance: Default::default(),
+        workers: None,
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::form::{Input, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
 use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
+use crate::id::WorkerId;
 use crate::rate::Rate;
-use crate::sim::{Job, OperatorModel};
+use crate::sim::{Job, OperatorModel, WorkersModel};
 use crate::time::Timestamp;
 use crate::workload::Shape;
 
@@ -126,6 +127,7 @@ impl Scenario {
         let configuration = instances.fold(Configuration::ones(&topology), |all, (operator, form)| {
             if operator.is_scalable() { all.with(operator.id, form.instances) } else { all }
         });
+        let configuration = self.placed(&topology, configuration)?;
         let job = Job {
             topology,
             configuration,
@@ -138,6 +140,7 @@ impl Scenario {
             delay: milliseconds(self.delay_ms),
             moves: self.moves,
             disturbance: self.disturb,
+            workers: self.workers.clone(),
         };
         if !job.dies_out() {
             return Err(general("expected less to come back by 'feedback' than goes round, found a cycle that never empties".to_owned()));
@@ -158,7 +161,49 @@ impl Scenario {
         let shares = [("lost", disturb.lost), ("late", disturb.late), ("duplicated", disturb.duplicated)];
         let actions = [("failed_actions", disturb.failed_actions), ("slow_actions", disturb.slow_actions)];
         shares.into_iter().chain(actions).try_for_each(|(name, share)| within(name, share, 0.0..=1.0))?;
-        within("slowdown", disturb.slowdown, 1.0..=1e6)
+        within("slowdown", disturb.slowdown, 1.0..=1e6)?;
+        self.workers.as_ref().map_or(Ok(()), |workers| self.check_workers(workers))
+    }
+
+    /// `configuration` on the scenario's workers, if it has any.
+    fn placed(&self, topology: &Topology, configuration: Configuration) -> Result<Configuration, Wrong> {
+        let Some(workers) = &self.workers else {
+            let on = self.operators.iter().position(|form| !form.on.is_empty());
+            let what = "expected [workers] where instances are placed 'on' workers, found none";
+            return on.map_or(Ok(configuration), |position| Err(Wrong { operator: Some(position), what: what.to_owned() }));
+        };
+        let mut configuration = configuration.spread_over(topology, workers.count);
+        for (position, (operator, form)) in topology.operators().iter().zip(&self.operators).enumerate() {
+            let wrong = |what: String| Err(Wrong { operator: Some(position), what });
+            if form.on.is_empty() {
+                continue;
+            }
+            if !operator.is_scalable() || form.on.len() != form.instances as usize {
+                return wrong(format!("expected a worker 'on' for each of {} instances, found {}", form.instances, form.on.len()));
+            }
+            if let Some(worker) = form.on.iter().find(|worker| **worker >= workers.count) {
+                return wrong(format!("expected workers 'on' below {}, found {worker}", workers.count));
+            }
+            let mut placement = configuration.placement().cloned().expect("it was just spread");
+            placement.put(operator.id, form.on.iter().copied().map(WorkerId).collect());
+            configuration = configuration.placed(placement);
+        }
+        Ok(configuration)
+    }
+
+    /// Whether there are workers that instances can share.
+    fn check_workers(&self, workers: &WorkersModel) -> Result<(), String> {
+        within("workers' count", f64::from(workers.count), 1.0..=1024.0)?;
+        within("turn_ms", workers.turn_ms, 1e-3..=60_000.0)?;
+        within("late_ms", workers.late_ms, 0.0..=60_000.0)?;
+        for lost in &workers.lost {
+            within("worker", f64::from(lost.worker), 0.0..=f64::from(workers.count) - 1.0)?;
+            within("share", lost.share, 1e-6..=1.0)?;
+            within("from_s", lost.from_s, 0.0..=MOST_SECONDS)?;
+            within("until_s", lost.until_s.unwrap_or(MOST_SECONDS), lost.from_s..=MOST_SECONDS)?;
+        }
+        // Useful times of a worker cannot be longer or shorter than they were.
+        within("noise where workers are shared", self.disturb.noise, 0.0..=0.0)
     }
 
     fn model(&self, form: &OperatorForm) -> Result<OperatorModel, String> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::nexmark::{Form, Query};
 use crate::migration::Strategy;
 use crate::rate::Rate;
-use crate::sim::{CapacityCurve, Disturbance, MoveModel, ServiceTimes, Skew};
+use crate::sim::{CapacityCurve, Disturbance, MoveModel, ServiceTimes, Skew, WorkersModel};
 use crate::workload::Shape;
 
 /// A scenario.
@@ -40,6 +40,10 @@ pub struct Scenario {
     /// How it runs on the engine.
     #[serde(default)]
     pub engine: EngineForm,
+    /// Workers whose time instances share when it is simulated; without, every instance has a
+    /// processor of its own.
+    #[serde(default)]
+    pub workers: Option<WorkersModel>,
     /// Operators in topological order.
     pub operators: Vec<OperatorForm>,
 }
@@ -175,7 +179,8 @@ pub struct OperatorForm {
     pub rate: Option<Rate>,
     /// Sources: a rate that changes.
     pub load: Option<Shape>,
-    /// Records per second of one instance that is alone; without it an instance takes no time.
+    /// Records per second of one instance that is alone; without it an instance takes no time. Of a
+    /// source, where workers are shared: what it emits if its worker does nothing else.
     pub limit: Option<Rate>,
     /// How that changes with the number of instances.
     #[serde(default)]
@@ -222,6 +227,10 @@ pub struct OperatorForm {
     /// Instances that are slow for a time.
     #[serde(default)]
     pub stragglers: Vec<StragglerForm>,
+    /// Where workers are shared, those of its instances at the start, from 0; spread over all of
+    /// them when missing.
+    #[serde(default)]
+    pub on: Vec<u32>,
 }
 
 impl OperatorForm {
@@ -250,6 +259,7 @@ impl OperatorForm {
             external_wait_ms: 0.0,
             external_limit: None,
             stragglers: Vec::new(),
+            on: Vec::new(),
         }
     }
 }

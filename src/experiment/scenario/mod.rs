@@ -52,6 +52,7 @@ impl Scenario {
             disturb: Disturbance::default(),
             nexmark: None,
             engine: EngineForm::default(),
+            workers: None,
             operators,
         }
     }

@@ -79,6 +79,7 @@ pub fn random_job(seed: u64, kind: Kind) -> Job {
         delay: Duration::ZERO,
         moves: MoveModel::default(),
         disturbance: Disturbance::default(),
+        workers: None,
     };
     // Limits by what is needed, a number of instances that is no whole number: whether a whole number is just enough is rounding.
     let demands = job.demands(Timestamp::ZERO);
