@@ -21,6 +21,8 @@ pub const RUN: &str = "run.toml";
 pub const TIMELINE: &str = "timeline.csv";
 /// [`LatencyRow`](super::rows::LatencyRow)s.
 pub const LATENCY: &str = "latency.csv";
+/// [`WorkerRow`](super::rows::WorkerRow)s, where instances share workers.
+pub const WORKERS: &str = "workers.csv";
 /// The decision log: one [`Event`](crate::controller::Event) a line.
 pub const DECISIONS: &str = "decisions.jsonl";
 /// The results of the run.

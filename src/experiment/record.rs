@@ -285,6 +285,9 @@ pub fn write(folder: &Path, manifest: &Manifest, result: &RunResult) -> Result<(
     folder::write_text(&folder.join(folder::RUN), &manifest_text)?;
     folder::write_csv(&folder.join(folder::TIMELINE), &result.timeline)?;
     folder::write_csv(&folder.join(folder::LATENCY), &result.latency)?;
+    if !result.workers.is_empty() {
+        folder::write_csv(&folder.join(folder::WORKERS), &result.workers)?;
+    }
     folder::write_jsonl(&folder.join(folder::DECISIONS), &result.events)?;
     folder::write_text(&folder.join(folder::SUMMARY), &format!("{summary}\n"))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::rows::{LatencyRow, TimelineRow};
+use super::rows::{LatencyRow, TimelineRow, WorkerRow};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::{Configuration, Topology};
 use crate::engine::Verdict;
@@ -33,6 +33,8 @@ pub struct RunResult {
     pub timeline: Vec<TimelineRow>,
     /// A row a window.
     pub latency: Vec<LatencyRow>,
+    /// A row a window and worker, where instances share workers.
+    pub workers: Vec<WorkerRow>,
     /// The decision log.
     pub events: Vec<Event>,
     /// Configurations with the time from which each held.

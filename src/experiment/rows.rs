@@ -1,12 +1,16 @@
-//! The rows of a run's timeline: one for each window and operator, one for each window's latency.
+//! The rows of a run's timeline: one for each window and operator, one for each window's latency,
+//! and one for each window and worker where instances share workers.
 //!
 //! The order of a struct's fields is the order of the columns in its file. Rates are records per
 //! second, times are seconds of the run, latencies are nanoseconds from the due time. What does not
 //! apply or was not measured is empty, never 0.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Configuration, Topology};
+use crate::metrics::WorkerMetrics;
 use crate::observation::Observation;
 use crate::policy::registry;
 
@@ -81,6 +85,49 @@ pub struct LatencyRow {
     pub latency_ns_max: Option<u64>,
 }
 
+/// One worker over one window, where instances share workers; `workers.csv`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerRow {
+    /// Start of the window.
+    pub window_start_s: f64,
+    /// End of the window.
+    pub window_end_s: f64,
+    /// The worker, from 0.
+    pub worker: u32,
+    /// The instances it hosted, such as `flatmap[0] count[1]`.
+    pub instances: String,
+    /// Part of the window that its instances took, 0 to 1.
+    pub busy: f64,
+    /// Part of the window in which it was on a core.
+    pub ran: Option<f64>,
+    /// Part of the window in which it could have used a core and had none.
+    pub denied: Option<f64>,
+}
+
+impl WorkerRow {
+    /// The rows of a window: one per worker; none where the configuration has no placement.
+    ///
+    /// # Panics
+    /// If the observation is of another topology.
+    pub fn of(topology: &Topology, observation: &Observation) -> Vec<WorkerRow> {
+        let Some(placement) = observation.configuration.placement() else { return Vec::new() };
+        let name = |instance: crate::id::InstanceId| format!("{}[{}]", topology.operator(instance.operator).name, instance.index);
+        let row = |worker: &WorkerMetrics| {
+            let part = |time: Duration| time.as_secs_f64() / worker.window.as_secs_f64().max(f64::MIN_POSITIVE);
+            WorkerRow {
+                window_start_s: observation.window.start.as_secs_f64(),
+                window_end_s: observation.window.end.as_secs_f64(),
+                worker: worker.worker.0,
+                instances: placement.hosted(worker.worker).map(name).collect::<Vec<_>>().join(" "),
+                busy: part(worker.busy()),
+                ran: worker.core.map(|core| part(core.ran)),
+                denied: worker.core.map(|core| part(core.denied)),
+            }
+        };
+        observation.workers.iter().map(row).collect()
+    }
+}
+
 impl TimelineRow {
     /// The rows of a window: one an operator, in the order of the topology.
     ///
@@ -140,12 +187,10 @@ pub fn configuration_text(topology: &Topology, configuration: &Configuration) ->
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::dataflow::Role;
-    use crate::id::{InstanceId, OperatorId};
-    use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
+    use crate::id::{InstanceId, OperatorId, WorkerId};
+    use crate::metrics::{CoreTime, InstanceMetrics, OperatorMetrics, SourceMetrics};
     use crate::observation::LatencySummary;
     use crate::rate::Rate;
     use crate::time::{Timestamp, Window};
@@ -186,6 +231,16 @@ mod tests {
             workers: Vec::new(),
             paths: None,
         };
+        assert_eq!(WorkerRow::of(&topology, &observation), [], "without a placement");
+        let core = Some(CoreTime { ran: Duration::from_secs(4), denied: Duration::from_millis(500) });
+        let used = vec![(InstanceId::new(OperatorId(1), 0), Duration::from_secs(3))];
+        let workers = vec![WorkerMetrics { worker: WorkerId(1), window: window.length(), used, core }];
+        let configuration = observation.configuration.clone().spread_over(&topology, 2);
+        let [row] = &WorkerRow::of(&topology, &Observation { configuration, workers, ..observation.clone() })[..] else {
+            panic!("one row")
+        };
+        assert_eq!((row.worker, row.instances.as_str()), (1, "count[0]"));
+        assert_eq!((row.busy, row.ran, row.denied), (0.6, Some(0.8), Some(0.1)));
         let rows = TimelineRow::of(&topology, &observation);
         assert_eq!(rows.len(), 3);
         assert_eq!((rows[0].offered_per_s, rows[0].achieved_per_s, rows[0].lag_records), (Some(400.0), Some(300.0), Some(500.0)));

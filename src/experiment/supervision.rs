@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::carrying_out::{CarryingOut, Host};
 use super::result::{Ending, Needs, RunResult};
-use super::rows::{LatencyRow, TimelineRow};
+use super::rows::{LatencyRow, TimelineRow, WorkerRow};
 use crate::activity::Record;
 use crate::controller::{Controller, ControllerConfig, Event};
 use crate::dataflow::{Configuration, Topology};
@@ -153,6 +153,7 @@ impl Supervision {
             topology: self.topology,
             timeline: self.rows.timeline,
             latency: self.rows.latency,
+            workers: self.rows.workers,
             events: self.controller.events().to_vec(),
             configurations: self.configurations,
             duration: self.duration,
@@ -172,13 +173,15 @@ struct Rows {
     row_window: Duration,
     timeline: Vec<TimelineRow>,
     latency: Vec<LatencyRow>,
+    workers: Vec<WorkerRow>,
     overall: LatencyHistogram,
 }
 
 impl Rows {
     fn new(topology: &Topology, row_window: Duration) -> Rows {
         let observer = Observer::new(topology.clone(), Timestamp::ZERO, row_window);
-        Rows { observer, row_window, timeline: Vec::new(), latency: Vec::new(), overall: LatencyHistogram::default() }
+        let (timeline, latency, workers) = (Vec::new(), Vec::new(), Vec::new());
+        Rows { observer, row_window, timeline, latency, workers, overall: LatencyHistogram::default() }
     }
 
     /// Closes a window, with the last of `configurations` that began in it or before it: a window closes later than it ends,
@@ -190,6 +193,7 @@ impl Rows {
         let (observation, latency) = self.observer.close(configuration, self.row_window);
         self.timeline.extend(TimelineRow::of(topology, &observation));
         self.latency.push(LatencyRow::of(&observation));
+        self.workers.extend(WorkerRow::of(topology, &observation));
         self.overall.merge(&latency);
         observation
     }

@@ -10,6 +10,7 @@ mod curve;
 mod flow;
 mod latency;
 mod relative;
+mod sharing;
 mod speed;
 mod what_if;
 
@@ -18,5 +19,6 @@ pub use curve::CapacityModel;
 pub use flow::FlowModel;
 pub use latency::{Hop, LatencyModel, longest};
 pub use relative::RelativeSpeeds;
+pub use sharing::{Fit, Needs, Sharing};
 pub use speed::Speeds;
 pub use what_if::{Prediction, Predictor, Station, WhatIf, WorkedOut};

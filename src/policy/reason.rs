@@ -39,6 +39,9 @@ pub struct PathShare {
     /// receiving one. Empty if there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub operator: String,
+    /// For queueing behind another operator on a shared worker: the operator whose records waited.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub waiting: String,
     /// Share of the latency, 0 to 1.
     pub share: f64,
     /// Mean over the slowest epochs, in milliseconds.
@@ -82,6 +85,10 @@ pub enum Cause {
     Starved,
     /// It has more instances than it needs.
     OverProvisioned,
+    /// A worker cannot do the work of all its instances: moving one helps.
+    Crowded,
+    /// A worker does not get its core: another program or another machine has it.
+    Host,
 }
 
 impl fmt::Display for Cause {
@@ -96,6 +103,8 @@ impl fmt::Display for Cause {
             Cause::Slow => "slow",
             Cause::Starved => "starved",
             Cause::OverProvisioned => "over-provisioned",
+            Cause::Crowded => "crowded",
+            Cause::Host => "host",
         })
     }
 }

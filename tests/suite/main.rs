@@ -41,6 +41,7 @@ mod recorded;
 mod registries;
 mod reproduce_all;
 mod seeded_faults;
+mod shared_workers;
 mod simulated_graph;
 mod simulation;
 mod slow_instances;

@@ -5,6 +5,7 @@ mod backlog;
 mod clock;
 mod context;
 mod control;
+mod core_time;
 mod error;
 mod horizon;
 mod places;

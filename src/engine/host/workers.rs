@@ -19,6 +19,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 use super::clock::Clock;
 use super::context::Context;
 use super::control::{Ack, Command, commands_of};
+use super::core_time::CoreTime;
 use super::error::RunError;
 use super::recorder::{Link, Recorder};
 use super::stop::StopSignal;
@@ -163,6 +164,7 @@ fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: 
     // Only the first worker gives commands; the others' inputs would hold the control frontier
     // back.
     let mut control = steps.map(|steps| (steps, control));
+    let mut core_time = CoreTime::start();
     while worker.has_dataflows() {
         if signal.is_raised() {
             return None;
@@ -197,6 +199,9 @@ fn drive<O>(worker: &mut Worker, context: &Context, part: WorkerPart<O>, steps: 
             }
             !complete
         });
+        if let Some(sample) = core_time.sample(context.worker, now) {
+            context.recorder.log(sample);
+        }
         context.recorder.hand_over(now);
     }
     context.recorder.finish(context.clock.now());

@@ -3,13 +3,15 @@
 //! Operators have their names here, not numbers. The fields are described in `docs/external-policy.md`; what is not known is `null`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::paths;
 use crate::dataflow::{Configuration, Operator, Plan, Role, Topology};
-use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
+use crate::id::WorkerId;
+use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics, WorkerMetrics};
 use crate::observation::Observation;
 use crate::policy::{Decision, Reason};
 use crate::rate::Rate;
@@ -28,8 +30,9 @@ pub(super) fn line(topology: &Topology, observation: &Observation, refused: Opti
             "lag_records": source.lag_records,
         })
     };
+    let placement = observation.configuration.placement();
     let instance = |instance: &InstanceMetrics| {
-        json!({
+        let mut seen = json!({
             "utilisation": instance.utilisation(),
             "wait_share": instance.wait_share(),
             "true_processing_per_s": rate(instance.true_processing_rate()),
@@ -38,6 +41,18 @@ pub(super) fn line(topology: &Topology, observation: &Observation, refused: Opti
             "queue_records": instance.queue_records,
             "queue_slope_per_s": instance.queue_slope,
             "backpressure_share": instance.backpressure_share(),
+        });
+        if let Some(worker) = placement.and_then(|placement| placement.worker(instance.instance)) {
+            seen["worker"] = worker.0.into();
+        }
+        seen
+    };
+    let worker = |worker: &WorkerMetrics| {
+        let part = |time: Duration| if seconds > 0.0 { time.as_secs_f64() / seconds } else { 0.0 };
+        json!({
+            "busy": part(worker.busy()),
+            "ran": worker.core.map(|core| part(core.ran)),
+            "denied": worker.core.map(|core| part(core.denied)),
         })
     };
     let operator = |(operator, metrics): (&Operator, &OperatorMetrics)| {
@@ -77,6 +92,9 @@ pub(super) fn line(topology: &Topology, observation: &Observation, refused: Opti
         "operators": topology.operators().iter().zip(&observation.operators).map(operator).collect::<Vec<_>>(),
         "latency": observation.latency,
     });
+    if placement.is_some() {
+        seen["workers"] = observation.workers.iter().map(worker).collect();
+    }
     if let Some(window) = &observation.paths {
         seen["paths"] = paths::seen(topology, window);
     }
@@ -93,6 +111,7 @@ struct Answer {
     rescale: BTreeMap<String, u32>,
     rebalance: Vec<String>,
     speeds: BTreeMap<String, Vec<f64>>,
+    place: BTreeMap<String, Vec<u32>>,
     reason: String,
     values: BTreeMap<String, f64>,
 }
@@ -131,10 +150,17 @@ pub(super) fn decision(line: &[u8], topology: &Topology, present: &Configuration
     for (name, speeds) in answer.speeds {
         plan.speeds.insert(operator(&name)?, speeds);
     }
+    for (name, workers) in answer.place {
+        let (operator, workers): (_, Vec<WorkerId>) = (operator(&name)?, workers.into_iter().map(WorkerId).collect());
+        // As with instances, what is as it should be needs no plan.
+        if present.placement().is_none_or(|placement| placement.of(operator) != workers) {
+            plan.placement.insert(operator, workers);
+        }
+    }
     let mut reason = Reason::new("external").saying(answer.reason);
     reason.values = answer.values;
     // Speeds alone change nothing.
-    let holds = plan.rescales.is_empty() && plan.rebalances.is_empty();
+    let holds = plan.rescales.is_empty() && plan.rebalances.is_empty() && plan.placement.is_empty();
     Ok(if holds { Decision::Hold(reason) } else { Decision::Rescale(plan, reason) })
 }
 
@@ -150,6 +176,7 @@ fn excerpt(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::id::{InstanceId, OperatorId};
+    use crate::metrics::CoreTime;
     use crate::observation::LatencySummary;
     use crate::time::{Timestamp, Window};
 
@@ -189,6 +216,22 @@ mod tests {
         assert_eq!(seen["operators"][2]["instances"][0]["wait_share"], 0.0);
         assert_eq!(seen["refused"], "because\nof that");
         assert!(seen.get("paths").is_none(), "who did not ask sees none");
+    }
+
+    #[test]
+    fn where_workers_are_shared_they_are_in_the_line_and_an_answer_may_place_instances() {
+        let (topology, mut observation) = job();
+        observation.configuration = observation.configuration.spread_over(&topology, 2);
+        let core = Some(CoreTime { ran: Duration::from_secs(1), denied: Duration::ZERO });
+        let window = observation.window.length();
+        observation.workers = (0..2).map(|worker| WorkerMetrics { worker: WorkerId(worker), window, used: Vec::new(), core }).collect();
+        let seen: serde_json::Value = serde_json::from_str(&line(&topology, &observation, None)).unwrap();
+        assert_eq!((&seen["operators"][1]["instances"][0]["worker"], &seen["workers"][1]["ran"]), (&1.into(), &0.5.into()));
+        let decide = |line: &str| decision(line.as_bytes(), &topology, &observation.configuration).unwrap();
+        let Decision::Rescale(plan, _) = decide(r#"{"place":{"map":[0],"count":[0]}}"#) else { panic!("a plan") };
+        // Count is there already.
+        assert_eq!(plan, Plan { placement: [(OperatorId(1), vec![WorkerId(0)])].into(), ..Plan::default() });
+        assert!(matches!(decide(r#"{"place":{"count":[0]}}"#), Decision::Hold(_)));
     }
 
     #[test]

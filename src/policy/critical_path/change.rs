@@ -89,6 +89,12 @@ impl CriticalPath {
         let acts = !rescales.is_empty() || !judgement.rebalance.is_empty();
         let enough_recently = |policy: &CriticalPath| policy.enough_recently(observation, load, sights, searched);
         let mut trims = self.trims(observation.window.end, load, (judgement, acts), searched, present, enough_recently);
+        if !trims.is_empty() {
+            let after = trims.iter().chain(&rescales).map(|(&id, &instances)| (id, instances)).collect();
+            if !self.has_room_for(&after, present, load) {
+                trims.clear();
+            }
+        }
         let saving = self.saving(load, present, &trims).filter(|_| !trims.is_empty() && !held_back);
         if saving.is_none() && !trims.is_empty() {
             (held_back, trims) = (true, BTreeMap::new());

@@ -85,7 +85,7 @@ impl CriticalPath {
         let z = self.config.confidence;
         judgement.uneven = self.topology.scalable().any(|operator| {
             let index = operator.id.0 as usize;
-            self.divisions[index].is_uneven(operator, &sights[index], search.ratio(&load.demands, index))
+            self.divisions[index].is_uneven(operator, &sights[index], search.own_ratio(&load.demands, index))
         });
         for operator in self.topology.scalable() {
             let index = operator.id.0 as usize;
@@ -99,13 +99,15 @@ impl CriticalPath {
             let error = (-z * self.curves[index].error()).exp();
             let asked = demand * search.found.part;
             let ratio = asked / capacity;
-            let uneven = division.is_uneven(operator, sight, ratio);
+            // A crowded worker is no matter of how load is divided among instances.
+            let own_ratio = search.own_ratio(&load.demands, index) * search.found.part;
+            let uneven = division.is_uneven(operator, sight, own_ratio);
             // An overloaded instance makes all others look idle, and no number of instances drains its lag.
             let bounded = search.found.part < 1.0 || judgement.uneven || self.curves[index].exponent() < FLAT;
             let catching_up = if bounded { 0.0 } else { load.catching_up[index].unwrap_or(demand) / capacity };
             let behind = load.falls_behind && search.found.part >= 1.0 && ratio > BUSY && (sight.pressed || sight.busy > BUSY);
             let held_up = self.held_up[index] >= AGREEING && !load.on_time && !sight.waits;
-            let by_slow = division.is_held_up(operator, sight, ratio * error);
+            let by_slow = division.is_held_up(operator, sight, own_ratio * error);
             let rises = !bounded && load.rises && load.soon[index].unwrap_or(demand) / capacity * error > 1.0 + TOLERANCE;
             let late = !load.on_time && catching_up * error > SLOWLY;
             let under = ratio * error > 1.0 + TOLERANCE || behind || held_up || by_slow || rises || late;
@@ -122,7 +124,7 @@ impl CriticalPath {
                     continue;
                 }
             }
-            if sight.has_slow() && (sight.imbalance * ratio > 1.0 || sight.imbalance > UNEVEN) {
+            if sight.has_slow() && (sight.imbalance * own_ratio > 1.0 || sight.imbalance > UNEVEN) {
                 let relative = sight.speeds.as_ref().map_or(1.0, |speeds| speeds.relative.iter().copied().fold(1.0, f64::min));
                 let finding = about(Cause::Straggling).with("instance", f64::from(sight.worst)).with("speed", relative);
                 judgement.findings.push((weight * sight.imbalance, finding));
@@ -151,12 +153,12 @@ impl CriticalPath {
                     judgement.findings.push((weight * sight.imbalance, finding));
                 }
                 // A straggler was seen in several windows already.
-                let certain = memory.hot >= AGREEING || ratio * sight.imbalance > GROSS || division.is_news(sight);
+                let certain = memory.hot >= AGREEING || own_ratio * sight.imbalance > GROSS || division.is_news(sight);
                 if certain && !memory.is_in_vain(sight) {
                     judgement.rebalance.insert(operator.id, sight.imbalance);
                 }
             }
-            if let Some(imbalance) = division.is_over(operator, sight, ratio) {
+            if let Some(imbalance) = division.is_over(operator, sight, own_ratio) {
                 judgement.findings.push((weight, about(Cause::Recovered)));
                 judgement.rebalance.insert(operator.id, imbalance);
             }

@@ -110,6 +110,10 @@ impl CriticalPath {
 
     /// Whether `instances` of an operator have a higher rate than `before` had; nothing if either was not measured.
     fn helped(&self, operator: usize, before: u32, instances: u32) -> Option<bool> {
+        // Where workers are short of time, a lower rate is theirs.
+        if self.crowd.is_tight() {
+            return None;
+        }
         let curve = &self.curves[operator];
         let (fewer, more) = curve.measured(before).zip(curve.measured(instances))?;
         let least = fewer * (1.0 + USELESS * (f64::from(instances) / f64::from(before) - 1.0));
@@ -155,6 +159,10 @@ impl CriticalPath {
             let rests = limit.vain.rests(now, self.config.look_back_s, load.demands[index]);
             if rests { limit.most } else { (f64::from(limit.most) * AGAIN).ceil() as u32 }
         });
-        [limit, sight.probe].into_iter().flatten().fold(operator.max_parallelism, u32::min).max(1)
+        [limit, sight.probe, self.crowd.most().map(|most| most.max(sight.instances))]
+            .into_iter()
+            .flatten()
+            .fold(operator.max_parallelism, u32::min)
+            .max(1)
     }
 }

@@ -60,13 +60,18 @@ impl CriticalPath {
         sights: &[Sight],
         (asked, worked_out): (Asked, Rc<WorkedOut>),
     ) -> Searched {
-        self.searching(observation, load, sights, &worked_out, |search| Search { asked, ..search }.run(worked_out.clone()))
+        let mut searched =
+            self.searching(observation, load, sights, &worked_out, |search| Search { asked, ..search }.run(worked_out.clone()));
+        self.share_workers(&mut searched, &observation.configuration, load);
+        searched
     }
 
     /// What would certainly be enough for the most that was offered recently.
     pub(super) fn enough_recently(&self, observation: &Observation, load: &Load, sights: &[Sight], searched: &Searched) -> Vec<u32> {
         let demands = &load.most_recent;
-        self.searching(observation, load, sights, &searched.worked_out, |search| Search { demands, ..search }.enough())
+        let mut enough = self.searching(observation, load, sights, &searched.worked_out, |search| Search { demands, ..search }.enough());
+        self.at_least(&mut enough, &observation.configuration, demands);
+        enough
     }
 
     fn searching<T>(

@@ -16,6 +16,7 @@ mod bins;
 mod change;
 mod climb;
 mod config;
+mod crowd;
 mod goal;
 mod judge;
 mod learn;
@@ -39,6 +40,7 @@ use std::time::Duration;
 use ahead::Offered;
 use change::Change;
 pub use config::{CriticalPathConfig, Paths};
+use crowd::{Crowd, with_whole_cores};
 use judge::Memory;
 use learn::{Acted, Learned};
 use load::Load;
@@ -115,6 +117,8 @@ pub struct CriticalPath {
     /// Consecutive unsettled windows in which the load outran the last change.
     outrun: u32,
     acted: Option<Acted>,
+    /// Workers that instances share.
+    crowd: Crowd,
 }
 
 impl CriticalPath {
@@ -144,6 +148,7 @@ impl CriticalPath {
             window_s: 0.0,
             outrun: 0,
             acted: None,
+            crowd: Crowd::default(),
             topology,
             config,
         }
@@ -225,6 +230,9 @@ pub(super) const KIND: PolicyKind = PolicyKind {
         ("budget", "the instance budget is exhausted"),
         ("uneven", "its load is not distributed according to the capacity of its instances"),
         ("roll-back", "the last action made it worse"),
+        ("crowded", "instances share a worker that cannot do the work of all of them, and others have room"),
+        ("no-room", "the workers cannot do the work of all instances, wherever these are"),
+        ("host", "workers do not get their cores, and the others have no room for their instances"),
         ("starting", "new instances have not started yet"),
         ("settling", "waiting for the last action to take effect"),
         ("not-worth-it", "a change would cost more than it gains"),
@@ -245,6 +253,8 @@ impl Policy for CriticalPath {
     }
 
     fn decide(&mut self, _now: Timestamp, observation: &Observation) -> Decision {
+        let corrected = with_whole_cores(observation);
+        let observation = corrected.as_ref().unwrap_or(observation);
         self.change.observe(observation);
         let unsettled = self.started.observe(&self.topology, observation, &mut self.change);
         if unsettled.is_none() {
@@ -256,6 +266,7 @@ impl Policy for CriticalPath {
         }
         self.outrun = 0;
         let mut sights = self.look(observation, &load);
+        self.look_at_workers(observation, &load);
         let learned = self.learn(observation, &load, &sights);
         self.recall(observation.window.end, &load, &mut sights);
         self.follow(observation, &load);
@@ -269,6 +280,7 @@ impl Policy for CriticalPath {
             }
         }
         let mut judgement = self.judge(&load, &sights, &searched);
+        judgement.findings.extend(self.findings_of_workers(observation));
         let before = observation.configuration.clone();
         match learned {
             Learned::Useless(useless) => {
@@ -291,7 +303,9 @@ impl Policy for CriticalPath {
             judgement.findings.push((0.0, finding));
         }
         let rebalances: BTreeSet<OperatorId> = judgement.rebalance.keys().copied().collect();
-        if rescales.is_empty() && rebalances.is_empty() {
+        let placement = self.placed(observation, &load, &rescales, judgement.under && rebalances.is_empty());
+        let rule = if rescales.is_empty() && !placement.is_empty() { "crowded" } else { rule };
+        if rescales.is_empty() && rebalances.is_empty() && placement.is_empty() {
             return Decision::Hold(self.reason(rule, observation, &load, judgement.findings, None));
         }
         self.ask_for_goal(observation, &load, &sights, &mut searched);
@@ -309,7 +323,7 @@ impl Policy for CriticalPath {
             None if rule == "goal-missed" => self.worth.added_for_goal(),
             None => self.worth.added(),
         }
-        Decision::Rescale(self.plan(rescales, rebalances, &sights), reason)
+        Decision::Rescale(Plan { placement, ..self.plan(rescales, rebalances, &sights) }, reason)
     }
 
     fn refused(&mut self, _why: &str) {

@@ -85,8 +85,12 @@ pub(super) struct Searched {
     pub(super) enough: Vec<u32>,
     /// What bounds the job, if anything does.
     pub(super) bound: Option<&'static str>,
-    /// Records per second that the present instances process.
+    /// The present instances.
+    pub(super) present: Vec<u32>,
+    /// Records per second that the present instances process, as far as their workers let them.
     pub(super) capacities: Vec<Option<f64>>,
+    /// The same with a processor for each.
+    pub(super) own: Vec<Option<f64>>,
     /// Parts of their demand that they can do at most.
     pub(super) parts: Vec<Option<f64>>,
     /// Most instances.
@@ -108,6 +112,12 @@ pub(super) struct Searched {
 }
 
 impl Searched {
+    /// The demand of an operator over what its present instances could do with a processor for each;
+    /// 0 where either is not known.
+    pub(super) fn own_ratio(&self, demands: &[Option<f64>], operator: usize) -> f64 {
+        demands[operator].zip(self.own[operator]).map_or(0.0, |(demand, capacity)| demand / capacity)
+    }
+
     /// The demand of an operator over what its present instances can do; 0 where either is not known.
     pub(super) fn ratio(&self, demands: &[Option<f64>], operator: usize) -> f64 {
         demands[operator].zip(self.capacities[operator]).map_or(0.0, |(demand, capacity)| demand / capacity)
@@ -289,6 +299,7 @@ impl Search<'_> {
             enough: self.wanted(self.bound(), self.config.confidence),
             bound: self.bounded_by().or((found.part < 1.0).then_some("budget")),
             capacities: operators.clone().map(|index| self.capacity(index, present[index])).collect(),
+            own: operators.clone().map(|index| self.capacity(index, present[index])).collect(),
             parts: operators.map(|index| self.part_of(index)).collect(),
             misses: goal.is_none_or(|goal| goal.predict(self, &present, found.part).is_none_or(|now| goal.is_missed(&now))),
             p99_s: self.latency.p99_s(longest.service_s, longest.queueing_s),
@@ -299,6 +310,7 @@ impl Search<'_> {
             worked_out,
             longest,
             found,
+            present,
         }
     }
 

@@ -20,16 +20,21 @@ pub(super) fn path(topology: &Topology, paths: &WindowPaths, waits_s: Option<&[f
         channels.extend(traffic.inputs.iter().map(|input| (input.channel, traffic.operator)));
     }
     let whose = |piece: &PathPiece| piece.part.charged().or(piece.part.channel.and_then(|channel| channels.get(&channel).copied()));
-    let mut sums: BTreeMap<(EpochPieceKind, Option<OperatorId>), (f64, f64)> = BTreeMap::new();
+    // Who waited, where another operator had the worker.
+    let waiting =
+        |piece: &PathPiece| piece.part.operator.filter(|_| piece.part.behind.is_some_and(|behind| Some(behind) != piece.part.operator));
+    let mut sums: BTreeMap<(EpochPieceKind, Option<OperatorId>, Option<OperatorId>), (f64, f64)> = BTreeMap::new();
     for piece in &paths.slowest.pieces {
-        let sum = sums.entry((piece.part.kind, whose(piece))).or_default();
+        let sum = sums.entry((piece.part.kind, whose(piece), waiting(piece))).or_default();
         *sum = (sum.0 + piece.share, sum.1 + piece.mean_ns);
     }
     let mut pieces: Vec<_> = sums.into_iter().filter(|(_, (share, _))| *share >= LEAST_SHARE).collect();
     pieces.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
-    let told = |((kind, operator), (share, mean_ns)): ((EpochPieceKind, Option<OperatorId>), (f64, f64))| PathShare {
+    let name = |operator: Option<OperatorId>| operator.map_or(String::new(), |id| topology.operator(id).name.clone());
+    let told = |((kind, operator, waiting), (share, mean_ns)): (_, (f64, f64))| PathShare {
         kind,
-        operator: operator.map_or(String::new(), |id| topology.operator(id).name.clone()),
+        operator: name(operator),
+        waiting: name(waiting),
         share,
         mean_ms: mean_ns / 1e6,
         predicted_ms: operator.filter(|_| kind == EpochPieceKind::Queueing).and_then(|id| Some(waits_s?.get(id.0 as usize)? * 1e3)),

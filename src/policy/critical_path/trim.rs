@@ -116,6 +116,8 @@ impl CriticalPath {
     fn is_certain(&self, (id, enough): (OperatorId, u32), load: &Load, present: &Configuration) -> bool {
         let (index, present) = (id.0 as usize, present.parallelism(id));
         let less = |raised| load.most_recent[index].is_some_and(|demand| demand < raised * LESS_LOAD);
-        self.memory[index].raised_for.is_none_or(less) || f64::from(present - enough) >= f64::from(present) * FAR_TOO_MANY
+        // How instances fit on workers depends on all of them: what was added for a load stays for it.
+        let far_too_many = !self.crowd.is_shared() && f64::from(present - enough) >= f64::from(present) * FAR_TOO_MANY;
+        self.memory[index].raised_for.is_none_or(less) || far_too_many
     }
 }

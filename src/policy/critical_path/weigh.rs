@@ -130,6 +130,9 @@ impl CriticalPath {
         let spare = 1.0 + start_s / self.catch_up_s(false);
         let outrun = |id: OperatorId| {
             let (curve, memory) = (&self.curves[id.0 as usize], &self.memory[id.0 as usize]);
+            if self.crowd.is_shared() {
+                return None;
+            }
             let added = self.acted.as_ref().is_some_and(|acted| acted.before().parallelism(id) < present.parallelism(id));
             let demand = load.demands[id.0 as usize].filter(|_| added)?;
             let most = memory.limit.map_or(u32::MAX, |limit| limit.most).min(self.topology.operator(id).max_parallelism);

@@ -41,6 +41,8 @@ pub(super) fn finding(finding: &Finding) -> String {
         Cause::Slow => ("contributes most to a latency above the goal", ""),
         Cause::Starved => ("is starved by its upstream operators", "; nothing to change here"),
         Cause::OverProvisioned => ("has more instances than it needs", ""),
+        Cause::Crowded => ("cannot do the work of all its instances", ": move one to another worker, or divide its load"),
+        Cause::Host => ("does not get its core", ": another program or another machine has it; its instances are not to blame"),
     };
     format!("{} {is}{rests_on}{so}.", finding.operator)
 }
@@ -58,6 +60,9 @@ fn path(pieces: &[PathShare]) -> String {
 fn went_into(piece: &PathShare) -> String {
     let (before, without) = match piece.kind {
         EpochPieceKind::Processing => ("work of", "work"),
+        EpochPieceKind::Queueing if !piece.waiting.is_empty() => {
+            return format!("{} waiting for its worker, which worked for {}", piece.waiting, piece.operator);
+        }
         EpochPieceKind::Queueing => ("queueing at", "queueing for a worker"),
         EpochPieceKind::Release => {
             ("results held back until their epoch was complete at", "results held back until their epoch was complete")
