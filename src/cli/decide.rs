@@ -18,7 +18,7 @@ use crate::metrics::{InstanceMetrics, OperatorMetrics, SourceMetrics};
 use crate::observation::{LatencySummary, Observation};
 use crate::policy::{Decision, Demand, Measurement, Reason, demands_of, round_up, workers_needed};
 use crate::rate::Rate;
-use crate::readers::ds2::{self, Content, Files, Measured, OperatorRates, System};
+use crate::readers::ds2::{self, Content, Files, Measured, MissingRow, OperatorRates, System};
 use crate::report::tables;
 use crate::time::{Timestamp, Window};
 
@@ -29,7 +29,8 @@ use crate::time::{Timestamp, Window};
 /// processing,observed output', one line per instance and time; source and operator rates as
 /// 'operator,rate per instance' (-1: use the observed rate). With '--system timely' topology and
 /// rates are both lines of a timely log. The lines of an instance, ordered by time, are epochs 0,
-/// 1, 2, ...; each epoch is decided independently. The target rate of a source is its true output
+/// 1, 2, ...; where a row is missing, as their times tell, its epoch is skipped and named. Each epoch
+/// is decided independently. True rates of an idle instance may be NaN. The target rate of a source is its true output
 /// rate unless --source-rates says otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  thalweg decide --topology topology.csv --rates rates.log\n  \
@@ -71,10 +72,13 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Policies that decide from backpressure or queues, which the files do not hold.
+const NEED_QUEUES: [&str; 2] = ["dhalion", "heron"];
+
 /// Help for `--policy`. There is no oracle, because the required parallelism of these jobs is
 /// unknown.
 fn policy_help() -> String {
-    let others: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name)).collect();
+    let others: Vec<&str> = POLICIES.into_iter().filter(|name| !["ds2", "oracle"].contains(name) && !NEED_QUEUES.contains(name)).collect();
     format!("The policy: ds2, or one of {}, for which each epoch is one window", others.join(", "))
 }
 
@@ -82,8 +86,10 @@ fn policy_help() -> String {
 #[derive(Serialize)]
 struct Decided {
     policy: String,
-    /// Epochs at the end that were skipped because rates of an instance are missing.
+    /// Epochs that were skipped because rates of an instance are missing.
     incomplete_epochs: usize,
+    /// The rows that are missing.
+    missing: Vec<MissingRow>,
     epochs: Vec<DecidedEpoch>,
 }
 
@@ -124,17 +130,26 @@ struct DecidedOperator {
 pub(super) fn decide(args: &Args) -> Result<(), Failure> {
     check(args)?;
     let measured = read(args)?;
-    if measured.incomplete_epochs > 0 {
-        eprintln!("thalweg: {} epochs skipped: rates of an instance are missing", measured.incomplete_epochs);
+    let incomplete = incomplete(&measured.missing);
+    for (epoch, rows) in &incomplete {
+        let of: Vec<String> = rows.iter().map(|row| format!("instance {} of '{}'", row.instance, row.operator)).collect();
+        eprintln!("note: epoch {epoch} is skipped: no rates of {}", of.join(", "));
     }
     let epochs = if args.policy == "ds2" { by_equations(args, &measured) } else { by_policy(args, &measured)? };
     if args.json {
-        let decided = Decided { policy: args.policy.clone(), incomplete_epochs: measured.incomplete_epochs, epochs };
+        let decided = Decided { policy: args.policy.clone(), incomplete_epochs: incomplete.len(), missing: measured.missing, epochs };
         println!("{}", serde_json::to_string(&decided)?);
     } else {
         print!("{}", text(&measured.topology, &epochs));
     }
     Ok(())
+}
+
+/// Missing rows by epoch.
+fn incomplete(missing: &[MissingRow]) -> BTreeMap<usize, Vec<&MissingRow>> {
+    let mut epochs: BTreeMap<usize, Vec<&MissingRow>> = BTreeMap::new();
+    missing.iter().for_each(|row| epochs.entry(row.epoch).or_default().push(row));
+    epochs
 }
 
 fn check(args: &Args) -> Result<(), Failure> {
@@ -147,6 +162,11 @@ fn check(args: &Args) -> Result<(), Failure> {
     }
     if !(0.001..=86_400.0).contains(&args.window) {
         return wrong("window", "seconds from 0.001 to 86400", args.window.to_string());
+    }
+    if NEED_QUEUES.contains(&args.policy.as_str()) {
+        let expected =
+            "a policy that decides from rates: the files hold no backpressure and no queues, without which every job looks healthy to it";
+        return wrong("policy", expected, format!("'{}'", args.policy));
     }
     if args.policy == "ds2" && !args.settings.is_empty() {
         return wrong("set", "'--target-rate-ratio' and '--scaling-factor' with '--policy ds2'", args.settings.join(" "));
@@ -207,7 +227,7 @@ fn ratio(topology: &Topology, epoch: &[OperatorRates]) -> f64 {
 /// requested.
 // papers/ds2-osdi18.md#target-rate-ratio
 fn by_equations(args: &Args, measured: &Measured) -> Vec<DecidedEpoch> {
-    let decided = |(number, epoch): (usize, &Vec<OperatorRates>)| {
+    let decided = |&(number, ref epoch): &(usize, Vec<OperatorRates>)| {
         let demands = demands(measured, epoch);
         let needed = |demand: &Demand| demand.instances().map(|fraction| round_up(fraction * (1.0 + args.scaling_factor), 0.0));
         let scaled = measured.topology.operators().iter().zip(&demands).map(|(operator, demand)| {
@@ -225,7 +245,7 @@ fn by_equations(args: &Args, measured: &Measured) -> Vec<DecidedEpoch> {
         }
         DecidedEpoch::new(measured, number, epoch, &demands, &parallelism, None)
     };
-    measured.epochs.iter().enumerate().map(decided).collect()
+    measured.epochs.iter().map(decided).collect()
 }
 
 /// Runs any other policy with one window per epoch. Its decisions do not affect later epochs, whose
@@ -235,7 +255,7 @@ fn by_policy(args: &Args, measured: &Measured) -> Result<Vec<DecidedEpoch>, Fail
     let topology = &measured.topology;
     let made = policies::policy_with(&args.policy, topology, 1.0, &given);
     let mut policy = made.map_err(|why| usage(anyhow!("--policy {}: {why}", args.policy)))?;
-    let decided = |(number, epoch): (usize, &Vec<OperatorRates>)| {
+    let decided = |&(number, ref epoch): &(usize, Vec<OperatorRates>)| {
         let observation = observation(measured, number, epoch, Duration::from_secs_f64(args.window));
         let (after, speeds, reason) = match policy.decide(observation.window.end, &observation) {
             Decision::Hold(reason) => (observation.configuration, BTreeMap::new(), reason),
@@ -248,7 +268,7 @@ fn by_policy(args: &Args, measured: &Measured) -> Result<Vec<DecidedEpoch>, Fail
         let decided = DecidedEpoch::new(measured, number, epoch, &demands(measured, epoch), &parallelism, Some(reason));
         decided.with_speeds(topology, speeds)
     };
-    Ok(measured.epochs.iter().enumerate().map(decided).collect())
+    Ok(measured.epochs.iter().map(decided).collect())
 }
 
 /// An epoch as a window: an instance counts as busy for as long as its observed work takes at its

@@ -134,9 +134,7 @@ fn other_policies_see_each_epoch_as_a_window() {
     assert_eq!(instances(&[&FLINK[..], &args].concat()), [(1, 1), (1, 1)]);
     let found = json(&[&FLINK[..], &["--policy", "flink-autoscaler"]].concat());
     assert_eq!(found["epochs"][0]["reason"]["rule"], "collecting-metrics");
-    for policy in ["hold", "dhalion", "heron"] {
-        assert_eq!(instances(&[&FLINK[..], &["--policy", policy]].concat()), [(2, 1), (2, 1)], "{policy}");
-    }
+    assert_eq!(instances(&[&FLINK[..], &["--policy", "hold"]].concat()), [(2, 1), (2, 1)]);
 }
 
 #[test]
@@ -159,6 +157,8 @@ fn what_is_wrong_ends_with_2_and_one_line_that_says_so() {
         ),
         (flink(&["--system", "storm"]), "--system: expected 'flink', 'heron' or 'timely', found 'storm'"),
         (flink(&["--policy", "magic"]), "--policy magic: expected one of 'hold', "),
+        (flink(&["--policy", "dhalion"]), "--policy: expected a policy that decides from rates: the files hold no backpressure"),
+        (flink(&["--policy", "heron", "--set", "x=1"]), "without which every job looks healthy to it, found 'heron'"),
         (flink(&["--policy", "oracle"]), "--policy oracle: 'oracle' requires a job whose required parallelism is known"),
         (flink(&["--target-rate-ratio", "0.5"]), "--target-rate-ratio: expected a ratio of at least 1, found 0.5"),
         (flink(&["--scaling-factor", "-1"]), "--scaling-factor: expected a fraction from 0 to 1000, found -1"),

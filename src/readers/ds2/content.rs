@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::operator_rates::{InstanceRates, OperatorRates};
 use crate::readers::ReadError;
 use crate::readers::error::{Place, excerpt};
 
@@ -58,6 +59,27 @@ impl<'f> Content<'f> {
     pub(super) fn rate(&self, line: u64, what: &str, text: &str) -> Result<f64, ReadError> {
         let rate = text.trim().parse::<f64>().ok().filter(|rate| (0.0..=MOST_PER_SECOND).contains(rate));
         rate.ok_or_else(|| self.wrong(line, format!("{what}, in records/s from 0 to 1e18"), quoted(text)))
+    }
+
+    /// The rates of a row: true processing, true output, observed processing and observed output. A
+    /// true rate that is no number, as that of an instance with nothing to do (0 records in 0 s), is
+    /// that of an idle one; nothing may have been observed then.
+    pub(super) fn rates(&self, line: u64, texts: [&str; 4]) -> Result<InstanceRates, ReadError> {
+        let [true_processing, true_output, observed_processing, observed_output] = texts;
+        let is_none = |text: &str| text.trim().trim_start_matches('-').eq_ignore_ascii_case("nan");
+        let is_idle = is_none(true_processing) || is_none(true_output);
+        let observed = |what, text: &str| if is_idle && is_none(text) { Ok(0.0) } else { self.rate(line, what, text) };
+        let observed_processing = observed("an observed processing rate", observed_processing)?;
+        let observed_output = observed("an observed output rate", observed_output)?;
+        let is_idle = is_idle && observed_processing == 0.0 && observed_output == 0.0;
+        let of = |what, text: &str| if is_idle && is_none(text) { Ok(0.0) } else { self.rate(line, what, text) };
+        let rates = OperatorRates {
+            true_processing: of("a true processing rate", true_processing)?,
+            true_output: of("a true output rate", true_output)?,
+            observed_processing,
+            observed_output,
+        };
+        Ok(InstanceRates { rates, is_idle })
     }
 
     pub(super) fn within_range(&self, line: u64, rate: f64) -> Result<f64, ReadError> {

@@ -7,6 +7,7 @@
 //! an error that names the file, the line, what was expected and what was found. Nothing is
 //! guessed.
 
+mod align;
 mod content;
 mod graph;
 mod operator_rates;
@@ -18,6 +19,7 @@ pub use content::{Content, Files};
 pub use operator_rates::OperatorRates;
 
 use graph::Graph;
+pub use rates::MissingRow;
 use rates::Rows;
 
 use super::ReadError;
@@ -45,10 +47,12 @@ pub struct Measured {
     pub names: Vec<String>,
     /// Instances of each operator.
     pub instances: Vec<u32>,
-    /// Rates of each operator, by epoch.
-    pub epochs: Vec<Vec<OperatorRates>>,
-    /// Number of epochs at the end without rates of some instance; they are skipped.
-    pub incomplete_epochs: usize,
+    /// The epochs of which there are rates of every instance: the number of each, and the rates of
+    /// each operator.
+    pub epochs: Vec<(usize, Vec<OperatorRates>)>,
+    /// Rows that are missing, by epoch; the first some thousand of them. Epochs without a row are
+    /// skipped.
+    pub missing: Vec<MissingRow>,
 }
 
 /// Reads the files of a dataflow.
@@ -65,7 +69,7 @@ pub fn read(system: System, files: &Files<'_>) -> Result<Measured, ReadError> {
 
 fn measured(graph: &Graph, rows: Rows, files: &Files<'_>) -> Result<Measured, ReadError> {
     let (topology, order) = graph.topology(&files.topology)?;
-    let (mut epochs, incomplete_epochs) = rows.epochs(graph, &order, files)?;
+    let (mut epochs, missing) = rows.epochs(graph, &order, files)?;
     let instances: Vec<u32> = order.iter().map(|&node| graph.nodes[node].instances).collect();
     let place = |id: &str| topology.named(id).map(|operator| operator.id.0 as usize);
     if let Some(content) = &files.source_rates {
@@ -75,7 +79,7 @@ fn measured(graph: &Graph, rows: Rows, files: &Files<'_>) -> Result<Measured, Re
                 let expected = format!("a source of {}", files.topology.path.display());
                 content.wrong(given.line, expected, format!("'{}'", given.operator))
             })?;
-            for epoch in &mut epochs {
+            for (_, epoch) in &mut epochs {
                 let rates = &mut epoch[source];
                 rates.true_output = match given.rate {
                     Some(rate) => content.within_range(given.line, rate * f64::from(instances[source]))?,
@@ -94,13 +98,13 @@ fn measured(graph: &Graph, rows: Rows, files: &Files<'_>) -> Result<Measured, Re
                 Some(rate) => Some(content.within_range(given.line, rate * f64::from(instances[operator]))?),
                 None => None,
             };
-            for epoch in &mut epochs {
+            for (_, epoch) in &mut epochs {
                 epoch[operator].limit(most);
             }
         }
     }
     let names = order.iter().map(|&node| graph.nodes[node].name.clone()).collect();
-    Ok(Measured { topology, names, instances, epochs, incomplete_epochs })
+    Ok(Measured { topology, names, instances, epochs, missing })
 }
 
 #[cfg(test)]

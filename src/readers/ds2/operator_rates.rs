@@ -31,3 +31,27 @@ impl OperatorRates {
         self.observed_output += other.observed_output;
     }
 }
+
+/// Rates of one instance in one epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct InstanceRates {
+    pub(super) rates: OperatorRates,
+    /// It had nothing to do, so that its true rates are not known.
+    pub(super) is_idle: bool,
+}
+
+impl InstanceRates {
+    /// Rates over all instances. The true rates of an idle one are taken to be those of the others
+    /// on average.
+    pub(super) fn sum(instances: &[InstanceRates]) -> OperatorRates {
+        let mut sum = OperatorRates::default();
+        instances.iter().for_each(|instance| sum.add(&instance.rates));
+        let idle = instances.iter().filter(|instance| instance.is_idle).count();
+        if 0 < idle && idle < instances.len() {
+            let factor = instances.len() as f64 / (instances.len() - idle) as f64;
+            sum.true_processing *= factor;
+            sum.true_output *= factor;
+        }
+        sum
+    }
+}

@@ -2,10 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
+use super::align::align;
 use super::content::{Content, Files};
 use super::graph::Graph;
-use super::operator_rates::OperatorRates;
+use super::operator_rates::{InstanceRates, OperatorRates};
 use crate::readers::ReadError;
+
+/// The most missing rows that are told.
+const MOST_MISSING: usize = 1 << 16;
+
+/// A row that the file does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingRow {
+    /// The epoch it should be of.
+    pub epoch: usize,
+    /// The operator, as the files identify it.
+    pub operator: String,
+    /// The instance, as the file names it.
+    pub instance: String,
+}
 
 /// A row of rates.
 #[derive(Clone, Debug)]
@@ -16,11 +33,14 @@ pub(super) struct Row {
     /// Parallelism of the operator; `None` if the format does not say.
     pub(super) instances: Option<u32>,
     pub(super) time: u64,
-    pub(super) rates: OperatorRates,
+    pub(super) rates: InstanceRates,
 }
 
 /// The rows of one instance by time, each with its line.
-type Series = BTreeMap<u64, (u64, OperatorRates)>;
+type Series = BTreeMap<u64, (u64, InstanceRates)>;
+
+/// The rates of every operator in an epoch, and its number.
+pub(super) type EpochRates = (usize, Vec<OperatorRates>);
 
 /// All rows of a file.
 #[derive(Debug, Default)]
@@ -51,12 +71,11 @@ impl Rows {
         Ok(())
     }
 
-    /// Rates by epoch and operator, operators in the given order, and the number of incomplete
-    /// epochs.
+    /// Rates by epoch and operator, operators in the given order, and the rows that are missing.
     ///
     /// The rows of an instance, ordered by time, are epochs 0, 1, 2, ..., as in the released
-    /// program.
-    pub(super) fn epochs(self, graph: &Graph, order: &[usize], files: &Files<'_>) -> Result<(Vec<Vec<OperatorRates>>, usize), ReadError> {
+    /// program, unless rows are missing (`align`).
+    pub(super) fn epochs(self, graph: &Graph, order: &[usize], files: &Files<'_>) -> Result<(Vec<EpochRates>, Vec<MissingRow>), ReadError> {
         let (content, topology) = (&files.rates, files.topology.path.display());
         for (operator, &line) in &self.lines {
             let Some(place) = graph.place(operator) else {
@@ -70,7 +89,7 @@ impl Rows {
                 return Err(content.wrong(line, expected, told.to_string()));
             }
         }
-        let mut columns: Vec<Vec<Vec<OperatorRates>>> = Vec::with_capacity(order.len());
+        let mut columns: Vec<Vec<(&String, Vec<InstanceRates>)>> = Vec::with_capacity(order.len());
         for &node in order {
             let node = &graph.nodes[node];
             let found = self.operators.get(&node.id);
@@ -81,16 +100,43 @@ impl Rows {
             }
             // Summed in the order of instance names, so that the result does not depend on the
             // order of rows.
-            columns.push(found.into_iter().flatten().map(|(_, series)| series.values().map(|(_, rates)| *rates).collect()).collect());
+            let of = |series: &Series| series.values().map(|(_, rates)| *rates).collect();
+            columns.push(found.into_iter().flatten().map(|(name, series)| (name, of(series))).collect());
         }
-        let lengths = || columns.iter().flatten().map(Vec::len);
-        let (complete, longest) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
-        let sum = |instances: &Vec<Vec<OperatorRates>>, epoch: usize| {
-            let mut sum = OperatorRates::default();
-            instances.iter().for_each(|series| sum.add(&series[epoch]));
-            sum
-        };
-        let epochs = (0..complete).map(|epoch| columns.iter().map(|instances| sum(instances, epoch)).collect()).collect();
-        Ok((epochs, longest - complete))
+        let times: Vec<Vec<u64>> = order
+            .iter()
+            .flat_map(|&node| self.operators.get(&graph.nodes[node].id).into_iter().flatten())
+            .map(|(_, series)| series.keys().copied().collect())
+            .collect();
+        let aligned = align(&times);
+        let longest = aligned.iter().flatten().max().map_or(0, |last| last + 1);
+        let (mut epochs, mut missing) = (Vec::with_capacity(longest), Vec::new());
+        // The next row of each series.
+        let mut next = vec![0; aligned.len()];
+        for epoch in 0..longest {
+            let (mut operators, mut is_complete, mut series) = (Vec::with_capacity(order.len()), true, 0);
+            for (&node, instances) in order.iter().zip(&columns) {
+                let mut rows = Vec::with_capacity(instances.len());
+                for (instance, rates) in instances {
+                    let row = next[series];
+                    if aligned[series].get(row) == Some(&epoch) {
+                        rows.push(rates[row]);
+                        next[series] += 1;
+                    } else {
+                        is_complete = false;
+                        if missing.len() < MOST_MISSING {
+                            let operator = graph.nodes[node].id.clone();
+                            missing.push(MissingRow { epoch, operator, instance: (*instance).clone() });
+                        }
+                    }
+                    series += 1;
+                }
+                operators.push(InstanceRates::sum(&rows));
+            }
+            if is_complete {
+                epochs.push((epoch, operators));
+            }
+        }
+        Ok((epochs, missing))
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::content::{Content, quoted};
 use super::graph::{Graph, Node};
-use super::operator_rates::OperatorRates;
 use super::rates::{Row, Rows};
 use crate::readers::ReadError;
 
@@ -61,12 +60,7 @@ pub(super) fn rates(content: &Content<'_>) -> Result<Rows, ReadError> {
             instance: named(content, line, instance, "the identifier of an instance")?.to_owned(),
             instances: Some(instances(content, line, count)?),
             time: time.parse().map_err(|_| content.wrong(line, "a time, a whole number of at least 0", quoted(time)))?,
-            rates: OperatorRates {
-                true_processing: content.rate(line, "a true processing rate", true_processing)?,
-                true_output: content.rate(line, "a true output rate", true_output)?,
-                observed_processing: content.rate(line, "an observed processing rate", observed_processing)?,
-                observed_output: content.rate(line, "an observed output rate", observed_output)?,
-            },
+            rates: content.rates(line, [true_processing, true_output, observed_processing, observed_output])?,
         };
         rows.push(content, row)?;
         any = true;

@@ -29,7 +29,7 @@ fn rates_are_sums_by_operator_in_the_order_of_the_graph() {
     let names: Vec<&str> = measured.topology.operators().iter().map(|operator| operator.name.as_str()).collect();
     assert_eq!((names, measured.instances.as_slice(), measured.epochs.len()), (vec!["a", "b", "c"], &[1, 2, 1][..], 1));
     let b = OperatorRates { true_processing: 70.0, true_output: 700.0, observed_processing: 50.0, observed_output: 500.0 };
-    assert_eq!(measured.epochs[0][1], b);
+    assert_eq!(measured.epochs[0].1[1], b);
     // The same whatever the order of lines, with blanks, another end of line, a mark at the
     // beginning and a comment.
     let mut lines: Vec<&str> = RATES.lines().collect();
@@ -44,15 +44,45 @@ fn rates_are_sums_by_operator_in_the_order_of_the_graph() {
 fn rows_of_an_instance_are_epochs_in_the_order_of_their_times() {
     let rates = "a,0,1,20,0,2,0,0\na,0,1,10,0,1,0,0\nb,0,1,7,1,1,1,1\nb,0,1,6,2,2,2,2\nb,0,1,8,3,3,3,3\n";
     let measured = flink("a,a,1,b,b,1", rates).unwrap();
-    let of = |place: usize| measured.epochs.iter().map(|epoch| epoch[place].true_output).collect::<Vec<_>>();
-    assert_eq!((of(0), of(1), measured.incomplete_epochs), (vec![1.0, 2.0], vec![2.0, 1.0], 1));
+    let of = |place: usize| measured.epochs.iter().map(|(_, epoch)| epoch[place].true_output).collect::<Vec<_>>();
+    assert_eq!((of(0), of(1)), (vec![1.0, 2.0], vec![2.0, 1.0]));
+    assert_eq!(measured.missing, [MissingRow { epoch: 2, operator: "a".into(), instance: "0".into() }]);
+}
+
+#[test]
+fn a_missing_row_is_told_by_its_epoch_and_shifts_no_other() {
+    // Two instances of b, five epochs about 10 apart; b[1] has no row of epoch 2.
+    let row = |operator: &str, instance: u32, of: u32, epoch: u32| {
+        let at = 10 * epoch + instance;
+        format!("{operator},{instance},{of},{at},{0},{0},{0},{0}\n", f64::from(epoch + 1))
+    };
+    let rows = (0..5).flat_map(|epoch| [row("a", 0, 1, epoch), row("b", 0, 2, epoch), row("b", 1, 2, epoch)]);
+    let rates: String = rows.enumerate().filter(|(place, _)| *place != 3 * 2 + 2).map(|(_, row)| row).collect();
+    let measured = flink("a,a,1,b,b,2", &rates).unwrap();
+    let found: Vec<_> = measured.epochs.iter().map(|(epoch, rates)| (*epoch, rates[0].true_output, rates[1].true_output)).collect();
+    assert_eq!(found, [(0, 1.0, 2.0), (1, 2.0, 4.0), (3, 4.0, 8.0), (4, 5.0, 10.0)]);
+    assert_eq!(measured.missing, [MissingRow { epoch: 2, operator: "b".into(), instance: "1".into() }]);
+}
+
+#[test]
+fn an_instance_whose_rates_are_no_numbers_is_idle() {
+    let with = |b1: &str| flink(TOPOLOGY, &RATES.replace("b,1,2,11,40,400,30,300", &format!("b,1,2,11,{b1}")));
+    let rates = with("NaN,nan,0,0").unwrap().epochs.remove(0).1;
+    // It could do what the other does.
+    assert_eq!((rates[1].true_processing, rates[1].true_output, rates[1].observed_processing), (60.0, 600.0, 20.0));
+    assert_eq!(with("NaN,NaN,NaN,NaN").unwrap().epochs.remove(0).1, rates);
+    assert!(with("NaN,NaN,1,0").unwrap_err().contains("expected a true processing rate"));
+    assert!(with("1,1,NaN,0").unwrap_err().contains("expected an observed processing rate"));
 }
 
 #[test]
 fn given_rates_are_by_instance_and_minus_one_stands_for_what_was_observed() {
     let with = |sources, operators| {
         let measured = files(System::Heron, [TOPOLOGY.as_bytes(), RATES.as_bytes()], sources, operators).unwrap();
-        (measured.epochs[0][0].true_output, measured.epochs[0][1].true_processing, measured.epochs[0][1].true_output)
+        {
+            let rates = &measured.epochs[0].1;
+            (rates[0].true_output, rates[1].true_processing, rates[1].true_output)
+        }
     };
     assert_eq!(with(None, None), (100.0, 70.0, 700.0));
     assert_eq!(with(Some("a,1000"), None), (1000.0, 70.0, 700.0));
@@ -93,7 +123,7 @@ fn rates_that_are_none_are_refused_by_their_line() {
     for (rates, expected) in [
         (String::new(), "rates, line 1: expected rates as 'operator,instance,instances,time,"),
         (row("0,1,0"), "8 fields, found 7 in \"a,0,1,10,0,1,0\""),
-        (row("0,NaN,0,0"), "line 1: expected a true output rate, in records/s from 0 to 1e18, found \"NaN\""),
+        (row("0,NaN,0,1"), "line 1: expected a true output rate, in records/s from 0 to 1e18, found \"NaN\""),
         (row("-1,1,0,0"), "expected a true processing rate, in records/s from 0 to 1e18, found \"-1\""),
         (row("0,1,inf,0"), "expected an observed processing rate"),
         (row("0,1,0,1e300"), "found \"1e300\""),
@@ -163,7 +193,7 @@ fn timelys_logs_are_read_by_their_operators_identifiers() {
     let measured = read(&topology, TIMELY_RATES).unwrap();
     assert_eq!((measured.names, measured.instances), (vec!["Input".to_owned(), "Filter Map".to_owned()], vec![2, 2]));
     assert_eq!(measured.topology.operators()[1].name, "2");
-    assert_eq!((measured.epochs[0][0].true_output, measured.epochs[0][1].true_processing), (200.0, 10.0));
+    assert_eq!((measured.epochs[0].1[0].true_output, measured.epochs[0].1[1].true_processing), (200.0, 10.0));
     for (topology, rates, expected) in [
         (String::new(), TIMELY_RATES.to_owned(), "topology, line 1: expected Operates(OperatesEvent"),
         (
@@ -203,5 +233,5 @@ fn a_long_row_of_operators_is_read_in_time_that_grows_with_its_length() {
     let error = flink(&format!("{edges}o1,o,1,o0,o,1\n"), RATES).unwrap_err();
     assert!(error.starts_with("topology, line 1: expected edges that lead away from the sources"), "{error}");
     let rates: String = (0..=20_000).map(|operator| format!("o{operator},0,1,1,1,1,1,1\n")).collect();
-    assert_eq!(flink(&edges, &rates).unwrap().epochs[0].len(), 20_001);
+    assert_eq!(flink(&edges, &rates).unwrap().epochs[0].1.len(), 20_001);
 }

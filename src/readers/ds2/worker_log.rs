@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::{Content, quoted};
 use super::graph::{Graph, Node};
-use super::operator_rates::OperatorRates;
 use super::rates::{Row, Rows};
 use crate::readers::ReadError;
 
@@ -124,13 +123,7 @@ pub(super) fn rates(content: &Content<'_>) -> Result<Rows, ReadError> {
             continue;
         }
         let (time, worker, operator, rates) = rates_of(text).ok_or_else(|| content.wrong(line, RATES, quoted(text)))?;
-        let [true_processing, true_output, observed_processing, observed_output] = rates;
-        let rates = OperatorRates {
-            true_processing: content.rate(line, "a true processing rate", true_processing)?,
-            true_output: content.rate(line, "a true output rate", true_output)?,
-            observed_processing: content.rate(line, "an observed processing rate", observed_processing)?,
-            observed_output: content.rate(line, "an observed output rate", observed_output)?,
-        };
+        let rates = content.rates(line, rates)?;
         let row = Row { line, operator: operator.to_string(), instance: worker.to_string(), instances: None, time, rates };
         rows.push(content, row)?;
         any = true;
