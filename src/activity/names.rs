@@ -10,9 +10,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{ActivityKind, Lane, MessageKind, Record};
-use crate::id::{ChannelId, InstanceId, OperatorId};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 
-/// The most operators or channels with names; further ones are shown by their numbers.
+/// The most operators, channels or workers with names; further ones are shown by their numbers.
 const MOST_NAMES: usize = 1 << 16;
 /// Longer names are truncated.
 const LONGEST_NAME: usize = 60;
@@ -22,6 +22,7 @@ const LONGEST_NAME: usize = 60;
 pub struct Names {
     operators: BTreeMap<OperatorId, String>,
     channels: BTreeMap<ChannelId, (OperatorId, OperatorId)>,
+    workers: BTreeMap<WorkerId, String>,
     /// Number of named operators.
     uses: BTreeMap<String, u32>,
 }
@@ -34,6 +35,12 @@ impl Names {
             Record::Operator { operator, name } => self.name(*operator, name),
             Record::Channel { channel, source, target } if self.channels.len() < MOST_NAMES || self.channels.contains_key(channel) => {
                 self.channels.insert(*channel, (*source, *target));
+            }
+            Record::WorkerJoined { worker, name, .. } if self.workers.len() < MOST_NAMES || self.workers.contains_key(worker) => {
+                let name = printable(name);
+                if !name.is_empty() {
+                    self.workers.insert(*worker, name);
+                }
             }
             _ => {}
         }
@@ -79,10 +86,10 @@ impl Names {
         self.channels.get(&channel).copied()
     }
 
-    /// `worker0`, or the instance to which the lane belongs.
+    /// The worker's name, `worker0` without one, or the instance to which the lane belongs.
     pub fn lane(&self, lane: Lane) -> String {
         match lane {
-            Lane::Worker(worker) => worker.to_string(),
+            Lane::Worker(worker) => self.workers.get(&worker).cloned().unwrap_or_else(|| worker.to_string()),
             Lane::Instance(instance) => self.instance(instance),
         }
     }
@@ -108,6 +115,8 @@ impl fmt::Display for ActivityKind {
             ActivityKind::Migration => "migration",
             ActivityKind::Source => "source",
             ActivityKind::Sink => "sink",
+            ActivityKind::Lost => "lost work",
+            ActivityKind::Speculative => "speculative work",
         })
     }
 }
@@ -124,7 +133,7 @@ impl fmt::Display for MessageKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::WorkerId;
+    use crate::time::Timestamp;
 
     fn operator(number: u32, name: &str) -> Record {
         Record::Operator { operator: OperatorId(number), name: name.to_owned() }
@@ -142,6 +151,8 @@ mod tests {
         assert_eq!(names.channel(ChannelId(2)), "flatmap → count");
         assert_eq!(names.channel(ChannelId(3)), "channel3");
         assert_eq!(names.lane(Lane::Worker(WorkerId(1))), "worker1");
+        names.learn(&Record::WorkerJoined { worker: WorkerId(1), at: Timestamp(9), name: "executor 1 on host1".into() });
+        assert_eq!(names.lane(Lane::Worker(WorkerId(1))), "executor 1 on host1");
         assert_eq!(names.lane(Lane::Instance(InstanceId::new(OperatorId(7), 0))), "op7[0]");
     }
 

@@ -37,6 +37,10 @@ pub enum ActivityKind {
     Source,
     /// A sink consuming records.
     Sink,
+    /// Work in vain: it failed or was killed, or another copy of it was used.
+    Lost,
+    /// Work of a second copy, made because the first was slow, whose result was used.
+    Speculative,
 }
 
 /// An activity on a lane over `[start, end)`, on one batch.
@@ -243,6 +247,32 @@ pub enum Record {
         /// Time that it could have used a core and had none.
         denied: Duration,
     },
+    /// A worker waited over `[start, end)`, as the log itself says; it need not say for what.
+    Waited {
+        /// The worker.
+        worker: WorkerId,
+        /// From when.
+        start: Timestamp,
+        /// Until when.
+        end: Timestamp,
+    },
+    /// A worker joined the job. Jobs whose workers come and go have one for each; others may have
+    /// none.
+    WorkerJoined {
+        /// The worker.
+        worker: WorkerId,
+        /// When.
+        at: Timestamp,
+        /// Its name for people: what it is part of, and where.
+        name: String,
+    },
+    /// A worker left the job.
+    WorkerLeft {
+        /// The worker.
+        worker: WorkerId,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 impl Record {
@@ -252,7 +282,7 @@ impl Record {
         match self {
             Record::Activity(activity) => activity.end,
             Record::Sent(message) | Record::Received(message) => message.at,
-            Record::Backpressure { end, .. } => *end,
+            Record::Backpressure { end, .. } | Record::Waited { end, .. } => *end,
             Record::EpochOpened { at, .. }
             | Record::EpochCompleted { at, .. }
             | Record::Queue { at, .. }
@@ -260,7 +290,9 @@ impl Record {
             | Record::Arrangement { at, .. }
             | Record::UpTo { at, .. }
             | Record::Source { at, .. }
-            | Record::Core { at, .. } => *at,
+            | Record::Core { at, .. }
+            | Record::WorkerJoined { at, .. }
+            | Record::WorkerLeft { at, .. } => *at,
             Record::Operator { .. } | Record::Channel { .. } => Timestamp::ZERO,
         }
     }

@@ -6,12 +6,13 @@
 //! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): the breakdown of a completed
 //!   epoch's latency; online, window by window, by a [`PathObserver`].
 //!
-//! [`LagLedger`] attributes the lag of a source that is behind its schedule.
+//! [`Pieces`] counts pieces of work whole, whatever the windows. [`LagLedger`] attributes the lag of a source that is behind its schedule.
 
 mod epoch;
 mod online;
 mod participation;
 mod path;
+mod pieces;
 mod scaled;
 mod summary;
 mod trace;
@@ -23,5 +24,6 @@ pub use epoch::{
 pub use online::{Arrival, InputTraffic, OperatorSlack, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
+pub use pieces::{InstanceWork, Pieces};
 pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};
 pub use trace::{Firsts, TraceSummary};

@@ -16,7 +16,7 @@ use super::participation::Participation;
 use super::path::{PathStep, random_path};
 use crate::activity::{ActivityKind, Lane, MessageKind};
 use crate::id::{ChannelId, InstanceId, OperatorId};
-use crate::pag::{MessageEdge, Piece, PieceKind, Point, WindowGraph};
+use crate::pag::{MessageEdge, Piece, PieceKind, WindowGraph};
 use crate::time::Window;
 
 /// What a part of a path is attributed to, in full detail.
@@ -45,9 +45,11 @@ pub struct WaitPattern {
     pub from: Lane,
     /// What the sender had worked on right before it sent, if it was in this window.
     pub cause: Option<InstanceId>,
-    /// Number of waits.
+    /// Number of waits that ended in this window.
     pub count: u64,
-    /// Their length within this window, in ns.
+    /// Length of those, also of what lies before the window, in ns.
+    pub whole_ns: u64,
+    /// Length of all waits within this window, whether they ended in it or not, in ns.
     pub ns: u64,
 }
 
@@ -299,32 +301,25 @@ impl Row {
 type Pattern = (u32, ChannelId, u32, Option<InstanceId>);
 
 fn waits(graph: &WindowGraph) -> Vec<WaitPattern> {
-    let mut patterns: FxHashMap<Pattern, (u64, u64)> = FxHashMap::default();
-    for (lane, range) in (0..).zip(&graph.ranges) {
-        for index in range.pieces.clone() {
-            let piece = &graph.pieces[index as usize];
-            let PieceKind::Wait { channel, from_lane } = piece.kind else { continue };
-            // The point at the end of the wait's segment received the message.
-            let point = range.points.start + (piece.segment - range.first_segment);
-            let cause = (point < range.points.end).then(|| cause(graph, point)).flatten();
-            let sum = patterns.entry((lane, channel, from_lane, cause)).or_default();
-            *sum = (sum.0 + 1, sum.1 + (piece.end.0 - piece.start.0));
+    let mut patterns: FxHashMap<Pattern, WaitPattern> = FxHashMap::default();
+    let lane = |lane: u32| graph.lanes[lane as usize];
+    for wait in &graph.waits {
+        let sum = patterns.entry((wait.lane, wait.channel, wait.from_lane, wait.cause)).or_insert_with(|| WaitPattern {
+            lane: lane(wait.lane),
+            channel: wait.channel,
+            from: lane(wait.from_lane),
+            cause: wait.cause,
+            count: 0,
+            whole_ns: 0,
+            ns: 0,
+        });
+        sum.ns += graph.window.overlap(wait.start, wait.end).as_nanos() as u64;
+        if wait.end <= graph.window.end {
+            sum.count += 1;
+            sum.whole_ns += wait.end.0 - wait.start.0;
         }
     }
-    let mut patterns: Vec<(Pattern, (u64, u64))> = patterns.into_iter().collect();
-    patterns.sort_unstable_by_key(|&(pattern, (_, ns))| (Reverse(ns), pattern));
-    let lane = |lane: u32| graph.lanes[lane as usize];
-    let pattern =
-        |((waiting, channel, from, cause), (count, ns))| WaitPattern { lane: lane(waiting), channel, from: lane(from), cause, count, ns };
-    patterns.into_iter().map(pattern).collect()
-}
-
-/// What the sender of the message that `point` received was doing right before it sent.
-fn cause(graph: &WindowGraph, point: u32) -> Option<InstanceId> {
-    let Point::Received { edge: Some(edge) } = graph.points[point as usize] else { return None };
-    let sent = graph.messages[edge as usize].from?;
-    match graph.pieces[graph.piece_before(sent)? as usize].kind {
-        PieceKind::Work { instance, .. } => Some(instance),
-        _ => None,
-    }
+    let mut patterns: Vec<(Pattern, WaitPattern)> = patterns.into_iter().collect();
+    patterns.sort_unstable_by_key(|(pattern, wait)| (Reverse(wait.ns), *pattern));
+    patterns.into_iter().map(|(_, wait)| wait).collect()
 }

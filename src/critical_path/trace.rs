@@ -69,7 +69,7 @@ impl TraceSummary {
         }
         for wait in &window.waits {
             let sum = self.waits.entry((wait.lane, wait.channel, wait.from, wait.cause)).or_default();
-            *sum = (sum.0 + wait.count, sum.1 + wait.ns);
+            *sum = (sum.0 + wait.count, sum.1 + wait.whole_ns);
         }
         let ranking = window.ranking(self.by);
         if window.log2_paths.is_none() {
@@ -133,12 +133,19 @@ impl TraceSummary {
         whole.ranking(by)
     }
 
-    /// Wait patterns of the whole trace, the longest first. A wait that several windows share
-    /// counts once in each of them.
+    /// Wait patterns of the whole trace, the longest first. Each wait counts once and whole,
+    /// however many windows it spans.
     pub fn waits(&self) -> Vec<WaitPattern> {
-        let pattern =
-            |(&(lane, channel, from, cause), &(count, ns)): (&Pattern, &(u64, u64))| WaitPattern { lane, channel, from, cause, count, ns };
-        let mut waits: Vec<WaitPattern> = self.waits.iter().map(pattern).collect();
+        let pattern = |(&(lane, channel, from, cause), &(count, ns)): (&Pattern, &(u64, u64))| WaitPattern {
+            lane,
+            channel,
+            from,
+            cause,
+            count,
+            whole_ns: ns,
+            ns,
+        };
+        let mut waits: Vec<WaitPattern> = self.waits.iter().filter(|(_, (count, _))| *count > 0).map(pattern).collect();
         waits.sort_by_key(|wait| Reverse(wait.ns));
         waits
     }
@@ -158,7 +165,8 @@ impl Entity {
         !matches!(self, Entity::Messages(_) | Entity::Channel(_) | Entity::Unknown)
     }
 
-    /// Its label: `count`, `count[3]`, `count waits outside`, `channel flatmap → count`, `unknown`.
+    /// Its label: `count`, `count[3]`, `count waits outside`, `channel flatmap → count`,
+    /// `nothing ran`.
     pub fn label(self, names: &Names) -> String {
         match self {
             Entity::Operator(operator) => names.operator(operator),
@@ -169,7 +177,7 @@ impl Entity {
             Entity::Lane(lane) => names.lane(lane),
             Entity::Channel(channel) if names.ends(channel).is_some() => format!("channel {}", names.channel(channel)),
             Entity::Channel(channel) => names.channel(channel),
-            Entity::Unknown => "unknown".to_owned(),
+            Entity::Unknown => "nothing ran".to_owned(),
         }
     }
 }
@@ -188,7 +196,7 @@ mod tests {
     }
 
     fn window(start: u64, end: u64, rows: Vec<Row>) -> WindowSummary {
-        let wait = WaitPattern { lane: LANE, channel: ChannelId(1), from: LANE, cause: None, count: 2, ns: start + 1 };
+        let wait = WaitPattern { lane: LANE, channel: ChannelId(1), from: LANE, cause: None, count: 2, whole_ns: start + 1, ns: 1 };
         let window = Window { start: Timestamp(start), end: Timestamp(end) };
         let log2_paths = (!rows.is_empty()).then_some(3.0);
         let participation_sum = rows.iter().map(|row| row.participation).sum();
@@ -217,6 +225,6 @@ mod tests {
         names.learn(&crate::activity::Record::Operator { operator: OperatorId(2), name: "count".into() });
         assert_eq!(Entity::Outside(OperatorId(2)).label(&names), "count waits outside");
         assert_eq!(Entity::Channel(ChannelId(4)).label(&names), "channel4");
-        assert_eq!(Entity::Unknown.label(&names), "unknown");
+        assert_eq!(Entity::Unknown.label(&names), "nothing ran");
     }
 }

@@ -97,7 +97,7 @@ impl WindowMetrics {
                     }
                 }
                 ActivityKind::ExternalWait => self.instance(activity.instance).external_wait += activity.end.since(activity.start),
-                ActivityKind::Scheduling | ActivityKind::Migration => {}
+                ActivityKind::Scheduling | ActivityKind::Migration | ActivityKind::Lost | ActivityKind::Speculative => {}
             },
             Record::Backpressure { instance, start, end } => {
                 let inside = self.window.overlap(*start, *end);
@@ -142,6 +142,9 @@ impl WindowMetrics {
             | Record::Operator { .. }
             | Record::Channel { .. }
             | Record::Arrangement { .. }
+            | Record::Waited { .. }
+            | Record::WorkerJoined { .. }
+            | Record::WorkerLeft { .. }
             | Record::UpTo { .. } => {}
             Record::Core { worker, at, ran, denied } => {
                 let sample = CoreSample { at: *at, ran: *ran, denied: *denied };

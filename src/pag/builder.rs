@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::clocks::Clocks;
 use super::completions::Completions;
+use super::config::GraphConfig;
 use super::keys::NONE;
 use super::lane::{Lane as LaneState, Rules, Step};
 use super::messages::Messages;
@@ -22,34 +23,11 @@ use crate::time::{Timestamp, Window};
 /// Lanes at most; records of further ones are left out and counted.
 const MOST_LANES: usize = 1 << 16;
 
+/// The most steps of all lanes that are kept before the history.
+const MOST_KEPT_STEPS: usize = 1 << 22;
+
 /// Records of all lanes that are settled together: what they touch fits into a core's own cache.
 const RECORDS_PER_SLICE: usize = 4096;
-
-/// How the graph is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GraphConfig {
-    /// Length of a window; at least 1 ns.
-    pub window: Duration,
-    /// Look-ahead: how far past a window's end the log has to be complete before the window closes;
-    /// waits that end later are treated as silence.
-    pub lookahead: Duration,
-    /// A gap this long that a message ends is a wait although the message was already on its way
-    /// when the gap began. Shorter ones are the host's own overhead.
-    pub least_wait: Duration,
-    /// How long the lanes' timelines are kept before the newest window; zero if they are not read.
-    pub history: Duration,
-    /// Whether paths lead through messages that lay in a queue while their receiver was busy.
-    /// SnailTrail's do; but what a busy lane finds in its queue is not what it waited for.
-    pub through_queues: bool,
-}
-
-impl GraphConfig {
-    /// Windows of `window`, as much lookahead, and the other rules as they usually are.
-    pub fn new(window: Duration) -> GraphConfig {
-        let window = window.max(Duration::from_nanos(1));
-        GraphConfig { window, lookahead: window, least_wait: Duration::from_micros(10), history: Duration::ZERO, through_queues: false }
-    }
-}
 
 /// Irregularities: what the graph had to leave out or change so far. All zero for a correct log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -60,7 +38,7 @@ pub struct Oddities {
     pub reused_keys: u64,
     /// Messages that could no longer be kept because too many were in flight.
     pub given_up_messages: u64,
-    /// Messages received before they were sent even with corrected clocks, or from nowhere.
+    /// Messages received whose sender's side is not in the log.
     pub unmatched_receipts: u64,
     /// Messages left out because they closed a cycle.
     pub cycles: u64,
@@ -104,6 +82,9 @@ pub struct GraphBuilder {
     up_to: BTreeMap<WorkerId, Timestamp>,
     completions: Completions,
     oddities: Oddities,
+    /// Nothing after it is forgotten while there is room.
+    keep_from: Timestamp,
+    kept_from: Timestamp,
 }
 
 impl GraphBuilder {
@@ -124,7 +105,20 @@ impl GraphBuilder {
             up_to: BTreeMap::new(),
             completions: Completions::default(),
             oddities: Oddities::default(),
+            keep_from: Timestamp(u64::MAX),
+            kept_from: Timestamp::ZERO,
         }
+    }
+
+    /// Keeps the lanes' timelines from `from` on, even where that is before the history, as long as
+    /// they do not become too many steps.
+    pub fn keep_from(&mut self, from: Timestamp) {
+        self.keep_from = from;
+    }
+
+    /// Steps that ended before this time may have been forgotten by [`close`](Self::close).
+    pub fn kept_from(&self) -> Timestamp {
+        self.kept_from
     }
 
     /// Processes a record.
@@ -157,6 +151,11 @@ impl GraphBuilder {
                     self.observe_clocks(message, slot);
                 }
             }
+            Record::Waited { worker, start, end } => {
+                if let Some(lane) = self.lane(Lane::Worker(*worker)) {
+                    self.lanes[lane as usize].waited(start.0, end.0);
+                }
+            }
             Record::UpTo { worker, at } => {
                 let up_to = self.up_to.entry(*worker).or_default();
                 *up_to = (*up_to).max(*at);
@@ -184,6 +183,7 @@ impl GraphBuilder {
     fn observe_clocks(&mut self, message: &Message, slot: u32) {
         if let Some((to, delay)) = self.messages.delay(slot) {
             self.clocks.observe(message.from.0, to, delay);
+            self.messages.is_backward |= delay < 0;
         }
     }
 
@@ -248,11 +248,12 @@ impl GraphBuilder {
         self.lanes[lane as usize].forgotten
     }
 
-    /// Who sent the message of a step in a story, and when; nothing if that is not known.
-    ///
-    /// # Panics
-    /// If the step has no message.
+    /// Who sent the message of a step in a story, and when; nothing if that is not known, or the step
+    /// has no message.
     pub fn message(&self, step: &Step) -> Option<SentMessage> {
+        if step.slot == NONE {
+            return None;
+        }
         let slot = self.messages.get(step.slot);
         let sent = SentMessage { from_lane: slot.from_lane, at: Timestamp(slot.sent_at), channel: slot.channel, kind: slot.kind };
         (slot.from_lane != NONE && slot.sent_at <= step.end).then_some(sent)
@@ -271,7 +272,7 @@ impl GraphBuilder {
 
     /// The graph of the next window in which anything happens, if the window with its lookahead
     /// lies before `known`, up to which no record is missing; `Timestamp(u64::MAX)` at the end of
-    /// the log. Windows in which nothing happens are skipped.
+    /// the log.
     pub fn close(&mut self, known: Timestamp) -> Option<WindowGraph> {
         let window = self.next_window(known)?;
         Some(self.build(window))
@@ -291,20 +292,48 @@ impl GraphBuilder {
         Some(window)
     }
 
-    /// The next window in which anything happens, its lanes settled.
+    /// A time of a lane's records by the corrected clock.
+    fn corrected(&self, lane: &LaneState, at: u64) -> u64 {
+        at.saturating_add_signed(self.clocks.offset(lane.clock))
+    }
+
+    /// When the first window begins.
+    fn first(&self, length: u64) -> Option<u64> {
+        let first = |lane: &LaneState| lane.earliest().map(|at| self.corrected(lane, at));
+        let first = self.lanes.iter().filter_map(first).min()?;
+        Some(match self.config.covers {
+            Some(_) => first,
+            None => first - first % length,
+        })
+    }
+
+    /// The latest time in any record, by the corrected clocks.
+    fn last(&self) -> u64 {
+        self.lanes.iter().map(|lane| self.corrected(lane, lane.latest())).max().unwrap_or(0)
+    }
+
+    /// The next record after what is settled, if nobody is at work there.
+    fn quiet_until(&self) -> Option<u64> {
+        if self.lanes.iter().any(LaneState::is_busy) {
+            return None;
+        }
+        self.lanes.iter().filter_map(|lane| lane.earliest().map(|at| self.corrected(lane, at))).min()
+    }
+
+    /// The next window, its lanes settled.
     fn next_window(&mut self, known: Timestamp) -> Option<Window> {
         let nanoseconds = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let (length, lookahead) = (nanoseconds(self.config.window), nanoseconds(self.config.lookahead));
-        let rules = Rules { least_wait: nanoseconds(self.config.least_wait), window: length };
+        let rules = Rules { least_wait: nanoseconds(self.config.least_wait), window: length, offset: 0 };
         loop {
             let start = match self.start {
                 Some(start) => start,
-                None => {
-                    let first = self.lanes.iter().filter_map(LaneState::earliest).min()?;
-                    first - first % length
-                }
+                None => self.first(length)?,
             };
-            let end = start.checked_add(length)?;
+            let mut end = (start - start % length).checked_add(length)?;
+            if let Some(covers) = self.config.covers {
+                end = cut(end, start, covers);
+            }
             let needed = end.saturating_add(lookahead);
             if needed > known.0 {
                 return None;
@@ -317,27 +346,61 @@ impl GraphBuilder {
                 if known.0 != u64::MAX && !self.up_to.is_empty() && needed > self.known().0 {
                     return None;
                 }
+                if self.start.is_none() {
+                    // By the corrected clocks it may begin elsewhere.
+                    continue;
+                }
+            }
+            let Some(covers) = self.config.covers else {
+                self.settle(start, needed, rules);
+                let next = self.lanes.iter().filter_map(|lane| lane.upcoming(start)).min()?;
+                if next < end {
+                    self.start = Some(end);
+                    return Some(Window { start: Timestamp(start), end: Timestamp(end) });
+                }
+                self.start = Some(next - next % length);
+                continue;
+            };
+            let (last, is_end) = (self.last(), known.0 == u64::MAX);
+            if last <= start || (last < end && !is_end) {
+                // It is not known yet whether the log ends there.
+                return None;
             }
             self.settle(start, needed, rules);
-            let next = self.lanes.iter().filter_map(|lane| lane.upcoming(start)).min()?;
-            if next < end {
-                self.start = Some(end);
-                return Some(Window { start: Timestamp(start), end: Timestamp(end) });
+            self.start = Some(start);
+            if let Some(next) = self.quiet_until().filter(|&next| next > needed) {
+                // Nothing happens for a while; what that while was spent on is known when it ends.
+                let needed = next.saturating_add(length).saturating_add(lookahead);
+                if needed > known.0 {
+                    return None;
+                }
+                self.infer_completions(needed);
+                self.settle(start, needed, rules);
             }
-            self.start = Some(next - next % length);
+            let active = |lane: &LaneState| lane.active_from(start, self.clocks.offset(lane.clock));
+            let next = self.lanes.iter().filter_map(active).min().unwrap_or(last).min(last);
+            end = cut((next - next % length).max(end), start, covers).min(last);
+            self.start = Some(end);
+            return Some(Window { start: Timestamp(start), end: Timestamp(end) });
         }
     }
 
     /// Settles all lanes up to `until`: a slice of time after the other, so that both sides of a
     /// message are met close together.
     fn settle(&mut self, first: u64, until: u64, rules: Rules) {
+        if self.messages.is_backward {
+            // Clocks that contradict each other cannot be corrected altogether.
+            for lane in &mut self.lanes {
+                lane.hasten(until, &self.clocks, &mut self.messages);
+            }
+        }
         for instant in slices(self.settled.max(first), until, self.pending / (RECORDS_PER_SLICE + self.lanes.len())) {
             for lane in &mut self.lanes {
                 let offset = self.clocks.offset(lane.clock);
                 lane.settle(instant, instant == until, offset, first, rules, &mut self.messages);
             }
         }
-        self.settled = until;
+        self.settled = self.settled.max(until);
         self.pending = self.lanes.iter().map(LaneState::pending).sum();
     }
 
@@ -359,17 +422,29 @@ impl GraphBuilder {
         self.oddities.cycles += cycles;
         self.in_flight(&mut graph);
         if !graph.has_open_end() {
-            graph.open_silence();
+            match self.config.covers {
+                Some(_) => graph.open_last_silence(),
+                None => graph.open_silence(),
+            }
         }
-        let horizon = window.end - self.config.history;
-        for instant in
-            slices((window.start - self.config.history).0, horizon.0, graph.points.len() / (RECORDS_PER_SLICE + self.lanes.len()))
-        {
+        let history = window.end - self.config.history;
+        self.forget(history.min(self.keep_from), graph.points.len());
+        while self.kept_from < history && self.lanes.iter().map(|lane| lane.steps().len()).sum::<usize>() > MOST_KEPT_STEPS {
+            let half = self.kept_from + history.since(self.kept_from) / 2;
+            self.forget(half.max(self.kept_from + Duration::from_nanos(1)), graph.points.len());
+        }
+        graph
+    }
+
+    /// Forgets steps that ended before `horizon`; there are about `points` points among them.
+    fn forget(&mut self, horizon: Timestamp, points: usize) {
+        let horizon = horizon.max(self.kept_from);
+        for instant in slices(self.kept_from.0, horizon.0, points / (RECORDS_PER_SLICE + self.lanes.len())) {
             for lane in &mut self.lanes {
                 lane.forget(instant, &mut self.messages);
             }
         }
-        graph
+        self.kept_from = horizon;
     }
 
     /// Adds messages that leave the window in flight; those that nobody waits for after it cross no
@@ -404,6 +479,12 @@ impl GraphBuilder {
         }
         self.messages.crossing = crossing;
     }
+}
+
+/// Where a window from `start` to `end` is cut by an edge of `covers`.
+fn cut(end: u64, start: u64, covers: Window) -> u64 {
+    let edges = [covers.start.0, covers.end.0];
+    edges.into_iter().filter(|edge| (start + 1..end).contains(edge)).min().unwrap_or(end)
 }
 
 /// Cuts `[start, end)` into `more` + 1 slices; returns their ends, the last of which is `end`.

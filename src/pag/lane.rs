@@ -6,12 +6,18 @@
 //! splits it (the inner one is what the lane did). The cause of a gap's end is decided here, once:
 //! a gap ended by a message that was not there when the gap began is a wait for that message.
 
+use std::collections::VecDeque;
+
+use super::clocks::Clocks;
 use super::keys::NONE;
 use super::messages::{Messages, Slot};
 use super::queue::Queue;
 use crate::activity::{Activity, ActivityKind};
 use crate::id::InstanceId;
 use crate::time::Epoch;
+
+/// How much later than its receipt a message may have been sent, by the corrected clocks, in ns.
+const MOST_BACKWARD: u64 = 1_000_000_000;
 
 /// What a lane did in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +26,7 @@ pub enum StepKind {
     Work(ActivityKind),
     /// Time without records.
     Gap,
-    /// It waited for the message in the step's slot.
+    /// It waited for the message in the step's slot; without one, it is only known that it waited.
     Wait,
     /// A message left; of no length.
     Sent,
@@ -87,6 +93,8 @@ pub(super) struct Lane {
     pub(super) clock: u32,
     /// Work that goes on at `now`; the innermost is last.
     open: Vec<Work>,
+    /// Waits that the log states: `[start, end)`, by the lane's clock.
+    stated: VecDeque<(u64, u64)>,
     /// Steps reach up to here.
     pub(super) now: u64,
     /// Since when the lane has done nothing, if nothing is open.
@@ -98,6 +106,10 @@ pub(super) struct Lane {
     window: u64,
     /// Whether the lane has any record yet.
     begun: bool,
+    /// The latest time in any of its records.
+    latest: u64,
+    /// For which instance the lane worked right before `now`, if it did.
+    worked_for: Option<InstanceId>,
     steps: Queue<Step>,
     /// How many steps before these have been forgotten.
     pub(super) forgotten: u64,
@@ -150,6 +162,8 @@ pub(super) struct Rules {
     pub(super) least_wait: u64,
     /// Length of a window; windows begin at its multiples.
     pub(super) window: u64,
+    /// What corrects the lane's clock.
+    pub(super) offset: i64,
 }
 
 impl Lane {
@@ -161,11 +175,20 @@ impl Lane {
     pub(super) fn work(&mut self, activity: &Activity) {
         let (start, end) = (activity.start.0, activity.end.0.max(activity.start.0));
         let work = Work { start, end, epoch: activity.epoch, instance: activity.instance, kind: activity.kind, shown: false };
+        self.latest = self.latest.max(end);
         self.works.push(start, work);
     }
 
     pub(super) fn side(&mut self, at: u64, epoch: Epoch, slot: u32, sent: bool) {
+        self.latest = self.latest.max(at);
         self.sides.push(at, Side { at, epoch, slot, sent });
+    }
+
+    /// The log says that the lane waited over `[start, end)`.
+    pub(super) fn waited(&mut self, start: u64, end: u64) {
+        self.latest = self.latest.max(end);
+        let place = self.stated.partition_point(|&(known, _)| known <= start);
+        self.stated.insert(place, (start, end));
     }
 
     /// What the lane did, as far as it is settled and still kept.
@@ -173,11 +196,25 @@ impl Lane {
         self.steps.as_slice()
     }
 
+    /// The latest time in any of its records, settled or not, by its own clock.
+    pub(super) fn latest(&self) -> u64 {
+        self.latest
+    }
+
     /// When, from `start` on, the lane next does or takes or waits for something, as far as is
     /// known.
     pub(super) fn upcoming(&self, start: u64) -> Option<u64> {
         let step = self.steps()[self.next..].iter().find(|step| step.kind != StepKind::Gap).map(|step| step.start.max(start));
         step.or_else(|| self.is_busy().then_some(self.now)).or_else(|| self.earliest())
+    }
+
+    /// When, from `start` on, the lane next works, sends or takes something, as far as is known;
+    /// `offset` corrects its clock.
+    pub(super) fn active_from(&self, start: u64, offset: i64) -> Option<u64> {
+        let is_active = |step: &&Step| matches!(step.kind, StepKind::Work(_)) || step.kind.is_point();
+        let step = self.steps()[self.next..].iter().find(is_active).map(|step| step.start.max(start));
+        let settled = step.or_else(|| self.is_busy().then_some(self.now));
+        settled.or_else(|| self.earliest().map(|at| at.saturating_add_signed(offset).max(self.now)))
     }
 
     /// The steps that reach into `[start, end)`, which only moves forward, and the number of the
@@ -209,7 +246,7 @@ impl Lane {
     }
 
     /// Whether work goes on where the steps end.
-    fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         !self.open.is_empty()
     }
 
@@ -218,10 +255,29 @@ impl Lane {
         self.works.items.as_slice().len() + self.sides.items.as_slice().len()
     }
 
+    /// Moves what the lane sent, as far as it is not settled, to before its first receipt: no message
+    /// arrives before it was sent, whatever the clocks say. What is sent long after `until` is looked
+    /// at later.
+    pub(super) fn hasten(&mut self, until: u64, clocks: &Clocks, messages: &mut Messages) {
+        let (offset, sorted) = (clocks.offset(self.clock), self.sides.sorted);
+        let last = until.saturating_add(MOST_BACKWARD).saturating_add_signed(-offset);
+        let sides = self.sides.items.as_mut_slice().iter_mut().take_while(|side| !sorted || side.at <= last);
+        for side in sides.filter(|side| side.sent) {
+            let Some((clock, received)) = messages.receipt(side.slot) else { continue };
+            let received = received.saturating_add_signed(clocks.offset(clock));
+            if received < side.at.saturating_add_signed(offset) {
+                side.at = received.saturating_add_signed(-offset);
+                messages.get_mut(side.slot).sent_at = received;
+                self.sides.sorted = false;
+            }
+        }
+    }
+
     /// Turns everything before `until` into steps; nothing earlier may still arrive. Work that
     /// continues at `until` is included up to there only if `all`. `offset` corrects the clock,
     /// `first` is where the lane's story begins if it has not begun.
     pub(super) fn settle(&mut self, until: u64, all: bool, offset: i64, first: u64, rules: Rules, messages: &mut Messages) {
+        let rules = Rules { offset, ..rules };
         self.works.sort(|work| work.start);
         self.sides.sort(|side| side.at);
         let correct = |at: u64| at.saturating_add_signed(offset);
@@ -273,7 +329,7 @@ impl Lane {
             let (kind, goes_on) = (StepKind::Work(work.kind), work.shown);
             work.shown = true;
             self.steps.push(Step { start: self.now, end: at, epoch: work.epoch, instance: work.instance, slot: NONE, kind, goes_on });
-            self.now = at;
+            (self.now, self.worked_for) = (at, Some(work.instance));
         }
     }
 
@@ -293,7 +349,7 @@ impl Lane {
                 self.sides.items.skip(1);
                 self.place(Side { at: start, ..side }, rules, messages);
             } else {
-                self.gap(start, StepKind::Gap, NONE);
+                self.idle(start, rules.offset);
             }
         }
         if work.end > start {
@@ -337,7 +393,14 @@ impl Lane {
                     self.waited = Some((self.idle_since, at));
                 }
             }
-            self.gap(at, kind, if kind == StepKind::Wait { side.slot } else { NONE });
+            if kind == StepKind::Wait {
+                self.gap(at, kind, side.slot);
+                while self.stated.front().is_some_and(|&(_, end)| end.saturating_add_signed(rules.offset) <= at) {
+                    self.stated.pop_front();
+                }
+            } else {
+                self.idle(at, rules.offset);
+            }
             self.idle_since = at;
         }
         if at - self.window >= rules.window {
@@ -345,7 +408,7 @@ impl Lane {
         }
         let (kind, crosses);
         if side.sent {
-            (slot.sent_at, slot.placed, slot.number) = (at, true, self.points);
+            (slot.sent_at, slot.placed, slot.number, slot.cause) = (at, true, self.points, self.worked_for);
             (kind, crosses) = (StepKind::Sent, slot.last_waited.saturating_sub(self.window) >= rules.window);
         } else {
             if waited {
@@ -361,11 +424,29 @@ impl Lane {
         self.steps.push(Step { start: at, end: at, epoch: side.epoch, instance, slot: side.slot, kind, goes_on: false });
     }
 
+    /// Adds a gap up to `at` that no message ended; the parts of it in which the log says that the
+    /// lane waited, as waits for nobody in particular. `offset` corrects the clock.
+    fn idle(&mut self, at: u64, offset: i64) {
+        while let Some(&(start, end)) = self.stated.front() {
+            let (start, end) = (start.saturating_add_signed(offset), end.saturating_add_signed(offset));
+            if start >= at {
+                break;
+            }
+            self.gap(start.min(at), StepKind::Gap, NONE);
+            self.gap(end.min(at), StepKind::Wait, NONE);
+            if end > at {
+                break;
+            }
+            self.stated.pop_front();
+        }
+        self.gap(at, StepKind::Gap, NONE);
+    }
+
     fn gap(&mut self, at: u64, kind: StepKind, slot: u32) {
         if at > self.now {
             let (epoch, instance) = (Epoch::UNKNOWN, InstanceId::default());
             self.steps.push(Step { start: self.now, end: at, epoch, instance, slot, kind, goes_on: false });
-            self.now = at;
+            (self.now, self.worked_for) = (at, None);
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::free_list::FreeList;
 use super::keys::{Key, Keys, NONE};
 use crate::activity::{Message, MessageKind};
-use crate::id::ChannelId;
+use crate::id::{ChannelId, InstanceId};
 
 /// Messages that were sent and not received, at most.
 const MOST_IN_FLIGHT: usize = 1 << 20;
@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub(super) last_waited: u64,
     pub(super) channel: ChannelId,
     pub(super) kind: MessageKind,
+    /// For which instance the sender had worked right before, once it is placed.
+    pub(super) cause: Option<InstanceId>,
     /// A receiver's side has come.
     received: bool,
     /// Sides on lanes.
@@ -45,7 +47,7 @@ struct Sides {
     key: Key,
     /// When it was sent, by the sender's clock.
     sent: u64,
-    /// Clock of the receiver's side that came first, and its stamp.
+    /// The earliest stamp of a receiver's side, and its clock.
     receiver: u32,
     received: u64,
 }
@@ -68,6 +70,8 @@ pub(super) struct Messages {
     pub(super) reused: u64,
     /// Messages given up because too many were in flight.
     pub(super) given_up: u64,
+    /// Some message was received before it was sent, even by the corrected clocks.
+    pub(super) is_backward: bool,
 }
 
 impl Messages {
@@ -85,6 +89,7 @@ impl Messages {
             last_waited: 0,
             channel: message.channel,
             kind: message.kind,
+            cause: None,
             received: false,
             references: 1,
             number: 0,
@@ -136,8 +141,9 @@ impl Messages {
             }
             (key, None) => self.open(key, message),
         };
-        if !std::mem::replace(&mut self.slots[index as usize].received, true) {
-            let sides = &mut self.sides[index as usize];
+        let is_first = !std::mem::replace(&mut self.slots[index as usize].received, true);
+        let sides = &mut self.sides[index as usize];
+        if is_first || message.at.0 < sides.received {
             (sides.receiver, sides.received) = (clock, message.at.0);
         }
         index
@@ -152,6 +158,12 @@ impl Messages {
         }
         let delay = i128::from(sides.received) - i128::from(sides.sent);
         Some((sides.receiver, delay.clamp(i64::MIN.into(), i64::MAX.into()) as i64))
+    }
+
+    /// The earliest receipt of the message in a slot: its clock and its stamp.
+    pub(super) fn receipt(&self, index: u32) -> Option<(u32, u64)> {
+        let sides = &self.sides[index as usize];
+        self.slots[index as usize].received.then_some((sides.receiver, sides.received))
     }
 
     /// Corrects what has not been settled yet; `offset` is that of a lane's clock.

@@ -18,6 +18,7 @@
 mod builder;
 mod clocks;
 mod completions;
+mod config;
 mod free_list;
 mod keys;
 mod lane;
@@ -25,6 +26,7 @@ mod messages;
 mod queue;
 mod window;
 
-pub use builder::{GraphBuilder, GraphConfig, Oddities, SentMessage};
+pub use builder::{GraphBuilder, Oddities, SentMessage};
+pub use config::GraphConfig;
 pub use lane::{Step, StepKind};
-pub use window::{LaneRange, MessageEdge, Piece, PieceKind, Point, WindowGraph};
+pub use window::{LaneRange, MessageEdge, Piece, PieceKind, Point, Wait, WindowGraph};

@@ -27,7 +27,7 @@ pub enum PieceKind {
     },
     /// Idle time that no message ended.
     Gap,
-    /// A long time without records: how it ended is not known.
+    /// A long time without records, or a wait that the log states: it is not known what ended it.
     Silence,
     /// Waiting for a message.
     Wait {
@@ -36,6 +36,23 @@ pub enum PieceKind {
         /// Number of the lane that sent it, in [`WindowGraph::lanes`].
         from_lane: u32,
     },
+}
+
+/// A wait that reaches into the window, as long as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Number of the lane that waited.
+    pub lane: u32,
+    /// Number of the lane that sent the message.
+    pub from_lane: u32,
+    /// The channel it came by.
+    pub channel: ChannelId,
+    /// For which instance that lane had worked right before it sent, if it had.
+    pub cause: Option<InstanceId>,
+    /// From when, possibly before the window.
+    pub start: Timestamp,
+    /// Until when, possibly after the window.
+    pub end: Timestamp,
 }
 
 /// A piece of a lane, cut at the window's edges; never empty.
@@ -109,6 +126,8 @@ pub struct WindowGraph {
     pub ranges: Vec<LaneRange>,
     /// Pieces of all lanes.
     pub pieces: Vec<Piece>,
+    /// The waits among them.
+    pub waits: Vec<Wait>,
     /// Points of all lanes.
     pub points: Vec<Point>,
     /// Lane of each point.
@@ -144,6 +163,7 @@ impl WindowGraph {
         self.lanes.extend_from_slice(lanes);
         self.ranges.clear();
         self.pieces.clear();
+        self.waits.clear();
         self.points.clear();
         self.point_lanes.clear();
         self.blocked.clear();
@@ -173,9 +193,15 @@ impl WindowGraph {
                     self.pieces.push(piece(PieceKind::Work { kind, instance: step.instance, epoch: step.epoch }));
                 }
                 StepKind::Gap => self.pieces.push(piece(PieceKind::Gap)),
+                StepKind::Wait if step.slot == NONE => {
+                    self.pieces.push(piece(PieceKind::Silence));
+                    self.blocked[segment] = true;
+                }
                 StepKind::Wait => {
                     let slot = messages.get(step.slot);
-                    self.pieces.push(piece(PieceKind::Wait { channel: slot.channel, from_lane: slot.from_lane }));
+                    let Slot { channel, from_lane, cause, .. } = *slot;
+                    self.pieces.push(piece(PieceKind::Wait { channel, from_lane }));
+                    self.waits.push(Wait { lane, from_lane, channel, cause, start: Timestamp(step.start), end: Timestamp(step.end) });
                     self.blocked[segment] = true;
                 }
                 StepKind::Sent => {
@@ -259,7 +285,7 @@ impl WindowGraph {
                         let segment = self.segment_before(point);
                         self.blocked[segment as usize] = false;
                     }
-                    unmatched += u64::from(!is_known);
+                    unmatched += u64::from(sender == NONE);
                     if is_known {
                         self.messages.push(MessageEdge {
                             from,
@@ -311,6 +337,16 @@ impl WindowGraph {
     /// Lets paths lead through silence, for a window that no path would cross otherwise.
     pub(super) fn open_silence(&mut self) {
         for piece in self.pieces.iter().filter(|piece| piece.kind == PieceKind::Silence) {
+            self.blocked[piece.segment as usize] = false;
+        }
+    }
+
+    /// Lets paths lead through the silence of the lanes that were active last, for a window that no
+    /// path would cross otherwise.
+    pub(super) fn open_last_silence(&mut self) {
+        let silences = || self.pieces.iter().filter(|piece| piece.kind == PieceKind::Silence);
+        let last = silences().map(|piece| piece.start).max();
+        for piece in silences().filter(|piece| Some(piece.start) == last) {
             self.blocked[piece.segment as usize] = false;
         }
     }

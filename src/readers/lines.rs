@@ -22,16 +22,23 @@ pub(super) struct Lines<R> {
     limit: usize,
     number: u64,
     line: Vec<u8>,
+    /// The line returned last was followed by the end of a line, not of the file.
+    ended: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(source: R, limit: usize) -> Lines<R> {
-        Lines { source, limit, number: 0, line: Vec::new() }
+        Lines { source, limit, number: 0, line: Vec::new(), ended: false }
     }
 
     /// Place of the line returned last.
     pub(super) fn place(&self) -> Place {
         Place::Line(self.number)
+    }
+
+    /// Whether the line returned last was followed by a line ending.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// The next line; `None` at the end.
@@ -60,7 +67,8 @@ impl<R: BufRead> Lines<R> {
             }
             let used = part.len() + usize::from(end.is_some());
             self.source.consume(used);
-            if end.is_some() {
+            self.ended = end.is_some();
+            if self.ended {
                 break;
             }
         }
@@ -88,8 +96,9 @@ mod tests {
         assert_eq!(lines.next().unwrap(), Some(Line::TooLong));
         assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"")));
         assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"five5")));
+        assert!(lines.is_ended());
         assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"end")));
-        assert_eq!(lines.place(), Place::Line(5));
+        assert_eq!((lines.place(), lines.is_ended()), (Place::Line(5), false));
         assert_eq!(lines.next().unwrap(), None);
     }
 }

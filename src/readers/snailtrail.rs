@@ -6,8 +6,8 @@
 //! Mapping between the two vocabularies:
 //! - Buffer management is scheduling, a barrier is processing, input is a source, a checkpoint
 //!   (fault tolerance) is serialization.
-//! - Waiting is a gap, as in SnailTrail's own graph, unless it is nested in another activity: then
-//!   it is an external wait, since it would otherwise count as part of the surrounding activity.
+//! - Waiting is waiting, whether a message ends it or not, unless it is nested in another activity:
+//!   then it is an external wait, since it would otherwise count as part of the surrounding activity.
 //! - All data messages are one channel, all control messages another, all messages of fault
 //!   tolerance a third: the two sides of a message are matched by sender and correlator only, and
 //!   need not name the same operator.
@@ -257,7 +257,10 @@ impl<R: Read> Snailtrail<R> {
     }
 
     fn activity(&self, worker: u32, open: Open<Tag>, end: u64, nested: bool, out: &mut Vec<Record>) {
-        let Some(kind) = kind(open.tag.activity).or(nested.then_some(ActivityKind::ExternalWait)) else { return };
+        let Some(kind) = kind(open.tag.activity).or(nested.then_some(ActivityKind::ExternalWait)) else {
+            out.push(Record::Waited { worker: WorkerId(worker), start: Timestamp(open.start), end: Timestamp(end) });
+            return;
+        };
         out.push(Record::Activity(Activity {
             lane: Lane::Worker(WorkerId(worker)),
             kind,

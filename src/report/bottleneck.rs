@@ -6,12 +6,13 @@ use super::table::{UNKNOWN, latency, table};
 use crate::activity::Names;
 use crate::critical_path::{By, TraceSummary};
 
-/// The first `top` entries of the ranking of `trace`.
-pub fn ranking(trace: &TraceSummary, names: &Names, top: usize) -> String {
+/// The first `top` entries of the ranking of `trace`; `by_window` counts in how many windows each is
+/// first.
+pub fn ranking(trace: &TraceSummary, by_window: &TraceSummary, names: &Names, top: usize) -> String {
     let entries = trace.ranking(trace.by());
-    let windows = trace.windows() - trace.without_path();
+    let windows = by_window.windows() - by_window.without_path();
     let line = |(place, entry): (usize, &crate::critical_path::Entry)| {
-        let firsts = trace.firsts(entry.entity);
+        let firsts = by_window.firsts(entry.entity);
         let work = entry.entity.is_work();
         [
             (place + 1).to_string(),

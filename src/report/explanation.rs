@@ -5,20 +5,19 @@
 
 use std::collections::BTreeMap;
 
+use super::analysed::Analysed;
 use super::bottleneck::percent;
+use super::spread::spread;
 use crate::activity::{ActivityKind, Lane, Names};
 use crate::critical_path::{By, Entity, Entry, Row, Subject, TraceSummary};
-use crate::id::{InstanceId, OperatorId};
+use crate::id::OperatorId;
 
-/// An instance stands out if its share is at least this many times an even share.
-const UNEVEN: f64 = 1.5;
-/// With at most this many windows, both ends of the log may be truncated windows.
-const FEW: u64 = 2;
 /// Below this share no entry is called the cause.
 const LITTLE: f64 = 0.05;
 
-/// Sentences on the first entry of `trace`'s ranking.
-pub fn explanation(trace: &TraceSummary, names: &Names) -> String {
+/// Sentences on the first entry of the trace's ranking.
+pub fn explanation(analysed: &Analysed<'_>) -> String {
+    let &Analysed { trace, names, .. } = analysed;
     let ranking = trace.ranking(trace.by());
     let Some(first) = ranking.first().filter(|first| first.participation > 0.0) else {
         return match trace.by() {
@@ -31,10 +30,10 @@ pub fn explanation(trace: &TraceSummary, names: &Names) -> String {
     let mut text = match first.entity {
         Entity::Operator(operator) => format!(
             "{label}: its own work is {share} of the critical paths: only less of it speeds the job up. {}",
-            spread(trace, names, operator)
+            spread(analysed, operator)
         ),
         Entity::Instance(instance) => {
-            format!("{label}: the work of this one instance is {share} of the critical paths. {}", spread(trace, names, instance.operator))
+            format!("{label}: the work of this one instance is {share} of the critical paths. {}", spread(analysed, instance.operator))
         }
         Entity::Outside(operator) => format!(
             "{label}: for {share} of the critical paths '{}' waits for something outside the dataflow. Faster processors do not \
@@ -55,13 +54,13 @@ pub fn explanation(trace: &TraceSummary, names: &Names) -> String {
              '--by channel' shows where."
         ),
         Entity::Activity(kind) => activity(trace, names, kind, &share),
-        Entity::Lane(lane) => on_lane(trace, names, lane, &share),
+        Entity::Lane(lane) => on_lane(analysed, lane, &share),
         Entity::Unknown => format!(
-            "{label}: {share} of the critical paths are not covered by the log: the job was idle, or its activity was not \
-             recorded. If the job kept up, it was waiting for input.{} {}",
-            if trace.windows() <= FEW { " If the log is shorter than a window, choose shorter windows (--window)." } else { "" },
+            "{label}: {share} of the critical paths hold no recorded activity{}. The lane was idle, or its work was not recorded; if the job kept \
+             up, it was waiting for input.{}",
+            idle(trace, names),
             ranking.get(1).map_or(String::new(), |next| {
-                format!("Of the recorded activity, {} has the largest share ({}).", next.entity.label(names), percent(next.participation))
+                format!(" Of the recorded activity, {} has the largest share ({}).", next.entity.label(names), percent(next.participation))
             })
         ),
     };
@@ -80,69 +79,6 @@ pub fn explanation(trace: &TraceSummary, names: &Names) -> String {
 
 fn profile_first(ranking: &[Entry]) -> Option<&Entry> {
     ranking.iter().filter(|entry| entry.entity.is_work()).rev().max_by(|a, b| a.profile.total_cmp(&b.profile))
-}
-
-/// An instance's work, over all lanes.
-#[derive(Clone, Copy, Default)]
-struct Share {
-    participation: f64,
-    ns: u64,
-    count: u64,
-}
-
-fn instances(trace: &TraceSummary, operator: OperatorId) -> BTreeMap<InstanceId, Share> {
-    let mut shares: BTreeMap<InstanceId, Share> = BTreeMap::new();
-    for row in trace.rows() {
-        if let Subject::Work(kind, instance) = row.subject
-            && kind != ActivityKind::ExternalWait
-            && instance.operator == operator
-        {
-            let share = shares.entry(instance).or_default();
-            *share =
-                Share { participation: share.participation + row.participation, ns: share.ns + row.ns, count: share.count + row.count };
-        }
-    }
-    shares
-}
-
-/// How an operator's work is distributed over its instances, and what to do about it.
-fn spread(trace: &TraceSummary, names: &Names, operator: OperatorId) -> String {
-    let shares = instances(trace, operator);
-    let name = names.operator(operator);
-    let sum: f64 = shares.values().map(|share| share.participation).sum();
-    let most = shares.iter().max_by(|a, b| a.1.participation.total_cmp(&b.1.participation));
-    let Some((&worst, most)) = most.filter(|_| sum > 0.0) else { return String::new() };
-    if shares.len() == 1 {
-        return "It has one instance: add instances, or make each record cheaper.".to_owned();
-    }
-    let part = most.participation / sum;
-    let siblings = shares.len() - 1;
-    if part * (shares.len() as f64) < UNEVEN {
-        return format!("Its {} instances have about equal shares: add instances, or make each record cheaper.", siblings + 1);
-    }
-    let others = shares.iter().filter(|(instance, _)| **instance != worst).map(|(_, share)| share);
-    let (ns, count) = others.fold((0, 0), |(ns, count), share| (ns + share.ns, count + share.count));
-    let alone = format!("{} of it is {} alone, one of {} instances", percent(part), names.instance(worst), siblings + 1);
-    if ns == 0 || count == 0 || most.count == 0 {
-        return format!("{alone}: the others are idle (skew). Distribute its keys.");
-    }
-    // How much longer one of its activities takes, and how many more it has, than those of the
-    // others on average.
-    let slower = (most.ns as f64 / most.count as f64) / (ns as f64 / count as f64);
-    let busier = most.ns as f64 / (ns as f64 / siblings as f64);
-    let more = most.count as f64 * siblings as f64 / count as f64;
-    if busier < UNEVEN {
-        format!("{alone}, although the others are as busy: they wait for it. Check what it does right before it sends.")
-    } else if slower >= more {
-        format!(
-            "{alone}: its activities take {slower:.1} times as long as those of the others. It is slow (a straggler) or its batches are large: \
-             check its machine and its keys. Adding instances of '{name}' does not help."
-        )
-    } else {
-        format!(
-            "{alone}: it has {more:.1} times as many activities as the others (skew). Rebalance its keys; adding instances of '{name}' does not help."
-        )
-    }
 }
 
 /// The operator with the largest share of some rows, and that share.
@@ -170,11 +106,25 @@ fn activity(trace: &TraceSummary, names: &Names, kind: ActivityKind, share: &str
         ActivityKind::Migration => "State is being migrated; this ends by itself.",
         ActivityKind::Source => "The source emits as fast as it can, or waits for records to become due.",
         ActivityKind::Sink => "The consumer of the results is the bottleneck.",
+        ActivityKind::Lost => "It was in vain: the work failed, was killed, or another copy of it was used.",
+        ActivityKind::Speculative => "It is the second copy of work that was slow: check where the first copy ran.",
     };
     format!("{kind}: {share} of the critical paths; {whose}. {advice}")
 }
 
-fn on_lane(trace: &TraceSummary, names: &Names, lane: Lane, share: &str) -> String {
+/// Whom the paths waited for where nothing ran: the lane that was idle for most of it.
+fn idle(trace: &TraceSummary, names: &Names) -> String {
+    let mut lanes: BTreeMap<Lane, f64> = BTreeMap::new();
+    for row in trace.rows().filter(|row| matches!(row.subject, Subject::Gap | Subject::Silence)) {
+        *lanes.entry(row.lane).or_default() += row.participation;
+    }
+    let sum: f64 = lanes.values().sum();
+    let most = lanes.into_iter().filter(|(_, share)| *share > 0.0).max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+    most.map_or(String::new(), |(lane, share)| format!("; {} of it was waiting for {}", percent(share / sum), names.lane(lane)))
+}
+
+fn on_lane(analysed: &Analysed<'_>, lane: Lane, share: &str) -> String {
+    let &Analysed { trace, names, .. } = analysed;
     let whose = mostly(trace, names, |row| row.lane == lane).unwrap_or_default();
     let label = names.lane(lane);
     match lane {
@@ -182,7 +132,7 @@ fn on_lane(trace: &TraceSummary, names: &Names, lane: Lane, share: &str) -> Stri
             format!("{label}: its work is {share} of the critical paths; {whose}. The other lanes wait for it, not it for them.")
         }
         Lane::Instance(instance) => {
-            format!("{label}: its work is {share} of the critical paths. {}", spread(trace, names, instance.operator))
+            format!("{label}: its work is {share} of the critical paths. {}", spread(analysed, instance.operator))
         }
     }
 }

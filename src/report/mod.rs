@@ -1,13 +1,16 @@
 //! Tables made from recorded rows only; the same rows produce the same text.
 
+mod analysed;
 mod bottleneck;
 mod columns;
 mod epochs;
 mod explain;
 mod explanation;
 mod page;
+mod spread;
 mod table;
 
+pub use analysed::{Analysed, Division};
 pub use bottleneck::{ranking, waits};
 pub use columns::{order_table, tables};
 pub use epochs::{epochs, part_label};

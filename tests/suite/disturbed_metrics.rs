@@ -49,12 +49,14 @@ fn shifted(record: &Record, shift: impl Fn(Timestamp) -> Timestamp) -> Record {
         Record::Activity(activity) => (activity.start, activity.end) = (shift(activity.start), shift(activity.end)),
         Record::Sent(message) | Record::Received(message) => message.at = shift(message.at),
         Record::EpochOpened { at, due, .. } => (*at, *due) = (shift(*at), shift(*due)),
-        Record::Backpressure { start, end, .. } => (*start, *end) = (shift(*start), shift(*end)),
+        Record::Backpressure { start, end, .. } | Record::Waited { start, end, .. } => (*start, *end) = (shift(*start), shift(*end)),
         Record::EpochCompleted { at, .. }
         | Record::Queue { at, .. }
         | Record::Bins { at, .. }
         | Record::Arrangement { at, .. }
         | Record::UpTo { at, .. }
+        | Record::WorkerJoined { at, .. }
+        | Record::WorkerLeft { at, .. }
         | Record::Source { at, .. }
         | Record::Core { at, .. } => *at = shift(*at),
         Record::Operator { .. } | Record::Channel { .. } => {}

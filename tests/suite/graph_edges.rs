@@ -1,12 +1,12 @@
 //! The graph where logs are hard on it: clocks that differ, messages that nobody takes, completions that straddle what is settled.
 
 use thalweg::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
-use thalweg::critical_path::{Participation, Subject, WindowSummary};
+use thalweg::critical_path::{By, Entity, Participation, Subject, WindowSummary};
 use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use thalweg::pag::{GraphBuilder, GraphConfig, Oddities, PieceKind, WindowGraph};
 use thalweg::time::{Epoch, Timestamp};
 
-use crate::activity::{activity, config, message};
+use crate::activity::{activity, config, message, processing as processed};
 
 const MILLISECOND: u64 = 1_000_000;
 
@@ -65,6 +65,44 @@ fn waits(records: &[Record], config: GraphConfig) -> (u64, GraphBuilder) {
         count(graph);
     }
     (waits, builder)
+}
+
+/// Two workers tell each other something every 100 ns, and each has it 3 before the other says that it sent it: no correction of clocks
+/// makes that right.
+#[test]
+fn a_receipt_whose_send_is_in_the_log_is_matched_whatever_the_clocks_say() {
+    let mut builder = GraphBuilder::new(config(1000));
+    let mut records = Vec::new();
+    for round in 0..50 {
+        let at = 100 * round;
+        for (from, to) in [(0, 1), (1, 0)] {
+            records.push(processed(from, 7, at + 10, at + 60));
+            let sent = message(from, to, round, at + 60);
+            records.extend([Record::Received(Message { at: Timestamp(at + 57), ..sent }), Record::Sent(sent)]);
+        }
+    }
+    records.iter().for_each(|record| builder.push(record));
+    while let Some(graph) = builder.close(Timestamp(u64::MAX)) {
+        check(&graph);
+    }
+    assert_eq!(builder.oddities().unmatched_receipts, 0);
+}
+
+/// What the log calls a wait is one, also where no message ended it and at the end of a trace.
+#[test]
+fn a_wait_that_the_log_states_is_on_no_path() {
+    let mut builder = GraphBuilder::new(config(1000));
+    let waited = Record::Waited { worker: WorkerId(0), start: Timestamp(100), end: Timestamp(900) };
+    for record in [processed(0, 7, 0, 100), waited, processed(0, 7, 900, 1000), processed(1, 8, 0, 1000)] {
+        builder.push(&record);
+    }
+    let graph = builder.close(Timestamp(u64::MAX)).unwrap();
+    let summary = WindowSummary::of(&graph, || 0.5);
+    let share = |operator| {
+        let entries = summary.ranking(By::Operator);
+        entries.iter().find(|entry| entry.entity == Entity::Operator(OperatorId(operator))).map_or(0.0, |entry| entry.participation)
+    };
+    assert_eq!((share(7), share(8)), (0.0, 1.0), "{:?}", summary.rows);
 }
 
 #[test]

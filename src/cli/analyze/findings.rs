@@ -8,13 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments::Asked;
 use super::output::{Json, notes};
-use crate::activity::Names;
+use crate::activity::{Names, Record};
 use crate::cli::failure::{Failure, usage};
-use crate::critical_path::{EpochOddities, EpochSummary, TraceSummary, WindowSummary};
+use crate::critical_path::{EpochOddities, EpochSummary, Pieces, TraceSummary, WindowSummary};
 use crate::engine::{AnalysisResult, QueryChange};
 use crate::pag::Oddities;
-use crate::readers::Trace;
-use crate::report;
+use crate::readers::{Format, Trace};
+use crate::report::{self, Analysed, Division};
 
 /// The most windows of a trace.
 pub(super) const MOST_WINDOWS: u64 = 1_000_000;
@@ -22,8 +22,14 @@ pub(super) const MOST_WINDOWS: u64 = 1_000_000;
 /// The results collected so far.
 pub(super) struct Findings<'a> {
     asked: &'a Asked,
+    /// Names as of the last window of each analysis: of the whole trace, and of the windows.
     names: Names,
-    trace: TraceSummary,
+    window_names: Names,
+    /// The whole trace.
+    whole: TraceSummary,
+    /// The windows that were asked for.
+    windows: TraceSummary,
+    pieces: Pieces,
     epochs: EpochSummary,
     oddities: (Oddities, EpochOddities),
     json: Option<Json>,
@@ -38,7 +44,10 @@ impl<'a> Findings<'a> {
         Findings {
             asked,
             names: Names::default(),
-            trace: TraceSummary::new(asked.by),
+            window_names: Names::default(),
+            whole: TraceSummary::new(asked.by),
+            windows: TraceSummary::new(asked.by),
+            pieces: Pieces::new(asked.selected()),
             epochs: EpochSummary::default(),
             oddities: Default::default(),
             json: asked.json.then(Json::default),
@@ -48,39 +57,68 @@ impl<'a> Findings<'a> {
     }
 
     pub(super) fn windows(&self) -> u64 {
-        self.trace.windows()
+        self.whole.windows()
     }
 
-    pub(super) fn take(&mut self, result: AnalysisResult) -> Result<(), Failure> {
+    /// Counts the pieces of work among `records`.
+    pub(super) fn count(&mut self, records: &[Record]) {
+        records.iter().for_each(|record| self.pieces.push(record));
+    }
+
+    /// Takes a result of the analysis of the whole trace.
+    pub(super) fn take_of_whole(&mut self, result: AnalysisResult) -> Result<(), Failure> {
         match result {
-            AnalysisResult::Names(names) => self.names = names,
-            AnalysisResult::Window(summary) => self.window(&summary)?,
+            AnalysisResult::Window(summary) => {
+                self.whole.push(&summary);
+                if self.asked.is_one_analysis() {
+                    self.window(&summary)?;
+                }
+            }
             AnalysisResult::Epoch(path) => {
-                if self.asked.from <= path.completed && path.completed < self.asked.until {
+                if self.asked.selected().contains(path.completed) {
                     self.epochs.add(&path);
                 }
             }
-            AnalysisResult::Query(change) => self.change(&change)?,
             AnalysisResult::End { oddities, epoch_oddities, dropped_records: _ } => self.oddities = (oddities, epoch_oddities),
+            AnalysisResult::Names(names) => {
+                if self.asked.is_one_analysis() {
+                    self.window_names.clone_from(&names);
+                }
+                self.names = names;
+            }
+            AnalysisResult::Query(change) => self.change(&change)?,
         }
         Ok(())
     }
 
+    /// Takes a result of the analysis of the windows that were asked for.
+    pub(super) fn take_of_windows(&mut self, result: AnalysisResult) -> Result<(), Failure> {
+        match result {
+            AnalysisResult::Window(summary) => self.window(&summary),
+            AnalysisResult::Names(names) => {
+                self.window_names = names;
+                Ok(())
+            }
+            AnalysisResult::Query(change) => self.change(&change),
+            AnalysisResult::Epoch(_) | AnalysisResult::End { .. } => Ok(()),
+        }
+    }
+
     fn window(&mut self, summary: &WindowSummary) -> Result<(), Failure> {
-        if self.trace.windows() == MOST_WINDOWS {
+        if self.windows.windows() == MOST_WINDOWS {
             return Err(too_many(self.asked));
         }
-        let ranking = self.trace.push(summary);
-        self.bar.set_message(format!("{} windows, up to {}", self.trace.windows(), summary.window.end));
+        let ranking = self.windows.push(summary);
+        self.bar.set_message(format!("{} windows, up to {}", self.windows.windows(), summary.window.end));
         self.bar.tick();
         match &mut self.json {
-            Some(json) => Ok(json.window(summary, &ranking, &self.names).context("standard output")?),
+            Some(json) => Ok(json.window(summary, &ranking, &self.window_names).context("standard output")?),
             None => Ok(()),
         }
     }
 
     fn change(&mut self, change: &QueryChange) -> Result<(), Failure> {
-        let subject = change.subject.label(&self.names);
+        let subject = change.subject.label(&self.window_names);
         if let Some(json) = &mut self.json {
             json.change(change, subject);
             return Ok(());
@@ -95,21 +133,24 @@ impl<'a> Findings<'a> {
         self.bar.finish_and_clear();
         let (oddities, epoch_oddities) = self.oddities;
         let epoch_oddities = self.asked.epochs.then_some(epoch_oddities);
-        for note in notes(&oddities, epoch_oddities, trace, &self.trace) {
+        for note in notes(&oddities, epoch_oddities, trace, &self.windows) {
             eprintln!("note: {note}");
         }
         if let Some(json) = self.json.take() {
             let epochs = epoch_oddities.map(|oddities| (&self.epochs, oddities));
             let watched = !self.asked.watch.is_empty();
-            return Ok(json.finish(&self.trace, epochs, watched, &self.names, &oddities, trace).context("standard output")?);
+            let summaries = (&self.whole, &self.windows);
+            return Ok(json.finish(summaries, epochs, watched, &self.names, &oddities, trace).context("standard output")?);
         }
-        print(&self.text())
+        print(&self.text(trace.format()))
     }
 
     /// The result as text.
-    fn text(&self) -> String {
-        let (span, top) = (self.trace.span(), self.asked.top);
-        let windows = match self.trace.windows() {
+    fn text(&self, format: Format) -> String {
+        let (span, top) = (self.whole.span(), self.asked.top);
+        let division = if format == Format::Spark { Division::Tasks } else { Division::Keys };
+        let analysed = Analysed { trace: &self.whole, pieces: &self.pieces, names: &self.names, division };
+        let windows = match self.windows.windows() {
             1 => "1 window".to_owned(),
             windows => format!("{windows} windows"),
         };
@@ -120,11 +161,11 @@ impl<'a> Findings<'a> {
             self.asked.window_text,
             span.start,
             span.end,
-            self.trace.log2_paths(),
-            report::ranking(&self.trace, &self.names, top),
-            report::explanation(&self.trace, &self.names)
+            self.windows.log2_paths(),
+            report::ranking(&self.whole, &self.windows, &self.names, top),
+            report::explanation(&analysed)
         );
-        let waits = report::waits(&self.trace, &self.names, top);
+        let waits = report::waits(&self.whole, &self.names, top);
         if !waits.is_empty() {
             let _ = write!(text, "\nThe longest waits:\n\n{waits}");
         }

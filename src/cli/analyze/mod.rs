@@ -1,7 +1,9 @@
 //! `thalweg analyze`: finds a job's bottleneck from its activity log.
 //!
 //! One pass over the files: windows are summarized, printed, exported and discarded as they close.
-//! The part of a damaged file before the damage is analysed and printed; then the damage is
+//! What is said of the whole trace comes from windows of one fixed length, so that it does not
+//! depend on '--window'; if that is another length, a second analysis goes through the windows that
+//! were asked for. The part of a damaged file before the damage is analysed and printed; then the damage is
 //! reported and the exit code is 2.
 
 mod arguments;
@@ -10,6 +12,7 @@ mod heard;
 mod output;
 mod pictures;
 
+use std::sync::mpsc::Receiver;
 use std::thread;
 
 use anyhow::anyhow;
@@ -21,7 +24,7 @@ use self::heard::Heard;
 use self::pictures::Pictures;
 use super::failure::{Failure, usage};
 use crate::activity::Record;
-use crate::engine::Analysis;
+use crate::engine::{Analysis, AnalysisResult};
 use crate::readers::Trace;
 use crate::time::Timestamp;
 
@@ -48,7 +51,8 @@ fn read(
     pictures: &mut Pictures<'_>,
     findings: &mut Findings<'_>,
 ) -> Result<Option<anyhow::Error>, Failure> {
-    let (analysis, results) = Analysis::start(asked.analysis())?;
+    let (whole, whole_results) = Analysis::start(asked.whole())?;
+    let windows = asked.windows().map(Analysis::start).transpose()?;
     let (mut heard, mut timed, mut damage) = (Heard::new(asked.awaited()), false, None);
     for block in trace.by_ref() {
         match block {
@@ -58,7 +62,9 @@ fn read(
                 }
                 heard.take(&records).into_iter().for_each(|note| eprintln!("note: {note}"));
                 pictures.take(&records, &heard)?;
-                if analysis.push(records).is_err() {
+                findings.count(&records);
+                let is_taken = windows.as_ref().is_none_or(|(windows, _)| windows.push(records.clone()).is_ok());
+                if whole.push(records).is_err() && !is_taken {
                     // The selected time has passed, or 'finish' returns the error.
                     break;
                 }
@@ -66,16 +72,30 @@ fn read(
             // Reading continues with the other files.
             Err(error) => damage = damage.or(Some(anyhow::Error::from(error))),
         }
-        results.try_iter().try_for_each(|result| findings.take(result))?;
+        whole_results.try_iter().try_for_each(|result| findings.take_of_whole(result))?;
+        if let Some((_, results)) = &windows {
+            results.try_iter().try_for_each(|result| findings.take_of_windows(result))?;
+        }
     }
-    // The last windows, too, are handled as they arrive, not all at once at the end.
+    finish(whole, &whole_results, |result| findings.take_of_whole(result))?;
+    if let Some((windows, results)) = windows {
+        finish(windows, &results, |result| findings.take_of_windows(result))?;
+    }
+    Ok(damage)
+}
+
+/// Ends an analysis. Its last windows, too, are handled as they arrive, not all at once at the end.
+fn finish(
+    analysis: Analysis,
+    results: &Receiver<AnalysisResult>,
+    mut take: impl FnMut(AnalysisResult) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     thread::scope(|scope| {
         let end = scope.spawn(|| analysis.finish());
-        let taken = results.iter().try_for_each(|result| findings.take(result));
+        let taken = results.iter().try_for_each(&mut take);
         end.join().map_err(|_| anyhow!("the analysis panicked"))??;
         taken
-    })?;
-    Ok(damage)
+    })
 }
 
 /// Rejects windows that are far too short for the first records with a time; returns whether there

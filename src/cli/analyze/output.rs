@@ -77,7 +77,7 @@ impl Json {
 
     pub(super) fn finish(
         mut self,
-        summary: &TraceSummary,
+        (summary, windows): (&TraceSummary, &TraceSummary),
         epochs: Option<(&EpochSummary, EpochOddities)>,
         watched: bool,
         names: &Names,
@@ -86,7 +86,7 @@ impl Json {
     ) -> io::Result<()> {
         let ranked = |entry: &Entry| {
             let mut value = named(json!(entry), entry.entity.label(names));
-            value["first_in_windows"] = json!(summary.firsts(entry.entity));
+            value["first_in_windows"] = json!(windows.firsts(entry.entity));
             value
         };
         let ranking: Value = summary.ranking(summary.by()).iter().map(ranked).collect();
@@ -107,7 +107,7 @@ impl Json {
         let waits: Vec<Value> = summary.waits().into_iter().map(wait).collect();
         let files = trace.oddities().into_iter();
         let files = files.map(|odd| json!({ "file": odd.file.display().to_string(), "what": odd.what, "count": odd.count }));
-        let mut odd = json!({ "graph": oddities, "files": files.collect::<Vec<_>>(), "windows_without_path": summary.without_path() });
+        let mut odd = json!({ "graph": oddities, "files": files.collect::<Vec<_>>(), "windows_without_path": windows.without_path() });
         let mut parts = vec![("ranking", ranking), ("waits", json!(waits))];
         if let Some((epochs, oddities)) = epochs {
             odd["epochs"] = json!(oddities);
@@ -138,7 +138,7 @@ impl Json {
 }
 
 /// One line for each kind of record that was skipped or corrected.
-pub(super) fn notes(oddities: &Oddities, epochs: Option<EpochOddities>, trace: &Trace, summary: &TraceSummary) -> Vec<String> {
+pub(super) fn notes(oddities: &Oddities, epochs: Option<EpochOddities>, trace: &Trace, windows: &TraceSummary) -> Vec<String> {
     let mut notes: Vec<String> =
         trace.oddities().into_iter().map(|odd| format!("{}: {} ({})", odd.file.display(), odd.what, odd.count)).collect();
     let epochs = epochs.unwrap_or_default();
@@ -146,13 +146,14 @@ pub(super) fn notes(oddities: &Oddities, epochs: Option<EpochOddities>, trace: &
         (oddities.late_records, "records arrived after their worker's reported progress and were shortened or moved"),
         (oddities.reused_keys, "messages were sent with a key that was still in use"),
         (oddities.given_up_messages, "messages were dropped because too many were in flight"),
-        (oddities.unmatched_receipts, "messages were received before anything was sent"),
+        (oddities.unmatched_receipts, "messages were received whose sender is not in the log"),
         (oddities.cycles, "messages were skipped because they closed a cycle"),
         (oddities.lanes_left_out, "records were skipped because there were too many lanes"),
         (oddities.corrected_clocks, "workers' clocks were corrected, because messages arrived before they were sent"),
-        (summary.without_path(), "windows have no path from start to end and were ignored"),
+        (windows.without_path(), "windows have no path from start to end and were ignored"),
         (epochs.given_up, "epochs were not analysed because too many were open"),
         (epochs.not_open, "epochs were completed whose start is not in the log"),
+        (epochs.begun_too_early, "epochs began before what fits into memory: their beginning is unknown, and no gain is counted for them"),
     ];
     notes.extend(counted.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
     notes

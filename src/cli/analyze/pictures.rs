@@ -63,8 +63,8 @@ impl<'a> Pictures<'a> {
         while !self.done
             && let Some(graph) = self.builder.close(known)
         {
-            self.done = graph.window.start >= self.asked.until;
-            if self.done || graph.window.end <= self.asked.from {
+            self.done = graph.window.start >= self.asked.selected().end;
+            if self.done || graph.window.end <= self.asked.selected().start {
                 self.builder.recycle(graph);
             } else {
                 self.window(graph)?;

@@ -142,6 +142,7 @@ impl<'a> Chains<'a> {
                 }
                 self.before_work(at, step, works, branches)
             }
+            StepKind::Wait if self.graph.message(step).is_none() => Some(Link::On(Place { step: at.step.checked_sub(1)?, ..at })),
             StepKind::Received { .. } | StepKind::Wait => {
                 let sent = self.graph.message(step)?;
                 self.producer(&sent, step.epoch)
@@ -163,7 +164,10 @@ impl<'a> Chains<'a> {
                 StepKind::Work(_) if before.end > before.start => break Some(before),
                 StepKind::Received { waited } => {
                     let is_own = if step.epoch == Epoch::UNKNOWN { waited } else { before.epoch == step.epoch };
-                    if is_own {
+                    // What came earlier was not enough if the lane went on waiting until this very message.
+                    let is_enough =
+                        input.and_then(|input| input.of(self.graph)).is_some_and(|input| before.end < input.end && input.end == step.start);
+                    if is_own && !is_enough {
                         input = Some(place);
                         // A queue is processed in order, so an idle lane starts with what arrived
                         // first; a sink takes everything.

@@ -58,7 +58,9 @@ impl EpochPieceKind {
     /// The kind of a piece of the epoch's own work.
     pub(super) fn of_work(kind: ActivityKind) -> EpochPieceKind {
         match kind {
-            ActivityKind::Processing | ActivityKind::Source | ActivityKind::Sink => EpochPieceKind::Processing,
+            ActivityKind::Processing | ActivityKind::Source | ActivityKind::Sink | ActivityKind::Lost | ActivityKind::Speculative => {
+                EpochPieceKind::Processing
+            }
             ActivityKind::Scheduling => EpochPieceKind::Scheduling,
             ActivityKind::Serialization => EpochPieceKind::Serialization,
             ActivityKind::Deserialization => EpochPieceKind::Deserialization,

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::index::Index;
 use super::ledger::{LagLedger, SourceLag};
 use super::moves::Moves;
-use super::path::EpochPath;
+use super::path::{EpochPath, EpochPieceKind, Gains};
 use super::slack::OwnGraph;
 use super::walk::{Completed, Known, Walk};
 use crate::activity::Record;
@@ -43,6 +43,9 @@ pub struct EpochOddities {
     /// Completions of epochs that were not open: their opening is missing, or they had completed
     /// before.
     pub not_open: u64,
+    /// Epochs that began before what is kept of the lanes' timelines: the beginning of their paths
+    /// is unknown, and no gain is counted for them.
+    pub begun_too_early: u64,
 }
 
 /// Follows epochs and returns the path of each one that completes.
@@ -182,13 +185,18 @@ impl EpochPaths {
         ready.sort_by_key(|completed| (completed.at, completed.epoch));
         let opened = ready.iter().map(|completed| completed.opened.0).max().unwrap_or(0);
         self.ledger.advance(Timestamp(opened.max(settled_until.0.saturating_sub(TOLD_LATE))));
-        let mut fuel = self.slack_steps;
+        let (mut fuel, mut begun_too_early) = (self.slack_steps, 0);
         let walk = |completed: Completed| {
             let places = self.index.close(completed.epoch);
-            let path = Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed);
+            let mut path = Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed);
+            if completed.due < graph.kept_from() && path.pieces.iter().any(|piece| piece.kind == EpochPieceKind::Unknown) {
+                begun_too_early += 1;
+                path.gains = Gains::default();
+            }
             EpochPath { slack: OwnGraph::slack(graph, &places, completed.at.0, &mut fuel), ..path }
         };
         let paths = ready.into_iter().map(walk).collect();
+        self.oddities.begun_too_early += begun_too_early;
         while self.order.front().is_some_and(|epoch| !self.open.contains_key(epoch)) {
             self.order.pop_front();
         }

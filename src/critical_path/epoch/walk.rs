@@ -326,7 +326,7 @@ impl<'a> Walk<'a> {
                     let label = self.label(step);
                     self.tiles.down_to(step.start, label);
                 }
-                StepKind::Wait => {
+                StepKind::Wait if self.graph.message(step).is_some() => {
                     let sent = self.graph.message(step)?;
                     self.tiles.down_to(sent.at.0, message_label(&sent));
                     place = self.last_before(sent.from_lane)?;

@@ -116,7 +116,11 @@ impl GraphSource {
                 }
                 let number = graph.window.start.0 / self.window;
                 let long = self.long.close(graph.window, &self.builder);
-                let epochs = self.epochs.as_mut().map(|epochs| epochs.walk(&self.builder, graph.window.end)).unwrap_or_default();
+                let mut epochs = Vec::new();
+                if let Some(open) = &mut self.epochs {
+                    epochs = open.walk(&self.builder, graph.window.end);
+                    self.builder.keep_from(open.oldest_due());
+                }
                 if graph.window.end <= self.stretch.start {
                     self.builder.recycle(graph);
                     continue;
@@ -175,7 +179,7 @@ impl GraphSource {
             {
                 self.heard.insert(*worker);
             }
-            if matches!(record, Record::Operator { .. } | Record::Channel { .. }) {
+            if matches!(record, Record::Operator { .. } | Record::Channel { .. } | Record::WorkerJoined { .. }) {
                 self.names.learn(record);
                 self.named = true;
             }

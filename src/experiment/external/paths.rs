@@ -98,6 +98,8 @@ fn activity(kind: ActivityKind) -> &'static str {
         ActivityKind::Migration => "migration",
         ActivityKind::Source => "source",
         ActivityKind::Sink => "sink",
+        ActivityKind::Lost => "lost",
+        ActivityKind::Speculative => "speculative",
     }
 }
 

@@ -6,6 +6,39 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// In ns.
+pub(super) const MILLISECOND: u64 = 1_000_000;
+
+/// The events that are read; of others only their kind.
+const READ: [&str; 8] = [
+    "SparkListenerExecutorAdded",
+    "SparkListenerExecutorRemoved",
+    "SparkListenerJobStart",
+    "SparkListenerJobEnd",
+    "SparkListenerStageSubmitted",
+    "SparkListenerStageCompleted",
+    "SparkListenerTaskStart",
+    "SparkListenerTaskEnd",
+];
+
+/// Whether events of this kind are read.
+pub(super) fn is_read(event: &[u8]) -> bool {
+    READ.iter().any(|read| read.as_bytes() == event)
+}
+
+/// The kind of event of a line that may be damaged further on: Spark writes it first.
+pub(super) fn event_of(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"Event\"")?;
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    rest.iter().position(|&byte| byte == b'"').map(|end| &rest[..end])
+}
+
+/// Whether a line ends within its JSON.
+pub(super) fn is_cut_off(line: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
+}
 
 /// Fields of every event.
 #[derive(Debug, Deserialize)]
@@ -19,25 +52,39 @@ pub(super) struct Named<'l> {
 pub(super) struct ExecutorAdded<'l> {
     #[serde(rename = "Executor ID", borrow)]
     pub(super) executor: Cow<'l, str>,
-    #[serde(rename = "Executor Info")]
-    pub(super) info: ExecutorInfo,
+    #[serde(rename = "Executor Info", borrow)]
+    pub(super) info: ExecutorInfo<'l>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct ExecutorInfo {
+pub(super) struct ExecutorInfo<'l> {
     #[serde(rename = "Total Cores")]
     pub(super) cores: u64,
+    #[serde(rename = "Host", borrow, default)]
+    pub(super) host: Cow<'l, str>,
+}
+
+/// `SparkListenerExecutorRemoved`
+#[derive(Debug, Deserialize)]
+pub(super) struct ExecutorRemoved<'l> {
+    #[serde(rename = "Executor ID", borrow)]
+    pub(super) executor: Cow<'l, str>,
+    #[serde(rename = "Timestamp")]
+    pub(super) at: u64,
 }
 
 /// `SparkListenerJobStart`
 #[derive(Debug, Deserialize)]
-pub(super) struct JobStart {
+pub(super) struct JobStart<'l> {
     #[serde(rename = "Job ID")]
     pub(super) job: u64,
-    #[serde(rename = "Submission Time")]
-    pub(super) at: u64,
+    /// Not in logs of Spark 1.2 and earlier.
+    #[serde(rename = "Submission Time", default)]
+    pub(super) at: Option<u64>,
     #[serde(rename = "Stage IDs", default)]
     pub(super) stages: Vec<u64>,
+    #[serde(rename = "Stage Infos", borrow, default)]
+    pub(super) infos: Vec<StageInfo<'l>>,
 }
 
 /// `SparkListenerJobEnd`
@@ -45,8 +92,9 @@ pub(super) struct JobStart {
 pub(super) struct JobEnd {
     #[serde(rename = "Job ID")]
     pub(super) job: u64,
-    #[serde(rename = "Completion Time")]
-    pub(super) at: u64,
+    /// Not in logs of Spark 1.2 and earlier.
+    #[serde(rename = "Completion Time", default)]
+    pub(super) at: Option<u64>,
 }
 
 /// `SparkListenerStageSubmitted` and `SparkListenerStageCompleted`
@@ -62,8 +110,10 @@ pub(super) struct StageInfo<'l> {
     pub(super) stage: u64,
     #[serde(rename = "Stage Name", borrow, default)]
     pub(super) name: Cow<'l, str>,
-    #[serde(rename = "Submission Time")]
+    #[serde(rename = "Submission Time", default)]
     pub(super) submitted: Option<u64>,
+    #[serde(rename = "Completion Time", default)]
+    pub(super) completed: Option<u64>,
 }
 
 /// `SparkListenerTaskStart` and `SparkListenerTaskEnd`
@@ -73,11 +123,28 @@ pub(super) struct TaskEvent<'l> {
     pub(super) stage: u64,
     #[serde(rename = "Task Info", borrow)]
     pub(super) info: TaskInfo<'l>,
-    #[serde(rename = "Task Metrics")]
+    #[serde(rename = "Task End Reason", borrow, default)]
+    pub(super) reason: EndReason<'l>,
+    #[serde(rename = "Task Metrics", default)]
     pub(super) metrics: Option<TaskMetrics>,
 }
 
-#[derive(Debug, Deserialize)]
+impl TaskEvent<'_> {
+    /// Whether what the ended task did was in vain.
+    pub(super) fn is_lost(&self) -> bool {
+        self.info.failed || self.info.killed || !matches!(self.reason.reason.as_ref(), "" | "Success")
+    }
+}
+
+/// Why a task ended.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct EndReason<'l> {
+    /// `Success`; empty at its start.
+    #[serde(rename = "Reason", borrow, default)]
+    pub(super) reason: Cow<'l, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct TaskInfo<'l> {
     #[serde(rename = "Task ID")]
     pub(super) task: u64,
@@ -85,6 +152,14 @@ pub(super) struct TaskInfo<'l> {
     pub(super) launch: u64,
     #[serde(rename = "Executor ID", borrow)]
     pub(super) executor: Cow<'l, str>,
+    #[serde(rename = "Host", borrow, default)]
+    pub(super) host: Cow<'l, str>,
+    #[serde(rename = "Speculative", default)]
+    pub(super) speculative: bool,
+    #[serde(rename = "Failed", default)]
+    pub(super) failed: bool,
+    #[serde(rename = "Killed", default)]
+    pub(super) killed: bool,
     /// When the driver started to fetch a result that is too large to be sent with the task's end;
     /// 0 if it did not.
     #[serde(rename = "Getting Result Time", default)]

@@ -11,6 +11,13 @@
 //!   not say how much of it precedes the task and how much follows it. One third is assumed to
 //!   precede it, as in SnailTrail; this is a guess.
 //! - The driver's time between results and launches is scheduling (`driver.rs`).
+//! - A task that failed or was killed is lost work; the copy of a slow task that was used is
+//!   speculative work.
+//! - A task whose end is not in the log ends with what encloses it: its stage, its job or its
+//!   executor; if the log ends before, it is still running. A second end of a task (it is to run
+//!   again, because its output was lost) is no second run.
+//! - Logs of Spark 1.2 and earlier give no times of jobs: a job begins with the first event of one of
+//!   its stages, and ends with the last event before its end.
 //!
 //! Time is relative to the whole second in which the first job, stage or task started.
 //!
@@ -18,8 +25,11 @@
 //! running task; lines may therefore be late by that much.
 
 mod driver;
+mod ended;
 mod event;
 mod executors;
+mod numbers;
+mod phases;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -27,41 +37,40 @@ use std::io::BufRead;
 use serde::Deserialize;
 
 use self::driver::{DRIVER, DRIVER_OPERATOR, Driver, Happens};
-use self::event::{ExecutorAdded, JobEnd, JobStart, Named, StageEvent, TaskEvent, TaskMetrics};
-use self::executors::{Executors, Ran};
+use self::ended::Ended;
+use self::event::{
+    ExecutorAdded, ExecutorRemoved, JobEnd, JobStart, MILLISECOND, Named, StageEvent, TaskEvent, TaskMetrics, event_of, is_cut_off, is_read,
+};
+use self::executors::{Enclosing, Executors, Ran, Unended};
+use self::numbers::{Channel, channel, operator, stage_name};
+use self::phases::{Phases, before};
 use super::error::{Damage, Oddities, Place, excerpt};
 use super::lines::{Line, Lines};
 use super::reader::Reader;
 use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
-use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+use crate::id::{InstanceId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
 /// Longer lines are skipped: query plans, which are not read, can have any length.
 const MOST_LINE_BYTES: usize = 4 << 20;
 /// How far lines may be out of order, in ns.
 const LAG: u64 = 1_000_000_000;
+/// How long the log may go on after the end of a stage, a job or an executor before a task of it
+/// counts as ended too, in ns.
+const GRACE: u64 = 10_000_000_000;
 /// Progress of workers is reported when the log has advanced this far, in ns.
 const TELL_EVERY: u64 = 100_000_000;
 /// The most stages of unfinished jobs, and upper bound of their numbers.
 const MOST_STAGES: usize = 1 << 16;
 const LARGEST_STAGE: u64 = 1 << 30;
-/// Longest kept name of a stage, in characters.
-const MOST_NAME: usize = 200;
-const MILLISECOND: u64 = 1_000_000;
 
 /// State of a stage whose job has not ended.
 #[derive(Debug)]
 struct Stage {
     job: Option<u64>,
+    /// Its name and channels have been given.
+    announced: bool,
     named: bool,
-}
-
-/// The channels of a stage, in the order of their numbers.
-#[derive(Clone, Copy)]
-enum Channel {
-    Launch,
-    Result,
-    Fetch,
 }
 
 /// Reads a log.
@@ -80,6 +89,11 @@ pub(super) struct Spark<R> {
     executors: Executors,
     driver: Driver,
     driver_named: bool,
+    /// Jobs that have begun at a time that is not known yet.
+    beginning: Vec<u64>,
+    ended_tasks: Ended,
+    /// Whether any event has been read.
+    any: bool,
     ended: bool,
 }
 
@@ -100,28 +114,60 @@ impl<R: BufRead> Spark<R> {
             executors: Executors::default(),
             driver: Driver::default(),
             driver_named: false,
+            beginning: Vec::new(),
+            ended_tasks: Ended::default(),
+            any: false,
             ended: false,
         }
     }
 
     fn take(&mut self, line: &[u8], out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
-        let Named { event } = json(line, "a JSON object with an Event")?;
+        let event = match json(line, "a JSON object with an Event") {
+            Ok(Named { event }) => event,
+            Err(_) if event_of(line).is_some_and(|event| !is_read(event)) => {
+                oddities.count("damaged lines of events that are not read, skipped");
+                return Ok(());
+            }
+            Err(_) if self.any && event_of(line).is_none() => {
+                oddities.count("lines that hold no event, skipped");
+                return Ok(());
+            }
+            Err(refused) => return Err(refused),
+        };
+        self.any = true;
         let full = |expected| (expected, "one more".to_owned());
         match event.as_ref() {
             "SparkListenerExecutorAdded" => {
                 let added: ExecutorAdded<'_> = json(line, &event)?;
-                self.executors.add(&added.executor, added.info.cores).map_err(full)?;
+                self.executors.add(&added.executor, &added.info.host, added.info.cores).map_err(full)?;
+                self.joined(out);
+            }
+            "SparkListenerExecutorRemoved" => {
+                let removed: ExecutorRemoved<'_> = json(line, &event)?;
+                let at = self.since_origin(removed.at);
+                let left = |worker| Record::WorkerLeft { worker: WorkerId(worker), at: Timestamp(at) };
+                out.extend(self.executors.remove(&removed.executor, at).into_iter().map(left));
             }
             "SparkListenerJobStart" => {
-                let start: JobStart = json(line, &event)?;
-                let (job, at) = (start.job, self.at(start.at, oddities));
-                self.begin(start)?;
-                self.happens(at, Happens::JobStart(Epoch(job)), out);
+                let start: JobStart<'_> = json(line, &event)?;
+                let (job, at) = (start.job, start.at);
+                self.begin(start, out)?;
+                match at {
+                    Some(at) => {
+                        let at = self.at(at, oddities);
+                        self.happens(at, Happens::JobStart(Epoch(job)), out);
+                    }
+                    None => self.beginning.push(job),
+                }
             }
             "SparkListenerJobEnd" => {
                 let end: JobEnd = json(line, &event)?;
-                let at = self.at(end.at, oddities);
+                let at = end.at.map_or(self.now, |at| self.at(at, oddities));
+                self.begun(at, out);
                 self.happens(at, Happens::JobEnd(Epoch(end.job)), out);
+                for stage in self.jobs.get(&end.job).into_iter().flatten() {
+                    self.executors.enclose(Enclosing::Stage(*stage), at);
+                }
                 self.forget(end.job);
             }
             "SparkListenerStageSubmitted" => {
@@ -130,14 +176,18 @@ impl<R: BufRead> Spark<R> {
                 self.name(stage, &submitted.info.name, out)?;
                 if let Some(at) = submitted.info.submitted {
                     let at = self.at(at, oddities);
+                    self.begun(at, out);
                     self.happens(at, Happens::Submitted(self.epoch(stage)), out);
                 }
             }
             "SparkListenerStageCompleted" => {
                 let completed: StageEvent<'_> = json(line, &event)?;
+                let stage = completed.info.stage;
+                let at = completed.info.completed.map_or(self.now, |at| self.at(at, oddities));
+                self.executors.enclose(Enclosing::Stage(stage), at);
                 // Otherwise it is forgotten at the end of its job.
-                if self.stages.get(&completed.info.stage).is_some_and(|stage| stage.job.is_none()) {
-                    self.stages.remove(&completed.info.stage);
+                if self.stages.get(&stage).is_some_and(|stage| stage.job.is_none()) {
+                    self.stages.remove(&stage);
                 }
             }
             "SparkListenerTaskStart" => {
@@ -149,7 +199,7 @@ impl<R: BufRead> Spark<R> {
                 self.end(&end, out, oddities)?;
             }
             "SparkListenerApplicationEnd" => self.ended = true,
-            // Events without a time.
+            // Events that tell nothing of when something ran.
             "SparkListenerLogStart"
             | "SparkListenerApplicationStart"
             | "SparkListenerEnvironmentUpdate"
@@ -158,6 +208,24 @@ impl<R: BufRead> Spark<R> {
             other => oddities.count(format!("events of kind {}, which is not read", excerpt(other.as_bytes()))),
         }
         Ok(())
+    }
+
+    /// Converts ms since 1970 to a time of the trace, in ns; the trace need not have begun.
+    fn since_origin(&self, milliseconds: u64) -> u64 {
+        self.origin.map_or(0, |origin| milliseconds.saturating_sub(origin).saturating_mul(MILLISECOND))
+    }
+
+    /// Names the workers that are new.
+    fn joined(&mut self, out: &mut Vec<Record>) {
+        let at = Timestamp(self.now);
+        out.extend(self.executors.joined().into_iter().map(|(worker, name)| Record::WorkerJoined { worker: WorkerId(worker), at, name }));
+    }
+
+    /// Jobs whose beginning has no time of its own begin at `at`.
+    fn begun(&mut self, at: u64, out: &mut Vec<Record>) {
+        for job in std::mem::take(&mut self.beginning) {
+            self.happens(at, Happens::JobStart(Epoch(job)), out);
+        }
     }
 
     /// Converts ms since 1970 to a time of the trace, in ns.
@@ -172,7 +240,7 @@ impl<R: BufRead> Spark<R> {
     }
 
     /// Adds a job.
-    fn begin(&mut self, start: JobStart) -> Result<(), Refused> {
+    fn begin(&mut self, start: JobStart<'_>, out: &mut Vec<Record>) -> Result<(), Refused> {
         self.forget(start.job);
         self.listed += start.stages.len();
         if self.listed > MOST_STAGES || self.jobs.len() >= MOST_STAGES {
@@ -180,6 +248,9 @@ impl<R: BufRead> Spark<R> {
         }
         for &stage in &start.stages {
             self.stage(stage)?.job = Some(start.job);
+        }
+        for info in start.infos.iter().filter(|info| !info.name.is_empty() && start.stages.contains(&info.stage)) {
+            self.name(info.stage, &info.name, out)?;
         }
         self.jobs.insert(start.job, start.stages);
         Ok(())
@@ -199,6 +270,7 @@ impl<R: BufRead> Spark<R> {
     fn happens(&mut self, at: u64, what: Happens, out: &mut Vec<Record>) {
         if !self.driver_named {
             self.driver_named = true;
+            out.push(Record::WorkerJoined { worker: DRIVER, at: Timestamp(at), name: "driver".to_owned() });
             out.push(Record::Operator { operator: DRIVER_OPERATOR, name: "driver".to_owned() });
         }
         self.driver.note(at, what);
@@ -211,18 +283,19 @@ impl<R: BufRead> Spark<R> {
         if self.stages.len() >= MOST_STAGES && !self.stages.contains_key(&stage) {
             return Err((format!("at most {MOST_STAGES} unfinished stages"), "one more".to_owned()));
         }
-        Ok(self.stages.entry(stage).or_insert(Stage { job: None, named: false }))
+        Ok(self.stages.entry(stage).or_insert(Stage { job: None, announced: false, named: false }))
     }
 
-    /// Names the operator and the channels of a stage.
+    /// Names the operator and the channels of a stage, as soon as it is known and again once its
+    /// name is.
     fn name(&mut self, stage: u64, name: &str, out: &mut Vec<Record>) -> Result<(), Refused> {
         let known = self.stage(stage)?;
-        if !known.named {
-            known.named = true;
-            let name: String = name.chars().take(MOST_NAME).collect();
-            let name = if name.is_empty() { format!("stage {stage}") } else { format!("{name} (stage {stage})") };
+        if !known.announced || (!known.named && !name.is_empty()) {
+            let first = !std::mem::replace(&mut known.announced, true);
+            known.named = !name.is_empty();
+            let name = stage_name(stage, name);
             out.push(Record::Operator { operator: operator(stage), name });
-            for which in [Channel::Launch, Channel::Result, Channel::Fetch] {
+            for which in [Channel::Launch, Channel::Result, Channel::Fetch].into_iter().filter(|_| first) {
                 let (source, target) = match which {
                     Channel::Launch => (DRIVER_OPERATOR, operator(stage)),
                     Channel::Result | Channel::Fetch => (operator(stage), DRIVER_OPERATOR),
@@ -242,8 +315,12 @@ impl<R: BufRead> Spark<R> {
         let (stage, info) = (event.stage, &event.info);
         self.name(stage, "", out)?;
         let launch = self.at(info.launch, oddities);
+        self.begun(launch, out);
         let full = |expected| (expected, "one more".to_owned());
-        if self.executors.start(&info.executor, stage, info.task, launch).map_err(full)? {
+        if self.ended_tasks.contains(info.task) {
+            oddities.count("starts of tasks that had ended");
+        } else if self.executors.start(info, stage, launch).map_err(full)? {
+            self.joined(out);
             let sent = self.message(stage, info.task, launch, Channel::Launch, DRIVER, DRIVER);
             self.happens(launch, Happens::Sent(sent), out);
         } else {
@@ -255,6 +332,10 @@ impl<R: BufRead> Spark<R> {
     fn end(&mut self, event: &TaskEvent<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
         let info = &event.info;
         self.name(event.stage, "", out)?;
+        if self.ended_tasks.contains(info.task) {
+            oddities.count("further ends of tasks that had ended, such as those of tasks that are to run again");
+            return Ok(());
+        }
         let full = |expected| (expected, "one more".to_owned());
         let finish = self.at(info.finish, oddities);
         let fetching = Some(info.fetching).filter(|&at| at > 0).map(|at| self.at(at, oddities));
@@ -272,6 +353,8 @@ impl<R: BufRead> Spark<R> {
                 ran
             }
         };
+        self.ended_tasks.insert(info.task);
+        self.joined(out);
         if finish < ran.launch {
             oddities.count("tasks that finish before their launch");
         }
@@ -290,40 +373,18 @@ impl<R: BufRead> Spark<R> {
         out: &mut Vec<Record>,
         oddities: &mut Oddities,
     ) {
-        let TaskEvent { stage, info, metrics } = event;
-        let (stage, metrics) = (*stage, metrics.as_ref());
+        let (stage, info) = (event.stage, &event.info);
         let worker = WorkerId(ran.worker);
         let end = fetching.unwrap_or(finish).clamp(ran.launch, finish);
         let total = end - ran.launch;
-        let default = TaskMetrics::default();
-        let run = metrics.map_or(total, |metrics| metrics.run.saturating_mul(MILLISECOND));
-        let metrics = metrics.unwrap_or_else(|| {
-            oddities.count("tasks without metrics, taken to be processing alone");
-            &default
-        });
-        let wait = metrics.read.wait.saturating_mul(MILLISECOND).min(run);
-        let write = metrics.write.time.min(run - wait);
-        let deserialize = metrics.deserialize.saturating_mul(MILLISECOND);
-        let serialize = metrics.serialize.saturating_mul(MILLISECOND);
-        let measured = run.saturating_add(deserialize).saturating_add(serialize);
-        if measured > total {
-            oddities.count("tasks whose phases last longer than the task, cut at its end");
-        }
+        let Phases { measured, phases, records_in, records_out } = Phases::of(event, total, oddities);
         let mut at = ran.launch + before(total, measured);
         let received = Message { at: Timestamp(at), ..self.message(stage, info.task, at, Channel::Launch, DRIVER, worker) };
         out.push(Record::Received(received));
-        let phases = [
-            (ActivityKind::Deserialization, deserialize),
-            (ActivityKind::ExternalWait, wait),
-            (ActivityKind::Processing, run - wait - write),
-            (ActivityKind::Serialization, write.saturating_add(serialize)),
-        ];
-        let records_in = metrics.read.records.saturating_add(metrics.input.records);
-        let records_out = metrics.write.records.saturating_add(metrics.output.records);
         for (kind, length) in phases {
             let start = Timestamp(at);
             at = at.saturating_add(length).min(end);
-            let processing = kind == ActivityKind::Processing;
+            let processing = matches!(kind, ActivityKind::Processing | ActivityKind::Speculative);
             if start.0 < at || processing {
                 out.push(Record::Activity(Activity {
                     lane: Lane::Worker(worker),
@@ -357,25 +418,35 @@ impl<R: BufRead> Spark<R> {
         }
     }
 
+    /// Ends tasks of what had ended before `before`, in ns.
+    fn expire(&mut self, before: u64, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        for (task, unended) in self.executors.expire(before) {
+            oddities.count("tasks without an end, taken to end with their stage, job or executor");
+            self.ended_tasks.insert(task);
+            self.unended(&unended, out);
+        }
+    }
+
+    fn unended(&self, unended: &Unended, out: &mut Vec<Record>) {
+        let &Unended { stage, ref ran, end, lost } = unended;
+        out.push(Record::Activity(Activity {
+            lane: Lane::Worker(WorkerId(ran.worker)),
+            kind: if lost { ActivityKind::Lost } else { ActivityKind::Processing },
+            instance: InstanceId::new(operator(stage), ran.worker),
+            epoch: self.epoch(stage),
+            start: Timestamp(ran.launch),
+            end: Timestamp(end),
+            records_in: 0,
+            records_out: 0,
+        }));
+    }
+
     /// Reports everyone's progress; `late` events of the driver had to be moved to a later time.
     fn tell(&mut self, horizon: u64, late: u64, out: &mut Vec<Record>, oddities: &mut Oddities) {
         (0..late).for_each(|_| oddities.count("events of the driver that came too late to be put in order"));
         self.driver.tell(horizon, out);
         self.executors.tell(horizon, out);
     }
-}
-
-/// The share of a task's unexplained time that lies before it.
-fn before(total: u64, measured: u64) -> u64 {
-    total.saturating_sub(measured) / 3
-}
-
-fn operator(stage: u64) -> OperatorId {
-    OperatorId(1 + stage as u32)
-}
-
-fn channel(stage: u64, which: Channel) -> ChannelId {
-    ChannelId(3 * stage as u32 + which as u32)
 }
 
 fn json<'l, T: Deserialize<'l>>(line: &'l [u8], expected: &str) -> Result<T, Refused> {
@@ -396,6 +467,10 @@ impl<R: BufRead + Send> Reader for Spark<R> {
             return Ok(true);
         }
         let place: Place = self.lines.place();
+        if self.any && !self.lines.is_ended() && is_cut_off(&line) {
+            oddities.count("the last line is unfinished: it was still being written");
+            return Ok(true);
+        }
         self.take(&line, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
         self.since_told += 1;
         let horizon = self.now.saturating_sub(LAG);
@@ -403,6 +478,7 @@ impl<R: BufRead + Send> Reader for Spark<R> {
         if horizon >= self.told.saturating_add(TELL_EVERY) && self.since_told > self.executors.slots() {
             self.told = horizon;
             self.since_told = 0;
+            self.expire(self.now.saturating_sub(GRACE), out, oddities);
             let late = self.driver.advance(horizon, out);
             self.tell(horizon, late, out, oddities);
         }
@@ -411,23 +487,12 @@ impl<R: BufRead + Send> Reader for Spark<R> {
 
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
         if !self.ended {
-            oddities.count("the log ends before the application does");
+            oddities.count("the log ends before the application does: it was still running");
         }
-        let running = self.executors.running();
-        for (stage, ran) in self.executors.close(self.now) {
-            out.push(Record::Activity(Activity {
-                lane: Lane::Worker(WorkerId(ran.worker)),
-                kind: ActivityKind::Processing,
-                instance: InstanceId::new(operator(stage), ran.worker),
-                epoch: self.epoch(stage),
-                start: Timestamp(ran.launch),
-                end: Timestamp(self.now.max(ran.launch)),
-                records_in: 0,
-                records_out: 0,
-            }));
-        }
-        for _ in 0..running {
+        self.expire(u64::MAX, out, oddities);
+        for unended in self.executors.close(self.now) {
             oddities.count("tasks that did not end before the log");
+            self.unended(&unended, out);
         }
         let late = self.driver.close(out);
         self.tell(self.now, late, out, oddities);

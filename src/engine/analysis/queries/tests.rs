@@ -141,7 +141,7 @@ fn summary(number: Time, rows: &[(u32, u32, u32)], waits: &[(u32, u64)]) -> Wind
     };
     let wait = |&(from, ns): &(u32, u64)| {
         let cause = (from > 1).then(|| InstanceId::new(OperatorId(from), 0));
-        WaitPattern { lane: lane(0), channel: ChannelId(1), from: lane(from), cause, count: 1, ns }
+        WaitPattern { lane: lane(0), channel: ChannelId(1), from: lane(from), cause, count: 1, whole_ns: ns, ns }
     };
     // A pattern and a subject occur once in a summary.
     let rows: std::collections::BTreeMap<_, _> = rows.iter().map(|row| ((row.0, row.1), row)).collect();

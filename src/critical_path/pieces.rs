@@ -1,0 +1,205 @@
+//! Whole pieces of work by instance, counted straight from the log.
+//!
+//! Windows cut a long piece into many; what is said of numbers and lengths of pieces must not depend
+//! on them. Also how long each instance was there: instances come and go, and are compared over the
+//! time they were there. Memory depends on the number of instances, not on the length of the log.
+
+// Sums are looked up by key and sorted before they are returned.
+#![allow(clippy::disallowed_types)]
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::activity::{Activity, ActivityKind, Lane, Record};
+use crate::id::{InstanceId, OperatorId, WorkerId};
+use crate::time::{Timestamp, Window};
+
+/// The work of one instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstanceWork {
+    /// Pieces of work on records: activities of an operator's own, not of its host.
+    pub pieces: u64,
+    /// Their length, in ns.
+    pub pieces_ns: u64,
+    /// Their records; what they consumed, at a source what they produced.
+    pub records: u64,
+    /// The longest of them, in ns, and its records.
+    pub longest_ns: u64,
+    /// Records of the longest.
+    pub longest_records: u64,
+    /// Everything the instance did, in ns, except waiting for something outside and work in vain.
+    pub busy_ns: u64,
+    /// Work in vain, in ns.
+    pub lost_ns: u64,
+    /// How long the instance was there, in ns.
+    pub present_ns: u64,
+}
+
+/// When something was first and last seen.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl Seen {
+    fn see(seen: &mut Option<Seen>, from: Timestamp, until: Timestamp) {
+        let known = seen.get_or_insert(Seen { first: from, last: until });
+        *known = Seen { first: known.first.min(from), last: known.last.max(until) };
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sum {
+    work: InstanceWork,
+    lane: Option<Lane>,
+    seen: Option<Seen>,
+}
+
+/// Pieces of work of all instances of a trace.
+#[derive(Clone, Debug)]
+pub struct Pieces {
+    /// Only what ends in it counts.
+    stretch: Window,
+    instances: FxHashMap<InstanceId, Sum>,
+    joined: BTreeMap<WorkerId, Timestamp>,
+    left: BTreeMap<WorkerId, Timestamp>,
+    /// The stretch of all activities.
+    all: Option<Seen>,
+}
+
+impl Pieces {
+    /// No piece yet; those that end outside of `stretch` will be left out.
+    pub fn new(stretch: Window) -> Pieces {
+        Pieces { stretch, instances: FxHashMap::default(), joined: BTreeMap::new(), left: BTreeMap::new(), all: None }
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, record: &Record) {
+        match *record {
+            Record::Activity(ref activity) => self.worked(activity),
+            Record::Queue { instance, at, .. } | Record::Bins { instance, at, .. } => {
+                let sum = self.instances.entry(instance).or_insert(Sum { work: InstanceWork::default(), lane: None, seen: None });
+                Seen::see(&mut sum.seen, at, at);
+            }
+            Record::WorkerJoined { worker, at, .. } => {
+                self.joined.entry(worker).or_insert(at);
+                self.left.remove(&worker);
+            }
+            Record::WorkerLeft { worker, at } => drop(self.left.insert(worker, at)),
+            _ => {}
+        }
+    }
+
+    fn worked(&mut self, activity: &Activity) {
+        if !(self.stretch.start < activity.end && activity.end <= self.stretch.end) {
+            return;
+        }
+        let sum = self.instances.entry(activity.instance).or_insert(Sum { work: InstanceWork::default(), lane: None, seen: None });
+        let ns = activity.end.0.saturating_sub(activity.start.0);
+        let Sum { work, lane, seen } = sum;
+        *lane = Some(activity.lane);
+        Seen::see(seen, activity.start, activity.end);
+        Seen::see(&mut self.all, activity.start, activity.end);
+        match activity.kind {
+            ActivityKind::ExternalWait => {}
+            ActivityKind::Lost => work.lost_ns += ns,
+            ActivityKind::Processing | ActivityKind::Source | ActivityKind::Sink | ActivityKind::Speculative => {
+                let records = if activity.records_in > 0 { activity.records_in } else { activity.records_out };
+                work.pieces += 1;
+                work.pieces_ns += ns;
+                work.records = work.records.saturating_add(records);
+                work.busy_ns += ns;
+                if ns > work.longest_ns {
+                    (work.longest_ns, work.longest_records) = (ns, records);
+                }
+            }
+            ActivityKind::Scheduling | ActivityKind::Serialization | ActivityKind::Deserialization | ActivityKind::Migration => {
+                work.busy_ns += ns;
+            }
+        }
+    }
+
+    /// The instances of an operator that did anything.
+    pub fn of(&self, operator: OperatorId) -> BTreeMap<InstanceId, InstanceWork> {
+        let own = self.instances.iter().filter(|(instance, sum)| instance.operator == operator && sum.lane.is_some());
+        own.map(|(&instance, sum)| (instance, InstanceWork { present_ns: self.present_ns(sum), ..sum.work })).collect()
+    }
+
+    /// The workers that left before the last activity, of those that worked for an operator.
+    pub fn left(&self, operator: OperatorId) -> usize {
+        let Some(all) = self.all else { return 0 };
+        let worked_for = |worker: &WorkerId| {
+            let of = |(instance, sum): (&InstanceId, &Sum)| instance.operator == operator && sum.lane == Some(Lane::Worker(*worker));
+            self.instances.iter().any(of)
+        };
+        self.left.iter().filter(|(worker, at)| **at < all.last && worked_for(worker)).count()
+    }
+
+    /// How long an instance was there: as long as its worker, if the log says so; otherwise from
+    /// when it was first seen until it was last seen.
+    fn present_ns(&self, sum: &Sum) -> u64 {
+        let (Some(seen), Some(all)) = (sum.seen, self.all) else { return 0 };
+        let worker = sum.lane.and_then(|lane| if let Lane::Worker(worker) = lane { Some(worker) } else { None });
+        let (mut from, mut until) = (seen.first, seen.last);
+        if let Some((joined, left)) = worker.and_then(|worker| Some((*self.joined.get(&worker)?, self.left.get(&worker)))) {
+            (from, until) = (from.min(joined), until.max(left.copied().unwrap_or(all.last)));
+        }
+        until.min(all.last).since(from.max(all.first)).as_nanos() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Epoch;
+
+    fn work(worker: u32, kind: ActivityKind, start: u64, end: u64, records_in: u64) -> Record {
+        Record::Activity(Activity {
+            lane: Lane::Worker(WorkerId(worker)),
+            kind,
+            instance: InstanceId::new(OperatorId(7), worker),
+            epoch: Epoch(0),
+            start: Timestamp(start),
+            end: Timestamp(end),
+            records_in,
+            records_out: 0,
+        })
+    }
+
+    #[test]
+    fn pieces_are_whole_and_instances_count_while_they_were_there() {
+        let mut pieces = Pieces::new(Window { start: Timestamp(0), end: Timestamp(1000) });
+        for worker in 0..2 {
+            pieces.push(&Record::WorkerJoined { worker: WorkerId(worker), at: Timestamp(0), name: String::new() });
+        }
+        for record in [
+            work(0, ActivityKind::Processing, 10, 110, 5),
+            work(0, ActivityKind::Processing, 110, 410, 6),
+            work(0, ActivityKind::Serialization, 410, 420, 0),
+            work(1, ActivityKind::Lost, 10, 60, 0),
+            work(2, ActivityKind::Processing, 300, 400, 1),
+            work(2, ActivityKind::Processing, 900, 1010, 1),
+        ] {
+            pieces.push(&record);
+        }
+        pieces.push(&Record::WorkerLeft { worker: WorkerId(1), at: Timestamp(100) });
+        let of = |worker| pieces.of(OperatorId(7))[&InstanceId::new(OperatorId(7), worker)];
+        let expected = InstanceWork {
+            pieces: 2,
+            pieces_ns: 400,
+            records: 11,
+            longest_ns: 300,
+            longest_records: 6,
+            busy_ns: 410,
+            lost_ns: 0,
+            present_ns: 410,
+        };
+        assert_eq!(of(0), expected);
+        assert_eq!((of(1).pieces, of(1).lost_ns, of(1).present_ns), (0, 50, 90));
+        assert_eq!((of(2).pieces, of(2).present_ns), (1, 100), "the last piece ends after the stretch");
+        assert_eq!(pieces.left(OperatorId(7)), 1);
+        assert_eq!(pieces.left(OperatorId(8)), 0);
+    }
+}

@@ -1,0 +1,26 @@
+//! What the sentences on a trace are made from.
+
+use crate::activity::Names;
+use crate::critical_path::{Pieces, TraceSummary};
+
+/// How an operator's work is divided among its instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Division {
+    /// Each instance works on records of its own, such as those of its keys.
+    Keys,
+    /// Any instance takes any task.
+    Tasks,
+}
+
+/// What is known of a trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Analysed<'a> {
+    /// The sum over its windows.
+    pub trace: &'a TraceSummary,
+    /// Its pieces of work.
+    pub pieces: &'a Pieces,
+    /// The names in it.
+    pub names: &'a Names,
+    /// How its work is divided.
+    pub division: Division,
+}
