@@ -378,6 +378,28 @@ fn damaged_spark_logs() {
     });
 }
 
+#[test]
+fn damaged_packed_logs() {
+    if !is_alone("damaged_packed_logs") {
+        return;
+    }
+    let text = spark_lines().join("\n").into_bytes();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &text).unwrap();
+    let zstd = ruzstd::encoding::compress_to_vec(&text[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let packed = [gzip.finish().unwrap(), zstd];
+    for packed in &packed {
+        let sound = read_bytes(packed.clone(), None).unwrap();
+        assert!(sound.errors.is_empty() && sound.oddities.is_empty(), "{:?} {:?}", sound.errors, sound.oddities);
+    }
+    fuzz(Format::Spark, |random| {
+        let which = random.below(2);
+        let mut bytes = packed[which].clone();
+        mutate(&mut bytes, &packed[1 - which], random);
+        (bytes, Expected::Anything)
+    });
+}
+
 /// The files of a case: a dataflow and rates that fit it, and rates that were given by hand.
 fn ds2_case(random: &mut Random) -> [Vec<u8>; 4] {
     let operators = 2 + random.below(5);
@@ -433,12 +455,12 @@ fn damaged_files_of_ds2() {
         assert!(seed % 16 > 0 || outcome.is_ok(), "seed {seed}: a sound case is read: {outcome:?}");
         match outcome {
             Ok(measured) => {
-                let rates = measured.epochs.iter().flatten();
+                let rates = measured.epochs.iter().flat_map(|(_, rates)| rates);
                 let fields = |rates: &ds2::OperatorRates| {
                     [rates.true_processing, rates.true_output, rates.observed_processing, rates.observed_output]
                 };
                 assert!(rates.flat_map(fields).all(|rate| rate.is_finite() && rate >= 0.0), "seed {seed}");
-                assert!(measured.epochs.iter().all(|epoch| epoch.len() == measured.topology.operators().len()), "seed {seed}");
+                assert!(measured.epochs.iter().all(|(_, epoch)| epoch.len() == measured.topology.operators().len()), "seed {seed}");
             }
             Err(error) => {
                 let error = error.to_string();

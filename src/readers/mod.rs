@@ -1,5 +1,5 @@
 //! Traces in various formats, read as [`Record`]s: Thalweg's activity logs, SnailTrail's traces,
-//! Spark's event logs, timely's log as text.
+//! Spark's event logs, timely's log as text, trace events of Chrome; plain or compressed with gzip or zstd.
 //!
 //! Invariants: memory is bounded however long the files are; several files are merged by time;
 //! everything before damage is returned, then the damage is reported with its file and place;
@@ -20,24 +20,32 @@
 //! ```
 
 mod activity_log;
+mod chrome;
 pub mod ds2;
+mod elements;
 mod error;
 mod lanes;
 mod lines;
+mod packed;
 mod reader;
+mod rolled;
 mod snailtrail;
 mod spark;
 mod timely_text;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use self::activity_log::ActivityLog;
+use self::chrome::Chrome;
 use self::error::{Damage, Oddities, excerpt};
 pub use self::error::{Place, ReadError};
+use self::packed::{CutOff, unpacked};
 use self::reader::Reader;
+use self::rolled::Rolled;
 use self::snailtrail::Snailtrail;
 use self::spark::Spark;
 use self::timely_text::TimelyText;
@@ -57,8 +65,11 @@ pub enum Format {
     Snailtrail,
     /// Spark's event log: one JSON object per line, each with an `Event`.
     Spark,
-    /// Timely's log, one event per line: `(6.275ms, 1, Sched { id: 2, start_stop: Start })`.
+    /// Timely's log, one event per line as `{:?}` prints it:
+    /// `(6.275ms, Schedule(ScheduleEvent { id: 2, start_stop: Start }))`.
     TimelyText,
+    /// Trace events of Chrome in JSON: an object with `traceEvents`, or their array.
+    Chrome,
 }
 
 impl fmt::Display for Format {
@@ -68,6 +79,7 @@ impl fmt::Display for Format {
             Format::Snailtrail => "a SnailTrail trace",
             Format::Spark => "a Spark event log",
             Format::TimelyText => "a timely log as text",
+            Format::Chrome => "a Chrome trace",
         })
     }
 }
@@ -77,12 +89,16 @@ impl Format {
     fn recognise(head: &[u8]) -> Option<Format> {
         const MAGIC: &[u8] = b"THALWEGA";
         let text = String::from_utf8_lossy(head);
-        let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = lines.clone().next().unwrap_or_default();
+        let of_chrome = ["\"traceEvents\"", "\"ph\"", "\"displayTimeUnit\"", "\"deviceProperties\""];
         if head.starts_with(MAGIC) || MAGIC.starts_with(head) {
             Some(Format::ActivityLog)
         } else if first.starts_with('{') && text.contains("\"Event\"") {
             Some(Format::Spark)
-        } else if first.starts_with(";;") || first.starts_with("Dataflow:") || timely_text::begins_an_event(first) {
+        } else if first.starts_with(['{', '[']) && of_chrome.iter().any(|key| text.contains(key)) {
+            Some(Format::Chrome)
+        } else if first.starts_with(";;") || first.starts_with("Dataflow:") || lines.any(timely_text::begins_an_event) {
             Some(Format::TimelyText)
         } else {
             snailtrail::begins_a_trace(head).then_some(Format::Snailtrail)
@@ -115,13 +131,16 @@ struct Input {
     file: PathBuf,
     reader: Box<dyn Reader>,
     oddities: Oddities,
+    /// Whether its compressed data was cut off.
+    cut_off: CutOff,
     /// Its progress, in ns.
     reported: u64,
     ended: bool,
     damage: Option<Damage>,
 }
 
-/// Opens files of one format, detected from their content, as one trace.
+/// Opens files of one format, detected from their content, as one trace. `-` is standard input; a
+/// folder with a rolled event log of Spark is one file.
 ///
 /// # Errors
 /// If there is no file, one cannot be opened, is empty or of unknown format, if formats differ, or
@@ -142,10 +161,16 @@ fn open_files<P: AsRef<Path>>(paths: &[P], format: Option<Format>) -> Result<Tra
     let mut sources: Vec<(PathBuf, Box<dyn Read + Send>)> = Vec::new();
     for path in paths {
         let file = path.as_ref().to_owned();
+        if file.as_os_str() == "-" {
+            sources.push((PathBuf::from("standard input"), Box::new(io::stdin())));
+            continue;
+        }
         let opened = File::open(&file).and_then(|opened| Ok((opened.metadata()?.is_dir(), opened)));
-        match opened {
-            Ok((false, opened)) => sources.push((file, Box::new(opened))),
-            Ok((true, _)) => return Err(Damage::new(Place::Byte(0), "a trace", "a folder").of(file)),
+        let rolled = |is_folder: bool| if is_folder { Rolled::open(&file).map(Some) } else { Ok(None) };
+        match opened.and_then(|(is_folder, opened)| Ok((rolled(is_folder)?, opened))) {
+            Ok((None, opened)) => sources.push((file, Box::new(opened))),
+            Ok((Some(Some(rolled)), _)) => sources.push((file, Box::new(rolled))),
+            Ok((Some(None), _)) => return Err(Damage::new(Place::Byte(0), "a trace", "a folder").of(file)),
             Err(source) => return Err(Damage::Io(Place::Byte(0), source).of(file)),
         }
     }
@@ -158,9 +183,13 @@ fn open_files<P: AsRef<Path>>(paths: &[P], format: Option<Format>) -> Result<Tra
 /// # Errors
 /// As [`open`].
 pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format>) -> Result<Trace, ReadError> {
-    let mut heads: Vec<(PathBuf, Vec<u8>, Box<dyn Read + Send>)> = Vec::new();
+    let mut heads: Vec<(PathBuf, Vec<u8>, Box<dyn Read + Send>, CutOff)> = Vec::new();
     let mut common = format;
-    for (file, mut source) in sources {
+    for (file, source) in sources {
+        let (mut source, cut_off) = match unpacked(source) {
+            Ok(unpacked) => unpacked,
+            Err(error) => return Err(Damage::Io(Place::Byte(0), error).of(file)),
+        };
         let mut head = Vec::new();
         if let Err(error) = source.by_ref().take(HEAD_BYTES).read_to_end(&mut head) {
             return Err(Damage::Io(Place::Byte(0), error).of(file));
@@ -169,7 +198,7 @@ pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format
             return Err(Damage::new(Place::Byte(0), "a trace", "an empty file").of(file));
         }
         let Some(found) = format.or_else(|| Format::recognise(&head)) else {
-            let known = "an activity log, a SnailTrail trace, a Spark event log or a timely log as text";
+            let known = "an activity log, a SnailTrail trace, a Spark event log, a timely log as text or a Chrome trace";
             return Err(Damage::new(Place::Byte(0), known, excerpt(&head)).of(file));
         };
         match *common.get_or_insert(found) {
@@ -179,23 +208,24 @@ pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format
             Format::Spark if !heads.is_empty() => {
                 return Err(Damage::new(Place::Byte(0), "one Spark event log, for each is an application of its own", "another").of(file));
             }
-            _ => heads.push((file, head, source)),
+            _ => heads.push((file, head, source, cut_off)),
         }
     }
     let format = common.filter(|_| !heads.is_empty()).ok_or(ReadError::NoFiles)?;
     // SnailTrail counts from 1970. All files are relative to the same time, a whole second, so that
     // windows of up to a second start where SnailTrail's do.
     let origin =
-        heads.iter().filter_map(|(_, head, _)| snailtrail::first_time(head)).min().map_or(0, |first| first - first % 1_000_000_000);
-    let files = heads.into_iter().map(|(file, head, source)| {
+        heads.iter().filter_map(|(_, head, ..)| snailtrail::first_time(head)).min().map_or(0, |first| first - first % 1_000_000_000);
+    let files = heads.into_iter().map(|(file, head, source, cut_off)| {
         let source = BufReader::with_capacity(64 << 10, Cursor::new(head).chain(source));
         let reader: Box<dyn Reader> = match format {
             Format::ActivityLog => Box::new(ActivityLog::new(source)),
             Format::Snailtrail => Box::new(Snailtrail::new(source, origin)),
             Format::Spark => Box::new(Spark::new(source)),
             Format::TimelyText => Box::new(TimelyText::new(source)),
+            Format::Chrome => Box::new(Chrome::new(source)),
         };
-        Input { file, reader, oddities: Oddities::default(), reported: 0, ended: false, damage: None }
+        Input { file, reader, oddities: Oddities::default(), cut_off, reported: 0, ended: false, damage: None }
     });
     Ok(Trace { files: files.collect(), format })
 }
@@ -247,6 +277,9 @@ impl Input {
                     self.ended = true;
                     self.damage = end.err();
                     self.reader.finish(&mut records, &mut self.oddities);
+                    if self.cut_off.load(Ordering::Relaxed) {
+                        self.oddities.count("the compressed file ends before its data does: it was still being written");
+                    }
                 }
             }
         }

@@ -204,6 +204,68 @@ fn the_spark_log_becomes_stages_on_cores_held_together_by_the_driver() {
     assert!(records.contains(&Record::EpochCompleted { at: at(1_679_000_000), worker: WorkerId(0), epoch: Epoch(0) }));
 }
 
+/// What the callbacks of timely's own example print, in the versions from 0.9 to 0.32.
+#[test]
+fn timelys_events_are_read_as_every_version_prints_them() {
+    let events = |prefix: &str, worker: &str, length: &str| {
+        let line = |at: &str, event: &str| format!("{prefix}({at}, {worker}{event})\n");
+        [
+            "some other line of the program\n".to_owned(),
+            line("10µs", r#"Operates(OperatesEvent { id: 3, addr: [0, 1], name: "Input" })"#),
+            line("11µs", r#"Operates(OperatesEvent { id: 4, addr: [0, 2], name: "Map" })"#),
+            line("12µs", "Channels(ChannelsEvent { id: 1, scope_addr: [0], source: (1, 0), target: (2, 0) })"),
+            line("1.0ms", "Schedule(ScheduleEvent { id: 4, start_stop: Start })"),
+            line("2ms", &format!("Messages(MessagesEvent {{ is_send: false, channel: 1, source: 0, target: 0, seq_no: 0, {length}: 5 }})")),
+            line("901.2ms", "Schedule(ScheduleEvent { id: 4, start_stop: Stop })"),
+            line("901.3ms", "Park(Park(None))"),
+            line("950ms", "Park(Unpark)"),
+            format!("{prefix}Flush 950ms\n"),
+        ]
+        .concat()
+    };
+    for (prefix, worker, length) in [("", "0, ", "length"), ("LOG1: ", "", "record_count"), ("worker 0: ", "0, ", "record_count")] {
+        let outcome = read_bytes(events(prefix, worker, length).into_bytes(), None).unwrap();
+        assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+        assert_eq!(odd(&outcome), [("lines that are no event, skipped", 2)]);
+        let records = outcome.records;
+        check_promises(&records);
+        let named = |number| names(&records).get(&OperatorId(number)).cloned();
+        assert_eq!((named(3).as_deref(), named(4).as_deref()), (Some("Input"), Some("Map")));
+        assert!(records.contains(&Record::Channel { channel: ChannelId(1), source: OperatorId(3), target: OperatorId(4) }));
+        let expected = Activity { records_in: 5, ..activity(0, 4, ActivityKind::Processing, 1_000_000, 901_200_000) };
+        assert_eq!(activities(&records).copied().collect::<Vec<_>>(), [expected]);
+        assert!(records.contains(&Record::Waited { worker: WorkerId(0), start: Timestamp(901_300_000), end: Timestamp(950_000_000) }));
+    }
+    let broken = events("", "", "length").replace("start_stop: Stop", "start_stop: Halt");
+    let error = read_bytes(broken.into_bytes(), None).unwrap().errors[0].to_string();
+    assert_eq!(error, "bytes, line 7: expected 'Start' or 'Stop', found \"Halt }))\"");
+    // The first message tells whose log it is.
+    let log = "(1ms, Messages(MessagesEvent { is_send: true, channel: 1, source: 2, target: 0, seq_no: 0, record_count: 5 }))\n";
+    let outcome = read_bytes(log.into(), None).unwrap();
+    assert!(
+        outcome.records.iter().any(|record| matches!(record, Record::Sent(message) if message.from == WorkerId(2))),
+        "{:?}",
+        outcome.records
+    );
+}
+
+#[test]
+fn the_small_logs_of_timely_give_the_right_answer() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/traces/timely");
+    for file in ["timely_debug.txt", "timely_debug_today.txt"] {
+        let Ok(bytes) = fs::read(folder.join(file)) else {
+            eprintln!("skipped: {file} is not there");
+            continue;
+        };
+        let records = whole(read_bytes(bytes, None).unwrap());
+        assert_eq!(
+            activities(&records).copied().collect::<Vec<_>>(),
+            [activity(0, 4, ActivityKind::Scheduling, 1_000_000, 901_200_000)],
+            "{file}"
+        );
+    }
+}
+
 fn activity(worker: u32, operator: u32, kind: ActivityKind, start: u64, end: u64) -> Activity {
     Activity {
         lane: Lane::Worker(WorkerId(worker)),
@@ -425,7 +487,7 @@ fn what_is_no_trace_is_named() {
         let error = readers::open(&paths).unwrap_err().to_string();
         error.strip_prefix(&format!("{}/", folder.path().display())).unwrap_or(&error).to_owned()
     };
-    let known = "an activity log, a SnailTrail trace, a Spark event log or a timely log as text";
+    let known = "an activity log, a SnailTrail trace, a Spark event log, a timely log as text or a Chrome trace";
     assert_eq!(refused(&[0]), "empty, byte 0: expected a trace, found an empty file");
     assert_eq!(refused(&[1]), format!("letter, byte 0: expected {known}, found \"Dear reader,\\n\""));
     assert_eq!(refused(&[2]), format!("json, byte 0: expected {known}, found \"{{\\\"a\\\": 1}}\\n\""));

@@ -34,10 +34,12 @@ use crate::time::{Timestamp, Window};
                         Exit code 2: an argument is invalid or a file is damaged; the part of a file before the damage is still analysed.")]
 pub(in crate::cli) struct Args {
     /// Traces of one job: activity logs of 'run --record', or files in another format (see
-    /// --format).
+    /// --format), plain or compressed with gzip or zstd; '-' is standard input, a folder is a rolled
+    /// event log of Spark.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Length of a window, such as 500ms, 1s or 2m.
+    /// Length of a window, such as 500ms, 1s or 2m. What is said of the whole trace does not depend on
+    /// it; columns that count windows, queries, exports and the windows of --json do.
     #[arg(long, default_value = "1s", allow_hyphen_values = true)]
     window: String,
     /// What to rank: operator, instance, activity, worker or channel.
@@ -62,7 +64,7 @@ pub(in crate::cli) struct Args {
     /// Skip windows that start after this time.
     #[arg(long, allow_hyphen_values = true)]
     until: Option<String>,
-    /// Input format: thalweg, snailtrail, spark or timely [default: detected from content]
+    /// Input format: thalweg, snailtrail, spark, timely or chrome [default: detected from content]
     #[arg(long)]
     format: Option<String>,
     /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or
@@ -85,8 +87,10 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-/// The beginning of an epoch that took longer than this is not explained.
-const LONGEST_LATENCY: Duration = Duration::from_secs(60);
+/// Windows from which the whole trace is summed up, whatever '--window' says.
+const WHOLE_WINDOW: Duration = Duration::from_secs(1);
+/// The lanes' timelines are kept for this long, and for as long as an epoch is open.
+const HISTORY: Duration = Duration::from_secs(60);
 
 /// Number of blocks (of some thousand records) by which the reader may be ahead.
 const WAITING_BLOCKS: usize = 8;
@@ -101,8 +105,8 @@ pub(super) struct Asked {
     pub(super) by: By,
     pub(super) epochs: bool,
     pub(super) top: usize,
-    pub(super) from: Timestamp,
-    pub(super) until: Timestamp,
+    from: Timestamp,
+    until: Timestamp,
     format: Option<readers::Format>,
     pub(super) exports: Vec<(Format, PathBuf)>,
     pub(super) plot: Option<PathBuf>,
@@ -152,7 +156,7 @@ impl Asked {
             graph: GraphConfig {
                 lookahead,
                 through_queues: args.through_queues,
-                history: if args.epochs { LONGEST_LATENCY } else { Duration::ZERO },
+                covers: Some(Window { start: from, end: until }),
                 ..GraphConfig::new(window)
             },
             by: by(&args.by)?,
@@ -177,18 +181,39 @@ impl Asked {
         opened.map_err(usage)
     }
 
-    /// Configuration of the analysis.
-    pub(super) fn analysis(&self) -> AnalysisConfig {
+    /// Whether the windows that were asked for are those of the whole trace.
+    pub(super) fn is_one_analysis(&self) -> bool {
+        self.graph.window == WHOLE_WINDOW
+    }
+
+    /// Configuration of the analysis of the whole trace.
+    pub(super) fn whole(&self) -> AnalysisConfig {
+        let queries = if self.is_one_analysis() { self.watch.clone() } else { Vec::new() };
+        let history = if self.epochs { HISTORY } else { Duration::ZERO };
+        AnalysisConfig { epochs: self.epochs, queries, ..self.analysis(GraphConfig { window: WHOLE_WINDOW, history, ..self.graph }) }
+    }
+
+    /// Configuration of the analysis of the windows that were asked for; nothing if that of the whole
+    /// trace gives them.
+    pub(super) fn windows(&self) -> Option<AnalysisConfig> {
+        let queries = self.watch.clone();
+        (!self.is_one_analysis()).then(|| AnalysisConfig { queries, ..self.analysis(self.graph) })
+    }
+
+    fn analysis(&self, graph: GraphConfig) -> AnalysisConfig {
         AnalysisConfig {
             workers: self.workers,
-            graph: self.graph,
-            epochs: self.epochs,
             awaited: self.awaited(),
-            queries: self.watch.clone(),
-            stretch: Window { start: self.from, end: self.until },
+            stretch: self.selected(),
             waiting_batches: WAITING_BLOCKS,
-            ..AnalysisConfig::new(self.graph.window)
+            graph,
+            ..AnalysisConfig::new(graph.window)
         }
+    }
+
+    /// The selected time.
+    pub(super) fn selected(&self) -> Window {
+        Window { start: self.from, end: self.until }
     }
 
     /// Number of workers that must have reported progress before a window is complete: each file
@@ -200,11 +225,12 @@ impl Asked {
     /// The requested time span, if any.
     pub(super) fn stretch(&self) -> Option<Window> {
         let asked = self.from > Timestamp::ZERO || self.until < Timestamp(u64::MAX);
-        asked.then_some(Window { start: self.from, end: self.until })
+        asked.then_some(self.selected())
     }
 
     pub(super) fn files_text(&self) -> String {
         match &self.files[..] {
+            [one] if one.as_os_str() == "-" => "standard input".to_owned(),
             [one] => one.display().to_string(),
             several => format!("{} files", several.len()),
         }
@@ -236,7 +262,12 @@ fn format(text: &str) -> Result<readers::Format, Failure> {
         "snailtrail" => readers::Format::Snailtrail,
         "spark" => readers::Format::Spark,
         "timely" => readers::Format::TimelyText,
-        _ => return Err(usage(anyhow!("--format: expected one of 'thalweg', 'snailtrail', 'spark' and 'timely', found '{text}'"))),
+        "chrome" => readers::Format::Chrome,
+        _ => {
+            return Err(usage(anyhow!(
+                "--format: expected one of 'thalweg', 'snailtrail', 'spark', 'timely' and 'chrome', found '{text}'"
+            )));
+        }
     })
 }
 

@@ -1,4 +1,9 @@
-//! Timely's own log as text, one event per line, as it is usually printed.
+//! Timely's own log as text, one event per line, as `{:?}` prints it.
+//!
+//! Timely 0.9 to 0.32 print `(901.2ms, 0, Schedule(ScheduleEvent { id: 4, start_stop: Stop }))`, the
+//! later ones without the worker; earlier ones `(901.2ms, 0, Sched { id: 4, start_stop: Stop })`. A
+//! label before an event (`LOG1: `) and lines that are no event are skipped. Where lines do not name
+//! the worker, a file is the log of one worker: the one whose messages it shows, or the first.
 //!
 //! Mapping to records:
 //! - An activation of an operator is an activity: processing if it received, processed or sent
@@ -10,6 +15,7 @@
 //!   sender is recorded in their place.
 //! - The texts `begin computation at epoch: 0` and `closed times before: 1` open and complete
 //!   epochs. While one epoch is open on a worker, its activity belongs to that epoch.
+//! - From where a worker parks to where it goes on, it waits.
 //! - The start and end of processing within an activation, and progress updates pushed to an
 //!   operator, add no record.
 //!
@@ -38,9 +44,9 @@ const MOST_NAME: usize = 200;
 /// Minimum number of lines between reports of workers' progress.
 const TELL_LINES: usize = 64;
 
-/// Whether a line looks like an event.
+/// Whether a line begins as an event does.
 pub(super) fn begins_an_event(line: &str) -> bool {
-    line.strip_prefix('(').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    line::begins_an_event(line)
 }
 
 /// An activation in progress.
@@ -72,7 +78,14 @@ pub(super) struct TimelyText<R> {
     lines: Lines<R>,
     lanes: Lanes<Activation>,
     epochs: BTreeMap<u32, Epochs>,
-    operators: BTreeSet<u32>,
+    /// Operators, and whether their names are known.
+    operators: BTreeMap<u32, bool>,
+    /// Operators by their addresses.
+    addresses: BTreeMap<Vec<u64>, u32>,
+    /// The worker whose log it is, where lines do not say.
+    own: Option<u64>,
+    /// Since when a worker has been parked.
+    parked: BTreeMap<u32, u64>,
     /// Source and target of each channel.
     channels: BTreeMap<u32, (u32, u32)>,
     since_told: usize,
@@ -84,7 +97,10 @@ impl<R: BufRead> TimelyText<R> {
             lines: Lines::new(source, MOST_LINE_BYTES),
             lanes: Lanes::new(),
             epochs: BTreeMap::new(),
-            operators: BTreeSet::new(),
+            operators: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            own: None,
+            parked: BTreeMap::new(),
             channels: BTreeMap::new(),
             since_told: 0,
         }
@@ -92,9 +108,13 @@ impl<R: BufRead> TimelyText<R> {
 
     fn operator(&mut self, number: u64, name: Option<&str>, out: &mut Vec<Record>) -> Result<u32, Refused> {
         let number = id(number, u64::from(u32::MAX), "an operator")?;
-        if !self.operators.contains(&number) {
+        let known = self.operators.get(&number).copied();
+        if known.is_none() {
             room(self.operators.len(), "operators")?;
-            self.operators.insert(number);
+        }
+        // A name may come after the first that is seen of its operator.
+        if known.is_none() || (known == Some(false) && name.is_some()) {
+            self.operators.insert(number, name.is_some());
             let name = name.map_or_else(|| format!("operator {number}"), |name| name.chars().take(MOST_NAME).collect());
             out.push(Record::Operator { operator: OperatorId(number), name });
         }
@@ -111,10 +131,51 @@ impl<R: BufRead> TimelyText<R> {
         Ok(number)
     }
 
-    fn event(&mut self, at: u64, worker: u64, event: Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
-        let worker = id(worker, MOST_WORKERS - 1, "a worker")?;
+    /// The operator at a place in a scope; the scope itself stands at its place 0.
+    fn placed(&self, mut scope: Vec<u64>, place: u64) -> Option<u32> {
+        if place > 0 {
+            scope.push(place);
+        }
+        self.addresses.get(&scope).copied()
+    }
+
+    fn event(
+        &mut self,
+        at: u64,
+        worker: Option<u64>,
+        event: Event<'_>,
+        out: &mut Vec<Record>,
+        oddities: &mut Oddities,
+    ) -> Result<(), Refused> {
+        if worker.is_none() && self.own.is_none() {
+            // A message tells whose log it is.
+            self.own = match event {
+                Event::Msg { sends: true, source, .. } | Event::Progress { sends: true, source, .. } => Some(source),
+                Event::Msg { sends: false, target, .. } => Some(target),
+                _ => None,
+            };
+        }
+        let worker = id(worker.or(self.own).unwrap_or(0), MOST_WORKERS - 1, "a worker")?;
         let at = self.lanes.see(worker, at, oddities);
         match event {
+            Event::Operates { operator, address, name } => {
+                let operator = self.operator(operator, Some(name), out)?;
+                if !self.addresses.contains_key(&address) {
+                    room(self.addresses.len(), "addresses")?;
+                    self.addresses.insert(address, operator);
+                }
+            }
+            Event::Channels { channel, scope, source, target } => {
+                if let (Some(source), Some(target)) = (self.placed(scope.clone(), source), self.placed(scope, target)) {
+                    self.channel(channel, source, target, out)?;
+                }
+            }
+            Event::Park { starts: true } => drop(self.parked.insert(worker, at)),
+            Event::Park { starts: false } => {
+                if let Some(since) = self.parked.remove(&worker) {
+                    out.push(Record::Waited { worker: WorkerId(worker), start: Timestamp(since), end: Timestamp(at) });
+                }
+            }
             Event::Sched { operator, starts: true } => {
                 self.open_epoch(worker, out);
                 let operator = self.operator(operator, None, out)?;
@@ -310,6 +371,7 @@ impl<R: BufRead + Send> Reader for TimelyText<R> {
         let refused = |(expected, found): Refused| Damage::new(place, expected, found);
         match parse(text).map_err(refused)? {
             Line::Nothing => {}
+            Line::Foreign => oddities.count("lines that are no event, skipped"),
             Line::Operator(End { operator, name }) => {
                 self.operator(operator, Some(name), out).map_err(refused)?;
             }

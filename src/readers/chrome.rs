@@ -1,0 +1,391 @@
+//! Trace events of Chrome in JSON: what Chrome, Perfetto's viewers, PyTorch, Bazel and `--export
+//! perfetto` write; an object with `traceEvents`, or only their array.
+//!
+//! Mapping to records:
+//! - A thread is a worker, named after its process and itself; a slice (`X`, or `B` to `E`) is an
+//!   activity of the operator of its name; slices inside of it are what the thread did then.
+//! - A flow (`s`, then `t` or `f`) is a message; it is the only thing that says what waited for what.
+//!   Messages are received where the flow arrives.
+//! - In files that we exported the category of a slice is the kind of its activity; waits are left to
+//!   be found again, and the process that repeats the critical path is left out.
+//! - Counters, samples, marks and the like are not read.
+//!
+//! Times are relative to the whole minute of the first event. Events come in any order, so no window
+//! is complete before the end of the file: memory grows with the number of events.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::elements::Elements;
+use super::error::{Damage, Oddities, excerpt};
+use super::lanes::MOST_WORKERS;
+use super::reader::Reader;
+use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+use crate::time::{Epoch, Timestamp};
+
+/// The most names of slices and of flows; further ones are one.
+const MOST_NAMED: usize = 1 << 16;
+/// The most flows that are known at once.
+const MOST_FLOWS: usize = 1 << 20;
+/// The most slices that are open at once on a thread.
+const MOST_OPEN: usize = 1 << 12;
+/// Longest kept name, in characters.
+const MOST_NAME: usize = 200;
+const MINUTE: u64 = 60_000_000_000;
+
+/// An event; times are in microseconds.
+#[derive(Debug, Deserialize)]
+struct Event<'l> {
+    #[serde(borrow)]
+    ph: Cow<'l, str>,
+    #[serde(borrow, default)]
+    name: Cow<'l, str>,
+    #[serde(borrow, default)]
+    cat: Cow<'l, str>,
+    #[serde(default)]
+    pid: Value,
+    #[serde(default)]
+    tid: Value,
+    #[serde(default)]
+    ts: f64,
+    #[serde(default)]
+    dur: f64,
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    args: Args,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Args {
+    #[serde(default)]
+    name: Value,
+}
+
+/// A thread.
+#[derive(Debug)]
+struct Thread {
+    worker: u32,
+    pid: String,
+    name: String,
+    /// Slices that have begun: operator, kind and start.
+    open: Vec<(u32, ActivityKind, u64)>,
+}
+
+/// A flow: from where it comes, as soon as that is known.
+#[derive(Debug, Default)]
+struct Flow {
+    number: u64,
+    from: Option<u32>,
+    /// Receipts that came before: worker and time.
+    receipts: Vec<(u32, u64)>,
+}
+
+/// Reads a trace.
+pub(super) struct Chrome<R> {
+    events: Elements<R>,
+    origin: Option<u64>,
+    threads: BTreeMap<(String, String), Thread>,
+    processes: BTreeMap<String, String>,
+    operators: BTreeMap<String, u32>,
+    channels: BTreeMap<String, u32>,
+    flows: BTreeMap<(u32, String), Flow>,
+    begun_flows: u64,
+    latest: u64,
+}
+
+type Refused = (String, String);
+
+impl<R: BufRead> Chrome<R> {
+    pub(super) fn new(source: R) -> Chrome<R> {
+        Chrome {
+            events: Elements::new(source, &["traceEvents"]),
+            origin: None,
+            threads: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            operators: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            flows: BTreeMap::new(),
+            begun_flows: 0,
+            latest: 0,
+        }
+    }
+
+    /// A time of the trace in ns, from microseconds.
+    fn at(&mut self, micros: f64, oddities: &mut Oddities) -> Result<u64, Refused> {
+        if !(0.0..1e16).contains(&micros) {
+            return Err(("a time in microseconds from 0 to 1e16".to_owned(), micros.to_string()));
+        }
+        // Whole microseconds apart, so that those of today keep their decimals.
+        let ns = micros.trunc() as u64 * 1000 + (micros.fract() * 1000.0).round() as u64;
+        let origin = *self.origin.get_or_insert(ns - ns % MINUTE);
+        if ns < origin {
+            oddities.count("events from before the minute of the first, moved to its start");
+        }
+        let at = ns.saturating_sub(origin);
+        self.latest = self.latest.max(at);
+        Ok(at)
+    }
+
+    fn operator(&mut self, name: &str, out: &mut Vec<Record>) -> u32 {
+        let name: String = name.chars().take(MOST_NAME).collect();
+        let is_room = self.operators.len() < MOST_NAMED || self.operators.contains_key(&name);
+        let name = if is_room { name } else { "further names".to_owned() };
+        let next = self.operators.len() as u32;
+        *self.operators.entry(name).or_insert_with_key(|name| {
+            out.push(Record::Operator { operator: OperatorId(next), name: name.clone() });
+            next
+        })
+    }
+
+    /// The worker of an event's thread.
+    fn thread(&mut self, event: &Event<'_>) -> Result<&mut Thread, Refused> {
+        let (pid, key) = (text(&event.pid), (text(&event.pid), text(&event.tid)));
+        let next = self.threads.len() as u64;
+        if next >= MOST_WORKERS && !self.threads.contains_key(&key) {
+            return Err((format!("at most {MOST_WORKERS} threads"), "one more".to_owned()));
+        }
+        let thread = |key: &(String, String)| Thread { worker: next as u32, pid, name: format!("thread {}", key.1), open: Vec::new() };
+        Ok(self.threads.entry(key).or_insert_with_key(thread))
+    }
+
+    fn take(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        match event.ph.as_ref() {
+            "X" => {
+                let start = self.at(event.ts, oddities)?;
+                let end = self.at(event.ts + event.dur.max(0.0), oddities)?;
+                let operator = self.operator(&event.name, out);
+                let worker = self.thread(event)?.worker;
+                self.slice(worker, operator, kind(&event.cat), start, end, out);
+            }
+            "B" => {
+                let (start, operator, kind) = (self.at(event.ts, oddities)?, self.operator(&event.name, out), kind(&event.cat));
+                let open = &mut self.thread(event)?.open;
+                if open.len() >= MOST_OPEN {
+                    return Err((format!("at most {MOST_OPEN} open slices of a thread"), "one more".to_owned()));
+                }
+                open.push((operator, kind.unwrap_or(ActivityKind::Processing), start));
+            }
+            "E" => {
+                let end = self.at(event.ts, oddities)?;
+                let thread = self.thread(event)?;
+                let worker = thread.worker;
+                match thread.open.pop() {
+                    Some((operator, kind, start)) => self.slice(worker, operator, Some(kind), start, end, out),
+                    None => oddities.count("ends of slices that did not begin"),
+                }
+            }
+            "s" => self.sent(event, out, oddities)?,
+            "t" | "f" => self.received(event, out, oddities)?,
+            "M" => self.named(event)?,
+            _ => oddities.count("events of kinds that are not read"),
+        }
+        Ok(())
+    }
+
+    fn slice(&self, worker: u32, operator: u32, kind: Option<ActivityKind>, start: u64, end: u64, out: &mut Vec<Record>) {
+        let Some(kind) = kind else { return };
+        out.push(Record::Activity(Activity {
+            lane: Lane::Worker(WorkerId(worker)),
+            kind,
+            instance: InstanceId::new(OperatorId(operator), worker),
+            epoch: Epoch::UNKNOWN,
+            start: Timestamp(start),
+            end: Timestamp(end.max(start)),
+            records_in: 0,
+            records_out: 0,
+        }));
+    }
+
+    /// The flow of an event, and its channel.
+    fn flow(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> (u32, &mut Flow) {
+        let name: String = if event.name.is_empty() { event.cat.chars() } else { event.name.chars() }.take(MOST_NAME).collect();
+        let (next, is_room) = (self.channels.len() as u32, self.channels.len() < MOST_NAMED || self.channels.contains_key(&name));
+        let name = if is_room { name } else { "further flows".to_owned() };
+        let is_new = !self.channels.contains_key(&name);
+        let channel = *self.channels.entry(name.clone()).or_insert(next);
+        if is_new {
+            let ends = OperatorId(self.operator(&name, out));
+            out.push(Record::Channel { channel: ChannelId(channel), source: ends, target: ends });
+        }
+        if self.flows.len() >= MOST_FLOWS {
+            oddities.count("flows that were forgotten because too many were open");
+            self.flows.pop_first();
+        }
+        self.begun_flows += 1;
+        let number = self.begun_flows;
+        (channel, self.flows.entry((channel, text(&event.id))).or_insert(Flow { number, ..Flow::default() }))
+    }
+
+    fn sent(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        let at = self.at(event.ts, oddities)?;
+        let worker = self.thread(event)?.worker;
+        let (channel, flow) = self.flow(event, out, oddities);
+        flow.from = Some(worker);
+        let message = |to, at| side(channel, flow.number, worker, to, at);
+        out.push(Record::Sent(message(worker, at)));
+        out.extend(
+            std::mem::take(&mut flow.receipts).into_iter().map(|(to, at)| Record::Received(side(channel, flow.number, worker, to, at))),
+        );
+        Ok(())
+    }
+
+    fn received(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        let at = self.at(event.ts, oddities)?;
+        let worker = self.thread(event)?.worker;
+        let (channel, flow) = self.flow(event, out, oddities);
+        match flow.from {
+            Some(from) => out.push(Record::Received(side(channel, flow.number, from, worker, at))),
+            None if flow.receipts.len() < MOST_OPEN => flow.receipts.push((worker, at)),
+            None => oddities.count("arrivals of flows that nobody sent"),
+        }
+        Ok(())
+    }
+
+    fn named(&mut self, event: &Event<'_>) -> Result<(), Refused> {
+        let name: String = text(&event.args.name).chars().take(MOST_NAME).collect();
+        match event.name.as_ref() {
+            "process_name" if self.processes.len() < MOST_NAMED => drop(self.processes.insert(text(&event.pid), name)),
+            "thread_name" => self.thread(event)?.name = name,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn side(channel: u32, number: u64, from: u32, to: u32, at: u64) -> Message {
+    Message {
+        at: Timestamp(at),
+        kind: MessageKind::Data,
+        channel: ChannelId(channel),
+        sequence: number,
+        from: WorkerId(from),
+        from_lane: Lane::Worker(WorkerId(from)),
+        to_lane: Lane::Worker(WorkerId(to)),
+        epoch: Epoch::UNKNOWN,
+        records: 1,
+    }
+}
+
+/// A number or a text, as text.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The kind of activity of a slice of this category: in files that we exported its name; nothing for
+/// slices that are no activity.
+fn kind(category: &str) -> Option<ActivityKind> {
+    Some(match category.split(',').next().unwrap_or_default() {
+        // The critical path in files that we exported, and the whole in those of PyTorch.
+        "wait" | "critical" | "Trace" => return None,
+        "scheduling" => ActivityKind::Scheduling,
+        "serialization" => ActivityKind::Serialization,
+        "deserialization" => ActivityKind::Deserialization,
+        "external wait" => ActivityKind::ExternalWait,
+        "migration" => ActivityKind::Migration,
+        "source" => ActivityKind::Source,
+        "sink" => ActivityKind::Sink,
+        "lost work" => ActivityKind::Lost,
+        "speculative work" => ActivityKind::Speculative,
+        _ => ActivityKind::Processing,
+    })
+}
+
+impl<R: BufRead + Send> Reader for Chrome<R> {
+    fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        let Some(element) = self.events.next(oddities)? else { return Ok(false) };
+        if element.is_empty() {
+            return Ok(true);
+        }
+        let element = element.to_vec();
+        let place = self.events.place();
+        let event: Event<'_> = serde_json::from_slice(&element)
+            .map_err(|error| Damage::new(place, "a trace event", format!("{} ({error})", excerpt(&element))))?;
+        self.take(&event, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
+        Ok(true)
+    }
+
+    fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let latest = self.latest;
+        let mut unended = Vec::new();
+        for thread in self.threads.values_mut() {
+            let process = self.processes.get(&thread.pid).filter(|name| !name.is_empty() && **name != thread.name);
+            let name = process.map_or_else(|| thread.name.clone(), |process| format!("{process}, {}", thread.name));
+            out.push(Record::WorkerJoined { worker: WorkerId(thread.worker), at: Timestamp::ZERO, name });
+            unended.extend(thread.open.drain(..).map(|(operator, kind, start)| (thread.worker, operator, kind, start)));
+        }
+        for (worker, operator, kind, start) in unended {
+            oddities.count("slices that did not end before the file");
+            self.slice(worker, operator, Some(kind), start, latest, out);
+        }
+        for _ in self.flows.values().filter(|flow| flow.from.is_none()) {
+            oddities.count("flows that nobody sent");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    fn read(document: &str) -> (Vec<Record>, Oddities, Option<Damage>) {
+        let (mut records, mut oddities) = (Vec::new(), Oddities::default());
+        let mut chrome = Chrome::new(BufReader::new(document.as_bytes()));
+        let damage = loop {
+            match chrome.step(&mut records, &mut oddities) {
+                Ok(true) => {}
+                Ok(false) => break None,
+                Err(damage) => break Some(damage),
+            }
+        };
+        chrome.finish(&mut records, &mut oddities);
+        (records, oddities, damage)
+    }
+
+    #[test]
+    fn threads_slices_and_flows_become_workers_activities_and_messages() {
+        let document = r#"{"schemaVersion": 1, "traceEvents": [
+            {"ph": "M", "name": "process_name", "pid": 7, "args": {"name": "python"}},
+            {"ph": "M", "name": "thread_name", "pid": 7, "tid": "main", "args": {"name": "main thread"}},
+            {"ph": "f", "name": "go", "id": 1, "pid": 7, "tid": 9, "ts": 120000030.5, "bp": "e"},
+            {"ph": "X", "name": "load", "cat": "cpu_op", "pid": 7, "tid": "main", "ts": 120000010.25, "dur": 10},
+            {"ph": "s", "name": "go", "id": 1, "pid": 7, "tid": "main", "ts": 120000020},
+            {"ph": "B", "name": "run", "pid": 7, "tid": 9, "ts": 120000030.5}, {"ph": "E", "pid": 7, "tid": 9, "ts": 120000035},
+            {"ph": "X", "name": "load", "cat": "wait", "pid": 7, "tid": 9, "ts": 120000020, "dur": 10},
+            {"ph": "i", "name": "mark", "pid": 7, "tid": 9, "ts": 120000021}]}"#;
+        let (records, oddities, damage) = read(document);
+        assert!(damage.is_none());
+        assert_eq!(oddities.iter().collect::<Vec<_>>(), [("events of kinds that are not read", 1)]);
+        let slices: Vec<_> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Activity(slice) => Some((slice.lane, slice.instance.operator.0, slice.start.0, slice.end.0)),
+                _ => None,
+            })
+            .collect();
+        let lane = |worker| Lane::Worker(WorkerId(worker));
+        // "go" is the first operator: the flow came first.
+        assert_eq!(slices, [(lane(0), 1, 10_250, 20_250), (lane(1), 2, 30_500, 35_000)]);
+        assert!(records.contains(&Record::Sent(side(0, 1, 0, 0, 20_000))) && records.contains(&Record::Received(side(0, 1, 0, 1, 30_500))));
+        let named = |worker, name: &str| Record::WorkerJoined { worker: WorkerId(worker), at: Timestamp::ZERO, name: name.to_owned() };
+        assert!(records.contains(&named(0, "python, main thread")) && records.contains(&named(1, "python, thread 9")), "{records:?}");
+    }
+
+    #[test]
+    fn what_is_no_event_is_damage_with_its_line() {
+        let damage = |document: &str| match read(document).2 {
+            Some(Damage::Content { place, expected, .. }) => format!("{place}: {expected}"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(damage("[\n{\"ph\": 3}]"), "line 2: a trace event");
+        assert_eq!(damage("[{\"ph\": \"X\", \"ts\": -1}]"), "line 1: a time in microseconds from 0 to 1e16");
+        assert_eq!(damage("[{\"ph\": \"X\", \"ts\": 1, \"dur\": 1e300}]"), "line 1: a time in microseconds from 0 to 1e16");
+    }
+}

@@ -1,0 +1,205 @@
+//! Reads the objects of some arrays of a JSON document one by one, without holding the document.
+//!
+//! Invariant: no more than one object is held, and at most [`MOST_ELEMENT_BYTES`] of it. What lies
+//! around the arrays is only looked at as far as brackets and keys are concerned.
+
+use std::io::BufRead;
+
+use super::error::{Damage, Oddities, Place};
+
+/// Longer objects are skipped.
+const MOST_ELEMENT_BYTES: usize = 4 << 20;
+/// Longer keys are none of those that are looked for.
+const MOST_KEY_BYTES: usize = 64;
+/// The most arrays and objects around an element.
+const MOST_DEPTH: usize = 1 << 10;
+
+/// An array or an object that is open.
+#[derive(Clone, Copy, Debug)]
+enum Container {
+    Object,
+    /// Whether its objects are read.
+    Array(bool),
+}
+
+/// Reads the objects of arrays with some keys, and those of an array that is the document itself.
+#[derive(Debug)]
+pub(super) struct Elements<R> {
+    source: R,
+    scanner: Scanner,
+}
+
+/// What is known of the document so far.
+#[derive(Debug)]
+struct Scanner {
+    keys: &'static [&'static str],
+    line: u64,
+    open: Vec<Container>,
+    /// The string that was read last: a key, if a colon follows.
+    text: Vec<u8>,
+    key: Option<Vec<u8>>,
+    /// Inside a string, and behind its backslash.
+    quoted: bool,
+    escaped: bool,
+    /// The object that is being read, how many brackets in it are open, and where it began.
+    element: Vec<u8>,
+    depth: usize,
+    began: u64,
+}
+
+impl<R: BufRead> Elements<R> {
+    pub(super) fn new(source: R, keys: &'static [&'static str]) -> Elements<R> {
+        let scanner = Scanner {
+            keys,
+            line: 1,
+            open: Vec::new(),
+            text: Vec::new(),
+            key: None,
+            quoted: false,
+            escaped: false,
+            element: Vec::new(),
+            depth: 0,
+            began: 1,
+        };
+        Elements { source, scanner }
+    }
+
+    /// Where the object that was returned last began.
+    pub(super) fn place(&self) -> Place {
+        Place::Line(self.scanner.began)
+    }
+
+    /// The next object; nothing at the end of the file.
+    ///
+    /// # Errors
+    /// On an I/O error, and if brackets do not match.
+    pub(super) fn next(&mut self, oddities: &mut Oddities) -> Result<Option<&[u8]>, Damage> {
+        let scanner = &mut self.scanner;
+        scanner.element.clear();
+        loop {
+            let chunk = match self.source.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Damage::Io(Place::Line(scanner.line), error)),
+            };
+            if chunk.is_empty() {
+                if scanner.depth > 0 {
+                    oddities.count("the last event is unfinished: it was still being written");
+                }
+                scanner.depth = 0;
+                return Ok(None);
+            }
+            let (mut used, mut complete) = (0, false);
+            while used < chunk.len() && !complete {
+                complete = scanner.take(chunk[used])?;
+                used += 1;
+            }
+            self.source.consume(used);
+            if complete && scanner.element.len() > MOST_ELEMENT_BYTES {
+                oddities.count("events of more than 4 MiB, skipped");
+                scanner.element.clear();
+            } else if complete {
+                return Ok(Some(&self.scanner.element));
+            }
+        }
+    }
+}
+
+impl Scanner {
+    /// Takes a byte; whether it completes an object.
+    fn take(&mut self, byte: u8) -> Result<bool, Damage> {
+        self.line += u64::from(byte == b'\n');
+        if self.depth > 0 && self.element.len() <= MOST_ELEMENT_BYTES {
+            self.element.push(byte);
+        }
+        if self.quoted {
+            let ends = byte == b'"' && !self.escaped;
+            self.escaped = byte == b'\\' && !self.escaped;
+            self.quoted = !ends;
+            if !ends && self.depth == 0 && self.text.len() < MOST_KEY_BYTES {
+                self.text.push(byte);
+            }
+            return Ok(false);
+        }
+        match byte {
+            b'"' => {
+                (self.quoted, self.escaped) = (true, false);
+                self.text.clear();
+            }
+            b'{' | b'[' if self.depth > 0 => self.depth += 1,
+            b'}' | b']' if self.depth > 0 => {
+                self.depth -= 1;
+                return Ok(self.depth == 0);
+            }
+            b':' => self.key = Some(std::mem::take(&mut self.text)),
+            b',' => self.key = None,
+            b'{' if matches!(self.open.last(), Some(Container::Array(true))) => {
+                (self.depth, self.began) = (1, self.line);
+                self.element.push(byte);
+            }
+            b'{' | b'[' => self.begin(byte)?,
+            b'}' | b']' => self.end(byte)?,
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn begin(&mut self, byte: u8) -> Result<(), Damage> {
+        if self.open.len() >= MOST_DEPTH {
+            return Err(Damage::new(Place::Line(self.line), format!("at most {MOST_DEPTH} open brackets"), "one more"));
+        }
+        let key = self.key.take();
+        let is_read = self.open.is_empty() || key.is_some_and(|key| self.keys.iter().any(|read| read.as_bytes() == key));
+        self.open.push(if byte == b'{' { Container::Object } else { Container::Array(is_read) });
+        Ok(())
+    }
+
+    fn end(&mut self, byte: u8) -> Result<(), Damage> {
+        self.key = None;
+        match (self.open.pop(), byte) {
+            (Some(Container::Object), b'}') | (Some(Container::Array(_)), b']') => Ok(()),
+            (Some(Container::Object), _) => Err(Damage::new(Place::Line(self.line), "'}'", "']'")),
+            (Some(Container::Array(_)), _) => Err(Damage::new(Place::Line(self.line), "']'", "'}'")),
+            (None, _) => Err(Damage::new(Place::Line(self.line), "the end of the document", format!("'{}'", char::from(byte)))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    fn elements(document: &str) -> Result<Vec<(u64, String)>, (u64, String)> {
+        // A buffer smaller than an element.
+        let mut elements = Elements::new(BufReader::with_capacity(5, document.as_bytes()), &["events"]);
+        let (mut found, mut oddities) = (Vec::new(), Oddities::default());
+        loop {
+            match elements.next(&mut oddities).map(|element| element.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())) {
+                Ok(Some(element)) => found.push((elements.scanner.began, element)),
+                Ok(None) => return Ok(found),
+                Err(Damage::Content { place: Place::Line(line), expected, .. }) => return Err((line, expected)),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn objects_of_the_arrays_that_are_asked_for_come_one_by_one() {
+        let document = "{\"other\": [{\"a\": 1}], \"x\": {\"events\": [\n{\"a\": \"}]\\\"\"},\n {\"b\": [{}, []]}\n], \"events\": 3}}\n";
+        let expected = [(2, "{\"a\": \"}]\\\"\"}".to_owned()), (3, "{\"b\": [{}, []]}".to_owned())];
+        assert_eq!(elements(document).unwrap(), expected);
+        assert_eq!(elements("[{\"a\":1},\n{\"b\":2}").unwrap(), [(1, "{\"a\":1}".to_owned()), (2, "{\"b\":2}".to_owned())]);
+        assert_eq!(elements("[{\"a\":1},{\"b\"").unwrap().len(), 1);
+        assert_eq!(elements("").unwrap(), []);
+    }
+
+    #[test]
+    fn brackets_that_do_not_match_are_damage() {
+        assert_eq!(elements("{\n]").unwrap_err(), (2, "'}'".to_owned()));
+        assert_eq!(elements("[\n\n}").unwrap_err(), (3, "']'".to_owned()));
+        assert_eq!(elements("[]\n]").unwrap_err(), (2, "the end of the document".to_owned()));
+        assert_eq!(elements(&"[".repeat(2000)).unwrap_err().1, "at most 1024 open brackets");
+    }
+}
