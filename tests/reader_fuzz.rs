@@ -378,6 +378,39 @@ fn damaged_spark_logs() {
     });
 }
 
+/// Documents of JSON, mutated anywhere.
+fn fuzz_document(format: Format, document: &str) {
+    let sound = read_bytes(document.as_bytes().to_vec(), None).unwrap();
+    assert!(sound.errors.is_empty() && sound.oddities.is_empty() && sound.records.len() > 5, "{:?} {:?}", sound.errors, sound.oddities);
+    fuzz(format, |random| {
+        let mut bytes = document.as_bytes().to_vec();
+        mutate(&mut bytes, document.as_bytes(), random);
+        (bytes, Expected::Anything)
+    });
+}
+
+#[test]
+fn damaged_chrome_traces() {
+    if is_alone("damaged_chrome_traces") {
+        let document = r#"{"traceEvents": [{"ph":"X","name":"a","pid":1,"tid":"x","ts":60000010,"dur":5.5},
+            {"ph":"s","name":"go","id":7,"pid":1,"tid":"x","ts":60000012.25}, {"ph":"f","name":"go","id":7,"pid":1,"tid":2,"ts":60000020},
+            {"ph":"B","name":"b","pid":1,"tid":2,"ts":60000020},{"ph":"E","pid":1,"tid":2,"ts":60000030},
+            {"ph":"M","name":"thread_name","pid":1,"tid":2,"args":{"name":"two"}}]}"#;
+        fuzz_document(Format::Chrome, document);
+    }
+}
+
+#[test]
+fn damaged_jaeger_traces() {
+    if is_alone("damaged_jaeger_traces") {
+        let document = r#"{"data":[{"traceID":"A","processes":{"S":{"serviceName":"s"}},"spans":[
+            {"spanID":"A","operationName":"a","startTime":1000,"duration":100,"processID":"S","references":[]},
+            {"spanID":"B","operationName":"b","startTime":1010,"duration":50,"processID":"S","references":[{"refType":"CHILD_OF","spanID":"A"}]},
+            {"spanID":"C","operationName":"c","startTime":1060,"duration":90,"processID":"S","references":[{"refType":"CHILD_OF","spanID":"A"}]}]}]}"#;
+        fuzz_document(Format::Jaeger, document);
+    }
+}
+
 #[test]
 fn damaged_packed_logs() {
     if !is_alone("damaged_packed_logs") {

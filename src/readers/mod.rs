@@ -1,5 +1,5 @@
 //! Traces in various formats, read as [`Record`]s: Thalweg's activity logs, SnailTrail's traces,
-//! Spark's event logs, timely's log as text, trace events of Chrome; plain or compressed with gzip or zstd.
+//! Spark's event logs, timely's log as text, trace events of Chrome, traces of Jaeger; plain or compressed with gzip or zstd.
 //!
 //! Invariants: memory is bounded however long the files are; several files are merged by time;
 //! everything before damage is returned, then the damage is reported with its file and place;
@@ -24,6 +24,7 @@ mod chrome;
 pub mod ds2;
 mod elements;
 mod error;
+mod jaeger;
 mod lanes;
 mod lines;
 mod packed;
@@ -43,6 +44,7 @@ use self::activity_log::ActivityLog;
 use self::chrome::Chrome;
 use self::error::{Damage, Oddities, excerpt};
 pub use self::error::{Place, ReadError};
+use self::jaeger::Jaeger;
 use self::packed::{CutOff, unpacked};
 use self::reader::Reader;
 use self::rolled::Rolled;
@@ -70,6 +72,8 @@ pub enum Format {
     TimelyText,
     /// Trace events of Chrome in JSON: an object with `traceEvents`, or their array.
     Chrome,
+    /// Traces of Jaeger in JSON: an object with `data`, an array of traces with `spans`.
+    Jaeger,
 }
 
 impl fmt::Display for Format {
@@ -80,6 +84,7 @@ impl fmt::Display for Format {
             Format::Spark => "a Spark event log",
             Format::TimelyText => "a timely log as text",
             Format::Chrome => "a Chrome trace",
+            Format::Jaeger => "a Jaeger trace",
         })
     }
 }
@@ -98,6 +103,8 @@ impl Format {
             Some(Format::Spark)
         } else if first.starts_with(['{', '[']) && of_chrome.iter().any(|key| text.contains(key)) {
             Some(Format::Chrome)
+        } else if first.starts_with('{') && ["\"spans\"", "\"traceID\""].iter().any(|key| text.contains(key)) {
+            Some(Format::Jaeger)
         } else if first.starts_with(";;") || first.starts_with("Dataflow:") || lines.any(timely_text::begins_an_event) {
             Some(Format::TimelyText)
         } else {
@@ -198,7 +205,7 @@ pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format
             return Err(Damage::new(Place::Byte(0), "a trace", "an empty file").of(file));
         }
         let Some(found) = format.or_else(|| Format::recognise(&head)) else {
-            let known = "an activity log, a SnailTrail trace, a Spark event log, a timely log as text or a Chrome trace";
+            let known = "an activity log, a SnailTrail trace, a Spark event log, a timely log as text, a Chrome trace or a Jaeger trace";
             return Err(Damage::new(Place::Byte(0), known, excerpt(&head)).of(file));
         };
         match *common.get_or_insert(found) {
@@ -224,6 +231,7 @@ pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format
             Format::Spark => Box::new(Spark::new(source)),
             Format::TimelyText => Box::new(TimelyText::new(source)),
             Format::Chrome => Box::new(Chrome::new(source)),
+            Format::Jaeger => Box::new(Jaeger::new(source)),
         };
         Input { file, reader, oddities: Oddities::default(), cut_off, reported: 0, ended: false, damage: None }
     });

@@ -46,6 +46,7 @@ mod shared_workers;
 mod simulated_graph;
 mod simulation;
 mod slow_instances;
+mod spans;
 mod spark_kinds;
 mod stopped;
 mod taken_up;

@@ -64,7 +64,7 @@ pub(in crate::cli) struct Args {
     /// Skip windows that start after this time.
     #[arg(long, allow_hyphen_values = true)]
     until: Option<String>,
-    /// Input format: thalweg, snailtrail, spark, timely or chrome [default: detected from content]
+    /// Input format: thalweg, snailtrail, spark, timely, chrome or jaeger [default: detected from content]
     #[arg(long)]
     format: Option<String>,
     /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or
@@ -263,9 +263,10 @@ fn format(text: &str) -> Result<readers::Format, Failure> {
         "spark" => readers::Format::Spark,
         "timely" => readers::Format::TimelyText,
         "chrome" => readers::Format::Chrome,
+        "jaeger" => readers::Format::Jaeger,
         _ => {
             return Err(usage(anyhow!(
-                "--format: expected one of 'thalweg', 'snailtrail', 'spark', 'timely' and 'chrome', found '{text}'"
+                "--format: expected one of 'thalweg', 'snailtrail', 'spark', 'timely', 'chrome' and 'jaeger', found '{text}'"
             )));
         }
     })
