@@ -134,6 +134,9 @@ pub struct Trace {
     format: Format,
 }
 
+/// A file whose first bytes have been read.
+type Begun = (PathBuf, Vec<u8>, Box<dyn Read + Send>, CutOff);
+
 struct Input {
     file: PathBuf,
     reader: Box<dyn Reader>,
@@ -190,7 +193,7 @@ fn open_files<P: AsRef<Path>>(paths: &[P], format: Option<Format>) -> Result<Tra
 /// # Errors
 /// As [`open`].
 pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format>) -> Result<Trace, ReadError> {
-    let mut heads: Vec<(PathBuf, Vec<u8>, Box<dyn Read + Send>, CutOff)> = Vec::new();
+    let mut heads: Vec<Begun> = Vec::new();
     let mut common = format;
     for (file, source) in sources {
         let (mut source, cut_off) = match unpacked(source) {
