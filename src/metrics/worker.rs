@@ -56,11 +56,20 @@ impl WorkerMetrics {
         self.used.iter().map(|(_, time)| *time).sum()
     }
 
-    /// The part of the core time it asked for that it got, 0 to 1; 1 if it asked for none or the
-    /// host does not say.
+    /// The part of a core that it can count on, 0 to 1; 1 if the host does not say.
+    ///
+    /// For a worker that asks for a core all the time, it is the part of that time in which it got
+    /// one. A worker with little to do mostly waits for a core when it wakes up, which says little
+    /// about what it would get; the less it asks for, the more it is taken to get all of the rest of
+    /// the window.
     pub fn core_share(&self) -> f64 {
-        let asked = self.core.map_or(0.0, |core| (core.ran + core.denied).as_secs_f64());
-        if asked > 0.0 { self.core.unwrap_or_default().ran.as_secs_f64() / asked } else { 1.0 }
+        let Some(CoreTime { ran, denied }) = self.core else { return 1.0 };
+        let (window, asked, denied) = (self.window.as_secs_f64(), (ran + denied).as_secs_f64(), denied.as_secs_f64());
+        if window <= 0.0 || asked <= 0.0 {
+            return 1.0;
+        }
+        let (of_asked, of_window, weight) = (1.0 - denied / asked, 1.0 - (denied / window).min(1.0), (asked / window).min(1.0));
+        of_asked * weight + of_window * (1.0 - weight)
     }
 }
 
@@ -77,6 +86,9 @@ mod tests {
         let core = Some(CoreTime::between(sample(0, 100, 50), sample(1, 700, 650)));
         let metrics = WorkerMetrics { worker: WorkerId(0), window: ms(1000), used, core };
         assert_eq!((metrics.busy(), metrics.core_share()), (ms(700), 0.5));
+        let little = Some(CoreTime { ran: ms(50), denied: ms(50) });
+        let share = WorkerMetrics { core: little, ..metrics.clone() }.core_share();
+        assert!((share - 0.905).abs() < 1e-9, "what it waits for when it wakes up is hardly a loss: {share}");
         assert_eq!(WorkerMetrics { core: None, ..metrics.clone() }.core_share(), 1.0);
         assert_eq!(WorkerMetrics { core: Some(CoreTime::default()), ..metrics }.core_share(), 1.0);
     }

@@ -16,6 +16,8 @@ use crate::observation::Observation;
 const LEAST_ASKED: f64 = 0.02;
 /// At most this part of a worker's time is taken to be spent on what nobody's work accounts for.
 const MOST_UNACCOUNTED: f64 = 0.75;
+/// Instances need the same if their needs differ by at most this part.
+const ALIKE: f64 = 0.05;
 /// A placement is better than another if its fullest worker has less to do by this part.
 const BETTER: f64 = 0.97;
 
@@ -183,7 +185,11 @@ impl Sharing {
             of.resize(of.len().max(instance.index as usize + 1), WorkerId(0));
             of[instance.index as usize] = emptiest;
         }
-        places.into_iter().for_each(|(operator, places)| fresh.put(operator, places));
+        for (operator, mut places) in places {
+            let each = self.of_instances(operator.0 as usize, places.len() as u32, needs);
+            keep(&mut places, present.of(operator), &each);
+            fresh.put(operator, places);
+        }
         let fresh = self.relieve(fresh, instances, needs);
         if fresh.load < near.load * BETTER { fresh } else { near }
     }
@@ -294,6 +300,19 @@ impl Sharing {
     }
 }
 
+/// Exchanges the places of instances of an operator that need the same, so that as many as possible
+/// stay where they are.
+fn keep(places: &mut [WorkerId], present: &[WorkerId], each: &[f64]) {
+    for index in 0..places.len().min(present.len()) {
+        let is_same = |other: &usize| (each[*other] - each[index]).abs() <= each[index] * ALIKE;
+        let stays = |other: &usize| present.get(*other) == Some(&places[*other]);
+        let other = (0..places.len()).filter(|other| places[*other] == present[index] && !stays(other)).find(is_same);
+        if let Some(other) = other.filter(|_| places[index] != present[index]) {
+            places.swap(index, other);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,6 +361,20 @@ mod tests {
         // More than both can do: the best there is, without instances that bring nothing.
         let (full, load) = fit(&two, [&[0], &[1], &[1]], [1.0, 1.0, 1.0]);
         assert!(load > 1.5 && full.len() <= 12, "{full} {load}");
+    }
+
+    #[test]
+    fn instances_that_need_the_same_do_not_change_places() {
+        let workers = |places: &[u32]| places.iter().copied().map(WorkerId).collect::<Vec<_>>();
+        let kept = |places: &[u32], present: &[u32], each: &[f64]| {
+            let mut places = workers(places);
+            keep(&mut places, &workers(present), each);
+            places
+        };
+        assert_eq!(kept(&[0, 1], &[1], &[0.5, 0.5]), workers(&[1, 0]));
+        assert_eq!(kept(&[2, 0, 1], &[0, 1, 2], &[0.5; 3]), workers(&[0, 1, 2]));
+        assert_eq!(kept(&[0, 1], &[1], &[0.9, 0.5]), workers(&[0, 1]), "they do not");
+        assert_eq!(kept(&[1, 1], &[1, 0], &[0.5; 2]), workers(&[1, 1]));
     }
 
     #[test]

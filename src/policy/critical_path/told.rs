@@ -12,6 +12,9 @@ const MOST_PIECES: usize = 6;
 /// Pieces below this share of the latency are not reported.
 const LEAST_SHARE: f64 = 0.01;
 
+/// Kind, the operator it is attributed to, and the one that waited for that.
+type Piece = (EpochPieceKind, Option<OperatorId>, Option<OperatorId>);
+
 /// The largest pieces of the slowest epochs' latency, by kind and operator; `waits_s` is the predicted queueing time by operator, if there
 /// is a prediction.
 pub(super) fn path(topology: &Topology, paths: &WindowPaths, waits_s: Option<&[f64]>) -> Vec<PathShare> {
@@ -23,7 +26,7 @@ pub(super) fn path(topology: &Topology, paths: &WindowPaths, waits_s: Option<&[f
     // Who waited, where another operator had the worker.
     let waiting =
         |piece: &PathPiece| piece.part.operator.filter(|_| piece.part.behind.is_some_and(|behind| Some(behind) != piece.part.operator));
-    let mut sums: BTreeMap<(EpochPieceKind, Option<OperatorId>, Option<OperatorId>), (f64, f64)> = BTreeMap::new();
+    let mut sums: BTreeMap<Piece, (f64, f64)> = BTreeMap::new();
     for piece in &paths.slowest.pieces {
         let sum = sums.entry((piece.part.kind, whose(piece), waiting(piece))).or_default();
         *sum = (sum.0 + piece.share, sum.1 + piece.mean_ns);
