@@ -17,7 +17,8 @@ pub struct Timestamp(pub u64);
 /// A logical timestamp of the dataflow. It is complete when the output frontier has passed it.
 ///
 /// The timely host numbers epochs by the millisecond of the run in which their records were
-/// emitted, so epochs are increasing but not consecutive.
+/// emitted, or by a shorter time where a source closes them sooner; so epochs are increasing but
+/// not consecutive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);

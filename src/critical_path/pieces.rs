@@ -108,7 +108,7 @@ impl Pieces {
             ActivityKind::Processing | ActivityKind::Source | ActivityKind::Sink | ActivityKind::Speculative => {
                 let records = if activity.records_in > 0 { activity.records_in } else { activity.records_out };
                 work.pieces += 1;
-                work.pieces_ns += ns;
+                work.pieces_ns = work.pieces_ns.saturating_add(ns);
                 work.records = work.records.saturating_add(records);
                 work.busy_ns += ns;
                 if ns > work.longest_ns {

@@ -18,6 +18,10 @@ const LEAST_ASKED: f64 = 0.02;
 const MOST_UNACCOUNTED: f64 = 0.75;
 /// Instances need the same if their needs differ by at most this part.
 const ALIKE: f64 = 0.05;
+/// Times that instances are added to one operator, at most...
+const MOST_ROUNDS: usize = 256;
+/// ... one at a time where there are fewer than this, and one for each so many where there are more.
+const FEW: u32 = 32;
 /// A placement is better than another if its fullest worker has less to do by this part.
 const BETTER: f64 = 0.97;
 
@@ -54,6 +58,8 @@ pub struct Needs<'a> {
     pub cores: &'a dyn Fn(usize, u32) -> Option<f64>,
     /// Most instances by operator.
     pub most: &'a [u32],
+    /// Most instances of all operators that can be scaled.
+    pub budget: u32,
 }
 
 impl Sharing {
@@ -266,15 +272,21 @@ impl Sharing {
     }
 
     /// At least `instances` on the workers so that they keep up: on other workers first, and where
-    /// that does not suffice with more instances, one after the other, of the operator that needs
-    /// most of the fullest worker. The best that was found where nothing suffices.
+    /// that does not suffice with more instances, within the budget, of the operator that needs most
+    /// of the fullest worker. The best that was found where nothing suffices.
     pub fn fit(&self, present: &Placement, instances: &[u32], needs: &Needs<'_>) -> Fit {
         let mut best = self.place(present, instances, needs);
         let mut last = best.clone();
-        while last.load > 1.0 {
+        let all = |instances: &[u32]| needs.topology.scalable().map(|operator| instances[operator.id.0 as usize]).sum::<u32>();
+        for _ in 0..MOST_ROUNDS {
+            let room = needs.budget.saturating_sub(all(&last.instances));
+            if last.load <= 1.0 || room == 0 {
+                break;
+            }
             let Some(split) = self.largest_on_fullest(&last, needs) else { break };
             let mut instances = last.instances.clone();
-            instances[split] += 1;
+            let more = (instances[split] / FEW).max(1).min(needs.most[split] - instances[split]);
+            instances[split] += more.min(room);
             last = self.place(present, &instances, needs);
             if last.load <= 1.0 || last.load < best.load * BETTER {
                 best = last.clone();
@@ -341,7 +353,7 @@ mod tests {
         (1..).zip(on).for_each(|(id, on)| present.put(OperatorId(id), on.iter().copied().map(WorkerId).collect()));
         instances[4] = 1;
         let of = |operator: usize, _: u32| operator.checked_sub(1).and_then(|index| cores.get(index)).copied();
-        let needs = Needs { topology: &topology, cores: &of, most: &[1, 8, 8, 8, 1] };
+        let needs = Needs { topology: &topology, cores: &of, most: &[1, 8, 8, 8, 1], budget: u32::MAX };
         let fit = sharing.fit(&present, &instances, &needs);
         let text = |id| fit.placement.of(OperatorId(id)).iter().map(|worker| worker.0.to_string()).collect::<String>();
         ((1..4).map(text).collect::<Vec<_>>().join(" "), fit.load)

@@ -67,6 +67,49 @@ struct Args {
     name: Value,
 }
 
+/// An event of which any part may be missing or something else.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LooseEvent {
+    ph: Value,
+    name: Value,
+    cat: Value,
+    pid: Value,
+    tid: Value,
+    ts: Value,
+    dur: Value,
+    id: Value,
+    args: Value,
+}
+
+/// Kinds of events that need their times.
+const NEEDED: [&str; 6] = ["X", "B", "E", "s", "t", "f"];
+
+/// The event of an element. Names and arguments that are none are taken for empty ones, and so are
+/// the times of events that are not read.
+fn event(element: &[u8]) -> Result<Event<'_>, serde_json::Error> {
+    serde_json::from_slice(element).or_else(|error| {
+        let mut loose: LooseEvent = serde_json::from_slice(element)?;
+        let string = |value: &Value| -> Cow<'_, str> { Cow::Owned(value.as_str().unwrap_or_default().to_owned()) };
+        let (ph, number) = (string(&loose.ph), |value: &Value| value.as_f64().or_else(|| value.is_null().then_some(0.0)));
+        let (ts, dur) = (number(&loose.ts), number(&loose.dur));
+        if NEEDED.contains(&ph.as_ref()) && (ts.is_none() || dur.is_none()) {
+            return Err(error);
+        }
+        Ok(Event {
+            ph,
+            name: string(&loose.name),
+            cat: string(&loose.cat),
+            ts: ts.unwrap_or_default(),
+            dur: dur.unwrap_or_default(),
+            args: Args { name: loose.args.get_mut("name").map(Value::take).unwrap_or_default() },
+            pid: loose.pid,
+            tid: loose.tid,
+            id: loose.id,
+        })
+    })
+}
+
 /// A thread.
 #[derive(Debug)]
 struct Thread {
@@ -304,8 +347,7 @@ impl<R: BufRead + Send> Reader for Chrome<R> {
         }
         let element = element.to_vec();
         let place = self.events.place();
-        let event: Event<'_> = serde_json::from_slice(&element)
-            .map_err(|error| Damage::new(place, "a trace event", format!("{} ({error})", excerpt(&element))))?;
+        let event = event(&element).map_err(|error| Damage::new(place, "a trace event", format!("{} ({error})", excerpt(&element))))?;
         self.take(&event, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
         Ok(true)
     }
@@ -379,12 +421,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_needed_of_an_event_may_be_anything() {
+        let (records, oddities, damage) = read(
+            r#"[{"ph": "X", "name": null, "cat": 3, "args": "__stripped__", "pid": 1, "tid": 1, "ts": 1, "dur": 2},
+            {"ph": 3}, {"ph": "i", "ts": "now"}, {"name": "no kind"}, {}]"#,
+        );
+        assert!(damage.is_none(), "{damage:?}");
+        assert_eq!(oddities.iter().map(|(_, count)| count).sum::<u64>(), 4);
+        assert_eq!(records.iter().filter(|record| matches!(record, Record::Activity(_))).count(), 1);
+    }
+
+    #[test]
     fn what_is_no_event_is_damage_with_its_line() {
         let damage = |document: &str| match read(document).2 {
             Some(Damage::Content { place, expected, .. }) => format!("{place}: {expected}"),
             other => panic!("{other:?}"),
         };
-        assert_eq!(damage("[\n{\"ph\": 3}]"), "line 2: a trace event");
+        assert_eq!(damage("[\n{\"ph\": \"X\", \"ts\": \"now\"}]"), "line 2: a trace event");
         assert_eq!(damage("[{\"ph\": \"X\", \"ts\": -1}]"), "line 1: a time in microseconds from 0 to 1e16");
         assert_eq!(damage("[{\"ph\": \"X\", \"ts\": 1, \"dur\": 1e300}]"), "line 1: a time in microseconds from 0 to 1e16");
     }

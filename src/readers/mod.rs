@@ -103,7 +103,7 @@ impl Format {
             Some(Format::Spark)
         } else if first.starts_with(['{', '[']) && of_chrome.iter().any(|key| text.contains(key)) {
             Some(Format::Chrome)
-        } else if first.starts_with('{') && ["\"spans\"", "\"traceID\""].iter().any(|key| text.contains(key)) {
+        } else if first.starts_with('{') && text.contains("\"data\"") && ["\"spans\"", "\"traceID\""].iter().any(|key| text.contains(key)) {
             Some(Format::Jaeger)
         } else if first.starts_with(";;") || first.starts_with("Dataflow:") || lines.any(timely_text::begins_an_event) {
             Some(Format::TimelyText)
@@ -203,6 +203,10 @@ pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format
         let mut head = Vec::new();
         if let Err(error) = source.by_ref().take(HEAD_BYTES).read_to_end(&mut head) {
             return Err(Damage::Io(Place::Byte(0), error).of(file));
+        }
+        // A mark that some editors put before a text.
+        if head.starts_with("\u{feff}".as_bytes()) {
+            head.drain(.."\u{feff}".len());
         }
         if head.is_empty() {
             return Err(Damage::new(Place::Byte(0), "a trace", "an empty file").of(file));

@@ -64,7 +64,7 @@ fn others(works: &BTreeMap<InstanceId, InstanceWork>, worst: InstanceId) -> Inst
     let others = works.iter().filter(|(instance, _)| **instance != worst).map(|(_, work)| work);
     others.fold(InstanceWork::default(), |sum, work| InstanceWork {
         pieces: sum.pieces + work.pieces,
-        pieces_ns: sum.pieces_ns + work.pieces_ns,
+        pieces_ns: sum.pieces_ns.saturating_add(work.pieces_ns),
         records: sum.records.saturating_add(work.records),
         busy_ns: sum.busy_ns + work.busy_ns,
         present_ns: sum.present_ns + work.present_ns,
@@ -139,7 +139,7 @@ fn by_task(
     shares: &BTreeMap<InstanceId, f64>,
     works: &BTreeMap<InstanceId, InstanceWork>,
 ) -> String {
-    let sum = |of: fn(&InstanceWork) -> u64| works.values().map(of).sum::<u64>();
+    let sum = |of: fn(&InstanceWork) -> u64| works.values().map(of).fold(0, u64::saturating_add);
     let (tasks, tasks_ns, records) = (sum(|work| work.pieces), sum(|work| work.pieces_ns), sum(|work| work.records));
     let Some((&runner, longest)) = works.iter().max_by_key(|(_, work)| work.longest_ns).filter(|_| tasks > 0) else {
         return String::new();

@@ -18,6 +18,8 @@ use crate::report::{self, Analysed, Division};
 
 /// The most windows of a trace.
 pub(super) const MOST_WINDOWS: u64 = 1_000_000;
+/// The most windows of a second in which anything happened: a third of a year.
+const MOST_SECONDS: u64 = 10_000_000;
 
 /// The results collected so far.
 pub(super) struct Findings<'a> {
@@ -69,6 +71,11 @@ impl<'a> Findings<'a> {
     pub(super) fn take_of_whole(&mut self, result: AnalysisResult) -> Result<(), Failure> {
         match result {
             AnalysisResult::Window(summary) => {
+                if self.whole.windows() == MOST_SECONDS {
+                    return Err(usage(anyhow!(
+                        "expected at most {MOST_SECONDS} s with anything in them, found more: select a part with --from and --until"
+                    )));
+                }
                 self.whole.push(&summary);
                 if self.asked.is_one_analysis() {
                     self.window(&summary)?;

@@ -36,6 +36,10 @@ pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
     let damage = read(&asked, &mut trace, &mut pictures, &mut findings)?;
     if findings.windows() == 0 {
         let files = asked.files_text();
+        // What was skipped may be all there was.
+        for oddity in trace.oddities() {
+            eprintln!("note: {}: {} ({})", oddity.file.display(), oddity.what, oddity.count);
+        }
         let nothing = || usage(anyhow!("{files}: expected activities or messages in the selected time, found none"));
         return Err(damage.map_or_else(nothing, usage));
     }
@@ -63,7 +67,7 @@ fn read(
                 heard.take(&records).into_iter().for_each(|note| eprintln!("note: {note}"));
                 pictures.take(&records, &heard)?;
                 findings.count(&records);
-                let is_taken = windows.as_ref().is_none_or(|(windows, _)| windows.push(records.clone()).is_ok());
+                let is_taken = windows.as_ref().is_some_and(|(windows, _)| windows.push(records.clone()).is_ok());
                 if whole.push(records).is_err() && !is_taken {
                     // The selected time has passed, or 'finish' returns the error.
                     break;

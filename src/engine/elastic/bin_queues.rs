@@ -29,7 +29,7 @@ use super::transfer::{BinEvent, Inbox, Outbox, StateArrived};
 use crate::activity::{Activity, BinLoad, Lane, Record};
 use crate::dataflow::Capacity;
 use crate::engine::Time;
-use crate::engine::host::{Command, Context, OperatorSpec, Places};
+use crate::engine::host::{Command, Context, OperatorSpec};
 use crate::id::{BinId, InstanceId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
@@ -94,7 +94,8 @@ impl BinQueues {
     pub(super) fn command(&mut self, cap: &Rc<Capability<Time>>, command: &Command, store: &mut dyn StateStore) {
         let at = *cap.time();
         if let Some(places) = &command.places {
-            self.servers.places.replace(Places::new(places.clone()));
+            let places = self.servers.places.borrow().updated(places);
+            self.servers.places.replace(places);
         }
         for &(bin, to) in &command.moves {
             if seeded(Fault::OverlookMove) && self.events.contains_key(&bin) {

@@ -235,7 +235,7 @@ impl<D, K: ExchangeData + Hash, V: ExchangeData, F: FnMut(D) -> (K, V) + 'static
     fn next(&self, table: &Owners, command: &Command) -> (Owners, Option<Ack>) {
         let (mut owners, mut workers) = (table.owners.clone(), table.workers.clone());
         let mut space = table.space.clone();
-        let places = command.places.clone().map_or_else(|| table.places.clone(), Places::new);
+        let places = command.places.as_ref().map_or_else(|| table.places.clone(), |new| table.places.updated(new));
         for &(bin, to) in &command.moves {
             owners[bin.0 as usize] = to;
             workers[bin.0 as usize] = self.context.place(&places, to);

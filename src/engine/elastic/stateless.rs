@@ -151,14 +151,14 @@ struct Dealing {
     /// What the last look saw: records that had come here, that all routers had sent, and that near
     /// instances had processed.
     last: [u64; 3],
-    /// Among how many instances.
-    among: u32,
+    /// Among how many instances, and where they were.
+    among: (u32, Places),
 }
 
 impl Dealing {
     fn new(context: &Context, spec: &OperatorSpec, newest: Rc<RefCell<Places>>) -> Dealing {
         let (context, spec) = (context.clone(), spec.clone());
-        Dealing { context, spec, newest, stay: true, next_look: Timestamp::ZERO, came: 0, last: [0; 3], among: 0 }
+        Dealing { context, spec, newest, stay: true, next_look: Timestamp::ZERO, came: 0, last: [0; 3], among: (0, Places::default()) }
     }
 
     /// Whether records are to stay on this worker: each worker has as many instances, and this one
@@ -176,14 +176,15 @@ impl Dealing {
             }
         }
         let seen = [self.came, sent, worked_off];
-        // What other instances were sent before says nothing of these: it is as it was until the
-        // next look, and at first as if all were even.
-        if self.among == instances {
+        // What other instances were sent before says nothing of these, nor what others had near did
+        // of those that are near now: it is as it was until the next look, and at first as if all
+        // were even.
+        if self.among.0 == instances && self.among.1 == *places {
             let [came, sent, worked_off] = std::array::from_fn(|index| seen[index] - self.last[index]);
             let even = came as f64 * f64::from(self.context.peers) <= sent as f64 * UNEVEN;
             self.stay = even && waiting <= worked_off * BEHIND;
         }
-        (self.last, self.among, self.next_look) = (seen, instances, now + LOOK);
+        (self.last, self.among, self.next_look) = (seen, (instances, places.clone()), now + LOOK);
     }
 
     /// The instances that records may go to.
@@ -204,7 +205,7 @@ impl<D: ExchangeData> Partition<D> for Dealing {
     fn next(&self, table: &Among, command: &Command) -> (Among, Option<Ack>) {
         let instances = command.parallelism.unwrap_or(table.instances);
         let turns = command.weights.as_ref().map(|weights| RefCell::new(Turns::new(weights)));
-        let places = command.places.clone().map_or_else(|| table.places.clone(), Places::new);
+        let places = command.places.as_ref().map_or_else(|| table.places.clone(), |new| table.places.updated(new));
         self.newest.replace(places.clone());
         (Among { instances, turns, places }, Some(Ack::Rerouted(self.spec.id)))
     }

@@ -15,6 +15,12 @@ impl Places {
         Places(workers)
     }
 
+    /// The first instances on these workers, by number; those that are not among them, since they
+    /// are to go, stay where they were.
+    pub(in crate::engine) fn updated(&self, first: &[WorkerId]) -> Places {
+        Places(first.iter().chain(self.0.iter().skip(first.len())).copied().collect())
+    }
+
     /// Those of `operator` at the start of a job in `configuration`.
     pub(in crate::engine) fn at_start(configuration: &Configuration, operator: OperatorId) -> Places {
         Places(configuration.placement().map_or_else(Vec::new, |placement| placement.of(operator).to_vec()))
@@ -41,6 +47,8 @@ mod tests {
     fn who_is_not_listed_takes_turns() {
         let places = Places::new(vec![WorkerId(1), WorkerId(1)]);
         assert_eq!([0, 1, 2, 3].map(|index| places.of(index, 2).0), [1, 1, 0, 1]);
+        assert_eq!(places.updated(&[WorkerId(0)]), Places::new(vec![WorkerId(0), WorkerId(1)]));
+        assert_eq!(places.updated(&[WorkerId(0); 3]), Places::new(vec![WorkerId(0); 3]));
         assert!(!places.are_even(2, 2) && !places.are_even(4, 2) && Places::default().are_even(4, 2));
     }
 }

@@ -42,8 +42,13 @@ pub(super) struct Crowd {
     loads: Vec<(f64, f64)>,
     /// By worker, the part of a core that it was last seen to get, and when.
     known: Vec<Option<(f64, Timestamp)>>,
-    /// The last plan that did nothing but move instances.
+    /// By operator, whether its instances were ever seen to take a worker's time: those whose time
+    /// is imposed take none.
+    takes_time: Vec<bool>,
+    /// The last plan that did nothing but move instances, once it was carried out.
     moved: Option<Moved>,
+    /// The same while it may still be refused.
+    planned: Option<Moved>,
 }
 
 /// A plan that moved instances.
@@ -78,10 +83,21 @@ impl Crowd {
         self.sharing.is_some()
     }
 
-    /// The most instances of an operator that can be of use; `None` where instances do not share
-    /// workers.
-    pub(super) fn most(&self) -> Option<u32> {
-        self.sharing.as_ref().map(|sharing| sharing.workers() * MOST_PER_WORKER)
+    /// The most instances of an operator that can be of use; `None` where they do not share workers.
+    pub(super) fn most(&self, operator: usize) -> Option<u32> {
+        self.sharing.as_ref().filter(|_| self.takes_time(operator)).map(|sharing| sharing.workers() * MOST_PER_WORKER)
+    }
+
+    /// Whether the instances of an operator take the time of workers.
+    fn takes_time(&self, operator: usize) -> bool {
+        self.takes_time.get(operator).copied().unwrap_or(false)
+    }
+
+    /// A plan was carried out.
+    pub(super) fn migrated(&mut self) {
+        if let Some(planned) = self.planned.take() {
+            self.moved = Some(planned);
+        }
     }
 
     /// Whether workers explain that instances are slower than others or than before.
@@ -103,6 +119,13 @@ impl CriticalPath {
         self.crowd.known.iter_mut().for_each(|known| *known = known.filter(|(_, at)| *at + look_back >= now));
         let known: Vec<Option<f64>> = self.crowd.known.iter().map(|known| known.map(|(share, _)| share)).collect();
         self.crowd.sharing = Sharing::of(&self.topology, observation, &known);
+        self.crowd.planned = None;
+        self.crowd.takes_time.resize(self.topology.operators().len(), false);
+        for (instance, time) in observation.workers.iter().flat_map(|worker| &worker.used) {
+            if let Some(takes) = self.crowd.takes_time.get_mut(instance.operator.0 as usize) {
+                *takes |= !time.is_zero();
+            }
+        }
         let Some((sharing, placement)) = self.crowd.sharing.as_ref().zip(observation.configuration.placement()) else {
             self.crowd.loads.clear();
             return;
@@ -119,11 +142,15 @@ impl CriticalPath {
 
     /// Calls `with` with what operators need at `demands`.
     fn with_needs<T>(&self, demands: &[Option<f64>], with: impl FnOnce(&Needs<'_>) -> T) -> T {
-        let cores =
-            |operator: usize, instances: u32| Some(demands[operator]? * f64::from(instances) / self.curves[operator].total(instances)?);
-        let useful = self.crowd.most().unwrap_or(u32::MAX);
-        let most: Vec<u32> = self.topology.operators().iter().map(|operator| operator.max_parallelism.min(useful)).collect();
-        with(&Needs { topology: &self.topology, cores: &cores, most: &most })
+        let cores = |operator: usize, instances: u32| {
+            let demand = demands[operator].filter(|_| self.crowd.takes_time(operator))?;
+            Some(demand * f64::from(instances) / self.curves[operator].total(instances)?)
+        };
+        let operators = self.topology.operators().iter();
+        let most = operators.map(|operator| operator.max_parallelism.min(self.crowd.most(operator.id.0 as usize).unwrap_or(u32::MAX)));
+        let most: Vec<u32> = most.collect();
+        let budget = if self.config.budget == 0 { u32::MAX } else { self.config.budget };
+        with(&Needs { topology: &self.topology, cores: &cores, most: &most, budget })
     }
 
     /// What operators are to be able to do: their demands at the utilisation that is aimed at, and
@@ -152,15 +179,18 @@ impl CriticalPath {
             let over = self.crowd.over(placement, operator.id);
             if let (Some(demand), Some(capacity)) = (load.demands[index], &mut searched.capacities[index])
                 && over > 0.0
+                && self.crowd.takes_time(index)
             {
                 *capacity = capacity.min(demand / over);
             }
         }
         let now: Vec<u32> = searched.found.instances.iter().zip(&searched.present).map(|(found, present)| *found.max(present)).collect();
         let fit = self.fitted(sharing, placement, &now, load);
-        for ((found, fit), now) in searched.found.instances.iter_mut().zip(&fit.instances).zip(&now) {
-            if fit > now {
-                *found = *fit;
+        for (index, (found, now)) in searched.found.instances.iter_mut().zip(&now).enumerate() {
+            // What was learned to be of no use is of none here either.
+            let fit = fit.instances[index].min(searched.most[index]);
+            if fit > *now {
+                *found = fit;
             }
         }
         let steady = self.with_needs(&load.demands, |needs| sharing.place(placement, &fit.instances, needs)).load;
@@ -225,10 +255,12 @@ impl CriticalPath {
             if is_as_then || most <= 1.0 + TOLERANCE || after >= most * BETTER {
                 return nothing;
             }
-            self.crowd.moved = Some(Moved { at: end, offered: load.offered, core_shares: cores });
+            self.crowd.planned = Some(Moved { at: end, offered: load.offered, core_shares: cores });
         }
         let default = after.placement().cloned();
-        let differs = |id: &OperatorId| default.as_ref().is_some_and(|default| default.of(*id) != fit.placement.of(*id));
+        let differs = |id: &OperatorId| {
+            self.crowd.takes_time(id.0 as usize) && default.as_ref().is_some_and(|default| default.of(*id) != fit.placement.of(*id))
+        };
         let ids = self.topology.scalable().map(|operator| operator.id).filter(differs);
         ids.map(|id| (id, fit.placement.of(id).to_vec())).collect()
     }

@@ -159,7 +159,7 @@ impl CriticalPath {
             let rests = limit.vain.rests(now, self.config.look_back_s, load.demands[index]);
             if rests { limit.most } else { (f64::from(limit.most) * AGAIN).ceil() as u32 }
         });
-        [limit, sight.probe, self.crowd.most().map(|most| most.max(sight.instances))]
+        [limit, sight.probe, self.crowd.most(index).map(|most| most.max(sight.instances))]
             .into_iter()
             .flatten()
             .fold(operator.max_parallelism, u32::min)

@@ -333,6 +333,7 @@ impl Policy for CriticalPath {
 
     fn migrated(&mut self, began: Timestamp, ended: Timestamp, bytes: u64) {
         self.started.migrated(began, ended);
+        self.crowd.migrated();
         self.change.migrated(bytes as f64, ended.since(began).as_secs_f64());
     }
 }
