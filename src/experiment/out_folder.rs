@@ -23,10 +23,11 @@ use super::{folder, frame, steps};
 pub const BEGUN: &str = ".thalweg-unfinished";
 
 /// Names that commands give to files, apart from figures and files of rows.
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     folder::RUN,
     folder::TIMELINE,
     folder::LATENCY,
+    folder::WORKERS,
     folder::DECISIONS,
     folder::SUMMARY,
     folder::ACTIVITY,
