@@ -1,12 +1,31 @@
 //! Parses one line of timely's log as text.
 //!
 //! Invariant: a line is understood as a whole, rejected with what was expected and what was found, or
-//! taken for something else that a program printed, which it is unless it begins as an event does.
+//! taken for something else that a program printed, which it is unless it begins as an event or a line
+//! of the head does: up to the name of an event that is known.
 
 use super::super::error::excerpt;
+use super::rest::{END, Rest};
 
 /// Longer labels before an event are none.
 const MOST_LABEL: usize = 40;
+
+/// The names of the events that are read, of all versions.
+const READ: [&str; 13] = [
+    "Operates",
+    "Channels",
+    "Sched",
+    "Schedule",
+    "Msg",
+    "Messages",
+    "GMsg",
+    "GuardedMessage",
+    "Progress",
+    "TimelyProgress",
+    "PushProgress",
+    "Park",
+    "Text",
+];
 
 /// What was expected in a line, and what was found.
 pub(super) type Refused = (String, String);
@@ -79,8 +98,50 @@ pub(super) fn begins_an_event(line: &str) -> bool {
     event_of(line).is_some()
 }
 
+/// Whether a line is more than what a program may print: it names an event that is read, after what
+/// may be meant as a time or a worker, or begins as a line of the head does.
+pub(super) fn is_meant(line: &str) -> bool {
+    let line = line.trim();
+    let begins = |text: &str| {
+        let mut rest = Rest { rest: text };
+        let has_number = rest.skip("(") && rest.rest.starts_with(|c: char| c.is_ascii_digit());
+        rest.while_is(|c| c.is_alphanumeric() || c == '.');
+        let has_number = has_number && rest.skip(",");
+        if rest.number().is_ok() {
+            rest.skip(",");
+        }
+        has_number && READ.contains(&rest.word()) && rest.rest.starts_with(['(', '{'])
+    };
+    let mut head = Rest { rest: line };
+    let is_head = head.skip("Dataflow:") && (head.skip("Channel") || head.skip("(")) && head.number().is_ok();
+    is_head || begins(line) || event_of(line).is_some_and(begins)
+}
+
+/// Whether a line ends within its brackets, or where `refused` says so.
+pub(super) fn is_cut_off(line: &str, refused: Option<&Refused>) -> bool {
+    let (mut depth, mut quoted, mut escaped) = (0i64, false, false);
+    for c in line.chars() {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            '{' | '(' | '[' if !quoted => depth += 1,
+            '}' | ')' | ']' if !quoted => depth -= 1,
+            _ => {}
+        }
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    depth > 0 || refused.is_some_and(|(_, found)| found == END)
+}
+
 /// Parses a line.
 pub(super) fn parse(line: &str) -> Result<Line<'_>, Refused> {
+    match whole(line) {
+        Err(_) if !is_meant(line) => Ok(Line::Foreign),
+        parsed => parsed,
+    }
+}
+
+/// Parses a line that may be meant for an event.
+fn whole(line: &str) -> Result<Line<'_>, Refused> {
     let mut rest = Rest { rest: line.trim() };
     if rest.rest.is_empty() || rest.rest.starts_with(';') {
         return Ok(Line::Nothing);
@@ -96,8 +157,7 @@ pub(super) fn parse(line: &str) -> Result<Line<'_>, Refused> {
         } else {
             Line::Operator(rest.end()?)
         }
-    } else if let Some(event) = event_of(rest.rest).or_else(|| (rest.rest.starts_with('(') && rest.rest.contains('{')).then_some(rest.rest))
-    {
+    } else if let Some(event) = event_of(rest.rest).or_else(|| rest.rest.starts_with('(').then_some(rest.rest)) {
         rest.rest = event;
         rest.expect("(")?;
         let at = rest.duration()?;
@@ -123,72 +183,7 @@ pub(super) fn parse(line: &str) -> Result<Line<'_>, Refused> {
     }
 }
 
-/// The rest of a line, without leading blanks.
-struct Rest<'l> {
-    rest: &'l str,
-}
-
 impl<'l> Rest<'l> {
-    fn refuse<T>(&self, expected: &str) -> Result<T, Refused> {
-        let found = if self.rest.is_empty() { "the end of the line".to_owned() } else { excerpt(self.rest.as_bytes()) };
-        Err((expected.to_owned(), found))
-    }
-
-    fn advance(&mut self, bytes: usize) -> &'l str {
-        let (taken, rest) = self.rest.split_at(bytes);
-        self.rest = rest.trim_start();
-        taken
-    }
-
-    fn skip(&mut self, token: &str) -> bool {
-        let found = self.rest.starts_with(token);
-        if found {
-            self.advance(token.len());
-        }
-        found
-    }
-
-    fn expect(&mut self, token: &str) -> Result<(), Refused> {
-        if self.skip(token) { Ok(()) } else { self.refuse(&format!("'{token}'")) }
-    }
-
-    /// The rest up to the first character that is not `within`.
-    fn while_is(&mut self, within: impl Fn(char) -> bool) -> &'l str {
-        let end = self.rest.find(|c| !within(c)).unwrap_or(self.rest.len());
-        self.advance(end)
-    }
-
-    fn number(&mut self) -> Result<u64, Refused> {
-        let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
-        match self.rest[..end].parse() {
-            Ok(number) => {
-                self.advance(end);
-                Ok(number)
-            }
-            Err(_) => self.refuse("a number of 64 bits"),
-        }
-    }
-
-    /// A duration as printed by Rust, such as `6.275699ms`, in ns; fractions of a nanosecond are
-    /// truncated.
-    fn duration(&mut self) -> Result<u64, Refused> {
-        const EXPECTED: &str = "a time, such as 6.275ms";
-        let text = self.rest;
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let (whole, fraction) = text[..end].split_once('.').unwrap_or((&text[..end], ""));
-        let units = [("ns", 0), ("µs", 3), ("ms", 6), ("s", 9)];
-        let unit = units.into_iter().find(|(unit, _)| text[end..].starts_with(unit));
-        let (Some((unit, digits)), Ok(whole)) = (unit, whole.parse::<u64>()) else { return self.refuse(EXPECTED) };
-        let mut nanoseconds = whole.checked_mul(10u64.pow(digits));
-        for (place, digit) in (0..digits).zip(fraction.chars()) {
-            let Some(digit) = digit.to_digit(10) else { return self.refuse(EXPECTED) };
-            nanoseconds = nanoseconds.and_then(|sum| sum.checked_add(u64::from(digit) * 10u64.pow(digits - 1 - place)));
-        }
-        let Some(nanoseconds) = nanoseconds.filter(|_| !fraction.contains('.')) else { return self.refuse(EXPECTED) };
-        self.advance(end + unit.len());
-        Ok(nanoseconds)
-    }
-
     /// `(1, Input)`
     fn end(&mut self) -> Result<End<'l>, Refused> {
         self.expect("(")?;
@@ -199,39 +194,9 @@ impl<'l> Rest<'l> {
         Ok(End { operator, name })
     }
 
-    /// `name: ` of a field, with the comma before it.
-    fn name(&mut self, name: &str) -> Result<(), Refused> {
-        self.skip(",");
-        if !self.rest.starts_with(name) {
-            return self.refuse(&format!("'{name}'"));
-        }
-        self.advance(name.len());
-        self.expect(":")
-    }
-
-    fn field(&mut self, name: &str) -> Result<u64, Refused> {
-        self.name(name)?;
-        self.number()
-    }
-
-    /// A field that was called `earlier` in other versions.
-    fn field_or(&mut self, name: &str, earlier: &str) -> Result<u64, Refused> {
-        self.skip(",");
-        self.field(if self.rest.starts_with(earlier) { earlier } else { name })
-    }
-
-    /// A field that is one of two words; whether it is the first.
-    fn either(&mut self, name: &str, yes: &str, no: &str) -> Result<bool, Refused> {
-        self.name(name)?;
-        match self.skip(yes) {
-            false if !self.skip(no) => self.refuse(&format!("'{yes}' or '{no}'")),
-            found => Ok(found),
-        }
-    }
-
     /// `Sched { … }`, or since timely 0.9 `Schedule(ScheduleEvent { … })`.
     fn event(&mut self) -> Result<Event<'l>, Refused> {
-        let name = self.while_is(|c| c.is_alphanumeric() || c == '_');
+        let name = self.word();
         match name {
             "Text" => return self.text(),
             "Park" if self.rest.starts_with('(') => return self.park(),
@@ -240,7 +205,7 @@ impl<'l> Rest<'l> {
         // The name of the structure adds nothing.
         let is_wrapped = self.skip("(");
         if is_wrapped {
-            self.while_is(|c| c.is_alphanumeric() || c == '_');
+            self.word();
         }
         if !self.rest.starts_with('{') || name.is_empty() {
             return self.refuse("an event, such as Sched { … }");
@@ -293,28 +258,6 @@ impl<'l> Rest<'l> {
         })
     }
 
-    /// Skips to the bracket that closes what is open, over whatever is nested or quoted.
-    fn up_to(&mut self, closing: char) -> Result<(), Refused> {
-        let (mut depth, mut quoted, mut escaped) = (0u32, false, false);
-        let end = self.rest.char_indices().find(|&(_, c)| {
-            if quoted {
-                quoted = c != '"' || escaped;
-                escaped = c == '\\' && !escaped;
-                return false;
-            }
-            match c {
-                '"' => quoted = true,
-                '{' | '(' | '[' => depth += 1,
-                '}' | ')' | ']' if depth > 0 => depth -= 1,
-                _ => return depth == 0 && c == closing,
-            }
-            false
-        });
-        let Some((end, _)) = end else { return self.refuse(&format!("'{closing}' at the end of the event")) };
-        self.advance(end);
-        Ok(())
-    }
-
     /// `addr: [0, 3]`: the last number.
     fn address(&mut self) -> Result<u64, Refused> {
         self.skip(",");
@@ -323,22 +266,6 @@ impl<'l> Rest<'l> {
         }
         let numbers = self.numbers("addr")?;
         numbers.last().copied().map_or_else(|| self.refuse("a number of 64 bits"), Ok)
-    }
-
-    /// `addr: [0, 3]`
-    fn numbers(&mut self, name: &str) -> Result<Vec<u64>, Refused> {
-        self.name(name)?;
-        self.expect("[")?;
-        let mut numbers = Vec::new();
-        if self.skip("]") {
-            return Ok(numbers);
-        }
-        numbers.push(self.number()?);
-        while self.skip(",") {
-            numbers.push(self.number()?);
-        }
-        self.expect("]")?;
-        Ok(numbers)
     }
 
     /// `source: (1, 0)`: an operator's place, and which of its ports.
@@ -355,7 +282,7 @@ impl<'l> Rest<'l> {
     /// `Park(Park(Some(1ms)))` or `Park(Unpark)`.
     fn park(&mut self) -> Result<Event<'l>, Refused> {
         self.expect("(")?;
-        let starts = match self.while_is(|c| c.is_alphanumeric() || c == '_') {
+        let starts = match self.word() {
             "Park" => true,
             "Unpark" => false,
             _ => return self.refuse("'Park' or 'Unpark'"),
@@ -372,105 +299,7 @@ impl<'l> Rest<'l> {
         self.expect(")")?;
         Ok(Event::Text(text))
     }
-
-    fn quoted_field(&mut self, name: &str) -> Result<&'l str, Refused> {
-        self.name(name)?;
-        self.quoted()
-    }
-
-    fn quoted(&mut self) -> Result<&'l str, Refused> {
-        if !self.rest.starts_with('"') {
-            return self.refuse("'\"'");
-        }
-        let inside = &self.rest[1..];
-        let mut escaped = false;
-        let end = inside.bytes().position(|byte| {
-            let ends = byte == b'"' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            ends
-        });
-        let Some(end) = end else { return self.refuse("a text that ends with '\"'") };
-        self.advance(end + 2);
-        Ok(&inside[..end])
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_exact() {
-        let at = |text: &str| match parse(&format!("({text}, 1, GMsg {{ is_start: true }})")) {
-            Ok(Line::Event { at, .. }) => Ok(at),
-            Ok(other) => panic!("{other:?}"),
-            Err((expected, _)) => Err(expected),
-        };
-        assert_eq!(at("6.275699ms"), Ok(6_275_699));
-        assert_eq!(at("350ns"), Ok(350));
-        assert_eq!(at("1.5µs"), Ok(1_500));
-        assert_eq!(at("2.000000001s"), Ok(2_000_000_001));
-        assert_eq!(at("18446744073.709551615s"), Ok(u64::MAX));
-        for wrong in ["18446744073.709551616s", "6.2.7ms", "6ks", "ms", ""] {
-            assert!(at(wrong).unwrap_err().starts_with("a time"), "{wrong}");
-        }
-    }
-
-    fn event(line: &str) -> (Option<u64>, Event<'_>) {
-        match parse(line) {
-            Ok(Line::Event { worker, event, .. }) => (worker, event),
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn events_of_every_version_are_read() {
-        let name = "Map";
-        let built = Event::Operates { operator: 4, address: vec![0, 2], name };
-        assert_eq!(event(r#"(12.5µs, 0, Operates(OperatesEvent { id: 4, addr: [0, 2], name: "Map" }))"#), (Some(0), built));
-        let built = Event::Channels { channel: 3, scope: vec![0], source: 1, target: 2 };
-        let line =
-            r#"LOG1: (1ms, Channels(ChannelsEvent { id: 3, scope_addr: [0], source: (1, 0), target: (2, 0), typ: "Vec<(u64, i64)>" }))"#;
-        assert_eq!(event(line), (None, built));
-        for line in [
-            "(1ms, 0, Sched { id: 2, start_stop: Stop })",
-            "(1ms, 0, Schedule(ScheduleEvent { id: 2, start_stop: Stop }))",
-            "worker 0: (1ms, 0, Schedule(ScheduleEvent { id: 2, start_stop: Stop { activity: true } }))",
-        ] {
-            assert_eq!(event(line), (Some(0), Event::Sched { operator: 2, starts: false }));
-        }
-        let message = || Event::Msg { sends: true, channel: 3, source: 0, target: 1, sequence: 5, length: 9 };
-        let line = |event: &str, length: &str| {
-            format!("(1ms, {event} {{ is_send: true, channel: 3, source: 0, target: 1, seq_no: 5, {length}: 9 }}))")
-        };
-        assert_eq!(event(&line("Messages(MessagesEvent", "length")).1, message());
-        assert_eq!(event(&line("Messages(MessagesEvent", "record_count")).1, message());
-        assert_eq!(event("(1ms, Park(Park(Some(1.5ms))))").1, Event::Park { starts: true });
-        assert_eq!(event("(1ms, 3, Park(Unpark))").1, Event::Park { starts: false });
-        assert_eq!(event("(1ms, GuardedMessage(GuardedMessageEvent { is_start: true }))").1, Event::GMsg);
-        assert_eq!(event("(1ms, PushProgress(PushProgressEvent { op_id: 3 }))").1, Event::PushProgress);
-        assert_eq!(event(r#"(1ms, Shutdown(ShutdownEvent { id: 3, text: "})" }))"#).1, Event::Other("Shutdown"));
-        for line in ["LOG1: Flush 1.2ms", "hello", "total: (3, 4)", "(3, 4)", "Result: {1ms}"] {
-            assert_eq!(parse(line), Ok(Line::Foreign), "{line}");
-            assert!(!begins_an_event(line), "{line}");
-        }
-    }
-
-    #[test]
-    fn lines_are_whole_or_refused() {
-        assert_eq!(parse("  ;; a comment"), Ok(Line::Nothing));
-        let text = Event::Text(r#"a \" quote) ;;"#);
-        let worker = Some(0);
-        assert_eq!(parse(r#"(1ns, 0, Text("a \" quote) ;;")) ;; said"#), Ok(Line::Event { at: 1, worker, event: text }));
-        let other = Line::Event { at: 1, worker, event: Event::Other("Shutdown") };
-        assert_eq!(parse("(1ns, 0, Shutdown { id: { 3 } })"), Ok(other));
-        let refused = |line| parse(line).unwrap_err();
-        assert_eq!(refused("(1ns, 0, Sched { id: 1, start_stop: Sto").0, "'Start' or 'Stop'");
-        assert_eq!(refused("(1ns, 0, Sched { id: 1, start_stop: Stop }"), ("')'".to_owned(), "the end of the line".to_owned()));
-        assert_eq!(refused("(1ns, Schedule(ScheduleEvent { id: 1, start_stop: Stop })").0, "')'");
-        assert_eq!(refused("(1ns, Schedule(ScheduleEvent { id: 1, start_stop: Stop").0, "'}' at the end of the event");
-        assert_eq!(refused("(1ns, Park(Wait))").0, "'Park' or 'Unpark'");
-        assert_eq!(refused("Dataflow: Channel 3: (1, Input) (2, Map)").0, "'->'");
-        assert_eq!(refused("(1ns, 0, GMsg { is_start: true }) more").1, "\"more\"");
-    }
-}
+mod tests;

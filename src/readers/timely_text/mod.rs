@@ -2,8 +2,9 @@
 //!
 //! Timely 0.9 to 0.32 print `(901.2ms, 0, Schedule(ScheduleEvent { id: 4, start_stop: Stop }))`, the
 //! later ones without the worker; earlier ones `(901.2ms, 0, Sched { id: 4, start_stop: Stop })`. A
-//! label before an event (`LOG1: `) and lines that are no event are skipped. Where lines do not name
-//! the worker, a file is the log of one worker: the one whose messages it shows, or the first.
+//! label before an event (`LOG1: `) and lines that are no event are skipped, whatever they hold. Where
+//! lines do not name the worker, a file is the log of one worker: the one whose messages it shows, or
+//! the first (`whose.rs`).
 //!
 //! Mapping to records:
 //! - An activation of an operator is an activity: processing if it received, processed or sent
@@ -22,11 +23,17 @@
 //! Invariant: the name of an operator or channel precedes any record that refers to its number.
 
 mod line;
+mod rest;
+#[cfg(test)]
+mod tests;
+mod whose;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
-use self::line::{End, Event, Line, Refused, parse};
+use self::line::{End, Event, Line, Refused, is_cut_off, is_meant, parse};
+use self::whose::Whose;
 use super::error::{Damage, Oddities, Place, excerpt};
 use super::lanes::{Lanes, MOST_WORKERS, Open};
 use super::lines::{Line as Text, Lines};
@@ -82,8 +89,11 @@ pub(super) struct TimelyText<R> {
     operators: BTreeMap<u32, bool>,
     /// Operators by their addresses.
     addresses: BTreeMap<Vec<u64>, u32>,
-    /// The worker whose log it is, where lines do not say.
-    own: Option<u64>,
+    whose: Whose,
+    /// What ended the file while lines were held.
+    damage: Option<Damage>,
+    /// Whether an event or a line of the head has been read.
+    any: bool,
     /// Since when a worker has been parked.
     parked: BTreeMap<u32, u64>,
     /// Source and target of each channel.
@@ -99,7 +109,9 @@ impl<R: BufRead> TimelyText<R> {
             epochs: BTreeMap::new(),
             operators: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            own: None,
+            whose: Whose::default(),
+            damage: None,
+            any: false,
             parked: BTreeMap::new(),
             channels: BTreeMap::new(),
             since_told: 0,
@@ -147,15 +159,7 @@ impl<R: BufRead> TimelyText<R> {
         out: &mut Vec<Record>,
         oddities: &mut Oddities,
     ) -> Result<(), Refused> {
-        if worker.is_none() && self.own.is_none() {
-            // A message tells whose log it is.
-            self.own = match event {
-                Event::Msg { sends: true, source, .. } | Event::Progress { sends: true, source, .. } => Some(source),
-                Event::Msg { sends: false, target, .. } => Some(target),
-                _ => None,
-            };
-        }
-        let worker = id(worker.or(self.own).unwrap_or(0), MOST_WORKERS - 1, "a worker")?;
+        let worker = id(worker.unwrap_or_else(|| self.whose.worker()), MOST_WORKERS - 1, "a worker")?;
         let at = self.lanes.see(worker, at, oddities);
         match event {
             Event::Operates { operator, address, name } => {
@@ -336,6 +340,64 @@ impl<R: BufRead> TimelyText<R> {
         opening.into_iter().for_each(|worker| self.open_epoch(worker, out));
         self.lanes.tell(None, out);
     }
+
+    /// Reads a line; false at the end of the file.
+    fn read(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        let line = match self.lines.next()? {
+            None => return Ok(false),
+            Some(Text::Whole(line)) => line.to_owned(),
+            Some(Text::TooLong) => {
+                oddities.count("lines of more than 64 KiB, skipped");
+                return Ok(true);
+            }
+        };
+        let text = String::from_utf8_lossy(&line);
+        let parsed = match &text {
+            Cow::Borrowed(text) => parse(text),
+            Cow::Owned(text) if is_meant(text) => Err(("text in UTF-8".to_owned(), excerpt(&line))),
+            Cow::Owned(_) => Ok(Line::Foreign),
+        };
+        let may_be_cut_off = self.any && !self.lines.is_ended() && matches!(parsed, Err(_) | Ok(Line::Foreign));
+        if may_be_cut_off && is_cut_off(&text, parsed.as_ref().err()) {
+            oddities.count("the last line is unfinished: it was still being written");
+            return Ok(true);
+        }
+        self.take(self.lines.place(), &text, parsed, out, oddities)?;
+        Ok(true)
+    }
+
+    fn take(
+        &mut self,
+        place: Place,
+        line: &str,
+        parsed: Result<Line<'_>, Refused>,
+        out: &mut Vec<Record>,
+        oddities: &mut Oddities,
+    ) -> Result<(), Damage> {
+        let refused = |(expected, found): Refused| Damage::new(place, expected, found);
+        let parsed = parsed.map_err(refused)?;
+        self.any |= !matches!(parsed, Line::Nothing | Line::Foreign);
+        match parsed {
+            Line::Nothing => {}
+            Line::Foreign => oddities.count("lines that are no event, skipped"),
+            Line::Operator(End { operator, name }) => {
+                self.operator(operator, Some(name), out).map_err(refused)?;
+            }
+            Line::Channel { channel, source, target } => {
+                let from = self.operator(source.operator, Some(source.name), out).map_err(refused)?;
+                let to = self.operator(target.operator, Some(target.name), out).map_err(refused)?;
+                self.channel(channel, from, to, out).map_err(refused)?;
+            }
+            Line::Event { worker: None, event, .. } if self.whose.holds(place, line, &event, oddities) => return Ok(()),
+            Line::Event { at, worker, event } => self.event(at, worker, event, out, oddities).map_err(refused)?,
+        }
+        self.since_told += 1;
+        if self.since_told >= self.lanes.workers().max(TELL_LINES) {
+            self.since_told = 0;
+            self.tell(out);
+        }
+        Ok(())
+    }
 }
 
 /// One side of a message, as it is logged.
@@ -359,35 +421,21 @@ fn room(used: usize, what: &str) -> Result<(), Refused> {
 
 impl<R: BufRead + Send> Reader for TimelyText<R> {
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
-        let line = match self.lines.next()? {
-            None => return Ok(false),
-            Some(Text::Whole(line)) => line.to_owned(),
-            Some(Text::TooLong) => {
-                return Err(Damage::new(self.lines.place(), format!("a line of at most {MOST_LINE_BYTES} bytes"), "a longer one"));
-            }
-        };
-        let place: Place = self.lines.place();
-        let text = std::str::from_utf8(&line).map_err(|_| Damage::new(place, "text in UTF-8", excerpt(&line)))?;
-        let refused = |(expected, found): Refused| Damage::new(place, expected, found);
-        match parse(text).map_err(refused)? {
-            Line::Nothing => {}
-            Line::Foreign => oddities.count("lines that are no event, skipped"),
-            Line::Operator(End { operator, name }) => {
-                self.operator(operator, Some(name), out).map_err(refused)?;
-            }
-            Line::Channel { channel, source, target } => {
-                let from = self.operator(source.operator, Some(source.name), out).map_err(refused)?;
-                let to = self.operator(target.operator, Some(target.name), out).map_err(refused)?;
-                self.channel(channel, from, to, out).map_err(refused)?;
-            }
-            Line::Event { at, worker, event } => self.event(at, worker, event, out, oddities).map_err(refused)?,
+        if let Some((place, line)) = self.whose.next() {
+            self.take(place, &line, parse(&line), out, oddities)?;
+            return Ok(true);
         }
-        self.since_told += 1;
-        if self.since_told >= self.lanes.workers().max(TELL_LINES) {
-            self.since_told = 0;
-            self.tell(out);
+        if let Some(damage) = self.damage.take() {
+            return Err(damage);
         }
-        Ok(true)
+        match self.read(out, oddities) {
+            Err(damage) if self.whose.give_up() => {
+                self.damage = Some(damage);
+                Ok(true)
+            }
+            Ok(false) if self.whose.give_up() => Ok(true),
+            read => read,
+        }
     }
 
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
