@@ -28,6 +28,7 @@ mod jaeger;
 mod lanes;
 mod lines;
 mod packed;
+mod parts;
 mod reader;
 mod rolled;
 mod snailtrail;
@@ -46,6 +47,7 @@ use self::error::{Damage, Oddities, excerpt};
 pub use self::error::{Place, ReadError};
 use self::jaeger::Jaeger;
 use self::packed::{CutOff, unpacked};
+use self::parts::Parts;
 use self::reader::Reader;
 use self::rolled::Rolled;
 use self::snailtrail::Snailtrail;
@@ -135,10 +137,19 @@ pub struct Trace {
 }
 
 /// A file whose first bytes have been read.
-type Begun = (PathBuf, Vec<u8>, Box<dyn Read + Send>, CutOff);
+type Begun = (Source, Vec<u8>, CutOff);
+
+/// What a file is read from.
+struct Source {
+    file: PathBuf,
+    content: Box<dyn Read + Send>,
+    parts: Parts,
+}
 
 struct Input {
     file: PathBuf,
+    /// The files that it consists of, if it is a folder.
+    parts: Parts,
     reader: Box<dyn Reader>,
     oddities: Oddities,
     /// Whether its compressed data was cut off.
@@ -168,23 +179,23 @@ pub fn open_as<P: AsRef<Path>>(paths: &[P], format: Format) -> Result<Trace, Rea
 }
 
 fn open_files<P: AsRef<Path>>(paths: &[P], format: Option<Format>) -> Result<Trace, ReadError> {
-    let mut sources: Vec<(PathBuf, Box<dyn Read + Send>)> = Vec::new();
+    let mut sources = Vec::new();
     for path in paths {
         let file = path.as_ref().to_owned();
         if file.as_os_str() == "-" {
-            sources.push((PathBuf::from("standard input"), Box::new(io::stdin())));
+            sources.push(Source::whole(PathBuf::from("standard input"), Box::new(io::stdin())));
             continue;
         }
         let opened = File::open(&file).and_then(|opened| Ok((opened.metadata()?.is_dir(), opened)));
         let rolled = |is_folder: bool| if is_folder { Rolled::open(&file).map(Some) } else { Ok(None) };
         match opened.and_then(|(is_folder, opened)| Ok((rolled(is_folder)?, opened))) {
-            Ok((None, opened)) => sources.push((file, Box::new(opened))),
-            Ok((Some(Some(rolled)), _)) => sources.push((file, Box::new(rolled))),
+            Ok((None, opened)) => sources.push(Source::whole(file, Box::new(opened))),
+            Ok((Some(Some(rolled)), _)) => sources.push(Source { file, parts: rolled.parts(), content: Box::new(rolled) }),
             Ok((Some(None), _)) => return Err(Damage::new(Place::Byte(0), "a trace", "a folder").of(file)),
             Err(source) => return Err(Damage::Io(Place::Byte(0), source).of(file)),
         }
     }
-    read(sources, format)
+    begin(sources, format)
 }
 
 /// As [`open`], from any readers, each with a name for errors; in `format`, or with the format
@@ -193,17 +204,22 @@ fn open_files<P: AsRef<Path>>(paths: &[P], format: Option<Format>) -> Result<Tra
 /// # Errors
 /// As [`open`].
 pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format>) -> Result<Trace, ReadError> {
+    begin(sources.into_iter().map(|(file, content)| Source::whole(file, content)).collect(), format)
+}
+
+fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadError> {
     let mut heads: Vec<Begun> = Vec::new();
     let mut common = format;
-    for (file, source) in sources {
-        let (mut source, cut_off) = match unpacked(source) {
-            Ok(unpacked) => unpacked,
-            Err(error) => return Err(Damage::Io(Place::Byte(0), error).of(file)),
-        };
+    for Source { file, content, parts } in sources {
         let mut head = Vec::new();
-        if let Err(error) = source.by_ref().take(HEAD_BYTES).read_to_end(&mut head) {
-            return Err(Damage::Io(Place::Byte(0), error).of(file));
-        }
+        let begun = unpacked(content).and_then(|(mut content, cut_off)| {
+            content.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
+            Ok((content, cut_off))
+        });
+        let (content, cut_off) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return Err(Damage::Io(Place::Byte(0), error).of_part(&parts, file)),
+        };
         // A mark that some editors put before a text.
         if head.starts_with("\u{feff}".as_bytes()) {
             head.drain(.."\u{feff}".len());
@@ -222,25 +238,25 @@ pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format
             Format::Spark if !heads.is_empty() => {
                 return Err(Damage::new(Place::Byte(0), "one Spark event log, for each is an application of its own", "another").of(file));
             }
-            _ => heads.push((file, head, source, cut_off)),
+            _ => heads.push((Source { file, content, parts }, head, cut_off)),
         }
     }
     let format = common.filter(|_| !heads.is_empty()).ok_or(ReadError::NoFiles)?;
     // SnailTrail counts from 1970. All files are relative to the same time, a whole second, so that
     // windows of up to a second start where SnailTrail's do.
     let origin =
-        heads.iter().filter_map(|(_, head, ..)| snailtrail::first_time(head)).min().map_or(0, |first| first - first % 1_000_000_000);
-    let files = heads.into_iter().map(|(file, head, source, cut_off)| {
-        let source = BufReader::with_capacity(64 << 10, Cursor::new(head).chain(source));
+        heads.iter().filter_map(|(_, head, _)| snailtrail::first_time(head)).min().map_or(0, |first| first - first % 1_000_000_000);
+    let files = heads.into_iter().map(|(Source { file, content, parts }, head, cut_off)| {
+        let source = BufReader::with_capacity(64 << 10, Cursor::new(head).chain(content));
         let reader: Box<dyn Reader> = match format {
             Format::ActivityLog => Box::new(ActivityLog::new(source)),
             Format::Snailtrail => Box::new(Snailtrail::new(source, origin)),
-            Format::Spark => Box::new(Spark::new(source)),
+            Format::Spark => Box::new(Spark::new(source, parts.clone())),
             Format::TimelyText => Box::new(TimelyText::new(source)),
             Format::Chrome => Box::new(Chrome::new(source)),
             Format::Jaeger => Box::new(Jaeger::new(source)),
         };
-        Input { file, reader, oddities: Oddities::default(), cut_off, reported: 0, ended: false, damage: None }
+        Input { file, parts, reader, oddities: Oddities::default(), cut_off, reported: 0, ended: false, damage: None }
     });
     Ok(Trace { files: files.collect(), format })
 }
@@ -280,6 +296,13 @@ impl fmt::Debug for Trace {
     }
 }
 
+impl Source {
+    /// A file that is no folder.
+    fn whole(file: PathBuf, content: Box<dyn Read + Send>) -> Source {
+        Source { file, content, parts: Parts::default() }
+    }
+}
+
 impl Input {
     /// Reads a block, or the damage that ended the file; `None` if the file ends without another
     /// record.
@@ -295,11 +318,12 @@ impl Input {
                     if self.cut_off.load(Ordering::Relaxed) {
                         self.oddities.count("the compressed file ends before its data does: it was still being written");
                     }
+                    self.parts.notes().into_iter().for_each(|note| self.oddities.count(note));
                 }
             }
         }
         if records.is_empty() {
-            return self.damage.take().map(|damage| Err(damage.of(self.file.clone())));
+            return self.damage.take().map(|damage| Err(damage.of_part(&self.parts, self.file.clone())));
         }
         let told = records.iter().rev().find_map(|record| matches!(record, Record::UpTo { .. }).then(|| record.at()));
         if let Some(at) = told.or_else(|| records.iter().map(Record::at).max()) {

@@ -8,6 +8,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::super::error::excerpt;
+
+/// What was expected, for an error, and what was found.
+pub(super) type Refused = (String, String);
+
 /// In ns.
 pub(super) const MILLISECOND: u64 = 1_000_000;
 
@@ -38,6 +43,14 @@ pub(super) fn event_of(line: &[u8]) -> Option<&[u8]> {
 /// Whether a line ends within its JSON.
 pub(super) fn is_cut_off(line: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
+}
+
+/// The event of a line.
+///
+/// # Errors
+/// With what was `expected`.
+pub(super) fn json<'l, T: Deserialize<'l>>(line: &'l [u8], expected: &str) -> Result<T, Refused> {
+    serde_json::from_slice(line).map_err(|error| (expected.to_owned(), format!("{} ({error})", excerpt(line))))
 }
 
 /// Fields of every event.

@@ -34,18 +34,18 @@ mod phases;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use serde::Deserialize;
-
 use self::driver::{DRIVER, DRIVER_OPERATOR, Driver, Happens};
 use self::ended::Ended;
 use self::event::{
-    ExecutorAdded, ExecutorRemoved, JobEnd, JobStart, MILLISECOND, Named, StageEvent, TaskEvent, TaskMetrics, event_of, is_cut_off, is_read,
+    ExecutorAdded, ExecutorRemoved, JobEnd, JobStart, MILLISECOND, Named, Refused, StageEvent, TaskEvent, TaskMetrics, event_of,
+    is_cut_off, is_read, json,
 };
 use self::executors::{Enclosing, Executors, Ran, Unended};
 use self::numbers::{Channel, channel, operator, stage_name};
 use self::phases::{Phases, before};
 use super::error::{Damage, Oddities, Place, excerpt};
 use super::lines::{Line, Lines};
+use super::parts::Parts;
 use super::reader::Reader;
 use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{InstanceId, WorkerId};
@@ -76,6 +76,8 @@ struct Stage {
 /// Reads a log.
 pub(super) struct Spark<R> {
     lines: Lines<R>,
+    /// The files that the log consists of.
+    parts: Parts,
     /// In ms since 1970.
     origin: Option<u64>,
     /// The time that the log has reached, in ns.
@@ -97,13 +99,11 @@ pub(super) struct Spark<R> {
     ended: bool,
 }
 
-/// What was expected, for an error.
-type Refused = (String, String);
-
 impl<R: BufRead> Spark<R> {
-    pub(super) fn new(source: R) -> Spark<R> {
+    pub(super) fn new(source: R, parts: Parts) -> Spark<R> {
         Spark {
             lines: Lines::new(source, MOST_LINE_BYTES),
+            parts,
             origin: None,
             now: 0,
             told: 0,
@@ -449,10 +449,6 @@ impl<R: BufRead> Spark<R> {
     }
 }
 
-fn json<'l, T: Deserialize<'l>>(line: &'l [u8], expected: &str) -> Result<T, Refused> {
-    serde_json::from_slice(line).map_err(|error| (expected.to_owned(), format!("{} ({error})", excerpt(line))))
-}
-
 impl<R: BufRead + Send> Reader for Spark<R> {
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
         let line = match self.lines.next()? {
@@ -469,6 +465,10 @@ impl<R: BufRead + Send> Reader for Spark<R> {
         let place: Place = self.lines.place();
         if self.any && !self.lines.is_ended() && is_cut_off(&line) {
             oddities.count("the last line is unfinished: it was still being written");
+            return Ok(true);
+        }
+        // The parts tell of this one.
+        if self.parts.is_cut_off(place) && is_cut_off(&line) {
             return Ok(true);
         }
         self.take(&line, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
