@@ -9,8 +9,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::parts::Parts;
-
 /// Why a trace, or one of its files, cannot be read further. Everything before the error has been
 /// returned.
 #[derive(Debug, thiserror::Error)]
@@ -70,13 +68,6 @@ pub(super) enum Damage {
 impl Damage {
     pub(super) fn new(place: Place, expected: impl Into<String>, found: impl Into<String>) -> Damage {
         Damage::Content { place, expected: expected.into(), found: found.into() }
-    }
-
-    /// As [`Damage::of`], of the file that the place is in, where `file` stands for several.
-    pub(super) fn of_part(mut self, parts: &Parts, file: PathBuf) -> ReadError {
-        let (Damage::Io(place, _) | Damage::Content { place, .. }) = &mut self;
-        let file = parts.place(file, place);
-        self.of(file)
     }
 
     pub(super) fn of(self, file: PathBuf) -> ReadError {

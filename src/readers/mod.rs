@@ -218,7 +218,7 @@ fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadErro
         });
         let (content, cut_off) = match begun {
             Ok(begun) => begun,
-            Err(error) => return Err(Damage::Io(Place::Byte(0), error).of_part(&parts, file)),
+            Err(error) => return Err(parts.error(Damage::Io(Place::Byte(0), error), file)),
         };
         // A mark that some editors put before a text.
         if head.starts_with("\u{feff}".as_bytes()) {
@@ -323,7 +323,7 @@ impl Input {
             }
         }
         if records.is_empty() {
-            return self.damage.take().map(|damage| Err(damage.of_part(&self.parts, self.file.clone())));
+            return self.damage.take().map(|damage| Err(self.parts.error(damage, self.file.clone())));
         }
         let told = records.iter().rev().find_map(|record| matches!(record, Record::UpTo { .. }).then(|| record.at()));
         if let Some(at) = told.or_else(|| records.iter().map(Record::at).max()) {

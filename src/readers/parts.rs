@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::error::Place;
+use super::error::{Damage, Place, ReadError};
 
 /// A file and the number of its first line.
 type Part = (PathBuf, u64);
@@ -64,19 +64,20 @@ impl Parts {
         self.known().notes.clone()
     }
 
-    /// The file that a place in the whole log is in, which `file` stands for; makes it the place in
-    /// that file.
-    pub(super) fn place(&self, file: PathBuf, place: &mut Place) -> PathBuf {
+    /// The error for damage in the whole log, which `file` stands for: of the file that it is in, with
+    /// the place there.
+    pub(super) fn error(&self, mut damage: Damage, file: PathBuf) -> ReadError {
         let known = self.known();
+        let (Damage::Io(place, _) | Damage::Content { place, .. }) = &mut damage;
         let part = match place {
             Place::Line(line) => known.begun.iter().rev().find(|(_, first)| first <= line),
-            // Of the bytes before the first line that is read.
+            // Before the first line is read.
             Place::Byte(_) => known.begun.last(),
         };
-        let Some((part, first)) = part else { return file };
+        let Some((part, first)) = part else { return damage.of(file) };
         if let Place::Line(line) = place {
             *line = *line - first + 1;
         }
-        part.clone()
+        damage.of(part.clone())
     }
 }

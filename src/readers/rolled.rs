@@ -119,7 +119,7 @@ impl Read for Rolled {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::Place;
+    use super::super::error::{Damage, Place, ReadError};
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -159,10 +159,9 @@ mod tests {
     fn a_line_is_of_its_file_and_a_file_that_is_cut_off_is_told() {
         let folder = folder(&[("events_1_a", "a\nb\n"), ("events_2_a", "c\nd, cut"), ("events_3_a", "e\n")]);
         let (_, parts) = read(&folder);
-        let place = |line| {
-            let mut place = Place::Line(line);
-            let file = parts.place(folder.path().to_owned(), &mut place);
-            (file.file_name().unwrap().to_str().unwrap().to_owned(), place)
+        let place = |line| match parts.error(Damage::new(Place::Line(line), "", ""), folder.path().to_owned()) {
+            ReadError::Damaged { file, place, .. } => (file.file_name().unwrap().to_str().unwrap().to_owned(), place),
+            other => panic!("{other}"),
         };
         let expected = [("events_1_a", 1), ("events_1_a", 2), ("events_2_a", 1), ("events_2_a", 2), ("events_3_a", 1)];
         assert_eq!([1, 2, 3, 4, 5].map(place), expected.map(|(name, line)| (name.to_owned(), Place::Line(line))));

@@ -373,6 +373,46 @@ fn what_spark_4_writes_by_default_is_the_same_log() {
     assert_eq!(printed.replacen("standard input", "log", 1), expected);
 }
 
+#[test]
+fn files_of_a_rolled_log_that_are_missing_cut_off_or_damaged_are_named() {
+    let tasks: Vec<Task> = (0..200).map(|task| Task(task, 0, "1", 10 + 10 * task, 20 + 10 * task, 9)).collect();
+    let text = Log::begin(&[("1", 1)]).job(0, 0, &[(0, "map")]).stage(0, "map", 5).tasks(&tasks).job_ends(0, 2015).finish(2020).0;
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let of = |lines: &[&str]| lines.concat();
+    let (first, second, last) = (of(&lines[..50]), of(&lines[50..lines.len() - 9]), of(&lines[lines.len() - 9..]));
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join("eventlog_v2_a-1").join(name);
+    std::fs::create_dir(path("")).unwrap();
+    std::fs::write(path("events_1_a-1"), first).unwrap();
+    let packed = gzip(&second);
+    std::fs::write(path("events_2_a-1.gz"), &packed[..packed.len() / 2]).unwrap();
+    std::fs::write(path("events_5_a-1"), &last).unwrap();
+    let (_, notes) = answer_of(folder.path(), "eventlog_v2_a-1");
+    says(
+        &notes,
+        &[
+            "files events_3_… to events_4_… of the log are missing (1)",
+            "events_2_a-1.gz: the compressed data ends too early, though further files follow: the rest of it is missing (1)",
+            "events_2_a-1.gz: the last line does not end, though further files follow (1)",
+        ],
+    );
+    // The last one was being written.
+    let packed = gzip(&last);
+    std::fs::write(path("events_5_a-1"), &packed[..packed.len() - 12]).unwrap();
+    let notes = answer_of(folder.path(), "eventlog_v2_a-1").1;
+    says(&notes, &["events_5_a-1: the compressed data ends too early: it was still being written (1)"]);
+    // Damage is in a file, at a line of its own.
+    std::fs::write(path("events_5_a-1"), last.replacen("\"Task ID\":", "\"Task\":", 2)).unwrap();
+    let output = analyze(folder.path(), &["eventlog_v2_a-1"]);
+    assert_eq!(output.status.code(), Some(2));
+    let line = 1 + last.lines().position(|line| line.contains("Task ID")).unwrap();
+    says(&String::from_utf8(output.stderr).unwrap(), &[&format!("eventlog_v2_a-1/events_5_a-1, line {line}: expected ")]);
+    std::fs::remove_file(path("events_5_a-1")).unwrap();
+    std::fs::create_dir(path("events_5_a-1")).unwrap();
+    let output = analyze(folder.path(), &["eventlog_v2_a-1"]);
+    says(&String::from_utf8(output.stderr).unwrap(), &["eventlog_v2_a-1/events_5_a-1, line 1: "]);
+}
+
 /// The files that others made to show the kinds, where they are there.
 #[test]
 fn the_small_files_of_each_kind_give_the_right_answer() {

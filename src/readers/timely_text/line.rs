@@ -5,7 +5,7 @@
 //! of the head does: up to the name of an event that is known.
 
 use super::super::error::excerpt;
-use super::rest::{END, Rest};
+use super::rest::{END, Refused, Rest};
 
 /// Longer labels before an event are none.
 const MOST_LABEL: usize = 40;
@@ -26,9 +26,6 @@ const READ: [&str; 13] = [
     "Park",
     "Text",
 ];
-
-/// What was expected in a line, and what was found.
-pub(super) type Refused = (String, String);
 
 /// The content of a line.
 #[derive(Debug, PartialEq, Eq)]

@@ -22,6 +22,8 @@
 //!
 //! Invariant: the name of an operator or channel precedes any record that refers to its number.
 
+mod epochs;
+mod limits;
 mod line;
 mod rest;
 #[cfg(test)]
@@ -29,10 +31,13 @@ mod tests;
 mod whose;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use self::line::{End, Event, Line, Refused, is_cut_off, is_meant, parse};
+use self::epochs::Epochs;
+use self::limits::{id, room};
+use self::line::{End, Event, Line, is_cut_off, is_meant, parse};
+use self::rest::Refused;
 use self::whose::Whose;
 use super::error::{Damage, Oddities, Place, excerpt};
 use super::lanes::{Lanes, MOST_WORKERS, Open};
@@ -40,12 +45,10 @@ use super::lines::{Line as Text, Lines};
 use super::reader::Reader;
 use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
-use crate::time::{Epoch, Timestamp};
+use crate::time::Timestamp;
 
 /// Longer lines are not events.
 const MOST_LINE_BYTES: usize = 64 << 10;
-/// The most operators, channels and open epochs of a file.
-const MOST_NAMED: usize = 1 << 16;
 /// Longest kept name of an operator, in characters.
 const MOST_NAME: usize = 200;
 /// Minimum number of lines between reports of workers' progress.
@@ -65,26 +68,11 @@ struct Activation {
     worked: bool,
 }
 
-/// An epoch whose records are being emitted.
-#[derive(Debug)]
-struct Opening {
-    at: u64,
-    due: u64,
-    epoch: u64,
-    records: u64,
-}
-
-#[derive(Debug, Default)]
-struct Epochs {
-    open: BTreeSet<u64>,
-    opening: Option<Opening>,
-}
-
 /// Reads a log.
 pub(super) struct TimelyText<R> {
     lines: Lines<R>,
     lanes: Lanes<Activation>,
-    epochs: BTreeMap<u32, Epochs>,
+    epochs: Epochs,
     /// Operators, and whether their names are known.
     operators: BTreeMap<u32, bool>,
     /// Operators by their addresses.
@@ -106,7 +94,7 @@ impl<R: BufRead> TimelyText<R> {
         TimelyText {
             lines: Lines::new(source, MOST_LINE_BYTES),
             lanes: Lanes::new(),
-            epochs: BTreeMap::new(),
+            epochs: Epochs::default(),
             operators: BTreeMap::new(),
             addresses: BTreeMap::new(),
             whose: Whose::default(),
@@ -181,7 +169,7 @@ impl<R: BufRead> TimelyText<R> {
                 }
             }
             Event::Sched { operator, starts: true } => {
-                self.open_epoch(worker, out);
+                self.epochs.give(worker, self.source(), out);
                 let operator = self.operator(operator, None, out)?;
                 let activation = Activation { operator, records_in: 0, records_out: 0, worked: false };
                 self.lanes.begin(worker, at, activation).map_err(|expected| (expected, "one more".to_owned()))?;
@@ -223,7 +211,7 @@ impl<R: BufRead> TimelyText<R> {
                 }
             }
             Event::PushProgress => {}
-            Event::Text(text) => self.text(worker, at, text, out, oddities)?,
+            Event::Text(text) => self.epochs.text(worker, at, text, self.source(), out, oddities)?,
             Event::Other(name) => {
                 let name: String = name.chars().take(MOST_NAME).collect();
                 oddities.count(format!("events of kind '{name}', which is not read"));
@@ -239,11 +227,8 @@ impl<R: BufRead> TimelyText<R> {
             activation.worked = true;
             let count = if sends { &mut activation.records_out } else { &mut activation.records_in };
             *count = count.saturating_add(length);
-        } else if let Some(opening) = self.epochs.get_mut(&worker).and_then(|epochs| epochs.opening.as_mut()).filter(|_| sends) {
-            if opening.records == 0 {
-                opening.at = at;
-            }
-            opening.records = opening.records.saturating_add(length);
+        } else if sends {
+            self.epochs.sent(worker, at, length);
         }
     }
 
@@ -269,7 +254,7 @@ impl<R: BufRead> TimelyText<R> {
             from: WorkerId(from),
             from_lane: Lane::Worker(WorkerId(from)),
             to_lane: Lane::Worker(WorkerId(target)),
-            epoch: self.epoch(worker),
+            epoch: self.epochs.current(worker),
             records: side.records,
         };
         out.push(if side.sends { Record::Sent(message) } else { Record::Received(message) });
@@ -282,7 +267,7 @@ impl<R: BufRead> TimelyText<R> {
             lane: Lane::Worker(WorkerId(worker)),
             kind: if worked { ActivityKind::Processing } else { ActivityKind::Scheduling },
             instance: InstanceId::new(OperatorId(operator), worker),
-            epoch: self.epoch(worker),
+            epoch: self.epochs.current(worker),
             start: Timestamp(open.start),
             end: Timestamp(end),
             records_in,
@@ -290,54 +275,14 @@ impl<R: BufRead> TimelyText<R> {
         }));
     }
 
-    /// The open epoch on a worker, if there is exactly one.
-    fn epoch(&self, worker: u32) -> Epoch {
-        let open = self.epochs.get(&worker).map(|epochs| &epochs.open).filter(|open| open.len() == 1);
-        open.and_then(BTreeSet::first).map_or(Epoch::UNKNOWN, |&epoch| Epoch(epoch))
-    }
-
-    fn text(&mut self, worker: u32, at: u64, text: &str, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
-        let number = |mark: &str| text.split_once(mark).map(|(_, number)| number.trim().parse::<u64>());
-        match (number("begin computation at epoch:"), number("closed times before:")) {
-            (Some(Ok(epoch)), _) => {
-                self.open_epoch(worker, out);
-                room(self.epochs.values().map(|epochs| epochs.open.len()).sum(), "open epochs")?;
-                let epochs = self.epochs.entry(worker).or_default();
-                epochs.open.insert(epoch);
-                epochs.opening = Some(Opening { at, due: at, epoch, records: 0 });
-            }
-            (_, Some(Ok(before))) => {
-                self.open_epoch(worker, out);
-                let epochs = self.epochs.entry(worker).or_default();
-                let still_open = epochs.open.split_off(&before);
-                for epoch in std::mem::replace(&mut epochs.open, still_open) {
-                    out.push(Record::EpochCompleted { at: Timestamp(at), worker: WorkerId(worker), epoch: Epoch(epoch) });
-                }
-            }
-            (None, None) => {}
-            _ => oddities.count("texts that name no epoch where one is expected"),
-        }
-        Ok(())
-    }
-
-    /// Records the epoch that a worker has opened, once all its records are counted.
-    fn open_epoch(&mut self, worker: u32, out: &mut Vec<Record>) {
-        let Some(opening) = self.epochs.get_mut(&worker).and_then(|epochs| epochs.opening.take()) else { return };
-        // Timely numbers what a program builds in the order in which it is built: the first channel
-        // comes from an input.
-        let source = self.channels.values().next().map_or(0, |&(source, _)| source);
-        out.push(Record::EpochOpened {
-            at: Timestamp(opening.at),
-            source: OperatorId(source),
-            epoch: Epoch(opening.epoch),
-            due: Timestamp(opening.due),
-            records: opening.records,
-        });
+    /// What the epochs' records come from. Timely numbers what a program builds in the order in which
+    /// it is built: the first channel comes from an input.
+    fn source(&self) -> OperatorId {
+        OperatorId(self.channels.values().next().map_or(0, |&(source, _)| source))
     }
 
     fn tell(&mut self, out: &mut Vec<Record>) {
-        let opening: Vec<u32> = self.epochs.iter().filter(|(_, epochs)| epochs.opening.is_some()).map(|(&worker, _)| worker).collect();
-        opening.into_iter().for_each(|worker| self.open_epoch(worker, out));
+        self.epochs.give_all(self.source(), out);
         self.lanes.tell(None, out);
     }
 
@@ -408,15 +353,6 @@ struct Side {
     source: u64,
     sequence: u64,
     records: u64,
-}
-
-fn id(number: u64, most: u64, what: &str) -> Result<u32, Refused> {
-    let small = u32::try_from(number).ok().filter(|_| number <= most);
-    small.ok_or_else(|| (format!("{what} with a number of at most {most}"), number.to_string()))
-}
-
-fn room(used: usize, what: &str) -> Result<(), Refused> {
-    if used < MOST_NAMED { Ok(()) } else { Err((format!("at most {MOST_NAMED} {what}"), "another".to_owned())) }
 }
 
 impl<R: BufRead + Send> Reader for TimelyText<R> {

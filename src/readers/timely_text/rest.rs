@@ -3,8 +3,9 @@
 //! Invariant: what is left never begins with a blank.
 
 use super::super::error::excerpt;
-use super::line::Refused;
 
+/// What was expected in a line, and what was found.
+pub(super) type Refused = (String, String);
 /// What is found where a line ends too early.
 pub(super) const END: &str = "the end of the line";
 

@@ -1,5 +1,7 @@
 //! Logs that do not name the worker, that end early, or that a program has printed into.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 /// The records and oddities of a log, and the damage that ended it.
