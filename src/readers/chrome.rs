@@ -36,6 +36,8 @@ const MOST_FLOWS: usize = 1 << 20;
 const MOST_OPEN: usize = 1 << 12;
 /// Longest kept name, in characters.
 const MOST_NAME: usize = 200;
+/// Longer events are skipped.
+const MOST_EVENT_MIB: usize = 4;
 const MINUTE: u64 = 60_000_000_000;
 
 /// An event; times are in microseconds.
@@ -147,7 +149,7 @@ type Refused = (String, String);
 impl<R: BufRead> Chrome<R> {
     pub(super) fn new(source: R) -> Chrome<R> {
         Chrome {
-            events: Elements::new(source, &["traceEvents"]),
+            events: Elements::new(source, &["traceEvents"], "event", MOST_EVENT_MIB),
             origin: None,
             threads: BTreeMap::new(),
             processes: BTreeMap::new(),
@@ -341,12 +343,8 @@ fn kind(category: &str) -> Option<ActivityKind> {
 
 impl<R: BufRead + Send> Reader for Chrome<R> {
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
-        let Some(element) = self.events.next(oddities)? else { return Ok(false) };
-        if element.is_empty() {
-            return Ok(true);
-        }
+        let Some((element, place)) = self.events.next(oddities)? else { return Ok(false) };
         let element = element.to_vec();
-        let place = self.events.place();
         let event = event(&element).map_err(|error| Damage::new(place, "a trace event", format!("{} ({error})", excerpt(&element))))?;
         self.take(&event, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
         Ok(true)

@@ -1,14 +1,12 @@
 //! Reads the objects of some arrays of a JSON document one by one, without holding the document.
 //!
-//! Invariant: no more than one object is held, and at most [`MOST_ELEMENT_BYTES`] of it. What lies
+//! Invariant: no more than one object is held, and at most the given number of MiB of it. What lies
 //! around the arrays is only looked at as far as brackets and keys are concerned.
 
 use std::io::BufRead;
 
 use super::error::{Damage, Oddities, Place};
 
-/// Longer objects are skipped.
-const MOST_ELEMENT_BYTES: usize = 4 << 20;
 /// Longer keys are none of those that are looked for.
 const MOST_KEY_BYTES: usize = 64;
 /// The most arrays and objects around an element.
@@ -27,12 +25,17 @@ enum Container {
 pub(super) struct Elements<R> {
     source: R,
     scanner: Scanner,
+    /// What an object is, for oddities.
+    name: &'static str,
+    most_mib: usize,
 }
 
 /// What is known of the document so far.
 #[derive(Debug)]
 struct Scanner {
     keys: &'static [&'static str],
+    /// Of longer objects only the beginning is kept.
+    most: usize,
     line: u64,
     open: Vec<Container>,
     /// The string that was read last: a key, if a colon follows.
@@ -48,9 +51,12 @@ struct Scanner {
 }
 
 impl<R: BufRead> Elements<R> {
-    pub(super) fn new(source: R, keys: &'static [&'static str]) -> Elements<R> {
+    /// Reads the objects of the arrays with one of `keys`, each a `name`; those of more than
+    /// `most_mib` MiB are skipped.
+    pub(super) fn new(source: R, keys: &'static [&'static str], name: &'static str, most_mib: usize) -> Elements<R> {
         let scanner = Scanner {
             keys,
+            most: most_mib << 20,
             line: 1,
             open: Vec::new(),
             text: Vec::new(),
@@ -61,19 +67,14 @@ impl<R: BufRead> Elements<R> {
             depth: 0,
             began: 1,
         };
-        Elements { source, scanner }
+        Elements { source, scanner, name, most_mib }
     }
 
-    /// Where the object that was returned last began.
-    pub(super) fn place(&self) -> Place {
-        Place::Line(self.scanner.began)
-    }
-
-    /// The next object; nothing at the end of the file.
+    /// The next object and where it began; nothing at the end of the file.
     ///
     /// # Errors
     /// On an I/O error, and if brackets do not match.
-    pub(super) fn next(&mut self, oddities: &mut Oddities) -> Result<Option<&[u8]>, Damage> {
+    pub(super) fn next(&mut self, oddities: &mut Oddities) -> Result<Option<(&[u8], Place)>, Damage> {
         let scanner = &mut self.scanner;
         scanner.element.clear();
         loop {
@@ -84,7 +85,7 @@ impl<R: BufRead> Elements<R> {
             };
             if chunk.is_empty() {
                 if scanner.depth > 0 {
-                    oddities.count("the last event is unfinished: it was still being written");
+                    oddities.count(format!("the last {} is unfinished: it was still being written", self.name));
                 }
                 scanner.depth = 0;
                 return Ok(None);
@@ -95,11 +96,11 @@ impl<R: BufRead> Elements<R> {
                 used += 1;
             }
             self.source.consume(used);
-            if complete && scanner.element.len() > MOST_ELEMENT_BYTES {
-                oddities.count("events of more than 4 MiB, skipped");
+            if complete && scanner.element.len() > scanner.most {
+                oddities.count(format!("{}s of more than {} MiB, skipped", self.name, self.most_mib));
                 scanner.element.clear();
             } else if complete {
-                return Ok(Some(&self.scanner.element));
+                return Ok(Some((&self.scanner.element, Place::Line(self.scanner.began))));
             }
         }
     }
@@ -109,7 +110,7 @@ impl Scanner {
     /// Takes a byte; whether it completes an object.
     fn take(&mut self, byte: u8) -> Result<bool, Damage> {
         self.line += u64::from(byte == b'\n');
-        if self.depth > 0 && self.element.len() <= MOST_ELEMENT_BYTES {
+        if self.depth > 0 && self.element.len() <= self.most {
             self.element.push(byte);
         }
         if self.quoted {
@@ -173,11 +174,12 @@ mod tests {
 
     fn elements(document: &str) -> Result<Vec<(u64, String)>, (u64, String)> {
         // A buffer smaller than an element.
-        let mut elements = Elements::new(BufReader::with_capacity(5, document.as_bytes()), &["events"]);
+        let mut elements = Elements::new(BufReader::with_capacity(5, document.as_bytes()), &["events"], "event", 1);
         let (mut found, mut oddities) = (Vec::new(), Oddities::default());
         loop {
-            match elements.next(&mut oddities).map(|element| element.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())) {
-                Ok(Some(element)) => found.push((elements.scanner.began, element)),
+            match elements.next(&mut oddities) {
+                Ok(Some((element, Place::Line(line)))) => found.push((line, String::from_utf8(element.to_vec()).unwrap())),
+                Ok(Some((_, place))) => panic!("{place}"),
                 Ok(None) => return Ok(found),
                 Err(Damage::Content { place: Place::Line(line), expected, .. }) => return Err((line, expected)),
                 Err(other) => panic!("{other:?}"),
@@ -193,6 +195,18 @@ mod tests {
         assert_eq!(elements("[{\"a\":1},\n{\"b\":2}").unwrap(), [(1, "{\"a\":1}".to_owned()), (2, "{\"b\":2}".to_owned())]);
         assert_eq!(elements("[{\"a\":1},{\"b\"").unwrap().len(), 1);
         assert_eq!(elements("").unwrap(), []);
+    }
+
+    #[test]
+    fn objects_that_are_too_long_or_unfinished_are_counted_by_their_name() {
+        let element = |length: usize| format!("{{\"{}\"}}", "x".repeat(length - 4));
+        let document = format!("[{},{},{},{{", element((1 << 20) + 1), element(1 << 20), element(3 << 20));
+        let mut elements = Elements::new(document.as_bytes(), &[], "trace", 1);
+        let mut oddities = Oddities::default();
+        assert_eq!(elements.next(&mut oddities).unwrap().map(|(element, _)| element.len()), Some(1 << 20));
+        assert!(elements.next(&mut oddities).unwrap().is_none());
+        let expected = [("the last trace is unfinished: it was still being written", 1), ("traces of more than 1 MiB, skipped", 2)];
+        assert_eq!(oddities.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

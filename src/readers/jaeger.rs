@@ -8,13 +8,18 @@
 //! differ. Other children run beside it; what sticks out of the parent is cut (as CRISP does).
 //!
 //! Mapping to records:
-//! - A trace is an epoch, from the start of its first root to its end; a service's operation is an
+//! - A trace is an epoch, from the start of its first root to the end of its last one, or of the last
+//!   span that follows from another and starts after that one ended; a service's operation is an
 //!   operator. Spans of a service that do not overlap share a lane, the rest get further ones.
-//! - A span is the work between its waits; a request and its answer are messages that take no time.
+//! - A span is the work between its waits; a request and its answer are messages that take no time,
+//!   but for the request of a span that starts after the one it follows from.
 //!
-//! Times are relative to the whole second of the first span. One trace is held at a time; traces come
-//! in any order, so no window is complete before the end of the file: memory grows with the number of
-//! spans.
+//! Left out and counted: spans that lie outside of a parent whose children they are said to be, those
+//! that took no time and have no children, those that are their own ancestors.
+//!
+//! Times are relative to the whole second of the first span. The text of one trace is held at a time,
+//! then only its spans: traces come in any order, so no window is complete before the end of the file,
+//! and memory grows with the number of spans.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,22 +27,20 @@ use std::io::BufRead;
 
 use serde::Deserialize;
 
+use super::cuts::{Cuts, Relation};
 use super::elements::Elements;
 use super::error::{Damage, Oddities, excerpt};
-use super::lanes::MOST_WORKERS;
 use super::reader::Reader;
-use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
-use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
-use crate::time::{Epoch, Timestamp};
+use crate::activity::Record;
 
-/// The most operations, and channels between them; further ones are one.
-const MOST_NAMED: usize = 1 << 16;
-/// Longest kept name, in characters.
-const MOST_NAME: usize = 200;
 /// Later times are none, in microseconds.
 const LATEST: u64 = 10_000_000_000_000_000;
 /// A child may overlap with the next by this part of its length and still count as ended before it.
 const OVERLAP: u64 = 20;
+/// Why a span is left out.
+const OUTSIDE: &str = "spans outside of the time of their parent, and those below them, left out";
+/// Longer traces are skipped.
+const MOST_TRACE_MIB: usize = 256;
 
 #[derive(Debug, Deserialize)]
 struct Trace<'l> {
@@ -68,6 +71,8 @@ struct Span<'l> {
 
 #[derive(Debug, Deserialize)]
 struct Reference<'l> {
+    #[serde(rename = "refType", borrow, default)]
+    kind: Cow<'l, str>,
     #[serde(rename = "spanID", borrow)]
     span: Cow<'l, str>,
 }
@@ -78,231 +83,326 @@ struct Process<'l> {
     service: Cow<'l, str>,
 }
 
-/// A span in ns of the trace, cut at its parent's edges.
+/// What spans belong to, by their numbers in the trace.
+struct Tree {
+    roots: Vec<usize>,
+    children: Vec<Vec<Child>>,
+}
+
 #[derive(Clone, Copy, Debug)]
-struct Cut {
-    start: u64,
-    end: u64,
-    operator: u32,
-    worker: u32,
+struct Child {
+    number: usize,
+    /// Whether it only follows from its parent, which need not have lasted until then.
+    follows: bool,
+}
+
+impl<'l> Span<'l> {
+    fn end(&self) -> u64 {
+        self.start.saturating_add(self.duration)
+    }
+
+    /// The spans that it names as its parent, the likeliest first, each with whether it only follows
+    /// from it.
+    fn parents<'s>(&'s self) -> impl Iterator<Item = (&'s Cow<'l, str>, bool)> {
+        let is_child = |reference: &&Reference<'l>| reference.kind != "FOLLOWS_FROM";
+        let of = |reference: &'s Reference<'l>| &reference.span;
+        let first = self.references.iter().filter(is_child).map(of).chain(&self.parent).map(|parent| (parent, false));
+        let further = self.references.iter().filter(move |reference| !is_child(reference)).map(of).map(|parent| (parent, true));
+        first.chain(further).filter(|(parent, _)| !parent.is_empty())
+    }
 }
 
 /// Reads a file.
 pub(super) struct Jaeger<R> {
     traces: Elements<R>,
-    origin: Option<u64>,
-    read: u64,
-    messages: u64,
-    operators: BTreeMap<String, u32>,
-    channels: BTreeMap<(u32, u32), u32>,
-    /// Lanes of each service, with the time from which each is free.
-    services: BTreeMap<String, Vec<(u32, u64)>>,
-    workers: u32,
+    cuts: Cuts,
+    /// Whether the file has been read to its end or its damage: then come the records.
+    is_read: bool,
+    damage: Option<Damage>,
 }
 
 type Refused = (String, String);
 
 impl<R: BufRead> Jaeger<R> {
     pub(super) fn new(source: R) -> Jaeger<R> {
-        Jaeger {
-            traces: Elements::new(source, &["data"]),
-            origin: None,
-            read: 0,
-            messages: 0,
-            operators: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            services: BTreeMap::new(),
-            workers: 0,
-        }
+        let traces = Elements::new(source, &["data"], "trace", MOST_TRACE_MIB);
+        Jaeger { traces, cuts: Cuts::default(), is_read: false, damage: None }
     }
 
-    fn operator(&mut self, name: String, out: &mut Vec<Record>) -> u32 {
-        let is_room = self.operators.len() < MOST_NAMED || self.operators.contains_key(&name);
-        let name = if is_room { name } else { "further operations".to_owned() };
-        let next = self.operators.len() as u32;
-        *self.operators.entry(name).or_insert_with_key(|name| {
-            out.push(Record::Operator { operator: OperatorId(next), name: name.clone() });
-            next
-        })
-    }
-
-    /// The channel from one operator to another.
-    fn channel(&mut self, from: u32, to: u32, out: &mut Vec<Record>) -> u32 {
-        if self.channels.len() >= MOST_NAMED && !self.channels.contains_key(&(from, to)) {
-            return u32::MAX;
-        }
-        let next = self.channels.len() as u32;
-        *self.channels.entry((from, to)).or_insert_with(|| {
-            out.push(Record::Channel { channel: ChannelId(next), source: OperatorId(from), target: OperatorId(to) });
-            next
-        })
-    }
-
-    /// A lane of a service that is free at `start`, until `end`.
-    fn lane(&mut self, service: &str, start: u64, end: u64, out: &mut Vec<Record>) -> Result<u32, Refused> {
-        let lanes = self.services.entry(service.to_owned()).or_default();
-        if let Some((worker, free_at)) = lanes.iter_mut().find(|(_, free_at)| *free_at <= start) {
-            *free_at = end;
-            return Ok(*worker);
-        }
-        if u64::from(self.workers) >= MOST_WORKERS {
-            return Err((format!("at most {MOST_WORKERS} spans at a time"), "one more".to_owned()));
-        }
-        let name = if lanes.is_empty() { service.to_owned() } else { format!("{service} ({})", lanes.len() + 1) };
-        out.push(Record::WorkerJoined { worker: WorkerId(self.workers), at: Timestamp::ZERO, name });
-        lanes.push((self.workers, end));
-        self.workers += 1;
-        Ok(self.workers - 1)
-    }
-
-    fn take(&mut self, trace: &Trace<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
-        let numbers: BTreeMap<&str, usize> = trace.spans.iter().enumerate().map(|(number, span)| (span.id.as_ref(), number)).collect();
-        let mut children: Vec<Vec<usize>> = vec![Vec::new(); trace.spans.len()];
-        let mut roots = Vec::new();
-        for (number, span) in trace.spans.iter().enumerate() {
-            if span.start.saturating_add(span.duration) > LATEST {
-                return Err((format!("times of at most {LATEST} microseconds"), format!("{} + {}", span.start, span.duration)));
-            }
-            let named =
-                span.references.first().map(|reference| &reference.span).or(span.parent.as_ref()).filter(|parent| !parent.is_empty());
-            match named.map(|parent| numbers.get(parent.as_ref()).filter(|&&parent| parent != number)) {
-                Some(Some(&parent)) => children[parent].push(number),
-                Some(None) => {
-                    oddities.count("spans whose parent is not in their trace");
-                    roots.push(number);
-                }
-                None => roots.push(number),
-            }
-        }
-        let Some(first) = roots.iter().map(|&root| trace.spans[root].start).min() else {
-            oddities.count("traces without a root");
-            return Ok(());
-        };
-        let origin = *self.origin.get_or_insert(first - first % 1_000_000);
-        let ns = |micros: u64| micros.saturating_sub(origin) * 1000;
-        let epoch = Epoch(self.read);
-        self.read += 1;
-        roots.sort_by_key(|&root| trace.spans[root].start);
-        let (mut source, mut last) = (None, None);
-        for root in roots {
-            let span = &trace.spans[root];
-            let (start, end) = (ns(span.start), ns(span.start + span.duration));
-            let cut = self.cut(trace, root, start, end, out)?;
-            last = last.max(Some((end, cut.worker)));
-            if source.is_none() {
-                source = Some(cut.operator);
-                let (at, source) = (Timestamp(start), OperatorId(cut.operator));
-                out.push(Record::EpochOpened { at, source, epoch, due: at, records: 1 });
-            }
-            self.spans(trace, &children, (root, cut), epoch, &ns, out)?;
-        }
-        if let Some((at, worker)) = last {
-            out.push(Record::EpochCompleted { at: Timestamp(at), worker: WorkerId(worker), epoch });
-        }
-        Ok(())
-    }
-
-    /// Span number `number` between `start` and `end`, on a lane of its own.
-    fn cut(&mut self, trace: &Trace<'_>, number: usize, start: u64, end: u64, out: &mut Vec<Record>) -> Result<Cut, Refused> {
-        let span = &trace.spans[number];
-        let service = trace.processes.get(&span.process).map_or(span.process.as_ref(), |process| process.service.as_ref());
-        let service: String = service.chars().take(MOST_NAME).collect();
-        let operation: String = span.operation.chars().take(MOST_NAME).collect();
-        let worker = self.lane(&service, start, end, out)?;
-        let operator = self.operator(format!("{service} {operation}"), out);
-        Ok(Cut { start, end, operator, worker })
-    }
-
-    /// The records of a span and of all below it.
-    fn spans(
-        &mut self,
-        trace: &Trace<'_>,
-        children: &[Vec<usize>],
-        root: (usize, Cut),
-        epoch: Epoch,
-        ns: &impl Fn(u64) -> u64,
-        out: &mut Vec<Record>,
-    ) -> Result<(), Refused> {
-        let mut stack = vec![root];
-        while let Some((number, parent)) = stack.pop() {
-            // The last to end first.
-            let mut below: Vec<(u64, u64, usize)> = Vec::new();
-            for &child in &children[number] {
-                let span = &trace.spans[child];
-                let (start, end) = (ns(span.start).max(parent.start), ns(span.start + span.duration).min(parent.end));
-                // What lies outside of its parent is not waited for.
-                if start < end {
-                    below.push((end, start, child));
-                }
-            }
-            below.sort_unstable_by(|a, b| b.cmp(a));
-            let (mut until, mut any) = (parent.end, false);
-            for (end, start, child) in below {
-                let waits = end <= until || (any && end - until <= (end - start) / OVERLAP);
-                let end = if waits { end.min(until) } else { end };
-                if start >= end {
-                    continue;
-                }
-                let cut = self.cut(trace, child, start, end, out)?;
-                self.message(parent, cut, start, epoch, out);
-                if waits {
-                    self.message(cut, parent, end, epoch, out);
-                    work(parent, end, until, epoch, out);
-                    (until, any) = (start, true);
-                }
-                stack.push((child, cut));
-            }
-            work(parent, parent.start, until, epoch, out);
-        }
-        Ok(())
-    }
-
-    fn message(&mut self, from: Cut, to: Cut, at: u64, epoch: Epoch, out: &mut Vec<Record>) {
-        self.messages += 1;
-        let message = Message {
-            at: Timestamp(at),
-            kind: MessageKind::Data,
-            channel: ChannelId(self.channel(from.operator, to.operator, out)),
-            sequence: self.messages,
-            from: WorkerId(from.worker),
-            from_lane: Lane::Worker(WorkerId(from.worker)),
-            to_lane: Lane::Worker(WorkerId(to.worker)),
-            epoch,
-            records: 1,
-        };
-        out.extend([Record::Sent(message), Record::Received(message)]);
+    /// Reads a trace; false at the end of the file.
+    fn read(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        let Some((element, place)) = self.traces.next(oddities)? else { return Ok(false) };
+        let trace: Trace<'_> = serde_json::from_slice(element)
+            .map_err(|error| Damage::new(place, "a trace with spans", format!("{} ({error})", excerpt(element))))?;
+        trace.take(&mut self.cuts, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
+        Ok(true)
     }
 }
 
-/// A span works itself.
-fn work(span: Cut, start: u64, end: u64, epoch: Epoch, out: &mut Vec<Record>) {
-    if start < end {
-        out.push(Record::Activity(Activity {
-            lane: Lane::Worker(WorkerId(span.worker)),
-            kind: ActivityKind::Processing,
-            instance: InstanceId::new(OperatorId(span.operator), span.worker),
-            epoch,
-            start: Timestamp(start),
-            end: Timestamp(end),
-            records_in: 0,
-            records_out: 0,
-        }));
+impl Trace<'_> {
+    /// Adds its spans.
+    fn take(&self, cuts: &mut Cuts, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
+        if let Some(span) = self.spans.iter().find(|span| span.end() > LATEST) {
+            return Err((format!("times of at most {LATEST} microseconds"), format!("{} + {}", span.start, span.duration)));
+        }
+        let tree = self.tree(oddities);
+        let first = cuts.len();
+        let mut walk = Walk { trace: self, tree: &tree, cuts, stack: Vec::new(), out };
+        for &root in &tree.roots {
+            let span = &self.spans[root];
+            walk.add(root, (span.start, span.end()), Relation::Beside);
+        }
+        let mut unvisited = self.spans.len();
+        while let Some((number, place)) = walk.stack.pop() {
+            unvisited -= 1;
+            match place {
+                Ok(place) => walk.below(number, place),
+                Err(why) => {
+                    oddities.count(why);
+                    walk.stack.extend(tree.children[number].iter().map(|child| (child.number, Err(OUTSIDE))));
+                }
+            }
+        }
+        (0..unvisited).for_each(|_| oddities.count("spans that are their own ancestors, and those below them, left out"));
+        if tree.roots.is_empty() {
+            oddities.count("traces without a root");
+        } else {
+            walk.cuts.end(first);
+        }
+        Ok(())
+    }
+
+    /// Which span belongs to which; roots in the order in which they start.
+    fn tree(&self, oddities: &mut Oddities) -> Tree {
+        let numbers: BTreeMap<&str, usize> = self.spans.iter().enumerate().map(|(number, span)| (span.id.as_ref(), number)).collect();
+        let mut tree = Tree { roots: Vec::new(), children: vec![Vec::new(); self.spans.len()] };
+        for (number, span) in self.spans.iter().enumerate() {
+            let known = |(parent, follows): (&Cow<'_, str>, bool)| Some((*numbers.get(parent.as_ref())?, follows));
+            match span.parents().filter_map(known).find(|&(parent, _)| parent != number) {
+                Some((parent, follows)) => tree.children[parent].push(Child { number, follows }),
+                None => {
+                    if span.parents().next().is_some() {
+                        oddities.count("spans whose parent is not in their trace");
+                    }
+                    tree.roots.push(number);
+                }
+            }
+        }
+        tree.roots.sort_by_key(|&root| self.spans[root].start);
+        tree
+    }
+}
+
+/// Visits the spans of a trace from the roots downwards.
+struct Walk<'t> {
+    trace: &'t Trace<'t>,
+    tree: &'t Tree,
+    cuts: &'t mut Cuts,
+    /// Spans to visit, each with its number among the cuts, or why it is left out.
+    stack: Vec<(usize, Result<usize, &'static str>)>,
+    out: &'t mut Vec<Record>,
+}
+
+impl Walk<'_> {
+    /// Adds span number `number` between `start` and `end`.
+    fn add(&mut self, number: usize, (start, end): (u64, u64), relation: Relation) {
+        let span = &self.trace.spans[number];
+        let service = self.trace.processes.get(&span.process).map_or(span.process.as_ref(), |process| process.service.as_ref());
+        let place = self.cuts.add((service, &span.operation), (start, end), relation, self.out);
+        self.stack.push((number, Ok(place)));
+    }
+
+    /// Adds the children of a span.
+    fn below(&mut self, number: usize, place: usize) {
+        let (whole, parent) = (&self.trace.spans[number], self.cuts.get(place));
+        // The last to end first.
+        let mut below: Vec<(u64, u64, usize)> = Vec::new();
+        let since = self.cuts.len();
+        for child in &self.tree.children[number] {
+            let span = &self.trace.spans[child.number];
+            let (start, end) = (span.start.max(parent.start), span.end().min(parent.end));
+            if span.duration == 0 && self.tree.children[child.number].is_empty() {
+                self.stack.push((child.number, Err("spans that took no time, left out")));
+            } else if child.follows && span.start >= whole.end() {
+                self.add(child.number, (span.start, span.end()), Relation::Beside);
+            } else if start == end && span.duration == 0 {
+                // There is nothing to wait for.
+                self.add(child.number, (start, end), Relation::Beside);
+            } else if start < end {
+                below.push((end, start, child.number));
+            } else {
+                self.stack.push((child.number, Err(OUTSIDE)));
+            }
+        }
+        below.sort_unstable_by(|a, b| b.cmp(a));
+        let (mut until, mut any) = (parent.end, false);
+        for (end, start, child) in below {
+            let waits = end <= until || (any && end - until <= (end - start) / OVERLAP);
+            if waits {
+                self.add(child, (start, end.min(until)), Relation::Waits);
+                (until, any) = (start, true);
+            } else {
+                self.add(child, (start, end), Relation::Beside);
+            }
+        }
+        self.cuts.adopt(place, since);
     }
 }
 
 impl<R: BufRead + Send> Reader for Jaeger<R> {
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
-        let Some(element) = self.traces.next(oddities)? else { return Ok(false) };
-        if element.is_empty() {
-            return Ok(true);
+        if self.is_read {
+            return if self.cuts.give(out, oddities) { Ok(true) } else { self.damage.take().map_or(Ok(false), Err) };
         }
-        let element = element.to_vec();
-        let place = self.traces.place();
-        let trace: Trace<'_> = serde_json::from_slice(&element)
-            .map_err(|error| Damage::new(place, "a trace with spans", format!("{} ({error})", excerpt(&element))))?;
-        self.take(&trace, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
+        match self.read(out, oddities) {
+            Ok(true) => {}
+            end => {
+                (self.is_read, self.damage) = (true, end.err());
+                self.cuts.give_lanes(out);
+            }
+        }
         Ok(true)
     }
 
     fn finish(&mut self, _: &mut Vec<Record>, _: &mut Oddities) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::Lane;
+
+    /// A span of a service: its name, parents, start and length.
+    fn span(service: &str, name: &str, references: &[(&str, &str)], start: u64, duration: u64) -> String {
+        let reference = |(kind, span): &(&str, &str)| format!(r#"{{"refType":"{kind}","traceID":"t","spanID":"{span}"}}"#);
+        let references: Vec<String> = references.iter().map(reference).collect();
+        format!(
+            r#"{{"spanID":"{name}","operationName":"{name}","processID":"{service}","startTime":{start},"duration":{duration},"references":[{}]}}"#,
+            references.join(",")
+        )
+    }
+
+    /// Names of workers; operator, worker, epoch and microseconds of work; ends of epochs in microseconds; oddities.
+    #[derive(Debug, Default)]
+    struct Found {
+        workers: Vec<String>,
+        work: Vec<(String, u32, u64, u64, u64)>,
+        ends: Vec<u64>,
+        oddities: Vec<(String, u64)>,
+        damage: Option<Damage>,
+    }
+
+    fn read(traces: &[&[String]]) -> Found {
+        let traces: Vec<String> = traces.iter().map(|spans| format!("{{\"spans\":[{}]}}", spans.join(","))).collect();
+        let document = format!("{{\"data\":[{}]}}", traces.join(",\n"));
+        let (mut records, mut oddities, mut found) = (Vec::new(), Oddities::default(), Found::default());
+        let mut jaeger = Jaeger::new(document.as_bytes());
+        found.damage = loop {
+            match jaeger.step(&mut records, &mut oddities) {
+                Ok(true) => {}
+                end => break end.err(),
+            }
+        };
+        let mut operators = Vec::new();
+        for record in records {
+            match record {
+                Record::Operator { name, .. } => operators.push(name),
+                Record::WorkerJoined { name, .. } => found.workers.push(name),
+                Record::Activity(work) => {
+                    let Lane::Worker(worker) = work.lane else { panic!("{work:?}") };
+                    let name = operators[work.instance.operator.0 as usize].clone();
+                    found.work.push((name, worker.0, work.epoch.0, work.start.0 / 1000, work.end.0 / 1000));
+                }
+                Record::EpochCompleted { at, .. } => found.ends.push(at.0 / 1000),
+                _ => {}
+            }
+        }
+        found.work.sort();
+        found.oddities = oddities.iter().map(|(what, count)| (what.to_owned(), count)).collect();
+        found
+    }
+
+    fn works(expected: &[(&str, u32, u64, u64, u64)]) -> Vec<(String, u32, u64, u64, u64)> {
+        expected.iter().map(|&(name, worker, epoch, start, end)| (name.to_owned(), worker, epoch, start, end)).collect()
+    }
+
+    #[test]
+    fn times_are_relative_to_the_earliest_trace_wherever_it_is_and_services_keep_their_lanes() {
+        let at = |start| [span("s", "a", &[], start, 50)];
+        let found = read(&[&at(7_000_100), &at(2_000_300), &at(2_000_320), &at(2_000_350)]);
+        assert_eq!(
+            found.work,
+            works(&[("s a", 0, 0, 5_000_100, 5_000_150), ("s a", 0, 1, 300, 350), ("s a", 0, 3, 350, 400), ("s a", 1, 2, 320, 370)])
+        );
+        assert_eq!(found.workers, ["s", "s (2)"]);
+        assert_eq!(found.oddities, []);
+    }
+
+    #[test]
+    fn sequential_calls_of_a_service_share_a_lane() {
+        let child = [("CHILD_OF", "root")];
+        let calls = [span("db", "a", &child, 10, 20), span("db", "b", &child, 40, 20), span("db", "c", &child, 60, 20)];
+        let found = read(&[&[&[span("web", "root", &[], 0, 100)], &calls[..]].concat()]);
+        assert_eq!(found.workers, ["web", "db"]);
+        let of_web = [("web root", 0, 0, 0, 10), ("web root", 0, 0, 30, 40), ("web root", 0, 0, 80, 100)];
+        assert_eq!(found.work, works(&[&[("db a", 1, 0, 10, 30), ("db b", 1, 0, 40, 60), ("db c", 1, 0, 60, 80)], &of_web[..]].concat()));
+    }
+
+    #[test]
+    fn a_span_that_follows_from_one_that_ended_is_kept_and_ends_the_epoch() {
+        let found = read(&[&[
+            span("s", "root", &[], 0, 100),
+            span("q", "send", &[("CHILD_OF", "root")], 40, 0),
+            span("q", "take", &[("FOLLOWS_FROM", "send")], 150, 50),
+            span("q", "late", &[("CHILD_OF", "root")], 150, 50),
+        ]]);
+        assert_eq!(found.work, works(&[("q take", 1, 0, 150, 200), ("s root", 0, 0, 0, 100)]));
+        assert_eq!(found.ends, [200]);
+        assert_eq!(found.oddities, [(OUTSIDE.to_owned(), 1)]);
+    }
+
+    #[test]
+    fn the_parent_is_the_first_reference_in_the_trace_and_rather_one_that_waits() {
+        let found = read(&[&[
+            span("s", "root", &[], 0, 100),
+            span("t", "a", &[("FOLLOWS_FROM", "elsewhere"), ("FOLLOWS_FROM", "root"), ("CHILD_OF", "root")], 10, 20),
+            span("u", "b", &[("FOLLOWS_FROM", "root"), ("CHILD_OF", "a")], 15, 10),
+        ]]);
+        let of_root = [("s root", 0, 0, 0, 10), ("s root", 0, 0, 30, 100)];
+        assert_eq!(found.work, works(&[&of_root[..], &[("t a", 1, 0, 10, 15), ("t a", 1, 0, 25, 30), ("u b", 2, 0, 15, 25)]].concat()));
+        assert_eq!(found.oddities, []);
+    }
+
+    #[test]
+    fn spans_that_are_left_out_are_counted() {
+        let found = read(&[
+            &[
+                span("s", "root", &[], 100, 100),
+                span("s", "x", &[("CHILD_OF", "y")], 110, 10),
+                span("s", "y", &[("CHILD_OF", "x")], 110, 10),
+                span("s", "below", &[("CHILD_OF", "y")], 110, 10),
+                span("s", "early", &[("CHILD_OF", "root")], 10, 20),
+                span("s", "of early", &[("CHILD_OF", "early")], 10, 20),
+                span("s", "instant", &[("CHILD_OF", "root")], 150, 0),
+            ],
+            &[span("s", "x", &[("CHILD_OF", "y")], 110, 10), span("s", "y", &[("CHILD_OF", "x")], 110, 10)],
+        ]);
+        assert_eq!(found.work, works(&[("s root", 0, 0, 100, 200)]));
+        let expected = [
+            (OUTSIDE, 2),
+            ("spans that are their own ancestors, and those below them, left out", 5),
+            ("spans that took no time, left out", 1),
+            ("traces without a root", 1),
+        ];
+        assert_eq!(found.oddities, expected.map(|(what, count)| (what.to_owned(), count)));
+    }
+
+    #[test]
+    fn a_trace_of_more_than_four_mebibytes_is_read_and_damage_comes_after_what_was_before_it() {
+        let long: Vec<String> = (0..50_000).map(|n| span("s", &format!("{n}"), &[("CHILD_OF", "0")], n, 1)).collect();
+        let found = read(&[&long, &["3".to_owned()]]);
+        assert_eq!((found.work.len(), found.ends.len()), (1, 1), "{:?}", found.oddities);
+        let Some(Damage::Content { expected, .. }) = found.damage else { panic!("{:?}", found.damage) };
+        assert_eq!(expected, "a trace with spans");
+    }
 }

@@ -21,6 +21,7 @@
 
 mod activity_log;
 mod chrome;
+mod cuts;
 pub mod ds2;
 mod elements;
 mod error;

@@ -60,6 +60,31 @@ fn a_span_waits_for_the_child_that_ends_last() {
     check(&path, &[("s a", 30), ("s async", 5), ("s b", 35), ("s c", 10), ("s root", 20)]);
 }
 
+/// ```text
+///  root  |----------------|                       0-100
+///  send      |---|                                40-50
+///  take                       |--------|          150-200, follows from send
+/// ```
+#[test]
+fn a_span_that_follows_from_another_is_on_the_path_when_it_ends_last() {
+    let mut trace = trace(&[("root", "", 0, 100), ("send", "root", 40, 10), ("take", "send", 150, 50)]);
+    trace["spans"][2]["references"][0]["refType"] = json!("FOLLOWS_FROM");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json");
+    std::fs::write(&path, json!({ "data": [trace] }).to_string()).unwrap();
+    check(&path, &[("channel s send → s take", 100), ("s root", 40), ("s send", 10), ("s take", 50)]);
+}
+
+/// The later trace comes first, and begins on its lanes where the earlier one ends.
+#[test]
+fn traces_that_come_in_any_order_have_paths_without_gaps() {
+    let of = |start| trace(&[("root", "", start, 100), ("a", "root", start, 60), ("b", "root", start + 60, 40)]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.json");
+    std::fs::write(&path, json!({ "data": [of(1_000_100), of(1_000_000)] }).to_string()).unwrap();
+    check(&path, &[("s a", 60), ("s b", 40)]);
+}
+
 /// Worked out by hand from the spans; they are those that CRISP expects, but for the two files in which children overlap: there the
 /// overlap counts for the later one alone.
 #[test]

@@ -1,0 +1,318 @@
+//! Spans of traces, cut so that each lies within its parent, held until all traces of a file are
+//! known; then their lanes and their records.
+//!
+//! Invariants: lanes are given out in the order in which spans start, over all traces, so that a
+//! service has no more lanes than it has spans at a time, in whichever order the traces come; the
+//! records of a lane come in order of time, those of one instant in the order of cause and effect;
+//! times are relative to the whole second of the first span. Memory grows with the number of spans,
+//! some 60 bytes each; records are made for some spans at a time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use super::error::Oddities;
+use super::lanes::MOST_WORKERS;
+use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
+use crate::time::{Epoch, Timestamp};
+
+/// The most operations, channels between them, and services; further ones are one.
+const MOST_NAMED: usize = 1 << 16;
+/// Longest kept name, in characters.
+const MOST_NAME: usize = 200;
+/// Number of spans whose records are made at a time.
+const BLOCK_SPANS: usize = 1 << 10;
+const SECOND: u64 = 1_000_000;
+/// No lane, no parent.
+const NONE: u32 = u32::MAX;
+
+/// What its parent has to do with a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// It waits for its end.
+    Waits,
+    /// It goes on beside it, or has ended.
+    Beside,
+}
+
+/// A span in microseconds, cut at its parent's edges.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    relation: Relation,
+    operator: u32,
+    service: u32,
+    /// Its lane, as soon as lanes have been given out.
+    worker: u32,
+    /// Number of its trace.
+    trace: u32,
+    /// Its parent among the cuts; none of a root.
+    parent: u32,
+    /// Its children among the cuts, the last to end first.
+    children: (u32, u32),
+}
+
+impl Cut {
+    fn parent(&self) -> Option<usize> {
+        (self.parent != NONE).then_some(self.parent as usize)
+    }
+}
+
+/// The spans of a file, and what they have in common.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    cuts: Vec<Cut>,
+    traces: Vec<Trace>,
+    /// Spans in the order in which they start, and how many of them have given their records.
+    order: Vec<u32>,
+    given: usize,
+    origin: u64,
+    operators: BTreeMap<String, u32>,
+    channels: BTreeMap<(u32, u32), u32>,
+    services: BTreeMap<String, u32>,
+    workers: u32,
+}
+
+/// A trace: its first root and the span that ends last.
+#[derive(Clone, Copy, Debug)]
+struct Trace {
+    first: usize,
+    last: usize,
+    /// There are no lanes for some of its spans.
+    left_out: bool,
+}
+
+/// Lanes of a service.
+#[derive(Debug, Default)]
+struct Service {
+    count: usize,
+    free: BTreeSet<u32>,
+    /// Until when the others are busy.
+    busy: BinaryHeap<Reverse<(u64, u32)>>,
+}
+
+impl Service {
+    /// The lane with the lowest number that is free at `start`; times must not decrease.
+    fn free_at(&mut self, start: u64) -> Option<u32> {
+        while let Some(&Reverse((until, worker))) = self.busy.peek()
+            && until <= start
+        {
+            self.busy.pop();
+            self.free.insert(worker);
+        }
+        self.free.pop_first()
+    }
+}
+
+impl Cuts {
+    /// Number of spans so far.
+    pub(super) fn len(&self) -> usize {
+        self.cuts.len()
+    }
+
+    /// Adds a span of a service's operation, in microseconds; its number.
+    pub(super) fn add(
+        &mut self,
+        (service, operation): (&str, &str),
+        (start, end): (u64, u64),
+        relation: Relation,
+        out: &mut Vec<Record>,
+    ) -> usize {
+        let service: String = service.chars().take(MOST_NAME).collect();
+        let operation: String = operation.chars().take(MOST_NAME).collect();
+        let operator = numbered(&mut self.operators, format!("{service} {operation}"), "further operations", |operator, name| {
+            out.push(Record::Operator { operator: OperatorId(operator), name: name.to_owned() });
+        });
+        let service = numbered(&mut self.services, service, "further services", |_, _| {});
+        self.cuts.push(Cut {
+            start,
+            end,
+            relation,
+            operator,
+            service,
+            worker: NONE,
+            trace: self.traces.len() as u32,
+            parent: NONE,
+            children: (0, 0),
+        });
+        self.cuts.len() - 1
+    }
+
+    /// A span.
+    pub(super) fn get(&self, number: usize) -> Cut {
+        self.cuts[number]
+    }
+
+    /// Spans from number `since` on are the children of `parent`.
+    pub(super) fn adopt(&mut self, parent: usize, since: usize) {
+        self.cuts[parent].children = (since as u32, self.cuts.len() as u32);
+        self.cuts[since..].iter_mut().for_each(|child| child.parent = parent as u32);
+    }
+
+    /// Ends the trace whose spans are those from number `first` on, its first root.
+    pub(super) fn end(&mut self, first: usize) {
+        // Parents come before their children: of the spans that end last it is the outermost.
+        let last = (first..self.cuts.len()).rev().max_by_key(|&number| self.cuts[number].end);
+        self.traces.push(Trace { first, last: last.unwrap_or(first), left_out: false });
+    }
+
+    /// Gives lanes to all spans, in the order in which they start: the file has been read.
+    pub(super) fn give_lanes(&mut self, out: &mut Vec<Record>) {
+        let first = self.cuts.iter().map(|cut| cut.start).min().unwrap_or_default();
+        self.origin = first - first % SECOND;
+        let names: BTreeMap<u32, &str> = self.services.iter().map(|(name, &service)| (service, name.as_str())).collect();
+        let mut services: BTreeMap<u32, Service> = BTreeMap::new();
+        let mut order: Vec<u32> = (0..self.cuts.len() as u32).collect();
+        order.sort_unstable_by_key(|&number| (self.cuts[number as usize].start, self.cuts[number as usize].end, number));
+        for &number in &order {
+            let cut = &mut self.cuts[number as usize];
+            let service = services.entry(cut.service).or_default();
+            let worker = match service.free_at(cut.start) {
+                Some(worker) => worker,
+                None if u64::from(self.workers) >= MOST_WORKERS => {
+                    self.traces[cut.trace as usize].left_out = true;
+                    continue;
+                }
+                None => {
+                    let (worker, name) = (self.workers, names.get(&cut.service).copied().unwrap_or_default());
+                    self.workers += 1;
+                    service.count += 1;
+                    let name = if service.count == 1 { name.to_owned() } else { format!("{name} ({})", service.count) };
+                    out.push(Record::WorkerJoined { worker: WorkerId(worker), at: Timestamp::ZERO, name });
+                    worker
+                }
+            };
+            cut.worker = worker;
+            service.busy.push(Reverse((cut.end, worker)));
+        }
+        self.order = order;
+    }
+
+    /// The records of the next spans; false after the last.
+    pub(super) fn give(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> bool {
+        let until = self.order.len().min(self.given + BLOCK_SPANS);
+        for next in self.given..until {
+            let number = self.order[next] as usize;
+            let span = self.cuts[number];
+            let Trace { first, last, left_out } = self.traces[span.trace as usize];
+            if left_out && number == first {
+                oddities.count(format!("traces with more than {MOST_WORKERS} spans at a time, left out"));
+            }
+            if left_out {
+                continue;
+            }
+            let epoch = Epoch(u64::from(span.trace));
+            if number == first {
+                let (at, source) = (self.at(span.start), OperatorId(span.operator));
+                out.push(Record::EpochOpened { at, source, epoch, due: at, records: 1 });
+            }
+            self.span(number, out);
+            if number == last {
+                out.push(Record::EpochCompleted { at: self.at(span.end), worker: WorkerId(span.worker), epoch });
+            }
+        }
+        let any = self.given < until;
+        self.given = until;
+        any
+    }
+
+    /// The time of the trace in microseconds.
+    fn at(&self, micros: u64) -> Timestamp {
+        Timestamp((micros - self.origin) * 1000)
+    }
+
+    /// What a span's lane does for it, in order of time.
+    fn span(&mut self, number: usize, out: &mut Vec<Record>) {
+        let span = self.cuts[number];
+        if let Some(parent) = span.parent() {
+            let request = self.request(parent, number, out);
+            out.push(Record::Received(Message { at: self.at(span.start), ..request }));
+        }
+        let mut since = span.start;
+        for child in (span.children.0..span.children.1).rev() {
+            let child = child as usize;
+            let Cut { start, end, relation, .. } = self.cuts[child];
+            if relation == Relation::Waits {
+                self.work(span, since, start, out);
+                since = end;
+            }
+            let request = self.request(number, child, out);
+            out.push(Record::Sent(request));
+            if relation == Relation::Waits {
+                let answer = self.answer(number, child, out);
+                out.push(Record::Received(answer));
+            }
+        }
+        self.work(span, since, span.end, out);
+        if let (Some(parent), Relation::Waits) = (span.parent(), span.relation) {
+            let answer = self.answer(parent, number, out);
+            out.push(Record::Sent(answer));
+        }
+    }
+
+    /// What a span sends to its child when that starts, or at its own end if that was before.
+    fn request(&mut self, parent: usize, child: usize, out: &mut Vec<Record>) -> Message {
+        let at = self.cuts[child].start.min(self.cuts[parent].end);
+        self.message(parent, child, 2 * child as u64, at, out)
+    }
+
+    /// What a span's child sends to it at its end.
+    fn answer(&mut self, parent: usize, child: usize, out: &mut Vec<Record>) -> Message {
+        self.message(child, parent, 2 * child as u64 + 1, self.cuts[child].end, out)
+    }
+
+    /// The channel from one operator to another.
+    fn channel(&mut self, from: u32, to: u32, out: &mut Vec<Record>) -> u32 {
+        if self.channels.len() >= MOST_NAMED && !self.channels.contains_key(&(from, to)) {
+            return u32::MAX;
+        }
+        let next = self.channels.len() as u32;
+        *self.channels.entry((from, to)).or_insert_with(|| {
+            out.push(Record::Channel { channel: ChannelId(next), source: OperatorId(from), target: OperatorId(to) });
+            next
+        })
+    }
+
+    fn message(&mut self, from: usize, to: usize, sequence: u64, at: u64, out: &mut Vec<Record>) -> Message {
+        let (from, to) = (self.cuts[from], self.cuts[to]);
+        Message {
+            at: self.at(at),
+            kind: MessageKind::Data,
+            channel: ChannelId(self.channel(from.operator, to.operator, out)),
+            sequence,
+            from: WorkerId(from.worker),
+            from_lane: Lane::Worker(WorkerId(from.worker)),
+            to_lane: Lane::Worker(WorkerId(to.worker)),
+            epoch: Epoch(u64::from(from.trace)),
+            records: 1,
+        }
+    }
+
+    /// A span works itself.
+    fn work(&self, span: Cut, start: u64, end: u64, out: &mut Vec<Record>) {
+        if start < end {
+            out.push(Record::Activity(Activity {
+                lane: Lane::Worker(WorkerId(span.worker)),
+                kind: ActivityKind::Processing,
+                instance: InstanceId::new(OperatorId(span.operator), span.worker),
+                epoch: Epoch(u64::from(span.trace)),
+                start: self.at(start),
+                end: self.at(end),
+                records_in: 0,
+                records_out: 0,
+            }));
+        }
+    }
+}
+
+/// The number of a name; `further` is the name of those for which there is no room. New ones are told.
+fn numbered(numbers: &mut BTreeMap<String, u32>, name: String, further: &str, tell: impl FnOnce(u32, &str)) -> u32 {
+    let is_room = numbers.len() < MOST_NAMED || numbers.contains_key(&name);
+    let name = if is_room { name } else { further.to_owned() };
+    let next = numbers.len() as u32;
+    *numbers.entry(name).or_insert_with_key(|name| {
+        tell(next, name);
+        next
+    })
+}
