@@ -119,7 +119,12 @@ impl<'de> Deserialize<'de> for Configuration {
                     let id = key.parse().map_err(|_| A::Error::custom(format!("expected the number of an operator, found '{key}'")))?;
                     configuration.parallelism.insert(OperatorId(id), map.next_value()?);
                 }
-                Ok(configuration)
+                match &configuration.placement {
+                    Some(placement) if !placement.fits(&configuration.parallelism) => {
+                        Err(A::Error::custom(format!("expected one of {} workers for each instance", placement.workers())))
+                    }
+                    _ => Ok(configuration),
+                }
             }
         }
 
@@ -143,6 +148,11 @@ mod tests {
         assert_eq!(json(&placed), r#"{"0":1,"1":2,"placement":{"workers":2,"places":{"0":[0],"1":[1,0]}}}"#);
         for configuration in [plain, placed] {
             assert_eq!(serde_json::from_str::<Configuration>(&json(&configuration)).unwrap(), configuration);
+        }
+        for places in [r#"{"1":[1,2]}"#, r#"{"1":[1]}"#, r#"{"2":[1]}"#] {
+            let text = format!(r#"{{"0":1,"1":2,"placement":{{"workers":2,"places":{places}}}}}"#);
+            let wrong = serde_json::from_str::<Configuration>(&text).unwrap_err().to_string();
+            assert!(wrong.starts_with("expected one of 2 workers for each instance"), "{wrong}");
         }
         let wrong = serde_json::from_str::<Configuration>(r#"{"map":1}"#).unwrap_err().to_string();
         assert!(wrong.starts_with("expected the number of an operator, found 'map'"), "{wrong}");

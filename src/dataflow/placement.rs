@@ -73,15 +73,23 @@ impl Placement {
 
     /// All instances with their workers, by operator and number.
     pub fn instances(&self) -> impl Iterator<Item = (InstanceId, WorkerId)> + '_ {
-        let of = |(&operator, places): (&OperatorId, &Vec<WorkerId>)| {
-            (0..).zip(places.clone()).map(move |(index, worker)| (InstanceId::new(operator, index), worker))
-        };
-        self.places.iter().flat_map(of)
+        self.places.iter().flat_map(|(&operator, places)| {
+            (0..).zip(places.iter().copied()).map(move |(index, worker)| (InstanceId::new(operator, index), worker))
+        })
     }
 
     /// The instances on `worker`, by operator and number.
     pub fn hosted(&self, worker: WorkerId) -> impl Iterator<Item = InstanceId> + '_ {
         self.instances().filter(move |(_, of)| *of == worker).map(|(instance, _)| instance)
+    }
+
+    /// Whether its workers are those that there are, one for each of so many instances.
+    pub(super) fn fits(&self, parallelism: &BTreeMap<OperatorId, u32>) -> bool {
+        let is_there = |worker: &WorkerId| worker.0 < self.workers;
+        let fits = |(id, places): (&OperatorId, &Vec<WorkerId>)| {
+            parallelism.get(id).is_some_and(|instances| places.len() == *instances as usize) && places.iter().all(is_there)
+        };
+        self.workers > 0 && self.places.iter().all(fits)
     }
 
     /// Puts the instances of `operator` on these workers.

@@ -78,7 +78,7 @@ impl<'s, D: ExchangeData> ElasticStateless<'s, D> for BatchStream<'s, D> {
         let scope = self.scope();
         let mut servers = Servers::new(context, spec);
         let dealing = Dealing::new(context, spec, Rc::clone(&servers.places));
-        let routed = route(self, control, context, spec, Among::equal(instances, &spec.places), dealing);
+        let routed = route(self, control, context, spec, Among::new(instances, None, spec.places.clone(), context.peers), dealing);
         let mut builder = OperatorBuilder::new(spec.name.clone(), scope);
         let activator = scope.activator_for(builder.operator_info().address);
         let mut input = builder.new_input(routed, DistributorPact(|_| ByHeader));
@@ -128,11 +128,14 @@ struct Among {
     turns: Option<RefCell<Turns>>,
     /// Their workers.
     places: Places,
+    /// Whether each worker has as many of them.
+    even: bool,
 }
 
 impl Among {
-    fn equal(instances: u32, places: &Places) -> Among {
-        Among { instances, turns: None, places: places.clone() }
+    fn new(instances: u32, turns: Option<RefCell<Turns>>, places: Places, peers: u32) -> Among {
+        let even = places.are_even(instances, peers);
+        Among { instances, turns, places, even }
     }
 }
 
@@ -190,7 +193,7 @@ impl Dealing {
     /// The instances that records may go to.
     fn candidates(&mut self, among: &Among, now: Timestamp) -> Vec<u32> {
         let (instances, places) = (among.instances, &among.places);
-        let possible = self.spec.capacity == Capacity::Cpu && places.are_even(instances, self.context.peers);
+        let possible = self.spec.capacity == Capacity::Cpu && among.even;
         if possible && now >= self.next_look {
             self.look(among, now);
         }
@@ -207,7 +210,7 @@ impl<D: ExchangeData> Partition<D> for Dealing {
         let turns = command.weights.as_ref().map(|weights| RefCell::new(Turns::new(weights)));
         let places = command.places.as_ref().map_or_else(|| table.places.clone(), |new| table.places.updated(new));
         self.newest.replace(places.clone());
-        (Among { instances, turns, places }, Some(Ack::Rerouted(self.spec.id)))
+        (Among::new(instances, turns, places, self.context.peers), Some(Ack::Rerouted(self.spec.id)))
     }
 
     fn divide(&mut self, among: &Among, batches: Vec<Vec<D>>, now: Timestamp, send: &mut dyn FnMut(Receiver, Vec<D>)) {
@@ -294,7 +297,7 @@ mod tests {
                 away[worker] = 0;
                 let batches = vec![vec![(); 1000]; weights[worker]];
                 let mut sent = [0; 2];
-                router.divide(&Among::equal(2, &Places::default()), batches, now, &mut |to, records| {
+                router.divide(&Among::new(2, None, Places::default(), 2), batches, now, &mut |to, records| {
                     sent[to.instance as usize] += records.len() as u64
                 });
                 for (instance, &records) in sent.iter().enumerate() {
@@ -316,11 +319,27 @@ mod tests {
     }
 
     #[test]
+    fn what_instances_did_before_they_moved_is_not_compared_with_what_others_did() {
+        let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 2);
+        let mut router = Dealing::new(&Context::new(WorkerId(0), 2, Clock::start(), Recorder::off(), channel().0), &spec, Rc::default());
+        let at = |workers: [u32; 2]| Among::new(2, None, Places::new(workers.map(WorkerId).to_vec()), 2);
+        let mut divide =
+            |among: &Among, round: u32| router.divide(among, vec![vec![(); 1000]], Timestamp::ZERO + LOOK * round, &mut |_, _| {});
+        divide(&at([0, 1]), 0);
+        // The instance that was here did all, the one that comes nothing.
+        spec.queues.remove(0, 1000, Timestamp::ZERO);
+        divide(&at([0, 1]), 1);
+        divide(&at([1, 0]), 2);
+        divide(&at([1, 0]), 3);
+        assert_eq!([0, 1].map(|index| spec.queues.totals(index).0).iter().sum::<u64>(), 4000);
+    }
+
+    #[test]
     fn by_weight_every_router_is_exact_whatever_waits() {
         let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 4);
         let mut router = Dealing::new(&Context::new(WorkerId(0), 2, Clock::start(), Recorder::off(), channel().0), &spec, Rc::default());
         let command = Command { parallelism: Some(3), weights: Weights::of(&[1.0, 0.3, 0.7]), ..Command::new(OperatorId(1)) };
-        let (among, ack) = Partition::<u64>::next(&router, &Among::equal(4, &Places::default()), &command);
+        let (among, ack) = Partition::<u64>::next(&router, &Among::new(4, None, Places::default(), 2), &command);
         assert_eq!(ack, Some(Ack::Rerouted(OperatorId(1))));
         let mut came = vec![Vec::new(); 3];
         // 2000 records one after the other, in batches of 0 to 12.

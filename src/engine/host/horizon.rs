@@ -73,6 +73,12 @@ impl Horizon {
         }
     }
 
+    /// How many commands were heard to be final, of those that are remembered.
+    #[cfg(test)]
+    pub(super) fn heard(&self) -> usize {
+        self.0.borrow().took.len()
+    }
+
     /// How far commands are to run ahead.
     fn length(&self) -> Duration {
         let longest = self.0.borrow().took.iter().max().map(|took| took.mul_f64(SPARE));

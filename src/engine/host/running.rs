@@ -163,18 +163,63 @@ impl<O: Send + 'static> Running<O> {
 mod tests {
     use std::collections::BTreeMap;
     use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::RecvTimeoutError;
 
+    use timely::dataflow::operators::core::input::Handle;
     use timely::dataflow::operators::vec::Broadcast;
     use timely::dataflow::operators::{Inspect, Probe};
     use timely::dataflow::{InputHandleVec, ProbeHandle};
 
+    use super::super::context::OperatorSpec;
     use super::super::control::Command;
     use super::*;
+    use crate::dataflow::Capacity;
+    use crate::engine::Time;
+    use crate::engine::elastic::{BatchBuilder, BatchStream, ElasticStateless};
     use crate::id::{OperatorId, WorkerId};
     use crate::time::Timestamp;
 
     const PARK: Duration = Duration::from_millis(10);
+
+    /// From the step that is sent to the router that has it: where one of them says nothing, commands run as far ahead as at the beginning.
+    #[test]
+    fn the_worker_that_gives_commands_hears_how_long_they_take() {
+        let ends = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ends);
+        let running = Running::start(2, move |worker, context| {
+            let spec = OperatorSpec::new(OperatorId(1), "Map", Capacity::Cpu, 2);
+            let (mut control, probe, horizon) = (InputHandleVec::new(), ProbeHandle::new(), context.horizon.clone());
+            let mut input: Option<Handle<Time, BatchBuilder<u64>>> = Some(Handle::new_with_builder());
+            worker.dataflow(|scope| {
+                let commands = control.to_stream(scope).broadcast();
+                let numbers: BatchStream<'_, u64> = input.as_mut().expect("just made").to_stream(scope);
+                numbers.elastic_flat_map(commands, context, &spec, 1, |number, found| found.push(number)).probe_with(&probe);
+            });
+            let end = Arc::clone(&end);
+            let source = move || {
+                if end.load(Ordering::SeqCst) {
+                    input.take();
+                }
+                input.is_some()
+            };
+            WorkerPart {
+                source: Some(Box::new(source)),
+                open_epochs: Rc::default(),
+                control,
+                probe,
+                outcome: Box::new(move || horizon.heard()),
+            }
+        })
+        .unwrap();
+        running.apply(Step { parallelism: BTreeMap::from([(OperatorId(1), 2)]), ..Step::default() });
+        for _ in 0..2 {
+            running.acks.recv_timeout(Duration::from_secs(60)).expect("each router takes the command");
+        }
+        ends.store(true, Ordering::SeqCst);
+        assert_eq!(running.join().unwrap(), [1, 0]);
+    }
 
     #[test]
     fn a_job_whose_worker_panics_ends_with_an_error() {

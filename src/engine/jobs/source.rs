@@ -344,6 +344,35 @@ mod tests {
     use crate::id::WorkerId;
     use crate::rate::Rate;
 
+    #[test]
+    fn an_eager_source_closes_epochs_sooner_while_none_is_open() {
+        timely::execute_directly(|worker| {
+            let context = Context::alone();
+            let config = SourceConfig {
+                operator: OperatorId(0),
+                schedule: RateSchedule::constant(Rate::per_second(1e6)),
+                tick: Duration::from_millis(1),
+                catch_up: 1e6,
+                until: Timestamp(u64::MAX),
+            };
+            let finest = Duration::from_micros(100);
+            let mut source = OpenLoop::new(config, &context, Arc::default(), |n| n).eager(finest);
+            worker.dataflow(|scope| drop(source.stream(scope)));
+            assert_eq!(source.tick(), finest);
+            let open = source.open_epochs();
+            while open.borrow().is_empty() {
+                source.poll();
+            }
+            // Epochs are counted in tenths of milliseconds; with one open the next one waits for a whole one.
+            let epoch = open.borrow()[0];
+            assert!(epoch >= context.clock.now().0 / 100_000 / 2 && source.tick() == Duration::from_millis(1), "{epoch}");
+            let next = source.tick_of(Timestamp((epoch / 10 * 10 + 9) * 100_000));
+            assert_eq!(next, epoch / 10 * 10);
+            open.borrow_mut().clear();
+            assert_eq!(source.tick_of(Timestamp((epoch / 10 * 10 + 9) * 100_000)), epoch / 10 * 10 + 9);
+        });
+    }
+
     /// A worker that is late for several samples.
     #[test]
     fn samples_that_were_missed_are_taken_for_their_own_instants() {
