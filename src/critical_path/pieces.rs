@@ -50,7 +50,7 @@ impl Seen {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     work: InstanceWork,
     lane: Option<Lane>,
@@ -80,7 +80,7 @@ impl Pieces {
         match *record {
             Record::Activity(ref activity) => self.worked(activity),
             Record::Queue { instance, at, .. } | Record::Bins { instance, at, .. } => {
-                let sum = self.instances.entry(instance).or_insert(Sum { work: InstanceWork::default(), lane: None, seen: None });
+                let sum = self.instances.entry(instance).or_default();
                 Seen::see(&mut sum.seen, at, at);
             }
             Record::WorkerJoined { worker, at, .. } => {
@@ -96,7 +96,7 @@ impl Pieces {
         if !(self.stretch.start < activity.end && activity.end <= self.stretch.end) {
             return;
         }
-        let sum = self.instances.entry(activity.instance).or_insert(Sum { work: InstanceWork::default(), lane: None, seen: None });
+        let sum = self.instances.entry(activity.instance).or_default();
         let ns = activity.end.0.saturating_sub(activity.start.0);
         let Sum { work, lane, seen } = sum;
         *lane = Some(activity.lane);
@@ -104,19 +104,19 @@ impl Pieces {
         Seen::see(&mut self.all, activity.start, activity.end);
         match activity.kind {
             ActivityKind::ExternalWait => {}
-            ActivityKind::Lost => work.lost_ns += ns,
+            ActivityKind::Lost => work.lost_ns = work.lost_ns.saturating_add(ns),
             ActivityKind::Processing | ActivityKind::Source | ActivityKind::Sink | ActivityKind::Speculative => {
                 let records = if activity.records_in > 0 { activity.records_in } else { activity.records_out };
                 work.pieces += 1;
                 work.pieces_ns = work.pieces_ns.saturating_add(ns);
                 work.records = work.records.saturating_add(records);
-                work.busy_ns += ns;
+                work.busy_ns = work.busy_ns.saturating_add(ns);
                 if ns > work.longest_ns {
                     (work.longest_ns, work.longest_records) = (ns, records);
                 }
             }
             ActivityKind::Scheduling | ActivityKind::Serialization | ActivityKind::Deserialization | ActivityKind::Migration => {
-                work.busy_ns += ns;
+                work.busy_ns = work.busy_ns.saturating_add(ns);
             }
         }
     }
