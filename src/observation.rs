@@ -181,8 +181,8 @@ impl Observer {
     fn claim(&mut self, record: &Record) {
         self.ledger.take(record, self.open_from);
         if record.at() < self.open_from {
-            // Too late for its window. A sample of a source still marks where the next window
-            // starts.
+            // Too late for its window. A sample of a source or a core still marks where the next
+            // window starts.
             if let Record::Source { source, at, due, emitted } = record
                 && due.is_finite()
                 && *due >= 0.0
@@ -191,6 +191,12 @@ impl Observer {
                 let last = self.sources.entry(*source).or_insert(sample);
                 if last.at <= sample.at {
                     *last = sample;
+                }
+            }
+            if let Record::Core { worker, at, ran, denied } = *record {
+                let last = self.cores.entry(worker).or_default();
+                if last.at <= at {
+                    *last = CoreSample { at, ran, denied };
                 }
             }
             return;

@@ -99,7 +99,7 @@ macro_rules! figures {
 }
 
 /// Names and definitions of all figures, which are part of the program.
-const FIGURES: [(&str, &str); 27] = figures![
+const FIGURES: [(&str, &str); 29] = figures![
     "beyondmr-fig2",
     "contune-curve",
     "ds2-fig10",
@@ -121,6 +121,8 @@ const FIGURES: [(&str, &str); 27] = figures![
     "nexmark-converge",
     "nexmark-overhead",
     "overload",
+    "real-nexmark",
+    "real-shared",
     "sim-fidelity",
     "snailtrail-fig10",
     "snailtrail-fig11",

@@ -190,7 +190,8 @@ impl WindowMetrics {
         let metrics = |worker: WorkerId| {
             let first = (worker, InstanceId::default());
             let used = self.used.range(first..).take_while(|((of, _), _)| *of == worker).filter(|(_, time)| !time.is_zero());
-            let core = self.cores.get(&worker).map(|after| CoreTime::between(before.get(&worker).copied().unwrap_or_default(), *after));
+            let before = before.get(&worker).copied().unwrap_or_default();
+            let core = self.cores.get(&worker).map(|after| CoreTime::between(before, *after, self.window.length()));
             WorkerMetrics { worker, window: self.window.length(), used: used.map(|((_, of), time)| (*of, *time)).collect(), core }
         };
         (0..workers).map(|worker| metrics(WorkerId(worker))).collect()

@@ -44,9 +44,13 @@ pub struct CoreTime {
 }
 
 impl CoreTime {
-    /// The time between two samples.
-    pub fn between(before: CoreSample, after: CoreSample) -> CoreTime {
-        CoreTime { ran: after.ran.saturating_sub(before.ran), denied: after.denied.saturating_sub(before.denied) }
+    /// The time between two samples, as if they lay a window of `length` apart: after a window was
+    /// begun anew the last sample before it may be from long ago.
+    pub fn between(before: CoreSample, after: CoreSample, length: Duration) -> CoreTime {
+        let apart = after.at.0.saturating_sub(before.at.0);
+        let part = if apart == 0 { 0.0 } else { length.as_nanos() as f64 / apart as f64 };
+        let of = |before: Duration, after: Duration| Duration::from_nanos((after.saturating_sub(before).as_nanos() as f64 * part) as u64);
+        CoreTime { ran: of(before.ran, after.ran), denied: of(before.denied, after.denied) }
     }
 }
 
@@ -81,9 +85,12 @@ mod tests {
     #[test]
     fn what_a_worker_gets_is_a_part_of_what_it_asked_for() {
         let ms = Duration::from_millis;
-        let sample = |at: u64, ran, denied| CoreSample { at: Timestamp(at), ran: ms(ran), denied: ms(denied) };
+        let sample = |at_ms: u64, ran, denied| CoreSample { at: Timestamp(at_ms * 1_000_000), ran: ms(ran), denied: ms(denied) };
         let used = vec![(InstanceId::new(OperatorId(1), 0), ms(300)), (InstanceId::new(OperatorId(2), 0), ms(400))];
-        let core = Some(CoreTime::between(sample(0, 100, 50), sample(1, 700, 650)));
+        let core = Some(CoreTime::between(sample(0, 100, 50), sample(1000, 700, 650), ms(1000)));
+        // Over three windows it had three times as much, and none where there are not two instants.
+        assert_eq!(CoreTime::between(sample(500, 100, 50), sample(3500, 1900, 1850), ms(1000)), core.unwrap());
+        assert_eq!(CoreTime::between(sample(5, 0, 0), sample(5, 700, 650), ms(1000)), CoreTime::default());
         let metrics = WorkerMetrics { worker: WorkerId(0), window: ms(1000), used, core };
         assert_eq!((metrics.busy(), metrics.core_share()), (ms(700), 0.5));
         let little = Some(CoreTime { ran: ms(50), denied: ms(50) });

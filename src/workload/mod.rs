@@ -5,7 +5,9 @@ pub mod nexmark;
 mod schedule;
 mod shape;
 mod text;
+mod work;
 
 pub use schedule::{Phase, RateSchedule, ScheduleError};
 pub use shape::{Shape, ShapeError, Step};
 pub use text::{Sentence, SentenceLength, Text, TextError};
+pub use work::{Computation, Documents, MOST_TIMES, Work};

@@ -28,7 +28,7 @@ use timely::dataflow::operators::{Operator, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
-use super::digest::{GroupTally, mix};
+use super::digest::{GroupTally, compared, drawn};
 use super::job::{Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
@@ -192,8 +192,8 @@ impl KeyCount {
         let report = Rc::clone(&emitted);
         let mut source = OpenLoop::new(config, context, Arc::default(), move |n| {
             // Each key once, and then as they are drawn.
-            let drawn = n.checked_sub(keys).inspect(|index| emitted.set(index + 1));
-            (drawn.map_or(n, |index| key(seed, index, keys)), ())
+            let after = n.checked_sub(keys).inspect(|index| emitted.set(index + 1));
+            (after.map_or(n, |index| drawn(seed, index, keys)), ())
         });
         source = source.eager(FINEST);
         let groups = Rc::new(RefCell::new(vec![GroupTally::default(); GROUPS as usize]));
@@ -230,29 +230,14 @@ impl KeyCount {
         let mut expected = vec![GroupTally::default(); GROUPS as usize];
         (0..self.keys).for_each(|key| expected[group_of(key)].add(key, 1));
         let mut counts = vec![1u32; self.keys as usize];
-        for key in (0..emitted).map(|index| key(self.seed, index, self.keys)) {
+        for key in (0..emitted).map(|index| drawn(self.seed, index, self.keys)) {
             let count = &mut counts[key as usize];
             *count += 1;
             expected[group_of(key)].add(key, u64::from(*count));
         }
-        let mut verdict = KeyVerdict { records: self.keys + emitted, ..KeyVerdict::default() };
-        for (group, expected) in expected.iter().enumerate() {
-            let all = tallies.iter().filter_map(|tally| tally.groups.get(group));
-            let found = all.fold(GroupTally::default(), |sum, part| GroupTally {
-                results: sum.results + part.results,
-                digest: sum.digest.wrapping_add(part.digest),
-            });
-            verdict.lost += expected.results.saturating_sub(found.results);
-            verdict.duplicated += found.results.saturating_sub(expected.results);
-            verdict.miscounted += u64::from(expected.results == found.results && expected.digest != found.digest);
-        }
-        verdict
+        let (lost, duplicated, miscounted) = compared(&expected, tallies.iter().map(|tally| &tally.groups[..]));
+        KeyVerdict { records: self.keys + emitted, lost, duplicated, miscounted }
     }
-}
-
-/// The key of record `index`.
-fn key(seed: u64, index: u64, keys: u64) -> u64 {
-    ((u128::from(mix(mix(seed) ^ index)) * u128::from(keys)) >> 64) as u64
 }
 
 /// The same count in plain timely.

@@ -11,6 +11,7 @@ mod sink;
 mod source;
 mod source_driver;
 pub mod word_count;
+pub mod work_chain;
 
 pub(super) use digest::{GroupTally, mix};
 pub(super) use job::described;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key_count::KeyCount;
 use super::word_count::WordCount;
+use super::work_chain::WorkChain;
 use crate::engine::cluster::Member;
 use crate::engine::host::RunError;
 use crate::engine::nexmark::Nexmark;
@@ -17,6 +18,8 @@ pub enum Job {
     KeyCount(KeyCount),
     /// A query of NEXMark.
     Nexmark(Box<Nexmark>),
+    /// A chain of operators that compute.
+    WorkChain(WorkChain),
 }
 
 impl Job {
@@ -29,6 +32,7 @@ impl Job {
             Job::WordCount(job) => job.serve(member),
             Job::KeyCount(job) => job.serve(member),
             Job::Nexmark(job) => job.serve(member),
+            Job::WorkChain(job) => job.serve(member),
         }
     }
 }

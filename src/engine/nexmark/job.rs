@@ -29,7 +29,6 @@ use crate::engine::elastic::{BatchStream, IntoBatches};
 use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, Running, WorkerPart};
 use crate::engine::jobs::{DrainToSink, EngineJob, OpenLoop, OperatorConfig, SourceConfig, SourceDriver, Verdict, described};
 use crate::id::OperatorId;
-use crate::rate::Rate;
 use crate::time::Timestamp;
 use crate::workload::RateSchedule;
 use crate::workload::nexmark::{Event, Generator, GeneratorConfig};
@@ -56,7 +55,7 @@ pub struct Nexmark {
     /// Its form.
     pub form: Form,
     /// The stream of events. Its rate says how long auctions last; when events are due is said by
-    /// `rate`.
+    /// `schedule`.
     pub generator: GeneratorConfig,
     /// Number of rounds of the stream that are over when the source begins: as many people are
     /// known, and three times as many auctions.
@@ -64,9 +63,8 @@ pub struct Nexmark {
     /// Events that the query reads and the source emits before its schedule begins, as fast as they
     /// are taken: so that there is state.
     pub before: u64,
-    /// Events due per second, those included that the query does not read and the source leaves
-    /// out.
-    pub rate: Rate,
+    /// When events that the query reads are due.
+    pub schedule: RateSchedule,
     /// How long its schedule lasts.
     pub duration: Duration,
     /// Factor by which the source may exceed the scheduled rate while it is behind.
@@ -106,11 +104,6 @@ impl Nexmark {
         let (job, pauses, stop) = (self.clone(), [board.pressing(), board.late()], Arc::clone(stop));
         let build = move |worker: &mut Worker, context: &Context| job.build(worker, context, &specs, &pauses, &stop);
         Running::on(&self.deployment, &described("Nexmark", self), &board, build)
-    }
-
-    /// Rate at which the source's events are due.
-    pub fn source_rate(&self) -> Rate {
-        Rate::per_second(self.rate.as_per_second() * self.query.kinds().share())
     }
 
     /// Lengths of the query's windows.
@@ -154,7 +147,7 @@ impl Nexmark {
     ) -> WorkerPart<NexmarkTally> {
         let config = SourceConfig {
             operator: SOURCE,
-            schedule: RateSchedule::constant(self.source_rate()),
+            schedule: self.schedule.clone(),
             tick: self.tick,
             catch_up: self.catch_up,
             until: Timestamp::ZERO + self.duration,

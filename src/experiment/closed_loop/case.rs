@@ -79,6 +79,10 @@ pub struct Variant {
     /// Seconds of run; as the scenario says by default.
     #[serde(default)]
     pub seconds: Option<Scaled<f64>>,
+    /// Instances at the start, by operator, where they are not those of the case: a configuration
+    /// that is tried, under a policy that leaves it as it is.
+    #[serde(default)]
+    pub instances: BTreeMap<String, u32>,
     /// What of a case it can be told: those of these parameters that the case has are set. Most
     /// policies know neither.
     #[serde(default)]
@@ -172,6 +176,12 @@ impl Run<'_> {
     /// What is run.
     pub(super) fn scenario(&self, scale: Scale) -> Scenario {
         let mut scenario = self.case.scenario(&self.trial.start, self.trial.seed);
+        for form in &mut scenario.operators {
+            if let Some(&instances) = self.variant.instances.get(&form.name) {
+                // Workers of other instances say nothing of these.
+                (form.instances, form.on) = (instances, Vec::new());
+            }
+        }
         scenario.seconds = self.variant.seconds.map_or(scenario.seconds, |seconds| seconds.at(scale));
         scenario.control.policy.clone_from(&self.variant.name);
         scenario
@@ -180,6 +190,9 @@ impl Run<'_> {
     /// Runs it: what came of it, and the longest that a decision took.
     pub(super) fn run(&self, scenario: &Scenario, progress: &dyn Progress) -> anyhow::Result<(RunResult, Duration)> {
         let Trial { seed, host, .. } = self.trial;
+        if *host == Host::Sim {
+            scenario.can_be_simulated().map_err(|why| anyhow!("'{}': {why}", self.case.name))?;
+        }
         let job = scenario.job();
         let (topology, duration) = (job.topology.clone(), job.duration);
         let needed = needs::needs(&job, self.case.budget);
@@ -193,6 +206,10 @@ impl Run<'_> {
         let result = match host {
             Host::Engine => match scenario.query(*seed).map_err(wrong)? {
                 Some(job) => run::run(RunSpec { job, controller, policy, row_window, needed: BTreeMap::new() }, None, show),
+                None if scenario.computes() => {
+                    let job = scenario.work_chain(*seed).map_err(wrong)?.expect("its operators compute");
+                    run::run(RunSpec { job, controller, policy, row_window, needed: BTreeMap::new() }, None, show)
+                }
                 None => {
                     let job = scenario.word_count(*seed).map_err(wrong)?;
                     run::run(RunSpec { job, controller, policy, row_window, needed: BTreeMap::new() }, None, show)

@@ -11,6 +11,7 @@ use crate::engine::key_count::{COUNT, Counting, KeyCount};
 use crate::engine::nexmark::{Form, Nexmark, Query};
 use crate::migration::{Assignment, Assignments};
 use crate::rate::Rate;
+use crate::workload::RateSchedule;
 use crate::workload::nexmark::{AUCTIONS, GeneratorConfig, ROUND};
 
 /// A job with its state at the beginning.
@@ -51,7 +52,7 @@ impl MigrationJob {
             generator,
             rounds_before: 0,
             before: count.keys,
-            rate,
+            schedule: RateSchedule::constant(count.rate),
             duration: count.duration,
             // What became due while the worker was busy is emitted at once.
             catch_up: 1000.0,
@@ -99,7 +100,7 @@ impl MigrationJob {
     pub(super) fn rate(&self) -> Rate {
         match self {
             MigrationJob::KeyCount(job) => job.rate,
-            MigrationJob::Query(job) => job.source_rate(),
+            MigrationJob::Query(job) => job.schedule.highest(),
         }
     }
 

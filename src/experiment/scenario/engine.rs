@@ -98,8 +98,9 @@ impl Scenario {
         if operators.iter().any(|operator| operator.role == RoleForm::Keyed && operator.bins != bins) {
             return Err(format!("expected {bins} bins of every operator with state"));
         }
-        let read = self.operators[0].rate.ok_or("expected a source with a 'rate' that stays")?;
-        let rate = Rate::per_second(read.as_per_second() / query.kinds().share());
+        let schedule = schedule(&self.operators[0], self.duration())?;
+        // Auctions last as the load at the start has it, whatever comes.
+        let rate = Rate::per_second(schedule.rate(Timestamp::ZERO).as_per_second() / query.kinds().share());
         let mut generator = GeneratorConfig::at_rate(seed, rate);
         if let Some(active) = active {
             (generator.auctions_in_flight, generator.active_people) = (active.max(1), active.max(1));
@@ -111,7 +112,7 @@ impl Scenario {
             generator,
             rounds_before: active.unwrap_or(0),
             before: 0,
-            rate,
+            schedule,
             duration: self.duration(),
             catch_up: self.catch_up,
             tick: Duration::from_millis(self.tick_ms),
@@ -132,12 +133,12 @@ impl Scenario {
         needed.into_iter().filter(|(id, _)| limited(id)).collect()
     }
 
-    fn deployment(&self) -> Deployment {
+    pub(super) fn deployment(&self) -> Deployment {
         Deployment::processes(self.engine.processes, self.engine.workers)
     }
 
     /// Refuses what is not a chain of these operators, and what the engine does not impose on any.
-    fn is_chain_of(&self, what: &str, operators: &[(&str, RoleForm)]) -> Result<(), String> {
+    pub(super) fn is_chain_of(&self, what: &str, operators: &[(&str, RoleForm)]) -> Result<(), String> {
         if self.operators.len() != operators.len() {
             let names: Vec<&str> = operators.iter().map(|(name, _)| *name).collect();
             return Err(format!("expected the operators {}, found {}", names.join(", "), self.operators.len()));
@@ -156,7 +157,7 @@ impl Scenario {
 }
 
 /// An operator as the engine runs it, or what the engine does not impose.
-fn config(operator: &OperatorForm, seed: u64) -> Result<OperatorConfig, String> {
+pub(super) fn config(operator: &OperatorForm, seed: u64) -> Result<OperatorConfig, String> {
     let wrong = |what: &str| Err(format!("operator '{}': the engine imposes no {what}", operator.name));
     if operator.capacity != CapacityCurve::Linear {
         return wrong("capacity that is not linear");
@@ -187,7 +188,7 @@ fn config(operator: &OperatorForm, seed: u64) -> Result<OperatorConfig, String> 
     Ok(OperatorConfig { capacity, marks, instances: operator.instances, max_parallelism: operator.max_parallelism, slow })
 }
 
-fn schedule(source: &OperatorForm, duration: Duration) -> Result<RateSchedule, String> {
+pub(super) fn schedule(source: &OperatorForm, duration: Duration) -> Result<RateSchedule, String> {
     let constant = |rate: Rate| Shape::Constant { rate };
     let shape = source.load.clone().or(source.rate.map(constant)).ok_or("expected a rate of the source")?;
     shape.schedule(duration).map_err(|why| why.to_string())

@@ -6,7 +6,7 @@ use crate::engine::nexmark::{Form, Query};
 use crate::migration::Strategy;
 use crate::rate::Rate;
 use crate::sim::{CapacityCurve, Disturbance, MoveModel, ServiceTimes, Skew, WorkersModel};
-use crate::workload::Shape;
+use crate::workload::{Computation, Shape};
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -227,6 +227,10 @@ pub struct OperatorForm {
     /// Instances that are slow for a time.
     #[serde(default)]
     pub stragglers: Vec<StragglerForm>,
+    /// What an instance computes for each record: then the processor alone limits it, and the
+    /// scenario runs on the engine alone.
+    #[serde(default)]
+    pub work: Option<Computation>,
     /// Where workers are shared, those of its instances at the start, from 0; spread over all of
     /// them when missing.
     #[serde(default)]
@@ -259,6 +263,7 @@ impl OperatorForm {
             external_wait_ms: 0.0,
             external_limit: None,
             stragglers: Vec::new(),
+            work: None,
             on: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@
 mod check;
 mod engine;
 mod form;
+mod work;
 
 use std::time::Duration;
 

@@ -92,7 +92,7 @@ impl Draft {
         let instances = f64::from(self.form.instances);
         let peak = if overloaded { 1.05 + 0.35 * random.f64() } else { 0.8 + 0.15 * random.f64() };
         let share = (peak / self.busy - 1.0) / (instances - 1.0);
-        let fits = share > 0.02 && share / f64::from(HOT_BINS) <= 0.5 / instances;
+        let fits = (0.02..1.0).contains(&share) && share / f64::from(HOT_BINS) <= 0.5 / instances;
         fits.then_some(Skew::HotBins { bins: HOT_BINS, share, step: self.form.instances })
     }
 }

@@ -238,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_drawn_can_be_run() {
+        for host in [Host::Sim, Host::Engine] {
+            let changes = (0..20_000).filter_map(|number| Change::drawn_for(host, number, number.is_multiple_of(OVERLOADED)));
+            let checked: Vec<_> = changes.map(|change| (change.number, change.scenario.check())).collect();
+            assert!(checked.len() > 5_000, "{}", checked.len());
+            let wrong = checked.iter().find(|(_, check)| check.is_err());
+            assert_eq!(wrong, None, "{}", host.name());
+        }
+    }
+
+    #[test]
     fn a_change_on_the_engine_is_asked_for() {
         let definition = Definition::named("what-if").unwrap();
         let hosts = |host| {
