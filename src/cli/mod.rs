@@ -14,6 +14,7 @@ mod interrupted;
 mod live;
 mod memory;
 mod outcome;
+mod pace;
 mod plot;
 mod policy;
 mod process;
@@ -24,6 +25,8 @@ mod reproduce_all;
 mod run;
 mod simulate;
 mod uneven;
+mod view;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -58,6 +61,7 @@ enum Command {
     Plot(plot::Args),
     Report(report::Args),
     Explain(explain::Args),
+    View(view::Args),
     Analyze(analyze::Args),
     Decide(decide::Args),
     /// Print a completion script for your shell.
@@ -116,6 +120,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::View(args) => view::view(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),

@@ -13,7 +13,6 @@ use crate::dataflow::{Edge, Operator, Role, Topology};
 use crate::experiment::instance_rows::{InstanceRow, KeptInstances};
 use crate::experiment::rows::{LatencyRow, TimelineRow};
 use crate::experiment::run::Moving;
-use crate::policy::Reason;
 use crate::report::Recorded;
 use crate::time::Timestamp;
 
@@ -119,7 +118,7 @@ impl Model {
 
     /// Takes an event of the decision log.
     pub fn event(&mut self, event: Event) {
-        if let Some(reason) = reason_of(&event.kind) {
+        if let Some(reason) = event.kind.reason() {
             if let Some(goal) = reason.values.get("goal ms").filter(|goal| goal.is_finite() && **goal > 0.0) {
                 self.goal_ms = Some(*goal);
             }
@@ -327,17 +326,6 @@ impl Model {
         };
         let end_s = rows.first()?.window_end_s;
         Some(Instances { end_s, left_out: 0, rows: rows.iter().filter_map(row).collect() })
-    }
-}
-
-/// The reason that an event gives, if it gives one.
-pub(super) fn reason_of(kind: &EventKind) -> Option<&Reason> {
-    match kind {
-        EventKind::Held { reason }
-        | EventKind::Activating { reason, .. }
-        | EventKind::Rescaling { reason, .. }
-        | EventKind::Postponed { reason, .. } => Some(reason),
-        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::model::{Model, reason_of};
+use super::model::Model;
 use super::story::{OperatorAt, State};
 use super::teller::{BUCKETS_MS, Latencies};
 use crate::controller::EventKind;
@@ -102,7 +102,7 @@ fn recommended(model: &Model) -> BTreeMap<u32, u32> {
         match kind {
             EventKind::Rescaling { plan, .. } | EventKind::Activating { plan, .. } | EventKind::Postponed { plan, .. } => Some(of(plan)),
             // A policy that asks for nothing is content with what there is.
-            kind => reason_of(kind).map(|_| BTreeMap::new()),
+            kind => kind.reason().map(|_| BTreeMap::new()),
         }
     };
     model.events().iter().rev().find_map(|event| asked(&event.kind)).unwrap_or_default()

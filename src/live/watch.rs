@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::reason_of;
 use super::story::{InstanceAt, Instances, Warning, Window};
 use crate::controller::{Event, EventKind};
 use crate::policy::{Cause, Finding};
@@ -169,7 +168,7 @@ impl Watch {
                 seen.insert(("unreliable-window", String::new()), Seen { severity: 2, what, todo });
             }
             kind => {
-                let Some(reason) = reason_of(kind) else { return };
+                let Some(reason) = kind.reason() else { return };
                 if reason.rule == "goal-unreachable" {
                     let what = "No number of instances would meet the latency goal.".to_owned();
                     let todo = "Lower the load, raise the goal, or make the operator on the critical path faster.";

@@ -1,5 +1,5 @@
 // The dataflow: boxes from left to right, with the critical path as a line through them.
-const WIDE = 190, HIGH = 92, ACROSS = 62, DOWN = 26;
+const WIDE = 184, HIGH = 92, ACROSS = 54, DOWN = 26;
 const MOST_BOXES = 60;
 
 // Of a large job: what is on the critical path, and the busiest.
@@ -22,6 +22,22 @@ function layOut(numbers) {
   }
   const columns = [];
   for (const number of numbers) (columns[column.get(number)] ||= []).push(number);
+  // An edge over several columns has a place of its own in each between, so that it passes no box.
+  const links = [], over = new Map();
+  for (const edge of edges) {
+    let [last, to] = edge;
+    const between = [];
+    for (let at = column.get(edge[0]) + 1; at < column.get(to); at++) {
+      const dummy = `${edge[0]}>${to}@${at}`;
+      (columns[at] ||= []).push(dummy);
+      column.set(dummy, at);
+      between.push(dummy);
+      links.push([last, dummy]);
+      last = dummy;
+    }
+    links.push([last, to]);
+    over.set(edge, between);
+  }
   for (let place = 0; place < columns.length; place++) columns[place] ||= [];
   const row = new Map();
   const settle = () => columns.forEach((list) => list.forEach((number, place) => row.set(number, place - (list.length - 1) / 2)));
@@ -30,17 +46,17 @@ function layOut(numbers) {
     const by = sweep % 2 ? 0 : 1;
     for (const list of columns) {
       const wish = new Map(list.map((number) => {
-        const near = edges.filter((edge) => edge[by] === number).map((edge) => row.get(edge[1 - by]));
+        const near = links.filter((edge) => edge[by] === number).map((edge) => row.get(edge[1 - by]));
         return [number, near.length ? near.reduce((a, b) => a + b, 0) / near.length : row.get(number)];
       }));
-      list.sort((a, b) => wish.get(a) - wish.get(b) || a - b);
+      list.sort((a, b) => wish.get(a) - wish.get(b) || String(a).localeCompare(String(b), "en", { numeric: true }));
     }
     settle();
   }
   const most = Math.max(1, ...columns.map((list) => list.length));
   const width = columns.length * (WIDE + ACROSS) - ACROSS + 16, height = most * (HIGH + DOWN) - DOWN + 30;
-  const place = new Map(numbers.map((number) => [number, { x: 8 + column.get(number) * (WIDE + ACROSS), y: 22 + (row.get(number) + (most - 1) / 2) * (HIGH + DOWN) }]));
-  return { edges, place, width, height };
+  const place = new Map([...row.keys()].map((number) => [number, { x: 8 + column.get(number) * (WIDE + ACROSS), y: 22 + (row.get(number) + (most - 1) / 2) * (HIGH + DOWN) }]));
+  return { edges, over, place, width, height };
 }
 
 // The way through the graph on which most of the critical path lies.
@@ -73,24 +89,31 @@ function stateOf(number, at, window) {
 function drawGraph(time, chosen, choose) {
   const window = windowAt(time), path = pathAt(time), shares = sharesOf(path);
   const numbers = shownOperators(window, shares);
-  const { edges, place, width, height } = layOut(numbers);
+  const { edges, over, place, width, height } = layOut(numbers);
   const way = heaviest(numbers, edges, shares);
   const on = new Set(way.slice(1).map((number, index) => way[index] + ">" + number));
   const ats = new Map((window ? window[W.operators] : []).map((at) => [at[O.operator], at]));
+  const sources = story.operators.filter((operator) => operator.role === "source").length;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Dataflow graph" });
-  const link = (from, to, back) => {
+  const link = (from, to, back, between) => {
     const a = place.get(from), b = place.get(to);
     if (!a || !b) return;
     const [x1, y1, x2, y2] = back ? [a.x + WIDE / 2, a.y + HIGH, b.x + WIDE / 2, b.y + HIGH] : [a.x + WIDE, a.y + HIGH / 2, b.x - 2, b.y + HIGH / 2];
     const bend = back ? 26 : Math.max(24, (x2 - x1) / 2), lit = on.has(from + ">" + to);
-    const way = back ? `M${x1},${y1} C${x1},${y1 + bend} ${x2},${y2 + bend} ${x2},${y2}` : `M${x1},${y1} C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2 - (lit ? 8 : 4)},${y2}`;
+    let way = `M${x1},${y1} `;
+    if (back) way += `C${x1},${y1 + bend} ${x2},${y2 + bend} ${x2},${y2}`;
+    else {
+      const points = between.flatMap((dummy) => { const at = place.get(dummy); return [[at.x - 4, at.y + HIGH / 2], [at.x + WIDE + 4, at.y + HIGH / 2]]; });
+      let [x, y] = [x1, y1];
+      for (const [nextX, nextY] of [...points, [x2 - (lit ? 8 : 4), y2]]) { const half = Math.max((nextX - x) / 2, 12); way += `C${x + half},${y} ${nextX - half},${nextY} ${nextX},${nextY} `; [x, y] = [nextX, nextY]; }
+    }
     const ends = { "data-from": from, "data-to": to };
     root.append(svg("path", { d: way, class: "edge" + (lit ? " on" : "") + (back ? " back" : ""), ...ends }));
     const head = lit ? 11 : 7;
     if (!back) root.append(svg("path", { d: `M${x2},${y2} l${-head},${-head * 0.6} v${head * 1.2} z`, class: "head" + (lit ? " on" : ""), ...ends }));
   };
-  edges.forEach(([from, to]) => link(from, to, false));
-  story.feedback.forEach(([from, to]) => link(from, to, true));
+  edges.forEach((edge) => link(edge[0], edge[1], false, over.get(edge)));
+  story.feedback.forEach(([from, to]) => link(from, to, true, []));
   const reach = (start, from, to) => {
     const found = new Set([start]), open = [start];
     while (open.length) { const next = open.pop(); for (const edge of edges) if (edge[from] === next && !found.has(edge[to])) { found.add(edge[to]); open.push(edge[to]); } }
@@ -110,7 +133,8 @@ function drawGraph(time, chosen, choose) {
       svg("text", { x: 10, y: 22, fill: "#ffffff", "font-weight": "700" }, short),
       svg("text", { x: WIDE - 10, y: 22, fill: "#ffffff", "text-anchor": "end", "font-weight": "700" }, at ? "×" + at[O.instances] : ""),
       svg("text", { x: 10, y: 42, fill: "#ffffff" }, at ? word : "no figures"),
-      svg("text", { x: 10, y: 60, fill: "#ffffff" }, at ? (operator.role === "source" && window ? `lag ${amount(window[W.lag])}` : `queue ${amount(at[O.queue])}`) + (at[O.blocked] >= 0.05 && operator.role !== "source" ? `, pauses sources ${percent(at[O.blocked])}` : "") : ""),
+      svg("text", { x: 10, y: 60, fill: "#ffffff" }, at ? (operator.role === "source" ? (sources === 1 && window ? `lag ${amount(window[W.lag])}` : `emits ${amount(at[O.processed])}/s`) : `queue ${amount(at[O.queue])}`) : ""),
+      at && at[O.blocked] >= 0.05 && operator.role !== "source" && svg("text", { x: WIDE - 10, y: 60, fill: "#ffffff", "text-anchor": "end" }, `pauses ${percent(at[O.blocked])}`),
       svg("rect", { x: 8, y: 72, width: inner, height: 12, rx: 2, fill: colour("idle"), stroke: "#ffffff", "stroke-width": 1 }),
       svg("rect", { x: 8, y: 72, width: inner * busy, height: 12, fill: colour("busy"), stroke: "#ffffff", "stroke-width": 1 }),
       wait > 0.005 && svg("rect", { x: 8 + inner * busy, y: 72, width: inner * wait, height: 12, fill: colour("wait"), stroke: "#ffffff", "stroke-width": 1 }),
@@ -144,5 +168,5 @@ function drawGraph(time, chosen, choose) {
   if (again) { const box = root.querySelector(`[data-number="${again}"]`); if (box) { box.focus({ preventScroll: true }); hideTip(); } }
   const key = (name, text) => el("span", {}, el("i", { class: "i-" + name }), text);
   const left = story.operators.length - numbers.length;
-  put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy"), key("blocked", "backpressured"), story.windows.some((window) => window[W.operators].some((at) => at[O.wait] > 0.005)) && key("wait", "waits for something external"), key("path", "critical path of the slowest epochs"), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
+  put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy"), key("blocked", "backpressured"), story.windows.some((window) => window[W.operators].some((at) => at[O.wait] > 0.005)) && key("wait", "waits for something external"), key("path", "critical path of the slowest epochs"), el("span", {}, "pauses: share of the time for which it holds up the sources"), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
 }

@@ -16,7 +16,7 @@ function goTo(time, keepsPlaying) {
 function choose(number) {
   state.decision = number;
   const decision = story.decisions.find((decision) => decision.number === number);
-  if (decision && (state.time < decision.at_s || Math.abs(state.time - decision.at_s) > 1e9)) goTo(decision.at_s);
+  if (decision && state.time < decision.at_s - 1e-9) goTo(decision.at_s);
   if (decision) { const [from, until] = span(); if (decision.at_s < from || decision.at_s > until) { zoom.from = zoom.until = null; } }
   askToDraw();
 }
@@ -98,8 +98,7 @@ function draw() {
   seek.min = startOf(); seek.max = endOf(); seek.value = time;
   seek.setAttribute("aria-valuetext", seconds(time));
   byId("clock").textContent = `${seconds(time)} of ${seconds(endOf())}`;
-  byId("play").textContent = state.plays ? "⏸" : "▶";
-  byId("play").setAttribute("aria-label", state.plays ? "Pause" : "Play");
+  byId("play").textContent = state.plays ? "Pause" : "Play";
   byId("follow").setAttribute("aria-pressed", String(state.follows));
   byId("follow").textContent = live ? "Follow" : "End";
   const decided = decisionsUntil(time).length;
@@ -153,7 +152,8 @@ function begin() {
     state.time = endOf();
     // A time and a decision can be named in the address, such as #t=12&decision=2.
     if (asked.get("t")) goTo(Number(asked.get("t")) || 0);
-    choose(asked.get("decision") ? Number(asked.get("decision")) : story.decisions.length ? story.decisions[story.decisions.length - 1].number : null);
+    const before = decisionsUntil(state.time);
+    if (asked.get("decision")) choose(Number(asked.get("decision"))); else choose(before.length ? before[before.length - 1].number : null);
     return;
   }
   let hadGoal = null;

@@ -10,9 +10,12 @@ function drawHeadline(time) {
   const late = known(story.goal_ms) && known(window[W.p99]) && window[W.p99] > story.goal_ms;
   const busiest = window[W.operators].filter((at) => story.operators[at[O.operator]].scalable).sort((a, b) => b[O.busy] - a[O.busy])[0];
   const [largest] = path ? path.parts : [];
-  const first = [...sharesOf(path)].sort((a, b) => b[1] - a[1])[0];
+  // A source limits the job only if nothing else is on the path.
+  const isSource = (name) => story.operators.some((operator) => operator.name === name && operator.role === "source");
+  const [first] = [...sharesOf(path)].sort((a, b) => isSource(a[0]) - isSource(b[0]) || b[1] - a[1]);
+  const short = (known(ratio) && ratio < 0.97) || late || window[W.lag] > window[W.offered];
   const limit = first
-    ? [el("b", {}, `${first[0]} is the bottleneck: `), `${percent(first[1])} of the critical path of the slowest records is there; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
+    ? [el("b", {}, short ? `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short ? "there" : `at ${first[0]}, more than at any other operator`}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
     : busiest ? [el("b", {}, `${nameOf(busiest[O.operator])} is the busiest operator`), `, ${percent(busiest[O.busy])} busy. This policy records no critical path.`] : ["Nothing is known of operators."];
   const why = last && (last.meaning || (last.parts.find((part) => part[0] === "Why") || ["", ""])[1]);
   put(box,
@@ -77,6 +80,10 @@ function drawDecisions(time, chosen, choose) {
   };
   put(box, story.decisions.map(one).reverse(), quietAt(time));
   box.scrollTop = top;
+  // What was just chosen is in sight, at its beginning.
+  const here = box.querySelector(".decision.here");
+  if (here && chosen !== drawDecisions.last) box.scrollTop = here.offsetTop - box.offsetTop - 4;
+  drawDecisions.last = chosen;
   if (focused) { const again = box.querySelector(`[data-decision="${focused}"]`); if (again) again.focus({ preventScroll: true }); }
 }
 
