@@ -69,6 +69,12 @@ impl Board {
         Story { number: known.number, ..known.model.story() }
     }
 
+    /// From now on shows another run. Pages notice that a message is missing and ask for the story.
+    pub fn show(&self, model: Model) {
+        let mut known = self.known();
+        *known = Known { model, number: known.number + 1, latencies: None };
+    }
+
     /// The number of the last message.
     pub fn number(&self) -> u64 {
         self.known().number

@@ -89,6 +89,7 @@ function stateOf(number, at, window) {
 function drawGraph(time, chosen, choose) {
   const window = windowAt(time), path = pathAt(time), shares = sharesOf(path);
   const numbers = shownOperators(window, shares);
+  if (!numbers.length) { put(byId("graph-box"), el("p", { class: "quiet" }, "No operators are known yet.")); put(byId("graph-legend")); return; }
   const { edges, over, place, width, height } = layOut(numbers);
   const way = heaviest(numbers, edges, shares);
   const on = new Set(way.slice(1).map((number, index) => way[index] + ">" + number));

@@ -156,10 +156,17 @@ function begin() {
     if (asked.get("decision")) choose(Number(asked.get("decision"))); else choose(before.length ? before[before.length - 1].number : null);
     return;
   }
-  let hadGoal = null;
+  let hadGoal = null, shows = null;
   connect((whole) => {
     problem("");
     if (story.version !== 1) { problem(`This page knows version 1 of the data, and found ${story.version}: load it again.`); return; }
+    const run = [story.about.title, story.about.policy, story.about.host, story.about.seed].join("\n");
+    if (run !== shows) {
+      // Another run is on this page from now on.
+      shows = run;
+      Object.assign(state, { follows: true, plays: false, decision: null, operator: null });
+      zoom.from = zoom.until = null;
+    }
     if (whole || known(story.goal_ms) !== hadGoal) { hadGoal = known(story.goal_ms); drawn.clear(); makes(); }
     const last = story.decisions[story.decisions.length - 1];
     if (state.follows && last && state.decision === null) state.decision = last.number;

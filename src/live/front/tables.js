@@ -75,7 +75,7 @@ function drawDecisions(time, chosen, choose) {
         el("tbody", {}, decision.compared.map((row) => el("tr", {}, el("th", { scope: "row" }, unitless(row.what)), [row.before, row.predicted, row.came].map((value) => el("td", { class: "num" }, valueOf(row.what, value))))))));
     return el("div", { class: "decision" + (here ? " here" : "") + (decision.at_s > time + 1e-9 ? " later" : "") },
       el("button", { type: "button", "aria-expanded": String(here), "data-decision": decision.number, onclick: () => choose(here ? null : decision.number) },
-        el("b", {}, String(decision.number)), el("span", { class: "num" }, seconds(decision.at_s)), el("span", { class: "plan" }, decision.plan || "no change"), el("span", { class: "tag " + decision.status }, STATUS[decision.status] || decision.status),
+        el("b", {}, String(decision.number)), el("span", { class: "num" }, seconds(decision.at_s)), el("span", { class: "plan" }, decision.plan || "no change"), el("span", { class: "tag " + decision.status }, decision.at_s > time + 1e-9 ? "later" : STATUS[decision.status] || decision.status),
         why && el("span", { class: "why" }, why)), body);
   };
   put(box, story.decisions.map(one).reverse(), quietAt(time));

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use thalweg::experiment::record;
 use thalweg::live::{Model, page};
 
-use super::Run;
+use super::{Run, very_large};
 
 /// What the browser shows of a file, and what it says on its console; nothing without a browser.
 fn shown(file: &Path) -> Option<(String, String)> {
@@ -68,4 +68,18 @@ fn a_browser_shows_the_bottleneck_and_the_last_decision() {
         assert_eq!(console, "", "{scenario}: nothing on the console");
         assert!(!dom.contains("<img") && !dom.contains("<title>owned"), "{scenario}: a name is never markup");
     }
+}
+
+/// A page of ten thousand operators draws the busiest, and the browser goes on.
+#[test]
+fn a_browser_shows_a_very_large_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.html");
+    std::fs::write(&file, page::frozen(&very_large())).unwrap();
+    let Some((dom, console)) = shown(&file) else {
+        eprintln!("skipped: no chromium is installed");
+        return;
+    };
+    assert_eq!(console, "", "nothing on the console");
+    assert!(dom.contains("operator-7777 is the busiest operator") && dom.contains("9940 operators less busy not drawn"), "{}", dom.len());
 }

@@ -3,18 +3,21 @@
 
 mod attacks;
 mod browser;
+mod commands;
 mod told;
 
 use std::sync::Arc;
 
+use thalweg::dataflow::{Role, Topology};
 use thalweg::experiment::environment::Environment;
 use thalweg::experiment::policies::policy;
 use thalweg::experiment::record::{Manifest, ROW_WINDOW};
+use thalweg::experiment::rows::{LatencyRow, TimelineRow};
 use thalweg::experiment::run::{RunResult, Status};
 use thalweg::experiment::scenario::Scenario;
 use thalweg::experiment::simulated::{SimulatedSpec, needs, simulate};
 use thalweg::live::teller::{Board, Teller};
-use thalweg::live::{Model, State, folder};
+use thalweg::live::{About, Model, State, Story, folder};
 
 /// A recorded run: a scenario under a policy.
 struct Run {
@@ -48,4 +51,29 @@ impl Run {
         let teller = Teller::start(Arc::clone(&board), topology).unwrap();
         (board, teller)
     }
+}
+
+/// The story of a job of ten thousand operators with a hundred instances each, one of which is busy.
+fn very_large() -> Story {
+    let names: Vec<String> = (0..10_000).map(|number| format!("operator-{number}")).collect();
+    let role = |number: usize| if number == 0 { Role::Source } else { Role::Stateless };
+    let operators: Vec<(&str, Role, u32)> = names.iter().enumerate().map(|(number, name)| (name.as_str(), role(number), 100)).collect();
+    let edges: Vec<(u32, u32)> = (1..10_000).map(|to| (to / 2, to)).filter(|(from, to)| from != to).collect();
+    let topology = Topology::new(&operators, &edges).unwrap();
+    let mut model = Model::new(About::default(), &topology);
+    for window in 0..20 {
+        let (window_start_s, window_end_s) = (f64::from(window), f64::from(window + 1));
+        let row = |(number, name): (usize, &String)| TimelineRow {
+            window_start_s,
+            window_end_s,
+            operator: name.clone(),
+            parallelism: 100,
+            utilisation: if number == 7_777 { 1.0 } else { 0.1 },
+            ..TimelineRow::default()
+        };
+        let latency = LatencyRow { window_start_s, window_end_s, ..LatencyRow::default() };
+        model.window(names.iter().enumerate().map(row).collect(), latency, Vec::new());
+    }
+    model.explain();
+    model.story()
 }

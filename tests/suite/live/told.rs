@@ -4,11 +4,18 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use thalweg::controller::{Event, EventKind};
+use thalweg::critical_path::EpochPieceKind;
+use thalweg::dataflow::Operator;
+use thalweg::experiment::instance_rows::InstanceRow;
 use thalweg::experiment::record::{self, Summary};
+use thalweg::experiment::rows::{LatencyRow, TimelineRow};
 use thalweg::live::teller::Listener;
-use thalweg::live::{Model, State, Story, page, prometheus};
+use thalweg::live::{About, Model, State, Story, page, prometheus};
+use thalweg::policy::{PathShare, Reason};
+use thalweg::time::Timestamp;
 
-use super::Run;
+use super::{Run, very_large};
 
 fn as_json(story: &Story) -> Value {
     serde_json::to_value(story).unwrap()
@@ -211,36 +218,59 @@ fn the_dashboard_and_the_documentation_name_what_there_is() {
 /// Ten thousand operators with a hundred instances each: the page gets the busiest, and says so.
 #[test]
 fn a_very_large_job_has_a_small_story() {
-    use thalweg::experiment::rows::{LatencyRow, TimelineRow};
-    use thalweg::live::About;
-    let names: Vec<String> = (0..10_000).map(|number| format!("operator-{number}")).collect();
-    let operators: Vec<(&str, thalweg::dataflow::Role, u32)> = names
-        .iter()
-        .enumerate()
-        .map(|(number, name)| {
-            (name.as_str(), if number == 0 { thalweg::dataflow::Role::Source } else { thalweg::dataflow::Role::Stateless }, 100)
-        })
-        .collect();
-    let edges: Vec<(u32, u32)> = (1..10_000).map(|to| (to / 2, to)).collect();
-    let topology = thalweg::dataflow::Topology::new(&operators, &edges).unwrap();
-    let mut model = Model::new(About::default(), &topology);
-    for window in 0..20 {
-        let row = |(number, name): (usize, &String)| TimelineRow {
-            window_start_s: f64::from(window),
-            window_end_s: f64::from(window) + 1.0,
-            operator: name.clone(),
-            parallelism: 100,
-            utilisation: if number == 7_777 { 1.0 } else { 0.1 },
-            ..TimelineRow::default()
-        };
-        let latency = LatencyRow { window_start_s: f64::from(window), window_end_s: f64::from(window) + 1.0, ..LatencyRow::default() };
-        model.window(names.iter().enumerate().map(row).collect(), latency, Vec::new());
-    }
-    model.explain();
-    let story = model.story();
+    let story = very_large();
     let window = &story.windows[0];
     assert!(window.operators.len() == 200 && window.left_out == 9_800 && window.operators.iter().any(|at| at.operator == 7_777));
     assert_eq!(story.about.notes.len(), 2);
     let size = page::frozen(&story).len();
     assert!(size < 5_000_000, "{size} bytes");
+}
+
+/// An hour of a usual job.
+#[test]
+fn an_hour_fits_in_five_megabytes() {
+    let topology = Run::of("diamond", "hold").scenario.job().topology;
+    let mut model = Model::new(About::default(), &topology);
+    for window in 0..7_200u32 {
+        let (window_start_s, window_end_s) = (f64::from(window) / 2.0, f64::from(window + 1) / 2.0);
+        let noise = f64::from(window.wrapping_mul(2_654_435_761) >> 8) / 1e3;
+        let row = |operator: &Operator| TimelineRow {
+            window_start_s,
+            window_end_s,
+            operator: operator.name.clone(),
+            parallelism: 16,
+            offered_per_s: Some(noise),
+            utilisation: noise % 1.0,
+            queue_records: window.into(),
+            true_processing_per_s: Some(noise),
+            ..TimelineRow::default()
+        };
+        let instance = |number: u32| InstanceRow {
+            window_start_s,
+            window_end_s,
+            operator: topology.operators()[1].name.clone(),
+            instance: number,
+            utilisation: noise % 1.0,
+            ..InstanceRow::default()
+        };
+        let latency = LatencyRow { window_start_s, window_end_s, records: 5, latency_ns_p99: Some(noise as u64), ..LatencyRow::default() };
+        model.window(topology.operators().iter().map(row).collect(), latency, (0..64).map(instance).collect());
+        if window % 4 == 0 {
+            let path = (0..6).map(|_| PathShare {
+                kind: EpochPieceKind::Queueing,
+                operator: "expensive".to_owned(),
+                waiting: String::new(),
+                share: noise % 1.0,
+                mean_ms: noise,
+                predicted_ms: None,
+            });
+            let reason = Reason { path: path.collect(), ..Reason::new("hold") };
+            model.event(Event { at: Timestamp((window_end_s * 1e9) as u64), kind: EventKind::Held { reason } });
+        }
+    }
+    model.finish(State::Finished, [].into());
+    let story = model.story();
+    let size = page::frozen(&story).len();
+    assert!(size < 5_000_000, "{size} bytes");
+    assert!(story.windows_combined > 1 && story.windows.last().unwrap().end_s == 3_600.0);
 }
