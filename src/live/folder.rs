@@ -47,6 +47,7 @@ impl Model {
         let state = if is_cut { State::Interrupted } else { State::Finished };
         let mut model = empty(manifest, state);
 
+        let mut events = events.into_iter().peekable();
         let mut latencies: BTreeMap<u64, LatencyRow> = latency.into_iter().map(|row| (row.window_end_s.to_bits(), row)).collect();
         let mut by_window: BTreeMap<u64, Vec<InstanceRow>> = BTreeMap::new();
         for row in instances {
@@ -56,12 +57,16 @@ impl Model {
             let (window_start_s, window_end_s) = (rows[0].window_start_s, rows[0].window_end_s);
             let none = LatencyRow { window_start_s, window_end_s, ..LatencyRow::default() };
             let latency = latencies.remove(&window_end_s.to_bits()).unwrap_or(none);
+            // What was decided before a window ended was known when it closed.
+            while let Some(event) = events.next_if(|event| event.at.as_secs_f64() < window_end_s) {
+                model.event(event);
+            }
             model.window(rows.to_vec(), latency, by_window.remove(&window_end_s.to_bits()).unwrap_or_default());
         }
         if !latencies.is_empty() {
             model.note(format!("{} windows have a latency and no rates; they are not shown.", latencies.len()));
         }
-        events.into_iter().for_each(|event| model.event(event));
+        events.for_each(|event| model.event(event));
         model.finish(state, totals);
         Ok(model)
     }

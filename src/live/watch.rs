@@ -32,6 +32,8 @@ type Key = (&'static str, String);
 #[derive(Clone, Debug)]
 struct Seen {
     severity: u8,
+    /// How bad it is: a warning says how bad it was at its worst.
+    weight: f64,
     what: String,
     todo: &'static str,
 }
@@ -40,9 +42,9 @@ struct Seen {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
     warnings: Vec<Warning>,
-    /// Open ones, by their place.
-    of_windows: BTreeMap<Key, usize>,
-    of_events: BTreeMap<Key, usize>,
+    /// Open ones, by their place, with their weights.
+    of_windows: BTreeMap<Key, (usize, f64)>,
+    of_events: BTreeMap<Key, (usize, f64)>,
     /// Windows in a row.
     rows: BTreeMap<Key, u32>,
     last_lag: f64,
@@ -64,26 +66,30 @@ impl Watch {
         let mut wrong: BTreeMap<Key, (u32, Seen)> = BTreeMap::new();
         let behind = window.offered_per_s > 0.0 && window.achieved_per_s < KEEPS_UP * window.offered_per_s;
         if behind && window.lag_records > self.last_lag {
-            let percent = 100.0 * window.achieved_per_s / window.offered_per_s;
-            let what = format!("The sources emit {percent:.0} % of what is due and are {:.0} records behind.", window.lag_records);
+            let share = window.achieved_per_s / window.offered_per_s;
+            let what = format!(
+                "The sources emit less than is due: {:.0} % at a lag of {:.0} records, the largest so far.",
+                100.0 * share,
+                window.lag_records
+            );
             let todo = "The operator with the largest part of the critical path limits the job: give it more instances (or let the policy), \
                         raise its maximum, or lower the load.";
-            wrong.insert(("falling-behind", String::new()), (LASTING, Seen { severity: 1, what, todo }));
+            wrong.insert(("falling-behind", String::new()), (LASTING, Seen { severity: 1, weight: window.lag_records, what, todo }));
         }
         self.last_lag = window.lag_records;
         if let (Some(goal), Some(p99)) = (goal_ms, window.p99_ms)
             && p99 > goal
         {
-            let what = format!("The 99th percentile of latency is {p99:.0} ms; the goal is {goal:.0} ms.");
+            let what = format!("The 99th percentile of latency reached {p99:.0} ms; the goal is {goal:.0} ms.");
             let todo = "See the critical path for where the time goes. If the policy says that no number of instances meets the goal, the goal \
                         is out of reach at this load.";
-            wrong.insert(("goal-missed", String::new()), (LASTING, Seen { severity: 1, what, todo }));
+            wrong.insert(("goal-missed", String::new()), (LASTING, Seen { severity: 1, weight: p99, what, todo }));
         }
         if window.records == 0 && window.achieved_per_s > 0.0 {
             let what = "Sources emit, and no record reaches a sink.".to_owned();
             let todo = "Look for the operator whose queue grows while it is idle; an operator that emits only at the end of a long window \
                         looks the same until then.";
-            wrong.insert(("stuck", String::new()), (STUCK, Seen { severity: 1, what, todo }));
+            wrong.insert(("stuck", String::new()), (STUCK, Seen { severity: 1, weight: 0.0, what, todo }));
         }
         for of in instances.map(|all| all.rows.chunk_by(|a, b| a.operator == b.operator)).into_iter().flatten() {
             let Some(name) = names.get(of[0].operator as usize) else { continue };
@@ -165,19 +171,19 @@ impl Watch {
                 let what = format!("The policy ignores this window, whose metrics are unreliable: {}.", doubts.join(", "));
                 let todo =
                     "One such window is harmless. If they go on, the host drops records: record less, or give it more memory and time.";
-                seen.insert(("unreliable-window", String::new()), Seen { severity: 2, what, todo });
+                seen.insert(("unreliable-window", String::new()), Seen { severity: 2, weight: 0.0, what, todo });
             }
             kind => {
                 let Some(reason) = kind.reason() else { return };
                 if reason.rule == "goal-unreachable" {
                     let what = "No number of instances would meet the latency goal.".to_owned();
                     let todo = "Lower the load, raise the goal, or make the operator on the critical path faster.";
-                    seen.insert(("goal-out-of-reach", String::new()), Seen { severity: 1, what, todo });
+                    seen.insert(("goal-out-of-reach", String::new()), Seen { severity: 1, weight: 0.0, what, todo });
                 }
                 if reason.rule.starts_with("external-") {
                     let what = format!("The external policy is disabled ({}): {}", reason.rule, reason.detail);
                     let todo = "Nothing is rescaled any more. Mend the program and start again.";
-                    seen.insert(("policy-disabled", String::new()), Seen { severity: 1, what, todo });
+                    seen.insert(("policy-disabled", String::new()), Seen { severity: 1, weight: 0.0, what, todo });
                 }
                 seen.extend(reason.findings.iter().filter_map(found));
             }
@@ -214,21 +220,24 @@ impl Watch {
 
 /// Opens, goes on with and closes warnings: `wrong` is what is wrong at `at_s`; what is in `kept`
 /// stays as it is.
-fn set(warnings: &mut Vec<Warning>, open: &mut BTreeMap<Key, usize>, wrong: BTreeMap<Key, Seen>, kept: &BTreeSet<Key>, at_s: f64) {
-    open.retain(|key, place| {
+fn set(warnings: &mut Vec<Warning>, open: &mut BTreeMap<Key, (usize, f64)>, wrong: BTreeMap<Key, Seen>, kept: &BTreeSet<Key>, at_s: f64) {
+    open.retain(|key, (place, _)| {
         let goes_on = wrong.contains_key(key) || kept.contains(key);
         if !goes_on {
             warnings[*place].until_s = Some(at_s);
         }
         goes_on
     });
-    for (key, Seen { severity, what, todo }) in wrong {
-        let place = *open.entry(key.clone()).or_insert_with(|| {
+    for (key, Seen { severity, weight, what, todo }) in wrong {
+        let (place, worst) = open.entry(key.clone()).or_insert_with(|| {
             let (kind, operator) = key;
             warnings.push(Warning { kind, severity, since_s: at_s, until_s: None, operator, what: String::new(), todo: todo.to_owned() });
-            warnings.len() - 1
+            (warnings.len() - 1, weight)
         });
-        warnings[place].what = what;
+        if weight >= *worst {
+            *worst = weight;
+            warnings[*place].what = what;
+        }
     }
 }
 
@@ -236,10 +245,11 @@ fn set(warnings: &mut Vec<Warning>, open: &mut BTreeMap<Key, usize>, wrong: BTre
 fn uneven(name: &str, instances: &[InstanceAt]) -> Option<Seen> {
     let mean = instances.iter().map(|at| at.busy).sum::<f64>() / instances.len() as f64;
     let most = instances.iter().max_by(|a, b| a.busy.total_cmp(&b.busy))?;
-    let what = format!("Instance {} of {name} is {:.0} % busy, {:.1} times the mean.", most.instance, 100.0 * most.busy, most.busy / mean);
+    let weight = most.busy / mean;
+    let what = format!("Instance {} of {name} was {:.0} % busy, {weight:.1} times the mean.", most.instance, 100.0 * most.busy);
     let todo = "Adding instances does not help. Its bins can be rebalanced, as policies that look at single instances do; a single hot key \
                 cannot.";
-    (instances.len() > 1 && most.busy >= BUSY && most.busy > UNEVEN * mean).then_some(Seen { severity: 2, what, todo })
+    (instances.len() > 1 && most.busy >= BUSY && most.busy > UNEVEN * mean).then_some(Seen { severity: 2, weight, what, todo })
 }
 
 /// An operator of which an instance is much slower than the others.
@@ -250,11 +260,12 @@ fn slow(name: &str, instances: &[InstanceAt]) -> Option<Seen> {
         instances.iter().filter(|at| speed(at).is_some()).min_by(|a, b| speed(a).unwrap_or(0.0).total_cmp(&speed(b).unwrap_or(0.0)))?;
     let rate = slowest.true_per_s?;
     let what = format!(
-        "Instance {} of {name} processes {rate:.0} records per useful second; half of the instances do at least {usual:.0}.",
+        "Instance {} of {name} processed {rate:.0} records per useful second; half of the instances did at least {usual:.0}.",
         slowest.instance
     );
+    let weight = usual / rate.max(f64::MIN_POSITIVE);
     let todo = "Give it less load or move it to another worker; more instances do not help.";
-    (instances.len() > 2 && rate < SLOW * usual).then_some(Seen { severity: 2, what, todo })
+    (instances.len() > 2 && rate < SLOW * usual).then_some(Seen { severity: 2, weight, what, todo })
 }
 
 /// The warning that a diagnosis of the policy is, if it is one.
@@ -271,7 +282,7 @@ fn found(finding: &Finding) -> Option<(Key, Seen)> {
         Cause::Host => ("host", 2, "Another program or another machine has the core: stop it, or use fewer workers."),
         Cause::UnderProvisioned | Cause::Slow | Cause::OverProvisioned | Cause::Recovered => return None,
     };
-    Some(((kind, finding.operator.clone()), Seen { severity, what: finding_text(finding), todo }))
+    Some(((kind, finding.operator.clone()), Seen { severity, weight: 0.0, what: finding_text(finding), todo }))
 }
 
 fn count(number: usize, what: &str) -> String {
@@ -311,7 +322,7 @@ mod tests {
             watch.window(&Window { achieved_per_s, lag_records, ..window(number) }, None, Some(50.0), &[]);
         }
         assert_eq!(spans(&watch), [("falling-behind", 8.0, Some(13.0))]);
-        assert_eq!(watch.warnings()[0].what, "The sources emit 50 % of what is due and are 550 records behind.");
+        assert_eq!(watch.warnings()[0].what, "The sources emit less than is due: 50 % at a lag of 550 records, the largest so far.");
     }
 
     #[test]
@@ -340,10 +351,10 @@ mod tests {
         let even = run(vec![at(0, 0.9, 100.0), at(1, 0.9, 100.0), at(2, 0.9, 90.0)]);
         assert!(even.is_empty(), "{even:?}");
         let skewed = run(vec![at(0, 1.0, 100.0), at(1, 0.2, 100.0), at(2, 0.3, 100.0)]);
-        assert_eq!(skewed, [("uneven", "Instance 0 of count is 100 % busy, 2.0 times the mean.".to_owned(), None)]);
+        assert_eq!(skewed, [("uneven", "Instance 0 of count was 100 % busy, 2.0 times the mean.".to_owned(), None)]);
         let slow = run(vec![at(0, 0.8, 100.0), at(1, 1.0, 40.0), at(2, 0.8, 110.0)]);
         assert_eq!(slow.len(), 1);
-        assert!(slow[0].1.starts_with("Instance 1 of count processes 40 records per useful second"), "{slow:?}");
+        assert!(slow[0].1.starts_with("Instance 1 of count processed 40 records per useful second"), "{slow:?}");
         assert!(run(vec![at(0, 0.0, f64::NAN); 3]).is_empty() && run(Vec::new()).is_empty());
     }
 

@@ -146,7 +146,7 @@ class Chart {
       pen.moveTo(LEFT, at);
       pen.lineTo(width - RIGHT, at);
       pen.stroke();
-      pen.fillText(this.options.format(value).replace(/\.0+(?=\D|$)/, ""), LEFT - 6, at);
+      pen.fillText(value === 0 ? "0" : this.options.format(value).replace(/\.0+(?=\D|$)/, ""), LEFT - 6, at);
     }
     pen.textBaseline = "alphabetic";
     pen.textAlign = "center";

@@ -11,13 +11,19 @@ function goTo(time, keepsPlaying) {
   state.time = clamp(time, startOf(), endOf());
   state.follows = state.time >= endOf() - 1e-9;
   if (!keepsPlaying) state.plays = false;
+  // What is gone to is in sight.
+  const [from, until] = span();
+  if (zoom.from !== null && (state.time < from || state.time > until)) {
+    const wide = until - from, begin = clamp(state.time - wide / 2, startOf(), Math.max(startOf(), endOf() - wide));
+    zoom.from = begin;
+    zoom.until = begin + wide >= endOf() ? null : begin + wide;
+  }
   askToDraw();
 }
 function choose(number) {
   state.decision = number;
   const decision = story.decisions.find((decision) => decision.number === number);
   if (decision && state.time < decision.at_s - 1e-9) goTo(decision.at_s);
-  if (decision) { const [from, until] = span(); if (decision.at_s < from || decision.at_s > until) { zoom.from = zoom.until = null; } }
   askToDraw();
 }
 function chooseOperator(name) { state.operator = name; table.page = 0; askToDraw(); }
@@ -103,7 +109,7 @@ function draw() {
   byId("follow").textContent = live ? "Follow" : "End";
   const decided = decisionsUntil(time).length;
   part("headline", [at, path && path.at_s, decided, version && story.decisions.length, story.goal_ms, about.state], () => drawHeadline(time));
-  part("warnings", [story.warnings.filter((warning) => warning.since_s <= time + 1e-9).map((warning) => [warning.since_s, warning.until_s, warningHolds(warning, time), warning.what]), story.warnings.length ? 0 : time.toFixed(1)], () => drawWarnings(time, goTo));
+  part("warnings", [story.warnings.filter((warning) => warning.since_s <= time + 1e-9).map((warning) => [warning.since_s, warning.until_s, warningHolds(warning, time), warning.what])], () => drawWarnings(time, goTo));
   part("graph", [at, path && path.at_s, state.operator, theme, wide], () => drawGraph(time, state.operator, chooseOperator));
   part("path", [path, theme], () => drawPath(time));
   part("decisions", [story.decisions, state.decision, decided, story.quiet.filter((quiet) => quiet.from_s <= time + 1e-9).pop()], () => drawDecisions(time, state.decision, choose));

@@ -41,7 +41,7 @@ function drawWarnings(time, goTo) {
     el("button", { type: "button", class: "when", onclick: () => goTo(warning.since_s), "aria-label": `Go to ${seconds(warning.since_s)}` }, past && warning.until_s > warning.since_s ? `${seconds(warning.since_s)} – ${seconds(warning.until_s)}` : `since ${seconds(warning.since_s)}`),
     el("span", { class: "todo" }, warning.todo));
   const open = byId("warnings-over") && byId("warnings-over").open;
-  put(byId("warning-list"), held.length ? held.slice(0, 8).map((warning) => line(warning, false)) : el("p", { class: "quiet" }, `No warning at ${seconds(time)}.`),
+  put(byId("warning-list"), held.length ? held.slice(0, 8).map((warning) => line(warning, false)) : el("p", { class: "quiet" }, "Nothing at this time."),
     held.length > 8 && el("p", { class: "quiet" }, `and ${held.length - 8} more`),
     over.length > 0 && el("details", { id: "warnings-over", open }, el("summary", {}, `${plural(over.length, "earlier warning")}`), over.slice(0, 100).map((warning) => line(warning, true)), over.length > 100 && el("p", { class: "quiet" }, `and ${over.length - 100} more before`)));
 }
@@ -76,7 +76,7 @@ function drawDecisions(time, chosen, choose) {
     return el("div", { class: "decision" + (here ? " here" : "") + (decision.at_s > time + 1e-9 ? " later" : "") },
       el("button", { type: "button", "aria-expanded": String(here), "data-decision": decision.number, onclick: () => choose(here ? null : decision.number) },
         el("b", {}, String(decision.number)), el("span", { class: "num" }, seconds(decision.at_s)), el("span", { class: "plan" }, decision.plan || "no change"), el("span", { class: "tag " + decision.status }, decision.at_s > time + 1e-9 ? "later" : STATUS[decision.status] || decision.status),
-        why && el("span", { class: "why" }, why)), body);
+        why && el("span", { class: "why" }, why.charAt(0).toUpperCase() + why.slice(1))), body);
   };
   put(box, story.decisions.map(one).reverse(), quietAt(time));
   box.scrollTop = top;

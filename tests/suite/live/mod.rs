@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use thalweg::dataflow::{Role, Topology};
 use thalweg::experiment::environment::Environment;
-use thalweg::experiment::policies::policy;
+use thalweg::experiment::policies::{Given, Setting, policy_with};
 use thalweg::experiment::record::{Manifest, ROW_WINDOW};
 use thalweg::experiment::rows::{LatencyRow, TimelineRow};
 use thalweg::experiment::run::{RunResult, Status};
@@ -23,6 +23,7 @@ use thalweg::live::{About, Model, State, Story, folder};
 struct Run {
     manifest: Manifest,
     scenario: Scenario,
+    settings: Vec<Setting>,
 }
 
 impl Run {
@@ -33,13 +34,19 @@ impl Run {
         let job = scenario.job();
         let environment = Environment { command: "thalweg simulate".to_owned(), ..Environment::default() };
         let manifest = Manifest { environment, ..Manifest::of_scenario(&scenario, &job.topology, &needs(&job)) };
-        Run { manifest, scenario }
+        Run { manifest, scenario, settings: Vec::new() }
+    }
+
+    /// The same with a parameter of its policy, such as `goal_ms=100`.
+    fn with(self, setting: &str) -> Run {
+        Run { settings: vec![setting.parse().unwrap()], ..self }
     }
 
     /// Runs it; `show` sees every window.
     fn simulate(&self, show: impl FnMut(Status<'_>)) -> RunResult {
         let job = self.scenario.job();
-        let policy = policy(&self.scenario.control.policy, &job.topology, self.scenario.control.time_factor).unwrap();
+        let given = Given { settings: self.settings.clone(), best: Vec::new() };
+        let policy = policy_with(&self.scenario.control.policy, &job.topology, self.scenario.control.time_factor, &given).unwrap();
         let spec = SimulatedSpec { job, seed: 1, controller: self.scenario.controller(), policy, row_window: ROW_WINDOW };
         simulate(spec, None, show).unwrap()
     }

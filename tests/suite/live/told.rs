@@ -57,10 +57,10 @@ impl Listener for Page {
 /// Whoever watched a run, whoever loads its page at the end, and whoever reads its folder see the same.
 #[test]
 fn a_folder_tells_what_was_told_live() {
-    for (scenario, policy) in
-        [("heron-wordcount", "critical-path"), ("hot-bins", "critical-path"), ("skewed", "dhalion"), ("dynamic", "ds2")]
-    {
-        let run = Run::of(scenario, policy);
+    let goal = Run::of("diamond", "critical-path").with("goal_ms=35");
+    let others = [("heron-wordcount", "critical-path"), ("hot-bins", "critical-path"), ("skewed", "dhalion"), ("dynamic", "ds2")];
+    for run in others.map(|(scenario, policy)| Run::of(scenario, policy)).into_iter().chain([goal]) {
+        let scenario = &run.scenario.title;
         let (board, mut teller) = run.board();
         let page = Page(Arc::new(Mutex::new(as_json(&board.story()))));
         board.listen(Box::new(page.clone()));
@@ -80,6 +80,9 @@ fn a_folder_tells_what_was_told_live() {
             assert_eq!(live[part], read[part], "{scenario}: {part} of the live page and of the folder");
             assert_eq!(live[part], patched[part], "{scenario}: {part} of messages");
         }
+        let kinds: Vec<&Value> = read["warnings"].as_array().unwrap().iter().map(|warning| &warning["kind"]).collect();
+        let has_goal = !run.settings.is_empty();
+        assert!((read["goal_ms"] == 35.0) == has_goal && kinds.contains(&&json!("goal-missed")) == has_goal, "{scenario}: {kinds:?}");
         assert_eq!(live["migrations"].as_array().unwrap().len(), result.actions());
         assert!(!read["decisions"].as_array().unwrap().is_empty() && !read["instances"].as_array().unwrap().is_empty());
         let started: Vec<f64> = read["decisions"].as_array().unwrap().iter().map(|one| one["at_s"].as_f64().unwrap()).collect();
