@@ -181,7 +181,7 @@ fn connections_beyond_the_limit_are_closed() {
 /// dropped, and a client that reads hears everything.
 #[test]
 fn readers_that_stall_hold_nobody_up() {
-    let run = Run::of("dynamic", "ds2");
+    let run = Run::of("heron-wordcount", "ds2").lasting(10.0);
     let (board, mut teller) = run.board();
     let limits = Limits { stall_time: Duration::from_millis(500), ..Limits::default() };
     let (_server, at) = start(&board, limits);
@@ -193,10 +193,8 @@ fn readers_that_stall_hold_nobody_up() {
             stream
         })
         .collect();
-    let result = run.simulate(|status| teller.window(&status));
-    for _ in 0..200 {
-        run.simulate(|status| teller.window(&status));
-    }
+    // A hundred times as much as there is.
+    let result = run.simulate(|status| (0..100).for_each(|_| teller.window(&status)));
     teller.end(State::Finished, &result.events, [].into());
     let story: Value = serde_json::from_str(body(&get(at, "/api/story"))).unwrap();
     assert_eq!(story["about"]["state"], "finished");
@@ -217,13 +215,7 @@ fn a_server_ends_with_its_streams() {
     stream.write_all(format!("GET /api/news HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).unwrap();
     let mut greeting = [0; 16];
     stream.read_exact(&mut greeting).unwrap();
-    let mut windows = 0;
-    Run::of("heron-wordcount", "hold").simulate(|status| {
-        if windows < 20 {
-            teller.window(&status);
-        }
-        windows += 1;
-    });
+    Run::of("heron-wordcount", "hold").lasting(10.0).simulate(|status| teller.window(&status));
     teller.end(State::Finished, &[], [].into());
     drop(server);
     let heard = rest(&mut stream);

@@ -27,14 +27,21 @@ struct Run {
 }
 
 impl Run {
-    /// Of a built-in scenario.
+    /// Of a built-in scenario, a minute at most.
     fn of(scenario: &str, policy: &str) -> Run {
         let mut scenario = Scenario::read(Scenario::text(scenario).expect("a built-in scenario")).unwrap();
         scenario.control.policy = policy.to_owned();
+        scenario.seconds = scenario.seconds.min(60.0);
         let job = scenario.job();
         let environment = Environment { command: "thalweg simulate".to_owned(), ..Environment::default() };
         let manifest = Manifest { environment, ..Manifest::of_scenario(&scenario, &job.topology, &needs(&job)) };
         Run { manifest, scenario, settings: Vec::new() }
+    }
+
+    /// The same, only so long.
+    fn lasting(mut self, seconds: f64) -> Run {
+        self.scenario.seconds = seconds;
+        self
     }
 
     /// The same with a parameter of its policy, such as `goal_ms=100`.
