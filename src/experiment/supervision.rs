@@ -105,6 +105,19 @@ impl Supervision {
             self.conclude(host.now(), &done);
         }
         let known = known.min(self.end());
+        self.close_rows(known, &mut show);
+        if self.observer.window().end <= known {
+            let (observation, _) = self.observer.close(self.controller.configuration(), self.interval);
+            // The controller does not look at windows that close during a migration: they mix two configurations.
+            if let Some(schedule) = self.controller.window_closed(&observation) {
+                let baseline = observation.latency.ns_max.map(Duration::from_nanos);
+                self.migration = Some(CarryingOut::begin(schedule, self.strategy, baseline, host));
+            }
+        }
+    }
+
+    /// Closes the rows that end by `known`, and shows each.
+    fn close_rows(&mut self, known: Timestamp, mut show: impl FnMut(Status<'_>)) {
         while self.rows.observer.window().end <= known {
             let observation = self.rows.close(&self.topology, &self.configurations);
             show(Status {
@@ -117,14 +130,6 @@ impl Supervision {
                     steps: migration.complete().len(),
                 }),
             });
-        }
-        if self.observer.window().end <= known {
-            let (observation, _) = self.observer.close(self.controller.configuration(), self.interval);
-            // The controller does not look at windows that close during a migration: they mix two configurations.
-            if let Some(schedule) = self.controller.window_closed(&observation) {
-                let baseline = observation.latency.ns_max.map(Duration::from_nanos);
-                self.migration = Some(CarryingOut::begin(schedule, self.strategy, baseline, host));
-            }
         }
     }
 
@@ -167,11 +172,9 @@ impl Supervision {
         self.ending = Ending::Interrupted;
     }
 
-    /// Closes what is still open; `verdict` and the number of records that were dropped are the host's.
-    pub(super) fn finish(mut self, verdict: Verdict, dropped_records: u64, needed: Needs) -> RunResult {
-        while self.rows.observer.window().end <= self.end() {
-            self.rows.close(&self.topology, &self.configurations);
-        }
+    /// Closes and shows what is still open; `verdict` and the number of records that were dropped are the host's.
+    pub(super) fn finish(mut self, verdict: Verdict, dropped_records: u64, needed: Needs, show: impl FnMut(Status<'_>)) -> RunResult {
+        self.close_rows(self.end(), show);
         RunResult {
             topology: self.topology,
             timeline: self.rows.timeline,

@@ -53,3 +53,37 @@ impl AsyncWrite for Patient {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// More than any system keeps for a connection.
+    const MUCH: usize = 256 << 20;
+
+    #[test]
+    fn who_reads_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let reader = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let block = vec![7; 1 << 20];
+        let why = runtime.block_on(async {
+            let mut patient = Patient::new(TcpStream::from_std(stream).unwrap(), Duration::from_millis(50));
+            let mut written = 0;
+            while written < MUCH {
+                match poll_fn(|context| Pin::new(&mut patient).poll_write(context, &block)).await {
+                    Ok(more) => written += more,
+                    Err(why) => return Some(why.kind()),
+                }
+            }
+            None
+        });
+        assert_eq!(why, Some(io::ErrorKind::TimedOut));
+        drop(reader);
+    }
+}

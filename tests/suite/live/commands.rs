@@ -31,7 +31,7 @@ fn what_is_wrong_is_named_in_one_line_and_leaves_nothing() {
         (&["simulate", "heron-wordcount", "--pace", "-1x"], "such as 10x, found '-1x'"),
         (&["simulate", "heron-wordcount", "--report", "none/run.html"], "none: expected a folder that exists for the report, found none"),
         (&["simulate", "heron-wordcount", "--report", "empty"], "empty: expected the name of a file for the report, found a folder"),
-        (&["run", "--report", ""], ": expected the name of a file for the report, found a folder"),
+        (&["run", "--report", ".."], "..: expected the name of a file for the report, found a folder"),
         (&["run", "--duration", "1", "--live", "99999"], "--live: expected a port"),
         (&["view", "none"], "none: expected a run folder"),
         (&["view", "empty"], "empty: expected the folder of one run, with a run.toml, found none"),

@@ -139,7 +139,7 @@ fn what_is_missing_from_a_folder_is_said_and_what_is_damaged_is_named() {
     let nasty = rows.replace(",0.0,", ",NaN,").replace(",1.0,", ",inf,");
     fs::write(folder.path().join("timeline.csv"), format!("{header}\n{nasty}")).unwrap();
     let story = serde_json::to_string(&Model::of_folder(folder.path(), &run.manifest).unwrap().story()).unwrap();
-    assert!(!story.contains("NaN") && !story.contains("inf,"));
+    serde_json::from_str::<Value>(&story).expect("JSON has no such numbers");
 }
 
 /// Another program reads what `/metrics` says, at every stage of a run.
