@@ -11,7 +11,7 @@ use crate::metrics::InstanceMetrics;
 use crate::observation::Observation;
 
 /// Rows of a run at most, unless a single window has more.
-const MOST_ROWS: usize = 20_000;
+const MOST_ROWS: usize = 8_000;
 /// A configuration with more instances has no rows.
 const MOST_INSTANCES: usize = 1_000;
 
@@ -131,7 +131,7 @@ mod tests {
         assert!(rows.len() > MOST_ROWS / 3 && rows.len() <= MOST_ROWS, "{}", rows.len());
         let starts: Vec<f64> = rows.iter().filter(|row| row.instance == 0).map(|row| row.window_start_s).collect();
         let step = starts[1] - starts[0];
-        assert!(step >= 4.0 && starts.windows(2).all(|pair| pair[1] - pair[0] == step), "{step}");
+        assert!(step >= 8.0 && starts.windows(2).all(|pair| pair[1] - pair[0] == step), "{step}");
         assert_eq!(starts[0], 0.0);
         assert!(*starts.last().unwrap() > 50_000.0 - 2.0 * step);
     }

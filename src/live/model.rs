@@ -325,7 +325,7 @@ impl Model {
             })
         };
         let end_s = rows.first()?.window_end_s;
-        Some(Instances { end_s, left_out: 0, rows: rows.iter().filter_map(row).collect() })
+        Some(Instances { end_s, rows: rows.iter().filter_map(row).collect() })
     }
 }
 

@@ -208,9 +208,7 @@ pub struct InstanceAt {
 pub struct Instances {
     /// End of the window.
     pub end_s: f64,
-    /// How many have no row here, because there are too many.
-    pub left_out: usize,
-    /// By operator and instance; the busiest of many.
+    /// By operator and instance.
     pub rows: Vec<InstanceAt>,
 }
 

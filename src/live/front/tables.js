@@ -153,8 +153,7 @@ function drawInstances(time, chosen, choose, again) {
     if (column.heat) made.style.setProperty("--heat", clamp(column.of(row) / most[place], 0, 1).toFixed(3));
     return made;
   };
-  put(box, el("table", {}, el("thead", {}, el("tr", {}, COLUMNS.map(head))), el("tbody", {}, rows.slice(table.page * PAGE, (table.page + 1) * PAGE).map((row) => el("tr", {}, COLUMNS.map(cell(row)))))),
-    frame.left_out > 0 && el("p", { class: "quiet" }, `${plural(frame.left_out, "instance")} not shown`));
+  put(box, el("table", {}, el("thead", {}, el("tr", {}, COLUMNS.map(head))), el("tbody", {}, rows.slice(table.page * PAGE, (table.page + 1) * PAGE).map((row) => el("tr", {}, COLUMNS.map(cell(row)))))));
   if (focused === "instance-of" || focused === "page-before" || focused === "page-after") { const back = byId(focused); if (back) back.focus({ preventScroll: true }); }
   if (sorted) { const back = box.querySelector(`[data-column="${sorted}"]`); if (back) back.focus({ preventScroll: true }); }
 }
