@@ -107,12 +107,15 @@ class Chart {
       pen.lineTo(now, height - BOTTOM);
       pen.stroke();
     }
-    if (this.drag && Math.abs(this.drag.to - this.drag.from) > 8) {
-      pen.fillStyle = colour("link");
-      pen.globalAlpha = 0.2;
-      pen.fillRect(Math.min(this.drag.from, this.drag.to), TOP, Math.abs(this.drag.to - this.drag.from), inner);
-      pen.globalAlpha = 1;
-    }
+    this.drawDrag(pen, height);
+  }
+
+  drawDrag(pen, height) {
+    if (!this.drag || Math.abs(this.drag.to - this.drag.from) <= 8) return;
+    pen.fillStyle = colour("link");
+    pen.globalAlpha = 0.2;
+    pen.fillRect(Math.min(this.drag.from, this.drag.to), TOP, Math.abs(this.drag.to - this.drag.from), height - TOP - BOTTOM);
+    pen.globalAlpha = 1;
   }
 
   scale(shown) {
@@ -154,9 +157,9 @@ class Chart {
   }
 
   // Migrations as bands, decisions as numbered lines.
-  marks(pen, x, height, from, until) {
+  marks(pen, x, height, from, until, linesOnly) {
     pen.fillStyle = colour("path");
-    pen.globalAlpha = 0.2;
+    pen.globalAlpha = linesOnly ? 0 : 0.2;
     for (const migration of story.migrations) {
       const end = migration.done_s === null ? endOf() : migration.done_s;
       if (end < from || migration.at_s > until) continue;
@@ -196,6 +199,100 @@ class Chart {
   }
 }
 
+// The load of every instance by time, a row each: where load is uneven, and when that changed.
+const MOST_LANES = 150;
+class Lanes extends Chart {
+  constructor(options) {
+    super("Load of instances", [], options);
+    this.log = false;
+    this.canvas.addEventListener("pointermove", (event) => {
+      const lane = this.lanes && this.lanes[Math.floor((event.offsetY - TOP) / this.high)], time = this.timeAt(event.offsetX);
+      const frame = lane && instancesAt(time), row = frame && frame.rows.find((row) => row[I.operator] === lane[0] && row[I.instance] === lane[1]);
+      this.says = lane ? `${nameOf(lane[0])} ${lane[1]}: ${row ? percent(row[I.busy]) + " busy, queue " + amount(row[I.queue]) : "not there"} at ${seconds(time)}` : null;
+      this.legend(time, null);
+    });
+    this.canvas.addEventListener("pointerleave", () => { this.says = null; this.legend(this.options.time(), null); });
+  }
+
+  draw() {
+    if (!story) return;
+    const [from, until] = span(), frames = [];
+    for (let place = Math.max(lastUntil(story.instances, (frame) => frame.end_s, from), 0); place < story.instances.length; place++) {
+      const frame = story.instances[place], begin = place ? story.instances[place - 1].end_s : startOf();
+      if (begin > until) break;
+      frames.push([frame, begin]);
+    }
+    const loads = new Map();
+    for (const [frame] of frames) for (const row of frame.rows) {
+      const role = story.operators[row[I.operator]].role;
+      if (role === "source" || role === "sink") continue;
+      const key = row[I.operator] * 1e6 + row[I.instance];
+      loads.set(key, Math.max(loads.get(key) || 0, row[I.busy]));
+    }
+    let keys = [...loads.keys()];
+    this.left = Math.max(0, keys.length - MOST_LANES);
+    if (this.left) keys = keys.sort((a, b) => loads.get(b) - loads.get(a)).slice(0, MOST_LANES);
+    keys.sort((a, b) => a - b);
+    this.lanes = keys.map((key) => [Math.floor(key / 1e6), key % 1e6]);
+    this.root.hidden = !keys.length;
+    if (!keys.length) return;
+    this.high = clamp(Math.floor(220 / keys.length), 2, 12);
+    this.canvas.style.height = keys.length * this.high + TOP + BOTTOM + "px";
+    const { canvas } = this, width = canvas.clientWidth, height = canvas.clientHeight, density = Math.min(devicePixelRatio || 1, 3);
+    if (!width) return;
+    if (canvas.width !== Math.round(width * density) || canvas.height !== Math.round(height * density)) { canvas.width = Math.round(width * density); canvas.height = Math.round(height * density); }
+    const pen = canvas.getContext("2d"), x = (time) => LEFT + ((time - from) / (until - from)) * (width - LEFT - RIGHT);
+    pen.setTransform(density, 0, 0, density, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    pen.font = "11px system-ui, sans-serif";
+    const place = new Map(keys.map((key, lane) => [key, lane]));
+    const [idle, busy] = [colour("line"), colour("busy")];
+    for (const [frame, begin] of frames) {
+      const a = clamp(x(begin), LEFT, width - RIGHT), wide = clamp(x(frame.end_s), LEFT, width - RIGHT) - a + 0.6;
+      if (wide <= 0.6) continue;
+      for (const row of frame.rows) {
+        const lane = place.get(row[I.operator] * 1e6 + row[I.instance]);
+        if (lane === undefined) continue;
+        const y = TOP + lane * this.high;
+        pen.fillStyle = idle;
+        pen.fillRect(a, y, wide, this.high - (this.high > 3 ? 1 : 0));
+        pen.globalAlpha = clamp(row[I.busy], 0, 1) ** 1.5;
+        pen.fillStyle = busy;
+        pen.fillRect(a, y, wide, this.high - (this.high > 3 ? 1 : 0));
+        pen.globalAlpha = 1;
+      }
+    }
+    // No scale of its own: only the times, and the names of operators where they begin.
+    pen.fillStyle = colour("soft");
+    pen.textAlign = "center";
+    for (const time of ticks(from, until, Math.max(2, Math.floor(width / 130)))) pen.fillText(time.toFixed(until - from < 20 ? 1 : 0) + " s", clamp(x(time), LEFT + 8, width - RIGHT - 12), height - 5);
+    pen.textAlign = "right";
+    pen.textBaseline = "top";
+    let free = 0;
+    this.lanes.forEach(([operator], lane) => {
+      if (lane && this.lanes[lane - 1][0] === operator) return;
+      const y = TOP + lane * this.high, name = nameOf(operator);
+      pen.fillStyle = colour("ink");
+      if (lane) { pen.fillRect(LEFT - 4, y - 0.5, width - LEFT - RIGHT + 4, 1); }
+      if (y < free) return;
+      free = y + 12;
+      pen.fillText(name.length > 9 ? name.slice(0, 8) + "…" : name, LEFT - 6, y);
+    });
+    this.marks(pen, x, height, from, until, true);
+    const now = x(this.options.time());
+    if (now >= LEFT - 1 && now <= width - RIGHT + 1) { pen.fillStyle = colour("ink"); pen.fillRect(now - 0.75, TOP - 6, 1.5, height - TOP - BOTTOM + 6); }
+    this.drawDrag(pen, height);
+  }
+
+  legend(time) {
+    const about = this.says || `the redder, the busier; one row per instance${this.left ? `, the ${MOST_LANES} busiest` : ""}`;
+    put(this.keys, el("span", { class: "key" }, about));
+    this.canvas.setAttribute("aria-valuemax", endOf());
+    this.canvas.setAttribute("aria-valuenow", time);
+    this.canvas.setAttribute("aria-valuetext", `${seconds(time)}: see the table of instances`);
+  }
+}
+
 function makeCharts(options) {
   const of = (operator) => (window) => {
     const found = window[W.operators].find((at) => at[O.operator] === operator);
@@ -215,5 +312,6 @@ function makeCharts(options) {
     new Chart("Lag (records)", [{ name: "due, not emitted", colour: "s3", value: (window) => window[W.lag] }], { ...options, format: amount }),
     new Chart("Latency", known(story.goal_ms) ? [...latencies, goal] : latencies, { ...options, log: true, format: latency }),
     new Chart("Instances", lines, { ...options, format: (value) => (known(value) ? (Number.isInteger(value) ? String(value) : value.toFixed(1)) : "–") }),
+    new Lanes(options),
   ];
 }

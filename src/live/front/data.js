@@ -2,8 +2,9 @@
 const W = { start: 0, end: 1, offered: 2, achieved: 3, lag: 4, p50: 5, p99: 6, max: 7, records: 8, leftOut: 9, operators: 10 };
 const O = { operator: 0, instances: 1, busy: 2, wait: 3, blocked: 4, queue: 5, processed: 6, speed: 7 };
 const I = { operator: 0, instance: 1, worker: 2, busy: 3, wait: 4, blocked: 5, queue: 6, processed: 7, speed: 8 };
-// Beyond these a page asks for the story again, which has fewer, combined windows.
-const MOST_WINDOWS = 12000, MOST_FRAMES = 2500;
+// Beyond the first a page asks for the story again, which has fewer, combined windows; beyond the
+// second every other frame of instances is dropped.
+const MOST_WINDOWS = 12000, MOST_ROWS = 40000;
 
 let story = null;
 const nameOf = (operator) => (story.operators[operator] ? story.operators[operator].name : "op" + operator);
@@ -37,7 +38,7 @@ function take(news) {
   if (news.window) story.windows.push(news.window);
   if (news.instances) {
     story.instances.push(news.instances);
-    if (story.instances.length > MOST_FRAMES) story.instances = story.instances.filter((_, place) => place % 2 === 1);
+    if (story.instances.length * news.instances.rows.length > MOST_ROWS) story.instances = story.instances.filter((_, place) => place % 2 === 1);
   }
   story.paths.push(...news.paths);
   for (const list of ["decisions", "quiet", "migrations", "warnings"]) {
