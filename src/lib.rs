@@ -9,6 +9,7 @@ pub mod engine;
 pub mod experiment;
 pub mod export;
 pub mod id;
+pub mod live;
 pub mod metrics;
 pub mod migration;
 pub mod model;

@@ -98,7 +98,7 @@ fn told(chapter: &Chapter) -> Result<serde_json::Value, serde_json::Error> {
 }
 
 /// The manifest of the run in a folder.
-fn manifest(run: &Path) -> Result<Manifest, Failure> {
+pub(super) fn manifest(run: &Path) -> Result<Manifest, Failure> {
     let path = run.join(folder::RUN);
     if path.is_file() {
         return record::read_toml(&path).map_err(usage);

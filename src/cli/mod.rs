@@ -14,6 +14,7 @@ mod interrupted;
 mod live;
 mod memory;
 mod outcome;
+mod pace;
 mod plot;
 mod policy;
 mod process;
@@ -23,7 +24,10 @@ mod reproduce;
 mod reproduce_all;
 mod run;
 mod simulate;
+mod stage;
 mod uneven;
+mod view;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -36,12 +40,15 @@ use failure::Failure;
 /// A self-tuning stream scheduler: watch a dataflow rescale itself, and compare policies that do
 /// it.
 #[derive(Debug, Parser)]
-#[command(name = "thalweg", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
+#[command(name = "thalweg", args_conflicts_with_subcommands = true, version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("THALWEG_REVISION"), ")"), max_term_width = 110)]
 #[command(
     after_help = "Start here:\n  thalweg                           three policies on an underprovisioned job and on a skewed one (2 minutes)\n  thalweg reproduce ds2-fig6        four policies on the Heron word count, with a figure (3 minutes)\n  \
                         thalweg run --policy ds2          one policy, live\n  thalweg simulate heron-wordcount  the same in virtual time\n  thalweg analyze activity.log      find a job's bottleneck\n  thalweg help run                  all options of a command"
 )]
 struct Cli {
+    /// Without a command: also serve a live page of the runs, at ADDR [default: 127.0.0.1:8425]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    live: Option<String>,
     /// Without a command: three policies side by side on the engine, in two minutes.
     #[command(subcommand)]
     command: Option<Command>,
@@ -58,6 +65,7 @@ enum Command {
     Plot(plot::Args),
     Report(report::Args),
     Explain(explain::Args),
+    View(view::Args),
     Analyze(analyze::Args),
     Decide(decide::Args),
     /// Print a completion script for your shell.
@@ -75,10 +83,12 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command {
         Some(command) => carry_out(command),
-        None => HEADLINE.into_iter().try_for_each(|figure| {
-            eprintln!("thalweg reproduce {figure}");
-            let asked = Cli::parse_from(["thalweg", "reproduce", figure]);
-            carry_out(asked.command.expect("a command was given"))
+        None => stage::open(cli.live.as_deref()).and_then(|()| {
+            HEADLINE.into_iter().try_for_each(|figure| {
+                eprintln!("thalweg reproduce {figure}");
+                let asked = Cli::parse_from(["thalweg", "reproduce", figure]);
+                carry_out(asked.command.expect("a command was given"))
+            })
         }),
     };
     if interrupt::asked() {
@@ -116,6 +126,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Plot(args) => plot::plot(&args),
         Command::Report(args) => report::report(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::View(args) => view::view(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::live::Live;
+use super::stage;
 use crate::dataflow::Topology;
 use crate::experiment::run::{RunResult, Status};
 use crate::experiment::study::{Progress, Trial};
@@ -48,6 +49,9 @@ impl Progress for Shown {
     }
 
     fn window(&self, trial: &Trial, (topology, duration): (&Topology, Duration), status: Status<'_>) {
+        if !self.beside {
+            stage::window(trial, topology, duration, &status);
+        }
         if !self.beside && topology.scalable().count() <= MOST_OPERATORS {
             let mut lines = self.lines();
             lines.entry(trial.to_string()).or_insert_with(|| Live::new(&trial.variant, topology, duration)).show(status);
@@ -55,6 +59,7 @@ impl Progress for Shown {
     }
 
     fn ended(&self, trial: &Trial, result: Option<&RunResult>) {
+        stage::ended(trial, result);
         if let Some(mut live) = self.lines().remove(&trial.to_string()) {
             live.finish(result);
         }

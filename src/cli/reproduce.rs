@@ -8,6 +8,7 @@ use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::plot::draw;
 use super::progress::Shown;
+use super::stage;
 use crate::experiment::bench::{Bench, Benched};
 use crate::experiment::definition::Definition;
 use crate::experiment::environment::Environment;
@@ -63,6 +64,10 @@ pub(super) struct Args {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(super) json: bool,
+    /// Serve a live page of the runs on the engine, one after the other, at ADDR: a port of this machine,
+    /// or an address with a port [default: 127.0.0.1:8425]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "")]
+    pub(super) live: Option<String>,
     /// Exit with code 1 if a run fails a check of the experiment's definition.
     #[arg(long)]
     pub(super) check: bool,
@@ -87,6 +92,9 @@ impl Args {
             return Err(usage(anyhow!(
                 "all: expected no --policies, --cases, --host, --repeat or --seed: 'all' runs the definitions as they are"
             )));
+        }
+        if self.live.is_some() {
+            return Err(usage(anyhow!("all: expected no --live: each figure is a process of its own")));
         }
         self.only.iter().try_for_each(|figure| Definition::named(figure).map(|_| ()).map_err(usage))?;
         let asked = |name: &&str| self.only.is_empty() || self.only.iter().any(|only| only == name);
@@ -142,6 +150,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     interrupted::listen(Meanwhile::Measures)?;
     let (definition, ask) = (args.definition()?, args.ask()?);
     let trials = Bench::trials(&definition, &ask).map_err(usage)?;
+    stage::open(args.live.as_deref())?;
     let environment = Environment { scale: args.scale.to_string(), ..Environment::here() };
     let figure = definition.figure.as_str();
     let out = out_folder(args.out.as_deref(), &format!("{figure}-{}", args.scale), figure, &environment)?;

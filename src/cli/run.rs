@@ -14,6 +14,7 @@ use super::live::Live;
 use super::outcome::OutcomeArgs;
 use super::policy::{PolicyArgs, policy_help};
 use super::uneven::Uneven;
+use super::watched::WatchArgs;
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::nexmark::{Form, Nexmark, Query};
@@ -54,6 +55,7 @@ use crate::workload::{SentenceLength, Text};
                         thalweg run --policy dhalion --strategy adaptive --goal 50ms\n  \
                         thalweg run --policy ds2 --start flatmap=4,count=7 --straggler count:3=0.33@10\n  \
                         thalweg run --policy ds2 --processes 2 --workers 1\n  \
+                        thalweg run --duration 120 --live\n  \
                         thalweg run --query q5 --rate 200k --dilation 600 --policy critical-path\n  \
                         thalweg run --query q4 --limits winner=20k,average=5k --rate 60k --policy ds2\n  \
                         thalweg run --query q7 --rate 1000k --plain\n  \
@@ -109,6 +111,8 @@ pub(super) struct Args {
     /// Index of the first sentence, or the seed of the event stream.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     outcome: OutcomeArgs,
 }
@@ -195,7 +199,6 @@ fn carry_out<J: EngineJob>(
     let policy_name = if plain { "plain" } else { &args.policy };
     let controller = policies::pacing(args.time_factor, strategy);
     let environment = Environment::here();
-    let out = args.outcome.folder(&format!("run-{policy_name}"), "run", &environment)?;
     let first: Needs = vec![(Timestamp::ZERO, needed.clone())];
     let manifest = Manifest {
         experiment: "run".to_owned(),
@@ -203,23 +206,31 @@ fn carry_out<J: EngineJob>(
         host: "engine".to_owned(),
         seed: args.seed,
         strategy: strategy.to_string(),
-        environment,
+        environment: environment.clone(),
         text: described.text,
         ..Manifest::of_scenario(&described.scenario, &topology, &first)
     };
+    let mut watched = args.watch.begin(&manifest, &topology)?;
+    let out = args.outcome.folder(&format!("run-{policy_name}"), "run", &environment)?;
     let mut live = Live::new(policy_name, &topology, duration);
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
-    let result = run_job(spec, activity.as_deref(), |status| live.show(status));
+    let result = run_job(spec, activity.as_deref(), |status| {
+        watched.window(&status);
+        live.show(status);
+    });
     live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
+    watched.end(&manifest, result.as_ref());
+    let folder = out.to_path_buf();
     // A plain job cannot be rescaled, so there is nothing to draw.
     args.outcome.keep(out, &manifest, result, !plain, |result| {
         let Some(nexmark) = &described.scenario.nexmark else { return Default::default() };
         let rate = emitted_per_second(result);
         let values = [("query", json!(nexmark.query)), ("form", json!(nexmark.form)), ("emitted_per_s", json!(rate))];
         (values.into(), format!("throughput          {rate:.0} events/s read by the query\n"))
-    })
+    })?;
+    args.watch.report(&folder, &manifest)
 }
 
 /// Events per second that the source emitted, over the whole run.

@@ -9,8 +9,10 @@ use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::outcome::OutcomeArgs;
+use super::pace::{Pace, Paced};
 use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::list;
+use super::watched::WatchArgs;
 use crate::experiment::environment::Environment;
 use crate::experiment::record::{self, Manifest};
 use crate::experiment::run::RunFailure;
@@ -27,6 +29,7 @@ use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_s
 #[command(
     after_help = "Examples:\n  thalweg simulate heron-wordcount --policy dhalion\n  thalweg simulate my-scenario.toml --seed 7 --json\n  \
                         thalweg simulate --list\n  \
+                        thalweg simulate heron-wordcount --pace 10x --live\n  \
                         thalweg simulate --calibrate runs/my-run && thalweg simulate runs/my-run/calibrated.toml"
 )]
 pub(super) struct Args {
@@ -35,7 +38,7 @@ pub(super) struct Args {
     scenario: Option<String>,
     /// Calibrate a scenario from the activity log of a recorded run ('run --record'). It is written
     /// as calibrated.toml to the run's folder, or to --out.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["scenario", "list", "policy", "seed", "seconds", "record"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["scenario", "list", "policy", "seed", "seconds", "record", "live", "report", "pace"])]
     calibrate: Option<PathBuf>,
     /// List the built-in scenarios.
     #[arg(long)]
@@ -50,6 +53,11 @@ pub(super) struct Args {
     /// Length of the run in seconds of virtual time [default: the scenario's]
     #[arg(long, allow_hyphen_values = true)]
     seconds: Option<f64>,
+    /// Slow virtual time down to a multiple of real time, such as 10x, to watch it [default: as fast as possible]
+    #[arg(long, value_name = "FACTOR", allow_hyphen_values = true)]
+    pace: Option<Pace>,
+    #[command(flatten)]
+    watch: WatchArgs,
     #[command(flatten)]
     outcome: OutcomeArgs,
 }
@@ -82,15 +90,31 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let environment = Environment::here();
     let stem = Path::new(asked).file_stem().map_or("scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let name = scenario.control.policy.clone();
+    let manifest = Manifest {
+        experiment: stem.clone(),
+        seed: args.seed,
+        environment: environment.clone(),
+        ..Manifest::of_scenario(&scenario, &topology, &needs(&job))
+    };
+    let mut watched = args.watch.begin(&manifest, &topology)?;
     let out = args.outcome.folder(&format!("simulate-{stem}-{name}"), &stem, &environment)?;
-    let manifest = Manifest { experiment: stem, seed: args.seed, environment, ..Manifest::of_scenario(&scenario, &topology, &needs(&job)) };
     let mut live = Live::new(&name, &topology, job.duration);
     let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
     let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
-    let result = run_scenario(spec, activity.as_deref(), |status| live.show(status));
+    let paced = args.pace.map(Paced::start);
+    let result = run_scenario(spec, activity.as_deref(), |status| {
+        if let Some(paced) = &paced {
+            paced.wait(status.observation.window.end);
+        }
+        watched.window(&status);
+        live.show(status);
+    });
     live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
-    args.outcome.keep(out, &manifest, result, true, |_| Default::default())
+    watched.end(&manifest, result.as_ref());
+    let folder = out.to_path_buf();
+    args.outcome.keep(out, &manifest, result, true, |_| Default::default())?;
+    args.watch.report(&folder, &manifest)
 }
 
 /// The built-in scenario of that name, or the scenario in that file.

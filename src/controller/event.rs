@@ -141,6 +141,19 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// The policy's reason, if the event has one.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            EventKind::Held { reason }
+            | EventKind::Activating { reason, .. }
+            | EventKind::Rescaling { reason, .. }
+            | EventKind::Postponed { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,8 @@ pub const TIMELINE: &str = "timeline.csv";
 pub const LATENCY: &str = "latency.csv";
 /// [`WorkerRow`](super::rows::WorkerRow)s, where instances share workers.
 pub const WORKERS: &str = "workers.csv";
+/// [`InstanceRow`](super::instance_rows::InstanceRow)s, of evenly spaced windows.
+pub const INSTANCES: &str = "instances.csv";
 /// The decision log: one [`Event`](crate::controller::Event) a line.
 pub const DECISIONS: &str = "decisions.jsonl";
 /// The results of the run.

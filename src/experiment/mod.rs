@@ -13,6 +13,7 @@ pub mod environment;
 pub mod external;
 pub mod folder;
 pub mod frame;
+pub mod instance_rows;
 pub mod interrupt;
 mod kept_log;
 pub mod migration;

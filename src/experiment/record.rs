@@ -288,6 +288,9 @@ pub fn write(folder: &Path, manifest: &Manifest, result: &RunResult) -> Result<(
     if !result.workers.is_empty() {
         folder::write_csv(&folder.join(folder::WORKERS), &result.workers)?;
     }
+    if !result.instances.is_empty() {
+        folder::write_csv(&folder.join(folder::INSTANCES), &result.instances)?;
+    }
     folder::write_jsonl(&folder.join(folder::DECISIONS), &result.events)?;
     folder::write_text(&folder.join(folder::SUMMARY), &format!("{summary}\n"))
 }

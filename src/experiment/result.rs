@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::instance_rows::InstanceRow;
 use super::rows::{LatencyRow, TimelineRow, WorkerRow};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::{Configuration, Topology};
@@ -35,6 +36,8 @@ pub struct RunResult {
     pub latency: Vec<LatencyRow>,
     /// A row a window and worker, where instances share workers.
     pub workers: Vec<WorkerRow>,
+    /// Rows of instances: of every window of a short run, evenly spaced ones of a longer one.
+    pub instances: Vec<InstanceRow>,
     /// The decision log.
     pub events: Vec<Event>,
     /// Configurations with the time from which each held.

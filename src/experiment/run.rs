@@ -13,8 +13,8 @@ use std::time::Duration;
 use super::interrupt;
 use super::kept_log::KeptLog;
 pub use super::result::{Ending, Needs, RunResult};
-pub use super::supervision::Status;
 use super::supervision::Supervision;
+pub use super::supervision::{Moving, Status};
 use crate::controller::ControllerConfig;
 use crate::engine::Verdict;
 use crate::engine::word_count::WordCount;
@@ -66,13 +66,13 @@ pub fn run<J: EngineJob>(spec: RunSpec<J>, activity_log: Option<&Path>, mut show
         supervision.interrupt(&mut running, known(&up_to));
         log.finish()?;
         // Whoever does not wait for the workers does not learn what reached the sink.
-        return Err(RunFailure::interrupted(supervision.finish(Verdict::default(), running.dropped(), needed)));
+        return Err(RunFailure::interrupted(supervision.finish(Verdict::default(), running.dropped(), needed, show)));
     }
     supervision.end_of_input(&mut running);
     let dropped = running.dropped();
     let outcomes: Vec<J::Outcome> = running.join()?;
     log.finish()?;
-    Ok(supervision.finish(job.verify(&outcomes), dropped, needed))
+    Ok(supervision.finish(job.verify(&outcomes), dropped, needed, show))
 }
 
 /// Why a run has no result.

@@ -66,7 +66,7 @@ pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, mut show: impl
         supervision.end_of_input(&mut simulation);
     }
     log.finish()?;
-    let result = supervision.finish(verdict(&job, &simulation), simulation.dropped(), needs(&job));
+    let result = supervision.finish(verdict(&job, &simulation), simulation.dropped(), needs(&job), show);
     let result = RunResult { moved_bytes: Some(simulation.moved_bytes()), ..result };
     if is_cut { Err(RunFailure::interrupted(result)) } else { Ok(result) }
 }

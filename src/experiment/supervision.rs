@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::carrying_out::{CarryingOut, Host};
+use super::instance_rows::{InstanceRow, KeptInstances};
 use super::result::{Ending, Needs, RunResult};
 use super::rows::{LatencyRow, TimelineRow, WorkerRow};
 use crate::activity::Record;
@@ -25,6 +26,19 @@ pub struct Status<'a> {
     pub observation: &'a Observation,
     /// What the controller has done so far.
     pub events: &'a [Event],
+    /// Latency of all records so far.
+    pub overall: &'a LatencyHistogram,
+    /// The migration under way.
+    pub migration: Option<Moving>,
+}
+
+/// How far a migration is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moving {
+    /// Bins that have arrived.
+    pub bins: usize,
+    /// Steps that are complete.
+    pub steps: usize,
 }
 
 /// The controller of a run with all that it sees and keeps.
@@ -91,10 +105,7 @@ impl Supervision {
             self.conclude(host.now(), &done);
         }
         let known = known.min(self.end());
-        while self.rows.observer.window().end <= known {
-            let observation = self.rows.close(&self.topology, &self.configurations);
-            show(Status { now: known, observation: &observation, events: self.controller.events() });
-        }
+        self.close_rows(known, &mut show);
         if self.observer.window().end <= known {
             let (observation, _) = self.observer.close(self.controller.configuration(), self.interval);
             // The controller does not look at windows that close during a migration: they mix two configurations.
@@ -102,6 +113,23 @@ impl Supervision {
                 let baseline = observation.latency.ns_max.map(Duration::from_nanos);
                 self.migration = Some(CarryingOut::begin(schedule, self.strategy, baseline, host));
             }
+        }
+    }
+
+    /// Closes the rows that end by `known`, and shows each.
+    fn close_rows(&mut self, known: Timestamp, mut show: impl FnMut(Status<'_>)) {
+        while self.rows.observer.window().end <= known {
+            let observation = self.rows.close(&self.topology, &self.configurations);
+            show(Status {
+                now: known,
+                observation: &observation,
+                events: self.controller.events(),
+                overall: &self.rows.overall,
+                migration: self.migration.as_ref().map(|migration| Moving {
+                    bins: migration.complete().iter().map(|step| step.moves.len()).sum(),
+                    steps: migration.complete().len(),
+                }),
+            });
         }
     }
 
@@ -144,16 +172,15 @@ impl Supervision {
         self.ending = Ending::Interrupted;
     }
 
-    /// Closes what is still open; `verdict` and the number of records that were dropped are the host's.
-    pub(super) fn finish(mut self, verdict: Verdict, dropped_records: u64, needed: Needs) -> RunResult {
-        while self.rows.observer.window().end <= self.end() {
-            self.rows.close(&self.topology, &self.configurations);
-        }
+    /// Closes and shows what is still open; `verdict` and the number of records that were dropped are the host's.
+    pub(super) fn finish(mut self, verdict: Verdict, dropped_records: u64, needed: Needs, show: impl FnMut(Status<'_>)) -> RunResult {
+        self.close_rows(self.end(), show);
         RunResult {
             topology: self.topology,
             timeline: self.rows.timeline,
             latency: self.rows.latency,
             workers: self.rows.workers,
+            instances: self.rows.instances.rows(),
             events: self.controller.events().to_vec(),
             configurations: self.configurations,
             duration: self.duration,
@@ -174,6 +201,7 @@ struct Rows {
     timeline: Vec<TimelineRow>,
     latency: Vec<LatencyRow>,
     workers: Vec<WorkerRow>,
+    instances: KeptInstances,
     overall: LatencyHistogram,
 }
 
@@ -181,7 +209,8 @@ impl Rows {
     fn new(topology: &Topology, row_window: Duration) -> Rows {
         let observer = Observer::new(topology.clone(), Timestamp::ZERO, row_window);
         let (timeline, latency, workers) = (Vec::new(), Vec::new(), Vec::new());
-        Rows { observer, row_window, timeline, latency, workers, overall: LatencyHistogram::default() }
+        let instances = KeptInstances::default();
+        Rows { observer, row_window, timeline, latency, workers, instances, overall: LatencyHistogram::default() }
     }
 
     /// Closes a window, with the last of `configurations` that began in it or before it: a window closes later than it ends,
@@ -194,6 +223,7 @@ impl Rows {
         self.timeline.extend(TimelineRow::of(topology, &observation));
         self.latency.push(LatencyRow::of(&observation));
         self.workers.extend(WorkerRow::of(topology, &observation));
+        self.instances.window(|| InstanceRow::of(topology, &observation));
         self.overall.merge(&latency);
         observation
     }

@@ -14,6 +14,9 @@ pub use analysed::{Analysed, Division};
 pub use bottleneck::{ranking, waits};
 pub use columns::{order_table, tables};
 pub use epochs::{epochs, part_label};
-pub use explain::{Chapter, Course, Divided, OperatorSeen, Outcome, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, Turns, explain};
+pub use explain::{
+    Chapter, Course, Divided, OperatorSeen, Outcome, Parts, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, Turns, explain,
+    finding_text, piece_text, rule_text,
+};
 pub use explanation::explanation;
 pub use page::{Page, Section, claims_table, page};

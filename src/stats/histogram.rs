@@ -37,6 +37,29 @@ impl LatencyHistogram {
         self.counts.len()
     }
 
+    /// For each of `bounds`, how many records took no longer.
+    pub fn cumulative(&self, bounds: &[Duration]) -> Vec<u64> {
+        let nanoseconds = |bound: &Duration| u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        let mut counts = vec![0; bounds.len()];
+        for value in self.counts.iter_recorded() {
+            let first = bounds.partition_point(|bound| nanoseconds(bound) < value.value_iterated_to());
+            if let Some(count) = counts.get_mut(first) {
+                *count += value.count_at_value();
+            }
+        }
+        let mut sum = 0;
+        counts.iter_mut().for_each(|count| {
+            sum += *count;
+            *count = sum;
+        });
+        counts
+    }
+
+    /// The latencies of all records together.
+    pub fn sum(&self) -> Duration {
+        Duration::from_secs_f64((self.counts.mean() * self.counts.len() as f64 / 1e9).max(0.0))
+    }
+
     /// The latency that a share `quantile` (0 to 1) of the records does not exceed; `None` if
     /// empty.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
@@ -62,5 +85,9 @@ mod tests {
         near(0.9, 1.0);
         near(0.95, 100.0);
         assert_eq!(histogram.records(), 100);
+        assert_eq!(histogram.cumulative(&[0, 2, 50, 200].map(Duration::from_millis)), [0, 90, 90, 100]);
+        assert!((histogram.sum().as_secs_f64() - 1.09).abs() < 2e-3, "{:?}", histogram.sum());
+        assert_eq!(LatencyHistogram::default().cumulative(&[Duration::ZERO]), [0]);
+        assert_eq!(LatencyHistogram::default().sum(), Duration::ZERO);
     }
 }

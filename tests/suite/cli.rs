@@ -144,7 +144,8 @@ fn a_run_leaves_a_folder_that_can_be_drawn_again() {
     let out = folder.path().join("out");
     let mut files: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    let expected = "activity.log decisions.jsonl latency.csv rows.csv run.png run.svg run.toml summary.json timeline.csv workers.csv";
+    let expected =
+        "activity.log decisions.jsonl instances.csv latency.csv rows.csv run.png run.svg run.toml summary.json timeline.csv workers.csv";
     assert_eq!(files.join(" "), expected);
 
     let log = std::fs::File::open(out.join("activity.log")).unwrap();

@@ -25,6 +25,7 @@ mod faults;
 mod fluid;
 mod graph_edges;
 mod interrupted;
+mod live;
 mod memory;
 mod migration_experiment;
 mod migration_oracle;

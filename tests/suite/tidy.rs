@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layer of every module of `src/`, those to come included. A path points to a smaller layer or into its own module.
-const LAYERS: [(&str, u32); 28] = [
+const LAYERS: [(&str, u32); 29] = [
     ("id", 0),
     ("time", 0),
     ("rate", 0),
@@ -33,13 +33,14 @@ const LAYERS: [(&str, u32); 28] = [
     ("export", 10),
     ("plot", 10),
     ("report", 10),
-    ("cli", 11),
-    ("main", 11),
+    ("live", 11),
+    ("cli", 12),
+    ("main", 12),
     // The rest is the crate's own root and what cargo builds beside it; nothing in `src/` can name these.
-    ("lib", 12),
-    ("tests", 12),
-    ("benches", 12),
-    ("examples", 12),
+    ("lib", 13),
+    ("tests", 13),
+    ("benches", 13),
+    ("examples", 13),
 ];
 
 /// Paths that the table forbids and the code needs: from, to.

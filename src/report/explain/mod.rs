@@ -14,6 +14,8 @@ mod words;
 
 pub use chapter::{Chapter, Course, Divided, Outcome, Quiet, Rescaled, Speed, Told, Turns, explain};
 pub use span::{OperatorSeen, Seen, Span};
+pub use text::Parts;
+pub use words::{finding as finding_text, meaning as rule_text, piece_text};
 
 use crate::controller::Event;
 use crate::experiment::rows::{LatencyRow, TimelineRow};

@@ -12,21 +12,31 @@ const WIDTH: usize = 120;
 /// Columns before what a heading is about.
 const INDENT: usize = 14;
 
+/// A section's heading, and its parts in order: a heading and sentences each.
+pub type Parts = (String, Vec<(String, String)>);
+
 impl Chapter {
     /// The chapter in sentences; ends with a line feed.
     pub fn text(&self) -> String {
+        let (title, parts) = self.parts();
+        format!("{title}\n{}", parts.iter().map(|(heading, sentences)| lines(heading, sentences)).collect::<String>())
+    }
+
+    /// The same sentences by what they are about, without line breaks.
+    pub fn parts(&self) -> Parts {
         match self {
-            Chapter::Quiet(quiet) => quiet.text(),
-            Chapter::Decision(told) => told.text(),
+            Chapter::Quiet(quiet) => quiet.parts(),
+            Chapter::Decision(told) => told.parts(),
         }
     }
 }
 
 impl Quiet {
-    fn text(&self) -> String {
-        let courses = self.courses.iter().map(|course| lines(&count(course.windows, "window", "windows"), &course.sentence()));
-        let seen = self.seen.as_ref().map(|seen| lines("At the end", &format!("{}, {}", from_to(seen.span), sight(seen, |_| false))));
-        format!("{}: no action taken.\n{}{}", capital(&from_to(self.span)), courses.collect::<String>(), seen.unwrap_or_default())
+    fn parts(&self) -> Parts {
+        let courses = self.courses.iter().map(|course| (count(course.windows, "window", "windows"), capital(&course.sentence())));
+        let seen = self.seen.as_ref();
+        let seen = seen.map(|seen| ("At the end".to_owned(), capital(&format!("{}, {}", from_to(seen.span), sight(seen, |_| false)))));
+        (format!("{}: no action taken.", capital(&from_to(self.span))), courses.chain(seen).collect())
     }
 }
 
@@ -45,11 +55,11 @@ impl Course {
 }
 
 impl Told {
-    fn text(&self) -> String {
-        let mut text = format!("{}. At {}: {}\n", self.decision, seconds(self.at_s), self.plan());
+    fn parts(&self) -> Parts {
+        let mut parts = Vec::new();
         let mut add = |heading: &str, sentences: String| {
             if !sentences.is_empty() {
-                text.push_str(&lines(heading, &sentences));
+                parts.push((heading.to_owned(), capital(&sentences)));
             }
         };
         if let Some(seen) = &self.seen {
@@ -61,10 +71,11 @@ impl Told {
         }
         add("Action", self.done());
         add("Outcome", self.came_of_it());
-        text
+        (format!("{}. At {}: {}", self.decision, seconds(self.at_s), self.plan()), parts)
     }
 
-    fn plan(&self) -> String {
+    /// The plan in a few words, such as `count 1 → 20`.
+    pub fn plan(&self) -> String {
         let rescaled = self.rescaled.iter().map(|one| match one.before {
             Some(before) => format!("{} {before} → {}", one.operator, one.after),
             None => format!("{} → {}", one.operator, one.after),

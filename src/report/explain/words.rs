@@ -6,7 +6,7 @@ use crate::policy::{Cause, Finding, PathShare, Reason};
 use crate::report::table::latency;
 
 /// What a rule means, as the end of a sentence; nothing for a rule that is not known here, whose name has to do.
-pub(super) fn meaning(rule: &str) -> Option<&'static str> {
+pub fn meaning(rule: &str) -> Option<&'static str> {
     match rule {
         "external" => Some("as the external policy says"),
         "external-gone" | "external-timed-out" | "external-ended" | "external-nonsense" => Some("the external policy was disabled"),
@@ -24,7 +24,7 @@ fn why(reason: &Reason) -> String {
 }
 
 /// What was found out about an operator, in a sentence.
-pub(super) fn finding(finding: &Finding) -> String {
+pub fn finding(finding: &Finding) -> String {
     let values: Vec<String> = finding.values.iter().map(value).collect();
     let rests_on = if values.is_empty() { String::new() } else { format!(" ({})", values.join(", ")) };
     let (is, so) = match finding.cause {
@@ -51,13 +51,13 @@ pub(super) fn finding(finding: &Finding) -> String {
 fn path(pieces: &[PathShare]) -> String {
     let piece = |piece: &PathShare| {
         let left = piece.predicted_ms.map_or(String::new(), |ms| format!(", predicted {}", latency((ms * 1e6) as u64)));
-        format!("{} {} ({}{left})", percent(piece.share), went_into(piece), latency((piece.mean_ms * 1e6) as u64))
+        format!("{} {} ({}{left})", percent(piece.share), piece_text(piece), latency((piece.mean_ms * 1e6) as u64))
     };
     format!("Critical path of the slowest epochs: {}.", list(&pieces.iter().map(piece).collect::<Vec<_>>()))
 }
 
-/// What a piece of a path is, as the end of "30 % was".
-fn went_into(piece: &PathShare) -> String {
+/// What a piece of a path is, as the end of "30 % was", such as `queueing at count`.
+pub fn piece_text(piece: &PathShare) -> String {
     let (before, without) = match piece.kind {
         EpochPieceKind::Processing => ("work of", "work"),
         EpochPieceKind::Queueing if !piece.waiting.is_empty() => {

@@ -1,0 +1,25 @@
+//! A run as a page shows it, and the server that shows a run while it goes on.
+//!
+//! A [`Story`] is the data of the page. A [`Model`] makes it from the rows and the decision log of a
+//! run: all at once from a run folder ([`Model::of_folder`]), or window by window while the job runs.
+//! Both go through the same calls, so that a page of a finished run shows what the live page showed.
+//! No host is named here: whatever hands over rows and events can be watched.
+//!
+//! [`page`] puts a story and the front end (`front/`) into one HTML file. [`server`] serves the same
+//! front end, which then asks for the story and listens for what is new.
+
+pub mod folder;
+mod model;
+pub mod page;
+pub mod prometheus;
+pub mod server;
+mod story;
+pub mod teller;
+mod told;
+mod watch;
+
+pub use model::Model;
+pub use story::{
+    About, Compared, Decision, InstanceAt, Instances, Migration, News, OperatorAbout, OperatorAt, PathAt, PathPart, QuietSpan, State,
+    Story, Tail, Warning, Window,
+};
