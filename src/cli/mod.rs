@@ -12,6 +12,7 @@ mod failure;
 mod hosts;
 mod interrupted;
 mod live;
+mod load;
 mod memory;
 mod outcome;
 mod plot;
@@ -22,6 +23,7 @@ mod report;
 mod reproduce;
 mod reproduce_all;
 mod run;
+mod run_load;
 mod simulate;
 mod uneven;
 
@@ -60,6 +62,7 @@ enum Command {
     Explain(explain::Args),
     Analyze(analyze::Args),
     Decide(decide::Args),
+    Load(load::Args),
     /// Print a completion script for your shell.
     Completions(completions::Args),
     /// Serve as a worker process of a job ('run --processes' starts it).
@@ -118,6 +121,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::explain(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
+        Command::Load(args) => load::load(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Process(args) => process::process(&args),
     }

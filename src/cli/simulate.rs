@@ -12,7 +12,7 @@ use super::outcome::OutcomeArgs;
 use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::list;
 use crate::experiment::environment::Environment;
-use crate::experiment::record::{self, Manifest};
+use crate::experiment::record::{Manifest, ROW_WINDOW};
 use crate::experiment::run::RunFailure;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
@@ -84,7 +84,13 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let out = args.outcome.folder(&format!("simulate-{stem}-{name}"), &stem, &environment)?;
     let manifest = Manifest { experiment: stem, seed: args.seed, environment, ..Manifest::of_scenario(&scenario, &topology, &needs(&job)) };
     let mut live = Live::new(&name, &topology, job.duration);
-    let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
+    let spec = SimulatedSpec {
+        job,
+        seed: args.seed,
+        controller: scenario.controller(),
+        policy,
+        row_window: scenario.row_window().unwrap_or(ROW_WINDOW),
+    };
     let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
     let result = run_scenario(spec, activity.as_deref(), |status| live.show(status));
@@ -102,5 +108,6 @@ pub(super) fn read(asked: &str) -> Result<Scenario, Failure> {
             usage(anyhow!("{asked}: expected a scenario file or one of {}: {why}", known.join(", ")))
         })?,
     };
-    Scenario::read(&text).map_err(|error| usage(anyhow!("{asked}, {error}")))
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Scenario::read_in(&text, folder).map_err(|error| usage(anyhow!("{asked}, {error}")))
 }

@@ -28,6 +28,9 @@ pub struct Job {
     pub feedback_shares: Vec<f64>,
     /// From one epoch to the next; also the grid on which everything happens.
     pub tick: Duration,
+    /// The tick while nothing changes, a multiple of the other: no bins move, no source is paused
+    /// or late. Latencies are on its grid then; what is counted is not changed by it.
+    pub long_tick: Option<Duration>,
     /// Factor by which a source may exceed the highest rate of its schedule while it is behind; at
     /// least 1.
     pub catch_up: f64,

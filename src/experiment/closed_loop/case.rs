@@ -187,7 +187,7 @@ impl Run<'_> {
         let policy = policy_with(&self.variant.name, &topology, scenario.control.time_factor, &given)?;
         let slowest = Slowest::default();
         let policy = Box::new(Timed::new(policy, slowest.clone()));
-        let (controller, row_window) = (scenario.controller(), ROW_WINDOW);
+        let (controller, row_window) = (scenario.controller(), scenario.row_window().unwrap_or(ROW_WINDOW));
         let show = |status: Status<'_>| progress.window(self.trial, (&topology, duration), status);
         let wrong = |why: String| anyhow!("'{}' on the engine: {why}", self.case.name);
         let result = match host {

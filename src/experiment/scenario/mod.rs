@@ -10,7 +10,7 @@ mod form;
 use std::time::Duration;
 
 pub use check::ScenarioError;
-pub use form::{Control, EngineForm, Input, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm};
+pub use form::{Coarse, Control, EngineForm, Input, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm};
 
 use crate::controller::ControllerConfig;
 use crate::sim::{Disturbance, MoveModel};
@@ -45,6 +45,7 @@ impl Scenario {
             title,
             seconds,
             tick_ms: form::ten(),
+            coarse: None,
             catch_up: form::catch_up(),
             delay_ms: 0.0,
             control: Control::default(),
@@ -60,6 +61,11 @@ impl Scenario {
     /// How long it runs.
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+
+    /// How long a row of its timeline is, if it says so.
+    pub fn row_window(&self) -> Option<Duration> {
+        self.coarse.map(|coarse| Duration::from_secs_f64(coarse.row_s))
     }
 
     /// How its policy is paced.
