@@ -15,6 +15,7 @@ mod live;
 mod load;
 mod memory;
 mod outcome;
+mod plan;
 mod plot;
 mod policy;
 mod process;
@@ -63,6 +64,7 @@ enum Command {
     Analyze(analyze::Args),
     Decide(decide::Args),
     Load(load::Args),
+    Plan(plan::Args),
     /// Print a completion script for your shell.
     Completions(completions::Args),
     /// Serve as a worker process of a job ('run --processes' starts it).
@@ -122,6 +124,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
         Command::Load(args) => load::load(&args),
+        Command::Plan(args) => plan::plan(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Process(args) => process::process(&args),
     }

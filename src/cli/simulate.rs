@@ -74,6 +74,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     if let Some(policy) = &args.policy {
         scenario.control.policy.clone_from(policy);
     }
+    let scenario = scenario.drawn(args.seed);
     let job = scenario.job();
     let topology = job.topology.clone();
     let best = best(&topology, &needs(&job));

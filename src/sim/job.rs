@@ -262,7 +262,7 @@ impl OperatorModel {
     /// Seconds of work in a record for one of `p` instances; 0 without a limit.
     pub fn service_s(&self, p: u32) -> f64 {
         let alone = match self.curve {
-            CapacityCurve::Table { .. } => 1.0,
+            _ if self.curve.is_absolute() => 1.0,
             _ => match self.rate {
                 Some(rate) => rate.as_per_second(),
                 None => return 0.0,

@@ -25,6 +25,7 @@ mod faults;
 mod fluid;
 mod graph_edges;
 mod interrupted;
+mod loads;
 mod memory;
 mod migration_experiment;
 mod migration_oracle;

@@ -171,7 +171,7 @@ impl Run<'_> {
 
     /// What is run.
     pub(super) fn scenario(&self, scale: Scale) -> Scenario {
-        let mut scenario = self.case.scenario(&self.trial.start, self.trial.seed);
+        let mut scenario = self.case.scenario(&self.trial.start, self.trial.seed).drawn(self.trial.seed);
         scenario.seconds = self.variant.seconds.map_or(scenario.seconds, |seconds| seconds.at(scale));
         scenario.control.policy.clone_from(&self.variant.name);
         scenario

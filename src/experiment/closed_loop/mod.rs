@@ -8,6 +8,7 @@
 mod case;
 mod generated;
 mod like;
+mod loads;
 mod measures;
 mod needs;
 mod row;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use case::{Case, Told, Variant};
 pub use generated::{Layers, RandomGraph};
 pub use like::write_out;
+pub use loads::{FurtherLoads, add_loads};
 
 use super::frame::{Frame, text};
 use super::policies::Setting;
@@ -52,6 +54,9 @@ pub struct ClosedLoop {
     /// Of which runs all that happened is kept.
     #[serde(default)]
     pub keep: Keep,
+    /// How loads of a folder become further cases, where they can.
+    #[serde(default)]
+    pub loads: Option<FurtherLoads>,
     /// Whether the time of decisions is looked at: then runs do not share the machine.
     #[serde(default)]
     pub timed: bool,
@@ -199,6 +204,12 @@ impl Study for ClosedLoop {
                 let excess = number(row).zip(oracle.get(&key(row))).map(|(instance_s, oracle)| (instance_s - oracle).to_string());
                 excess.unwrap_or_else(|| text(row, "excess_instance_s").to_owned())
             });
+            if frame.has("over_oracle") {
+                frame.set("over_oracle", |row| {
+                    let over = number(row).zip(oracle.get(&key(row)).filter(|oracle| **oracle > 0.0));
+                    over.map_or_else(|| text(row, "over_oracle").to_owned(), |(instance_s, oracle)| (instance_s / oracle).to_string())
+                });
+            }
         }
     }
 

@@ -285,7 +285,7 @@ impl Scenario {
         let mut model = OperatorModel {
             schedule,
             rate: form.limit,
-            curve: form.capacity.clone(),
+            curve: form.capacity.without_repetitions(),
             service: form.service,
             selectivity: form.selectivity,
             counted_output: form.counted_output,

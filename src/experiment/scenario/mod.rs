@@ -58,6 +58,14 @@ impl Scenario {
         }
     }
 
+    /// The same with what is drawn once a run: a repetition at each point of measured capacities.
+    pub fn drawn(mut self, seed: u64) -> Scenario {
+        for (number, form) in (0u64..).zip(&mut self.operators) {
+            form.capacity = form.capacity.drawn(seed.wrapping_mul(1 << 20).wrapping_add(number));
+        }
+        self
+    }
+
     /// How long it runs.
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)

@@ -79,6 +79,8 @@ pub enum ScaleTo {
     Mean(Rate),
     /// Its highest value.
     Peak(Rate),
+    /// Its lowest and its highest value; nothing is left of the base then.
+    Range(Rate, Rate),
 }
 
 /// What is read once. Two that were read from the same place are equal.
@@ -197,13 +199,25 @@ impl Trace {
             let what = format!("expected a run of at most {length:.3} s, as long as the load lasts, or repeat = true, found {until} s");
             return Err(self.wrong(what));
         }
-        let base = self.remove_base * left.lowest();
-        let factor = match self.scale_to {
-            None => 1.0,
-            Some(ScaleTo::Mean(rate)) => self.factor(rate, left.mean() - base)?,
-            Some(ScaleTo::Peak(rate)) => self.factor(rate, left.highest() - base)?,
+        let (base, low, factor) = match self.scale_to {
+            None => (self.remove_base * left.lowest(), 0.0, 1.0),
+            Some(ScaleTo::Mean(rate)) => {
+                let base = self.remove_base * left.lowest();
+                (base, 0.0, self.factor(rate, left.mean() - base)?)
+            }
+            Some(ScaleTo::Peak(rate)) => {
+                let base = self.remove_base * left.lowest();
+                (base, 0.0, self.factor(rate, left.highest() - base)?)
+            }
+            Some(ScaleTo::Range(low, high)) => {
+                let (low, high) = (low.as_per_second(), high.as_per_second());
+                if low > high {
+                    return Err(self.wrong(format!("expected a range from low to high, found {low} to {high}")));
+                }
+                (left.lowest(), low, self.factor(Rate::per_second(high - low), left.highest() - left.lowest())?)
+            }
         };
-        let rate = |value: f64| ((value - base) * factor).max(0.0);
+        let rate = |value: f64| (low + (value - base) * factor).max(0.0);
         let turn: Vec<(f64, f64)> = self.pieces(&left).into_iter().map(|(at, value)| (at / self.speed_up, rate(value))).collect();
         let turns = (until / length).ceil().max(1.0);
         if turn.len() as f64 * turns > most {
@@ -274,6 +288,8 @@ mod tests {
         assert_eq!(base.rates(5.0, 1e6).unwrap(), [(0.0, 10.0), (1.0, 30.0), (3.0, 70.0), (4.0, 30.0)]);
         let mean = Trace { scale_to: Some(ScaleTo::Mean(rate(2.2))), ..trace.clone() };
         assert_eq!(mean.rates(50.0, 1e6).unwrap()[2].1, 4.0);
+        let range = Trace { scale_to: Some(ScaleTo::Range(rate(5.0), rate(11.0))), ..trace.clone() };
+        assert_eq!(range.rates(50.0, 1e6).unwrap().iter().map(|(_, rate)| *rate).collect::<Vec<_>>(), [5.0, 7.0, 11.0, 7.0]);
         let later = Trace { from_s: 20.0, ..trace.clone() };
         assert_eq!(later.rates(30.0, 1e6).unwrap(), [(0.0, 20.0), (10.0, 40.0), (20.0, 20.0)]);
         let again = Trace { repeat: true, ..trace };
