@@ -34,6 +34,8 @@ use crate::time::{Epoch, Timestamp};
 const SAMPLE: Duration = Duration::from_millis(100);
 /// Sampling interval of bins.
 const SAMPLE_BINS: Duration = Duration::from_millis(500);
+/// The same while steps are long: what is counted in between is in the next sample.
+const SAMPLE_BINS_LONG: Duration = Duration::from_secs(5);
 /// The noise of an instance is redrawn this often.
 const NOISE: Duration = Duration::from_secs(1);
 
@@ -173,7 +175,7 @@ impl Simulation {
         self.take_up(epoch);
         self.deliver();
         self.work(before, epoch, records);
-        let (samples, bins) = (passes(SAMPLE), passes(SAMPLE_BINS));
+        let (samples, bins) = (passes(SAMPLE), passes(if is_long { SAMPLE_BINS_LONG } else { SAMPLE_BINS }));
         if samples && is_long {
             // What a long tick emits at its end would be there all along on the fine grid, and
             // hardly anything of it at one time.

@@ -1,7 +1,7 @@
 //! Rows of a file of separated values.
 
+use super::columns::{Columns, RawRow, Wrong, positions};
 use super::error::Place;
-use super::file::{Columns, RawRow, Wrong, positions};
 use super::times::is_data;
 
 /// Separators, the first of those that are the most frequent in the first line.

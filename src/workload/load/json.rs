@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::columns::{Column, Columns, RawRow, Wrong, positions};
 use super::error::Place;
-use super::file::{Column, Columns, RawRow, Wrong, positions};
 
 /// The rows of a file, with the value and the time of each.
 pub(super) fn rows(text: &str, columns: &Columns) -> Result<Vec<RawRow>, Wrong> {

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::columns::{Column, Columns};
 use super::error::{LoadError, Place};
-use super::file::{Column, Columns, read};
+use super::file::read;
 use super::preset::{Preset, make};
 use super::series::Series;
 use crate::rate::Rate;
