@@ -193,8 +193,10 @@ impl Study for ClosedLoop {
         Ok(Measured { rows: vec![row], series: Vec::new() })
     }
 
-    /// Compares instances with the oracle's in the same case on the same host with the same seed.
+    /// Compares instances with the oracle's, and both costs with those of all others, in the same
+    /// case on the same host with the same seed.
     fn complete(&self, frame: &mut Frame) {
+        compare_costs(frame);
         let key = |row: &super::frame::Row| ["case", "start", "host", "seed"].map(|label| text(row, label).to_owned());
         let number = |row: &super::frame::Row| text(row, "instance_s").parse::<f64>().ok();
         let oracles = frame.rows().iter().filter(|row| text(row, "variant") == ORACLE);
@@ -230,6 +232,26 @@ impl Study for ClosedLoop {
         }
         self.cases.iter().try_for_each(Case::check)
     }
+}
+
+/// Fills in by how many other policies each run is dominated: they had both fewer instances and
+/// fewer seconds behind. The oracle is no competitor.
+fn compare_costs(frame: &mut Frame) {
+    if !frame.has("dominated_by") {
+        return;
+    }
+    let key = |row: &super::frame::Row| ["case", "start", "host", "seed"].map(|label| text(row, label).to_owned());
+    let costs = |row: &super::frame::Row| {
+        let number = |column: &str| text(row, column).parse::<f64>().ok();
+        Some((number("instance_s")?, number("behind_s")?))
+    };
+    let all: Vec<_> = frame.rows().iter().filter(|row| text(row, "variant") != ORACLE).map(|row| (key(row), costs(row))).collect();
+    frame.set("dominated_by", |row| {
+        let Some((instances, behind)) = costs(row) else { return String::new() };
+        let own = key(row);
+        let others = all.iter().filter(|(key, _)| *key == own).filter_map(|(_, costs)| *costs);
+        others.filter(|other| other.0 < instances && other.1 < behind).count().to_string()
+    });
 }
 
 #[cfg(test)]

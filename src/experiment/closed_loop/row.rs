@@ -51,8 +51,10 @@ use crate::time::Timestamp;
 ///   same seed
 /// - `behind_part`: `behind_s` as a part of the run
 /// - `changes_per_h`: plans carried out in an hour
+/// - `dominated_by`: how many policies other than the oracle had both fewer instances times seconds
+///   and fewer seconds behind in the same case with the same seed
 /// - `load_changes`: how often the rate of a source changes, or an instance's speed
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 33] = [
     "reversals",
     "undershoots",
     "settle_s",
@@ -85,6 +87,7 @@ const COLUMNS: [&str; 32] = [
     "behind_part",
     "changes_per_h",
     "load_changes",
+    "dominated_by",
 ];
 
 /// All columns.
