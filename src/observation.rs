@@ -224,7 +224,7 @@ impl Observer {
         self.mend(&mut observation, &closed, &balance);
         self.sources.extend(closed.source_samples());
         self.cores.extend(closed.core_samples());
-        (observation, closed.latency().clone())
+        (observation, closed.into_latency())
     }
 
     /// Marks an incomplete window as unreliable, or scales it up if the windows before it were

@@ -12,9 +12,11 @@ mod failure;
 mod hosts;
 mod interrupted;
 mod live;
+mod load;
 mod memory;
 mod outcome;
 mod pace;
+mod plan;
 mod plot;
 mod policy;
 mod process;
@@ -23,6 +25,7 @@ mod report;
 mod reproduce;
 mod reproduce_all;
 mod run;
+mod run_load;
 mod simulate;
 mod stage;
 mod uneven;
@@ -68,6 +71,8 @@ enum Command {
     View(view::Args),
     Analyze(analyze::Args),
     Decide(decide::Args),
+    Load(load::Args),
+    Plan(plan::Args),
     /// Print a completion script for your shell.
     Completions(completions::Args),
     /// Serve as a worker process of a job ('run --processes' starts it).
@@ -129,6 +134,8 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::View(args) => view::view(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
+        Command::Load(args) => load::load(&args),
+        Command::Plan(args) => plan::plan(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Process(args) => process::process(&args),
     }

@@ -34,6 +34,10 @@ pub(super) struct Args {
     /// Run an experiment of your own, defined as in experiments/definitions/.
     #[arg(long, value_name = "FILE")]
     definition: Option<PathBuf>,
+    /// A folder with loads over time (.csv, .json), each of which becomes a further case; for figures
+    /// about loads, such as days.
+    #[arg(long, value_name = "DIR")]
+    loads: Option<PathBuf>,
     /// Size of the runs: quick (minutes) or full.
     #[arg(long, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
@@ -88,9 +92,10 @@ impl Args {
 
     /// The figures run by 'all'.
     pub(super) fn only_or_all(&self) -> Result<Vec<String>, Failure> {
-        if !self.policies.is_empty() || !self.cases.is_empty() || self.host.is_some() || self.repeat != 1 || self.seed != 0 {
+        let changed = self.loads.is_some() || self.host.is_some() || self.repeat != 1 || self.seed != 0;
+        if changed || !self.policies.is_empty() || !self.cases.is_empty() {
             return Err(usage(anyhow!(
-                "all: expected no --policies, --cases, --host, --repeat or --seed: 'all' runs the definitions as they are"
+                "all: expected no --policies, --cases, --loads, --host, --repeat or --seed: 'all' runs the definitions as they are"
             )));
         }
         if self.live.is_some() {
@@ -102,6 +107,14 @@ impl Args {
     }
 
     fn definition(&self) -> Result<Definition, Failure> {
+        let definition = self.definition_alone()?;
+        match &self.loads {
+            Some(folder) => definition.with_loads(folder).map_err(|why| usage(anyhow!("--loads: {why}"))),
+            None => Ok(definition),
+        }
+    }
+
+    fn definition_alone(&self) -> Result<Definition, Failure> {
         let Some(path) = &self.definition else {
             return Definition::named(self.figure.as_deref().unwrap_or_default()).map_err(usage);
         };

@@ -13,6 +13,7 @@ use super::interrupted::{self, Meanwhile};
 use super::live::Live;
 use super::outcome::OutcomeArgs;
 use super::policy::{PolicyArgs, policy_help};
+use super::run_load;
 use super::uneven::Uneven;
 use super::watched::WatchArgs;
 use crate::dataflow::{Configuration, Role, Topology};
@@ -79,6 +80,11 @@ pub(super) struct Args {
     /// 2.5k/s [default: 300000/min; 10k/s for a query]
     #[arg(long, allow_hyphen_values = true)]
     rate: Option<String>,
+    /// A load over time instead of a constant rate: a CSV or JSON file, all of which passes during
+    /// the run with --rate as its mean, or one written out as in scenarios, such as
+    /// '{ shape = "trace", file = "ads.csv", speed_up = 600 }'
+    #[arg(long, value_name = "LOAD")]
+    load: Option<String>,
     /// Length of the run in seconds.
     #[arg(long, default_value_t = 20.0, allow_hyphen_values = true)]
     duration: f64,
@@ -152,6 +158,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let text = Arc::new(read_text(args.text.as_deref(), args.words.map_or(SentenceLength::Natural, SentenceLength::Words))?);
     let mut scenario = word_count(args, rate, text.words_per_sentence(), &deployment)?;
     args.uneven.apply(&mut scenario)?;
+    apply_load(args, &mut scenario, rate, 1.0)?;
     scenario.check().map_err(|why| usage(anyhow!("{why}")))?;
     let job = scenario.word_count_over(text, args.seed).map_err(|why| usage(anyhow!("{why}")))?;
     let job = WordCount { deployment: deployment.clone(), ..job };
@@ -345,7 +352,14 @@ fn query_of(args: &Args, query: Query, rate: Rate, deployment: &Deployment) -> R
     let job = scenario(args, format!("NEXMark {query}"), read, between, deployment);
     let mut scenario = Scenario { nexmark: Some(nexmark), ..job };
     args.uneven.apply(&mut scenario)?;
+    apply_load(args, &mut scenario, rate, query.kinds().share())?;
     Ok(scenario)
+}
+
+/// Gives the source the load that was asked for, if one was.
+fn apply_load(args: &Args, scenario: &mut Scenario, rate: Rate, share: f64) -> Result<(), Failure> {
+    let given = args.rate.is_some();
+    args.load.as_ref().map_or(Ok(()), |load| run_load::apply(load, scenario, (rate, given), share, MOST_SENTENCES_PER_SECOND))
 }
 
 /// Limits by operator, of a text such as `winner=20k/s,average=500/s`, or `none`.

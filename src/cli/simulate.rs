@@ -14,7 +14,7 @@ use super::policy::{PolicyArgs, policy_help};
 use super::reproduce::list;
 use super::watched::WatchArgs;
 use crate::experiment::environment::Environment;
-use crate::experiment::record::{self, Manifest};
+use crate::experiment::record::{Manifest, ROW_WINDOW};
 use crate::experiment::run::RunFailure;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
@@ -83,6 +83,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
         scenario.control.policy.clone_from(policy);
     }
     scenario.can_be_simulated().map_err(|why| usage(anyhow!("{asked}: {why}")))?;
+    let scenario = scenario.drawn(args.seed);
     let job = scenario.job();
     let topology = job.topology.clone();
     let best = best(&topology, &needs(&job));
@@ -99,7 +100,13 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let mut watched = args.watch.begin(&manifest, &topology)?;
     let out = args.outcome.folder(&format!("simulate-{stem}-{name}"), &stem, &environment)?;
     let mut live = Live::new(&name, &topology, job.duration);
-    let spec = SimulatedSpec { job, seed: args.seed, controller: scenario.controller(), policy, row_window: record::ROW_WINDOW };
+    let spec = SimulatedSpec {
+        job,
+        seed: args.seed,
+        controller: scenario.controller(),
+        policy,
+        row_window: scenario.row_window().unwrap_or(ROW_WINDOW),
+    };
     let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
     let paced = args.pace.map(Paced::start);
@@ -127,5 +134,6 @@ pub(super) fn read(asked: &str) -> Result<Scenario, Failure> {
             usage(anyhow!("{asked}: expected a scenario file or one of {}: {why}", known.join(", ")))
         })?,
     };
-    Scenario::read(&text).map_err(|error| usage(anyhow!("{asked}, {error}")))
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Scenario::read_in(&text, folder).map_err(|error| usage(anyhow!("{asked}, {error}")))
 }

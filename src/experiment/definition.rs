@@ -99,14 +99,19 @@ macro_rules! figures {
 }
 
 /// Names and definitions of all figures, which are part of the program.
-const FIGURES: [(&str, &str); 29] = figures![
+const FIGURES: [(&str, &str); 34] = figures![
     "beyondmr-fig2",
     "contune-curve",
+    "contune-jobs",
+    "days",
+    "debs24",
+    "demeter",
     "ds2-fig10",
     "ds2-fig6",
     "ds2-fig7",
     "ds2-skew",
     "ds2-table4",
+    "ds2-table4-measured",
     "loop",
     "loop-scale",
     "loop-skew",
@@ -177,6 +182,17 @@ impl Definition {
     /// When it is none; says what was expected and what was found.
     pub fn read(text: &str, folder: Option<&Path>) -> Result<Definition, DefinitionError> {
         Definition::try_read(text, folder).map_err(DefinitionError::Wrong)
+    }
+
+    /// The same with a further case for each load in `folder`, where its study takes loads.
+    ///
+    /// # Errors
+    /// When it does not, or the folder has none.
+    pub fn with_loads(&self, folder: &Path) -> Result<Definition, DefinitionError> {
+        let mut written = self.written.clone();
+        super::closed_loop::add_loads(&mut written, folder).map_err(DefinitionError::Wrong)?;
+        let text = toml::to_string(&written).map_err(|why| DefinitionError::Wrong(why.to_string()))?;
+        Definition::read(&text, None)
     }
 
     fn try_read(text: &str, folder: Option<&Path>) -> Result<Definition, String> {

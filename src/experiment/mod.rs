@@ -22,6 +22,7 @@ pub mod order;
 pub mod out_folder;
 pub mod overload;
 pub mod partial;
+pub mod plan;
 pub mod policies;
 pub mod ranking;
 pub mod record;

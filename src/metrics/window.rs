@@ -261,6 +261,11 @@ impl WindowMetrics {
     pub fn latency(&self) -> &LatencyHistogram {
         &self.latency
     }
+
+    /// The same, for who needs nothing else of the window any more.
+    pub fn into_latency(self) -> LatencyHistogram {
+        self.latency
+    }
 }
 
 #[cfg(test)]

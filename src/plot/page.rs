@@ -41,8 +41,13 @@ struct Page<'a, B> {
 /// # Errors
 /// [`PlotError::Write`] and [`PlotError::Draw`] when a file cannot be made.
 pub fn write_page(body: &impl Body, title: &str, footer: &str, stem: &Path) -> Result<Vec<PathBuf>, PlotError> {
+    write_figure(&page(body, title, footer), stem)
+}
+
+/// The page as a drawing.
+pub(super) fn page<'a, B: Body>(body: &'a B, title: &str, footer: &str) -> impl Drawing + use<'a, B> {
     let room = body.width() - 2.0 * PADDING;
-    write_figure(&Page { title: wrap(title, TITLE_EM, room), footer: wrap(footer, TEXT_EM, room), body }, stem)
+    Page { title: wrap(title, TITLE_EM, room), footer: wrap(footer, TEXT_EM, room), body }
 }
 
 impl<B: Body> Page<'_, B> {

@@ -150,8 +150,13 @@ impl Panel<'_> {
         Ok(())
     }
 
-    /// Labels below the panel, with the name of the axis.
+    /// Labels below the panel, with the name of the axis in seconds.
     pub fn draw_time_labels<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>) -> Drawn<DB> {
+        self.draw_time_labels_named(canvas, "time (s)")
+    }
+
+    /// The same with another name of the axis.
+    pub fn draw_time_labels_named<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>, name: &str) -> Drawn<DB> {
         let middle = self.bottom + TICK * 2.0 + TEXT_EM * 0.6;
         for (&tick, label) in self.time.ticks.iter().zip(self.time.labels()) {
             canvas.line(&[(self.x(tick), self.bottom), (self.x(tick), self.bottom + TICK)], palette::INK, THIN)?;
@@ -161,6 +166,6 @@ impl Panel<'_> {
             canvas.text((x, middle), &label, Anchor::Middle, palette::INK, TEXT_EM)?;
         }
         let at = ((self.left + self.right) / 2.0, middle + TEXT_EM * LINE_HEIGHT);
-        canvas.text(at, "time (s)", Anchor::Middle, palette::INK, TEXT_EM)
+        canvas.text(at, name, Anchor::Middle, palette::INK, TEXT_EM)
     }
 }

@@ -29,6 +29,13 @@ pub enum CapacityCurve {
         /// Number of instances and their rate together.
         points: Vec<(u32, f64)>,
     },
+    /// Measured several times: a table of lists. A run with a seed goes by one of the repetitions at
+    /// each point, so neither points nor repetitions need agree with each other; without a seed it
+    /// goes by their means.
+    Measured {
+        /// Number of instances and what was measured of all of them together, in records per second.
+        points: Vec<(u32, Vec<f64>)>,
+    },
 }
 
 /// Error of an invalid curve.
@@ -50,12 +57,48 @@ impl CapacityCurve {
                 let unit = 0.0..=1.0;
                 holds(unit.contains(contention) && unit.contains(coherence), "contention and coherence from 0 to 1")
             }
+            CapacityCurve::Measured { points } => {
+                let measured = points.iter().all(|(_, all)| !all.is_empty() && all.iter().all(|rate| rate.is_finite() && *rate > 0.0));
+                holds(measured, "at each point one rate or more, each of more than 0")?;
+                self.without_repetitions().check()
+            }
             CapacityCurve::Table { points } => {
                 let order = points.windows(2).all(|pair| pair[0].0 < pair[1].0);
                 let positive = points.iter().all(|(p, rate)| *p > 0 && rate.is_finite() && *rate > 0.0);
                 holds(!points.is_empty() && order && positive, "points by number of instances, from 1, each with a rate of more than 0")
             }
         }
+    }
+
+    /// The same with one of the repetitions at each point, drawn from a seed. Where there is just
+    /// one, it is as far from the mean as one of those of other points is from theirs.
+    pub fn drawn(&self, seed: u64) -> CapacityCurve {
+        let CapacityCurve::Measured { points } = self else { return self.clone() };
+        let several = points.iter().filter(|(_, all)| all.len() > 1);
+        let deviations: Vec<f64> = several.flat_map(|(_, all)| all.iter().map(|one| one / mean(all))).collect();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut draw = |(p, all): &(u32, Vec<f64>)| {
+            let rate = match (&all[..], &deviations[..]) {
+                ([only], []) => *only,
+                ([only], deviations) => only * deviations[random.usize(..deviations.len())],
+                _ => all[random.usize(..all.len())],
+            };
+            (*p, rate)
+        };
+        CapacityCurve::Table { points: points.iter().map(&mut draw).collect() }
+    }
+
+    /// The same with the mean of the repetitions at each point.
+    pub fn without_repetitions(&self) -> CapacityCurve {
+        match self {
+            CapacityCurve::Measured { points } => CapacityCurve::Table { points: points.iter().map(|(p, all)| (*p, mean(all))).collect() },
+            other => other.clone(),
+        }
+    }
+
+    /// Whether it is in records per second, whatever the operator's limit is.
+    pub fn is_absolute(&self) -> bool {
+        matches!(self, CapacityCurve::Table { .. } | CapacityCurve::Measured { .. })
     }
 
     /// Rate of one of `p` instances over that of one alone; for a table over 1 record per second,
@@ -71,8 +114,13 @@ impl CapacityCurve {
             CapacityCurve::Power { exponent } => n.powf(exponent - 1.0),
             CapacityCurve::Universal { contention, coherence } => 1.0 / (1.0 + contention * (n - 1.0) + coherence * n * (n - 1.0)),
             CapacityCurve::Table { points } => table(points, n) / n,
+            CapacityCurve::Measured { .. } => self.without_repetitions().of_one(p),
         }
     }
+}
+
+fn mean(all: &[f64]) -> f64 {
+    all.iter().sum::<f64>() / all.len().max(1) as f64
 }
 
 /// Rate of all of `n` instances by measured points.
@@ -103,5 +151,23 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 6, 12].map(|p| all(&table, p).round()), [10.0, 20.0, 25.0, 30.0, 35.0, 50.0]);
         assert!(CapacityCurve::Table { points: vec![(2, 1.0), (2, 1.0)] }.check().is_err());
         assert!(CapacityCurve::Power { exponent: f64::NAN }.check().is_err());
+    }
+
+    #[test]
+    fn repetitions_are_drawn_and_single_ones_vary_as_the_others_do() {
+        let measured = CapacityCurve::Measured { points: vec![(1, vec![8.0, 12.0]), (2, vec![20.0])] };
+        assert_eq!((measured.of_one(1), measured.of_one(2)), (10.0, 10.0));
+        let drawn = |seed| match measured.drawn(seed) {
+            CapacityCurve::Table { points } => (points[0].1, points[1].1),
+            other => panic!("{other:?}"),
+        };
+        let all: std::collections::BTreeSet<(u64, u64)> = (0..50).map(drawn).map(|(one, two)| (one as u64, two as u64)).collect();
+        assert_eq!(all.into_iter().collect::<Vec<_>>(), [(8, 16), (8, 24), (12, 16), (12, 24)]);
+        assert_eq!(drawn(7), drawn(7));
+        let alone = CapacityCurve::Measured { points: vec![(3, vec![5.0])] };
+        assert_eq!(alone.drawn(1), CapacityCurve::Table { points: vec![(3, 5.0)] });
+        for wrong in [vec![], vec![(1, vec![])], vec![(1, vec![0.0])], vec![(2, vec![1.0]), (1, vec![1.0])], vec![(1, vec![f64::NAN])]] {
+            assert!(CapacityCurve::Measured { points: wrong.clone() }.check().is_err(), "{wrong:?}");
+        }
     }
 }

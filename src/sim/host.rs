@@ -34,6 +34,8 @@ use crate::time::{Epoch, Timestamp};
 const SAMPLE: Duration = Duration::from_millis(100);
 /// Sampling interval of bins.
 const SAMPLE_BINS: Duration = Duration::from_millis(500);
+/// The same while steps are long: what is counted in between is in the next sample.
+const SAMPLE_BINS_LONG: Duration = Duration::from_secs(5);
 /// The noise of an instance is redrawn this often.
 const NOISE: Duration = Duration::from_secs(1);
 
@@ -87,7 +89,7 @@ impl Simulation {
             match operator.role {
                 Role::Source => {
                     let schedule = model.schedule.as_ref().expect("a source has a schedule");
-                    let source = Source::new(operator.id, schedule, job.catch_up, job.tick.as_secs_f64());
+                    let source = Source::new(operator.id, schedule, job.catch_up);
                     Node::Source(match model.rate.filter(|_| job.workers.is_some()) {
                         Some(rate) => source.limited(rate),
                         None => source,
@@ -152,9 +154,15 @@ impl Simulation {
     /// time is not yet over.
     pub fn advance(&mut self, records: &mut Vec<Record>) -> bool {
         let first = records.len();
-        let tick = self.job.tick.as_nanos() as u64;
+        let (tick, is_long) = self.next_tick();
         let before = self.now;
         self.now += tick;
+        let tick_s = Duration::from_nanos(tick).as_secs_f64();
+        for node in &mut self.nodes {
+            if let Node::Source(source) = node {
+                source.begin(tick_s);
+            }
+        }
         let (now, epoch) = (Timestamp(self.now), self.now / 1_000_000);
         let until = self.now;
         let passes = |period: Duration| before / (period.as_nanos() as u64) != until / (period.as_nanos() as u64);
@@ -167,21 +175,20 @@ impl Simulation {
         self.take_up(epoch);
         self.deliver();
         self.work(before, epoch, records);
+        let (samples, bins) = (passes(SAMPLE), passes(if is_long { SAMPLE_BINS_LONG } else { SAMPLE_BINS }));
+        if samples && is_long {
+            // What a long tick emits at its end would be there all along on the fine grid, and
+            // hardly anything of it at one time.
+            self.sample_stations(bins, records);
+        }
         self.emit(epoch, records);
         self.complete(records);
-        if passes(SAMPLE) {
-            let bins = passes(SAMPLE_BINS);
-            for node in &mut self.nodes {
-                match node {
-                    Node::Source(source) => records.push(source.sample(now)),
-                    Node::Station(station) => {
-                        station.sample(now, records);
-                        if bins {
-                            station.sample_bins(now, records);
-                        }
-                    }
-                    Node::Sink { .. } => {}
-                }
+        if samples {
+            let sources = self.nodes.iter().filter_map(|node| if let Node::Source(source) = node { Some(source) } else { None });
+            if is_long {
+                records.extend(sources.map(|source| source.sample(now)));
+            } else {
+                self.sample_all(bins, records);
             }
         }
         let goes_on = now < Timestamp::ZERO + self.job.duration;
@@ -193,6 +200,48 @@ impl Simulation {
         }
         self.disturbed.disturb(before, self.now, first, records);
         goes_on
+    }
+
+    /// The length of the next tick in nanoseconds, and whether it is a long one: that ends on the
+    /// long grid.
+    fn next_tick(&self) -> (u64, bool) {
+        match self.job.long_tick.map(|long| long.as_nanos() as u64) {
+            Some(long) if self.is_quiet() => (long - self.now % long, true),
+            _ => (self.job.tick.as_nanos() as u64, false),
+        }
+    }
+
+    /// Whether nothing changes: no bins move or are about to, no source is paused or late, and
+    /// instances have processors of their own.
+    fn is_quiet(&self) -> bool {
+        let quiet = |node: &Node| match node {
+            Node::Source(source) => source.keeps_up(self.now()),
+            Node::Station(station) => station.motions.is_empty(),
+            Node::Sink { .. } => true,
+        };
+        self.steps.is_empty() && self.pressing == 0 && self.shared.is_none() && self.nodes.iter().all(quiet)
+    }
+
+    /// Samples of every source and every queue, in the order of operators.
+    fn sample_all(&mut self, bins: bool, records: &mut Vec<Record>) {
+        let now = Timestamp(self.now);
+        for node in &mut self.nodes {
+            match node {
+                Node::Source(source) => records.push(source.sample(now)),
+                Node::Station(station) => station.sample_all(now, bins, records),
+                Node::Sink { .. } => {}
+            }
+        }
+    }
+
+    /// Samples of every queue.
+    fn sample_stations(&mut self, bins: bool, records: &mut Vec<Record>) {
+        let now = Timestamp(self.now);
+        for node in &mut self.nodes {
+            if let Node::Station(station) = node {
+                station.sample_all(now, bins, records);
+            }
+        }
     }
 
     /// Visits every instance: completes what is complete by now, and delivers what results from it.

@@ -28,6 +28,9 @@ pub struct Job {
     pub feedback_shares: Vec<f64>,
     /// From one epoch to the next; also the grid on which everything happens.
     pub tick: Duration,
+    /// The tick while nothing changes, a multiple of the other: no bins move, no source is paused
+    /// or late. Latencies are on its grid then; what is counted is not changed by it.
+    pub long_tick: Option<Duration>,
     /// Factor by which a source may exceed the highest rate of its schedule while it is behind; at
     /// least 1.
     pub catch_up: f64,
@@ -259,7 +262,7 @@ impl OperatorModel {
     /// Seconds of work in a record for one of `p` instances; 0 without a limit.
     pub fn service_s(&self, p: u32) -> f64 {
         let alone = match self.curve {
-            CapacityCurve::Table { .. } => 1.0,
+            _ if self.curve.is_absolute() => 1.0,
             _ => match self.rate {
                 Some(rate) => rate.as_per_second(),
                 None => return 0.0,

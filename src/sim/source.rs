@@ -12,7 +12,9 @@ use crate::workload::RateSchedule;
 pub(super) struct Source {
     pub(super) id: OperatorId,
     schedule: RateSchedule,
-    /// Records it may emit in a tick at most.
+    /// Records per second that it may emit at most.
+    most_per_s: f64,
+    /// Records it may emit in this tick at most.
     most: u64,
     pub(super) emitted: u64,
     /// Time of its worker in a record, in ns; 0 if it takes none.
@@ -26,9 +28,9 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(id: OperatorId, schedule: &RateSchedule, catch_up: f64, tick_s: f64) -> Source {
-        let most = (catch_up * schedule.highest().as_per_second() * tick_s).ceil() as u64;
-        Source { id, schedule: schedule.clone(), most, emitted: 0, work_ns: 0.0, wanted: 0, made: 0, began: 0, done: 0.0 }
+    pub(super) fn new(id: OperatorId, schedule: &RateSchedule, catch_up: f64) -> Source {
+        let most_per_s = catch_up * schedule.highest().as_per_second();
+        Source { id, schedule: schedule.clone(), most_per_s, most: 0, emitted: 0, work_ns: 0.0, wanted: 0, made: 0, began: 0, done: 0.0 }
     }
 
     /// The same source on a shared worker, which makes so many records per second if it does
@@ -40,6 +42,16 @@ impl Source {
     /// Whether it takes time of its worker.
     pub(super) fn is_limited(&self) -> bool {
         self.work_ns > 0.0
+    }
+
+    /// Begins a tick of so many seconds.
+    pub(super) fn begin(&mut self, tick_s: f64) {
+        self.most = (self.most_per_s * tick_s).ceil() as u64;
+    }
+
+    /// Whether all that is due at `at` has been emitted.
+    pub(super) fn keeps_up(&self, at: Timestamp) -> bool {
+        self.schedule.due(at) - (self.emitted as f64) < 1.0
     }
 
     /// Looks, at the start of a tick, how many records are due.

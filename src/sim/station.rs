@@ -357,8 +357,16 @@ impl Station {
         *around.pressing += usize::from(instance.press(self.model.marks, around.now));
     }
 
+    /// Samples the queues, and the bins if asked for.
+    pub(super) fn sample_all(&mut self, now: Timestamp, bins: bool, records: &mut Vec<Record>) {
+        self.sample(now, records);
+        if bins {
+            self.sample_bins(now, records);
+        }
+    }
+
     /// Samples the queues.
-    pub(super) fn sample(&mut self, now: Timestamp, records: &mut Vec<Record>) {
+    fn sample(&mut self, now: Timestamp, records: &mut Vec<Record>) {
         for (index, instance) in (0..).zip(&mut self.instances) {
             let id = InstanceId::new(self.id, index);
             if let Some(start) = instance.pressed.replace(now.0).map(Timestamp) {
@@ -374,7 +382,7 @@ impl Station {
     }
 
     /// Samples the bins.
-    pub(super) fn sample_bins(&mut self, at: Timestamp, records: &mut Vec<Record>) {
+    fn sample_bins(&mut self, at: Timestamp, records: &mut Vec<Record>) {
         let Some(bins) = &self.bins else { return };
         let arrived = (self.arrived - std::mem::replace(&mut self.arrived_sampled, self.arrived)) as f64;
         self.bin_debts.resize(bins.owners.len(), 0.0);

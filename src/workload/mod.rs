@@ -1,6 +1,7 @@
 //! Workloads: when records are due, and their content. Deterministic; seeds and times are passed
 //! in.
 
+pub mod load;
 pub mod nexmark;
 mod schedule;
 mod shape;

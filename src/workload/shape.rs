@@ -1,4 +1,4 @@
-//! Shapes of the load: constant, steps, sine, square wave, ramp or spikes.
+//! Shapes of the load: constant, steps, sine, square wave, ramp, spikes, or as a file has it.
 //!
 //! A [`Shape`] becomes a [`RateSchedule`] for a run of known length. Curves are cut into pieces
 //! with the mean rate over each piece, so that the number of records due is exact at the end of
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::load::{LoadError, Trace};
 use super::{Phase, RateSchedule, ScheduleError};
 use crate::rate::Rate;
 
@@ -86,6 +87,8 @@ pub enum Shape {
         /// Time from the start of one spike to that of the next; a single spike if absent.
         every_s: Option<f64>,
     },
+    /// As a file has it, or as a seed makes it.
+    Trace(Box<Trace>),
 }
 
 fn half() -> f64 {
@@ -108,6 +111,9 @@ pub enum ShapeError {
     /// Steps out of order.
     #[error(transparent)]
     Steps(#[from] ScheduleError),
+    /// There is no load in the file, or it does not fit.
+    #[error("load: {0}")]
+    Load(#[from] LoadError),
     /// Too many pieces.
     #[error("expected at most {MOST_PHASES} changes of the rate within the run, found {0:.0}: lengthen the period")]
     TooMany(f64),
@@ -189,6 +195,7 @@ impl Shape {
                 }
                 pieces.push((start + length, to));
             }
+            Shape::Trace(ref trace) => pieces = trace.rates(until, MOST_PHASES)?,
             Shape::Spike { base, peak, start_s, length_s, every_s } => {
                 let (start, length) = (instant("start_s", start_s)?, length("length_s", length_s)?);
                 let every = check("every_s", "of more than length_s", every_s.unwrap_or(2e9), every_s.is_none_or(|every| every > length))?;

@@ -26,6 +26,7 @@ mod fluid;
 mod graph_edges;
 mod interrupted;
 mod live;
+mod loads;
 mod memory;
 mod migration_experiment;
 mod migration_oracle;

@@ -200,6 +200,7 @@ fn queue(load: f64, service: ServiceTimes) -> Job {
         models: vec![OperatorModel { schedule, ..OperatorModel::default() }, server, OperatorModel::default()],
         shares: vec![1.0, 1.0],
         feedback_shares: Vec::new(),
+        long_tick: None,
         tick: Duration::from_millis(1),
         catch_up: 1.1,
         duration: Duration::from_secs(600),

@@ -175,7 +175,7 @@ impl Run<'_> {
 
     /// What is run.
     pub(super) fn scenario(&self, scale: Scale) -> Scenario {
-        let mut scenario = self.case.scenario(&self.trial.start, self.trial.seed);
+        let mut scenario = self.case.scenario(&self.trial.start, self.trial.seed).drawn(self.trial.seed);
         for form in &mut scenario.operators {
             if let Some(&instances) = self.variant.instances.get(&form.name) {
                 // Workers of other instances say nothing of these.
@@ -200,7 +200,7 @@ impl Run<'_> {
         let policy = policy_with(&self.variant.name, &topology, scenario.control.time_factor, &given)?;
         let slowest = Slowest::default();
         let policy = Box::new(Timed::new(policy, slowest.clone()));
-        let (controller, row_window) = (scenario.controller(), ROW_WINDOW);
+        let (controller, row_window) = (scenario.controller(), scenario.row_window().unwrap_or(ROW_WINDOW));
         let show = |status: Status<'_>| progress.window(self.trial, (&topology, duration), status);
         let wrong = |why: String| anyhow!("'{}' on the engine: {why}", self.case.name);
         let result = match host {

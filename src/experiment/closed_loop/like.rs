@@ -28,14 +28,28 @@ pub fn write_out(definition: &mut Table, folder: Option<&Path>) -> Result<(), St
             }
             (None, Some(Value::String(file))) => of_file(file, folder).map_err(wrong)?,
             (None, _) if but.is_some() => return Err(wrong("expected 'like' or the name of a scenario beside 'but'".to_owned())),
-            (None, _) => continue,
+            (None, Some(_)) => case["scenario"].clone(),
+            (None, None) => continue,
         };
         if let Some(but) = but {
             merge(&mut scenario, but).map_err(wrong)?;
         }
+        // Files of loads that the definition names itself.
+        place_loads(&mut scenario, folder.unwrap_or(Path::new("")));
         case.insert("scenario".to_owned(), scenario);
     }
     Ok(())
+}
+
+/// Makes relative paths of loads absolute ones, below `folder`.
+fn place_loads(scenario: &mut Value, folder: &Path) {
+    let operators = scenario.get_mut("operators").and_then(Value::as_array_mut);
+    for operator in operators.into_iter().flatten() {
+        if let Some(Value::String(file)) = operator.get_mut("load").and_then(|load| load.get_mut("file")) {
+            let below = folder.join(&*file);
+            *file = std::path::absolute(&below).unwrap_or(below).to_string_lossy().into_owned();
+        }
+    }
 }
 
 /// The scenario of that name or in that file.
@@ -48,7 +62,9 @@ fn of_file(asked: &str, folder: Option<&Path>) -> Result<Value, String> {
             format!("expected a scenario file or one of {}, found '{}': {why}", known.join(", "), path.display())
         })?,
     };
-    toml::from_str(&text).map_err(|why: toml::de::Error| format!("{}: {}", path.display(), why.message()))
+    let mut scenario: Value = toml::from_str(&text).map_err(|why: toml::de::Error| format!("{}: {}", path.display(), why.message()))?;
+    place_loads(&mut scenario, path.parent().unwrap_or(Path::new("")));
+    Ok(scenario)
 }
 
 fn merge(value: &mut Value, change: Value) -> Result<(), String> {

@@ -8,6 +8,7 @@
 mod case;
 mod generated;
 mod like;
+mod loads;
 mod measures;
 mod needs;
 mod row;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use case::{Case, Told, Variant};
 pub use generated::{Layers, RandomGraph};
 pub use like::write_out;
+pub use loads::{FurtherLoads, add_loads};
 
 use super::frame::{Frame, text};
 use super::policies::Setting;
@@ -52,6 +54,9 @@ pub struct ClosedLoop {
     /// Of which runs all that happened is kept.
     #[serde(default)]
     pub keep: Keep,
+    /// How loads of a folder become further cases, where they can.
+    #[serde(default)]
+    pub loads: Option<FurtherLoads>,
     /// Whether the time of decisions is looked at: then runs do not share the machine.
     #[serde(default)]
     pub timed: bool,
@@ -188,8 +193,10 @@ impl Study for ClosedLoop {
         Ok(Measured { rows: vec![row], series: Vec::new() })
     }
 
-    /// Compares instances with the oracle's in the same case on the same host with the same seed.
+    /// Compares instances with the oracle's, and both costs with those of all others, in the same
+    /// case on the same host with the same seed.
     fn complete(&self, frame: &mut Frame) {
+        compare_costs(frame);
         let key = |row: &super::frame::Row| ["case", "start", "host", "seed"].map(|label| text(row, label).to_owned());
         let number = |row: &super::frame::Row| text(row, "instance_s").parse::<f64>().ok();
         let oracles = frame.rows().iter().filter(|row| text(row, "variant") == ORACLE);
@@ -199,6 +206,12 @@ impl Study for ClosedLoop {
                 let excess = number(row).zip(oracle.get(&key(row))).map(|(instance_s, oracle)| (instance_s - oracle).to_string());
                 excess.unwrap_or_else(|| text(row, "excess_instance_s").to_owned())
             });
+            if frame.has("over_oracle") {
+                frame.set("over_oracle", |row| {
+                    let over = number(row).zip(oracle.get(&key(row)).filter(|oracle| **oracle > 0.0));
+                    over.map_or_else(|| text(row, "over_oracle").to_owned(), |(instance_s, oracle)| (instance_s / oracle).to_string())
+                });
+            }
         }
     }
 
@@ -219,6 +232,26 @@ impl Study for ClosedLoop {
         }
         self.cases.iter().try_for_each(Case::check)
     }
+}
+
+/// Fills in by how many other policies each run is dominated: they had both fewer instances and
+/// fewer seconds behind. The oracle is no competitor.
+fn compare_costs(frame: &mut Frame) {
+    if !frame.has("dominated_by") {
+        return;
+    }
+    let key = |row: &super::frame::Row| ["case", "start", "host", "seed"].map(|label| text(row, label).to_owned());
+    let costs = |row: &super::frame::Row| {
+        let number = |column: &str| text(row, column).parse::<f64>().ok();
+        Some((number("instance_s")?, number("behind_s")?))
+    };
+    let all: Vec<_> = frame.rows().iter().filter(|row| text(row, "variant") != ORACLE).map(|row| (key(row), costs(row))).collect();
+    frame.set("dominated_by", |row| {
+        let Some((instances, behind)) = costs(row) else { return String::new() };
+        let own = key(row);
+        let others = all.iter().filter(|(key, _)| *key == own).filter_map(|(_, costs)| *costs);
+        others.filter(|other| other.0 < instances && other.1 < behind).count().to_string()
+    });
 }
 
 #[cfg(test)]

@@ -47,7 +47,14 @@ use crate::time::Timestamp;
 ///   not the same every time
 /// - `reasons`: why the policy acted or did not: each different rule with the operator it is about,
 ///   and each finding, such as `count is skewed`
-const COLUMNS: [&str; 28] = [
+/// - `over_oracle`: instances times seconds over those under the oracle in the same case with the
+///   same seed
+/// - `behind_part`: `behind_s` as a part of the run
+/// - `changes_per_h`: plans carried out in an hour
+/// - `dominated_by`: how many policies other than the oracle had both fewer instances times seconds
+///   and fewer seconds behind in the same case with the same seed
+/// - `load_changes`: how often the rate of a source changes, or an instance's speed
+const COLUMNS: [&str; 33] = [
     "reversals",
     "undershoots",
     "settle_s",
@@ -76,6 +83,11 @@ const COLUMNS: [&str; 28] = [
     "before_change",
     "slowest_decision_ms",
     "reasons",
+    "over_oracle",
+    "behind_part",
+    "changes_per_h",
+    "load_changes",
+    "dominated_by",
 ];
 
 /// All columns.
@@ -126,6 +138,9 @@ pub(super) fn row(case: &Case, scenario: &Scenario, result: &RunResult, paper: O
         ("before_change", &before_change(result, &changes).map(|before| record::configuration(topology, before))),
         ("slowest_decision_ms", &(slowest.as_secs_f64() * 1e3)),
         ("reasons", &reasons(&result.events).join("; ")),
+        ("behind_part", &(keeping_up.behind_s / result.duration.as_secs_f64())),
+        ("changes_per_h", &(result.actions() as f64 / (result.duration.as_secs_f64() / 3600.0))),
+        ("load_changes", &changes.iter().filter(|at| **at > Timestamp::ZERO).count()),
     ]));
     row
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use super::form::{Input, OperatorForm, Place, RoleForm, Scenario, StragglerForm};
 use crate::dataflow::{Configuration, QueueMarks, Role, Straggler, Topology};
 use crate::id::WorkerId;
 use crate::rate::Rate;
-use crate::sim::{Job, OperatorModel, WorkersModel};
+use crate::sim::{CapacityCurve, Job, OperatorModel, WorkersModel};
 use crate::time::Timestamp;
 use crate::workload::Shape;
 
@@ -34,15 +35,28 @@ struct Wrong {
 }
 
 impl Scenario {
-    /// Reads a scenario.
+    /// Reads a scenario; files that it names are below the folder that the program runs in.
     ///
     /// # Errors
     /// When it is not one; nothing that a run could stumble over is accepted.
     pub fn read(text: &str) -> Result<Scenario, ScenarioError> {
-        let scenario: Scenario = toml::from_str(text).map_err(|error: toml::de::Error| {
+        Scenario::read_in(text, Path::new(""))
+    }
+
+    /// The same with files below `folder`.
+    ///
+    /// # Errors
+    /// As [`read`](Scenario::read).
+    pub fn read_in(text: &str, folder: &Path) -> Result<Scenario, ScenarioError> {
+        let mut scenario: Scenario = toml::from_str(text).map_err(|error: toml::de::Error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             ScenarioError { line, what: error.message().to_owned() }
         })?;
+        for form in &mut scenario.operators {
+            if let Some(Shape::Trace(trace)) = &mut form.load {
+                trace.within(folder);
+            }
+        }
         scenario.checked().map_err(|Wrong { operator, what }| {
             let Some(position) = operator else { return ScenarioError { line: 1, what } };
             let mut lines = (1..).zip(text.lines().map(str::trim_start));
@@ -82,6 +96,7 @@ impl Scenario {
         within("tick_ms", self.tick_ms as f64, 1.0..=60_000.0).map_err(general)?;
         within("catch_up", self.catch_up, 1.0..=100.0).map_err(general)?;
         within("delay_ms", self.delay_ms, 0.0..=60_000.0).map_err(general)?;
+        self.check_coarse()?;
         let control = &self.control;
         within("policy_interval_s", control.policy_interval_s, 0.01..=MOST_SECONDS).map_err(general)?;
         within("time_factor", control.time_factor, 1.0..=600.0).map_err(general)?;
@@ -135,6 +150,7 @@ impl Scenario {
             shares,
             feedback_shares,
             tick: Duration::from_millis(self.tick_ms),
+            long_tick: self.coarse.map(|coarse| Duration::from_millis(coarse.tick_ms)),
             catch_up: self.catch_up,
             duration: self.duration(),
             delay: milliseconds(self.delay_ms),
@@ -146,6 +162,26 @@ impl Scenario {
             return Err(general("expected less to come back by 'feedback' than goes round, found a cycle that never empties".to_owned()));
         }
         Ok(job)
+    }
+
+    /// Whether longer steps fit the grid, and what arrives in one of them fits the queues.
+    fn check_coarse(&self) -> Result<(), Wrong> {
+        let Some(coarse) = self.coarse else { return Ok(()) };
+        let general = |what: String| Err(Wrong { operator: None, what });
+        within("coarse.tick_ms", coarse.tick_ms as f64, 1.0..=60_000.0).or_else(general)?;
+        within("coarse.row_s", coarse.row_s, 0.1..=86_400.0).or_else(general)?;
+        if self.tick_ms == 0 || coarse.tick_ms % self.tick_ms != 0 {
+            return general(format!("expected coarse.tick_ms as a multiple of tick_ms = {}, found {}", self.tick_ms, coarse.tick_ms));
+        }
+        if self.workers.is_some() || self.disturb.noise > 0.0 && coarse.tick_ms > 1000 {
+            return general("expected no shared workers where steps are coarse, and with noise steps of at most 1000 ms".to_owned());
+        }
+        let least = 2.0 * coarse.tick_ms as f64 / 1e3;
+        let limited = |form: &OperatorForm| form.limit.is_some() || form.capacity != CapacityCurve::Linear;
+        let short = self.operators.iter().position(|form| limited(form) && form.queue_high_s < least);
+        let what =
+            |form: &OperatorForm| format!("expected queue_high_s of at least {least}, twice coarse.tick_ms, found {}", form.queue_high_s);
+        short.map_or(Ok(()), |position| Err(Wrong { operator: Some(position), what: what(&self.operators[position]) }))
     }
 
     /// Whether bins move, and things go wrong, within reason.
@@ -249,7 +285,7 @@ impl Scenario {
         let mut model = OperatorModel {
             schedule,
             rate: form.limit,
-            curve: form.capacity.clone(),
+            curve: form.capacity.without_repetitions(),
             service: form.service,
             selectivity: form.selectivity,
             counted_output: form.counted_output,

@@ -19,6 +19,9 @@ pub struct Scenario {
     /// Milliseconds between epochs; everything happens on this grid.
     #[serde(default = "ten")]
     pub tick_ms: u64,
+    /// Longer steps while nothing changes, and longer rows: for hours and days of virtual time.
+    #[serde(default)]
+    pub coarse: Option<Coarse>,
     /// How many times the highest rate of its load a source may emit when it has fallen behind.
     #[serde(default = "catch_up")]
     pub catch_up: f64,
@@ -46,6 +49,22 @@ pub struct Scenario {
     pub workers: Option<WorkersModel>,
     /// Operators in topological order.
     pub operators: Vec<OperatorForm>,
+}
+
+/// Longer steps while nothing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coarse {
+    /// Milliseconds of a step while no bins move and no source is paused or late. Latencies are on
+    /// this grid then: each operator adds up to a step.
+    pub tick_ms: u64,
+    /// Seconds of a row of the timeline.
+    #[serde(default = "row_s")]
+    pub row_s: f64,
+}
+
+fn row_s() -> f64 {
+    10.0
 }
 
 /// What a scenario is on the engine beside what it is anywhere.

@@ -11,7 +11,7 @@ mod work;
 use std::time::Duration;
 
 pub use check::ScenarioError;
-pub use form::{Control, EngineForm, Input, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm};
+pub use form::{Coarse, Control, EngineForm, Input, NexmarkForm, OperatorForm, Place, RoleForm, Scenario, StragglerForm, TextForm};
 
 use crate::controller::ControllerConfig;
 use crate::sim::{Disturbance, MoveModel};
@@ -46,6 +46,7 @@ impl Scenario {
             title,
             seconds,
             tick_ms: form::ten(),
+            coarse: None,
             catch_up: form::catch_up(),
             delay_ms: 0.0,
             control: Control::default(),
@@ -58,9 +59,22 @@ impl Scenario {
         }
     }
 
+    /// The same with what is drawn once a run: a repetition at each point of measured capacities.
+    pub fn drawn(mut self, seed: u64) -> Scenario {
+        for (number, form) in (0u64..).zip(&mut self.operators) {
+            form.capacity = form.capacity.drawn(seed.wrapping_mul(1 << 20).wrapping_add(number));
+        }
+        self
+    }
+
     /// How long it runs.
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+
+    /// How long a row of its timeline is, if it says so.
+    pub fn row_window(&self) -> Option<Duration> {
+        self.coarse.map(|coarse| Duration::from_secs_f64(coarse.row_s))
     }
 
     /// How its policy is paced.

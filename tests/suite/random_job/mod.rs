@@ -73,6 +73,7 @@ pub fn random_job(seed: u64, kind: Kind) -> Job {
         models,
         shares: shares.clone(),
         feedback_shares: Vec::new(),
+        long_tick: None,
         tick: Duration::from_millis(20),
         catch_up: 1.5,
         duration,
