@@ -34,7 +34,7 @@ use crate::time::{Timestamp, Window};
                         Exit code 2: an argument is invalid or a file is damaged; the part of a file before the damage is still analysed.")]
 pub(in crate::cli) struct Args {
     /// Traces of one job: activity logs of 'run --record', or files in another format (see
-    /// --format), plain or compressed with gzip or zstd; '-' is standard input, a folder is a rolled
+    /// --format), plain or compressed with gzip, zstd or lz4; '-' is standard input, a folder is a rolled
     /// event log of Spark.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -64,7 +64,7 @@ pub(in crate::cli) struct Args {
     /// Skip windows that start after this time.
     #[arg(long, allow_hyphen_values = true)]
     until: Option<String>,
-    /// Input format: thalweg, snailtrail, spark, timely, chrome or jaeger [default: detected from content]
+    /// Input format: thalweg, snailtrail, spark, timely, chrome, jaeger or otlp [default: detected from content]
     #[arg(long)]
     format: Option<String>,
     /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or
@@ -264,9 +264,10 @@ fn format(text: &str) -> Result<readers::Format, Failure> {
         "timely" => readers::Format::TimelyText,
         "chrome" => readers::Format::Chrome,
         "jaeger" => readers::Format::Jaeger,
+        "otlp" => readers::Format::Otlp,
         _ => {
             return Err(usage(anyhow!(
-                "--format: expected one of 'thalweg', 'snailtrail', 'spark', 'timely', 'chrome' and 'jaeger', found '{text}'"
+                "--format: expected one of 'thalweg', 'snailtrail', 'spark', 'timely', 'chrome', 'jaeger' and 'otlp', found '{text}'"
             )));
         }
     })
