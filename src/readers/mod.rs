@@ -181,6 +181,14 @@ pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace, ReadError> {
     open_files(paths, None)
 }
 
+/// The content of a file, unpacked if it is compressed.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn content(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    unpacked(Box::new(File::open(path)?)).map(|(content, _)| content)
+}
+
 /// As [`open`], but reads every file as `format`.
 ///
 /// # Errors
@@ -278,6 +286,12 @@ impl Trace {
     /// The format of the files.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// What the times of a Chrome trace are relative to, in ns, once the first event has been read; 0
+    /// for other formats.
+    pub fn origin(&self) -> u64 {
+        self.files.first().map_or(0, |input| input.reader.origin())
     }
 
     /// Oddities found so far, by file.
