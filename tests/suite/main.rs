@@ -11,6 +11,7 @@ mod analyze;
 mod any_window;
 mod attribution;
 mod calibration;
+mod chrome_path;
 mod cli;
 mod cluster;
 mod compare;
