@@ -412,6 +412,19 @@ fn damaged_jaeger_traces() {
 }
 
 #[test]
+fn damaged_open_telemetry_traces() {
+    if is_alone("damaged_open_telemetry_traces") {
+        let document = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s"}}]},"scopeSpans":[{"spans":[
+            {"traceId":"0a","spanId":"01","name":"a","kind":2,"startTimeUnixNano":"1000000000","endTimeUnixNano":"1000100000","status":{}},
+            {"traceId":"0a","spanId":"02","parentSpanId":"01","name":"b","kind":4,"startTimeUnixNano":"1000010000","endTimeUnixNano":"1000060000"}]}]}]}
+            {"resourceSpans":[{"scopeSpans":[{"spans":[
+            {"traceId":"0a","spanId":"03","name":"c","kind":"SPAN_KIND_CONSUMER","startTimeUnixNano":"1000070000","endTimeUnixNano":"1000160000",
+             "links":[{"traceId":"0a","spanId":"02"}],"status":{"code":2}}]}]}]}"#;
+        fuzz_document(Format::Otlp, document);
+    }
+}
+
+#[test]
 fn damaged_packed_logs() {
     if !is_alone("damaged_packed_logs") {
         return;
@@ -420,15 +433,22 @@ fn damaged_packed_logs() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut gzip, &text).unwrap();
     let zstd = ruzstd::encoding::compress_to_vec(&text[..], ruzstd::encoding::CompressionLevel::Fastest);
-    let packed = [gzip.finish().unwrap(), zstd];
+    let mut frame = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    std::io::Write::write_all(&mut frame, &text).unwrap();
+    let block = lz4_flex::block::compress(&text);
+    let checksum = twox_hash::XxHash32::oneshot(0x9747_b28c, &text) & 0x0fff_ffff;
+    let header =
+        [&b"LZ4Block"[..], &[0x25], &(block.len() as u32).to_le_bytes(), &(text.len() as u32).to_le_bytes(), &checksum.to_le_bytes()];
+    let blocks = [header.concat(), block].concat();
+    let packed = [gzip.finish().unwrap(), zstd, frame.finish().unwrap(), blocks];
     for packed in &packed {
         let sound = read_bytes(packed.clone(), None).unwrap();
         assert!(sound.errors.is_empty() && sound.oddities.is_empty(), "{:?} {:?}", sound.errors, sound.oddities);
     }
     fuzz(Format::Spark, |random| {
-        let which = random.below(2);
+        let which = random.below(packed.len());
         let mut bytes = packed[which].clone();
-        mutate(&mut bytes, &packed[1 - which], random);
+        mutate(&mut bytes, &packed[(which + 1) % packed.len()], random);
         (bytes, Expected::Anything)
     });
 }

@@ -6,17 +6,21 @@
 //! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): the breakdown of a completed
 //!   epoch's latency; online, window by window, by a [`PathObserver`].
 //!
-//! [`Pieces`] counts pieces of work whole, whatever the windows. [`LagLedger`] attributes the lag of a source that is behind its schedule.
+//! [`Pieces`] counts pieces of work whole, whatever the windows, [`Supply`] what sources and workers were given; [`Batches`] tells differences from noise. [`LagLedger`] attributes the lag of a source that is behind its schedule.
 
+mod batches;
 mod epoch;
 mod online;
 mod participation;
 mod path;
 mod pieces;
 mod scaled;
+mod slowest;
 mod summary;
+mod supply;
 mod trace;
 
+pub use batches::Batches;
 pub use epoch::{
     Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, LagLedger, LagOwner,
     OperatorLatency, PartLatency, SourceLag,
@@ -24,6 +28,8 @@ pub use epoch::{
 pub use online::{Arrival, InputTraffic, OperatorSlack, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
-pub use pieces::{InstanceWork, Pieces};
+pub use pieces::{InstanceWork, LaneWork, Pieces};
+pub use slowest::{SlowEpochs, Slowest};
 pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};
+pub use supply::Supply;
 pub use trace::{Firsts, TraceSummary};

@@ -36,6 +36,15 @@ pub struct InstanceWork {
     pub present_ns: u64,
 }
 
+/// The work of a lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneWork {
+    /// What its instances did, in ns, as in [`InstanceWork::busy_ns`].
+    pub busy_ns: u64,
+    /// How long the lane was there, in ns.
+    pub present_ns: u64,
+}
+
 /// When something was first and last seen.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -127,6 +136,20 @@ impl Pieces {
         own.map(|(&instance, sum)| (instance, InstanceWork { present_ns: self.present_ns(sum), ..sum.work })).collect()
     }
 
+    /// The lanes that worked on records.
+    pub fn lanes(&self) -> BTreeMap<Lane, LaneWork> {
+        let mut lanes: BTreeMap<Lane, Sum> = BTreeMap::new();
+        for sum in self.instances.values() {
+            let (Some(lane), Some(seen)) = (sum.lane, sum.seen) else { continue };
+            let of_lane = lanes.entry(lane).or_insert(Sum { lane: Some(lane), ..Sum::default() });
+            of_lane.work.pieces += sum.work.pieces;
+            of_lane.work.busy_ns = of_lane.work.busy_ns.saturating_add(sum.work.busy_ns);
+            Seen::see(&mut of_lane.seen, seen.first, seen.last);
+        }
+        let worked = lanes.into_iter().filter(|(_, sum)| sum.work.pieces > 0);
+        worked.map(|(lane, sum)| (lane, LaneWork { busy_ns: sum.work.busy_ns, present_ns: self.present_ns(&sum) })).collect()
+    }
+
     /// The workers that left before the last activity, of those that worked for an operator.
     pub fn left(&self, operator: OperatorId) -> usize {
         let Some(all) = self.all else { return 0 };
@@ -199,6 +222,8 @@ mod tests {
         assert_eq!(of(0), expected);
         assert_eq!((of(1).pieces, of(1).lost_ns, of(1).present_ns), (0, 50, 90));
         assert_eq!((of(2).pieces, of(2).present_ns), (1, 100), "the last piece ends after the stretch");
+        let lane = |busy_ns, present_ns| LaneWork { busy_ns, present_ns };
+        assert_eq!(pieces.lanes().into_values().collect::<Vec<_>>(), [lane(410, 410), lane(100, 100)], "without the one that only lost");
         assert_eq!(pieces.left(OperatorId(7)), 1);
         assert_eq!(pieces.left(OperatorId(8)), 0);
     }

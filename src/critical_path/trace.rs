@@ -120,6 +120,11 @@ impl TraceSummary {
         self.firsts.get(&entity).copied().unwrap_or_default()
     }
 
+    /// Length of all windows together, in ns.
+    pub fn length_ns(&self) -> f64 {
+        self.length_ns
+    }
+
     /// Rows of the whole trace; shares are relative to the total length of all windows.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         let length = self.length_ns.max(1.0);

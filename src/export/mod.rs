@@ -2,15 +2,23 @@
 //!
 //! Invariants: windows are written as they close and then discarded; a file gets its final name
 //! only once it is complete; anything omitted is noted in the file or in the note returned by
-//! [`Exporter::finish`].
+//! [`Exporter::finish`]. The critical paths of a whole trace as [`Stacks`] are written at its end.
 
 mod dot;
 mod file;
+mod flame;
+mod overlay;
+mod path_slices;
 mod perfetto;
 mod rows;
+mod stack_format;
+mod stacks;
 mod view;
 mod writer;
 
+pub use overlay::Overlay;
+pub use stack_format::{StackFormat, write_stacks};
+pub use stacks::Stacks;
 pub use view::View;
 
 use std::fmt;
@@ -39,7 +47,7 @@ const FORMATS: [(&str, Format); 4] = [("perfetto", Format::Perfetto), ("dot", Fo
 
 /// The name of an unknown format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a format, one of 'perfetto', 'dot', 'csv' and 'json', found '{0}'")]
+#[error("expected a format, one of 'perfetto', 'dot', 'csv', 'json', 'folded', 'flame' and 'overlay', found '{0}'")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {

@@ -12,11 +12,11 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::View;
+use super::path_slices::{Slice, path_slices};
 use super::writer::Writer;
 use crate::activity::{Lane, Names};
-use crate::critical_path::PathStep;
 use crate::pag::PieceKind;
-use crate::time::{Epoch, Timestamp};
+use crate::time::Epoch;
 
 /// Number of the process for the critical path.
 const PATH_PROCESS: u64 = 1;
@@ -52,27 +52,7 @@ impl Perfetto {
     }
 
     fn path(&mut self, out: &mut dyn Write, view: &View<'_>) -> io::Result<()> {
-        // Consecutive activities that look the same to a reader are one slice.
-        let mut slices: Vec<(Timestamp, Timestamp, String, Lane)> = Vec::new();
-        for step in view.path {
-            let (start, end, label, lane) = match *step {
-                PathStep::Piece(number) => {
-                    let piece = &view.graph.pieces[number as usize];
-                    let lane = view.graph.ranges.partition_point(|range| range.pieces.end <= number);
-                    (piece.start, piece.end, view.piece_label(piece), view.graph.lanes[lane])
-                }
-                PathStep::Message(number) => {
-                    let edge = &view.graph.messages[number as usize];
-                    (edge.start, edge.end, view.message_label(edge), view.lane(edge.from_lane))
-                }
-            };
-            match slices.last_mut() {
-                Some(last) if last.2 == label && last.3 == lane && last.1 == start => last.1 = end,
-                _ if start == end => {}
-                _ => slices.push((start, end, label, lane)),
-            }
-        }
-        for (start, end, label, lane) in slices {
+        for Slice { start, end, label, lane } in path_slices(view) {
             let args = json!({ "lane": view.names.lane(lane) });
             let event = json!({ "ph": "X", "name": label, "cat": "critical", "pid": PATH_PROCESS, "tid": 1,
                 "ts": micros(start.0), "dur": micros(end.0 - start.0), "args": args });

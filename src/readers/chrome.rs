@@ -350,6 +350,10 @@ impl<R: BufRead + Send> Reader for Chrome<R> {
         Ok(true)
     }
 
+    fn origin(&self) -> u64 {
+        self.origin.unwrap_or_default()
+    }
+
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
         let latest = self.latest;
         let mut unended = Vec::new();

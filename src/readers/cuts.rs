@@ -5,7 +5,7 @@
 //! service has no more lanes than it has spans at a time, in whichever order the traces come; the
 //! records of a lane come in order of time, those of one instant in the order of cause and effect;
 //! times are relative to the whole second of the first span. Memory grows with the number of spans,
-//! some 60 bytes each; records are made for some spans at a time.
+//! some 70 bytes each; records are made for some spans at a time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -22,7 +22,7 @@ const MOST_NAMED: usize = 1 << 16;
 const MOST_NAME: usize = 200;
 /// Number of spans whose records are made at a time.
 const BLOCK_SPANS: usize = 1 << 10;
-const SECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
 /// No lane, no parent.
 const NONE: u32 = u32::MAX;
 
@@ -35,12 +35,13 @@ pub(super) enum Relation {
     Beside,
 }
 
-/// A span in microseconds, cut at its parent's edges.
+/// A span in nanoseconds, cut at its parent's edges.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     pub(super) start: u64,
     pub(super) end: u64,
     relation: Relation,
+    kind: ActivityKind,
     operator: u32,
     service: u32,
     /// Its lane, as soon as lanes have been given out.
@@ -111,10 +112,11 @@ impl Cuts {
         self.cuts.len()
     }
 
-    /// Adds a span of a service's operation, in microseconds; its number.
+    /// Adds a span of a service's operation, in nanoseconds, and what it does itself; its number.
     pub(super) fn add(
         &mut self,
         (service, operation): (&str, &str),
+        kind: ActivityKind,
         (start, end): (u64, u64),
         relation: Relation,
         out: &mut Vec<Record>,
@@ -129,6 +131,7 @@ impl Cuts {
             start,
             end,
             relation,
+            kind,
             operator,
             service,
             worker: NONE,
@@ -217,9 +220,9 @@ impl Cuts {
         any
     }
 
-    /// The time of the trace in microseconds.
-    fn at(&self, micros: u64) -> Timestamp {
-        Timestamp((micros - self.origin) * 1000)
+    /// The time of the trace that is `nanos` in the file.
+    fn at(&self, nanos: u64) -> Timestamp {
+        Timestamp(nanos - self.origin)
     }
 
     /// What a span's lane does for it, in order of time.
@@ -294,7 +297,7 @@ impl Cuts {
         if start < end {
             out.push(Record::Activity(Activity {
                 lane: Lane::Worker(WorkerId(span.worker)),
-                kind: ActivityKind::Processing,
+                kind: span.kind,
                 instance: InstanceId::new(OperatorId(span.operator), span.worker),
                 epoch: Epoch(u64::from(span.trace)),
                 start: self.at(start),

@@ -92,8 +92,13 @@ impl<R: BufRead> Elements<R> {
             }
             let (mut used, mut complete) = (0, false);
             while used < chunk.len() && !complete {
-                complete = scanner.take(chunk[used])?;
-                used += 1;
+                if scanner.depth > 0 {
+                    let (more, ends) = scanner.take_within(&chunk[used..]);
+                    (used, complete) = (used + more, ends);
+                } else {
+                    scanner.take(chunk[used])?;
+                    used += 1;
+                }
             }
             self.source.consume(used);
             if complete && scanner.element.len() > scanner.most {
@@ -107,30 +112,57 @@ impl<R: BufRead> Elements<R> {
 }
 
 impl Scanner {
-    /// Takes a byte; whether it completes an object.
-    fn take(&mut self, byte: u8) -> Result<bool, Damage> {
-        self.line += u64::from(byte == b'\n');
-        if self.depth > 0 && self.element.len() <= self.most {
-            self.element.push(byte);
+    /// Takes bytes of the object that is being read: how many, and whether they complete it.
+    fn take_within(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut used = 0;
+        while used < bytes.len() && self.depth > 0 {
+            let byte = bytes[used];
+            used += 1;
+            if self.escaped {
+                self.escaped = false;
+            } else if self.quoted {
+                match byte {
+                    b'"' => self.quoted = false,
+                    b'\\' => self.escaped = true,
+                    _ => {
+                        // Most bytes are of this kind.
+                        let rest = bytes[used..].iter();
+                        used += rest.take_while(|&&byte| byte != b'"' && byte != b'\\').count();
+                    }
+                }
+            } else {
+                match byte {
+                    b'"' => self.quoted = true,
+                    b'{' | b'[' => self.depth += 1,
+                    b'}' | b']' => self.depth -= 1,
+                    _ => {}
+                }
+            }
         }
+        let taken = &bytes[..used];
+        self.line += taken.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
+        // One byte more than there may be shows that it is too long.
+        let room = (self.most + 1).saturating_sub(self.element.len());
+        self.element.extend_from_slice(&taken[..used.min(room)]);
+        (used, self.depth == 0)
+    }
+
+    /// Takes a byte that is of no object that is read.
+    fn take(&mut self, byte: u8) -> Result<(), Damage> {
+        self.line += u64::from(byte == b'\n');
         if self.quoted {
             let ends = byte == b'"' && !self.escaped;
             self.escaped = byte == b'\\' && !self.escaped;
             self.quoted = !ends;
-            if !ends && self.depth == 0 && self.text.len() < MOST_KEY_BYTES {
+            if !ends && self.text.len() < MOST_KEY_BYTES {
                 self.text.push(byte);
             }
-            return Ok(false);
+            return Ok(());
         }
         match byte {
             b'"' => {
                 (self.quoted, self.escaped) = (true, false);
                 self.text.clear();
-            }
-            b'{' | b'[' if self.depth > 0 => self.depth += 1,
-            b'}' | b']' if self.depth > 0 => {
-                self.depth -= 1;
-                return Ok(self.depth == 0);
             }
             b':' => self.key = Some(std::mem::take(&mut self.text)),
             b',' => self.key = None,
@@ -142,7 +174,7 @@ impl Scanner {
             b'}' | b']' => self.end(byte)?,
             _ => {}
         }
-        Ok(false)
+        Ok(())
     }
 
     fn begin(&mut self, byte: u8) -> Result<(), Damage> {

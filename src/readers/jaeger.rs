@@ -1,11 +1,8 @@
 //! Traces of Jaeger in JSON: what its user interface and its interface for programs give, an object
 //! with `data`, an array of traces.
 //!
-//! Spans tell when each request was served and by whom it was made, not what waited for what. It is
-//! inferred: a span waits for the child that ends last before its own end, before the start of that
-//! one for the child that ends last before it, and so on; in between it works itself. Children that
-//! overlap with the next by at most a twentieth of their length count as ended before it: clocks
-//! differ. Other children run beside it; what sticks out of the parent is cut (as CRISP does).
+//! Spans tell when each request was served and by whom it was made, not what waited for what;
+//! `span_tree.rs` infers it.
 //!
 //! Mapping to records:
 //! - A trace is an epoch, from the start of its first root to the end of its last one, or of the last
@@ -13,9 +10,6 @@
 //!   operator. Spans of a service that do not overlap share a lane, the rest get further ones.
 //! - A span is the work between its waits; a request and its answer are messages that take no time,
 //!   but for the request of a span that starts after the one it follows from.
-//!
-//! Left out and counted: spans that lie outside of a parent whose children they are said to be, those
-//! that took no time and have no children, those that are their own ancestors.
 //!
 //! Times are relative to the whole second of the first span. The text of one trace is held at a time,
 //! then only its spans: traces come in any order, so no window is complete before the end of the file,
@@ -27,18 +21,16 @@ use std::io::BufRead;
 
 use serde::Deserialize;
 
-use super::cuts::{Cuts, Relation};
+use super::cuts::Cuts;
 use super::elements::Elements;
 use super::error::{Damage, Oddities, excerpt};
 use super::reader::Reader;
-use crate::activity::Record;
+use super::span_tree::{LinkedSpan, ORPHAN, Parent, take_tree};
+use crate::activity::{ActivityKind, Record};
 
 /// Later times are none, in microseconds.
 const LATEST: u64 = 10_000_000_000_000_000;
-/// A child may overlap with the next by this part of its length and still count as ended before it.
-const OVERLAP: u64 = 20;
-/// Why a span is left out.
-const OUTSIDE: &str = "spans outside of the time of their parent, and those below them, left out";
+const NANOS: u64 = 1000;
 /// Longer traces are skipped.
 const MOST_TRACE_MIB: usize = 256;
 
@@ -81,19 +73,6 @@ struct Reference<'l> {
 struct Process<'l> {
     #[serde(rename = "serviceName", borrow, default)]
     service: Cow<'l, str>,
-}
-
-/// What spans belong to, by their numbers in the trace.
-struct Tree {
-    roots: Vec<usize>,
-    children: Vec<Vec<Child>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Child {
-    number: usize,
-    /// Whether it only follows from its parent, which need not have lasted until then.
-    follows: bool,
 }
 
 impl<'l> Span<'l> {
@@ -145,107 +124,23 @@ impl Trace<'_> {
         if let Some(span) = self.spans.iter().find(|span| span.end() > LATEST) {
             return Err((format!("times of at most {LATEST} microseconds"), format!("{} + {}", span.start, span.duration)));
         }
-        let tree = self.tree(oddities);
-        let first = cuts.len();
-        let mut walk = Walk { trace: self, tree: &tree, cuts, stack: Vec::new(), out };
-        for &root in &tree.roots {
-            let span = &self.spans[root];
-            walk.add(root, (span.start, span.end()), Relation::Beside);
-        }
-        let mut unvisited = self.spans.len();
-        while let Some((number, place)) = walk.stack.pop() {
-            unvisited -= 1;
-            match place {
-                Ok(place) => walk.below(number, place),
-                Err(why) => {
-                    oddities.count(why);
-                    walk.stack.extend(tree.children[number].iter().map(|child| (child.number, Err(OUTSIDE))));
-                }
-            }
-        }
-        (0..unvisited).for_each(|_| oddities.count("spans that are their own ancestors, and those below them, left out"));
-        if tree.roots.is_empty() {
-            oddities.count("traces without a root");
-        } else {
-            walk.cuts.end(first);
-        }
-        Ok(())
-    }
-
-    /// Which span belongs to which; roots in the order in which they start.
-    fn tree(&self, oddities: &mut Oddities) -> Tree {
         let numbers: BTreeMap<&str, usize> = self.spans.iter().enumerate().map(|(number, span)| (span.id.as_ref(), number)).collect();
-        let mut tree = Tree { roots: Vec::new(), children: vec![Vec::new(); self.spans.len()] };
-        for (number, span) in self.spans.iter().enumerate() {
-            let known = |(parent, follows): (&Cow<'_, str>, bool)| Some((*numbers.get(parent.as_ref())?, follows));
-            match span.parents().filter_map(known).find(|&(parent, _)| parent != number) {
-                Some((parent, follows)) => tree.children[parent].push(Child { number, follows }),
-                None => {
-                    if span.parents().next().is_some() {
-                        oddities.count("spans whose parent is not in their trace");
-                    }
-                    tree.roots.push(number);
-                }
+        let linked = |(number, span): (usize, &Span<'_>)| {
+            let known = |(parent, follows): (&Cow<'_, str>, bool)| Some(Parent { number: *numbers.get(parent.as_ref())?, follows });
+            let parent = span.parents().filter_map(known).find(|parent| parent.number != number);
+            if parent.is_none() && span.parents().next().is_some() {
+                oddities.count(ORPHAN);
             }
-        }
-        tree.roots.sort_by_key(|&root| self.spans[root].start);
-        tree
-    }
-}
-
-/// Visits the spans of a trace from the roots downwards.
-struct Walk<'t> {
-    trace: &'t Trace<'t>,
-    tree: &'t Tree,
-    cuts: &'t mut Cuts,
-    /// Spans to visit, each with its number among the cuts, or why it is left out.
-    stack: Vec<(usize, Result<usize, &'static str>)>,
-    out: &'t mut Vec<Record>,
-}
-
-impl Walk<'_> {
-    /// Adds span number `number` between `start` and `end`.
-    fn add(&mut self, number: usize, (start, end): (u64, u64), relation: Relation) {
-        let span = &self.trace.spans[number];
-        let service = self.trace.processes.get(&span.process).map_or(span.process.as_ref(), |process| process.service.as_ref());
-        let place = self.cuts.add((service, &span.operation), (start, end), relation, self.out);
-        self.stack.push((number, Ok(place)));
-    }
-
-    /// Adds the children of a span.
-    fn below(&mut self, number: usize, place: usize) {
-        let (whole, parent) = (&self.trace.spans[number], self.cuts.get(place));
-        // The last to end first.
-        let mut below: Vec<(u64, u64, usize)> = Vec::new();
-        let since = self.cuts.len();
-        for child in &self.tree.children[number] {
-            let span = &self.trace.spans[child.number];
-            let (start, end) = (span.start.max(parent.start), span.end().min(parent.end));
-            if span.duration == 0 && self.tree.children[child.number].is_empty() {
-                self.stack.push((child.number, Err("spans that took no time, left out")));
-            } else if child.follows && span.start >= whole.end() {
-                self.add(child.number, (span.start, span.end()), Relation::Beside);
-            } else if start == end && span.duration == 0 {
-                // There is nothing to wait for.
-                self.add(child.number, (start, end), Relation::Beside);
-            } else if start < end {
-                below.push((end, start, child.number));
-            } else {
-                self.stack.push((child.number, Err(OUTSIDE)));
-            }
-        }
-        below.sort_unstable_by(|a, b| b.cmp(a));
-        let (mut until, mut any) = (parent.end, false);
-        for (end, start, child) in below {
-            let waits = end <= until || (any && end - until <= (end - start) / OVERLAP);
-            if waits {
-                self.add(child, (start, end.min(until)), Relation::Waits);
-                (until, any) = (start, true);
-            } else {
-                self.add(child, (start, end), Relation::Beside);
-            }
-        }
-        self.cuts.adopt(place, since);
+            LinkedSpan { start: NANOS * span.start, end: NANOS * span.end(), kind: ActivityKind::Processing, parent }
+        };
+        let spans: Vec<LinkedSpan> = self.spans.iter().enumerate().map(linked).collect();
+        let name = |number: usize| {
+            let span = &self.spans[number];
+            let service = self.processes.get(&span.process).map_or(span.process.as_ref(), |process| process.service.as_ref());
+            (service, span.operation.as_ref())
+        };
+        take_tree(&spans, &name, cuts, out, oddities);
+        Ok(())
     }
 }
 
@@ -269,6 +164,7 @@ impl<R: BufRead + Send> Reader for Jaeger<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::span_tree::OUTSIDE;
     use super::*;
     use crate::activity::Lane;
 

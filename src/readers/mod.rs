@@ -1,5 +1,5 @@
 //! Traces in various formats, read as [`Record`]s: Thalweg's activity logs, SnailTrail's traces,
-//! Spark's event logs, timely's log as text, trace events of Chrome, traces of Jaeger; plain or compressed with gzip or zstd.
+//! Spark's event logs, timely's log as text, trace events of Chrome, traces of Jaeger and of OpenTelemetry; plain or compressed with gzip, zstd or lz4.
 //!
 //! Invariants: memory is bounded however long the files are; several files are merged by time;
 //! everything before damage is returned, then the damage is reported with its file and place;
@@ -28,11 +28,14 @@ mod error;
 mod jaeger;
 mod lanes;
 mod lines;
+mod lz4_blocks;
+mod otlp;
 mod packed;
 mod parts;
 mod reader;
 mod rolled;
 mod snailtrail;
+mod span_tree;
 mod spark;
 mod timely_text;
 
@@ -47,6 +50,7 @@ use self::chrome::Chrome;
 use self::error::{Damage, Oddities, excerpt};
 pub use self::error::{Place, ReadError};
 use self::jaeger::Jaeger;
+use self::otlp::Otlp;
 use self::packed::{CutOff, unpacked};
 use self::parts::Parts;
 use self::reader::Reader;
@@ -77,6 +81,8 @@ pub enum Format {
     Chrome,
     /// Traces of Jaeger in JSON: an object with `data`, an array of traces with `spans`.
     Jaeger,
+    /// Traces of OpenTelemetry in JSON: objects with `resourceSpans`.
+    Otlp,
 }
 
 impl fmt::Display for Format {
@@ -88,6 +94,7 @@ impl fmt::Display for Format {
             Format::TimelyText => "a timely log as text",
             Format::Chrome => "a Chrome trace",
             Format::Jaeger => "a Jaeger trace",
+            Format::Otlp => "an OpenTelemetry trace",
         })
     }
 }
@@ -96,12 +103,15 @@ impl Format {
     /// Detects the format from the beginning of a file.
     fn recognise(head: &[u8]) -> Option<Format> {
         const MAGIC: &[u8] = b"THALWEGA";
+        const OF_OTLP: [&str; 2] = ["\"resourceSpans\"", "\"resource_spans\""];
         let text = String::from_utf8_lossy(head);
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.clone().next().unwrap_or_default();
         let of_chrome = ["\"traceEvents\"", "\"ph\"", "\"displayTimeUnit\"", "\"deviceProperties\""];
         if head.starts_with(MAGIC) || MAGIC.starts_with(head) {
             Some(Format::ActivityLog)
+        } else if first.starts_with(['{', '[']) && OF_OTLP.iter().any(|key| text.contains(key)) {
+            Some(Format::Otlp)
         } else if first.starts_with('{') && text.contains("\"Event\"") {
             Some(Format::Spark)
         } else if first.starts_with(['{', '[']) && of_chrome.iter().any(|key| text.contains(key)) {
@@ -171,6 +181,14 @@ pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Trace, ReadError> {
     open_files(paths, None)
 }
 
+/// The content of a file, unpacked if it is compressed.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn content(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    unpacked(Box::new(File::open(path)?)).map(|(content, _)| content)
+}
+
 /// As [`open`], but reads every file as `format`.
 ///
 /// # Errors
@@ -229,7 +247,8 @@ fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadErro
             return Err(Damage::new(Place::Byte(0), "a trace", "an empty file").of(file));
         }
         let Some(found) = format.or_else(|| Format::recognise(&head)) else {
-            let known = "an activity log, a SnailTrail trace, a Spark event log, a timely log as text, a Chrome trace or a Jaeger trace";
+            let known = "an activity log, a SnailTrail trace, a Spark event log, a timely log as text, a Chrome trace, a Jaeger trace \
+                         or an OpenTelemetry trace";
             return Err(Damage::new(Place::Byte(0), known, excerpt(&head)).of(file));
         };
         match *common.get_or_insert(found) {
@@ -256,6 +275,7 @@ fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadErro
             Format::TimelyText => Box::new(TimelyText::new(source)),
             Format::Chrome => Box::new(Chrome::new(source)),
             Format::Jaeger => Box::new(Jaeger::new(source)),
+            Format::Otlp => Box::new(Otlp::new(source)),
         };
         Input { file, parts, reader, oddities: Oddities::default(), cut_off, reported: 0, ended: false, damage: None }
     });
@@ -266,6 +286,12 @@ impl Trace {
     /// The format of the files.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// What the times of a Chrome trace are relative to, in ns, once the first event has been read; 0
+    /// for other formats.
+    pub fn origin(&self) -> u64 {
+        self.files.first().map_or(0, |input| input.reader.origin())
     }
 
     /// Oddities found so far, by file.

@@ -1,4 +1,4 @@
-//! Unpacks files that were compressed with gzip or zstd, which it detects from their first bytes.
+//! Unpacks files that were compressed with gzip, zstd or lz4, which it detects from their first bytes.
 //!
 //! Invariant: memory does not depend on the length of the file. A file that ends within its
 //! compressed data, as one that is still being written does, ends there without an error and is told
@@ -9,12 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
+use lz4_flex::frame::FrameDecoder;
 use ruzstd::decoding::StreamingDecoder;
+
+use super::lz4_blocks::{self, Lz4Blocks};
 
 type Source = Box<dyn Read + Send>;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const LZ4: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
 /// Whether a file ended within its compressed data.
 pub(super) type CutOff = Arc<AtomicBool>;
@@ -25,16 +29,25 @@ pub(super) type CutOff = Arc<AtomicBool>;
 /// If its first bytes cannot be read.
 pub(super) fn unpacked(mut source: Source) -> io::Result<(Source, CutOff)> {
     let mut head = Vec::new();
-    source.by_ref().take(ZSTD.len() as u64).read_to_end(&mut head)?;
-    let (is_gzip, is_zstd) = (head.starts_with(&GZIP), head.starts_with(&ZSTD));
+    source.by_ref().take(lz4_blocks::MAGIC.len() as u64).read_to_end(&mut head)?;
+    let is = |magic: &[u8]| head.starts_with(magic);
+    let (is_gzip, is_zstd, is_lz4, is_lz4_blocks) = (is(&GZIP), is(&ZSTD), is(&LZ4), is(lz4_blocks::MAGIC));
     let cut_off = CutOff::default();
     let whole: Source = Box::new(Cursor::new(head).chain(source));
-    if !is_gzip && !is_zstd {
+    if !is_gzip && !is_zstd && !is_lz4 && !is_lz4_blocks {
         return Ok((whole, cut_off));
     }
     let packed = BufReader::with_capacity(64 << 10, Watched { source: whole, is_at_end: Arc::default() });
     let is_at_end = Arc::clone(&packed.get_ref().is_at_end);
-    let content: Source = if is_gzip { Box::new(MultiGzDecoder::new(packed)) } else { Box::new(Frames { at: At::Between(packed) }) };
+    let content: Source = if is_gzip {
+        Box::new(MultiGzDecoder::new(packed))
+    } else if is_zstd {
+        Box::new(Frames { at: At::Between(packed) })
+    } else if is_lz4 {
+        Box::new(Lz4Frames(FrameDecoder::new(packed)))
+    } else {
+        Box::new(Lz4Blocks::new(packed))
+    };
     Ok((Box::new(Unpacked { content, is_at_end, cut_off: Arc::clone(&cut_off) }), cut_off))
 }
 
@@ -113,6 +126,21 @@ impl Read for Frames {
     }
 }
 
+/// The frames of a file compressed with lz4, one after the other.
+struct Lz4Frames(FrameDecoder<Packed>);
+
+impl Read for Lz4Frames {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // A frame without anything more in it: there may be another.
+            let read = self.0.read(buffer)?;
+            if read > 0 || buffer.is_empty() || self.0.get_mut().fill_buf()?.is_empty() {
+                return Ok(read);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -136,16 +164,23 @@ mod tests {
         ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest)
     }
 
+    fn lz4(content: &[u8]) -> Vec<u8> {
+        let info = lz4_flex::frame::FrameInfo::new().block_size(lz4_flex::frame::BlockSize::Max64KB);
+        let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
     #[test]
     fn content_comes_out_as_it_went_in() {
         let content: Vec<u8> = (0..200_000u32).flat_map(|number| (number % 1000).to_le_bytes()).collect();
-        for packed in [content.clone(), gzip(&content), zstd(&content)] {
+        for packed in [content.clone(), gzip(&content), zstd(&content), lz4(&content), lz4_blocks::packed(&content)] {
             let (found, cut_off) = read(&packed);
             assert!(found.unwrap() == content && !cut_off);
         }
         // Several in a row are one.
-        for packed in [[gzip(b"one "), gzip(b"two")].concat(), [zstd(b"one "), zstd(b"two")].concat()] {
-            assert_eq!(read(&packed).0.unwrap(), b"one two");
+        for pack in [gzip, zstd, lz4, lz4_blocks::packed] {
+            assert_eq!(read(&[pack(b"one "), pack(b"two")].concat()).0.unwrap(), b"one two");
         }
         assert_eq!(read(b"").0.unwrap(), b"");
         assert_eq!(read(b"\x1f").0.unwrap(), b"\x1f");
@@ -154,7 +189,7 @@ mod tests {
     #[test]
     fn a_file_that_ends_early_ends_there_and_damage_is_an_error() {
         let content: Vec<u8> = (0..100_000u32).flat_map(|number| (number.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect();
-        for packed in [gzip(&content), zstd(&content)] {
+        for packed in [gzip(&content), zstd(&content), lz4(&content), lz4_blocks::packed(&content)] {
             let (found, cut_off) = read(&packed[..packed.len() * 2 / 3]);
             let found = found.unwrap();
             assert!(cut_off && found.len() > content.len() / 4 && content.starts_with(&found), "{}", found.len());

@@ -17,4 +17,9 @@ pub(super) trait Reader: Send {
 
     /// Appends what is still open when the file ends, complete or damaged. Called once.
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities);
+
+    /// What its times are relative to, in ns, once the first is known.
+    fn origin(&self) -> u64 {
+        0
+    }
 }

@@ -1,7 +1,7 @@
 //! What the sentences on a trace are made from.
 
 use crate::activity::Names;
-use crate::critical_path::{Pieces, TraceSummary};
+use crate::critical_path::{Pieces, Supply, TraceSummary};
 
 /// How an operator's work is divided among its instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub enum Division {
     Keys,
     /// Any instance takes any task.
     Tasks,
+    /// Each serves requests of others.
+    Requests,
 }
 
 /// What is known of a trace.
@@ -19,6 +21,8 @@ pub struct Analysed<'a> {
     pub trace: &'a TraceSummary,
     /// Its pieces of work.
     pub pieces: &'a Pieces,
+    /// What its sources and workers were given.
+    pub supply: &'a Supply,
     /// The names in it.
     pub names: &'a Names,
     /// How its work is divided.

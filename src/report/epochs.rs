@@ -31,7 +31,7 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
         let _ = writeln!(text, "and {} more (--top)", parts.len() - top);
     }
     let operators = summary.operators();
-    if let Some(most) = operators.first() {
+    if let Some(most) = operators.first().filter(|most| most.mean_ns > 0.0) {
         let line = |operator: &crate::critical_path::OperatorLatency| {
             [
                 names.operator(operator.operator),
@@ -40,10 +40,12 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
                 latency(operator.work_mean_ns as u64),
                 latency(operator.queueing_mean_ns as u64),
                 latency(operator.gain_mean_ns as u64),
+                operator.slack_mean_ns.map_or(UNKNOWN.to_owned(), |slack| latency(slack as u64)),
             ]
         };
-        let lines: Vec<[String; 6]> = operators.iter().take(top).map(line).collect();
-        let header = ["operator", "share", "mean", "its work", "queueing behind its other work", "possible gain, at most"];
+        let lines: Vec<[String; 7]> = operators.iter().take(top).map(line).collect();
+        let header =
+            ["operator", "share", "mean", "its work", "queueing behind its other work", "possible gain, at most", "slack, at least"];
         let _ = write!(text, "\n{}", table(&header, &lines));
         if operators.len() > top {
             let _ = writeln!(text, "and {} more (--top)", operators.len() - top);

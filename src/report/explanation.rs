@@ -30,10 +30,10 @@ pub fn explanation(analysed: &Analysed<'_>) -> String {
     let mut text = match first.entity {
         Entity::Operator(operator) => format!(
             "{label}: its own work is {share} of the critical paths: only less of it speeds the job up. {}",
-            spread(analysed, operator)
+            spread(analysed, operator).text
         ),
         Entity::Instance(instance) => {
-            format!("{label}: the work of this one instance is {share} of the critical paths. {}", spread(analysed, instance.operator))
+            format!("{label}: the work of this one instance is {share} of the critical paths. {}", spread(analysed, instance.operator).text)
         }
         Entity::Outside(operator) => format!(
             "{label}: for {share} of the critical paths '{}' waits for something outside the dataflow. Faster processors do not \
@@ -113,7 +113,7 @@ fn activity(trace: &TraceSummary, names: &Names, kind: ActivityKind, share: &str
 }
 
 /// Whom the paths waited for where nothing ran: the lane that was idle for most of it.
-fn idle(trace: &TraceSummary, names: &Names) -> String {
+pub(super) fn idle(trace: &TraceSummary, names: &Names) -> String {
     let mut lanes: BTreeMap<Lane, f64> = BTreeMap::new();
     for row in trace.rows().filter(|row| matches!(row.subject, Subject::Gap | Subject::Silence)) {
         *lanes.entry(row.lane).or_default() += row.participation;
@@ -132,7 +132,7 @@ fn on_lane(analysed: &Analysed<'_>, lane: Lane, share: &str) -> String {
             format!("{label}: its work is {share} of the critical paths; {whose}. The other lanes wait for it, not it for them.")
         }
         Lane::Instance(instance) => {
-            format!("{label}: its work is {share} of the critical paths. {}", spread(analysed, instance.operator))
+            format!("{label}: its work is {share} of the critical paths. {}", spread(analysed, instance.operator).text)
         }
     }
 }

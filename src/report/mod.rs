@@ -3,16 +3,21 @@
 mod analysed;
 mod bottleneck;
 mod columns;
+mod comparison;
+mod diagnosis;
 mod epochs;
 mod explain;
 mod explanation;
 mod page;
+mod slow_epochs;
 mod spread;
 mod table;
 
 pub use analysed::{Analysed, Division};
 pub use bottleneck::{ranking, waits};
 pub use columns::{order_table, tables};
+pub use comparison::{Comparison, Difference, Observed, Side, Unit, Verdict};
+pub use diagnosis::{Cause, Diagnosis, diagnosis};
 pub use epochs::{epochs, part_label};
 pub use explain::{
     Chapter, Course, Divided, OperatorSeen, Outcome, Parts, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, Turns, explain,
@@ -20,3 +25,4 @@ pub use explain::{
 };
 pub use explanation::explanation;
 pub use page::{Page, Section, claims_table, page};
+pub use slow_epochs::{slow_epochs, slow_parts};

@@ -26,23 +26,52 @@ const LONG_TASK: f64 = 2.0;
 /// Work in vain is mentioned from this share of an operator's time on.
 const LEAST_LOST: f64 = 0.05;
 
+/// What kind of spread it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evenness {
+    /// There is nothing to compare, or nothing that stands out.
+    Even,
+    /// An instance or a task has more to do than the others.
+    Skewed,
+    /// An instance or a task takes longer for as much.
+    Straggling,
+    /// There is more work than can be done at a time.
+    Crowded,
+}
+
+/// How an operator's work is spread over its instances.
+pub(super) struct Spread {
+    pub(super) evenness: Evenness,
+    /// What to do about it, in sentences; empty if it did nothing.
+    pub(super) text: String,
+}
+
+impl Spread {
+    fn of(evenness: Evenness, text: impl Into<String>) -> Spread {
+        Spread { evenness, text: text.into() }
+    }
+}
+
 /// How an operator's work is spread over its instances, and what to do about it.
-pub(super) fn spread(analysed: &Analysed<'_>, operator: OperatorId) -> String {
+pub(super) fn spread(analysed: &Analysed<'_>, operator: OperatorId) -> Spread {
     let shares = shares(analysed, operator);
     if shares.values().sum::<f64>() <= 0.0 {
-        return String::new();
+        return Spread::of(Evenness::Even, "");
     }
     let works = analysed.pieces.of(operator);
-    let mut text = match analysed.division {
+    let mut spread = match analysed.division {
         Division::Keys => by_key(analysed, operator, &shares, &works),
         Division::Tasks => by_task(analysed, operator, &shares, &works),
+        Division::Requests => {
+            Spread::of(Evenness::Even, "Make it cheaper, call it less often, or call it beside others instead of after them.")
+        }
     };
     let (lost, busy) = works.values().fold((0, 0), |(lost, busy), work| (lost + work.lost_ns, busy + work.busy_ns));
     let lost = lost as f64 / ((lost + busy) as f64).max(1.0);
     if lost >= LEAST_LOST {
-        text.push_str(&format!(" {} of its time was in vain: work that failed or was killed.", percent(lost)));
+        spread.text.push_str(&format!(" {} of its time was in vain: work that failed or was killed.", percent(lost)));
     }
-    text
+    spread
 }
 
 /// Participation of each instance's work.
@@ -77,29 +106,35 @@ fn by_key(
     operator: OperatorId,
     shares: &BTreeMap<InstanceId, f64>,
     works: &BTreeMap<InstanceId, InstanceWork>,
-) -> String {
+) -> Spread {
     let names = analysed.names;
     let name = names.operator(operator);
     let sum: f64 = shares.values().sum();
-    let Some((&worst, &most)) = shares.iter().max_by(|a, b| a.1.total_cmp(b.1)) else { return String::new() };
+    let Some((&worst, &most)) = shares.iter().max_by(|a, b| a.1.total_cmp(b.1)) else { return Spread::of(Evenness::Even, "") };
     if shares.len() == 1 {
-        return "It has one instance: add instances, or make each record cheaper.".to_owned();
+        return Spread::of(Evenness::Crowded, "It has one instance: add instances, or make each record cheaper.");
     }
     let (part, siblings) = (most / sum, shares.len() - 1);
     if part * (shares.len() as f64) < UNEVEN {
-        return format!("Its {} instances have about equal shares: add instances, or make each record cheaper.", siblings + 1);
+        return Spread::of(
+            Evenness::Crowded,
+            format!("Its {} instances have about equal shares: add instances, or make each record cheaper.", siblings + 1),
+        );
     }
     if most < LEAST_ALONE {
-        return format!(
-            "None of its {} instances alone is on many critical paths (at most {}): add instances, or make each record cheaper.",
-            siblings + 1,
-            percent(most)
+        return Spread::of(
+            Evenness::Crowded,
+            format!(
+                "None of its {} instances alone is on many critical paths (at most {}): add instances, or make each record cheaper.",
+                siblings + 1,
+                percent(most)
+            ),
         );
     }
     let (own, others) = (works.get(&worst).copied().unwrap_or_default(), others(works, worst));
     let alone = format!("{} of it is {} alone, one of {} instances", percent(part), names.instance(worst), siblings + 1);
     if others.busy_ns == 0 || own.pieces == 0 {
-        return format!("{alone}: the others are idle (skew). Distribute its keys.");
+        return Spread::of(Evenness::Skewed, format!("{alone}: the others are idle (skew). Distribute its keys."));
     }
     // Everything per time that an instance was there; and per record, if records are counted.
     let rate = |amount: u64, work: &InstanceWork| amount as f64 / (work.present_ns as f64).max(1.0);
@@ -110,25 +145,37 @@ fn by_key(
     let more = rate(number(&own), &own) / rate(number(&others), &others);
     let present = others.present_ns as f64 / (siblings as f64 * own.present_ns as f64).max(1.0);
     if busier < UNEVEN && present < MOST_OF_THE_TIME {
-        return format!(
-            "{alone}, because the others were there for only {} of its time, and as busy while they were: add instances, or make each record \
+        return Spread::of(
+            Evenness::Crowded,
+            format!(
+                "{alone}, because the others were there for only {} of its time, and as busy while they were: add instances, or make each record \
              cheaper.",
-            percent(present)
+                percent(present)
+            ),
         );
     }
     if busier < UNEVEN && slower < UNEVEN {
-        return format!("{alone}, although the others are as busy: they wait for it. Check what it does right before it sends.");
+        return Spread::of(
+            Evenness::Even,
+            format!("{alone}, although the others are as busy: they wait for it. Check what it does right before it sends."),
+        );
     }
     if slower >= more {
         let same = if is_counted { ", for as many records" } else { "" };
-        format!(
-            "{alone}: its activities take {slower:.1} times as long as those of the others{same}. It is slow (a straggler) or its batches are \
+        Spread::of(
+            Evenness::Straggling,
+            format!(
+                "{alone}: its activities take {slower:.1} times as long as those of the others{same}. It is slow (a straggler) or its batches are \
              large: check its machine and its keys. Adding instances of '{name}' does not help."
+            ),
         )
     } else {
         let what = if is_counted { "records" } else { "activities" };
-        format!(
-            "{alone}: it has {more:.1} times as many {what} as the others (skew). Rebalance its keys; adding instances of '{name}' does not help."
+        Spread::of(
+            Evenness::Skewed,
+            format!(
+                "{alone}: it has {more:.1} times as many {what} as the others (skew). Rebalance its keys; adding instances of '{name}' does not help."
+            ),
         )
     }
 }
@@ -138,15 +185,15 @@ fn by_task(
     operator: OperatorId,
     shares: &BTreeMap<InstanceId, f64>,
     works: &BTreeMap<InstanceId, InstanceWork>,
-) -> String {
+) -> Spread {
     let sum = |of: fn(&InstanceWork) -> u64| works.values().map(of).fold(0, u64::saturating_add);
     let (tasks, tasks_ns, records) = (sum(|work| work.pieces), sum(|work| work.pieces_ns), sum(|work| work.records));
     let Some((&runner, longest)) = works.iter().max_by_key(|(_, work)| work.longest_ns).filter(|_| tasks > 0) else {
-        return String::new();
+        return Spread::of(Evenness::Even, "");
     };
     let cheaper = "split its input into more partitions, or make each record cheaper";
     if tasks == 1 {
-        return format!("It is a single task: more executors do not help; {cheaper}.");
+        return Spread::of(Evenness::Even, format!("It is a single task: more executors do not help; {cheaper}."));
     }
     // How long the operator's work is on the critical paths.
     let critical_ns = shares.values().sum::<f64>() * analysed.trace.span().length().as_nanos() as f64;
@@ -157,21 +204,26 @@ fn by_task(
         let mean_records = records.saturating_sub(longest.longest_records) as f64 / others;
         let more = longest.longest_records as f64 / mean_records.max(1.0);
         let lane = runner_of(analysed, operator, runner);
+        let is_skewed = records > 0 && more >= UNEVEN;
+        let evenness = if is_skewed { Evenness::Skewed } else { Evenness::Straggling };
         let why = if records == 0 {
             format!(
                 "its partition is larger than the others (skew), or {lane} is slow (a straggler): split the partition, or check the host"
             )
-        } else if more >= UNEVEN {
+        } else if is_skewed {
             format!("it has {more:.1} times as many records (skew): distribute its keys, or split its partition")
         } else {
             format!(
                 "it has about as many records: {lane} is slow (a straggler), or its records are expensive. Check the host and the records"
             )
         };
-        return format!(
-            "One of its {tasks} tasks takes {}, {longer:.1} times as long as the others (on average {}): {why}. More executors do not help.",
-            latency(longest.longest_ns),
-            latency(mean_ns as u64)
+        return Spread::of(
+            evenness,
+            format!(
+                "One of its {tasks} tasks takes {}, {longer:.1} times as long as the others (on average {}): {why}. More executors do not help.",
+                latency(longest.longest_ns),
+                latency(mean_ns as u64)
+            ),
         );
     }
     let at_a_time = sum(|work| work.busy_ns) as f64 / critical_ns.max(1.0);
@@ -181,12 +233,18 @@ fn by_task(
         several => format!(" {several} of its cores left before the end."),
     };
     if tasks as f64 >= UNEVEN * at_a_time {
-        format!(
-            "Its {tasks} tasks are about equally long, and on average {at_a_time:.1} of them ran at a time: add executors or cores (up to {tasks} \
+        Spread::of(
+            Evenness::Crowded,
+            format!(
+                "Its {tasks} tasks are about equally long, and on average {at_a_time:.1} of them ran at a time: add executors or cores (up to {tasks} \
              tasks can run at a time), or make each record cheaper.{left}"
+            ),
         )
     } else {
-        format!("All its {tasks} tasks ran at about the same time: more executors do not help; {cheaper}.{left}")
+        Spread::of(
+            Evenness::Even,
+            format!("All its {tasks} tasks ran at about the same time: more executors do not help; {cheaper}.{left}"),
+        )
     }
 }
 

@@ -218,7 +218,10 @@ fn what_is_wrong_is_named_in_one_line() {
         ),
         (&["a.log", "--watch", ""], "expected 'participation', 'epoch', 'message', 'activity' or 'wait', found the end"),
         (&["a.log", "--format", "csv"], "--format: expected one of 'thalweg'"),
-        (&["a.log", "--export", "pdf=x"], "--export: expected a format, one of 'perfetto', 'dot', 'csv' and 'json', found 'pdf'"),
+        (
+            &["a.log", "--export", "pdf=x"],
+            "--export: expected a format, one of 'perfetto', 'dot', 'csv', 'json', 'folded', 'flame' and 'overlay', found 'pdf'",
+        ),
         (&["a.log", "--export", "perfetto"], "--export: expected FORMAT=FILE such as perfetto=trace.json, found 'perfetto'"),
         (&["a.log", "--export", "csv=none/x.csv"], "--export csv=none/x.csv: cannot be written: No such file"),
         (&["a.log", "--export", "csv=ok.csv", "--export", "json=."], "--export json=.: cannot be written"),

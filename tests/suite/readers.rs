@@ -487,7 +487,7 @@ fn what_is_no_trace_is_named() {
         let error = readers::open(&paths).unwrap_err().to_string();
         error.strip_prefix(&format!("{}/", folder.path().display())).unwrap_or(&error).to_owned()
     };
-    let known = "an activity log, a SnailTrail trace, a Spark event log, a timely log as text, a Chrome trace or a Jaeger trace";
+    let known = "an activity log, a SnailTrail trace, a Spark event log, a timely log as text, a Chrome trace, a Jaeger trace or an OpenTelemetry trace";
     assert_eq!(refused(&[0]), "empty, byte 0: expected a trace, found an empty file");
     assert_eq!(refused(&[1]), format!("letter, byte 0: expected {known}, found \"Dear reader,\\n\""));
     assert_eq!(refused(&[2]), format!("json, byte 0: expected {known}, found \"{{\\\"a\\\": 1}}\\n\""));

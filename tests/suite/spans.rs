@@ -1,4 +1,4 @@
-//! Traces of spans: the critical paths of Jaeger's are those that one finds by hand.
+//! Traces of spans: the critical paths of Jaeger's are those that one finds by hand, and those of OpenTelemetry's are the same.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,6 +25,40 @@ fn critical(file: &Path) -> Vec<(String, u64)> {
 fn check(file: &Path, expected: &[(&str, u64)]) {
     let expected: Vec<(String, u64)> = expected.iter().map(|(name, time)| ((*name).to_owned(), *time)).collect();
     assert_eq!(critical(file), expected, "{}", file.display());
+    let document = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let otlp = folder.path().join("otlp.json");
+    std::fs::write(&otlp, open_telemetry(&document)).unwrap();
+    assert_eq!(critical(&otlp), expected, "{} as OpenTelemetry has it", file.display());
+}
+
+/// The same traces as OpenTelemetry has them, a span a line, the last one first: one that follows from another links to it.
+fn open_telemetry(jaeger: &Value) -> String {
+    let mut lines = Vec::new();
+    for (trace, of) in (1..).zip(jaeger["data"].as_array().unwrap()) {
+        let spans = of["spans"].as_array().unwrap();
+        let id = |of: &Value| spans.iter().position(|span| span["spanID"] == *of).map(|number| format!("{:016x}", number + 1));
+        for span in spans {
+            let references = span["references"].as_array().into_iter().flatten();
+            let named = |kind: &str| {
+                references.clone().filter(|to| (to["refType"] == "FOLLOWS_FROM") == (kind == "link")).find_map(|to| id(&to["spanID"]))
+            };
+            let trace = format!("{trace:032x}");
+            let link = named("link").map(|span| json!({ "traceId": trace, "spanId": span }));
+            let start = span["startTime"].as_u64().unwrap();
+            let service = &of["processes"][span["processID"].as_str().unwrap()]["serviceName"];
+            let nanos = |micros: u64| format!("{}000", micros);
+            let span = json!({
+                "traceId": trace, "spanId": id(&span["spanID"]), "parentSpanId": named("parent"), "name": span["operationName"],
+                "startTimeUnixNano": nanos(start), "endTimeUnixNano": nanos(start + span["duration"].as_u64().unwrap()),
+                "links": link.into_iter().collect::<Vec<_>>(),
+            });
+            let resource = json!({ "attributes": [{ "key": "service.name", "value": { "stringValue": service } }] });
+            lines.push(json!({ "resourceSpans": [{ "resource": resource, "scopeSpans": [{ "spans": [span] }] }] }).to_string());
+        }
+    }
+    lines.reverse();
+    lines.join("\n")
 }
 
 /// A span: its name, parent, start and length.

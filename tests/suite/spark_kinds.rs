@@ -333,6 +333,12 @@ fn zstd(text: &str) -> Vec<u8> {
     ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest)
 }
 
+fn lz4(text: &str) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[test]
 fn what_spark_4_writes_by_default_is_the_same_log() {
     let folder = tempfile::tempdir().unwrap();
@@ -340,13 +346,14 @@ fn what_spark_4_writes_by_default_is_the_same_log() {
     std::fs::write(path("log"), &text).unwrap();
     std::fs::write(path("log.zstd"), zstd(&text)).unwrap();
     std::fs::write(path("log.gz"), gzip(&text)).unwrap();
+    std::fs::write(path("log.lz4"), lz4(&text)).unwrap();
     let (first, second) = text.split_at(text.find("{\"Event\":\"SparkListenerTaskStart").unwrap());
     std::fs::create_dir(path("eventlog_v2_a-1")).unwrap();
     std::fs::write(path("eventlog_v2_a-1/appstatus_a-1"), "").unwrap();
     std::fs::write(path("eventlog_v2_a-1/events_1_a-1.zstd"), zstd(first)).unwrap();
     std::fs::write(path("eventlog_v2_a-1/events_2_a-1.zstd"), zstd(second)).unwrap();
     let (expected, _) = answer_of(folder.path(), "log");
-    for file in ["log.zstd", "log.gz", "eventlog_v2_a-1"] {
+    for file in ["log.zstd", "log.gz", "log.lz4", "eventlog_v2_a-1"] {
         let (printed, notes) = answer_of(folder.path(), file);
         assert_eq!((printed.replacen(file, "log", 1), notes.as_str()), (expected.clone(), ""), "{file}");
     }

@@ -1,6 +1,6 @@
 //! The arguments of `thalweg analyze`, all checked before any file is read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use jiff::SignedDuration;
 use crate::cli::failure::{Failure, usage};
 use crate::critical_path::By;
 use crate::engine::{AnalysisConfig, StandingQuery};
-use crate::export::Format;
+use crate::experiment::folder;
+use crate::export::{Format, StackFormat};
 use crate::pag::GraphConfig;
 use crate::readers::{self, Trace};
 use crate::time::{Timestamp, Window};
@@ -22,7 +23,7 @@ use crate::time::{Timestamp, Window};
 /// messages, each of which had to end before the next could start. Operators on most of the paths
 /// are the bottleneck; operators that are merely busy are not. The conventional profile and one
 /// random path are shown for comparison.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Queries:\n  \
                         participation operator|instance|channel > 50% [over N windows | in each of N windows]\n  \
                         epoch|message|activity > 200ms [over N windows]\n  \
@@ -30,12 +31,13 @@ use crate::time::{Timestamp, Window};
                         wait in M of N windows\n\n\
                         Examples:\n  thalweg run --policy hold --record --out slow && thalweg analyze slow/activity.log\n  \
                         thalweg analyze slow/activity.log --by instance --window 500ms --json\n  \
-                        thalweg analyze slow/activity.log --export perfetto=trace.json --plot lanes.svg\n\n\
-                        Exit code 2: an argument is invalid or a file is damaged; the part of a file before the damage is still analysed.")]
+                        thalweg analyze slow/activity.log --export perfetto=trace.json --plot lanes.svg\n  \
+                        thalweg analyze before/activity.log --compare after/activity.log\n\n\
+                        Exit code 1: the trace of --compare is slower. Exit code 2: an argument is invalid or a file is damaged; the part of a file before the damage is still analysed.")]
 pub(in crate::cli) struct Args {
     /// Traces of one job: activity logs of 'run --record', or files in another format (see
-    /// --format), plain or compressed with gzip or zstd; '-' is standard input, a folder is a rolled
-    /// event log of Spark.
+    /// --format), plain or compressed with gzip, zstd or lz4; '-' is standard input, a folder is that
+    /// of a run, or a rolled event log of Spark.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Length of a window, such as 500ms, 1s or 2m. What is said of the whole trace does not depend on
@@ -45,9 +47,20 @@ pub(in crate::cli) struct Args {
     /// What to rank: operator, instance, activity, worker or channel.
     #[arg(long, default_value = "operator")]
     by: String,
-    /// Also break down the latency of each completed epoch, exactly to the nanosecond.
-    #[arg(long)]
-    epochs: bool,
+    /// Also break down the latency of each completed epoch, exactly to the nanosecond; '--epochs=p99'
+    /// also shows what is on the path of the slowest hundredth only.
+    #[arg(long, value_name = "PERCENTILE", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    epochs: Option<String>,
+    /// Compare with this trace, which came later: what takes longer in it, and what of it is noise.
+    /// Exit code 1: its epochs are slower. Once for each file of the trace.
+    #[arg(long, value_name = "FILE")]
+    compare: Vec<PathBuf>,
+    /// As --from, for the trace that is compared [default: as --from]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, requires = "compare")]
+    compare_from: Option<String>,
+    /// As --until, for the trace that is compared [default: as --until]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, requires = "compare")]
+    compare_until: Option<String>,
     /// Number of entries and waits to show.
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
@@ -64,11 +77,12 @@ pub(in crate::cli) struct Args {
     /// Skip windows that start after this time.
     #[arg(long, allow_hyphen_values = true)]
     until: Option<String>,
-    /// Input format: thalweg, snailtrail, spark, timely, chrome or jaeger [default: detected from content]
+    /// Input format: thalweg, snailtrail, spark, timely, chrome, jaeger or otlp [default: detected from content]
     #[arg(long)]
     format: Option<String>,
-    /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or
-    /// json=FILE.
+    /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or json=FILE;
+    /// or the critical paths of the whole trace: flame=FILE.svg (a flame graph) or folded=FILE; or a
+    /// copy of a Chrome trace with the critical path laid over it: overlay=FILE.
     #[arg(long, value_name = "FORMAT=FILE")]
     export: Vec<String>,
     /// Draw the activity of the lanes, with the most likely critical path, as FILE.svg or FILE.png;
@@ -104,15 +118,29 @@ pub(super) struct Asked {
     pub(super) graph: GraphConfig,
     pub(super) by: By,
     pub(super) epochs: bool,
+    /// Whether it is one of two traces that are compared.
+    pub(super) is_compared: bool,
+    /// The quantile above which epochs are slow, if they are asked for.
+    pub(super) slow: Option<f64>,
     pub(super) top: usize,
     from: Timestamp,
     until: Timestamp,
     format: Option<readers::Format>,
     pub(super) exports: Vec<(Format, PathBuf)>,
+    pub(super) stacks: Vec<(StackFormat, PathBuf)>,
+    /// Copies of the trace with the critical path laid over it.
+    pub(super) overlays: Vec<PathBuf>,
     pub(super) plot: Option<PathBuf>,
     pub(super) json: bool,
     pub(super) watch: Vec<StandingQuery>,
     workers: u32,
+}
+
+impl Args {
+    /// Whether two traces are to be compared.
+    pub(super) fn is_comparison(&self) -> bool {
+        !self.compare.is_empty()
+    }
 }
 
 impl Asked {
@@ -137,21 +165,29 @@ impl Asked {
             return Err(usage(anyhow!("--workers: expected 1 to {MOST_THREADS}, found {}", args.workers)));
         }
         let watch = args.watch.iter().map(|text| text.parse().map_err(|why| usage(anyhow!("--watch: {why}")))).collect::<Result<_, _>>()?;
-        let exports = args.export.iter().map(|text| export(text)).collect::<Result<Vec<_>, _>>()?;
+        let (mut exports, mut stacks, mut overlays) = (Vec::new(), Vec::new(), Vec::new());
+        for text in &args.export {
+            match export(text)? {
+                (Exported::Windows(format), path) => exports.push((format, path)),
+                (Exported::Stacks(format), path) => stacks.push((format, path)),
+                (Exported::Overlay, path) => overlays.push(path),
+            }
+        }
         if let Some(path) = &args.plot {
             check_plot(path)?;
         }
-        let mut written: Vec<&PathBuf> = exports.iter().map(|(_, path)| path).chain(&args.plot).collect();
+        let of_stacks = stacks.iter().map(|(_, path)| path);
+        let mut written: Vec<&PathBuf> = exports.iter().map(|(_, path)| path).chain(of_stacks).chain(&overlays).chain(&args.plot).collect();
         written.sort();
         if let Some(twice) = written.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(usage(anyhow!("{}: expected a different file for each --export and --plot, found it twice", twice[0].display())));
         }
         let same = |a: &PathBuf, b: &PathBuf| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
-        if let Some(input) = written.iter().find(|path| args.files.iter().any(|file| same(path, file))) {
+        if let Some(input) = written.iter().find(|path| args.files.iter().chain(&args.compare).any(|file| same(path, &of_run(file)))) {
             return Err(usage(anyhow!("{}: expected an output file, found the name of an input trace", input.display())));
         }
         Ok(Asked {
-            files: args.files.clone(),
+            files: args.files.iter().map(|file| of_run(file)).collect(),
             window_text: args.window.trim().to_owned(),
             graph: GraphConfig {
                 lookahead,
@@ -160,12 +196,16 @@ impl Asked {
                 ..GraphConfig::new(window)
             },
             by: by(&args.by)?,
-            epochs: args.epochs,
+            epochs: args.epochs.is_some(),
+            is_compared: false,
+            slow: args.epochs.as_deref().map(percentile).transpose()?.flatten(),
             top: args.top,
             from,
             until,
             format: args.format.as_deref().map(format).transpose()?,
             exports,
+            stacks,
+            overlays,
             plot: args.plot.clone(),
             json: args.json,
             watch,
@@ -173,12 +213,54 @@ impl Asked {
         })
     }
 
+    /// What is asked of each of two traces that are compared.
+    pub(super) fn both(args: &Args) -> Result<(Asked, Asked), Failure> {
+        let refused = [("--watch", !args.watch.is_empty()), ("--plot", args.plot.is_some())];
+        if let Some((flag, _)) = refused.iter().find(|(_, is_there)| *is_there) {
+            return Err(usage(anyhow!("{flag}: expected without --compare, found both")));
+        }
+        let first = Asked { epochs: true, is_compared: true, ..Asked::of(args)? };
+        let exported = first.exports.first().map(|(format, _)| format.to_string());
+        if let Some(format) = exported.or_else(|| first.overlays.first().map(|_| "overlay".to_owned())) {
+            return Err(usage(anyhow!("--export: expected 'folded' or 'flame' with --compare, found '{format}'")));
+        }
+        let second = Args {
+            files: args.compare.clone(),
+            from: args.compare_from.clone().or_else(|| args.from.clone()),
+            until: args.compare_until.clone().or_else(|| args.until.clone()),
+            compare: args.files.clone(),
+            ..args.clone()
+        };
+        Ok((first, Asked { epochs: true, is_compared: true, ..Asked::of(&second)? }))
+    }
+
+    /// What the trace is called where there are two.
+    pub(super) fn name(&self) -> String {
+        let instant = |at: Timestamp| at.to_string();
+        let end = (self.until < Timestamp(u64::MAX)).then(|| format!(" until {}", instant(self.until)));
+        let begin = (self.from > Timestamp::ZERO).then(|| format!(" from {}", instant(self.from)));
+        format!("{}{}{}", self.files_text(), begin.unwrap_or_default(), end.unwrap_or_default())
+    }
+
     pub(super) fn open(&self) -> Result<Trace, Failure> {
         let opened = match self.format {
             Some(format) => readers::open_as(&self.files, format),
             None => readers::open(&self.files),
         };
-        opened.map_err(usage)
+        let trace = opened.map_err(usage)?;
+        if !self.overlays.is_empty() && (trace.format() != readers::Format::Chrome || self.file_to_copy().is_none()) {
+            let found = if trace.format() == readers::Format::Chrome { self.files_text() } else { trace.format().to_string() };
+            return Err(usage(anyhow!("--export overlay: expected one file with a Chrome trace, found {found}")));
+        }
+        Ok(trace)
+    }
+
+    /// The file of the trace, if it is one that can be read again.
+    pub(super) fn file_to_copy(&self) -> Option<&Path> {
+        match &self.files[..] {
+            [file] if file.is_file() => Some(file),
+            _ => None,
+        }
     }
 
     /// Whether the windows that were asked for are those of the whole trace.
@@ -264,24 +346,54 @@ fn format(text: &str) -> Result<readers::Format, Failure> {
         "timely" => readers::Format::TimelyText,
         "chrome" => readers::Format::Chrome,
         "jaeger" => readers::Format::Jaeger,
+        "otlp" => readers::Format::Otlp,
         _ => {
             return Err(usage(anyhow!(
-                "--format: expected one of 'thalweg', 'snailtrail', 'spark', 'timely', 'chrome' and 'jaeger', found '{text}'"
+                "--format: expected one of 'thalweg', 'snailtrail', 'spark', 'timely', 'chrome', 'jaeger' and 'otlp', found '{text}'"
             )));
         }
     })
 }
 
-fn export(text: &str) -> Result<(Format, PathBuf), Failure> {
+/// What is exported.
+enum Exported {
+    Windows(Format),
+    Stacks(StackFormat),
+    Overlay,
+}
+
+fn export(text: &str) -> Result<(Exported, PathBuf), Failure> {
     let Some((format, path)) = text.split_once('=').filter(|(_, path)| !path.is_empty()) else {
         return Err(usage(anyhow!("--export: expected FORMAT=FILE such as perfetto=trace.json, found '{text}'")));
     };
-    let format = format.parse().map_err(|why| usage(anyhow!("--export: {why}")))?;
-    Ok((format, PathBuf::from(path)))
+    let exported = match format.parse() {
+        Ok(format) => Exported::Stacks(format),
+        Err(()) if format == "overlay" => Exported::Overlay,
+        Err(()) => Exported::Windows(format.parse().map_err(|why| usage(anyhow!("--export: {why}")))?),
+    };
+    Ok((exported, PathBuf::from(path)))
+}
+
+/// The activity log in the folder of a run; any other file is itself.
+fn of_run(file: &Path) -> PathBuf {
+    let log = file.join(folder::ACTIVITY);
+    if log.is_file() { log } else { file.to_owned() }
+}
+
+/// The quantile in 'p99'; none in 'all'.
+fn percentile(text: &str) -> Result<Option<f64>, Failure> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let number = text.strip_prefix('p').and_then(|number| number.parse::<f64>().ok());
+    let is_percentile = |number: &f64| *number > 0.0 && *number < 100.0;
+    let number = number.filter(is_percentile);
+    let wrong = || usage(anyhow!("--epochs: expected a percentile such as 'p99', more than p0 and less than p100, found '{text}'"));
+    number.map(|number| Some(number / 100.0)).ok_or_else(wrong)
 }
 
 /// Checks the name of the figure at the start, since the figure is drawn at the very end.
-fn check_plot(path: &std::path::Path) -> Result<(), Failure> {
+fn check_plot(path: &Path) -> Result<(), Failure> {
     let wrong = |what: &str| usage(anyhow!("--plot {}: expected {what}", path.display()));
     if !path.extension().is_some_and(|extension| extension == "svg" || extension == "png") {
         return Err(wrong("a name that ends in .svg or .png"));

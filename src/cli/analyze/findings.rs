@@ -7,14 +7,16 @@ use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments::Asked;
-use super::output::{Json, notes};
+use super::output::{Json, Printed, notes};
+use super::pictures::cannot_write;
 use crate::activity::{Names, Record};
 use crate::cli::failure::{Failure, usage};
-use crate::critical_path::{EpochOddities, EpochSummary, Pieces, TraceSummary, WindowSummary};
+use crate::critical_path::{EpochOddities, EpochPart, EpochSummary, Pieces, Slowest, Supply, TraceSummary, WindowSummary};
 use crate::engine::{AnalysisResult, QueryChange};
+use crate::export::{Stacks, write_stacks};
 use crate::pag::Oddities;
 use crate::readers::{Format, Trace};
-use crate::report::{self, Analysed, Division};
+use crate::report::{self, Analysed, Division, Observed, Side};
 
 /// The most windows of a trace.
 pub(super) const MOST_WINDOWS: u64 = 1_000_000;
@@ -32,7 +34,12 @@ pub(super) struct Findings<'a> {
     /// The windows that were asked for.
     windows: TraceSummary,
     pieces: Pieces,
+    supply: Supply,
     epochs: EpochSummary,
+    /// Epochs one by one, if some are asked for.
+    slowest: Slowest,
+    /// What is compared with another trace, if there is one.
+    observed: Observed,
     oddities: (Oddities, EpochOddities),
     json: Option<Json>,
     watched: bool,
@@ -50,21 +57,55 @@ impl<'a> Findings<'a> {
             whole: TraceSummary::new(asked.by),
             windows: TraceSummary::new(asked.by),
             pieces: Pieces::new(asked.selected()),
+            supply: Supply::new(asked.selected()),
             epochs: EpochSummary::default(),
+            slowest: Slowest::default(),
+            observed: Observed::default(),
             oddities: Default::default(),
-            json: asked.json.then(Json::default),
+            json: (asked.json && !asked.is_compared).then(Json::default),
             watched: false,
             bar,
         }
     }
 
-    pub(super) fn windows(&self) -> u64 {
-        self.whole.windows()
+    /// Expects anything at all in the selected time; what was skipped is told, for it may be all there
+    /// was.
+    pub(super) fn expect_any(&self, trace: &Trace, damage: Option<&anyhow::Error>) -> Result<(), Failure> {
+        if self.whole.windows() > 0 {
+            return Ok(());
+        }
+        for oddity in trace.oddities() {
+            eprintln!("note: {}: {} ({})", oddity.file.display(), oddity.what, oddity.count);
+        }
+        let nothing = || anyhow!("{}: expected activities or messages in the selected time, found none", self.asked.files_text());
+        Err(usage(damage.map_or_else(nothing, |damage| anyhow!("{damage:#}"))))
     }
 
-    /// Counts the pieces of work among `records`.
+    /// The trace as one of two.
+    pub(super) fn side(&self) -> Side<'_> {
+        Side { observed: &self.observed, names: &self.names }
+    }
+
+    /// The critical paths of the trace.
+    pub(super) fn stacks(&self) -> Stacks {
+        Stacks::of(&self.whole, &self.names)
+    }
+
+    /// Counts the pieces of work among `records`, and what the job was given.
     pub(super) fn count(&mut self, records: &[Record]) {
-        records.iter().for_each(|record| self.pieces.push(record));
+        for record in records {
+            self.pieces.push(record);
+            self.supply.push(record);
+        }
+    }
+
+    fn analysed(&self, format: Format) -> Analysed<'_> {
+        let division = match format {
+            Format::Spark => Division::Tasks,
+            Format::Jaeger | Format::Otlp => Division::Requests,
+            Format::ActivityLog | Format::Snailtrail | Format::TimelyText | Format::Chrome => Division::Keys,
+        };
+        Analysed { trace: &self.whole, pieces: &self.pieces, supply: &self.supply, names: &self.names, division }
     }
 
     /// Takes a result of the analysis of the whole trace.
@@ -76,7 +117,10 @@ impl<'a> Findings<'a> {
                         "expected at most {MOST_SECONDS} s with anything in them, found more: select a part with --from and --until"
                     )));
                 }
-                self.whole.push(&summary);
+                let ranking = self.whole.push(&summary);
+                if self.asked.is_compared {
+                    self.observed.seconds.push(ranking.iter().map(|entry| (entry.entity, entry.participation)));
+                }
                 if self.asked.is_one_analysis() {
                     self.window(&summary)?;
                 }
@@ -84,6 +128,13 @@ impl<'a> Findings<'a> {
             AnalysisResult::Epoch(path) => {
                 if self.asked.selected().contains(path.completed) {
                     self.epochs.add(&path);
+                    if self.asked.slow.is_some() {
+                        self.slowest.add(&path);
+                    }
+                    if self.asked.is_compared {
+                        let parts = path.pieces.iter().map(|piece| (Some(EpochPart::of(piece)), (piece.end.0 - piece.start.0) as f64));
+                        self.observed.epochs.push(parts.chain([(None, path.latency().as_nanos() as f64)]));
+                    }
                 }
             }
             AnalysisResult::End { oddities, epoch_oddities, dropped_records: _ } => self.oddities = (oddities, epoch_oddities),
@@ -135,19 +186,38 @@ impl<'a> Findings<'a> {
         self.bar.suspend(|| print(&format!("{} {verb}: {subject} ({})\n", change.window.start, change.query)))
     }
 
-    /// Prints the result.
-    pub(super) fn finish(mut self, trace: &Trace) -> Result<(), Failure> {
+    /// Tells what was skipped or corrected.
+    pub(super) fn note(&self, trace: &Trace) {
         self.bar.finish_and_clear();
-        let (oddities, epoch_oddities) = self.oddities;
-        let epoch_oddities = self.asked.epochs.then_some(epoch_oddities);
-        for note in notes(&oddities, epoch_oddities, trace, &self.windows) {
+        let (oddities, epoch_oddities) = &self.oddities;
+        for note in notes(oddities, self.asked.epochs.then_some(*epoch_oddities), trace, &self.windows) {
             eprintln!("note: {note}");
         }
+    }
+
+    /// Prints the result.
+    pub(super) fn finish(mut self, trace: &Trace) -> Result<(), Failure> {
+        self.note(trace);
+        for (format, path) in &self.asked.stacks {
+            let name = format!("--export {format}={}", path.display());
+            let title = format!("Critical paths of {}", self.asked.name());
+            write_stacks(*format, path, &title, &self.stacks(), None).map_err(|why| cannot_write(&name, &why))?;
+        }
         if let Some(json) = self.json.take() {
-            let epochs = epoch_oddities.map(|oddities| (&self.epochs, oddities));
-            let watched = !self.asked.watch.is_empty();
-            let summaries = (&self.whole, &self.windows);
-            return Ok(json.finish(summaries, epochs, watched, &self.names, &oddities, trace).context("standard output")?);
+            let diagnosis = report::diagnosis(&self.analysed(trace.format()));
+            let slow = self.asked.slow.and_then(|quantile| Some((quantile, self.slowest.above(quantile)?)));
+            let printed = Printed {
+                whole: &self.whole,
+                windows: &self.windows,
+                epochs: self.asked.epochs.then_some((&self.epochs, self.oddities.1)),
+                slow: slow.as_ref(),
+                is_watched: !self.asked.watch.is_empty(),
+                diagnosis: &diagnosis,
+                names: &self.names,
+                oddities: &self.oddities.0,
+                trace,
+            };
+            return Ok(json.finish(&printed).context("standard output")?);
         }
         print(&self.text(trace.format()))
     }
@@ -155,8 +225,7 @@ impl<'a> Findings<'a> {
     /// The result as text.
     fn text(&self, format: Format) -> String {
         let (span, top) = (self.whole.span(), self.asked.top);
-        let division = if format == Format::Spark { Division::Tasks } else { Division::Keys };
-        let analysed = Analysed { trace: &self.whole, pieces: &self.pieces, names: &self.names, division };
+        let analysed = self.analysed(format);
         let windows = match self.windows.windows() {
             1 => "1 window".to_owned(),
             windows => format!("{windows} windows"),
@@ -179,6 +248,11 @@ impl<'a> Findings<'a> {
         if self.asked.epochs {
             let _ = write!(text, "\n{}", report::epochs(&self.epochs, &self.names, top));
         }
+        if let Some(slow) = self.asked.slow.and_then(|quantile| self.slowest.above(quantile)) {
+            let _ = write!(text, "\n{}", report::slow_epochs(&self.epochs, &slow, &self.names, top));
+        }
+        let diagnosis = report::diagnosis(&analysed);
+        let _ = writeln!(text, "\nDiagnosis: {}: {}", diagnosis.cause.label(), diagnosis.text);
         text
     }
 }

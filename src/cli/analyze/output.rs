@@ -7,11 +7,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::activity::Names;
-use crate::critical_path::{Entry, EpochOddities, EpochSummary, OperatorLatency, PartLatency, TraceSummary, WaitPattern, WindowSummary};
+use crate::critical_path::{
+    Entry, EpochOddities, EpochSummary, OperatorLatency, PartLatency, SlowEpochs, TraceSummary, WaitPattern, WindowSummary,
+};
 use crate::engine::QueryChange;
 use crate::pag::Oddities;
 use crate::readers::Trace;
-use crate::report::part_label;
+use crate::report::{Diagnosis, part_label, slow_parts};
 
 /// One JSON object on standard output, written window by window; nothing is printed before the
 /// first.
@@ -41,6 +43,20 @@ struct WindowEntry {
     participation_sum: f64,
     log2_paths: Option<f64>,
     ranking: Vec<RankingEntry>,
+}
+
+/// What is printed of a trace in the end.
+pub(super) struct Printed<'a> {
+    pub(super) whole: &'a TraceSummary,
+    pub(super) windows: &'a TraceSummary,
+    pub(super) epochs: Option<(&'a EpochSummary, EpochOddities)>,
+    /// The epochs above a quantile.
+    pub(super) slow: Option<&'a (f64, SlowEpochs)>,
+    pub(super) is_watched: bool,
+    pub(super) diagnosis: &'a Diagnosis,
+    pub(super) names: &'a Names,
+    pub(super) oddities: &'a Oddities,
+    pub(super) trace: &'a Trace,
 }
 
 /// An entry with its name.
@@ -75,15 +91,8 @@ impl Json {
         }));
     }
 
-    pub(super) fn finish(
-        mut self,
-        (summary, windows): (&TraceSummary, &TraceSummary),
-        epochs: Option<(&EpochSummary, EpochOddities)>,
-        watched: bool,
-        names: &Names,
-        oddities: &Oddities,
-        trace: &Trace,
-    ) -> io::Result<()> {
+    pub(super) fn finish(mut self, printed: &Printed<'_>) -> io::Result<()> {
+        let &Printed { whole: summary, windows, epochs, slow, is_watched, diagnosis, names, oddities, trace } = printed;
         let ranked = |entry: &Entry| {
             let mut value = named(json!(entry), entry.entity.label(names));
             value["first_in_windows"] = json!(windows.firsts(entry.entity));
@@ -108,7 +117,7 @@ impl Json {
         let files = trace.oddities().into_iter();
         let files = files.map(|odd| json!({ "file": odd.file.display().to_string(), "what": odd.what, "count": odd.count }));
         let mut odd = json!({ "graph": oddities, "files": files.collect::<Vec<_>>(), "windows_without_path": windows.without_path() });
-        let mut parts = vec![("ranking", ranking), ("waits", json!(waits))];
+        let mut parts = vec![("ranking", ranking), ("waits", json!(waits)), ("diagnosis", json!(diagnosis))];
         if let Some((epochs, oddities)) = epochs {
             odd["epochs"] = json!(oddities);
             let quantile = |share| epochs.quantile(share).map(|latency| latency.as_nanos() as u64);
@@ -124,7 +133,25 @@ impl Json {
             parts.push(("epochs", epochs.parts().into_iter().map(part).collect()));
             parts.push(("epoch_operators", epochs.operators().into_iter().map(operator).collect()));
         }
-        if watched {
+        if let (Some((quantile, slow)), Some((all, _))) = (slow, epochs) {
+            let part = |(part, mean_of_all): (PartLatency, f64)| {
+                let mut value = named(json!(part), part_label(&part.part, names));
+                value["mean_of_all_ns"] = json!(mean_of_all);
+                value
+            };
+            parts.push((
+                "slow_epochs",
+                json!({
+                    "quantile": quantile,
+                    "epochs": slow.meant,
+                    "analysed": slow.summary.epochs(),
+                    "from_ns": slow.from_ns,
+                    "mean_ns": slow.summary.mean_ns(),
+                    "parts": slow_parts(all, slow).into_iter().map(part).collect::<Vec<_>>(),
+                }),
+            ));
+        }
+        if is_watched {
             parts.push(("findings", Value::from(self.findings)));
         }
         parts.push(("oddities", odd));

@@ -3,7 +3,7 @@
 //! Shares are of the summed latency of all epochs, so they add up to 1. Percentiles are over
 //! epochs: an epoch without a part counts as 0.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,8 @@ pub struct EpochPart {
 }
 
 impl EpochPart {
-    pub(in crate::critical_path) fn of(piece: &EpochPiece) -> EpochPart {
+    /// The part that a piece belongs to.
+    pub fn of(piece: &EpochPiece) -> EpochPart {
         EpochPart {
             kind: piece.kind,
             operator: piece.instance.map(|instance| instance.operator),
@@ -84,6 +85,9 @@ pub struct OperatorLatency {
     /// Mean upper bound on what an epoch could have gained from a faster operator, in ns: see
     /// [`Gains`](super::Gains).
     pub gain_mean_ns: f64,
+    /// How much later its output could have been on average without delaying an epoch, in ns, over the
+    /// epochs of which it is known; `None` if it is known of none.
+    pub slack_mean_ns: Option<f64>,
     /// Median over epochs of all its parts, in ns.
     pub p50_ns: u64,
     /// 99th percentile over epochs, in ns.
@@ -127,6 +131,8 @@ pub struct EpochSummary {
     operators: BTreeMap<OperatorId, Sum>,
     /// Bounds on gains: for every operator, and what is added for some.
     gains: (u128, BTreeMap<OperatorId, u128>),
+    /// Slack, and the number of epochs in which it is known.
+    slack: BTreeMap<OperatorId, (u128, u64)>,
     /// Kept between epochs to be used again.
     scratch: Vec<(EpochPart, u64)>,
 }
@@ -141,6 +147,10 @@ impl EpochSummary {
         self.gains.0 += u128::from(path.gains.others);
         for &(operator, bound) in &path.gains.operators {
             *self.gains.1.entry(operator).or_default() += u128::from(bound - path.gains.others);
+        }
+        for &(operator, ns) in &path.slack {
+            let (sum, known) = self.slack.entry(operator).or_default();
+            (*sum, *known) = (*sum + u128::from(ns), *known + 1);
         }
         let mut parts = std::mem::take(&mut self.scratch);
         parts.extend(path.pieces.iter().map(|piece| (EpochPart::of(piece), piece.end.0 - piece.start.0)));
@@ -191,20 +201,24 @@ impl EpochSummary {
     }
 
     /// The operators to which latency is attributed (see [`EpochPart::charged`]), the largest share
-    /// first. Time on channels and unknown time is attributed to none.
+    /// first, and those whose slack is known. Time on channels and unknown time is attributed to none.
     pub fn operators(&self) -> Vec<OperatorLatency> {
         let of = |operator: OperatorId, queueing: bool| {
             let own = self.parts.iter().filter(|(part, _)| part.charged() == Some(operator));
             let own = own.filter(|(part, _)| (part.kind == EpochPieceKind::Queueing) == queueing);
             own.filter(|(part, _)| queueing || part.kind.is_work()).map(|(_, sum)| sum.ns).sum::<u128>()
         };
-        let operators = self.operators.iter().map(|(&operator, sum)| OperatorLatency {
+        let none = Sum::default();
+        let known: BTreeSet<OperatorId> = self.operators.keys().chain(self.slack.keys()).copied().collect();
+        let with_sum = known.into_iter().map(|operator| (operator, self.operators.get(&operator).unwrap_or(&none)));
+        let operators = with_sum.map(|(operator, sum)| OperatorLatency {
             operator,
             share: self.share(sum.ns),
             mean_ns: self.mean(sum.ns),
             work_mean_ns: self.mean(of(operator, false)),
             queueing_mean_ns: self.mean(of(operator, true)),
             gain_mean_ns: self.mean(self.gains.0 + self.gains.1.get(&operator).copied().unwrap_or_default()),
+            slack_mean_ns: self.slack.get(&operator).map(|(ns, known)| *ns as f64 / *known as f64),
             p50_ns: sum.quantile(0.5, self.epochs),
             p99_ns: sum.quantile(0.99, self.epochs),
         });

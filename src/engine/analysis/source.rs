@@ -84,7 +84,7 @@ impl GraphSource {
         GraphSource {
             records: Some(records),
             builder: GraphBuilder::new(graph),
-            epochs: config.epochs.then(EpochPaths::default),
+            epochs: config.epochs.then(|| EpochPaths::default().with_slack()),
             long,
             names: Names::default(),
             named: false,

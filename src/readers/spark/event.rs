@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::super::error::excerpt;
+use super::super::error::{Oddities, excerpt};
 
 /// What was expected, for an error, and what was found.
 pub(super) type Refused = (String, String);
@@ -28,13 +28,8 @@ const READ: [&str; 8] = [
     "SparkListenerTaskEnd",
 ];
 
-/// Whether events of this kind are read.
-pub(super) fn is_read(event: &[u8]) -> bool {
-    READ.iter().any(|read| read.as_bytes() == event)
-}
-
 /// The kind of event of a line that may be damaged further on: Spark writes it first.
-pub(super) fn event_of(line: &[u8]) -> Option<&[u8]> {
+fn event_of(line: &[u8]) -> Option<&[u8]> {
     let rest = line.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"Event\"")?;
     let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
     rest.iter().position(|&byte| byte == b'"').map(|end| &rest[..end])
@@ -43,6 +38,34 @@ pub(super) fn event_of(line: &[u8]) -> Option<&[u8]> {
 /// Whether a line ends within its JSON.
 pub(super) fn is_cut_off(line: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
+}
+
+/// What every line should be.
+pub(super) const EVENT: &str = "a JSON object with an Event";
+
+/// The name of the event of a line, which need not be JSON otherwise if events of this name are read;
+/// none if the line is skipped. `any`: whether there was an event before.
+///
+/// # Errors
+/// If the line is needed and damaged.
+pub(super) fn event_name<'l>(line: &'l [u8], any: bool, oddities: &mut Oddities) -> Result<Option<Cow<'l, str>>, Refused> {
+    // Most lines begin with such a name: they are parsed only once.
+    let first = event_of(line);
+    if let Some(read) = READ.iter().find(|read| first == Some(read.as_bytes())) {
+        return Ok(Some(Cow::Borrowed(read)));
+    }
+    match json(line, EVENT) {
+        Ok(Named { event }) => Ok(Some(event)),
+        Err(_) if first.is_some() => {
+            oddities.count("damaged lines of events that are not read, skipped");
+            Ok(None)
+        }
+        Err(_) if any => {
+            oddities.count("lines that hold no event, skipped");
+            Ok(None)
+        }
+        Err(refused) => Err(refused),
+    }
 }
 
 /// The event of a line.

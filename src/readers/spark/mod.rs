@@ -37,8 +37,8 @@ use std::io::BufRead;
 use self::driver::{DRIVER, DRIVER_OPERATOR, Driver, Happens};
 use self::ended::Ended;
 use self::event::{
-    ExecutorAdded, ExecutorRemoved, JobEnd, JobStart, MILLISECOND, Named, Refused, StageEvent, TaskEvent, TaskMetrics, event_of,
-    is_cut_off, is_read, json,
+    EVENT, ExecutorAdded, ExecutorRemoved, JobEnd, JobStart, MILLISECOND, Named, Refused, StageEvent, TaskEvent, TaskMetrics, event_name,
+    is_cut_off, json,
 };
 use self::executors::{Enclosing, Executors, Ran, Unended};
 use self::numbers::{Channel, channel, operator, stage_name};
@@ -122,34 +122,32 @@ impl<R: BufRead> Spark<R> {
     }
 
     fn take(&mut self, line: &[u8], out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
-        let event = match json(line, "a JSON object with an Event") {
-            Ok(Named { event }) => event,
-            Err(_) if event_of(line).is_some_and(|event| !is_read(event)) => {
-                oddities.count("damaged lines of events that are not read, skipped");
-                return Ok(());
-            }
-            Err(_) if self.any && event_of(line).is_none() => {
-                oddities.count("lines that hold no event, skipped");
-                return Ok(());
-            }
-            Err(refused) => return Err(refused),
-        };
+        let Some(event) = event_name(line, self.any, oddities)? else { return Ok(()) };
+        let taken = self.event(&event, line, out, oddities);
+        // Of a line that is no JSON at all it is said that it is none.
+        if taken.is_err() {
+            json::<Named<'_>>(line, EVENT)?;
+        }
         self.any = true;
+        taken
+    }
+
+    fn event(&mut self, event: &str, line: &[u8], out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
         let full = |expected| (expected, "one more".to_owned());
-        match event.as_ref() {
+        match event {
             "SparkListenerExecutorAdded" => {
-                let added: ExecutorAdded<'_> = json(line, &event)?;
+                let added: ExecutorAdded<'_> = json(line, event)?;
                 self.executors.add(&added.executor, &added.info.host, added.info.cores).map_err(full)?;
                 self.joined(out);
             }
             "SparkListenerExecutorRemoved" => {
-                let removed: ExecutorRemoved<'_> = json(line, &event)?;
+                let removed: ExecutorRemoved<'_> = json(line, event)?;
                 let at = self.since_origin(removed.at);
                 let left = |worker| Record::WorkerLeft { worker: WorkerId(worker), at: Timestamp(at) };
                 out.extend(self.executors.remove(&removed.executor, at).into_iter().map(left));
             }
             "SparkListenerJobStart" => {
-                let start: JobStart<'_> = json(line, &event)?;
+                let start: JobStart<'_> = json(line, event)?;
                 let (job, at) = (start.job, start.at);
                 self.begin(start, out)?;
                 match at {
@@ -161,7 +159,7 @@ impl<R: BufRead> Spark<R> {
                 }
             }
             "SparkListenerJobEnd" => {
-                let end: JobEnd = json(line, &event)?;
+                let end: JobEnd = json(line, event)?;
                 let at = end.at.map_or(self.now, |at| self.at(at, oddities));
                 self.begun(at, out);
                 self.happens(at, Happens::JobEnd(Epoch(end.job)), out);
@@ -171,7 +169,7 @@ impl<R: BufRead> Spark<R> {
                 self.forget(end.job);
             }
             "SparkListenerStageSubmitted" => {
-                let submitted: StageEvent<'_> = json(line, &event)?;
+                let submitted: StageEvent<'_> = json(line, event)?;
                 let stage = submitted.info.stage;
                 self.name(stage, &submitted.info.name, out)?;
                 if let Some(at) = submitted.info.submitted {
@@ -181,7 +179,7 @@ impl<R: BufRead> Spark<R> {
                 }
             }
             "SparkListenerStageCompleted" => {
-                let completed: StageEvent<'_> = json(line, &event)?;
+                let completed: StageEvent<'_> = json(line, event)?;
                 let stage = completed.info.stage;
                 let at = completed.info.completed.map_or(self.now, |at| self.at(at, oddities));
                 self.executors.enclose(Enclosing::Stage(stage), at);
@@ -191,11 +189,11 @@ impl<R: BufRead> Spark<R> {
                 }
             }
             "SparkListenerTaskStart" => {
-                let start: TaskEvent<'_> = json(line, &event)?;
+                let start: TaskEvent<'_> = json(line, event)?;
                 self.start(&start, out, oddities)?;
             }
             "SparkListenerTaskEnd" => {
-                let end: TaskEvent<'_> = json(line, &event)?;
+                let end: TaskEvent<'_> = json(line, event)?;
                 self.end(&end, out, oddities)?;
             }
             "SparkListenerApplicationEnd" => self.ended = true,
