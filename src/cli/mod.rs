@@ -7,6 +7,7 @@ mod analyze;
 mod calibrate;
 mod completions;
 mod decide;
+mod drive;
 mod explain;
 mod failure;
 mod hosts;
@@ -60,6 +61,7 @@ enum Command {
     Explain(explain::Args),
     Analyze(analyze::Args),
     Decide(decide::Args),
+    Drive(drive::Args),
     /// Print a completion script for your shell.
     Completions(completions::Args),
     /// Serve as a worker process of a job ('run --processes' starts it).
@@ -118,6 +120,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::explain(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Decide(args) => decide::decide(&args),
+        Command::Drive(args) => drive::drive(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Process(args) => process::process(&args),
     }

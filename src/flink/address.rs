@@ -104,7 +104,11 @@ impl fmt::Display for Address {
 
 /// The value of the header `Authorization`, if one is to be sent. Cannot be printed.
 #[derive(Clone, Default)]
-pub struct Credentials(Option<String>);
+pub struct Credentials {
+    header: Option<String>,
+    /// What must not be repeated, should a cluster send it back.
+    secrets: Vec<String>,
+}
 
 /// Why the environment has no usable credential; names variables, never their values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,9 +133,9 @@ impl Credentials {
         let set =
             |name: &'static str| variable(name).map(|value| value.trim_end_matches(['\r', '\n']).to_owned()).filter(|v| !v.is_empty());
         match (set(TOKEN), set(USER), set(PASSWORD)) {
-            (None, None, None) => Ok(Credentials(None)),
+            (None, None, None) => Ok(Credentials::default()),
             (Some(token), None, None) if token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Ok(Credentials(Some(format!("Bearer {token}"))))
+                Ok(Credentials { header: Some(format!("Bearer {token}")), secrets: vec![token] })
             }
             (Some(_), None, None) => Err(CredentialsError::Unprintable(TOKEN)),
             (Some(_), ..) => Err(CredentialsError::Both),
@@ -139,7 +143,8 @@ impl Credentials {
                 Err(CredentialsError::Unprintable(USER))
             }
             (None, Some(user), Some(password)) => {
-                Ok(Credentials(Some(format!("Basic {}", base64(format!("{user}:{password}").as_bytes())))))
+                let both = base64(format!("{user}:{password}").as_bytes());
+                Ok(Credentials { header: Some(format!("Basic {both}")), secrets: vec![both, password] })
             }
             (None, ..) => Err(CredentialsError::Half),
         }
@@ -147,12 +152,22 @@ impl Credentials {
 
     /// Whether there is one.
     pub fn is_there(&self) -> bool {
-        self.0.is_some()
+        self.header.is_some()
     }
 
     /// The header's value.
     pub(super) fn header(&self) -> Option<&str> {
-        self.0.as_deref()
+        self.header.as_deref()
+    }
+
+    /// A text without the secrets in it.
+    pub(super) fn without_secrets(&self, text: String) -> String {
+        // As in JSON, too.
+        let quoted = |secret: &String| secret.replace('\\', "\\\\").replace('"', "\\\"");
+        self.secrets.iter().fold(text, |text, secret| {
+            let text = if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text };
+            if text.contains(&quoted(secret)) { text.replace(&quoted(secret), "***") } else { text }
+        })
     }
 }
 
@@ -240,6 +255,8 @@ mod tests {
             let error = read(wrong).unwrap_err().to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }
+        let echoed = basic.without_secrets(r#"{"errors":["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== of open sesame"]}"#.to_owned());
+        assert_eq!(echoed, r#"{"errors":["Basic *** of ***"]}"#);
         assert_eq!(["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes())), ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
     }
 }

@@ -370,9 +370,10 @@ impl<'a> Driver<'a> {
         } else {
             self.controller.window_closed(observation)
         };
-        let events = self.controller.events();
-        self.listener.closed(&Closed { topology: &self.topology, observation, told: &measured.told, events });
-        if schedule.is_none() { Ok(None) } else { self.act(rest) }
+        self.listener.closed(&Closed { topology: &self.topology, observation, told: &measured.told });
+        let ending = if schedule.is_none() { None } else { self.act(rest)? };
+        self.listener.decided(&self.topology, self.controller.events());
+        Ok(ending)
     }
 
     fn is_excluded(&self, at: Timestamp) -> bool {

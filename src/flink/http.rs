@@ -97,6 +97,8 @@ impl Link for HttpLink {
             return Err(LinkError::TooLarge(MOST_BYTES));
         }
         let body = String::from_utf8(bytes).map_err(|_| LinkError::NotText)?;
+        // A proxy may show what it was sent.
+        let body = self.credentials.without_secrets(body);
         Ok(Answer { status, body, at: self.now() })
     }
 

@@ -139,7 +139,7 @@ impl fmt::Display for What {
     }
 }
 
-/// A window that was measured, and what the controller has done so far.
+/// A window that was measured.
 pub struct Closed<'a> {
     /// The topology.
     pub topology: &'a Topology,
@@ -147,8 +147,6 @@ pub struct Closed<'a> {
     pub observation: &'a Observation,
     /// What its epochs say.
     pub told: &'a [Told],
-    /// All events so far.
-    pub events: &'a [Event],
 }
 
 /// Takes what a driver has to tell.
@@ -157,6 +155,8 @@ pub trait Listener {
     fn news(&mut self, news: &News);
     /// A window closed.
     fn closed(&mut self, closed: &Closed<'_>);
+    /// All that the controller of this job has done so far.
+    fn decided(&mut self, topology: &Topology, events: &[Event]);
 }
 
 /// A configuration by the names of its operators.

@@ -383,7 +383,6 @@ pub fn epoch_path(told: &Told) -> EpochPath {
     let epoch = Epoch(told.checkpoint.unwrap_or(told.at.0));
     let (mut pieces, mut now) = (Vec::new(), due);
     let mut add = |kind: EpochPieceKind, instance: InstanceId, behind: Option<Behind>, length_ms: f64| {
-        // The last piece ends where the latency does, whatever was rounded.
         let end = (now + millis(length_ms)).min(completed);
         if end > now {
             pieces.push(EpochPiece { kind, instance: Some(instance), behind, channel: None, start: now, end });
@@ -403,10 +402,8 @@ pub fn epoch_path(told: &Told) -> EpochPath {
         }
         add(EpochPieceKind::Processing, id(own), None, service_ms.unwrap_or(0.0));
     }
-    let rest = completed.since(now).as_secs_f64() * 1e3;
-    if let (true, Some(last)) = (rest > 0.0, told.waits.last()) {
-        add(EpochPieceKind::Unknown, id((last.hop.vertex, last.hop.subtask)), None, rest + 1.0);
-    }
+    // Whatever was rounded: the last piece ends where the latency does.
+    let completed = now;
     EpochPath { epoch, due, completed, pieces, gains: Gains::default(), slack: Vec::new() }
 }
 

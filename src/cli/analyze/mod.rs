@@ -8,6 +8,7 @@
 
 mod arguments;
 mod findings;
+mod flink;
 mod heard;
 mod output;
 mod pictures;
@@ -17,8 +18,8 @@ use std::thread;
 
 use anyhow::anyhow;
 
-pub(super) use self::arguments::Args;
 use self::arguments::Asked;
+pub(super) use self::arguments::{Args, length};
 use self::findings::{Findings, MOST_WINDOWS, too_many};
 use self::heard::Heard;
 use self::pictures::Pictures;
@@ -29,6 +30,9 @@ use crate::readers::Trace;
 use crate::time::Timestamp;
 
 pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
+    if let Some(address) = &args.flink.flink {
+        return flink::analyze(address, &args.flink, args.json);
+    }
     let asked = Asked::of(args)?;
     let mut trace = asked.open()?;
     let mut pictures = Pictures::new(&asked)?;
