@@ -182,7 +182,11 @@ impl Fake {
             let done = waiting.min(can).min(room);
             let busy = (done / can).min(1.0) * STEP_MS;
             vertex.busy_ms += busy;
-            if room < waiting.min(can) { vertex.blocked_ms += STEP_MS - busy } else { vertex.idle_ms += STEP_MS - busy }
+            if room < waiting.min(can) {
+                vertex.blocked_ms += STEP_MS - busy
+            } else {
+                vertex.idle_ms += STEP_MS - busy
+            }
             vertex.records_out += if number + 1 < NAMES.len() { done } else { 0.0 };
             match number {
                 0 => {
@@ -240,12 +244,17 @@ impl Fake {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (status, value) = match (method, parts.as_slice()) {
             ("GET", ["overview"]) => (200, self.overview()),
-            ("GET", ["jobs", "overview"]) => (200, json!({"jobs": [{"jid": JOB, "name": "pipeline", "state": self.state, "start-time": 1795917664508u64}]})),
+            ("GET", ["jobs", "overview"]) => {
+                (200, json!({"jobs": [{"jid": JOB, "name": "pipeline", "state": self.state, "start-time": 1795917664508u64}]}))
+            }
             ("GET", ["jobmanager", "config"]) => {
                 let scheduler = self.scheduler.as_deref().unwrap_or("default").to_lowercase();
                 (200, json!([{"key": "jobmanager.scheduler", "value": scheduler}, {"key": "s3.secret-key", "value": "hidden-s3cret"}]))
             }
-            (_, ["jobs", id, ..]) if id.len() != 32 => (400, error(&format!("Bad request, could not parse parameters: Cannot resolve path parameter (jobid) from value \"{id}\"."))),
+            (_, ["jobs", id, ..]) if id.len() != 32 => (
+                400,
+                error(&format!("Bad request, could not parse parameters: Cannot resolve path parameter (jobid) from value \"{id}\".")),
+            ),
             ("GET", ["jobs", id]) if *id != JOB => (404, error(&format!("Job {id} not found"))),
             (_, ["jobs", id, "resource-requirements"]) if *id != JOB || self.state != "RUNNING" => (500, not_found(id)),
             ("GET", ["jobs", _]) => (200, self.job()),
@@ -253,7 +262,10 @@ impl Fake {
             ("PUT", ["jobs", _, "resource-requirements"]) => self.put(body),
             ("GET", ["jobs", _, "checkpoints", "config"]) => {
                 let interval = self.checkpoints_every_ms.map_or(i64::MAX, |ms| ms as i64);
-                (200, json!({"mode": "exactly_once", "interval": interval, "unaligned_checkpoints": self.unaligned, "aligned_checkpoint_timeout": 0}))
+                (
+                    200,
+                    json!({"mode": "exactly_once", "interval": interval, "unaligned_checkpoints": self.unaligned, "aligned_checkpoint_timeout": 0}),
+                )
             }
             ("GET", ["jobs", _, "checkpoints"]) => (200, self.history()),
             ("POST", ["jobs", _, "checkpoints"]) => {
@@ -311,7 +323,13 @@ impl Fake {
             // What Flink does at -1 nobody wants to see.
             assert!(bound("lowerBound") == 1 && (1..=32768).contains(&bound("upperBound")), "{body}");
             if bound("upperBound") > 64 {
-                return (400, error(&format!("The newly requested parallelism {} for the job vertex {id} exceeds its maximum parallelism 64.", bound("upperBound"))));
+                return (
+                    400,
+                    error(&format!(
+                        "The newly requested parallelism {} for the job vertex {id} exceeds its maximum parallelism 64.",
+                        bound("upperBound")
+                    )),
+                );
             }
             upper.push(bound("upperBound") as u32);
         }
@@ -375,6 +393,8 @@ fn error(what: &str) -> Value {
 }
 
 fn not_found(id: &str) -> Value {
-    let cause = format!("<Exception on server side:\norg.apache.flink.runtime.messages.FlinkJobNotFoundException: Could not find Flink job ({id})\n\tat x");
+    let cause = format!(
+        "<Exception on server side:\norg.apache.flink.runtime.messages.FlinkJobNotFoundException: Could not find Flink job ({id})\n\tat x"
+    );
     json!({"errors": ["Internal server error.", cause]})
 }

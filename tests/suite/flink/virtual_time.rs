@@ -7,8 +7,8 @@ use std::time::Duration;
 use thalweg::controller::Event;
 use thalweg::dataflow::Topology;
 use thalweg::flink::{
-    Allowed, Answer, Closed, DriveConfig, DriveError, Ending, Graph, Limits, Link, LinkError, Listener, News, Pace, Prepare, Request, Rest, Told, What,
-    drive,
+    Allowed, Answer, Closed, DriveConfig, DriveError, Ending, Graph, Limits, Link, LinkError, Listener, News, Pace, Prepare, Request, Rest,
+    Told, What, drive,
 };
 use thalweg::observation::Observation;
 use thalweg::policy::{Given, Policy, registry};
