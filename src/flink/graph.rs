@@ -176,3 +176,54 @@ fn unique(name: String, taken: &mut BTreeSet<String>) -> String {
     taken.insert(free.clone());
     free
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job of vertices with inputs by number.
+    fn job(vertices: &[(&str, &[usize])]) -> Job {
+        let id = |number: usize| format!("{number:032x}");
+        let vertex = |(number, (name, _)): (usize, &(&str, &[usize]))| {
+            format!(
+                r#"{{"id":"{}","name":"{name}","parallelism":1,"maxParallelism":8,"tasks":{{"RUNNING":1}},"slotSharingGroupId":"g"}}"#,
+                id(number)
+            )
+        };
+        let node = |(number, (_, inputs)): (usize, &(&str, &[usize]))| {
+            let inputs = inputs.iter().map(|from| format!(r#"{{"id":"{}","ship_strategy":"HASH"}}"#, id(*from)));
+            format!(r#"{{"id":"{}","inputs":[{}]}}"#, id(number), inputs.collect::<Vec<_>>().join(","))
+        };
+        let (all, nodes): (Vec<_>, Vec<_>) =
+            (vertices.iter().enumerate().map(vertex).collect(), vertices.iter().enumerate().map(node).collect());
+        let text = format!(
+            r#"{{"jid":"{}","name":"j","state":"RUNNING","vertices":[{}],"plan":{{"nodes":[{}]}}}}"#,
+            id(77),
+            all.join(","),
+            nodes.join(",")
+        );
+        Job::read(&text).unwrap()
+    }
+
+    #[test]
+    fn vertices_are_in_topological_order_and_have_names_of_their_own() {
+        let graph = Graph::of(&job(&[("sink: Writer", &[1, 2]), ("map", &[3]), ("map", &[3, 3]), ("Source: in, a", &[])])).unwrap();
+        let names: Vec<&str> = graph.nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["in--a", "map", "map#2", "sink"]);
+        assert_eq!(graph.nodes[3].inputs, [(1, Ship::Hash), (2, Ship::Hash)]);
+        assert_eq!((graph.named("map#2"), graph.named("sink: Writer"), graph.named("x")), (Some(2), Some(3), None));
+        assert_eq!((graph.sources().collect::<Vec<_>>(), graph.outputs(0).collect::<Vec<_>>()), (vec![0], vec![1, 2]));
+        assert_eq!(graph.slots(|vertex| vertex as u32 + 1), 4, "one group shares slots");
+        let topology = graph.topology(|_| 8).unwrap();
+        assert_eq!((topology.operators()[0].role, topology.operators()[3].role), (Role::Source, Role::Stateless));
+        assert!(graph.configuration(&job(&[("other", &[])]).parallelism(), &topology).is_none());
+    }
+
+    #[test]
+    fn cycles_and_jobs_without_a_plan_are_refused() {
+        assert!(matches!(Graph::of(&job(&[("a", &[1]), ("b", &[0])])), Err(GraphError::Cycle(_))));
+        let mut none = job(&[("a", &[])]);
+        none.inputs.clear();
+        assert_eq!(Graph::of(&none), Err(GraphError::NoPlan));
+    }
+}

@@ -120,3 +120,53 @@ impl Policy for Limited {
         self.policy.postponed(plan, until);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flink::graph::Node;
+    use crate::flink::job::{Hex, Ship};
+
+    fn graph() -> Graph {
+        let node = |name: &str, group: &str, inputs: Vec<(usize, Ship)>| Node {
+            id: Hex::read(&"0".repeat(32)).unwrap(),
+            full_name: name.to_owned(),
+            name: name.to_owned(),
+            max_parallelism: 60,
+            group: group.to_owned(),
+            inputs,
+        };
+        let nodes =
+            vec![node("source", "a", Vec::new()), node("map", "a", vec![(0, Ship::Any)]), node("count", "b", vec![(1, Ship::Hash)])];
+        Graph { nodes }
+    }
+
+    fn asked(limits: &Limits, rescales: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let graph = graph();
+        let topology = graph.topology(|_| 60).unwrap();
+        let before = Configuration::ones(&topology).with(OperatorId(1), 2);
+        let plan = Plan {
+            rescales: rescales.iter().map(|(operator, instances)| (OperatorId(*operator), *instances)).collect(),
+            ..Plan::default()
+        };
+        limits.apply(&graph, &before, &plan).rescales.into_iter().map(|(operator, instances)| (operator.0, instances)).collect()
+    }
+
+    #[test]
+    fn what_is_asked_stays_within_bounds_slots_and_key_groups() {
+        let none = Limits::of(&graph());
+        assert_eq!(asked(&none, &[(1, 5), (2, 7)]), [(1, 5), (2, 7)]);
+        assert_eq!(asked(&none, &[(1, 0), (2, u32::MAX), (9, 3)]), [(1, 1), (2, 60)], "and never below one");
+        assert_eq!(asked(&none, &[(1, 2)]), [], "what is so already");
+        let excluded = Limits { excluded: vec![false, true, false], bounds: vec![(1, 60), (1, 60), (2, 3)], ..none.clone() };
+        assert_eq!(asked(&excluded, &[(1, 5), (2, 7)]), [(2, 3)]);
+        assert_eq!(asked(&excluded, &[(2, 1)]), [(2, 2)]);
+        // Two groups: the larger of source and map, and count.
+        assert_eq!(asked(&Limits { slots: Some(8), ..none.clone() }, &[(1, 5), (2, 7)]), [(1, 4), (2, 4)]);
+        assert_eq!(asked(&Limits { slots: Some(1), ..none.clone() }, &[(1, 5), (2, 7)]), [], "what runs keeps its slots");
+        assert_eq!(asked(&Limits { slots: Some(9), ..none.clone() }, &[(2, u32::MAX)]), [(2, 7)]);
+        let aligned = Limits { align: true, ..none };
+        assert_eq!(asked(&aligned, &[(1, 7), (2, 7)]), [(1, 7), (2, 10)], "only count has keys");
+        assert_eq!(asked(&aligned, &[(2, 31)]), [(2, 60)]);
+    }
+}

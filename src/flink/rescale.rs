@@ -161,9 +161,8 @@ impl Rescale<'_> {
     /// Requests again what was before, and waits for it.
     fn back(&self, rest: &mut Rest<'_>, why: String, job: Option<Job>) -> Outcome {
         let asked = match self.uppers(rest) {
-            // The request was refused as a whole.
-            Ok(uppers) if uppers == *self.asked && self.asked == self.before => return Outcome::NotReached { why, asked: uppers, job },
-            Ok(uppers) if uppers != *self.wanted && uppers != *self.asked => return Outcome::NotReached { why, asked: uppers, job },
+            // It was not taken, or something else came after it: there is nothing to take back.
+            Ok(uppers) if uppers != *self.wanted => return Outcome::NotReached { why, asked: uppers, job },
             Ok(uppers) => uppers,
             Err(_) => self.wanted.clone(),
         };

@@ -235,7 +235,8 @@ impl Watch {
                 Ok(barriers) => {
                     (self.unaligned, self.partial) = (0, 0);
                     self.clocks_differ |= barriers.clocks_differ(graph);
-                    if let Some(window) = self.window.as_mut().filter(|window| at >= window.window().start - self.pace.interval) {
+                    // One that was triggered before the job had settled shows how it caught up.
+                    if let Some(window) = self.window.as_mut().filter(|_| at >= self.settled_at) {
                         let at = at.max(window.window().start);
                         if window.epochs() < MOST_IN_WINDOW {
                             window.epoch(Seen { at, barriers });

@@ -90,10 +90,10 @@ pub(in crate::cli) struct Args {
     /// Give vertices with keys a number of instances that divides their key groups.
     #[arg(long)]
     align: bool,
-    /// After the job has ended, wait so long for another one of its name, such as one restarted from a savepoint.
+    /// After the job has ended, wait this long for another one of its name, such as one restarted from a savepoint.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     follow: Option<String>,
-    /// End after so many windows [default: with the job]
+    /// End after this number of windows [default: with the job]
     #[arg(long, value_name = "N")]
     windows: Option<u64>,
     /// Factor by which the intervals of policies are shortened: with 6, those that are meant for windows of 60 s
