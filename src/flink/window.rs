@@ -23,8 +23,8 @@ use crate::time::{Epoch, Timestamp, Window};
 const LEAST_CLOCK: f64 = 0.25;
 /// A source that is held up for more than this share of its time could emit more.
 const HELD_UP: f64 = 0.1;
-/// ... but nobody knows how much: at most so many times what it does.
-const MOST_MORE: f64 = 10.0;
+/// ... but nobody knows how much: at most this many times what it does is added to it, so that it is found out step by step.
+const MOST_MORE: f64 = 1.0;
 /// The part of the epochs that counts as the slowest: one in a hundred...
 const SLOWEST_PART: f64 = 0.01;
 /// ... and at least so many.

@@ -1,9 +1,9 @@
 //! What a driver does with a job: one joint rescale, nothing that is not allowed, nothing twice, whatever happens to it or to the job.
 
-use thalweg::flink::{Allowed, Ending, LinkError, Recording, Replay, What};
+use thalweg::flink::{Allowed, Ending, LinkError, Recording, Replay, Request, What};
 
 use super::fake::Fake;
-use super::virtual_time::{Heard, Named, RESCALES, Virtual, config, driven, named};
+use super::virtual_time::{Heard, Named, RESCALES, Virtual, at, config, driven, named};
 
 /// 900 records a second for 1, 2 and 0.2 ms: two and three instances would do, one of each does not.
 fn overloaded() -> Fake {
@@ -125,8 +125,7 @@ fn a_killed_driver_that_starts_again_does_nothing_twice() {
 #[test]
 fn a_policy_never_sees_a_restart_or_the_catching_up_after_it() {
     let mut link = Virtual::new(Fake::new(300.0, [1.0, 2.0, 0.1]), 200);
-    let at = |seconds: u64| thalweg::time::Timestamp(seconds * 1_000_000_000);
-    link.events = vec![(at(44), Fake::restart), (at(97), Fake::restart)];
+    link.events = vec![at(44, Fake::restart), at(97, Fake::restart)];
     let (_, heard) = driven(&mut link, RESCALES, &config(), &mut named("hold"));
     for observation in &heard.observations {
         for restart in [44.0, 97.0] {
@@ -141,7 +140,7 @@ fn a_policy_never_sees_a_restart_or_the_catching_up_after_it() {
 #[test]
 fn what_others_request_is_told_and_not_undone() {
     let mut link = Virtual::new(Fake::new(300.0, [1.0, 2.0, 0.1]), 150);
-    link.events = vec![(thalweg::time::Timestamp(50_000_000_000), |fake| fake.someone_requests([1, 2, 3, 1]))];
+    link.events = vec![at(50, |fake| fake.someone_requests([1, 2, 3, 1]))];
     let (_, heard) = driven(&mut link, RESCALES, &config(), &mut named("hold"));
     assert_eq!(heard.count(|what| matches!(what, What::ChangedByOthers { .. })), 1, "{}", heard.lines());
     assert!(link.fake.borrow().puts().is_empty());
@@ -216,9 +215,9 @@ fn a_job_that_ends_ends_the_drive_and_an_outage_does_not() {
     for state in ["FINISHED", "CANCELED", "FAILED"] {
         let mut link = Virtual::new(Fake::new(300.0, [1.0, 2.0, 0.1]), 200);
         link.events = vec![match state {
-            "FINISHED" => (thalweg::time::Timestamp(40_000_000_000), |fake: &mut Fake| fake.state = "FINISHED".to_owned()),
-            "CANCELED" => (thalweg::time::Timestamp(40_000_000_000), |fake: &mut Fake| fake.state = "CANCELED".to_owned()),
-            _ => (thalweg::time::Timestamp(40_000_000_000), |fake: &mut Fake| fake.state = "FAILED".to_owned()),
+            "FINISHED" => at(40, |fake| fake.state = "FINISHED".to_owned()),
+            "CANCELED" => at(40, |fake| fake.state = "CANCELED".to_owned()),
+            _ => at(40, |fake| fake.state = "FAILED".to_owned()),
         }];
         let (ended, _) = driven(&mut link, RESCALES, &config(), &mut named("ds2"));
         assert_eq!(ended.unwrap(), Ending::Ended(state.to_owned()));
@@ -227,7 +226,7 @@ fn a_job_that_ends_ends_the_drive_and_an_outage_does_not() {
         let mut link = Virtual::new(Fake::new(300.0, [1.0, 2.0, 0.1]), 200);
         let fake = std::rc::Rc::clone(&link.fake);
         let began_ms = fake.borrow().now_ms;
-        link.spoil = Some(Box::new(move |_, answer| {
+        link.spoil = Some(Box::new(move |_: &Request, answer| {
             let s = (fake.borrow().now_ms - began_ms) / 1e3;
             if (50.0..50.0 + f64::from(outage_s)).contains(&s) { Err(LinkError::Unreachable("refused".to_owned())) } else { Ok(answer) }
         }));
@@ -240,7 +239,7 @@ fn a_job_that_ends_ends_the_drive_and_an_outage_does_not() {
 #[test]
 fn an_answer_that_is_lost_after_a_request_was_taken_is_no_failure() {
     let mut link = Virtual::new(overloaded(), 200);
-    link.spoil = Some(Box::new(|request, answer| if request.body.is_some() { Err(LinkError::TimedOut(20)) } else { Ok(answer) }));
+    link.spoil = Some(Box::new(|request: &Request, answer| if request.body.is_some() { Err(LinkError::TimedOut(20)) } else { Ok(answer) }));
     let (_, heard) = driven(&mut link, RESCALES, &config(), &mut named("ds2"));
     let reached = heard.count(|what| matches!(what, What::Reached { .. }));
     assert!((1..=2).contains(&reached) && reached == link.fake.borrow().puts().len(), "{}", heard.lines());

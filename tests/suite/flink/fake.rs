@@ -25,16 +25,16 @@ const IDS: [&str; 4] = [
 
 /// A vertex.
 #[derive(Clone, Debug)]
-struct Vertex {
+pub struct Vertex {
     /// Service of a record, in ms.
-    cost_ms: f64,
-    parallelism: u32,
-    queue: f64,
-    records_in: f64,
-    records_out: f64,
-    busy_ms: f64,
-    blocked_ms: f64,
-    idle_ms: f64,
+    pub cost_ms: f64,
+    pub parallelism: u32,
+    pub queue: f64,
+    pub records_in: f64,
+    pub records_out: f64,
+    pub busy_ms: f64,
+    pub blocked_ms: f64,
+    pub idle_ms: f64,
 }
 
 /// A request that was seen.
@@ -63,21 +63,21 @@ pub struct Fake {
     pub restarts: u32,
     pub emitted: f64,
     pub arrived: f64,
-    vertices: Vec<Vertex>,
-    lag: f64,
-    upper: Vec<u32>,
-    deployed_ms: f64,
-    restarting_until: Option<f64>,
-    next_checkpoint_ms: f64,
-    checkpoints: Vec<Checkpoint>,
+    pub vertices: Vec<Vertex>,
+    pub lag: f64,
+    pub upper: Vec<u32>,
+    pub deployed_ms: f64,
+    pub restarting_until: Option<f64>,
+    pub next_checkpoint_ms: f64,
+    pub checkpoints: Vec<Checkpoint>,
 }
 
 #[derive(Clone, Debug)]
-struct Checkpoint {
-    id: u64,
-    triggered_ms: f64,
+pub struct Checkpoint {
+    pub id: u64,
+    pub triggered_ms: f64,
     /// By vertex and subtask.
-    last_ms: Vec<Vec<f64>>,
+    pub last_ms: Vec<Vec<f64>>,
 }
 
 impl Checkpoint {

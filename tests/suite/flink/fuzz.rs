@@ -138,7 +138,7 @@ fn nothing_is_done_on_nonsense() {
         let mut link = Virtual::new(Fake::new(900.0, [1.8, 2.6, 0.1]), 90);
         let mut own = fastrand::Rng::with_seed(random.u64(..));
         let one_in = [2, 10, 50][round % 3];
-        link.spoil = Some(Box::new(move |_, (status, body)| {
+        link.spoil = Some(Box::new(move |_: &Request, (status, body)| {
             Ok(if own.usize(0..one_in) == 0 {
                 (if own.u8(0..4) == 0 { 500 } else { status }, mutated(&mut own, &body))
             } else {

@@ -18,7 +18,7 @@ fn thalweg(server: &Server, words: &[&str]) -> Command {
 }
 
 fn overloaded() -> Fake {
-    Fake::new(900.0, [1.8, 2.6, 0.1])
+    Fake { checkpoints_every_ms: Some(200.0), ..Fake::new(900.0, [1.8, 2.6, 0.1]) }
 }
 
 fn said(output: &Output) -> String {
@@ -140,7 +140,7 @@ fn no_credential_is_ever_shown() {
 
 #[test]
 fn a_drive_over_http_rescales_is_recorded_and_decides_the_same_offline() {
-    let server = Server::start(overloaded(), 10.0);
+    let server = Server::start(overloaded(), 1.0);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("driven");
     let words = [
@@ -189,7 +189,11 @@ fn a_drive_over_http_rescales_is_recorded_and_decides_the_same_offline() {
 
 #[test]
 fn analyze_reads_alone_and_names_the_bottleneck() {
-    let server = Server::start(Fake::new(900.0, [0.4, 2.6, 0.1]), 3.0);
+    let server = {
+        let mut fake = Fake::new(900.0, [0.4, 2.6, 0.1]);
+        fake.advance(fake.now_ms + 5000.0);
+        Server::start(fake, 1.0)
+    };
     let output =
         Command::new(env!("CARGO_BIN_EXE_thalweg")).args(["analyze", "--flink", &server.address, "--for", "1500ms"]).output().unwrap();
     let said = said(&output);
@@ -201,7 +205,7 @@ fn analyze_reads_alone_and_names_the_bottleneck() {
 fn a_process_that_is_killed_leaves_the_job_and_another_goes_on() {
     let mut random = fastrand::Rng::with_seed(9);
     for _ in 0..4 {
-        let server = Server::start(overloaded(), 10.0);
+        let server = Server::start(overloaded(), 1.0);
         let words = ["--policy", "ds2", "--interval", "300ms", "--stabilisation", "200ms", "--time-factor", "60"];
         let mut first = thalweg(&server, &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // Killed at a request, not at a time: wherever the machine is slow.

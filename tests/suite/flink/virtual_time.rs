@@ -31,7 +31,12 @@ pub struct Virtual {
     pub spoil: Option<Spoil>,
     /// What else happens, at which time.
     pub events: Vec<(Timestamp, fn(&mut Fake))>,
-    began_ms: f64,
+    pub began_ms: f64,
+}
+
+/// What happens to the cluster at that time.
+pub fn at(seconds: u64, happens: fn(&mut Fake)) -> (Timestamp, fn(&mut Fake)) {
+    (Timestamp(seconds * 1_000_000_000), happens)
 }
 
 impl Virtual {
