@@ -270,22 +270,23 @@ impl<'a> Driver<'a> {
             match self.step(rest) {
                 Ok(None) => (silent_since, pause) = (None, self.config.pace.poll),
                 Ok(Some(ending)) => return Ok(ending),
-                Err(DriveError::Rest(error)) if error.may_pass() => {
+                // A JobManager that fails over does not know its jobs for a while.
+                Err(DriveError::Rest(error)) if error.may_pass() || error.is_unknown() => {
                     let since = *silent_since.get_or_insert(now);
                     if since == now {
                         self.tell(now, What::Trouble { error: error.to_string() });
                     }
                     if now.since(since) >= self.config.patience {
+                        if error.is_unknown() {
+                            self.tell(now, What::Ended { state: "unknown to the cluster".to_owned() });
+                            return Ok(Ending::Ended("unknown".to_owned()));
+                        }
                         return Err(error.into());
                     }
                     if now.since(since) >= self.config.pace.interval {
                         self.watch.abandon();
                     }
                     pause = (pause * 2).min(MOST_WAIT.max(self.config.pace.poll));
-                }
-                Err(DriveError::Rest(error)) if error.is_unknown() => {
-                    self.tell(now, What::Ended { state: "unknown to the cluster".to_owned() });
-                    return Ok(Ending::Ended("unknown".to_owned()));
                 }
                 Err(error) => return Err(error),
             }

@@ -252,3 +252,31 @@ fn nothing_is_decided_in_excluded_times() {
     let (_, heard) = driven(&mut link, RESCALES, &all_day, &mut named("ds2"));
     assert!(link.fake.borrow().puts().is_empty() && heard.count(|what| *what == What::Excluded) > 5);
 }
+
+#[test]
+fn a_job_that_the_cluster_has_forgotten_is_waited_for_and_then_given_up() {
+    for (forgotten_s, ended) in [(15.0, Ending::Stopped), (100.0, Ending::Ended("unknown".to_owned()))] {
+        let mut link = Virtual::new(Fake::new(300.0, [1.0, 2.0, 0.1]), 200);
+        let fake = std::rc::Rc::clone(&link.fake);
+        let began_ms = fake.borrow().now_ms;
+        link.spoil = Some(Box::new(move |_: &Request, answer| {
+            let s = (fake.borrow().now_ms - began_ms) / 1e3;
+            let is_forgotten = (50.0..50.0 + forgotten_s).contains(&s);
+            Ok(if is_forgotten {
+                (404, r#"{"errors":["org.apache.flink.runtime.rest.NotFoundException: Job x not found"]}"#.to_owned())
+            } else {
+                answer
+            })
+        }));
+        assert_eq!(driven(&mut link, RESCALES, &config(), &mut named("hold")).0.unwrap(), ended);
+    }
+}
+
+#[test]
+fn a_job_of_the_same_name_is_followed() {
+    let mut link = Virtual::new(overloaded(), 300);
+    link.events = vec![at(40, |fake| fake.state = "FINISHED".to_owned()), at(70, |fake| fake.next_job())];
+    let follow = thalweg::flink::DriveConfig { follow: std::time::Duration::from_secs(60), ..config() };
+    let (ended, heard) = driven(&mut link, RESCALES, &follow, &mut named("ds2"));
+    assert_eq!((ended.unwrap(), heard.count(|what| matches!(what, What::Attached { .. }))), (Ending::Stopped, 2), "{}", heard.lines());
+}

@@ -48,6 +48,8 @@ pub struct Logged {
 /// The cluster, with one job.
 #[derive(Clone, Debug)]
 pub struct Fake {
+    /// The id of its job.
+    pub id: String,
     pub now_ms: f64,
     /// Records a second that are due.
     pub rate: f64,
@@ -101,6 +103,7 @@ impl Fake {
             idle_ms: 0.0,
         };
         Fake {
+            id: JOB.to_owned(),
             now_ms: 1_795_917_664_508.0,
             rate,
             slots: 16,
@@ -147,6 +150,12 @@ impl Fake {
     pub fn restart(&mut self) {
         self.restarting_until = Some(self.now_ms + RESTART_MS);
         self.restarts += 1;
+    }
+
+    /// The same job again, under another id.
+    pub fn next_job(&mut self) {
+        (self.id, self.state) = ("00112233445566778899aabbccddeeff".to_owned(), "RUNNING".to_owned());
+        self.restart();
     }
 
     /// Somebody else's request.
@@ -245,7 +254,7 @@ impl Fake {
         let (status, value) = match (method, parts.as_slice()) {
             ("GET", ["overview"]) => (200, self.overview()),
             ("GET", ["jobs", "overview"]) => {
-                (200, json!({"jobs": [{"jid": JOB, "name": "pipeline", "state": self.state, "start-time": 1795917664508u64}]}))
+                (200, json!({"jobs": [{"jid": self.id, "name": "pipeline", "state": self.state, "start-time": 1795917664508u64}]}))
             }
             ("GET", ["jobmanager", "config"]) => {
                 let scheduler = self.scheduler.as_deref().unwrap_or("default").to_lowercase();
@@ -255,8 +264,8 @@ impl Fake {
                 400,
                 error(&format!("Bad request, could not parse parameters: Cannot resolve path parameter (jobid) from value \"{id}\".")),
             ),
-            ("GET", ["jobs", id]) if *id != JOB => (404, error(&format!("Job {id} not found"))),
-            (_, ["jobs", id, "resource-requirements"]) if *id != JOB || self.state != "RUNNING" => (500, not_found(id)),
+            ("GET", ["jobs", id]) if **id != *self.id => (404, error(&format!("Job {id} not found"))),
+            (_, ["jobs", id, "resource-requirements"]) if **id != *self.id || self.state != "RUNNING" => (500, not_found(id)),
             ("GET", ["jobs", _]) => (200, self.job()),
             ("GET", ["jobs", _, "resource-requirements"]) => (200, self.requirements()),
             ("PUT", ["jobs", _, "resource-requirements"]) => self.put(body),
@@ -301,8 +310,8 @@ impl Fake {
         let state = if self.is_down() && self.state == "RUNNING" { "RESTARTING" } else { &self.state };
         // As from Flink, not in topological order.
         let vertices: Vec<Value> = vertices.rev().collect();
-        json!({"jid": JOB, "name": "pipeline", "state": state, "schedulerType": self.scheduler, "now": self.now_ms as u64, "vertices": vertices,
-            "plan": {"jid": JOB, "nodes": (0..4).rev().map(node).collect::<Vec<_>>()}})
+        json!({"jid": self.id, "name": "pipeline", "state": state, "schedulerType": self.scheduler, "now": self.now_ms as u64, "vertices": vertices,
+            "plan": {"jid": self.id, "nodes": (0..4).rev().map(node).collect::<Vec<_>>()}})
     }
 
     fn requirements(&self) -> Value {
