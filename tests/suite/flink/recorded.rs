@@ -103,7 +103,8 @@ fn barriers_name_the_slow_subtask_and_their_queues_are_the_truth() {
             let waits = blame(&path, source_ms, blocked);
             let ((vertex, subtask), _) = most_blamed(&waits).unwrap();
             epochs += 1;
-            named += u32::from(situation["to_blame"].as_str() == Some(&format!("{}[{subtask}]", graph.nodes[vertex].name)));
+            let who = format!("{}[{subtask}]", graph.nodes[vertex].name);
+            named += u32::from(situation["to_blame"].as_str() == Some(who.as_str()));
         }
         situations += 1;
         if situation["to_blame"].is_string() {
