@@ -160,11 +160,11 @@ impl Credentials {
         self.header.as_deref()
     }
 
-    /// A text without the secrets in it.
-    pub(super) fn without_secrets(&self, text: String) -> String {
+    /// A text without those secrets in it that have `least` bytes or more.
+    pub(super) fn without_secrets(&self, text: String, least: usize) -> String {
         // As in JSON, too.
         let quoted = |secret: &String| secret.replace('\\', "\\\\").replace('"', "\\\"");
-        self.secrets.iter().fold(text, |text, secret| {
+        self.secrets.iter().filter(|secret| secret.len() >= least).fold(text, |text, secret| {
             let text = if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text };
             if text.contains(&quoted(secret)) { text.replace(&quoted(secret), "***") } else { text }
         })
@@ -255,7 +255,7 @@ mod tests {
             let error = read(wrong).unwrap_err().to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }
-        let echoed = basic.without_secrets(r#"{"errors":["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== of open sesame"]}"#.to_owned());
+        let echoed = basic.without_secrets(r#"{"errors":["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== of open sesame"]}"#.to_owned(), 1);
         assert_eq!(echoed, r#"{"errors":["Basic *** of ***"]}"#);
         assert_eq!(["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes())), ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
     }
