@@ -8,6 +8,7 @@ pub mod dataflow;
 pub mod engine;
 pub mod experiment;
 pub mod export;
+pub mod flink;
 pub mod id;
 pub mod live;
 pub mod metrics;

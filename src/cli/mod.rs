@@ -7,6 +7,7 @@ mod analyze;
 mod calibrate;
 mod completions;
 mod decide;
+mod drive;
 mod explain;
 mod failure;
 mod hosts;
@@ -73,6 +74,7 @@ enum Command {
     Decide(decide::Args),
     Load(load::Args),
     Plan(plan::Args),
+    Drive(drive::Args),
     /// Print a completion script for your shell.
     Completions(completions::Args),
     /// Serve as a worker process of a job ('run --processes' starts it).
@@ -136,6 +138,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Decide(args) => decide::decide(&args),
         Command::Load(args) => load::load(&args),
         Command::Plan(args) => plan::plan(&args),
+        Command::Drive(args) => drive::drive(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Process(args) => process::process(&args),
     }

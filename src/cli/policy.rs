@@ -51,6 +51,18 @@ enum ExternalNeeds {
 }
 
 impl PolicyArgs {
+    /// The flags that decide, by name, as they could be given again; without those of external programs, which may be private.
+    pub(super) fn recorded(&self) -> Vec<(&'static str, String)> {
+        let plan = self.plan.iter().map(|plan| ("plan", plan.clone()));
+        plan.chain(self.settings.iter().map(|setting| ("set", setting.clone()))).collect()
+    }
+
+    /// Takes over the flags of external programs.
+    pub(super) fn external_as(&mut self, other: &PolicyArgs) {
+        self.external_command.clone_from(&other.external_command);
+        (self.external_timeout, self.external_needs) = (other.external_timeout, other.external_needs);
+    }
+
     /// Builds the policy called `name` with its script, program or the `best` configurations (for
     /// the oracle). A process that does not decide does not start the program.
     pub(super) fn policy(

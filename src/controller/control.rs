@@ -240,6 +240,35 @@ impl Controller {
         self.events.push(Event { at, kind: EventKind::BackingOff { failures, until } });
     }
 
+    /// Called when a plan is not carried out although it could be, because the host only advises: the
+    /// policy learns that nothing has changed, and may ask again at once.
+    ///
+    /// # Panics
+    /// If no migration is in progress.
+    pub fn declined(&mut self, at: Timestamp, why: &str) {
+        self.target.take().expect("a migration is being carried out");
+        self.policy.refused(why);
+        let asked = self.events.iter().rev().find_map(|event| match &event.kind {
+            EventKind::Rescaling { plan, .. } => Some(plan.clone()),
+            _ => None,
+        });
+        self.events.push(Event { at, kind: EventKind::Refused { plan: asked.unwrap_or_default(), why: why.to_owned() } });
+    }
+
+    /// Called when the host finds the job in another configuration than the controller has brought it
+    /// to, because somebody else has changed it. Bins are evenly distributed.
+    ///
+    /// # Panics
+    /// If a migration is in progress, or the configuration is of another job.
+    pub fn found(&mut self, at: Timestamp, configuration: Configuration) {
+        assert!(!self.is_migrating(), "a plan in progress is completed or abandoned first");
+        self.assignments = Assignment::initial(&self.topology, &configuration);
+        (self.configuration, self.routing) = (configuration, Routing::default());
+        (self.warm_up_left, self.agreed) = (self.config.warm_up_windows, 0);
+        self.policy.migrated(at, at, 0);
+        self.events.push(Event { at, kind: EventKind::Migrated { configuration: self.configuration.clone() } });
+    }
+
     /// Called when the input ended, or the host abandoned the migration, before it was complete;
     /// `complete` are the steps that were executed. The others have changed nothing, so the new
     /// state is what these steps made of the previous one.

@@ -27,6 +27,12 @@ pub const WORKERS: &str = "workers.csv";
 pub const INSTANCES: &str = "instances.csv";
 /// The decision log: one [`Event`](crate::controller::Event) a line.
 pub const DECISIONS: &str = "decisions.jsonl";
+/// What happened while a Flink job was driven.
+pub const NEWS: &str = "news.jsonl";
+/// Where the time of each of its epochs went.
+pub const PATHS: &str = "paths.jsonl";
+/// Every request to its cluster, with the answer.
+pub const SESSION: &str = "session.jsonl";
 /// The results of the run.
 pub const SUMMARY: &str = "summary.json";
 /// The activity log, when it was asked for.

@@ -23,12 +23,15 @@ use super::{folder, frame, steps};
 pub const BEGUN: &str = ".thalweg-unfinished";
 
 /// Names that commands give to files, apart from figures and files of rows.
-const FILES: [&str; 16] = [
+const FILES: [&str; 19] = [
     folder::RUN,
     folder::TIMELINE,
     folder::LATENCY,
     folder::WORKERS,
     folder::DECISIONS,
+    folder::NEWS,
+    folder::PATHS,
+    folder::SESSION,
     folder::SUMMARY,
     folder::ACTIVITY,
     folder::ACTIVITY_BEGUN,

@@ -25,6 +25,7 @@ mod epoch_paths;
 mod external_policy;
 mod external_wait;
 mod faults;
+mod flink;
 mod fluid;
 mod graph_edges;
 mod interrupted;

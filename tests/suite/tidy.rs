@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layer of every module of `src/`, those to come included. A path points to a smaller layer or into its own module.
-const LAYERS: [(&str, u32); 29] = [
+const LAYERS: [(&str, u32); 30] = [
     ("id", 0),
     ("time", 0),
     ("rate", 0),
@@ -28,6 +28,7 @@ const LAYERS: [(&str, u32); 29] = [
     ("controller", 7),
     ("engine", 8),
     ("sim", 8),
+    ("flink", 8),
     ("readers", 8),
     ("experiment", 9),
     ("export", 10),

@@ -38,8 +38,10 @@ pub(in crate::cli) struct Args {
     /// Traces of one job: activity logs of 'run --record', or files in another format (see
     /// --format), plain or compressed with gzip, zstd or lz4; '-' is standard input, a folder is that
     /// of a run, or a rolled event log of Spark.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "flink", value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) flink: FlinkArgs,
     /// Length of a window, such as 500ms, 1s or 2m. What is said of the whole trace does not depend on
     /// it; columns that count windows, queries, exports and the windows of --json do.
     #[arg(long, default_value = "1s", allow_hyphen_values = true)]
@@ -98,7 +100,22 @@ pub(in crate::cli) struct Args {
     workers: u32,
     /// Print one JSON object instead of text.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+/// Flags for a running Flink job in place of a trace.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct FlinkArgs {
+    /// Look at a running Flink job instead of a trace, by the address of its REST interface, such as
+    /// http://host:8081. Only reads; credentials as for 'thalweg drive flink'.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["files", "by", "epochs", "lookahead", "through_queues", "from", "until", "format", "export", "plot", "watch", "workers"])]
+    pub(super) flink: Option<String>,
+    /// With --flink: id or name of the job [default: the only one that runs]
+    #[arg(long, value_name = "JOB", requires = "flink")]
+    pub(super) job: Option<String>,
+    /// With --flink: how long to look [default: 10s]
+    #[arg(long = "for", value_name = "TIME", requires = "flink", allow_hyphen_values = true)]
+    pub(super) look_for: Option<String>,
 }
 
 /// Windows from which the whole trace is summed up, whatever '--window' says.
@@ -319,7 +336,7 @@ impl Asked {
     }
 }
 
-fn length(name: &str, text: &str) -> Result<Duration, Failure> {
+pub(in crate::cli) fn length(name: &str, text: &str) -> Result<Duration, Failure> {
     let parsed = SignedDuration::from_str(text.trim()).ok().and_then(|length| Duration::try_from(length).ok());
     let fits = parsed.filter(|length| length.as_nanos() < u128::from(u64::MAX));
     fits.ok_or_else(|| usage(anyhow!("--{name}: expected a length of time such as 500ms, 1s or 2m, found '{text}'")))

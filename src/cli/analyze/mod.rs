@@ -9,19 +9,23 @@
 mod arguments;
 mod compare;
 mod findings;
+mod flink;
 mod heard;
 mod output;
 mod pictures;
 mod reading;
 
-pub(super) use self::arguments::Args;
 use self::arguments::Asked;
+pub(super) use self::arguments::{Args, length};
 use self::findings::Findings;
 use self::pictures::Pictures;
 use self::reading::read;
 use super::failure::{Failure, usage};
 
 pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
+    if let Some(address) = &args.flink.flink {
+        return flink::analyze(address, &args.flink, args.json);
+    }
     if args.is_comparison() {
         return compare::compare(args);
     }

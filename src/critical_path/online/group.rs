@@ -70,7 +70,7 @@ struct Sum {
 
 impl PathGroup {
     /// The group of `paths`, each with its number of records.
-    pub(super) fn of(paths: &[(EpochPath, u64)]) -> PathGroup {
+    pub fn of(paths: &[(EpochPath, u64)]) -> PathGroup {
         let records: u64 = paths.iter().map(|(_, records)| records).sum();
         let mut sums: BTreeMap<EpochPart, Sum> = BTreeMap::new();
         let mut gains: BTreeMap<OperatorId, f64> = BTreeMap::new();

@@ -1,0 +1,172 @@
+//! What a policy may ask of a Flink job: bounds of vertices, slots, key groups; and what only other hosts can do is left out.
+
+use std::collections::BTreeMap;
+
+use super::graph::Graph;
+use crate::dataflow::{Configuration, Plan};
+use crate::id::OperatorId;
+use crate::observation::Observation;
+use crate::policy::{Decision, Needs, Policy, Reason};
+use crate::time::Timestamp;
+
+/// Bounds of what may be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// By vertex, the fewest and the most instances; a vertex that is excluded has its present number as both.
+    pub bounds: Vec<(u32, u32)>,
+    /// Vertices that keep the number that they have.
+    pub excluded: Vec<bool>,
+    /// The most slots; nothing if there is no bound.
+    pub slots: Option<u32>,
+    /// Whether instances of vertices with keys are to divide the key groups evenly.
+    pub align: bool,
+}
+
+impl Limits {
+    /// Bounds by what Flink lets each vertex have.
+    pub fn of(graph: &Graph) -> Limits {
+        let bounds = graph.nodes.iter().map(|node| (1, node.max_parallelism)).collect();
+        Limits { bounds, excluded: vec![false; graph.nodes.len()], slots: None, align: false }
+    }
+
+    /// What of `plan` may be asked: a plan of rescales alone; empty if nothing is left.
+    pub fn apply(&self, graph: &Graph, before: &Configuration, plan: &Plan) -> Plan {
+        let now = |vertex: usize| before.parallelism(OperatorId(vertex as u32));
+        let mut wanted: BTreeMap<usize, u32> = BTreeMap::new();
+        for (&operator, &instances) in &plan.rescales {
+            let vertex = operator.0 as usize;
+            let (Some(&(least, most)), Some(false)) = (self.bounds.get(vertex), self.excluded.get(vertex)) else { continue };
+            let bounded = instances.clamp(least.max(1), most.max(least).max(1));
+            let aligned =
+                if self.align && graph.is_keyed(vertex) { aligned(bounded, graph.nodes[vertex].max_parallelism, most) } else { bounded };
+            wanted.insert(vertex, aligned);
+        }
+        self.fit_slots(graph, &now, &mut wanted);
+        let rescales = wanted.into_iter().filter(|(vertex, instances)| *instances != now(*vertex));
+        Plan { rescales: rescales.map(|(vertex, instances)| (OperatorId(vertex as u32), instances)).collect(), ..Plan::default() }
+    }
+
+    /// Takes instances from the vertex that has most, as long as all need more slots than there may be.
+    fn fit_slots(&self, graph: &Graph, now: &dyn Fn(usize) -> u32, wanted: &mut BTreeMap<usize, u32>) {
+        let Some(slots) = self.slots else { return };
+        for (vertex, instances) in wanted.iter_mut() {
+            *instances = (*instances).min(slots.max(now(*vertex)));
+        }
+        while graph.slots(|vertex| wanted.get(&vertex).copied().unwrap_or_else(|| now(vertex))) > slots {
+            // Only what is to grow gives way: what runs already keeps its slots.
+            let grows =
+                wanted.iter().filter(|(vertex, instances)| **instances > now(**vertex)).map(|(vertex, instances)| (*vertex, *instances));
+            let Some((vertex, instances)) = grows.reduce(|a, b| if b.1 > a.1 { b } else { a }) else { return };
+            wanted.insert(vertex, instances - 1);
+        }
+    }
+}
+
+/// The next number of instances that divides the key groups, so that each has as many; the same if there is none within twice as many.
+fn aligned(instances: u32, key_groups: u32, most: u32) -> u32 {
+    let up_to = most.min(instances.saturating_mul(2)).min(key_groups);
+    (instances..=up_to).find(|more| key_groups.is_multiple_of(*more)).unwrap_or(instances)
+}
+
+/// A policy within limits.
+pub struct Limited {
+    policy: Box<dyn Policy>,
+    graph: Graph,
+    limits: Limits,
+}
+
+impl Limited {
+    /// `policy`, within `limits`.
+    pub fn new(policy: Box<dyn Policy>, graph: Graph, limits: Limits) -> Limited {
+        Limited { policy, graph, limits }
+    }
+}
+
+impl Policy for Limited {
+    fn needs(&self) -> Needs {
+        self.policy.needs()
+    }
+
+    fn name(&self) -> &'static str {
+        self.policy.name()
+    }
+
+    fn decide(&mut self, now: Timestamp, observation: &Observation) -> Decision {
+        let (plan, reason) = match self.policy.decide(now, observation) {
+            Decision::Hold(reason) => return Decision::Hold(reason),
+            Decision::Rescale(plan, reason) => (plan, reason),
+        };
+        let allowed = self.limits.apply(&self.graph, &observation.configuration, &plan);
+        if !allowed.rescales.is_empty() {
+            return Decision::Rescale(allowed, reason);
+        }
+        self.policy.refused("the bounds of vertices, slots or what Flink can do leave nothing of it");
+        Decision::Hold(Reason { rule: "bounded".to_owned(), ..reason })
+    }
+
+    fn refused(&mut self, why: &str) {
+        self.policy.refused(why);
+    }
+
+    fn migrated(&mut self, began: Timestamp, ended: Timestamp, bytes: u64) {
+        self.policy.migrated(began, ended, bytes);
+    }
+
+    fn failed(&mut self) {
+        self.policy.failed();
+    }
+
+    fn postponed(&mut self, plan: &Plan, until: Timestamp) {
+        self.policy.postponed(plan, until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flink::graph::Node;
+    use crate::flink::job::{Hex, Ship};
+
+    fn graph() -> Graph {
+        let node = |name: &str, group: &str, inputs: Vec<(usize, Ship)>| Node {
+            id: Hex::read(&"0".repeat(32)).unwrap(),
+            full_name: name.to_owned(),
+            name: name.to_owned(),
+            max_parallelism: 60,
+            group: group.to_owned(),
+            inputs,
+        };
+        let nodes =
+            vec![node("source", "a", Vec::new()), node("map", "a", vec![(0, Ship::Any)]), node("count", "b", vec![(1, Ship::Hash)])];
+        Graph { nodes }
+    }
+
+    fn asked(limits: &Limits, rescales: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let graph = graph();
+        let topology = graph.topology(|_| 60).unwrap();
+        let before = Configuration::ones(&topology).with(OperatorId(1), 2);
+        let plan = Plan {
+            rescales: rescales.iter().map(|(operator, instances)| (OperatorId(*operator), *instances)).collect(),
+            ..Plan::default()
+        };
+        limits.apply(&graph, &before, &plan).rescales.into_iter().map(|(operator, instances)| (operator.0, instances)).collect()
+    }
+
+    #[test]
+    fn what_is_asked_stays_within_bounds_slots_and_key_groups() {
+        let none = Limits::of(&graph());
+        assert_eq!(asked(&none, &[(1, 5), (2, 7)]), [(1, 5), (2, 7)]);
+        assert_eq!(asked(&none, &[(1, 0), (2, u32::MAX), (9, 3)]), [(1, 1), (2, 60)], "and never below one");
+        assert!(asked(&none, &[(1, 2)]).is_empty(), "what is so already");
+        let excluded = Limits { excluded: vec![false, true, false], bounds: vec![(1, 60), (1, 60), (2, 3)], ..none.clone() };
+        assert_eq!(asked(&excluded, &[(1, 5), (2, 7)]), [(2, 3)]);
+        assert_eq!(asked(&excluded, &[(2, 1)]), [(2, 2)]);
+        // Two groups: the larger of source and map, and count.
+        assert_eq!(asked(&Limits { slots: Some(8), ..none.clone() }, &[(1, 5), (2, 7)]), [(1, 4), (2, 4)]);
+        assert!(asked(&Limits { slots: Some(1), ..none.clone() }, &[(1, 5), (2, 7)]).is_empty(), "what runs keeps its slots");
+        assert_eq!(asked(&Limits { slots: Some(9), ..none.clone() }, &[(2, u32::MAX)]), [(2, 7)]);
+        let aligned = Limits { align: true, ..none };
+        assert_eq!(asked(&aligned, &[(1, 7), (2, 7)]), [(1, 7), (2, 10)], "only count has keys");
+        assert_eq!(asked(&aligned, &[(2, 31)]), [(2, 60)]);
+    }
+}

@@ -1,0 +1,9 @@
+//! Driving Flink jobs, without Flink: a fake cluster in virtual time for decisions, over HTTP for what can go wrong on the way.
+
+mod decisions;
+mod fake;
+mod fuzz;
+mod http;
+mod recorded;
+mod server;
+mod virtual_time;
