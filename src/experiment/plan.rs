@@ -158,6 +158,15 @@ pub fn plan(scenario: &Scenario, ask: &Ask) -> Result<Planned, PlanError> {
     Ok(best)
 }
 
+/// As many instances as the true rates need if records are spread evenly, whatever the latency: the
+/// oracle's configuration, with which a search begins.
+///
+/// # Errors
+/// As [`plan`].
+pub fn needed(scenario: &Scenario, ask: &Ask) -> Result<BTreeMap<String, u32>, PlanError> {
+    Ok(Search::new(scenario, ask)?.needed())
+}
+
 /// What runs in a given configuration show at a rate, by other seeds than a plan rests on.
 ///
 /// # Errors
