@@ -183,7 +183,7 @@ fn nothing_ran() {
 #[test]
 fn source_bound() {
     let slow = Rounds { source: 60, work: [(20, 100); 4], ..EVEN };
-    dataflow(slow, "source-bound", &["own work is 73.", "other operators do not help"]);
+    dataflow(slow, "source-bound", &["own work is 74.", "other operators do not help"]);
     // Nobody is busy, and yet not all is emitted.
     let starved = Rounds { source: 20, network: 10, work: [(25, 100); 4], sink: 20, schedule: Some((100, 80)), ..EVEN };
     dataflow(starved, "source-bound", &["did not emit 20.0 % of what was due", "what feeds the sources"]);
@@ -271,14 +271,14 @@ fn a_batch_job_that_waits_for_its_shuffle() {
     let log = stage(&[("1", 2)], &[(2000, 9); 2]);
     let fetched = "\"Result Serialization Time\":1,\"Shuffle Read Metrics\":{\"Fetch Wait Time\":1500,\"Records Read\":9}";
     let log = log.replace("\"Result Serialization Time\":1", fetched);
-    batch(&log, "network", &["shuffled data", "map waits outside (7", "Shuffle less"]);
+    batch(&log, "network", &["shuffled data", "map (stage 0) waits outside (7", "Shuffle less"]);
 }
 
 #[test]
 fn a_batch_job_with_skew_or_a_straggler() {
     let mut tasks = [(500, 100); 8];
     tasks[5] = (9000, 2000);
-    batch(&stage(&[("1", 4), ("2", 4)], &tasks), "skew", &["'map'", "20.0 times as many records", "split its partition"]);
+    batch(&stage(&[("1", 4), ("2", 4)], &tasks), "skew", &["'map (stage 0)'", "20.0 times as many records", "split its partition"]);
     tasks[5] = (9000, 110);
     batch(&stage(&[("1", 4), ("2", 4)], &tasks), "straggler", &["about as many records", "host2"]);
 }
