@@ -10,8 +10,8 @@ pub enum Division {
     Keys,
     /// Any instance takes any task.
     Tasks,
-    /// Each serves requests of others.
-    Requests,
+    /// Each is called by others: services, functions.
+    Calls,
 }
 
 /// What is known of a trace.

@@ -174,9 +174,8 @@ impl<'a> Shares<'a> {
                 "for {share} of the critical paths neither a task nor the driver ran{idle}. The application did nothing, or waited for executors \
                  or for its own program between jobs: look there before at any stage."
             ),
-            Division::Requests => format!(
-                "for {share} of the time no request was being served{idle}. What is said of the services is of the rest: look at single traces \
-                 with '--epochs'."
+            Division::Calls => format!(
+                "for {share} of the critical paths nothing ran that the trace holds{idle}. What is said of services and functions is of the rest."
             ),
             Division::Keys if self.keeps_up().is_some() => format!(
                 "for {share} of the critical paths nothing ran that the log holds{idle}, though records were due. Look at what that lane did \
@@ -292,7 +291,7 @@ impl<'a> Shares<'a> {
             );
             return (share >= LARGE && lanes >= BUSY).then_some(Diagnosis { cause: Cause::UnderProvisioned, share, text });
         }
-        if self.analysed.division == Division::Requests || share < LARGE {
+        if self.analysed.division == Division::Calls || share < LARGE {
             return None;
         }
         let is_full = busy.max(lanes) >= BUSY;
@@ -378,13 +377,13 @@ impl<'a> Shares<'a> {
         let keeps_up = if self.keeps_up() == Some(true) { "the sources emit all that is due, and " } else { "" };
         let text = match (first, self.operators.first()) {
             (Some(first), Some(&(operator, _))) if first.entity == Entity::Operator(operator) => format!(
-                "{keeps_up}no single cause holds for a third of the critical paths. The largest part is '{}' with {}. {}",
+                "{keeps_up}no cause of the list holds. The largest part of the critical paths is '{}' with {}. {}",
                 self.analysed.names.operator(operator),
                 percent(first.participation),
                 spread(self.analysed, operator).text
             ),
             (Some(first), _) => format!(
-                "{keeps_up}no single cause holds for a third of the critical paths. The largest part is {} with {}.",
+                "{keeps_up}no cause of the list holds. The largest part of the critical paths is {} with {}.",
                 first.entity.label(self.analysed.names),
                 percent(first.participation)
             ),

@@ -49,8 +49,12 @@ pub fn slow_epochs(all: &EpochSummary, slow: &SlowEpochs, names: &Names, top: us
     if parts.len() > top {
         let _ = writeln!(text, "and {} more (--top)", parts.len() - top);
     }
-    let share = (more(first) / by.max(1.0)).min(1.0);
     let label = part_label(&first.0.part, names);
-    let _ = writeln!(text, "\n{label}: {:.0} % of what makes them slower.", 100.0 * share);
+    let _ = writeln!(
+        text,
+        "\n{label}: {} more in the slow ones, which take {} longer in all.",
+        latency(more(first) as u64),
+        latency(by.max(0.0) as u64)
+    );
     text
 }

@@ -62,7 +62,7 @@ pub(super) fn spread(analysed: &Analysed<'_>, operator: OperatorId) -> Spread {
     let mut spread = match analysed.division {
         Division::Keys => by_key(analysed, operator, &shares, &works),
         Division::Tasks => by_task(analysed, operator, &shares, &works),
-        Division::Requests => {
+        Division::Calls => {
             Spread::of(Evenness::Even, "Make it cheaper, call it less often, or call it beside others instead of after them.")
         }
     };

@@ -45,7 +45,8 @@ fn open_telemetry(jaeger: &Value) -> String {
             };
             let trace = format!("{trace:032x}");
             let link = named("link").map(|span| json!({ "traceId": trace, "spanId": span }));
-            let start = span["startTime"].as_u64().unwrap();
+            // A second later: a span that starts at 0 has no start.
+            let start = 1_000_000 + span["startTime"].as_u64().unwrap();
             let service = &of["processes"][span["processID"].as_str().unwrap()]["serviceName"];
             let nanos = |micros: u64| format!("{}000", micros);
             let span = json!({

@@ -102,8 +102,8 @@ impl<'a> Findings<'a> {
     fn analysed(&self, format: Format) -> Analysed<'_> {
         let division = match format {
             Format::Spark => Division::Tasks,
-            Format::Jaeger | Format::Otlp => Division::Requests,
-            Format::ActivityLog | Format::Snailtrail | Format::TimelyText | Format::Chrome => Division::Keys,
+            Format::Jaeger | Format::Otlp | Format::Chrome => Division::Calls,
+            Format::ActivityLog | Format::Snailtrail | Format::TimelyText => Division::Keys,
         };
         Analysed { trace: &self.whole, pieces: &self.pieces, supply: &self.supply, names: &self.names, division }
     }
