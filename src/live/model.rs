@@ -407,7 +407,7 @@ mod tests {
         assert_eq!((fewer[0].start_s, fewer.last().unwrap().end_s), (0.0, 20_000.0));
         assert!(fewer.windows(2).all(|pair| pair[0].end_s == pair[1].start_s));
         assert_eq!(fewer.last().unwrap().p99_ms, Some(19_999.0), "the largest");
-        assert_eq!(fewer.iter().map(|window| window.records).sum::<u64>(), windows.iter().map(|window| window.records).sum());
+        assert_eq!(fewer.iter().map(|window| window.records).sum::<u64>(), windows.iter().map(|window| window.records).sum::<u64>());
         let pair = one_of(&windows[..2]);
         assert_eq!((pair.offered_per_s, pair.p50_ms, pair.operators[3].busy, pair.operators[3].queue_records), (50.0, Some(1.75), 0.5, 1));
         assert_eq!(combined(&windows[..100]), (windows[..100].to_vec(), 1));
