@@ -1,4 +1,4 @@
-//! What a page is told, from a folder and live.
+//! What a page shows, from a folder and live.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
