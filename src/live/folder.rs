@@ -95,6 +95,7 @@ fn totals(run: &Path) -> Result<BTreeMap<String, f64>, FolderError> {
     if !path.is_file() {
         return Ok(BTreeMap::new());
     }
-    let summary: BTreeMap<String, serde_json::Value> = folder::read_json(&path)?;
-    Ok(summary.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect())
+    let summary: serde_json::Value = folder::read_json(&path)?;
+    let values = summary.as_object().into_iter().flatten();
+    Ok(values.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
 }

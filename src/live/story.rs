@@ -229,11 +229,13 @@ pub struct PathPart {
     /// The operator's name, or empty.
     pub operator: String,
     /// Its share of the latency.
+    #[serde(serialize_with = "short")]
     pub share: f64,
     /// Its mean.
+    #[serde(serialize_with = "short")]
     pub mean_ms: f64,
     /// What is predicted for it under the plan.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "short_if_any")]
     pub predicted_ms: Option<f64>,
     /// In words, such as `queueing at count`.
     pub text: String,
@@ -270,10 +272,13 @@ pub struct Compared {
     /// What, with its unit.
     pub what: String,
     /// Before, if measured.
+    #[serde(serialize_with = "short_if_any")]
     pub before: Option<f64>,
     /// Predicted.
+    #[serde(serialize_with = "short")]
     pub predicted: f64,
     /// What came, if measured.
+    #[serde(serialize_with = "short_if_any")]
     pub came: Option<f64>,
 }
 
@@ -392,6 +397,14 @@ fn round(value: f64) -> Option<f64> {
     let factor = 10f64.powi(digits.min(300));
     let rounded = (value * factor).round() / factor;
     Some(if rounded.is_finite() { rounded } else { value })
+}
+
+fn short<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    round(*value).serialize(serializer)
+}
+
+fn short_if_any<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.and_then(round).serialize(serializer)
 }
 
 /// Whole microseconds.

@@ -175,10 +175,13 @@ class Chart {
       const at = x(decision.at_s), chosen = decision.number === this.options.chosen();
       pen.strokeStyle = colour("path");
       pen.lineWidth = chosen ? 2.5 : 1.2;
+      // Many of them must not hide the lines.
+      pen.globalAlpha = chosen || story.decisions.length < 20 ? 1 : 0.4;
       pen.beginPath();
       pen.moveTo(at, TOP - 4);
       pen.lineTo(at, height - BOTTOM);
       pen.stroke();
+      pen.globalAlpha = 1;
       if (at < free && !chosen) continue;
       const label = String(decision.number), wide = Math.max(16, pen.measureText(label).width + 8);
       free = at + wide + 2;

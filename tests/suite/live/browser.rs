@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use thalweg::experiment::record;
 use thalweg::live::server::{Limits, Server};
@@ -13,10 +14,10 @@ use thalweg::live::{Model, State, page};
 
 use super::{Run, very_large};
 
-/// What the browser shows of a file, and what it says on its console; nothing without a browser.
-fn shown(file: &Path) -> Option<(String, String)> {
-    let browser =
-        ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())?;
+/// A browser that is to show `address`; nothing if none is installed.
+fn browser(address: &str, profile: &Path) -> Option<Command> {
+    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
+    let name = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(is_there)?;
     let mut command = Command::new(name);
     command
         .args([
@@ -109,6 +110,10 @@ fn between(server: SocketAddr) -> (SocketAddr, mpsc::Receiver<String>) {
                 let (mut client, mut onward) = (client, onward);
                 let mut head = [0; 16 * 1024];
                 let length = client.read(&mut head).unwrap_or(0);
+                // A browser opens connections that it may need.
+                if length == 0 {
+                    return;
+                }
                 let line = String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned();
                 if onward.write_all(&head[..length]).is_err() {
                     return;
@@ -139,7 +144,7 @@ fn a_browser_follows_a_job() {
     // Only once the page has all that there was is there something new.
     let mut seen = Vec::new();
     while seen.last().is_none_or(|line: &String| !line.starts_with("GET /api/story ")) {
-        seen.push(asked.recv().unwrap());
+        seen.push(asked.recv_timeout(Duration::from_secs(120)).expect("the browser asks for the story"));
     }
     let result = run.simulate(|status| teller.window(&status));
     teller.end(State::Finished, &result.events, [].into());

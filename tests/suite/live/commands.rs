@@ -89,7 +89,7 @@ fn a_run_is_served_while_it_goes_on_and_afterwards_and_written_to_a_file() {
         "--seconds",
         "20",
         "--pace",
-        "20x",
+        "4x",
         "--live",
         "0",
         "--report",
@@ -128,7 +128,7 @@ fn a_run_is_served_while_it_goes_on_and_afterwards_and_written_to_a_file() {
 #[test]
 fn a_job_on_the_engine_is_served() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["run", "--policy", "ds2", "--rate", "2000/s", "--duration", "3", "--live", "0", "--out", "out", "--json"];
+    let args = ["run", "--policy", "ds2", "--rate", "2000/s", "--duration", "5", "--live", "0", "--out", "out", "--json"];
     let mut child = Ended(thalweg(folder.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let (at, mut rest) = address(child.0.stderr.take().unwrap());
     let news = get(&at, "/api/news");
