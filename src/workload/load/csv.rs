@@ -30,8 +30,9 @@ pub(super) fn rows(text: &str, columns: &Columns) -> Result<Vec<RawRow>, Wrong> 
         // A quoted cell may have several lines; the one it begins in is named. The reader's own
         // count stops before empty lines.
         let from = record.position().map_or(counted, |position| position.byte() as usize);
-        let begins = from + text[from..].len() - text[from..].trim_start_matches(['\r', '\n']).len();
-        line += text[counted..begins].matches('\n').count() as u64;
+        let rest = text.get(from..).unwrap_or_default();
+        let begins = from + rest.len() - rest.trim_start_matches(['\r', '\n']).len();
+        line += text.get(counted..begins).unwrap_or_default().matches('\n').count() as u64;
         counted = begins;
         let place = Place::Line(line);
         if record.iter().all(str::is_empty) {
