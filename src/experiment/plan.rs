@@ -2,7 +2,8 @@
 //! known or has been calibrated.
 //!
 //! The search begins where the true rates suffice, adds the instance that brings the latency down
-//! most until every seed meets the goal, and then takes away what is not missed. What it says is
+//! most until every seed meets the goal, and then takes away what is not missed, but nothing that the
+//! rates need: a short run shows no slow overload. What it says is
 //! what runs in virtual time showed: how far these are from the engine, `sim-fidelity` says.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use super::record::ROW_WINDOW;
 use super::run::{RunFailure, RunResult};
 use super::scenario::{OperatorForm, RoleForm, Scenario};
 use super::simulated::{SimulatedSpec, simulate};
+use crate::id::OperatorId;
 use crate::policy::Hold;
 use crate::rate::Rate;
 use crate::sim::Disturbance;
@@ -189,6 +191,8 @@ struct Search<'a> {
     scenario: Scenario,
     ask: &'a Ask,
     first_seed: u64,
+    /// What the true rates need, whatever the budget.
+    least: BTreeMap<String, u32>,
 }
 
 impl<'a> Search<'a> {
@@ -216,7 +220,10 @@ impl<'a> Search<'a> {
         (scenario.disturb, scenario.seconds, scenario.coarse) = (Disturbance::default(), ask.seconds, None);
         scenario.operators.iter_mut().for_each(|form| form.on.clear());
         scenario.check().map_err(PlanError::Wrong)?;
-        let search = Search { scenario, ask, first_seed: 1 };
+        let job = scenario.job();
+        let named = |(id, instances): (OperatorId, u32)| (job.topology.operator(id).name.clone(), instances);
+        let needed = job.needed(Timestamp::ZERO).into_iter().map(named).collect();
+        let search = Search { scenario, ask, first_seed: 1, least: needed };
         let least = search.scalable().count() as u32;
         match ask.budget {
             Some(budget) if budget < least => {
@@ -232,10 +239,7 @@ impl<'a> Search<'a> {
 
     /// As many of each as the true rates need, within the budget.
     fn needed(&self) -> BTreeMap<String, u32> {
-        let job = self.scenario.job();
-        let needed = job.needed(Timestamp::ZERO);
-        let mut all: BTreeMap<String, u32> =
-            needed.into_iter().map(|(id, instances)| (job.topology.operator(id).name.clone(), instances)).collect();
+        let mut all = self.least.clone();
         while self.ask.budget.is_some_and(|budget| all.values().sum::<u32>() > budget) {
             let most = all.values_mut().max().expect("there are operators: their sum is more than 0");
             *most -= 1;
@@ -264,11 +268,17 @@ impl<'a> Search<'a> {
         all
     }
 
-    /// What runs in this configuration show.
+    /// What runs in this configuration show; with fewer instances than the rates need it does not
+    /// keep up, however slowly it falls behind.
     fn judged(&self, configuration: BTreeMap<String, u32>) -> Result<Planned, PlanError> {
+        let rate = self.ask.rate.as_per_second();
+        if self.least.iter().any(|(name, least)| configuration.get(name).is_none_or(|instances| instances < least)) {
+            let instances = configuration.values().sum();
+            let (p50_ms, p99_ms, p99_ms_range) = (None, None, None);
+            return Ok(Planned { rate_per_s: rate, configuration, instances, p50_ms, p99_ms, p99_ms_range, met: 0, runs: self.ask.seeds });
+        }
         let seeds = self.first_seed..self.first_seed + self.ask.seeds;
         let runs = seeds.into_par_iter().map(|seed| self.run(&configuration, seed)).collect::<Result<Vec<_>, _>>()?;
-        let rate = self.ask.rate.as_per_second();
         let of = |ns: fn(&RunResult) -> Option<u64>| -> Vec<f64> {
             let late = |result: &RunResult| lag_s(result, rate) > LATE_S;
             let mut all: Vec<f64> = runs

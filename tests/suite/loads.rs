@@ -178,20 +178,21 @@ fn instance_s(result: &RunResult) -> f64 {
     result.configurations.iter().zip(ends).map(|((from, one), to)| f64::from(sum(one)) * to.since(*from).as_secs_f64()).sum()
 }
 
-/// What longer steps change: hardly anything of instances, changes and records; latencies by the steps.
+/// What longer steps change: little of instances, changes and records; latencies by the steps.
 #[test]
 fn longer_steps_while_nothing_changes_give_what_the_fine_grid_gives() {
     let fine = Scenario::read(COARSE).unwrap();
-    let coarse = Scenario { coarse: Some(Coarse { tick_ms: 1000, row_s: 10.0 }), ..fine.clone() };
+    let coarse = Scenario { coarse: Some(Coarse { tick_ms: 500, row_s: 10.0 }), ..fine.clone() };
     for policy in ["oracle", "ds2", "critical-path"] {
         let (fine, coarse) = (simulated(&fine, policy), simulated(&coarse, policy));
         let (was, is) = (instance_s(&fine), instance_s(&coarse));
         eprintln!("{policy}: {was:.0} to {is:.0} instance-seconds, {} to {} actions", fine.actions(), coarse.actions());
-        assert!((is / was - 1.0).abs() < 0.03, "{policy}: {was} to {is}");
+        assert!((is / was - 1.0).abs() < 0.02, "{policy}: {was} to {is}");
         let (were, are) = (fine.actions() as f64, coarse.actions() as f64);
         assert!((are - were).abs() <= 3.0 + 0.2 * were, "{policy}: {were} to {are} actions");
         let (emitted, of) = (coarse.verdict.emitted as f64, fine.verdict.emitted as f64);
-        assert!((emitted / of - 1.0).abs() < 1e-3, "{policy}: {of} to {emitted} records");
+        // Who has no headroom is late at the end, by more or by less.
+        assert!((emitted / of - 1.0).abs() < 0.02, "{policy}: {of} to {emitted} records");
         assert_eq!((coarse.verdict.lost, coarse.verdict.duplicated), (0, 0));
         let p99 = |result: &RunResult| result.overall.ns_p99.unwrap() as f64 / 1e9;
         eprintln!("{policy}: p99 {:.3} to {:.3} s", p99(&fine), p99(&coarse));
@@ -226,13 +227,13 @@ fn a_plan_is_near_the_oracle_and_its_latency_is_what_runs_show() {
         of("heron-wordcount", "300000/min", "p99=1s"),
         of("heron-wordcount", "970000/min", "p99=1s"),
         of("diamond", "1.5k/s", "p99=2s"),
+        of("diamond", "3k/s", "p99=2s"),
         of("dynamic", "3k/s", "p99=2s"),
         of("sublinear", "3k/s", "p99=1s"),
         of("sublinear", "6k/s", "p99=1s"),
-        of("external-wait", "500/s", "p99=2s"),
-        of("straggler", "300/s", "p99=2s"),
-        of("skewed", "500/s", "p99=2s"),
-        of("hot-bins", "1000000/min", "p99=2s"),
+        of("sublinear", "8k/s", "p99=1s"),
+        of("external-wait", "500/s", "p99=1s"),
+        of("external-wait", "1k/s", "p99=1s"),
     ];
     for (name, scenario, rate, goal) in jobs {
         let rate: Rate = rate.parse().unwrap();
@@ -243,9 +244,7 @@ fn a_plan_is_near_the_oracle_and_its_latency_is_what_runs_show() {
         let shown = verify(&scenario, &Ask { seconds: 16.0, ..ask.clone() }, &planned.configuration).unwrap();
         eprintln!("{name} at {rate}: {:?}, oracle {oracle:?}, p99 {:?}, shown {:?}", planned.configuration, planned.p99_ms, shown.p99_ms);
         assert!(planned.is_enough(), "{name}: {planned:?}");
-        // Where records are not spread evenly the oracle, which knows rates alone, is no measure.
-        let is_even = !["skewed", "hot-bins", "straggler"].contains(&name.as_str());
-        for (operator, instances) in oracle.iter().filter(|_| is_even) {
+        for (operator, instances) in &oracle {
             assert!(planned.configuration[operator].abs_diff(*instances) <= 1, "{name}: {operator}: {planned:?}, oracle {oracle:?}");
         }
         let (predicted, found) = (planned.p99_ms.unwrap(), shown.p99_ms.unwrap());

@@ -19,14 +19,22 @@ pub(super) fn rows(text: &str, columns: &Columns) -> Result<Vec<RawRow>, Wrong> 
         .trim(::csv::Trim::All)
         .from_reader(text.as_bytes());
     let mut rows = Vec::new();
+    // Where the record begins, and in which line.
+    let (mut counted, mut line) = (0, 1);
     let (mut at, mut columns_found) = (None, 0);
     for record in reader.records() {
         let record = record.map_err(|why| {
             let line = why.position().map_or(Place::File, |position| Place::Line(position.line()));
             (line, format!("expected cells: {why}"))
         })?;
-        // A quoted cell may have several lines; the one it begins in is named.
-        let place = Place::Line(record.position().map_or(1, ::csv::Position::line));
+        // A quoted cell may have several lines; the one it begins in is named. The reader's own
+        // count stops before empty lines.
+        let from = record.position().map_or(counted, |position| position.byte() as usize);
+        let rest = text.get(from..).unwrap_or_default();
+        let begins = from + rest.len() - rest.trim_start_matches(['\r', '\n']).len();
+        line += text.get(counted..begins).unwrap_or_default().matches('\n').count() as u64;
+        counted = begins;
+        let place = Place::Line(line);
         if record.iter().all(str::is_empty) {
             continue;
         }

@@ -44,7 +44,7 @@ fn of_entries(entries: Vec<(Place, Value)>, columns: &Columns) -> Result<Vec<Raw
     let (names, count): (Option<Vec<String>>, usize) = match first {
         Value::Object(object) => (Some(object.keys().cloned().collect()), object.len()),
         Value::Array(cells) => (None, cells.len()),
-        Value::Number(_) => (None, 1),
+        Value::Number(_) | Value::String(_) | Value::Null => (None, 1),
         other => return Err((*first_place, format!("expected a number, a list or an object, found {other}"))),
     };
     let (value, time) = positions(names.as_deref(), count, columns).map_err(|what| (*first_place, what))?;
@@ -56,7 +56,7 @@ fn of_entries(entries: Vec<(Place, Value)>, columns: &Columns) -> Result<Vec<Raw
                 object.get(&names[index]).ok_or_else(|| format!("expected '{}', found none", names[index]))
             }
             (Value::Array(cells), None) if cells.len() == count => Ok(&cells[index]),
-            (Value::Number(_), None) if count == 1 => Ok(entry),
+            (Value::Number(_) | Value::String(_) | Value::Null, None) if count == 1 => Ok(entry),
             _ => Err(format!("expected an entry like the first, found {entry}")),
         };
         let time = time.map(|index| get(index).and_then(cell)).transpose().map_err(wrong)?;
