@@ -439,7 +439,8 @@ fn damaged_packed_logs() {
     let checksum = twox_hash::XxHash32::oneshot(0x9747_b28c, &text) & 0x0fff_ffff;
     let header =
         [&b"LZ4Block"[..], &[0x25], &(block.len() as u32).to_le_bytes(), &(text.len() as u32).to_le_bytes(), &checksum.to_le_bytes()];
-    let blocks = [header.concat(), block].concat();
+    let end = [&b"LZ4Block"[..], &[0x15], &[0; 12]].concat();
+    let blocks = [header.concat(), block, end].concat();
     let packed = [gzip.finish().unwrap(), zstd, frame.finish().unwrap(), blocks];
     for packed in &packed {
         let sound = read_bytes(packed.clone(), None).unwrap();

@@ -152,7 +152,7 @@ impl<R: Read> LogReader<R> {
         if length > MAX_BLOCK_BYTES {
             return Err(LogError::Damaged(begin, format!("expected at most {MAX_BLOCK_BYTES} bytes, found a length of {length}")));
         }
-        let mut payload = Vec::new();
+        let mut payload = Vec::with_capacity(length);
         self.source.by_ref().take(length as u64).read_to_end(&mut payload).map_err(|e| LogError::Io(begin, e))?;
         if payload.len() < length {
             return Err(LogError::Truncated(begin));
@@ -171,7 +171,7 @@ impl<R: Read> LogReader<R> {
     /// block may claim to hold very many records.
     fn piece(&mut self) -> Result<Option<Vec<Record>>, LogError> {
         let block = &mut self.block;
-        let mut piece = Vec::new();
+        let mut piece = Vec::with_capacity(usize::try_from(block.records).unwrap_or(usize::MAX).min(MAX_RECORDS));
         let from = block.read;
         while block.records > 0 && piece.len() < MAX_RECORDS && block.read - from < PIECE_BYTES {
             match postcard::take_from_bytes::<Record>(&block.payload[block.read..]) {

@@ -28,7 +28,7 @@ pub use epoch::{
 pub use online::{Arrival, InputTraffic, OperatorSlack, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
-pub use pieces::{InstanceWork, LaneWork, Pieces};
+pub use pieces::{InstanceWork, LaneWork, OperatorWork, Pieces};
 pub use slowest::{SlowEpochs, Slowest};
 pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};
 pub use supply::Supply;

@@ -7,7 +7,7 @@
 // Sums are looked up by key and sorted before they are returned.
 #![allow(clippy::disallowed_types)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
@@ -34,6 +34,15 @@ pub struct InstanceWork {
     pub lost_ns: u64,
     /// How long the instance was there, in ns.
     pub present_ns: u64,
+}
+
+/// The work of an operator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorWork {
+    /// Its instances that did anything.
+    pub instances: BTreeMap<InstanceId, InstanceWork>,
+    /// Number of the workers that worked for it and left before the last activity.
+    pub left: usize,
 }
 
 /// The work of a lane.
@@ -132,8 +141,25 @@ impl Pieces {
 
     /// The instances of an operator that did anything.
     pub fn of(&self, operator: OperatorId) -> BTreeMap<InstanceId, InstanceWork> {
-        let own = self.instances.iter().filter(|(instance, sum)| instance.operator == operator && sum.lane.is_some());
-        own.map(|(&instance, sum)| (instance, InstanceWork { present_ns: self.present_ns(sum), ..sum.work })).collect()
+        self.by_operator(&BTreeSet::from([operator])).remove(&operator).unwrap_or_default().instances
+    }
+
+    /// The work of some operators, those left out that did nothing.
+    pub fn by_operator(&self, operators: &BTreeSet<OperatorId>) -> BTreeMap<OperatorId, OperatorWork> {
+        let mut works: BTreeMap<OperatorId, OperatorWork> = BTreeMap::new();
+        let mut left: BTreeMap<OperatorId, BTreeSet<WorkerId>> = BTreeMap::new();
+        for (&instance, sum) in &self.instances {
+            let Some(lane) = sum.lane.filter(|_| operators.contains(&instance.operator)) else { continue };
+            let work = InstanceWork { present_ns: self.present_ns(sum), ..sum.work };
+            works.entry(instance.operator).or_default().instances.insert(instance, work);
+            if let (Lane::Worker(worker), Some(all)) = (lane, self.all)
+                && self.left.get(&worker).is_some_and(|at| *at < all.last)
+            {
+                left.entry(instance.operator).or_default().insert(worker);
+            }
+        }
+        left.into_iter().for_each(|(operator, workers)| works.entry(operator).or_default().left = workers.len());
+        works
     }
 
     /// The lanes that worked on records.
@@ -148,16 +174,6 @@ impl Pieces {
         }
         let worked = lanes.into_iter().filter(|(_, sum)| sum.work.pieces > 0);
         worked.map(|(lane, sum)| (lane, LaneWork { busy_ns: sum.work.busy_ns, present_ns: self.present_ns(&sum) })).collect()
-    }
-
-    /// The workers that left before the last activity, of those that worked for an operator.
-    pub fn left(&self, operator: OperatorId) -> usize {
-        let Some(all) = self.all else { return 0 };
-        let worked_for = |worker: &WorkerId| {
-            let of = |(instance, sum): (&InstanceId, &Sum)| instance.operator == operator && sum.lane == Some(Lane::Worker(*worker));
-            self.instances.iter().any(of)
-        };
-        self.left.iter().filter(|(worker, at)| **at < all.last && worked_for(worker)).count()
     }
 
     /// How long an instance was there: as long as its worker, if the log says so; otherwise from
@@ -224,7 +240,7 @@ mod tests {
         assert_eq!((of(2).pieces, of(2).present_ns), (1, 100), "the last piece ends after the stretch");
         let lane = |busy_ns, present_ns| LaneWork { busy_ns, present_ns };
         assert_eq!(pieces.lanes().into_values().collect::<Vec<_>>(), [lane(410, 410), lane(100, 100)], "without the one that only lost");
-        assert_eq!(pieces.left(OperatorId(7)), 1);
-        assert_eq!(pieces.left(OperatorId(8)), 0);
+        let works = pieces.by_operator(&BTreeSet::from([OperatorId(7), OperatorId(8)]));
+        assert_eq!(works.iter().map(|(operator, work)| (operator.0, work.instances.len(), work.left)).collect::<Vec<_>>(), [(7, 3, 1)]);
     }
 }

@@ -325,6 +325,10 @@ impl GraphBuilder {
         let nanoseconds = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let (length, lookahead) = (nanoseconds(self.config.window), nanoseconds(self.config.lookahead));
         let rules = Rules { least_wait: nanoseconds(self.config.least_wait), window: length, offset: 0 };
+        if known == Timestamp::ZERO {
+            // Where the first window would begin takes a look at all records that are not settled.
+            return None;
+        }
         loop {
             let start = match self.start {
                 Some(start) => start,

@@ -27,6 +27,8 @@ impl<R: Read + Send> Reader for ActivityLog<R> {
             self.log = Some(LogReader::new(source).map_err(damage)?);
         }
         match self.log.as_mut().and_then(Iterator::next) {
+            // Mostly it is all there is: nothing need be moved.
+            Some(Ok(records)) if out.is_empty() => *out = records,
             Some(Ok(records)) => out.extend(records),
             Some(Err(error)) => return Err(damage(error)),
             None => return Ok(false),

@@ -122,6 +122,26 @@ struct Thread {
     open: Vec<(u32, ActivityKind, u64)>,
 }
 
+/// What tells a flow from others of its channel. A number as text is the number.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum FlowId {
+    Number(u64),
+    Text(String),
+}
+
+impl FlowId {
+    fn of(value: &Value) -> FlowId {
+        if let Some(number) = value.as_u64() {
+            return FlowId::Number(number);
+        }
+        let text = text(value);
+        match text.parse::<u64>() {
+            Ok(number) if number.to_string() == text => FlowId::Number(number),
+            _ => FlowId::Text(text),
+        }
+    }
+}
+
 /// A flow: from where it comes, as soon as that is known.
 #[derive(Debug, Default)]
 struct Flow {
@@ -135,11 +155,14 @@ struct Flow {
 pub(super) struct Chrome<R> {
     events: Elements<R>,
     origin: Option<u64>,
-    threads: BTreeMap<(String, String), Thread>,
+    threads: Vec<Thread>,
+    /// Where each thread is: by its process and itself as text, and if both are numbers by these.
+    places: BTreeMap<(String, String), usize>,
+    numbered: BTreeMap<(u64, u64), usize>,
     processes: BTreeMap<String, String>,
     operators: BTreeMap<String, u32>,
     channels: BTreeMap<String, u32>,
-    flows: BTreeMap<(u32, String), Flow>,
+    flows: BTreeMap<(u32, FlowId), Flow>,
     begun_flows: u64,
     latest: u64,
 }
@@ -151,7 +174,9 @@ impl<R: BufRead> Chrome<R> {
         Chrome {
             events: Elements::new(source, &["traceEvents"], "event", MOST_EVENT_MIB),
             origin: None,
-            threads: BTreeMap::new(),
+            threads: Vec::new(),
+            places: BTreeMap::new(),
+            numbered: BTreeMap::new(),
             processes: BTreeMap::new(),
             operators: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -188,15 +213,33 @@ impl<R: BufRead> Chrome<R> {
         })
     }
 
-    /// The worker of an event's thread.
+    /// The thread of an event.
     fn thread(&mut self, event: &Event<'_>) -> Result<&mut Thread, Refused> {
-        let (pid, key) = (text(&event.pid), (text(&event.pid), text(&event.tid)));
-        let next = self.threads.len() as u64;
-        if next >= MOST_WORKERS && !self.threads.contains_key(&key) {
+        let numbers = event.pid.as_u64().zip(event.tid.as_u64());
+        let known = numbers.and_then(|numbers| self.numbered.get(&numbers).copied());
+        let place = match known {
+            Some(place) => place,
+            None => self.place(event)?,
+        };
+        if let (Some(numbers), None) = (numbers, known) {
+            self.numbered.insert(numbers, place);
+        }
+        Ok(&mut self.threads[place])
+    }
+
+    /// Where an event's thread is; a new one is added.
+    fn place(&mut self, event: &Event<'_>) -> Result<usize, Refused> {
+        let key = (text(&event.pid), text(&event.tid));
+        if let Some(&place) = self.places.get(&key) {
+            return Ok(place);
+        }
+        let next = self.threads.len();
+        if next as u64 >= MOST_WORKERS {
             return Err((format!("at most {MOST_WORKERS} threads"), "one more".to_owned()));
         }
-        let thread = |key: &(String, String)| Thread { worker: next as u32, pid, name: format!("thread {}", key.1), open: Vec::new() };
-        Ok(self.threads.entry(key).or_insert_with_key(thread))
+        self.threads.push(Thread { worker: next as u32, pid: key.0.clone(), name: format!("thread {}", key.1), open: Vec::new() });
+        self.places.insert(key, next);
+        Ok(next)
     }
 
     fn take(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
@@ -247,24 +290,34 @@ impl<R: BufRead> Chrome<R> {
         }));
     }
 
+    /// The channel of flows with a name that was not seen before.
+    fn channel(&mut self, name: &str, out: &mut Vec<Record>) -> u32 {
+        let (next, is_room) = (self.channels.len() as u32, self.channels.len() < MOST_NAMED);
+        let name = if is_room { name } else { "further flows" };
+        if let Some(&channel) = self.channels.get(name) {
+            return channel;
+        }
+        self.channels.insert(name.to_owned(), next);
+        let ends = OperatorId(self.operator(name, out));
+        out.push(Record::Channel { channel: ChannelId(next), source: ends, target: ends });
+        next
+    }
+
     /// The flow of an event, and its channel.
     fn flow(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> (u32, &mut Flow) {
-        let name: String = if event.name.is_empty() { event.cat.chars() } else { event.name.chars() }.take(MOST_NAME).collect();
-        let (next, is_room) = (self.channels.len() as u32, self.channels.len() < MOST_NAMED || self.channels.contains_key(&name));
-        let name = if is_room { name } else { "further flows".to_owned() };
-        let is_new = !self.channels.contains_key(&name);
-        let channel = *self.channels.entry(name.clone()).or_insert(next);
-        if is_new {
-            let ends = OperatorId(self.operator(&name, out));
-            out.push(Record::Channel { channel: ChannelId(channel), source: ends, target: ends });
-        }
+        let name = if event.name.is_empty() { event.cat.as_ref() } else { event.name.as_ref() };
+        let name = name.char_indices().nth(MOST_NAME).map_or(name, |(end, _)| &name[..end]);
+        let channel = match self.channels.get(name) {
+            Some(&channel) => channel,
+            None => self.channel(name, out),
+        };
         if self.flows.len() >= MOST_FLOWS {
             oddities.count("flows that were forgotten because too many were open");
             self.flows.pop_first();
         }
         self.begun_flows += 1;
         let number = self.begun_flows;
-        (channel, self.flows.entry((channel, text(&event.id))).or_insert(Flow { number, ..Flow::default() }))
+        (channel, self.flows.entry((channel, FlowId::of(&event.id))).or_insert(Flow { number, ..Flow::default() }))
     }
 
     fn sent(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
@@ -357,7 +410,8 @@ impl<R: BufRead + Send> Reader for Chrome<R> {
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
         let latest = self.latest;
         let mut unended = Vec::new();
-        for thread in self.threads.values_mut() {
+        for &place in self.places.values() {
+            let thread = &mut self.threads[place];
             let process = self.processes.get(&thread.pid).filter(|name| !name.is_empty() && **name != thread.name);
             let name = process.map_or_else(|| thread.name.clone(), |process| format!("{process}, {}", thread.name));
             out.push(Record::WorkerJoined { worker: WorkerId(thread.worker), at: Timestamp::ZERO, name });

@@ -44,7 +44,7 @@ pub(super) fn unpacked(mut source: Source) -> io::Result<(Source, CutOff)> {
     } else if is_zstd {
         Box::new(Frames { at: At::Between(packed) })
     } else if is_lz4 {
-        Box::new(Lz4Frames(FrameDecoder::new(packed)))
+        Box::new(Lz4Frames { frame: FrameDecoder::new(packed), is_over: false })
     } else {
         Box::new(Lz4Blocks::new(packed))
     };
@@ -127,17 +127,27 @@ impl Read for Frames {
 }
 
 /// The frames of a file compressed with lz4, one after the other.
-struct Lz4Frames(FrameDecoder<Packed>);
+struct Lz4Frames {
+    frame: FrameDecoder<Packed>,
+    is_over: bool,
+}
 
 impl Read for Lz4Frames {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            // A frame without anything more in it: there may be another.
-            let read = self.0.read(buffer)?;
-            if read > 0 || buffer.is_empty() || self.0.get_mut().fill_buf()?.is_empty() {
+        while !self.is_over {
+            let read = self.frame.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
+            // The frame is over; its end is not looked for beyond the file.
+            let packed = self.frame.get_mut();
+            if packed.get_ref().is_at_end.load(Ordering::Relaxed) {
+                self.is_over = true;
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.is_over = packed.fill_buf()?.is_empty();
         }
+        Ok(0)
     }
 }
 
@@ -198,6 +208,18 @@ mod tests {
             damaged[middle..middle + 64].iter_mut().for_each(|byte| *byte ^= 0x5a);
             let (found, cut_off) = read(&damaged);
             assert!(found.is_err() || found.unwrap() != content || cut_off);
+        }
+    }
+
+    #[test]
+    fn an_early_end_is_noticed_wherever_it_is() {
+        let content: Vec<u8> = (0..20_000u32).flat_map(|number| (number.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect();
+        for packed in [gzip(&content), zstd(&content), lz4(&content), lz4_blocks::packed(&content)] {
+            let length = packed.len();
+            for cut in (length - 8..length).chain((0..length).step_by(9973).skip(1)) {
+                let (found, cut_off) = read(&packed[..cut]);
+                assert!(cut_off && content.starts_with(&found.unwrap()), "{cut} of {length}");
+            }
         }
     }
 }

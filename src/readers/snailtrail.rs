@@ -108,29 +108,17 @@ pub(super) fn begins_a_trace(head: &[u8]) -> bool {
     within(2, 13) && within(3, 5)
 }
 
-/// Decodes an integer; the lengths that are in almost every record without a detour.
-#[inline]
-fn integer(rest: &mut &[u8]) -> Result<i128, NumValueReadError> {
-    match **rest {
-        [small @ 0..=0x7f, ..] => {
-            *rest = &rest[1..];
-            Ok(i128::from(small))
-        }
-        [negative @ 0xe0..=0xff, ..] => {
-            *rest = &rest[1..];
-            Ok(i128::from(negative as i8))
-        }
-        [0xcf, a, b, c, d, e, f, g, h, ..] => {
-            *rest = &rest[9..];
-            Ok(i128::from(u64::from_be_bytes([a, b, c, d, e, f, g, h])))
-        }
-        _ => read_int(rest),
-    }
-}
-
 /// Decodes the record at the start of `bytes`, which are at byte `position` of the file; returns it
 /// and its length. `None` if there are no bytes left, `at_end` of the file.
 fn decode(bytes: &[u8], position: u64, at_end: bool) -> Result<Option<(Raw, usize)>, Damage> {
+    match decode_sound(bytes, position) {
+        Some(sound) => Ok(Some(sound)),
+        None => decode_fields(bytes, position, at_end),
+    }
+}
+
+/// Decodes a record field by field, which tells what is wrong with it.
+fn decode_fields(bytes: &[u8], position: u64, at_end: bool) -> Result<Option<(Raw, usize)>, Damage> {
     if bytes.is_empty() && at_end {
         return Ok(None);
     }
@@ -138,7 +126,7 @@ fn decode(bytes: &[u8], position: u64, at_end: bool) -> Result<Option<(Raw, usiz
     let mut field = |name: &str, least: i128, most: i128| {
         let byte = position + (bytes.len() - rest.len()) as u64;
         let expected = || format!("{name}: an integer from {least} to {most}");
-        let found = match integer(&mut rest) {
+        let found = match read_int::<i128, _>(&mut rest) {
             Ok(value) if (least..=most).contains(&value) => return Ok((value, byte)),
             Ok(value) => value.to_string(),
             Err(NumValueReadError::TypeMismatch(marker)) => format!("MessagePack {marker:?}"),
@@ -165,6 +153,52 @@ fn decode(bytes: &[u8], position: u64, at_end: bool) -> Result<Option<(Raw, usiz
         operator: u32::try_from(operator).ok(),
     };
     Ok(Some((raw, bytes.len() - rest.len())))
+}
+
+/// The same for a record as almost all are: whole, in bounds, of integers without a sign or of one
+/// byte. `None` for any other, which may be damaged.
+fn decode_sound(bytes: &[u8], position: u64) -> Option<(Raw, usize)> {
+    let mut read = 0;
+    let mut next = || {
+        let (value, length) = short_integer(bytes.get(read..)?)?;
+        read += length;
+        Some(value)
+    };
+    let (at, worker, activity, event) = (next()?, next()?, next()?, next()?);
+    let (correlator, remote, operator) = (next()?, next()?, next()?);
+    let most_worker = MOST_WORKERS as i64 - 1;
+    let is_sound = at >= 0
+        && (0..=most_worker).contains(&worker)
+        && (1..=13).contains(&activity)
+        && (1..=5).contains(&event)
+        && correlator >= -1
+        && (-1..=most_worker).contains(&remote)
+        && (-1..=LARGEST_OPERATOR as i64).contains(&operator);
+    let raw = Raw {
+        at: at as u64,
+        byte: position,
+        worker: worker as u32,
+        activity: activity as u8,
+        event: event as u8,
+        correlator: u64::try_from(correlator).ok(),
+        remote: u32::try_from(remote).ok(),
+        operator: u32::try_from(operator).ok(),
+    };
+    is_sound.then_some((raw, read))
+}
+
+/// The integer that `bytes` begin with and its length, if it is of one of the usual forms.
+#[inline]
+fn short_integer(bytes: &[u8]) -> Option<(i64, usize)> {
+    match *bytes {
+        [small @ 0..=0x7f, ..] => Some((i64::from(small), 1)),
+        [negative @ 0xe0..=0xff, ..] => Some((i64::from(negative as i8), 1)),
+        [0xcc, a, ..] => Some((i64::from(a), 2)),
+        [0xcd, a, b, ..] => Some((i64::from(u16::from_be_bytes([a, b])), 3)),
+        [0xce, a, b, c, d, ..] => Some((i64::from(u32::from_be_bytes([a, b, c, d])), 5)),
+        [0xcf, a, b, c, d, e, f, g, h, ..] => Some((i64::try_from(u64::from_be_bytes([a, b, c, d, e, f, g, h])).ok()?, 9)),
+        _ => None,
+    }
 }
 
 /// The activity kind for a type; `None` for waiting and for messages.
@@ -369,5 +403,44 @@ impl<R: Read + Send> Reader for Snailtrail<R> {
             self.activity(worker, open, end, false, out);
         }
         self.lanes.tell(Some(end), out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is in a record, and wherever it ends.
+    #[test]
+    fn records_are_decoded_at_once_as_field_by_field() {
+        const MOST: u64 = i64::MAX as u64;
+        let odd = [-2, -1, 0, 1, 5, 13, 14, 127, 128, 255, 256, 65_535, 65_536, 1 << 30, (1 << 30) + 1, 1 << 32, i128::from(MOST), 1 << 63];
+        let usual = [0..=i128::from(MOST), 0..=9, 1..=13, 1..=5, -1..=300, -1..=9, -1..=70_000];
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut sound = 0;
+        for _ in 0..20_000 {
+            let mut bytes = Vec::new();
+            for usual in usual.clone() {
+                let value = if random.u32(0..40) == 0 { odd[random.usize(0..odd.len())] } else { random.i128(usual) };
+                match u64::try_from(value) {
+                    Ok(value) => drop(rmp::encode::write_uint(&mut bytes, value).unwrap()),
+                    Err(_) => drop(rmp::encode::write_sint(&mut bytes, value as i64).unwrap()),
+                }
+            }
+            if random.u32(0..20) == 0 {
+                bytes.truncate(random.usize(1..bytes.len()));
+            }
+            let by_field = decode_fields(&bytes, 7, true);
+            match (decode_sound(&bytes, 7), by_field) {
+                (Some(found), by_field) => {
+                    sound += 1;
+                    assert_eq!(Some(found), by_field.unwrap());
+                }
+                // What needs all bits is left to the other way.
+                (None, Ok(Some((raw, _)))) => assert!(raw.at > MOST || raw.correlator > Some(MOST), "{raw:?}"),
+                (None, _) => {}
+            }
+        }
+        assert!((5_000..19_000).contains(&sound), "{sound}");
     }
 }

@@ -6,6 +6,7 @@
 //! do not help; what was given in vain can only be said of a job that nothing else holds up.
 //! Invariant: a cause holds by numbers of the trace alone, and they stand in its text.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use super::analysed::{Analysed, Division};
 use super::bottleneck::percent;
 use super::explanation::idle;
-use super::spread::{Evenness, spread};
+use super::spread::{Evenness, Spread, spreads};
 use super::table::latency;
 use crate::activity::ActivityKind;
 use crate::critical_path::{By, Entity, Subject};
@@ -31,7 +32,7 @@ const BUSY: f64 = 0.7;
 const IDLE: f64 = 0.3;
 /// A worker that is denied a core for this part of the time that it could have used one is held up.
 const DENIED: f64 = 0.1;
-/// The most operators whose spread is looked at: those with the largest shares.
+/// The most operators that are named one by one: those with the largest shares.
 const MOST_OPERATORS: usize = 20;
 
 /// What holds a job up.
@@ -80,6 +81,8 @@ struct Shares<'a> {
     kinds: BTreeMap<ActivityKind, f64>,
     /// Work of operators without overhead, the largest first.
     operators: Vec<(OperatorId, f64)>,
+    /// How their work is spread, once it is asked for.
+    spreads: OnceCell<BTreeMap<OperatorId, Spread>>,
     /// Where it was waited outside, and in messages, most.
     outside: Option<String>,
     channel: Option<String>,
@@ -130,7 +133,18 @@ impl<'a> Shares<'a> {
         };
         let outside = most(|entity| matches!(entity, Entity::Outside(_)));
         let channel = most(|entity| matches!(entity, Entity::Channel(_)));
-        Shares { analysed, nothing, messages, kinds, operators, outside, channel }
+        Shares { analysed, nothing, messages, kinds, operators, spreads: OnceCell::new(), outside, channel }
+    }
+
+    /// How an operator's work is spread; nothing if it is on no critical path.
+    fn spread(&self, operator: OperatorId) -> Option<&Spread> {
+        let all = || spreads(self.analysed, &self.operators.iter().map(|(operator, _)| *operator).collect());
+        self.spreads.get_or_init(all).get(&operator)
+    }
+
+    /// What to do about an operator's work.
+    fn advice(&self, operator: OperatorId) -> &str {
+        self.spread(operator).map_or("", |spread| spread.text.as_str())
     }
 
     fn kind(&self, kind: ActivityKind) -> f64 {
@@ -252,12 +266,12 @@ impl<'a> Shares<'a> {
         Some(Diagnosis { cause: Cause::Network, share, text })
     }
 
-    /// Skew or a straggler, whichever holds for more of the critical paths.
+    /// Skew, or else a straggler: of all operators together.
     fn uneven(&self) -> Option<Diagnosis> {
         let mut found: [(Cause, Evenness, f64, Option<(OperatorId, String)>); 2] =
             [(Cause::Skew, Evenness::Skewed, 0.0, None), (Cause::Straggler, Evenness::Straggling, 0.0, None)];
-        for &(operator, share) in self.operators.iter().take(MOST_OPERATORS) {
-            let spread = spread(self.analysed, operator);
+        for &(operator, share) in &self.operators {
+            let Some(spread) = self.spread(operator) else { continue };
             for (_, evenness, sum, first) in &mut found {
                 if *evenness == spread.evenness {
                     *sum += share;
@@ -272,28 +286,16 @@ impl<'a> Shares<'a> {
     }
 
     fn under_provisioned(&self) -> Option<Diagnosis> {
-        let names = self.analysed.names;
-        let of_operators: f64 = self.operators.iter().map(|(_, share)| share).sum();
-        let &(operator, share) = self.operators.first().filter(|_| of_operators >= LARGE)?;
-        let (lanes, _) = self.busy_lanes()?;
-        let (busy, instances) = self.busy(operator);
-        let spread = spread(self.analysed, operator);
-        let name = names.operator(operator);
         if self.is_batch() {
-            // Many stages may share the blame.
-            let crowded = |&&(operator, _): &&(OperatorId, f64)| self::spread(self.analysed, operator).evenness == Evenness::Crowded;
-            let share: f64 = self.operators.iter().take(MOST_OPERATORS).filter(crowded).map(|(_, share)| share).sum();
-            let text = format!(
-                "for {} of the critical paths there were more tasks to run than cores, which were busy {} of the time. The largest part is '{name}'. {}",
-                percent(share),
-                percent(lanes),
-                spread.text
-            );
-            return (share >= LARGE && lanes >= BUSY).then_some(Diagnosis { cause: Cause::UnderProvisioned, share, text });
+            return self.too_few_cores();
         }
+        let names = self.analysed.names;
+        let &(operator, share) = self.operators.first()?;
         if self.analysed.division == Division::Calls || share < LARGE {
             return None;
         }
+        let (lanes, _) = self.busy_lanes()?;
+        let (busy, instances) = self.busy(operator);
         let is_full = busy.max(lanes) >= BUSY;
         let why = match self.analysed.supply.behind() {
             Some(behind) if behind >= BEHIND => format!("{} of the records that were due had not been emitted at the end", percent(behind)),
@@ -307,10 +309,29 @@ impl<'a> Shares<'a> {
             .pressed()
             .map_or(String::new(), |(instance, ns)| format!(" {} paused the sources for {}.", names.instance(instance), latency(ns)));
         let text = format!(
-            "'{name}' is {} of the critical paths and busy {} of the time on {instances} instances; {why}.{pressed} {}",
+            "'{}' is {} of the critical paths and busy {} of the time on its {}; {why}.{pressed} {}",
+            names.operator(operator),
             percent(share),
             percent(busy),
-            spread.text
+            if instances == 1 { "one instance".to_owned() } else { format!("{instances} instances") },
+            self.advice(operator)
+        );
+        Some(Diagnosis { cause: Cause::UnderProvisioned, share, text })
+    }
+
+    /// The same of a batch job: of all its stages together.
+    fn too_few_cores(&self) -> Option<Diagnosis> {
+        let is_crowded = |operator| self.spread(operator).is_some_and(|spread| spread.evenness == Evenness::Crowded);
+        let crowded: Vec<(OperatorId, f64)> = self.operators.iter().copied().filter(|(operator, _)| is_crowded(*operator)).collect();
+        let share: f64 = crowded.iter().map(|(_, share)| share).sum();
+        let (busy, _) = self.busy_lanes()?;
+        let &(largest, _) = crowded.first().filter(|_| share >= LARGE && busy >= BUSY)?;
+        let text = format!(
+            "for {} of the critical paths there were more tasks to run than cores, which were busy {} of the time. The largest part is '{}'. {}",
+            percent(share),
+            percent(busy),
+            self.analysed.names.operator(largest),
+            self.advice(largest)
         );
         Some(Diagnosis { cause: Cause::UnderProvisioned, share, text })
     }
@@ -380,7 +401,7 @@ impl<'a> Shares<'a> {
                 "{keeps_up}no cause of the list holds. The largest part of the critical paths is '{}' with {}. {}",
                 self.analysed.names.operator(operator),
                 percent(first.participation),
-                spread(self.analysed, operator).text
+                self.advice(operator)
             ),
             (Some(first), _) => format!(
                 "{keeps_up}no cause of the list holds. The largest part of the critical paths is {} with {}.",

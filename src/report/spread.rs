@@ -5,13 +5,13 @@
 //! the time they were there, so that neither windows nor instances that come and go change the
 //! answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::analysed::{Analysed, Division};
 use super::bottleneck::percent;
 use super::table::latency;
 use crate::activity::{ActivityKind, Lane};
-use crate::critical_path::{InstanceWork, Subject};
+use crate::critical_path::{InstanceWork, OperatorWork, Subject};
 use crate::id::{InstanceId, OperatorId};
 
 /// An instance stands out if its share is at least this many times an even share, and something of
@@ -54,19 +54,25 @@ impl Spread {
 
 /// How an operator's work is spread over its instances, and what to do about it.
 pub(super) fn spread(analysed: &Analysed<'_>, operator: OperatorId) -> Spread {
-    let shares = shares(analysed, operator);
-    if shares.values().sum::<f64>() <= 0.0 {
-        return Spread::of(Evenness::Even, "");
-    }
-    let works = analysed.pieces.of(operator);
+    spreads(analysed, &BTreeSet::from([operator])).remove(&operator).unwrap_or_else(|| Spread::of(Evenness::Even, ""))
+}
+
+/// The same of some operators, those left out that are on no critical path.
+pub(super) fn spreads(analysed: &Analysed<'_>, operators: &BTreeSet<OperatorId>) -> BTreeMap<OperatorId, Spread> {
+    let mut works = analysed.pieces.by_operator(operators);
+    let shares = shares(analysed, operators).into_iter().filter(|(_, shares)| shares.values().sum::<f64>() > 0.0);
+    shares.map(|(operator, shares)| (operator, of(analysed, operator, &shares, &works.remove(&operator).unwrap_or_default()))).collect()
+}
+
+fn of(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<InstanceId, f64>, work: &OperatorWork) -> Spread {
     let mut spread = match analysed.division {
-        Division::Keys => by_key(analysed, operator, &shares, &works),
-        Division::Tasks => by_task(analysed, operator, &shares, &works),
+        Division::Keys => by_key(analysed, operator, shares, &work.instances),
+        Division::Tasks => by_task(analysed, operator, shares, work),
         Division::Calls => {
             Spread::of(Evenness::Even, "Make it cheaper, call it less often, or call it beside others instead of after them.")
         }
     };
-    let (lost, busy) = works.values().fold((0, 0), |(lost, busy), work| (lost + work.lost_ns, busy + work.busy_ns));
+    let (lost, busy) = work.instances.values().fold((0, 0), |(lost, busy), work| (lost + work.lost_ns, busy + work.busy_ns));
     let lost = lost as f64 / ((lost + busy) as f64).max(1.0);
     if lost >= LEAST_LOST {
         spread.text.push_str(&format!(" {} of its time was in vain: work that failed or was killed.", percent(lost)));
@@ -74,15 +80,15 @@ pub(super) fn spread(analysed: &Analysed<'_>, operator: OperatorId) -> Spread {
     spread
 }
 
-/// Participation of each instance's work.
-fn shares(analysed: &Analysed<'_>, operator: OperatorId) -> BTreeMap<InstanceId, f64> {
-    let mut shares: BTreeMap<InstanceId, f64> = BTreeMap::new();
+/// Participation of the work of each instance of some operators.
+fn shares(analysed: &Analysed<'_>, operators: &BTreeSet<OperatorId>) -> BTreeMap<OperatorId, BTreeMap<InstanceId, f64>> {
+    let mut shares: BTreeMap<OperatorId, BTreeMap<InstanceId, f64>> = BTreeMap::new();
     for row in analysed.trace.rows() {
         if let Subject::Work(kind, instance) = row.subject
             && kind != ActivityKind::ExternalWait
-            && instance.operator == operator
+            && operators.contains(&instance.operator)
         {
-            *shares.entry(instance).or_default() += row.participation;
+            *shares.entry(instance.operator).or_default().entry(instance).or_default() += row.participation;
         }
     }
     shares
@@ -180,12 +186,8 @@ fn by_key(
     }
 }
 
-fn by_task(
-    analysed: &Analysed<'_>,
-    operator: OperatorId,
-    shares: &BTreeMap<InstanceId, f64>,
-    works: &BTreeMap<InstanceId, InstanceWork>,
-) -> Spread {
+fn by_task(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<InstanceId, f64>, work: &OperatorWork) -> Spread {
+    let works = &work.instances;
     let sum = |of: fn(&InstanceWork) -> u64| works.values().map(of).fold(0, u64::saturating_add);
     let (tasks, tasks_ns, records) = (sum(|work| work.pieces), sum(|work| work.pieces_ns), sum(|work| work.records));
     let Some((&runner, longest)) = works.iter().max_by_key(|(_, work)| work.longest_ns).filter(|_| tasks > 0) else {
@@ -227,7 +229,7 @@ fn by_task(
         );
     }
     let at_a_time = sum(|work| work.busy_ns) as f64 / critical_ns.max(1.0);
-    let left = match analysed.pieces.left(operator) {
+    let left = match work.left {
         0 => String::new(),
         1 => " One of its cores left before the end.".to_owned(),
         several => format!(" {several} of its cores left before the end."),

@@ -216,7 +216,7 @@ fn straggler() {
 
 #[test]
 fn under_provisioned() {
-    dataflow(EVEN, "under-provisioned", &["'parse' is 95.", "on 4 instances", "does not say what was due", "add instances"]);
+    dataflow(EVEN, "under-provisioned", &["'parse' is 95.", "on its 4 instances", "does not say what was due", "add instances"]);
     let behind = Rounds { schedule: Some((100, 60)), ..EVEN };
     dataflow(behind, "under-provisioned", &["40.0 % of the records that were due had not been emitted"]);
 }
@@ -287,6 +287,21 @@ fn a_batch_job_with_skew_or_a_straggler() {
 fn a_batch_job_with_too_few_cores() {
     let log = stage(&[("1", 2)], &[(1000, 100); 32]);
     batch(&log, "under-provisioned", &["more tasks to run than cores", "Its 32 tasks", "add executors"]);
+}
+
+/// No stage alone is a third of it.
+#[test]
+fn a_batch_job_of_many_stages_with_too_few_cores() {
+    let mut log = Log::begin(&[("1", 2)]);
+    let mut at = 0;
+    for stage in 0..30 {
+        let tasks: Vec<Task> =
+            (0..8).map(|task| Task(8 * stage + task, stage, "1", at + 10 + 200 * (task / 2), at + 200 + 200 * (task / 2), 9)).collect();
+        log = log.job(stage, at, &[(stage, "map")]).stage(stage, "map", at + 5).tasks(&tasks).stage_ends(stage, "map", at + 805);
+        log = log.job_ends(stage, at + 808);
+        at += 810;
+    }
+    batch(&log.finish(at).0, "under-provisioned", &["more tasks to run than cores", "Its 8 tasks"]);
 }
 
 #[test]

@@ -232,7 +232,8 @@ impl Asked {
 
     /// What is asked of each of two traces that are compared.
     pub(super) fn both(args: &Args) -> Result<(Asked, Asked), Failure> {
-        let refused = [("--watch", !args.watch.is_empty()), ("--plot", args.plot.is_some())];
+        let is_percentile = args.epochs.as_ref().is_some_and(|epochs| epochs != "all");
+        let refused = [("--watch", !args.watch.is_empty()), ("--plot", args.plot.is_some()), ("--epochs=PERCENTILE", is_percentile)];
         if let Some((flag, _)) = refused.iter().find(|(_, is_there)| *is_there) {
             return Err(usage(anyhow!("{flag}: expected without --compare, found both")));
         }

@@ -68,8 +68,8 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Expects anything at all in the selected time; what was skipped is told, for it may be all there
-    /// was.
+    /// Expects anything at all in the selected time. If there is nothing, notes say what was skipped:
+    /// it may be all there was.
     pub(super) fn expect_any(&self, trace: &Trace, damage: Option<&anyhow::Error>) -> Result<(), Failure> {
         if self.whole.windows() > 0 {
             return Ok(());
