@@ -33,6 +33,12 @@ pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
     if let Some(address) = &args.flink.flink {
         return flink::analyze(address, &args.flink, args.json);
     }
+    // Of flags that need another one, clap forgives those beside which that other one could not be.
+    for (flag, value) in [("job", &args.flink.job), ("for", &args.flink.look_for)] {
+        if value.is_some() {
+            return Err(usage(anyhow!("--{flag}: requires '--flink URL', found a trace")));
+        }
+    }
     let asked = Asked::of(args)?;
     let mut trace = asked.open()?;
     let mut pictures = Pictures::new(&asked)?;
