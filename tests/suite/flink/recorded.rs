@@ -159,8 +159,7 @@ impl Played {
 
     fn go_on(&mut self, at: Timestamp) {
         self.now = self.now.max(at);
-        while let Some((ms, line)) = self.lines.get(self.next).filter(|(ms, _)| *ms <= self.now.0 / 1_000_000) {
-            let _ = ms;
+        while let Some((_, line)) = self.lines.get(self.next).filter(|(ms, _)| *ms <= self.now.0 / 1_000_000) {
             self.next += 1;
             let Some(path) = line["get"].as_str() else { continue };
             let (bare, _) = path.split_once('?').unwrap_or((path, ""));
