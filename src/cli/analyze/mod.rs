@@ -15,6 +15,8 @@ mod output;
 mod pictures;
 mod reading;
 
+use anyhow::anyhow;
+
 use self::arguments::Asked;
 pub(super) use self::arguments::{Args, length};
 use self::findings::Findings;
@@ -25,6 +27,12 @@ use super::failure::{Failure, usage};
 pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
     if let Some(address) = &args.flink.flink {
         return flink::analyze(address, &args.flink, args.json);
+    }
+    // Of flags that need another one, clap forgives those beside which that other one could not be.
+    for (flag, value) in [("job", &args.flink.job), ("for", &args.flink.look_for)] {
+        if value.is_some() {
+            return Err(usage(anyhow!("--{flag}: requires '--flink URL', found a trace")));
+        }
     }
     if args.is_comparison() {
         return compare::compare(args);

@@ -184,7 +184,7 @@ impl Asked {
     }
 
     /// The arguments with which a session was recorded.
-    pub(super) fn of_session(_args: &Args, options: &Value) -> Result<Asked, Failure> {
+    pub(super) fn of_session(options: &Value) -> Result<Asked, Failure> {
         let wrong = || usage(anyhow!("expected the options of the driver as a list of texts, found something else"));
         let list = options.as_array().ok_or_else(wrong)?;
         let texts: Vec<String> = list.iter().map(|text| text.as_str().map(str::to_owned)).collect::<Option<_>>().ok_or_else(wrong)?;

@@ -28,7 +28,7 @@ pub(super) fn drive(args: &Args) -> Result<(), Failure> {
     let asked = match session {
         Some(path) => {
             let replay = open(path)?;
-            Asked::of_session(args, replay.options()).map_err(|why| at(path, why))?
+            Asked::of_session(replay.options()).map_err(|why| at(path, why))?
         }
         None => Asked::of(args)?,
     };

@@ -104,7 +104,7 @@ fn a_killed_driver_that_starts_again_does_nothing_twice() {
     let whole = drive(overloaded(), 200, &mut named("ds2")).0;
     let (puts, end) = (whole.fake.borrow().puts().len(), whole.fake.borrow().parallelism());
     let mut random = fastrand::Rng::with_seed(20);
-    for _ in 0..40 {
+    for _ in 0..20 {
         let mut link = Virtual { killed_after: random.usize(1..whole.asked), ..Virtual::new(overloaded(), 200) };
         let _ = driven(&mut link, RESCALES, &config(), &mut named("ds2"));
         let mut again = link.again(200);
@@ -161,7 +161,9 @@ fn what_the_slots_do_not_give_is_taken_back_and_not_tried_again_at_once() {
     // Within what there is it is not asked for.
     let fake = Fake { slots: 2, ..Fake::new(900.0, [0.4, 2.6, 0.1]) };
     let (link, heard) = drive(fake, 120, &mut named("ds2"));
-    assert_eq!(link.fake.borrow().parallelism(), [1, 1, 2, 1], "{}", heard.lines());
+    let fake = link.fake.borrow();
+    assert!(fake.parallelism()[2] == 2 && fake.parallelism().iter().all(|instances| *instances <= 2), "{}", heard.lines());
+    assert_eq!(heard.count(|what| matches!(what, What::NotReached { .. })), 0, "{}", heard.lines());
 }
 
 #[test]
