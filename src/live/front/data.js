@@ -66,7 +66,7 @@ function connect(changed, lost) {
         waiting.forEach(hear);
         changed(true);
       })
-      .catch((why) => { asks = false; lost(String(why)); });
+      .catch((why) => { asks = false; early = early.slice(-200); lost(String(why)); setTimeout(ask, 2000); });
   };
   const hear = (news) => {
     if (!story || asks) { early.push(news); return; }
