@@ -135,19 +135,24 @@ const LATE_S: f64 = 0.5;
 /// tried.
 ///
 /// # Errors
-/// When the scenario has no rate to scale or a number is out of its range, and when a run fails.
+/// When the scenario cannot be simulated or has no rate to scale, a number is out of its range, or a
+/// run fails.
 pub fn plan(scenario: &Scenario, ask: &Ask) -> Result<Planned, PlanError> {
     let search = Search::new(scenario, ask)?;
     let mut best = search.judged(search.needed())?;
+    let mut current = best.clone();
     for _ in 0..MOST_STEPS {
-        if best.is_enough() || interrupt::asked() {
+        if current.is_enough() || interrupt::asked() {
             break;
         }
-        let more = search.neighbours(&best.configuration, true);
+        let more = search.neighbours(&current.configuration, true);
         let tried = more.into_par_iter().map(|configuration| search.judged(configuration)).collect::<Result<Vec<_>, _>>()?;
         let Some(next) = tried.into_iter().min_by(|a, b| rank(a).partial_cmp(&rank(b)).expect("ranks are numbers")) else { break };
         // One instance more that brings nothing may still be one of several that bring much.
-        best = next;
+        if rank(&next) < rank(&best) {
+            best = next.clone();
+        }
+        current = next;
     }
     while best.is_enough() {
         let fewer = search.neighbours(&best.configuration, false);
@@ -198,6 +203,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(scenario: &Scenario, ask: &'a Ask) -> Result<Search<'a>, PlanError> {
         let wrong = |what: String| Err(PlanError::Wrong(what));
+        scenario.can_be_simulated().map_err(PlanError::Wrong)?;
         if !(1..=1000).contains(&ask.seeds) {
             return wrong(format!("expected from 1 to 1000 seeds, found {}", ask.seeds));
         }
@@ -355,6 +361,26 @@ mod tests {
         assert_eq!(of(&ask("780/s", "p99=1s")), (true, vec![4, 8]));
         let never = plan(&small(), &Ask { budget: Some(4), ..ask("780/s", "p99=1s") }).unwrap();
         assert_eq!((never.is_enough(), never.instances, never.p99_ms), (false, 4, None));
+    }
+
+    #[test]
+    fn where_nothing_is_enough_the_best_that_was_tried_is_told() {
+        let (small, ask) = (small(), Ask { budget: Some(8), ..ask("390/s", "p99=1ms") });
+        let search = Search::new(&small, &ask).unwrap();
+        let first = search.judged(search.needed()).unwrap();
+        let found = plan(&small, &ask).unwrap();
+        assert!(!found.is_enough() && rank(&found) <= rank(&first), "{found:?}");
+        for more in search.neighbours(&first.configuration, true) {
+            let tried = search.judged(more).unwrap();
+            assert!(rank(&found) <= rank(&tried), "{tried:?}");
+        }
+    }
+
+    #[test]
+    fn what_computes_has_no_plan() {
+        let text = SMALL.replace("inputs = ['in']\nlimit = '100/s'", "inputs = ['in']\nwork = { does = 'json', times = 2 }");
+        let refused = plan(&Scenario::read(&text).unwrap(), &ask("1/s", "p99=1s")).unwrap_err().to_string();
+        assert!(refused.starts_with("operator 'map': 'work' is for a processor"), "{refused}");
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl fmt::Display for StackFormat {
 }
 
 /// Writes stacks to a file; as a flame graph beside `before`, if it is given: frames are as long as in
-/// `now`, and red where they take longer than there.
+/// `now`, and red where their share is larger than there.
 ///
 /// # Errors
 /// If the file cannot be written.

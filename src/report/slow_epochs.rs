@@ -23,14 +23,14 @@ pub fn slow_epochs(all: &EpochSummary, slow: &SlowEpochs, names: &Names, top: us
     let parts: Vec<(PartLatency, f64)> = slow_parts(all, slow).into_iter().filter(|part| more(part) > 0.0).collect();
     let mut text = format!(
         "The slowest {} of {} epochs take {} or more, {} on average instead of {}.",
-        slow.meant,
+        slow.summary.epochs(),
         all.epochs(),
         latency(slow.from_ns),
         latency(slow.summary.mean_ns() as u64),
         latency(all.mean_ns() as u64)
     );
     if slow.summary.epochs() < slow.meant {
-        let _ = write!(text, " What follows is of the slowest {}, for want of memory.", slow.summary.epochs());
+        let _ = write!(text, " {} were asked for; no more were kept, for want of memory.", slow.meant);
     }
     let Some(first) = parts.first() else {
         return text + " Nothing takes longer in them.\n";
@@ -57,4 +57,31 @@ pub fn slow_epochs(all: &EpochSummary, slow: &SlowEpochs, names: &Names, top: us
         latency(by.max(0.0) as u64)
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::critical_path::{EpochPath, Gains, Slowest};
+    use crate::time::{Epoch, Timestamp};
+
+    #[test]
+    fn as_many_are_told_as_were_kept() {
+        let told = |count: u64| {
+            let (mut all, mut slowest) = (EpochSummary::default(), Slowest::default());
+            for number in 0..count {
+                let (due, completed) = (Timestamp(number), Timestamp(2 * number));
+                let path =
+                    EpochPath { epoch: Epoch(number), due, completed, pieces: Vec::new(), gains: Gains::default(), slack: Vec::new() };
+                all.add(&path);
+                slowest.add(&path);
+            }
+            slow_epochs(&all, &slowest.above(0.5).unwrap(), &Names::default(), 3)
+        };
+        let few = told(100);
+        assert!(few.starts_with("The slowest 50 of 100 epochs take ") && !few.contains("memory"), "{few}");
+        let many = told(40_000);
+        assert!(many.starts_with("The slowest 10000 of 40000 epochs take "), "{many}");
+        assert!(many.contains(" 20000 were asked for; no more were kept, for want of memory."), "{many}");
+    }
 }

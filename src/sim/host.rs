@@ -203,11 +203,16 @@ impl Simulation {
     }
 
     /// The length of the next tick in nanoseconds, and whether it is a long one: that ends on the
-    /// long grid.
+    /// long grid, or with the run.
     fn next_tick(&self) -> (u64, bool) {
+        let tick = self.job.tick.as_nanos() as u64;
         match self.job.long_tick.map(|long| long.as_nanos() as u64) {
-            Some(long) if self.is_quiet() => (long - self.now % long, true),
-            _ => (self.job.tick.as_nanos() as u64, false),
+            Some(long) if self.is_quiet() => {
+                // In whole ticks, at least one.
+                let left = (self.job.duration.as_nanos() as u64).saturating_sub(self.now).max(1).next_multiple_of(tick);
+                ((long - self.now % long).min(left), true)
+            }
+            _ => (tick, false),
         }
     }
 

@@ -155,7 +155,7 @@ fn critical_paths_are_written_as_stacks_that_add_up() {
     let args = ["a", "--compare", "slow", "--export", "flame=d.svg", "--export", "folded=d.folded"];
     assert_eq!(said(folder.path(), &args).2, Some(1));
     let svg = std::fs::read_to_string(folder.path().join("d.svg")).unwrap();
-    assert!(svg.contains("points</title>") && svg.contains("red where they take longer than in a"), "{svg}");
+    assert!(svg.contains("points</title>") && svg.contains("red where their share is larger than in a"), "{svg}");
     let folded = std::fs::read_to_string(folder.path().join("d.folded")).unwrap();
     assert!(folded.lines().all(|line| line.rsplitn(3, ' ').take(2).all(|number| number.parse::<u64>().is_ok())), "{folded}");
     let (_, errors, code) = said(folder.path(), &["a", "--export", "flame=none/a.svg"]);

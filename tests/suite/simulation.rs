@@ -212,6 +212,17 @@ fn queue(load: f64, service: ServiceTimes) -> Job {
 }
 
 #[test]
+fn a_long_step_ends_with_the_run() {
+    for (duration_ms, end_ms) in [(2300, 2300), (2000, 2000), (200, 200)] {
+        let (tick, long_tick) = (Duration::from_millis(100), Some(Duration::from_secs(1)));
+        let job = Job { tick, long_tick, duration: Duration::from_millis(duration_ms), ..queue(0.5, ServiceTimes::Deterministic) };
+        let (mut simulation, mut records) = (Simulation::new(&job, 1), Vec::new());
+        while simulation.advance(&mut records) {}
+        assert_eq!(simulation.now(), Timestamp(end_ms * 1_000_000));
+    }
+}
+
+#[test]
 fn little_s_law_holds() {
     for (load, service) in [(0.5, ServiceTimes::Exponential), (0.9, ServiceTimes::Exponential), (0.8, ServiceTimes::Deterministic)] {
         let job = queue(load, service);

@@ -22,7 +22,7 @@ pub(super) fn compare(args: &Args) -> Result<(), Failure> {
     let (name_before, name_after) = (first.name(), second.name());
     let comparison = Comparison::of(before.side(), after.side());
     for (format, path) in &first.stacks {
-        let title = format!("Critical paths of {name_after}: red where they take longer than in {name_before}");
+        let title = format!("Critical paths of {name_after}: red where their share is larger than in {name_before}");
         let name = format!("--export {format}={}", path.display());
         let written = write_stacks(*format, path, &title, &after.stacks(), Some(&before.stacks()));
         written.map_err(|why| cannot_write(&name, &why))?;

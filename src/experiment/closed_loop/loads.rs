@@ -33,7 +33,8 @@ const KINDS: [&str; 3] = ["csv", "json", "jsonl"];
 /// it lasts.
 ///
 /// # Errors
-/// When the definition does not say how, the folder has no loads, or one of them is none.
+/// When the definition does not say how, the folder has no loads, one of them is none, or its name
+/// without the ending is that of another case.
 pub fn add_loads(definition: &mut Table, folder: &Path) -> Result<(), String> {
     let how = definition.get("loads").cloned().ok_or("expected a figure that takes loads, with a table 'loads', found none")?;
     let how: FurtherLoads = how.try_into().map_err(|why: toml::de::Error| format!("loads: {}", why.message()))?;
@@ -57,6 +58,10 @@ pub fn add_loads(definition: &mut Table, folder: &Path) -> Result<(), String> {
         let mut case = like.clone();
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let wrong = || format!("loads: expected a scenario of '{}' with an operator '{}'", how.like, how.operator);
+        // Of two cases with one name only the first would run.
+        if cases.iter().any(|case| case.get("name").and_then(Value::as_str) == Some(&name)) {
+            return Err(format!("{}: expected a name that no other case and no other file has, found '{name}'", file.display()));
+        }
         case.as_table_mut().ok_or_else(wrong)?.insert("name".to_owned(), name.into());
         let scenario = case.get_mut("scenario").and_then(Value::as_table_mut).ok_or_else(wrong)?;
         let seconds = scenario.get("seconds").and_then(|seconds| seconds.as_float().or(seconds.as_integer().map(|whole| whole as f64)));
@@ -125,6 +130,18 @@ inputs = ["map"]
         ] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join(file), text).unwrap();
+            let found = definition.with_loads(folder.path()).unwrap_err().to_string();
+            assert!(found.ends_with(expected), "{found}");
+        }
+        for (files, expected) in [
+            (&["own.csv"][..], "own.csv: expected a name that no other case and no other file has, found 'own'"),
+            (&["a.csv", "a.json"], "a.json: expected a name that no other case and no other file has, found 'a'"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for file in files {
+                let text = if file.ends_with("json") { "[[0, 1], [5, 2]]" } else { "t,v\n0,1\n5,2\n" };
+                std::fs::write(folder.path().join(file), text).unwrap();
+            }
             let found = definition.with_loads(folder.path()).unwrap_err().to_string();
             assert!(found.ends_with(expected), "{found}");
         }

@@ -99,8 +99,11 @@ impl Scenario {
             return Err(format!("expected {bins} bins of every operator with state"));
         }
         let schedule = schedule(&self.operators[0], self.duration())?;
-        // Auctions last as the load at the start has it, whatever comes.
-        let rate = Rate::per_second(schedule.rate(Timestamp::ZERO).as_per_second() / query.kinds().share());
+        // Auctions last as the load at the start has it, or as it is once there is any, whatever
+        // comes.
+        let mut rates = schedule.phases().iter().map(|phase| phase.rate);
+        let first = rates.find(|rate| *rate > Rate::ZERO).ok_or("expected a rate above 0 of the source, found none")?;
+        let rate = Rate::per_second(first.as_per_second() / query.kinds().share());
         let mut generator = GeneratorConfig::at_rate(seed, rate);
         if let Some(active) = active {
             (generator.auctions_in_flight, generator.active_people) = (active.max(1), active.max(1));
@@ -214,6 +217,7 @@ mod tests {
     use super::*;
     use crate::experiment::definition::closed_loop;
     use crate::experiment::frame::Values;
+    use crate::workload::Step;
 
     #[test]
     fn what_runs_on_both_hosts_is_a_word_count_and_what_the_engine_does_not_impose_is_refused() {
@@ -266,6 +270,16 @@ mod tests {
             assert_eq!(job.query.to_string(), case.name.split('-').next().unwrap());
         }
         let mut scenario = suite.cases[0].scenario.clone().unwrap();
+        let constant = scenario.query(1).unwrap().unwrap();
+        let rate = scenario.operators[0].rate.take().unwrap();
+        let mut with = |rates: [Rate; 2]| {
+            let steps = [0.0, 5.0].into_iter().zip(rates).map(|(start_s, rate)| Step { start_s, rate }).collect();
+            scenario.operators[0].load = Some(Shape::Steps { steps });
+            scenario.query(1)
+        };
+        let later = with([Rate::ZERO, rate]).unwrap().unwrap();
+        assert_eq!(later.generator, constant.generator);
+        assert_eq!(with([Rate::ZERO; 2]).unwrap_err(), "expected a rate above 0 of the source, found none");
         scenario.operators[1].name = "other".to_owned();
         assert_eq!(scenario.query(1).unwrap_err(), "expected convert as operator 1 of q1, found 'other'");
     }

@@ -7,6 +7,7 @@ use super::engine::{config, schedule};
 use super::form::{RoleForm, Scenario};
 use crate::engine::work_chain::{WorkChain, WorkOperator};
 use crate::id::WorkerId;
+use crate::sim::Skew;
 use crate::workload::MOST_TIMES;
 
 /// How often a computation is repeated for a record.
@@ -42,6 +43,8 @@ impl Scenario {
         if let Some(workers) = self.workers.as_ref().filter(|workers| workers.count != peers) {
             return Err(format!("expected as many [workers] as the engine has, {peers}, found {}", workers.count));
         }
+        // All of them count the keys that the source makes.
+        let keys = between.iter().find(|form| form.role == RoleForm::Keyed).map_or(MOST_KEYS, |form| form.keys);
         let operators = between.iter().map(|form| {
             let wrong = |what: String| format!("operator '{}': {what}", form.name);
             if let Some(work) = form.work.filter(|work| !TIMES.contains(&work.times)) {
@@ -56,6 +59,12 @@ impl Scenario {
             if form.keys > MOST_KEYS {
                 return Err(wrong(format!("expected at most {MOST_KEYS} keys, found {}", form.keys)));
             }
+            if form.skew != Skew::Uniform {
+                return Err(wrong(format!("expected keys that are spread evenly, found {:?}", form.skew)));
+            }
+            if form.role == RoleForm::Keyed && form.keys != keys {
+                return Err(wrong(format!("expected {keys} keys as the first keyed operator has, found {}", form.keys)));
+            }
             Ok(WorkOperator {
                 name: form.name.clone(),
                 bins: (form.role == RoleForm::Keyed).then_some(form.bins),
@@ -64,10 +73,9 @@ impl Scenario {
                 on: form.on.iter().copied().map(WorkerId).collect(),
             })
         });
-        let keyed = between.iter().find(|form| form.role == RoleForm::Keyed);
         Ok(Some(WorkChain {
             operators: operators.collect::<Result<_, String>>()?,
-            keys: keyed.map_or(MOST_KEYS, |form| form.keys),
+            keys,
             schedule: schedule(source, self.duration())?,
             duration: self.duration(),
             catch_up: self.catch_up,
@@ -150,6 +158,17 @@ inputs = ["count"]
             ("inputs = [\"parse\"]", "inputs = [\"source\"]", "expected count as operator 2 of a chain"),
             ("count = 2", "count = 3", "expected as many [workers] as the engine has, 2, found 3"),
             ("bins = 64", "bins = 64\nkeys = 2000000", "expected at most 1048576 keys"),
+            (
+                "bins = 64",
+                "bins = 64\nskew = { kind = \"hot-key\", share = 0.5 }",
+                "operator 'count': expected keys that are spread evenly",
+            ),
+            (
+                "[[operators]]\nname = \"sink\"\nrole = \"sink\"\ninputs = [\"count\"]",
+                "[[operators]]\nname = \"again\"\nrole = \"keyed\"\ninputs = [\"count\"]\nkeys = 5\n\
+                [[operators]]\nname = \"sink\"\nrole = \"sink\"\ninputs = [\"again\"]",
+                "operator 'again': expected 65536 keys as the first keyed operator has, found 5",
+            ),
             (
                 "inputs = [\"count\"]",
                 "inputs = [\"count\"]\n[[operators]]\nname = \"end\"\nrole = \"sink\"\ninputs = [\"count\"]",

@@ -51,6 +51,18 @@ pub(super) type Wrong = (Place, String);
 /// Names that columns of times have.
 const TIMES: [&str; 8] = ["time", "timestamp", "date", "datetime", "ts", "t", "ds", "epoch"];
 
+/// Refuses names in no order of their own where more than one may be the values' and none was asked
+/// for.
+pub(super) fn only_one(names: &[String], columns: &Columns) -> Result<(), String> {
+    let is_time =
+        |name: &String| TIMES.contains(&name.to_lowercase().as_str()) || matches!(&columns.time, Some(Column::Name(time)) if time == name);
+    let values: Vec<String> = names.iter().filter(|name| !is_time(name)).map(|name| format!("'{name}'")).collect();
+    if columns.value.is_none() && values.len() > 1 {
+        return Err(format!("expected the name of the column of values, as it may be any of {}", values.join(", ")));
+    }
+    Ok(())
+}
+
 /// Positions of the value and of the time among the names of columns, which are `None` without a
 /// header; `count` of them.
 pub(super) fn positions(names: Option<&[String]>, count: usize, columns: &Columns) -> Result<(usize, Option<usize>), String> {

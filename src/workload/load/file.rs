@@ -126,6 +126,8 @@ mod tests {
         for text in ["1\n2\n3\n", "value\n1\n2\n3\n", "[1, 2, 3]", "[\"1\", 2, 3]"] {
             assert_eq!(of_with(text.as_bytes(), &every), Ok(vec![(0.0, 1.0), (60.0, 2.0), (120.0, 3.0)]), "{text}");
         }
+        let objects = b"[{\"time\": 0, \"b\": 10, \"a\": 1}, {\"time\": 1, \"b\": 20, \"a\": 2}]";
+        assert_eq!(of_with(objects, &named("b")).unwrap()[1].1, 20.0);
         let third = "time,a,b\n0,1,10\n1,2,20\n";
         assert_eq!(of_with(third.as_bytes(), &named("b")).unwrap()[1].1, 20.0);
         assert_eq!(of_with(third.as_bytes(), &Columns { value: Some(Column::Number(3)), ..Columns::default() }).unwrap()[1].1, 20.0);
@@ -160,6 +162,8 @@ mod tests {
             ("[{\"t\": 0, \"v\": 1}, {\"t\": 1}]", "entry 2: expected 'v', found none"),
             ("[true]", "entry 1: expected a number, a list or an object, found true"),
             ("{\"t\": 0, \"v\": 1}\n{\"t\": 1, \"v\": -1}\n", "line 2: expected a value from 0 to 1e15, found -1"),
+            ("[{\"t\": 0, \"b\": 1, \"a\": 2}]", "entry 1: expected the name of the column of values, as it may be any of 'a', 'b'"),
+            ("{\"t\": [0, 1], \"b\": [1, 2], \"a\": [1, 2]}", "expected the name of the column of values, as it may be any of 'a', 'b'"),
             ("{\"t\": [0, 1], \"v\": [1]}", "expected as many times as values, found 2 and 1"),
         ] {
             let found = of(text).unwrap_err();

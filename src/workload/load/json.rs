@@ -1,9 +1,9 @@
 //! Rows of a JSON file: a list of numbers, of pairs or of objects, one object a line, or an object
-//! with a list for each column.
+//! with a list for each column. Columns of objects come in the order of the alphabet.
 
 use serde_json::{Map, Value};
 
-use super::columns::{Column, Columns, RawRow, Wrong, positions};
+use super::columns::{Column, Columns, RawRow, Wrong, only_one, positions};
 use super::error::Place;
 
 /// The rows of a file, with the value and the time of each.
@@ -47,7 +47,9 @@ fn of_entries(entries: Vec<(Place, Value)>, columns: &Columns) -> Result<Vec<Raw
         Value::Number(_) | Value::String(_) | Value::Null => (None, 1),
         other => return Err((*first_place, format!("expected a number, a list or an object, found {other}"))),
     };
-    let (value, time) = positions(names.as_deref(), count, columns).map_err(|what| (*first_place, what))?;
+    let wrong = |what: String| (*first_place, what);
+    names.as_ref().map_or(Ok(()), |names| only_one(names, columns)).map_err(wrong)?;
+    let (value, time) = positions(names.as_deref(), count, columns).map_err(wrong)?;
     let mut rows = Vec::with_capacity(entries.len());
     for (place, entry) in &entries {
         let wrong = |what: String| (*place, what);
@@ -75,6 +77,7 @@ fn of_lists(lists: &Map<String, Value>, columns: &Columns) -> Result<Vec<RawRow>
     if of_lists.is_empty() {
         return Err(wrong("expected an object with a list for each column, or a list, found no list".to_owned()));
     }
+    only_one(&of_lists, columns).map_err(wrong)?;
     let (value, time) = positions(Some(&of_lists), of_lists.len(), columns).map_err(wrong)?;
     let list = |index: usize| lists[&of_lists[index]].as_array().expect("only lists are named");
     let (values, times) = (list(value), time.map(list));

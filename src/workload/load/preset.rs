@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::series::Series;
+use super::series::{LONGEST_S, Series};
 
 /// A kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,25 +174,35 @@ fn hour_of_day(at: f64, amplitude: f64) -> f64 {
 /// first four around 1,000. The same arguments give the same load.
 ///
 /// # Errors
-/// When there would be fewer than two values or more than ten million.
+/// When there would be fewer than two values or more than ten million, or it would be longer than a
+/// hundred years.
 pub fn make(preset: Preset, seed: u64, seconds: f64, every_s: f64) -> Result<Series, String> {
     let count = (seconds / every_s).ceil();
     if !(2.0..=1e7).contains(&count) || !(1e-3..=1e9).contains(&every_s) {
         return Err(format!("expected from 2 to 10,000,000 values at least 0.001 s apart, found {seconds} s at {every_s} s"));
     }
+    if seconds > LONGEST_S {
+        return Err(format!("expected a load of at most 100 years, found {seconds:.3e} s"));
+    }
     let mut dice = Dice(fastrand::Rng::with_seed(seed));
-    let bursty = bursts(&mut dice, seconds, 40.0, (0.5, 4.0), (2.0 * MINUTE, 15.0 * MINUTE));
-    let spikes = bursts(&mut dice, seconds, 10.0, (2.0, 9.0), (3.0 * MINUTE, 10.0 * MINUTE));
+    let (longest_burst, longest_spike) = (15.0 * MINUTE, 10.0 * MINUTE);
+    let bursty = bursts(&mut dice, seconds, 40.0, (0.5, 4.0), (2.0 * MINUTE, longest_burst));
+    let spikes = bursts(&mut dice, seconds, 10.0, (2.0, 9.0), (3.0 * MINUTE, longest_spike));
     // Noise that is forgotten after about ten minutes, whatever the spacing.
     let memory = (-every_s / (10.0 * MINUTE)).exp();
     let mut lasting = Lasting { value: 0.0, memory, deviation: 0.05 };
     let (mut walk, mut walked) = (1.25e6, 0.0);
+    // Those that began by `at`, but for those that began so long before that they are over. They are
+    // in order.
+    let lately = |of: &[Burst], at: f64, longest: f64| -> std::ops::Range<usize> {
+        of.partition_point(|burst| burst.at < at - longest)..of.partition_point(|burst| burst.at <= at)
+    };
     let fading = |at: f64| -> f64 {
-        let begun = bursty.iter().take_while(|burst| burst.at <= at).filter(|burst| at - burst.at < 8.0 * burst.length_s);
+        let begun = bursty[lately(&bursty, at, 8.0 * longest_burst)].iter().filter(|burst| at - burst.at < 8.0 * burst.length_s);
         begun.map(|burst| burst.height * (-(at - burst.at) / burst.length_s).exp()).sum()
     };
     let lasts = |at: f64| -> f64 {
-        let now = spikes.iter().filter(|spike| (spike.at..spike.at + spike.length_s).contains(&at));
+        let now = spikes[lately(&spikes, at, longest_spike)].iter().filter(|spike| (spike.at..spike.at + spike.length_s).contains(&at));
         now.map(|spike| spike.height).fold(0.0, f64::max)
     };
     let samples = (0..count as u64).map(|index| {
@@ -266,6 +276,9 @@ mod tests {
     fn loads_without_end_are_refused() {
         for (seconds, every_s) in [(60.0, 60.0), (1e12, 1.0), (f64::NAN, 1.0), (-1.0, 1.0), (60.0, 0.0), (f64::INFINITY, 60.0)] {
             assert!(make(Preset::Daily, 0, seconds, every_s).unwrap_err().starts_with("expected from 2 to 10,000,000 values"));
+        }
+        for (seconds, every_s) in [(1e16, 1e9), (1e10, 1e4)] {
+            assert!(make(Preset::Bursty, 0, seconds, every_s).unwrap_err().starts_with("expected a load of at most 100 years"));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Values at times.
 
 /// The longest series, in seconds: a hundred years.
-const LONGEST_S: f64 = 100.0 * 366.0 * 86_400.0;
+pub(super) const LONGEST_S: f64 = 100.0 * 366.0 * 86_400.0;
 /// The highest value.
 const HIGHEST: f64 = 1e15;
 
@@ -92,11 +92,21 @@ impl Series {
         area / self.length_s()
     }
 
-    /// The samples from `from_s` on, at times from there; the value that holds then is the first.
-    /// Nothing if fewer than two are left.
-    pub(super) fn from(&self, from_s: f64) -> Option<Series> {
+    /// The mean over time, if values lie on straight lines between the samples and the last one holds.
+    pub(super) fn mean_of_lines(&self) -> f64 {
+        let lines = self.samples.windows(2).map(|pair| (pair[0].1 + pair[1].1) / 2.0 * (pair[1].0 - pair[0].0));
+        let last = self.samples[self.samples.len() - 1].1 * self.spacing_s;
+        (lines.sum::<f64>() + last) / self.length_s()
+    }
+
+    /// The samples from `from_s` on, at times from there. The first is the value that holds then, or
+    /// the one on the line from it to the next. Nothing if fewer than two are left.
+    pub(super) fn from(&self, from_s: f64, on_line: bool) -> Option<Series> {
         let first = self.samples.partition_point(|(at, _)| *at <= from_s).checked_sub(1)?;
-        let rest = self.samples[first..].iter().map(|(at, value)| ((at - from_s).max(0.0), *value)).collect();
+        let mut rest: Vec<(f64, f64)> = self.samples[first..].iter().map(|(at, value)| ((at - from_s).max(0.0), *value)).collect();
+        if let (true, [(from, value), (to, next), ..]) = (on_line, &self.samples[first..]) {
+            rest[0].1 = value + (next - value) * (from_s - from) / (to - from);
+        }
         Series::new(rest).ok().map(|series| Series { spacing_s: self.spacing_s, ..series })
     }
 }
@@ -111,9 +121,11 @@ mod tests {
         assert_eq!(series.samples()[2], (40.0, 0.0));
         assert_eq!((series.spacing_s(), series.length_s(), series.gaps()), (10.0, 60.0, 1));
         assert_eq!((series.lowest(), series.highest(), series.mean()), (0.0, 5.0, (10.0 + 90.0 + 50.0) / 60.0));
-        let later = series.from(15.0).unwrap();
+        assert_eq!(series.mean_of_lines(), (20.0 + 45.0 + 25.0 + 50.0) / 60.0);
+        let later = series.from(15.0, false).unwrap();
         assert_eq!(later.samples(), [(0.0, 3.0), (25.0, 0.0), (35.0, 5.0)]);
-        assert_eq!((series.from(50.0), series.from(-1.0)), (None, None));
+        assert_eq!(series.from(25.0, true).unwrap().samples(), [(0.0, 1.5), (15.0, 0.0), (25.0, 5.0)]);
+        assert_eq!((series.from(50.0, false), series.from(50.0, true), series.from(-1.0, false)), (None, None, None));
     }
 
     #[test]

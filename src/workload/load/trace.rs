@@ -190,8 +190,11 @@ impl Trace {
         let whole = self.series()?;
         let left = match self.from_s > 0.0 {
             true => {
-                let none = || self.wrong(format!("expected from_s before the end at {} s, found {}", whole.length_s(), self.from_s));
-                Arc::new(whole.from(self.from_s).ok_or_else(none)?)
+                let last = whole.samples().last().map_or(0.0, |(at, _)| *at);
+                let none = || {
+                    self.wrong(format!("expected from_s before the last value at {last} s, so that two are left, found {}", self.from_s))
+                };
+                Arc::new(whole.from(self.from_s, self.gaps == Gaps::Interpolate).ok_or_else(none)?)
             }
             false => whole,
         };
@@ -204,7 +207,8 @@ impl Trace {
             None => (self.remove_base * left.lowest(), 0.0, 1.0),
             Some(ScaleTo::Mean(rate)) => {
                 let base = self.remove_base * left.lowest();
-                (base, 0.0, self.factor(rate, left.mean() - base)?)
+                let mean = if self.gaps == Gaps::Interpolate { left.mean_of_lines() } else { left.mean() };
+                (base, 0.0, self.factor(rate, mean - base)?)
             }
             Some(ScaleTo::Peak(rate)) => {
                 let base = self.remove_base * left.lowest();
@@ -219,15 +223,21 @@ impl Trace {
             }
         };
         let rate = |value: f64| (low + (value - base) * factor).max(0.0);
-        let turn: Vec<(f64, f64)> = self.pieces(&left).into_iter().map(|(at, value)| (at / self.speed_up, rate(value))).collect();
-        let turns = (until / length).ceil().max(1.0);
-        if turn.len() as f64 * turns > most {
-            return Err(
-                self.wrong(format!("expected at most {most} changes of the rate, found {:.0}: shorten the run", turn.len() as f64 * turns))
-            );
+        let many = |found: String| self.wrong(format!("expected at most {most} changes of the rate, found {found}: shorten the run"));
+        // Only what is within the run is made and counted.
+        let pieces = self.pieces(&left).map(|(at, value)| (at / self.speed_up, rate(value)));
+        let turn: Vec<(f64, f64)> = pieces.take_while(|(at, _)| *at < until || *at == 0.0).take(most as usize + 1).collect();
+        if turn.len() as f64 > most {
+            return Err(many("more".to_owned()));
+        }
+        let whole_turns = (until / length).floor();
+        let rest = turn.partition_point(|(at, _)| whole_turns * length + at < until);
+        let count = turn.len() as f64 * whole_turns + rest as f64;
+        if count > most {
+            return Err(many(format!("{count:.0}")));
         }
         let of_turn = |number: u64| turn.iter().map(move |(at, rate)| (number as f64 * length + at, *rate));
-        Ok((0..turns as u64).flat_map(of_turn).take_while(|(at, _)| *at < until || *at == 0.0).collect())
+        Ok((0..=whole_turns as u64).flat_map(of_turn).take_while(|(at, _)| *at < until || *at == 0.0).collect())
     }
 
     fn factor(&self, rate: Rate, of: f64) -> Result<f64, LoadError> {
@@ -237,23 +247,21 @@ impl Trace {
     }
 
     /// The series as values that hold until the next; each piece of a line has its mean.
-    fn pieces(&self, series: &Series) -> Vec<(f64, f64)> {
+    fn pieces<'s>(&self, series: &'s Series) -> Box<dyn Iterator<Item = (f64, f64)> + 's> {
         if self.gaps == Gaps::Hold {
-            return series.samples().to_vec();
+            return Box::new(series.samples().iter().copied());
         }
         // A piece is no shorter than a second of the run.
         let piece = (series.spacing_s() / PIECES).max(self.speed_up);
-        let mut pieces = Vec::new();
-        for pair in series.samples().windows(2) {
+        let lines = series.samples().windows(2).flat_map(move |pair| {
             let ((from, first), (to, last)) = (pair[0], pair[1]);
             let count = ((to - from) / piece - 1e-9).ceil().clamp(1.0, 1e6);
-            for index in 0..count as u64 {
+            (0..count as u64).map(move |index| {
                 let part = |offset: f64| (index as f64 + offset) / count;
-                pieces.push((from + (to - from) * part(0.0), first + (last - first) * part(0.5)));
-            }
-        }
-        pieces.extend(series.samples().last());
-        pieces
+                (from + (to - from) * part(0.0), first + (last - first) * part(0.5))
+            })
+        });
+        Box::new(lines.chain(series.samples().last().copied()))
     }
 }
 
@@ -291,6 +299,15 @@ mod tests {
         assert_eq!(mean.rates(50.0, 1e6).unwrap()[2].1, 4.0);
         let range = Trace { scale_to: Some(ScaleTo::Range(rate(5.0), rate(11.0))), ..trace.clone() };
         assert_eq!(range.rates(50.0, 1e6).unwrap().iter().map(|(_, rate)| *rate).collect::<Vec<_>>(), [5.0, 7.0, 11.0, 7.0]);
+        // On lines, the mean is that of the pieces: (150 + 600 + 300 + 200) / 50 = 25.
+        let lines = Trace { gaps: Gaps::Interpolate, scale_to: Some(ScaleTo::Mean(rate(50.0))), ..trace.clone() };
+        let pieces = lines.rates(50.0, 1e6).unwrap();
+        let ends = pieces[1..].iter().map(|(at, _)| *at).chain([50.0]);
+        let mean = pieces.iter().zip(ends).map(|((at, rate), end)| rate * (end - at)).sum::<f64>() / 50.0;
+        assert!((mean - 50.0).abs() < 1e-9, "{mean}");
+        // From 20 s on, half way up, so the first piece begins at 30.
+        let from = Trace { gaps: Gaps::Interpolate, from_s: 20.0, speed_up: 10.0, ..trace.clone() };
+        assert_eq!(from.rates(3.0, 1e6).unwrap(), [(0.0, 35.0), (1.0, 30.0), (2.0, 20.0)]);
         let later = Trace { from_s: 20.0, ..trace.clone() };
         assert_eq!(later.rates(30.0, 1e6).unwrap(), [(0.0, 20.0), (10.0, 40.0), (20.0, 20.0)]);
         let again = Trace { repeat: true, ..trace };
@@ -310,7 +327,7 @@ mod tests {
             (&|trace| trace.speed_up = 0.0, "expected speed_up from 0.001 to 1000000, found 0"),
             (&|trace| trace.speed_up = f64::NAN, "found NaN"),
             (&|trace| trace.remove_base = 1.5, "expected remove_base from 0 to 1, found 1.5"),
-            (&|trace| trace.from_s = 45.0, "expected from_s before the end at 50 s, found 45"),
+            (&|trace| trace.from_s = 45.0, "expected from_s before the last value at 40 s, so that two are left, found 45"),
             (&|trace| trace.from_s = -1.0, "expected from_s from 0 to"),
             (&|trace| trace.seed = Some(1), "expected no 'seed'"),
             (&|trace| trace.preset = Some(Preset::Daily), "expected either 'file' or 'preset'"),
@@ -319,6 +336,10 @@ mod tests {
             let found = refused(change);
             assert!(found.contains(expected), "{found}");
         }
+        // Of a long load only what is within the run is counted.
+        let (_folder, long) = of(&(0..1000).map(|at| format!("{at},1\n")).collect::<String>());
+        assert_eq!(long.rates(50.0, 100.0).unwrap().len(), 50);
+        assert!(long.rates(101.0, 100.0).unwrap_err().to_string().contains("expected at most 100 changes of the rate, found more"));
         let (_folder, nothing) = of("0,0\n1,0\n");
         let scaled = Trace { scale_to: Some(ScaleTo::Mean(Rate::per_second(1.0))), ..nothing };
         assert!(scaled.rates(1.0, 10.0).unwrap_err().to_string().ends_with("expected a load above 0 to be scaled, found none"));
