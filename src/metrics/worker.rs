@@ -87,11 +87,11 @@ mod tests {
         let ms = Duration::from_millis;
         let sample = |at_ms: u64, ran, denied| CoreSample { at: Timestamp(at_ms * 1_000_000), ran: ms(ran), denied: ms(denied) };
         let used = vec![(InstanceId::new(OperatorId(1), 0), ms(300)), (InstanceId::new(OperatorId(2), 0), ms(400))];
-        let core = Some(CoreTime::between(sample(0, 100, 50), sample(1000, 700, 650), ms(1000)));
+        let core = CoreTime::between(sample(0, 100, 50), sample(1000, 700, 650), ms(1000));
         // Over three windows it had three times as much, and none where there are not two instants.
-        assert_eq!(CoreTime::between(sample(500, 100, 50), sample(3500, 1900, 1850), ms(1000)), core.unwrap());
+        assert_eq!(CoreTime::between(sample(500, 100, 50), sample(3500, 1900, 1850), ms(1000)), core);
         assert_eq!(CoreTime::between(sample(5, 0, 0), sample(5, 700, 650), ms(1000)), CoreTime::default());
-        let metrics = WorkerMetrics { worker: WorkerId(0), window: ms(1000), used, core };
+        let metrics = WorkerMetrics { worker: WorkerId(0), window: ms(1000), used, core: Some(core) };
         assert_eq!((metrics.busy(), metrics.core_share()), (ms(700), 0.5));
         let little = Some(CoreTime { ran: ms(50), denied: ms(50) });
         let share = WorkerMetrics { core: little, ..metrics.clone() }.core_share();

@@ -268,8 +268,9 @@ impl<'a> Shares<'a> {
 
     /// Skew, or else a straggler: of all operators together.
     fn uneven(&self) -> Option<Diagnosis> {
-        let mut found: [(Cause, Evenness, f64, Option<(OperatorId, String)>); 2] =
-            [(Cause::Skew, Evenness::Skewed, 0.0, None), (Cause::Straggler, Evenness::Straggling, 0.0, None)];
+        // The share of all operators, and the first of them.
+        type Sum = (Cause, Evenness, f64, Option<(OperatorId, String)>);
+        let mut found: [Sum; 2] = [(Cause::Skew, Evenness::Skewed, 0.0, None), (Cause::Straggler, Evenness::Straggling, 0.0, None)];
         for &(operator, share) in &self.operators {
             let Some(spread) = self.spread(operator) else { continue };
             for (_, evenness, sum, first) in &mut found {

@@ -23,6 +23,7 @@ mod document;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::BufRead;
 
 use self::document::{CLIENT, CONSUMER, Code, ERROR, Nanos, PRODUCER, ResourceSpans, Span};
@@ -93,8 +94,8 @@ impl Spans {
         let named = attributes.find(|attribute| attribute.key == "service.name");
         let service = named.and_then(|attribute| attribute.value.as_ref()?.string.as_deref()).filter(|name| !name.is_empty());
         let service = self.texts.number(service.unwrap_or("unknown service"));
-        let spans = of.scopes.iter().flatten().flat_map(|scope| scope.spans.iter().flatten());
-        spans.map(|span| self.span(service, span, oddities)).collect::<Result<(), _>>()?;
+        let mut spans = of.scopes.iter().flatten().flat_map(|scope| scope.spans.iter().flatten());
+        spans.try_for_each(|span| self.span(service, span, oddities))?;
         of.nested.iter().flatten().try_for_each(|nested| self.take(nested, oddities))
     }
 
@@ -147,11 +148,12 @@ impl Spans {
         let mut numbers: BTreeMap<u64, usize> = BTreeMap::new();
         let mut spans: Vec<Held> = Vec::with_capacity(trace.len());
         for span in trace {
-            if numbers.contains_key(&span.id) {
-                oddities.count("spans that come twice, the second left out");
-            } else {
-                numbers.insert(span.id, spans.len());
-                spans.push(*span);
+            match numbers.entry(span.id) {
+                Entry::Occupied(_) => oddities.count("spans that come twice, the second left out"),
+                Entry::Vacant(free) => {
+                    free.insert(spans.len());
+                    spans.push(*span);
+                }
             }
         }
         let linked = |(number, span): (usize, &Held)| {
