@@ -334,3 +334,26 @@ fn a_job_that_ran_beside_it_is_not_followed() {
     let (ended, heard) = driven(&mut link, RESCALES, &follow, &mut named("hold"));
     assert_eq!(ended.unwrap(), Ending::Ended("FINISHED".to_owned()), "{}", heard.lines());
 }
+
+#[test]
+fn a_list_of_metrics_that_is_too_long_and_requirements_that_are_not_told_for_a_while_lose_no_window() {
+    let observed = |spoil: Option<super::virtual_time::Spoil>| {
+        let mut link = Virtual { spoil, ..Virtual::new(Fake::new(900.0, [0.4, 2.6, 0.1]), 100) };
+        let (ended, heard) = driven(&mut link, RESCALES, &config(), &mut named("hold"));
+        assert_eq!(ended.unwrap(), Ending::Stopped, "{}", heard.lines());
+        (heard.observations.len(), heard.observations.last().unwrap().sources[0].lag_records)
+    };
+    let (windows, lag) = observed(None);
+    let mut looks = 0;
+    let (windows_then, lag_then) = observed(Some(Box::new(move |request: &Request, answer| {
+        looks += u32::from(request.path.ends_with("/resource-requirements"));
+        match request.path.as_str() {
+            path if path.ends_with("/metrics") => Err(LinkError::TooLarge(1 << 20)),
+            // The first two are those of the start.
+            path if path.ends_with("/resource-requirements") && looks > 2 => Ok((503, "{}".to_owned())),
+            _ => Ok(answer),
+        }
+    })));
+    assert_eq!(windows, windows_then);
+    assert!(lag > 1000.0 && (lag - lag_then).abs() < 0.05 * lag, "{lag} and {lag_then}");
+}
