@@ -1,5 +1,6 @@
 //! Finding the job to look at, and whether it can be driven.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::checkpoints::CheckpointConfig;
@@ -56,6 +57,8 @@ pub struct Attached {
     pub overview: Overview,
     /// How it takes checkpoints.
     pub checkpoints: CheckpointConfig,
+    /// All jobs that the cluster listed then, this one among them.
+    pub listed: BTreeSet<Hex>,
 }
 
 /// Finds the job that `asked` names or has as its id; without it the only one that has not ended. Waits until it runs.
@@ -63,7 +66,9 @@ pub struct Attached {
 /// # Errors
 /// When there is none or several, or it does not run within `patience`.
 pub fn attach(rest: &mut Rest<'_>, asked: Option<&str>, poll: Duration, patience: Duration) -> Result<Attached, DriveError> {
-    let id = find(&rest.jobs()?, asked)?;
+    let jobs = rest.jobs()?;
+    let id = find(&jobs, asked)?;
+    let listed = jobs.into_iter().map(|job| job.id).collect();
     let overview = rest.overview()?;
     let until = rest.now() + patience;
     loop {
@@ -78,7 +83,7 @@ pub fn attach(rest: &mut Rest<'_>, asked: Option<&str>, poll: Duration, patience
                 Err(error) if matches!(error.kind, RestErrorKind::Status { status: 404 | 500, .. }) => CheckpointConfig::default(),
                 Err(error) => return Err(error.into()),
             };
-            return Ok(Attached { graph: Graph::of(&job)?, job, overview, checkpoints });
+            return Ok(Attached { graph: Graph::of(&job)?, job, overview, checkpoints, listed });
         }
         if rest.now() >= until {
             let waiting =

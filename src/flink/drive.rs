@@ -3,7 +3,7 @@
 //! Everything that decides is below this module; what time it is, and whether to go on, comes with the
 //! answers of the link. So a recorded session gives the same decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::attach::{Attached, DriveError, attach, check_scheduler};
@@ -89,11 +89,25 @@ pub fn drive(
     prepare: &mut dyn Prepare,
     listener: &mut dyn Listener,
 ) -> Result<Ending, DriveError> {
+    match drive_jobs(rest, config, prepare, listener) {
+        // The driver that was recorded was killed there.
+        Err(DriveError::Rest(error)) if error.is_end_of_session() => Ok(Ending::Stopped),
+        ended => ended,
+    }
+}
+
+/// Drives a job, and those that follow it.
+fn drive_jobs(
+    rest: &mut Rest<'_>,
+    config: &DriveConfig,
+    prepare: &mut dyn Prepare,
+    listener: &mut dyn Listener,
+) -> Result<Ending, DriveError> {
     let mut asked = config.job.clone();
     let mut windows = 0;
     loop {
         let attached = attach(rest, asked.as_deref(), config.pace.poll, config.patience)?;
-        let (id, name) = (attached.job.id.clone(), attached.job.name.clone());
+        let (name, known) = (attached.job.name.clone(), attached.listed.clone());
         let mut driver = Driver::new(rest, config, attached, prepare, listener)?;
         driver.windows = windows;
         let ending = driver.run(rest)?;
@@ -101,7 +115,7 @@ pub fn drive(
         if !matches!(ending, Ending::Ended(_)) || config.follow.is_zero() {
             return Ok(ending);
         }
-        match next_of_name(rest, &name, &id, config)? {
+        match next_of_name(rest, &name, &known, config)? {
             Some(next) => asked = Some(next.to_string()),
             None => return Ok(ending),
         }
@@ -109,12 +123,13 @@ pub fn drive(
 }
 
 /// Waits for another job of this name: one that was started from a savepoint has an id of its own.
-fn next_of_name(rest: &mut Rest<'_>, name: &str, ended: &Hex, config: &DriveConfig) -> Result<Option<Hex>, DriveError> {
+/// Jobs that were `known` when the last one was found are no successors of it.
+fn next_of_name(rest: &mut Rest<'_>, name: &str, known: &BTreeSet<Hex>, config: &DriveConfig) -> Result<Option<Hex>, DriveError> {
     let until = rest.now() + config.follow;
     while rest.now() < until {
         match rest.jobs() {
             Ok(jobs) => {
-                let is_next = |job: &&super::job::Listed| job.is_alive() && job.name == name && job.id != *ended;
+                let is_next = |job: &&super::job::Listed| job.is_alive() && job.name == name && !known.contains(&job.id);
                 if let Some(next) = jobs.iter().find(is_next) {
                     return Ok(Some(next.id.clone()));
                 }
@@ -155,16 +170,20 @@ impl<'a> Driver<'a> {
         prepare: &mut dyn Prepare,
         listener: &'a mut dyn Listener,
     ) -> Result<Driver<'a>, DriveError> {
-        let Attached { job, graph, overview, checkpoints } = attached;
+        let Attached { job, graph, overview, checkpoints, listed: _ } = attached;
         if config.needs_scheduler {
             check_scheduler(rest, &job)?;
         }
         let parallelism = job.parallelism();
+        let asked = if config.needs_scheduler { uppers(rest, &job.id)? } else { parallelism.clone() };
         let own = graph.slots(|vertex| parallelism[&graph.nodes[vertex].id]);
         let slots = (overview.slots > 0).then(|| overview.free_slots.saturating_add(own));
         let limits = prepare.limits(&graph, slots).map_err(DriveError::Prepare)?;
         let most = |vertex: usize| {
-            let now = parallelism[&graph.nodes[vertex].id];
+            let node = &graph.nodes[vertex];
+            // A job that lacks slots grows to what it was requested to have when it gets them.
+            let asked = asked.get(&node.id).map_or(0, |asked| (*asked).min(node.max_parallelism));
+            let now = parallelism[&node.id].max(asked);
             if limits.excluded[vertex] { now } else { limits.bounds[vertex].1.min(limits.slots.unwrap_or(u32::MAX)).max(now) }
         };
         let topology = graph.topology(most)?;
@@ -180,7 +199,6 @@ impl<'a> Driver<'a> {
         let policy = Box::new(Limited::new(policy, graph.clone(), limits));
         let controller = Controller::new(topology.clone(), configuration.clone(), pacing, policy);
         let watch = Watch::new(&job, config.pace, rest.now());
-        let asked = if config.needs_scheduler { uppers(rest, &job.id)? } else { parallelism.clone() };
         let mut driver = Driver {
             config,
             listener,
@@ -349,11 +367,16 @@ impl<'a> Driver<'a> {
             self.note(at, "the clocks of this cluster's machines differ: time may be moved from a hop to the next, sums hold");
         }
         if self.config.needs_scheduler {
-            let asked = uppers(rest, self.watch.id())?;
-            if asked != self.asked {
-                let wanted = self.text(&asked);
-                self.asked = asked;
-                self.tell(at, What::ChangedByOthers { wanted });
+            match uppers(rest, self.watch.id()) {
+                Ok(asked) if asked != self.asked => {
+                    let wanted = self.text(&asked);
+                    self.asked = asked;
+                    self.tell(at, What::ChangedByOthers { wanted });
+                }
+                Ok(_) => {}
+                // Before anything is requested this is asked again.
+                Err(error) if error.may_pass() => {}
+                Err(error) => return Err(error.into()),
             }
         }
         let configuration = self.controller.configuration().clone();
@@ -405,25 +428,28 @@ impl<'a> Driver<'a> {
         let (before, wanted) = (self.watch.parallelism().clone(), self.graph.parallelism(&after));
         let id = self.watch.id().clone();
         let rescale = Rescale { job: &id, before: &before, asked: &self.asked, wanted: &wanted, timeout: self.config.rescale_timeout };
+        let upper = rescale.upper();
         let outcome = rescale.carry_out(rest)?;
         let at = rest.now();
         self.watch.abandon();
         match outcome {
             Outcome::Reached(job, took) => {
-                self.asked = wanted;
+                self.asked = upper;
                 self.controller.migrated(at);
                 self.watch.rescaled(rest, &job);
                 let configuration = self.text(&job.parallelism());
                 self.tell(at, What::Reached { configuration, after_ms: took.as_millis() as u64 });
+                // Vertices that the plan leaves may have got what they lacked.
+                self.adopt(at, &job);
             }
             Outcome::NotBegun(why) => {
                 self.controller.declined(at, &why);
-                self.tell(at, What::NotReached { why });
+                self.tell(at, What::NotReached { why, done: "nothing was requested".to_owned() });
             }
-            Outcome::NotReached { why, asked, job } => {
+            Outcome::NotReached { why, done, asked, job } => {
                 self.asked = asked;
                 self.controller.failed(at, &[]);
-                self.tell(at, What::NotReached { why });
+                self.tell(at, What::NotReached { why, done });
                 if let Some(job) = job.filter(Job::is_running) {
                     self.took_over(rest, &job);
                 }

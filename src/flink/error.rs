@@ -59,9 +59,9 @@ impl RestError {
         }
     }
 
-    /// Whether a recorded session ended or went another way.
+    /// Whether a recorded session ends here, because the driver was killed.
     pub fn is_end_of_session(&self) -> bool {
-        matches!(&self.kind, RestErrorKind::Link(LinkError::Diverged { .. }))
+        matches!(&self.kind, RestErrorKind::Link(LinkError::SessionOver))
     }
 }
 

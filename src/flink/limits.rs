@@ -41,7 +41,15 @@ impl Limits {
                 if self.align && graph.is_keyed(vertex) { aligned(bounded, graph.nodes[vertex].max_parallelism, most) } else { bounded };
             wanted.insert(vertex, aligned);
         }
+        let bounded = wanted.clone();
         self.fit_slots(graph, &now, &mut wanted);
+        // What the slots have cut is still to divide the key groups, and to be no fewer than the bounds say.
+        for (&vertex, instances) in wanted.iter_mut().filter(|(vertex, instances)| **instances < bounded[*vertex]) {
+            if self.align && graph.is_keyed(vertex) {
+                *instances = aligned_down(*instances, graph.nodes[vertex].max_parallelism).max(now(vertex));
+            }
+        }
+        wanted.retain(|vertex, instances| *instances >= self.bounds[*vertex].0);
         let rescales = wanted.into_iter().filter(|(vertex, instances)| *instances != now(*vertex));
         Plan { rescales: rescales.map(|(vertex, instances)| (OperatorId(vertex as u32), instances)).collect(), ..Plan::default() }
     }
@@ -66,6 +74,11 @@ impl Limits {
 fn aligned(instances: u32, key_groups: u32, most: u32) -> u32 {
     let up_to = most.min(instances.saturating_mul(2)).min(key_groups);
     (instances..=up_to).find(|more| key_groups.is_multiple_of(*more)).unwrap_or(instances)
+}
+
+/// The greatest number of instances up to this one that divides the key groups.
+fn aligned_down(instances: u32, key_groups: u32) -> u32 {
+    (1..=instances).rev().find(|fewer| key_groups.is_multiple_of(*fewer)).unwrap_or(instances)
 }
 
 /// A policy within limits.
@@ -165,6 +178,10 @@ mod tests {
         assert_eq!(asked(&Limits { slots: Some(8), ..none.clone() }, &[(1, 5), (2, 7)]), [(1, 4), (2, 4)]);
         assert!(asked(&Limits { slots: Some(1), ..none.clone() }, &[(1, 5), (2, 7)]).is_empty(), "what runs keeps its slots");
         assert_eq!(asked(&Limits { slots: Some(9), ..none.clone() }, &[(2, u32::MAX)]), [(2, 7)]);
+        let bounded = Limits { slots: Some(8), bounds: vec![(1, 60), (1, 60), (5, 60)], ..none.clone() };
+        assert_eq!(asked(&bounded, &[(1, 5), (2, 7)]), [(1, 4)], "not below the lower bound: then it keeps what it has");
+        let cut = Limits { align: true, slots: Some(10), ..none.clone() };
+        assert_eq!(asked(&cut, &[(2, 30)]), [(2, 6)], "8 slots are left, and 8 does not divide 60");
         let aligned = Limits { align: true, ..none };
         assert_eq!(asked(&aligned, &[(1, 7), (2, 7)]), [(1, 7), (2, 10)], "only count has keys");
         assert_eq!(asked(&aligned, &[(2, 31)]), [(2, 60)]);

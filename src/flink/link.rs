@@ -80,7 +80,10 @@ pub enum LinkError {
     /// The request was sent elsewhere; a credential must not follow.
     #[error("expected an answer, found a redirect (status {0}): give the address that it leads to")]
     Redirected(u16),
-    /// A recorded session has another request here, or none.
+    /// A recorded session ends here.
+    #[error("the recorded session ends here")]
+    SessionOver,
+    /// A recorded session has another request here, or a wait.
     #[error("expected {expected}, found the request {found}: the session was recorded with other options or by another version")]
     Diverged {
         /// What was recorded.

@@ -94,10 +94,12 @@ pub enum What {
         /// Milliseconds from the request until then.
         after_ms: u64,
     },
-    /// They do not, and what was before is requested again.
+    /// They do not, or nothing was requested.
     NotReached {
         /// Why.
         why: String,
+        /// What was done about it, in words.
+        done: String,
     },
     /// The cluster does not answer as it should.
     Trouble {
@@ -132,7 +134,7 @@ impl fmt::Display for What {
             What::Reached { configuration, after_ms } => {
                 write!(f, "now running {configuration}, {:.1} s after the request", *after_ms as f64 / 1e3)
             }
-            What::NotReached { why } => write!(f, "the rescale failed ({why}): the configuration before is requested again"),
+            What::NotReached { why, done } => write!(f, "the rescale failed ({why}): {done}"),
             What::Trouble { error } => write!(f, "the cluster does not answer as expected: {error}"),
             What::Ended { state } => write!(f, "the job is {state}"),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::RestError;
-use super::job::{Hex, Job};
+use super::job::{Hex, Job, MOST_PARALLELISM};
 use super::rest::Rest;
 use crate::time::Timestamp;
 
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub struct Rescale<'a> {
     /// The job.
     pub job: &'a Hex,
-    /// Instances by vertex before.
+    /// Instances by vertex that ran before; fewer than requested where slots are missing.
     pub before: &'a BTreeMap<Hex, u32>,
     /// What was last requested, by whomever.
     pub asked: &'a BTreeMap<Hex, u32>,
@@ -38,6 +38,8 @@ pub enum Outcome {
     NotReached {
         /// Why.
         why: String,
+        /// What was done about it, in words.
+        done: String,
         /// What the job was last requested to have.
         asked: BTreeMap<Hex, u32>,
         /// The job, if it answered.
@@ -60,33 +62,58 @@ enum Waited {
 }
 
 impl Rescale<'_> {
+    /// Upper bounds that are requested: what is wanted of vertices that change, and what was requested before of all
+    /// others, so that a job that lacks slots now grows again when it has them.
+    pub fn upper(&self) -> BTreeMap<Hex, u32> {
+        let upper = |(id, wanted): (&Hex, &u32)| {
+            let before = self.before.get(id).copied().unwrap_or(0);
+            let asked = self.asked.get(id).copied().unwrap_or(0).min(MOST_PARALLELISM);
+            (id.clone(), if *wanted == before { asked.max(before) } else { *wanted })
+        };
+        self.wanted.iter().map(upper).collect()
+    }
+
+    /// What was requested before, for every vertex.
+    fn asked_before(&self) -> BTreeMap<Hex, u32> {
+        let upper = |(id, before): (&Hex, &u32)| (id.clone(), self.asked.get(id).copied().unwrap_or(*before).clamp(1, MOST_PARALLELISM));
+        self.before.iter().map(upper).collect()
+    }
+
     /// Checks that the job is still as it was, requests, and waits.
     ///
     /// # Errors
     /// When the cluster refuses to be asked at all, as opposed to not answering.
     pub fn carry_out(&self, rest: &mut Rest<'_>) -> Result<Outcome, RestError> {
-        match self.check(rest) {
-            Ok(None) => {}
-            Ok(Some(why)) => return Ok(Outcome::NotBegun(why)),
-            Err(error) => return Ok(Outcome::NotBegun(error.to_string())),
+        if let Some(why) = self.check(rest)? {
+            return Ok(Outcome::NotBegun(why));
         }
-        if rest.allowed().trigger && !self.checkpoint(rest) {
-            return Ok(Outcome::Stopped);
+        if rest.allowed().trigger {
+            if !self.checkpoint(rest) {
+                return Ok(Outcome::Stopped);
+            }
+            // That took a while.
+            if let Some(why) = self.check(rest)? {
+                return Ok(Outcome::NotBegun(why));
+            }
         }
-        let began = rest.now();
-        if let Err(error) = rest.require(self.job, self.wanted) {
+        let (began, upper) = (rest.now(), self.upper());
+        if let Err(error) = rest.require(self.job, &upper) {
+            if error.is_end_of_session() {
+                return Err(error);
+            }
             // An answer may be lost after the request was taken.
-            let taken = error.may_pass() && self.uppers(rest).is_ok_and(|uppers| uppers == *self.wanted);
+            let taken = error.may_pass() && self.uppers(rest).is_ok_and(|uppers| uppers == upper);
             if !taken {
                 return Ok(self.back(rest, error.to_string(), None));
             }
         }
-        Ok(match self.until(rest, self.wanted) {
+        Ok(match self.until(rest, self.wanted, &upper) {
             Waited::Reached(job) => Outcome::Reached(job, rest.now().since(began)),
             Waited::Ended(job) => Outcome::Ended(job),
             Waited::Stopped => Outcome::Stopped,
             Waited::Overwritten(asked, job) => {
-                Outcome::NotReached { why: "something else requested another configuration".to_owned(), asked, job }
+                let why = "something else requested another configuration".to_owned();
+                Outcome::NotReached { why, done: "that is kept".to_owned(), asked, job }
             }
             Waited::TimedOut(job) => {
                 let tasks = job.as_ref().map_or("no answer".to_owned(), running_of);
@@ -97,6 +124,13 @@ impl Rescale<'_> {
 
     /// Whether the job is as the policy saw it; otherwise why not.
     fn check(&self, rest: &mut Rest<'_>) -> Result<Option<String>, RestError> {
+        match self.differs(rest) {
+            Err(error) if !error.is_end_of_session() => Ok(Some(error.to_string())),
+            result => result,
+        }
+    }
+
+    fn differs(&self, rest: &mut Rest<'_>) -> Result<Option<String>, RestError> {
         let job = rest.job(self.job)?;
         if !job.is_running() || job.parallelism() != *self.before {
             return Ok(Some("the job changed meanwhile".to_owned()));
@@ -110,23 +144,39 @@ impl Rescale<'_> {
 
     /// Takes a checkpoint, from which the job then goes on: less is done twice. Whether to go on; without a checkpoint too.
     fn checkpoint(&self, rest: &mut Rest<'_>) -> bool {
-        let newest = |rest: &mut Rest<'_>| rest.checkpoints(self.job).ok().and_then(|history| history.newest().map(|newest| newest.id));
-        let before = newest(rest);
+        let newest = |rest: &mut Rest<'_>| rest.checkpoints(self.job).map(|history| history.newest().map(|newest| newest.id));
+        // Without an answer the next one is what newer checkpoints are told from.
+        let mut before = newest(rest).ok();
         if rest.trigger(self.job).is_err() {
             return true;
         }
         let until = rest.now() + self.timeout.min(MOST_FOR_CHECKPOINT);
-        while newest(rest) <= before && rest.now() < until {
+        loop {
+            match (newest(rest), before) {
+                (Ok(now), Some(before)) if now > before => return true,
+                (Ok(now), None) => before = Some(now),
+                _ => {}
+            }
+            if rest.now() >= until {
+                return true;
+            }
             let next = rest.now() + LOOK;
             if rest.wait(next).is_none() {
                 return false;
             }
         }
-        true
     }
 
-    /// Waits until all tasks run as `wanted`.
-    fn until(&self, rest: &mut Rest<'_>, wanted: &BTreeMap<Hex, u32>) -> Waited {
+    /// Waits until all tasks run, of each vertex at least `least` and at most `upper`, which is what was requested.
+    fn until(&self, rest: &mut Rest<'_>, least: &BTreeMap<Hex, u32>, upper: &BTreeMap<Hex, u32>) -> Waited {
+        let runs = |job: &Job| {
+            let running = job.parallelism();
+            let fits = |(id, instances): (&Hex, &u32)| {
+                let bounds = least.get(id).zip(upper.get(id));
+                bounds.is_some_and(|(least, upper)| (least.min(upper)..=upper).contains(&instances))
+            };
+            job.is_running() && running.len() == least.len() && running.iter().all(fits)
+        };
         let (began, mut last, mut looked) = (rest.now(), None, Timestamp::ZERO);
         loop {
             let next = rest.now() + LOOK;
@@ -138,7 +188,7 @@ impl Rescale<'_> {
                 if job.has_ended() {
                     return Waited::Ended(job);
                 }
-                if job.is_running() && job.parallelism() == *wanted {
+                if runs(&job) {
                     return Waited::Reached(job);
                 }
                 last = Some(job);
@@ -146,7 +196,7 @@ impl Rescale<'_> {
             if rest.now().since(looked) >= LOOK * 8 {
                 looked = rest.now();
                 if let Ok(uppers) = self.uppers(rest)
-                    && uppers != *wanted
+                    && uppers != *upper
                     && uppers != *self.asked
                 {
                     return Waited::Overwritten(uppers, last);
@@ -158,25 +208,36 @@ impl Rescale<'_> {
         }
     }
 
-    /// Requests again what was before, and waits for it.
+    /// Requests again what was requested before, and waits for it.
     fn back(&self, rest: &mut Rest<'_>, why: String, job: Option<Job>) -> Outcome {
+        let upper = self.upper();
         let asked = match self.uppers(rest) {
             // It was not taken, or something else came after it: there is nothing to take back.
-            Ok(uppers) if uppers != *self.wanted => return Outcome::NotReached { why, asked: uppers, job },
-            Ok(uppers) => uppers,
-            Err(_) => self.wanted.clone(),
+            Ok(asked) if asked != upper => {
+                let is_as_before = asked == *self.asked;
+                let done = if is_as_before { "the cluster did not take the request" } else { "what something else requested is kept" };
+                return Outcome::NotReached { why, done: done.to_owned(), asked, job };
+            }
+            Ok(asked) => asked,
+            Err(_) => upper,
         };
-        if let Err(error) = rest.require(self.job, self.before) {
-            return Outcome::NotReached { why: format!("{why}; and the way back failed: {error}"), asked, job };
+        let before = self.asked_before();
+        if let Err(error) = rest.require(self.job, &before) {
+            let done = format!("what was requested before could not be requested again ({error})");
+            return Outcome::NotReached { why, done, asked, job };
         }
-        match self.until(rest, self.before) {
+        let again = |then: &str| format!("what was requested before is requested again{then}");
+        match self.until(rest, self.before, &before) {
             Waited::Ended(job) => Outcome::Ended(job),
             Waited::Stopped => Outcome::Stopped,
-            Waited::Reached(job) => Outcome::NotReached { why, asked: self.before.clone(), job: Some(job) },
-            Waited::Overwritten(asked, job) => Outcome::NotReached { why, asked, job },
-            Waited::TimedOut(job) => {
-                Outcome::NotReached { why: format!("{why}; and the way back took too long"), asked: self.before.clone(), job }
-            }
+            Waited::Reached(job) => Outcome::NotReached { why, done: again(""), asked: before, job: Some(job) },
+            Waited::Overwritten(asked, job) => Outcome::NotReached {
+                why,
+                done: again(", and then something else requested another configuration, which is kept"),
+                asked,
+                job,
+            },
+            Waited::TimedOut(job) => Outcome::NotReached { why, done: again(", but does not run in time"), asked: before, job },
         }
     }
 }

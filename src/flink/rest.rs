@@ -13,7 +13,7 @@ use super::error::{RestError, RestErrorKind, says};
 use super::graph::{Graph, Node};
 use super::job::{Hex, Job, Listed, jobs};
 use super::json::{Lacks, millis, parse};
-use super::link::{Link, Method, Request};
+use super::link::{Link, LinkError, Method, Request};
 use super::requirements::{self, Bounds};
 use super::window::Round;
 use crate::time::Timestamp;
@@ -247,8 +247,11 @@ impl<'l> Rest<'l> {
         let listed = self.get(format!("/jobs/{id}/vertices/{}/metrics", node.id), counters::names);
         let (names, is_final) = match listed {
             Ok(all) => (counters::pending_names(&all), !all.is_empty()),
-            // Some gateways refuse such a long list.
-            Err(RestError { kind: RestErrorKind::Status { .. }, .. }) => (counters::pending_guess(node, subtasks), true),
+            // Some gateways refuse such a long list; what else is wrong may pass.
+            Err(RestError { kind: RestErrorKind::Status { status, .. }, .. }) => {
+                (counters::pending_guess(node, subtasks), (400..=499).contains(&status))
+            }
+            Err(RestError { kind: RestErrorKind::Link(LinkError::TooLarge(_)), .. }) => (counters::pending_guess(node, subtasks), true),
             Err(error) => return Err(error),
         };
         if is_final {

@@ -213,7 +213,7 @@ impl<R: BufRead> Link for Replay<R> {
         let found = format!("{} {}", request.method, request.path);
         let diverged = |expected: String| Err(LinkError::Diverged { expected, found: found.clone() });
         let at = match self.next() {
-            None => return diverged("the end of the session".to_owned()),
+            None => return Err(LinkError::SessionOver),
             Some(Line { at, what: What::Asked { request: recorded, sent, status, body, text, error } }) => {
                 let now_sent: Option<Value> = request.body.as_ref().and_then(|body| serde_json::from_str(body).ok());
                 if recorded != found || sent != now_sent {

@@ -181,6 +181,10 @@ impl Watch {
             return Ok(Look::Running(job, since));
         }
         self.set_clock(&job, now);
+        if self.window.is_none() {
+            // A window that opens anew has the names of today: some metrics come later than their task.
+            rest.forget_names();
+        }
         let known = &self.parallelism;
         let round = rest.round(&self.id, graph, |vertex| known.get(&graph.nodes[vertex].id).copied().unwrap_or(0))?;
         let history = rest.checkpoints(&self.id)?;

@@ -167,6 +167,30 @@ fn what_the_slots_do_not_give_is_taken_back_and_not_tried_again_at_once() {
 }
 
 #[test]
+fn a_job_that_lacks_slots_grows_again_in_what_a_plan_leaves() {
+    // Asked for a source of three, it runs two since a TaskManager was lost.
+    let mut fake = Fake { slots: 2, upper: vec![3, 1, 1, 1], ..Fake::new(900.0, [0.4, 2.6, 0.1]) };
+    fake.vertices[0].parallelism = 2;
+    let mut link = Virtual::new(fake, 200);
+    link.events = vec![at(120, |fake| {
+        fake.slots = 8;
+        fake.restart();
+    })];
+    let (_, heard) = driven(&mut link, RESCALES, &config(), &mut named("ds2"));
+    let fake = link.fake.borrow();
+    let first: serde_json::Value = serde_json::from_str(fake.puts()[0]).unwrap();
+    let uppers: Vec<u64> = first.as_object().unwrap().values().map(|of| of["parallelism"]["upperBound"].as_u64().unwrap()).collect();
+    // Nothing else may have more than the two slots.
+    assert!(
+        uppers.iter().filter(|upper| **upper == 3).count() == 1 && uppers.iter().all(|upper| *upper <= 3),
+        "{uppers:?} {}",
+        heard.lines()
+    );
+    assert!(heard.count(|what| matches!(what, What::Reached { .. })) >= 1, "{}", heard.lines());
+    assert_eq!((fake.upper()[0], fake.parallelism()[0]), (3, 3), "{}", heard.lines());
+}
+
+#[test]
 fn bounds_and_exclusions_hold() {
     let prepare = || Named {
         limits: |limits| {
@@ -196,6 +220,15 @@ fn a_recorded_session_gives_the_same_decisions() {
         assert_eq!((then.lines(), &then.events), (again.lines(), &again.events), "{policy}");
         assert!(!then.events.is_empty());
         assert!(!String::from_utf8(lines.clone()).unwrap().contains("s3cret"), "other settings are not kept");
+        // That of a driver that was killed ends where it was, whatever it was doing.
+        let text = String::from_utf8(lines.clone()).unwrap();
+        let all: Vec<&str> = text.lines().collect();
+        for kept in (1..all.len()).step_by(all.len() / 20 + 1) {
+            let killed = all[..kept].join("\n") + "\n";
+            let mut replay = Replay::begin(killed.as_bytes()).unwrap();
+            let ended = driven(&mut replay, RESCALES, &config(), &mut named(policy)).0;
+            assert!(replay.damage().is_none() && ended.unwrap() == Ending::Stopped, "{policy}, {kept} lines");
+        }
         // With another policy the session soon has no answers, and says so.
         let mut replay = Replay::begin(lines.as_slice()).unwrap();
         let other = driven(&mut replay, RESCALES, &config(), &mut named("hold")).0;
@@ -281,4 +314,46 @@ fn a_job_of_the_same_name_is_followed() {
     let follow = thalweg::flink::DriveConfig { follow: std::time::Duration::from_secs(60), ..config() };
     let (ended, heard) = driven(&mut link, RESCALES, &follow, &mut named("ds2"));
     assert_eq!((ended.unwrap(), heard.count(|what| matches!(what, What::Attached { .. }))), (Ending::Stopped, 2), "{}", heard.lines());
+}
+
+#[test]
+fn a_job_that_ran_beside_it_is_not_followed() {
+    const OTHER: &str = "ffeeddccbbaa99887766554433221100";
+    let mut link = Virtual::new(Fake::new(300.0, [1.0, 2.0, 0.1]), 200);
+    link.events = vec![at(40, |fake| fake.state = "FINISHED".to_owned())];
+    link.spoil = Some(Box::new(|request: &Request, (status, body)| {
+        let mut value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        if request.path == "/jobs/overview" {
+            let other = serde_json::json!({"jid": OTHER, "name": "pipeline", "state": "RUNNING", "start-time": 1795917664000u64});
+            value["jobs"].as_array_mut().unwrap().push(other);
+        }
+        Ok((status, value.to_string()))
+    }));
+    let job = Some(super::fake::JOB.to_owned());
+    let follow = thalweg::flink::DriveConfig { job, follow: std::time::Duration::from_secs(60), ..config() };
+    let (ended, heard) = driven(&mut link, RESCALES, &follow, &mut named("hold"));
+    assert_eq!(ended.unwrap(), Ending::Ended("FINISHED".to_owned()), "{}", heard.lines());
+}
+
+#[test]
+fn a_list_of_metrics_that_is_too_long_and_requirements_that_are_not_told_for_a_while_lose_no_window() {
+    let observed = |spoil: Option<super::virtual_time::Spoil>| {
+        let mut link = Virtual { spoil, ..Virtual::new(Fake::new(900.0, [0.4, 2.6, 0.1]), 100) };
+        let (ended, heard) = driven(&mut link, RESCALES, &config(), &mut named("hold"));
+        assert_eq!(ended.unwrap(), Ending::Stopped, "{}", heard.lines());
+        (heard.observations.len(), heard.observations.last().unwrap().sources[0].lag_records)
+    };
+    let (windows, lag) = observed(None);
+    let mut looks = 0;
+    let (windows_then, lag_then) = observed(Some(Box::new(move |request: &Request, answer| {
+        looks += u32::from(request.path.ends_with("/resource-requirements"));
+        match request.path.as_str() {
+            path if path.ends_with("/metrics") => Err(LinkError::TooLarge(1 << 20)),
+            // The first two are those of the start.
+            path if path.ends_with("/resource-requirements") && looks > 2 => Ok((503, "{}".to_owned())),
+            _ => Ok(answer),
+        }
+    })));
+    assert_eq!(windows, windows_then);
+    assert!(lag > 1000.0 && (lag - lag_then).abs() < 0.05 * lag, "{lag} and {lag_then}");
 }
