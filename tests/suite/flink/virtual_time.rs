@@ -19,6 +19,9 @@ use super::fake::Fake;
 /// Changes a fake's answer, or takes its place.
 pub type Spoil = Box<dyn FnMut(&Request, (u16, String)) -> Result<(u16, String), LinkError>>;
 
+/// Something that happens to the cluster, and when.
+pub type Happening = (Timestamp, fn(&mut Fake));
+
 /// A link to a fake.
 pub struct Virtual {
     pub fake: Rc<RefCell<Fake>>,
@@ -30,12 +33,12 @@ pub struct Virtual {
     pub asked: usize,
     pub spoil: Option<Spoil>,
     /// What else happens, at which time.
-    pub events: Vec<(Timestamp, fn(&mut Fake))>,
+    pub events: Vec<Happening>,
     pub began_ms: f64,
 }
 
 /// What happens to the cluster at that time.
-pub fn at(seconds: u64, happens: fn(&mut Fake)) -> (Timestamp, fn(&mut Fake)) {
+pub fn at(seconds: u64, happens: fn(&mut Fake)) -> Happening {
     (Timestamp(seconds * 1_000_000_000), happens)
 }
 
