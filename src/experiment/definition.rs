@@ -311,7 +311,7 @@ mod tests {
         }
         let error = Definition::named("fig0").unwrap_err().to_string();
         assert!(
-            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'ds2-fig10', ")
+            error.starts_with("expected a figure, one of 'beyondmr-fig2', 'contune-curve', 'contune-jobs', ")
                 && error.ends_with(", found 'fig0'"),
             "{error}"
         );
