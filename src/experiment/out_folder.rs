@@ -23,11 +23,12 @@ use super::{folder, frame, steps};
 pub const BEGUN: &str = ".thalweg-unfinished";
 
 /// Names that commands give to files, apart from figures and files of rows.
-const FILES: [&str; 19] = [
+const FILES: [&str; 20] = [
     folder::RUN,
     folder::TIMELINE,
     folder::LATENCY,
     folder::WORKERS,
+    folder::INSTANCES,
     folder::DECISIONS,
     folder::NEWS,
     folder::PATHS,
