@@ -35,7 +35,7 @@ pub const INSTANCE_COLUMNS: [&str; 9] =
 /// A run, as much of it as there is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Story {
-    /// [`VERSION`].
+    /// `VERSION`.
     pub version: u32,
     /// Number of the last [`News`] that is in it.
     pub number: u64,
@@ -47,11 +47,11 @@ pub struct Story {
     pub edges: Vec<(u32, u32)>,
     /// Edges that lead back.
     pub feedback: Vec<(u32, u32)>,
-    /// [`WINDOW_COLUMNS`].
+    /// `WINDOW_COLUMNS`.
     pub window_columns: [&'static str; 11],
-    /// [`OPERATOR_COLUMNS`].
+    /// `OPERATOR_COLUMNS`.
     pub operator_columns: [&'static str; 8],
-    /// [`INSTANCE_COLUMNS`].
+    /// `INSTANCE_COLUMNS`.
     pub instance_columns: [&'static str; 9],
     /// How many windows of the run a window here stands for; 1 if none was combined.
     pub windows_combined: usize,

@@ -44,8 +44,8 @@ fn a_simulation_that_was_killed_ends_as_if_it_had_not_been() {
     let folder = tempfile::tempdir().unwrap();
     let whole = run(&SIMULATE, &folder.path().join("whole"));
     let steps = after_every_step(&SIMULATE, |out, _| assert_eq!(files(out), whole));
-    // The folder with its mark, three a file (the log, rows, five of the run), two a figure, and the mark's end.
-    assert_eq!(steps, 3 + 3 * 7 + 2 * 2 + 1);
+    // The folder with its mark, three a file (the log, rows, six of the run), two a figure, and the mark's end.
+    assert_eq!(steps, 3 + 3 * 8 + 2 * 2 + 1);
 }
 
 #[test]
