@@ -82,7 +82,9 @@ fn a_folder_tells_what_was_told_live() {
         // Of many windows a folder keeps some; the page always has the last one, too.
         let (kept, shown) = (read["instances"].as_array().unwrap(), live["instances"].as_array().unwrap());
         assert!(shown.starts_with(kept) && shown.len() <= kept.len() + 1, "{scenario}: instances of the live page and of the folder");
-        assert_eq!(live["instances"], patched["instances"], "{scenario}: instances of messages");
+        // Messages bring each window; what is loaded at once has fewer of many.
+        let brought = patched["instances"].as_array().unwrap();
+        assert!(shown.iter().all(|window| brought.contains(window)), "{scenario}: instances of messages");
         // As text the last digit of a number may change.
         let near = |(name, value): (&String, &Value)| (value.as_f64().unwrap() - read["totals"][name].as_f64().unwrap()).abs() < 1e-6;
         assert!(live["totals"].as_object().unwrap().iter().all(near) && live["totals"] == patched["totals"], "{scenario}");
