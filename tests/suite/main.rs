@@ -1,5 +1,5 @@
 //! The tests of the whole: one program, because linking one takes as long as most of them run. A file is a module, and its name a
-//! filter: `cargo test --test suite readers::`.
+//! filter: `cargo test --release --test suite readers::`.
 //!
 //! The only other program is `tests/reader_fuzz.rs`, whose global allocator counts. A test that needs a process to itself starts the
 //! suite once more (`alone.rs`).
