@@ -214,6 +214,22 @@ impl Shape {
         let phase = |(start, rate): (f64, f64)| Phase { start: Duration::from_secs_f64(start), rate: Rate::per_second(rate) };
         Ok(RateSchedule::new(pieces.into_iter().map(phase).collect())?)
     }
+
+    /// The same over time, at so many times the rate.
+    pub fn times(&self, factor: f64) -> Shape {
+        let by = |rate: Rate| Rate::per_second(rate.as_per_second() * factor);
+        match *self {
+            Shape::Constant { rate } => Shape::Constant { rate: by(rate) },
+            Shape::Steps { ref steps } => Shape::Steps { steps: steps.iter().map(|step| Step { rate: by(step.rate), ..*step }).collect() },
+            Shape::Sine { mean, amplitude, period_s } => Shape::Sine { mean: by(mean), amplitude: by(amplitude), period_s },
+            Shape::Square { high, low, period_s, high_share } => Shape::Square { high: by(high), low: by(low), period_s, high_share },
+            Shape::Ramp { from, to, start_s, length_s } => Shape::Ramp { from: by(from), to: by(to), start_s, length_s },
+            Shape::Spike { base, peak, start_s, length_s, every_s } => {
+                Shape::Spike { base: by(base), peak: by(peak), start_s, length_s, every_s }
+            }
+            Shape::Trace(ref trace) => Shape::Trace(Box::new(trace.times(factor))),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -236,6 +252,26 @@ mod tests {
         assert_eq!([due(&spike, 5.0), due(&spike, 7.0), due(&spike, 20.0)], [5.0, 27.0, 60.0]);
         let steps = Shape::Steps { steps: vec![Step { start_s: 0.0, rate: rate(2.0) }, Step { start_s: 3.0, rate: rate(4.0) }] };
         assert_eq!(due(&steps, 4.0), 10.0);
+    }
+
+    #[test]
+    fn every_shape_has_so_many_times_its_rate() {
+        let (rate, at) = (Rate::per_second, [1.0, 6.0, 21.0, 100.0]);
+        let steps = vec![Step { start_s: 0.0, rate: rate(2.0) }, Step { start_s: 3.0, rate: rate(4.0) }];
+        let shapes = [
+            Shape::Constant { rate: rate(7.0) },
+            Shape::Steps { steps },
+            Shape::Sine { mean: rate(9.0), amplitude: rate(5.0), period_s: 20.0 },
+            Shape::Square { high: rate(30.0), low: rate(10.0), period_s: 10.0, high_share: 0.3 },
+            Shape::Ramp { from: rate(1.0), to: rate(100.0), start_s: 10.0, length_s: 20.0 },
+            Shape::Spike { base: rate(1.0), peak: rate(11.0), start_s: 5.0, length_s: 2.0, every_s: Some(10.0) },
+        ];
+        for shape in shapes {
+            for at in at {
+                let (once, more) = (due(&shape, at), due(&shape.times(2.5), at));
+                assert!((more - 2.5 * once).abs() < 1e-6 * more, "{shape:?} at {at} s: {once}, {more}");
+            }
+        }
     }
 
     #[test]

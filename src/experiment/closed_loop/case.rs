@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
 
+use super::capacity::{self, Probe};
 use super::generated::{Layers, RandomGraph};
 use super::needs;
 use super::timed::{Slowest, Timed};
@@ -16,9 +17,10 @@ use crate::experiment::record::{self, Manifest, ROW_WINDOW};
 use crate::experiment::result::RunResult;
 use crate::experiment::run::{self, RunSpec, Status};
 use crate::experiment::scale::{Scale, Scaled};
-use crate::experiment::scenario::Scenario;
+use crate::experiment::scenario::{OperatorForm, Scenario};
 use crate::experiment::simulated::{SimulatedSpec, best, simulate};
 use crate::experiment::study::{At, Host, Progress, Trial};
+use crate::workload::Shape;
 
 /// A case: a scenario or how one is drawn, and what is asked of a policy beside keeping up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +54,10 @@ pub struct Case {
     /// What is run, written out.
     #[serde(default)]
     pub scenario: Option<Box<Scenario>>,
+    /// Where the scenario's loads are not in records but in capacities of the job as it starts: how
+    /// that is measured, before the first run. On the engine alone.
+    #[serde(default)]
+    pub in_capacities: Option<Probe>,
     /// A graph drawn from the seed.
     #[serde(default, rename = "random-graph")]
     pub random_graph: Option<RandomGraph>,
@@ -101,6 +107,12 @@ pub enum Told {
 }
 
 impl Variant {
+    /// No policy: what there is stays as it is.
+    pub(super) fn hold() -> Variant {
+        let (set, instances, told) = Default::default();
+        Variant { name: "hold".to_owned(), label: None, set, from_scale: Scale::default(), seconds: None, instances, told }
+    }
+
     /// Its name in rows.
     pub fn label(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.name)
@@ -119,6 +131,15 @@ impl Case {
             return wrong("expected what the paper's run went through from every start".to_owned());
         }
         let Some(scenario) = &self.scenario else { return Ok(()) };
+        if let Some(probe) = self.in_capacities {
+            if !(1.0..=600.0).contains(&probe.seconds) {
+                return wrong(format!("expected 'seconds' of 'in_capacities' between 1 and 600, found {}", probe.seconds));
+            }
+            let unscaled = |form: &OperatorForm| matches!(&form.load, Some(Shape::Trace(trace)) if trace.scale_to.is_none());
+            if scenario.operators.iter().any(|form| form.rate.is_some() || unscaled(form)) {
+                return wrong("expected 'load' at sources, with 'scale_to' if it is a file's, as loads are in capacities".to_owned());
+            }
+        }
         scenario.check().or_else(wrong)
     }
 
@@ -173,8 +194,8 @@ impl Run<'_> {
         all.map(|text| text.parse().expect("definitions are checked")).collect()
     }
 
-    /// What is run.
-    pub(super) fn scenario(&self, scale: Scale) -> Scenario {
+    /// The case with the variant's policy and the instances that it starts with.
+    pub(super) fn as_it_starts(&self) -> Scenario {
         let mut scenario = self.case.scenario(&self.trial.start, self.trial.seed).drawn(self.trial.seed);
         for form in &mut scenario.operators {
             if let Some(&instances) = self.variant.instances.get(&form.name) {
@@ -182,8 +203,17 @@ impl Run<'_> {
                 (form.instances, form.on) = (instances, Vec::new());
             }
         }
-        scenario.seconds = self.variant.seconds.map_or(scenario.seconds, |seconds| seconds.at(scale));
         scenario.control.policy.clone_from(&self.variant.name);
+        scenario
+    }
+
+    /// What is run; of a case in capacities, with a job of this capacity.
+    pub(super) fn scenario(&self, scale: Scale, capacity: Option<f64>) -> Scenario {
+        let mut scenario = self.as_it_starts();
+        scenario.seconds = self.variant.seconds.map_or(scenario.seconds, |seconds| seconds.at(scale));
+        if let Some(capacity) = capacity {
+            capacity::in_records(&mut scenario, capacity);
+        }
         scenario
     }
 
@@ -192,6 +222,11 @@ impl Run<'_> {
         let Trial { seed, host, .. } = self.trial;
         if *host == Host::Sim {
             scenario.can_be_simulated().map_err(|why| anyhow!("'{}': {why}", self.case.name))?;
+            anyhow::ensure!(
+                self.case.in_capacities.is_none(),
+                "'{}': expected a load in records in virtual time, found one in capacities",
+                self.case.name
+            );
         }
         let job = scenario.job();
         let (topology, duration) = (job.topology.clone(), job.duration);

@@ -5,6 +5,7 @@
 //! is data. Invariant: rows in virtual time depend on the definition, the scale and the seeds
 //! alone, except for the time that decisions took.
 
+mod capacity;
 mod case;
 mod generated;
 mod like;
@@ -18,12 +19,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use capacity::{Capacities, Probe};
 pub use case::{Case, Told, Variant};
 pub use generated::{Layers, RandomGraph};
 pub use like::write_out;
 pub use loads::{FurtherLoads, add_loads};
 
-use super::frame::{Frame, text};
+use super::frame::{Frame, row as cells, text};
 use super::policies::Setting;
 use super::run::RunFailure;
 use super::scale::{Scale, Scaled};
@@ -60,6 +62,9 @@ pub struct ClosedLoop {
     /// Whether the time of decisions is looked at: then runs do not share the machine.
     #[serde(default)]
     pub timed: bool,
+    /// Capacities of cases whose loads are in them, once they have been measured.
+    #[serde(skip)]
+    pub capacities: Capacities,
 }
 
 /// Of which runs there is a folder.
@@ -177,7 +182,8 @@ impl Study for ClosedLoop {
     fn run(&self, trial: &Trial, at: At<'_>, progress: &dyn Progress) -> anyhow::Result<Measured> {
         let (case, variant) = self.parts(trial).expect("trials are of the study");
         let run = case::Run { case, variant, trial };
-        let scenario = run.scenario(at.scale);
+        let capacity = self.capacities.of(case, trial, progress)?;
+        let scenario = run.scenario(at.scale, capacity);
         let measured = run.run(&scenario, progress);
         // Also of a run that was interrupted there is something to see.
         let partial = |why: &anyhow::Error| why.downcast_ref::<RunFailure>().and_then(RunFailure::partial).cloned();
@@ -188,7 +194,8 @@ impl Study for ClosedLoop {
             run.keep(at, &format!("{}{host}", trial.variant), &scenario, &result)?;
         }
         let (result, slowest) = measured?;
-        let row = row::row(case, &scenario, &result, case.paper_of(&trial.start), slowest);
+        let mut row = row::row(case, &scenario, &result, case.paper_of(&trial.start), slowest);
+        row.extend(cells([("capacity_per_s", &capacity)]));
         progress.ended(trial, Some(&result));
         Ok(Measured { rows: vec![row], series: Vec::new() })
     }

@@ -54,7 +54,9 @@ use crate::time::Timestamp;
 /// - `dominated_by`: how many policies other than the oracle had both fewer instances times seconds
 ///   and fewer seconds behind in the same case with the same seed
 /// - `load_changes`: how often the rate of a source changes, or an instance's speed
-const COLUMNS: [&str; 33] = [
+/// - `capacity_per_s`: of a case whose load is in capacities, the records per second that the job
+///   was measured to do as it starts, just before
+const COLUMNS: [&str; 34] = [
     "reversals",
     "undershoots",
     "settle_s",
@@ -88,6 +90,7 @@ const COLUMNS: [&str; 33] = [
     "changes_per_h",
     "load_changes",
     "dominated_by",
+    "capacity_per_s",
 ];
 
 /// All columns.

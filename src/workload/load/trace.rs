@@ -102,6 +102,18 @@ fn one() -> f64 {
 const PIECES: f64 = 16.0;
 
 impl Trace {
+    /// The same over time at so many times the rate, where the trace says how high it is; one that
+    /// has the rates of its file keeps them.
+    pub fn times(&self, factor: f64) -> Trace {
+        let by = |rate: Rate| Rate::per_second(rate.as_per_second() * factor);
+        let scale_to = self.scale_to.map(|scale| match scale {
+            ScaleTo::Mean(rate) => ScaleTo::Mean(by(rate)),
+            ScaleTo::Peak(rate) => ScaleTo::Peak(by(rate)),
+            ScaleTo::Range(low, high) => ScaleTo::Range(by(low), by(high)),
+        });
+        Trace { scale_to, ..self.clone() }
+    }
+
     /// All of a file, at its own pace and height.
     pub fn of_file(file: &Path) -> Trace {
         Trace { file: Some(file.to_owned()), ..Trace::empty() }

@@ -1,0 +1,87 @@
+//! Loads in capacities: what a machine does is measured first, then so many times that much is due.
+//!
+//! What a job on real processors does in a second differs from machine to machine, and from hour to
+//! hour on a machine that is shared. A load written in records would ask one for nothing and
+//! another for what it can never do.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::case::{Case, Run, Variant};
+use super::measures::KeepingUp;
+use crate::experiment::scenario::Scenario;
+use crate::experiment::study::{Progress, Trial};
+use crate::rate::Rate;
+use crate::workload::Shape;
+
+/// Of what is due, a probe that measures a capacity does no more than this.
+const SATURATED: f64 = 0.9;
+
+/// How the capacity of a case is measured: as it starts, with nothing changed, while more is due
+/// than it can do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Records per second: more than any machine does.
+    pub rate: Rate,
+    /// Seconds that it takes; the last quarter counts.
+    pub seconds: f64,
+}
+
+/// Capacities, in records per second, that were measured in this process, by case, start and seed:
+/// all variants get the same load.
+#[derive(Clone, Debug, Default)]
+pub struct Capacities(Arc<Mutex<BTreeMap<(String, String, u64), f64>>>);
+
+/// What was measured is no part of a definition.
+impl PartialEq for Capacities {
+    fn eq(&self, _: &Capacities) -> bool {
+        true
+    }
+}
+
+impl Capacities {
+    /// The capacity of a trial's case; `None` where its load is in records.
+    ///
+    /// # Errors
+    /// If the probe fails, or the job does all that is due in it.
+    pub(super) fn of(&self, case: &Case, trial: &Trial, progress: &dyn Progress) -> anyhow::Result<Option<f64>> {
+        let Some(probe) = case.in_capacities else { return Ok(None) };
+        let key = (case.name.clone(), trial.start.clone(), trial.seed);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&capacity) = known.get(&key) {
+            return Ok(Some(capacity));
+        }
+        let capacity = measure(case, probe, trial, progress).with_context(|| format!("the capacity of '{}'", case.name))?;
+        known.insert(key, capacity);
+        Ok(Some(capacity))
+    }
+}
+
+fn measure(case: &Case, probe: Probe, trial: &Trial, progress: &dyn Progress) -> anyhow::Result<f64> {
+    let variant = Variant::hold();
+    let run = Run { case, variant: &variant, trial };
+    let mut scenario = Scenario { seconds: probe.seconds, ..run.as_it_starts() };
+    for load in scenario.operators.iter_mut().filter_map(|form| form.load.as_mut()) {
+        *load = Shape::Constant { rate: probe.rate };
+    }
+    progress.part(trial, 0.0, "measuring the capacity");
+    let (result, _) = run.run(&scenario, &())?;
+    let achieved = KeepingUp::of(&result).achieved_at_end.unwrap_or(0.0);
+    anyhow::ensure!(
+        achieved > 0.0 && achieved < SATURATED,
+        "expected a probe of which the job does less than {SATURATED}, found {achieved:.3} of {} records/s done",
+        probe.rate.as_per_second()
+    );
+    Ok(achieved * probe.rate.as_per_second())
+}
+
+/// Has loads, which are in capacities, in records.
+pub(super) fn in_records(scenario: &mut Scenario, capacity: f64) {
+    for load in scenario.operators.iter_mut().filter_map(|form| form.load.as_mut()) {
+        *load = load.times(capacity);
+    }
+}
