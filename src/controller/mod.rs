@@ -12,9 +12,11 @@ mod config;
 mod control;
 mod event;
 mod routing;
+mod steering;
 #[cfg(test)]
 mod tests;
 
 pub use config::ControllerConfig;
 pub use control::Controller;
 pub use event::{Event, EventKind};
+pub use steering::{BY_HAND, Command, Request, Steered};

@@ -247,6 +247,7 @@ fn news(known: &Known, sent: &mut Sent, window: Option<super::story::Window>, in
         quiet: Tail::between(&sent.quiet, &now.quiet),
         migrations: Tail::between(&sent.migrations, &now.migrations),
         warnings: Tail::between(&sent.warnings, &now.warnings),
+        steered: model.steered(),
         totals: (model.state() != State::Running).then(|| model.totals().clone()),
         notes: (now.notes != sent.notes).then(|| now.notes.clone()),
     };

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::story::{Compared, Decision, Migration, PathAt, PathPart, QuietSpan};
-use crate::controller::{Event, EventKind};
+use crate::controller::{BY_HAND, Event, EventKind};
 use crate::dataflow::{Configuration, Plan};
 use crate::policy::{PathShare, Reason};
-use crate::report::{self, Chapter, Outcome, Recorded, Seen};
+use crate::report::{self, Asked, Chapter, Outcome, Recorded, Seen};
 use crate::time::Timestamp;
 
 /// What is told of plans. Plans that nothing can change any more are told once, so that a long run
@@ -41,7 +41,7 @@ impl Told {
         let (mut decisions, mut quiet) = (self.decisions.clone(), self.quiet.clone());
         for (place, chapter) in chapters.iter().enumerate() {
             match chapter {
-                Chapter::Decision(_) => decisions.push(decision(chapter, decisions.len() + 1)),
+                Chapter::Decision(_) | Chapter::Asked(_) => decisions.push(decision(chapter, decisions.len() + 1)),
                 Chapter::Quiet(span) => {
                     quiet.push(QuietSpan { from_s: span.span.from_s, until_s: span.span.until_s, parts: chapter.parts().1 });
                 }
@@ -71,7 +71,11 @@ fn chapters_in(recorded: &Recorded<'_>, from: usize, until: usize) -> usize {
 }
 
 fn decision(chapter: &Chapter, number: usize) -> Decision {
-    let Chapter::Decision(told) = chapter else { return Decision::default() };
+    let told = match chapter {
+        Chapter::Decision(told) => told,
+        Chapter::Asked(asked) => return steered(asked, number, chapter.parts().1),
+        Chapter::Quiet(_) => return Decision::default(),
+    };
     let (status, done_s) = match &told.outcome {
         Outcome::CarriedOut { took_s } => ("carried-out", Some(told.at_s + took_s)),
         Outcome::Interrupted { .. } => ("interrupted", None),
@@ -98,11 +102,30 @@ fn decision(chapter: &Chapter, number: usize) -> Decision {
         done_s,
         plan: told.plan(),
         status,
-        meaning: report::rule_text(&rule).unwrap_or_default().to_owned(),
+        meaning: match &told.reason {
+            Some(reason) if rule == BY_HAND => format!("{} asked for it", reason.detail),
+            _ => report::rule_text(&rule).unwrap_or_default().to_owned(),
+        },
         rule,
         operators,
         compared: compared.collect(),
         parts: chapter.parts().1,
+    }
+}
+
+/// A request of a person other than for a plan.
+fn steered(asked: &Asked, number: usize, parts: Vec<(String, String)>) -> Decision {
+    Decision {
+        number,
+        at_s: asked.at_s,
+        done_s: Some(asked.at_s),
+        plan: asked.what.clone(),
+        status: if asked.refused.is_some() { "request-refused" } else { "by-hand" },
+        rule: BY_HAND.to_owned(),
+        meaning: format!("{} asked for it", asked.who),
+        operators: Some(asked.operator.clone()).into_iter().filter(|operator| !operator.is_empty()).collect(),
+        parts,
+        compared: Vec::new(),
     }
 }
 
