@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::reproduce::{Args, begin};
+use super::watched::write_page;
 use super::{memory, report};
 use crate::experiment::check;
 use crate::experiment::definition::Definition;
@@ -264,8 +265,30 @@ fn section(out: &Path, figure: &str, scale: Scale) -> Result<Section, Failure> {
         claims,
         table: if recorded.is_some() { report::table_of(&folder).unwrap_or_default() } else { String::new() },
         drawings: drawings.iter().filter_map(|path| fs::read_to_string(path).ok()).collect(),
+        runs: run_pages(out, &folder),
         violations: recorded.map(|recorded| recorded.violations).unwrap_or_default(),
         error: fs::read_to_string(out.join(folder::failed(figure))).ok().filter(|_| !folder.is_dir()),
         seconds: took.map(|took| took.seconds),
     })
+}
+
+/// The pages of the runs in the folder of a figure, which are made where they are missing: name and address, relative to `out`.
+fn run_pages(out: &Path, folder: &Path) -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(run) = left.pop() {
+        if run.join(folder::RUN).is_file() {
+            let page = run.join(folder::RUN_PAGE);
+            let made = page.is_file()
+                || record::read_toml(&run.join(folder::RUN)).is_ok_and(|manifest| write_page(&run, &manifest, &page).is_ok());
+            if let (true, Ok(name), Ok(address)) = (made, run.strip_prefix(folder), page.strip_prefix(out)) {
+                pages.push((name.display().to_string(), address.display().to_string()));
+            }
+        } else {
+            let below = run.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+            left.extend(below.filter(|path| path.is_dir() && !path.is_symlink()));
+        }
+    }
+    pages.sort();
+    pages
 }

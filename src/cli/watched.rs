@@ -139,7 +139,7 @@ impl Watched {
 }
 
 /// The address of a server's page.
-fn page_of(server: &Server) -> String {
+pub(super) fn page_of(server: &Server) -> String {
     format!("http://{}/", server.address())
 }
 

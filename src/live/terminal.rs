@@ -28,7 +28,7 @@ const YELLOW: &str = "33";
 const BLUE: &str = "34";
 
 /// Columns of a bar.
-const BAR: usize = 12;
+const BAR: usize = 10;
 /// Warnings at most, and lines of a decision's reason.
 const MOST_WARNINGS: usize = 4;
 const MOST_REASON: usize = 4;
@@ -98,8 +98,8 @@ fn title(model: &Model) -> Line {
         State::Interrupted => "interrupted",
     };
     let now = model.last_window().map_or(0.0, |window| window.end_s);
-    let of = format!("  {} of {}  {state}", seconds(now), seconds(about.seconds));
-    Line::default().coloured(format!("{} under {}", about.title, about.policy), BOLD).and(of)
+    let time = format!("{} of {}  {state}  ", seconds(now), seconds(about.seconds));
+    Line::of(time).coloured(format!("{} under {}", about.title, about.policy), BOLD)
 }
 
 fn rates(model: &Model) -> Line {
@@ -177,16 +177,10 @@ fn operators(model: &Model, all: &[OperatorAt], room: usize, width: usize) -> Ve
         shown.sort_by_key(|at| at.operator);
     }
     let longest = shown.iter().map(|at| name(at).chars().count()).max().unwrap_or(0).clamp(8, 24.min(width.max(9) - 1));
+    let (busy, w) = ("busy", BAR + 6);
     let head = format!(
-        "{:<longest$} {:>9}  {:<w$} {:>9} {:>11} {:>10} {:>8}",
-        "operator",
-        "instances",
-        "busy",
-        "pauses",
-        "processes",
-        "queue",
-        "path",
-        w = BAR + 6
+        "{:<longest$} {:>9} {:>6}  {busy:<w$} {:>9} {:>11} {:>10}",
+        "operator", "instances", "path", "pauses", "processes", "queue"
     );
     let mut lines = vec![Line::default().coloured(head, QUIET)];
     let most = shown.iter().map(|at| share(at)).fold(0.0, f64::max);
@@ -196,11 +190,11 @@ fn operators(model: &Model, all: &[OperatorAt], room: usize, width: usize) -> Ve
         let colour = if at.busy >= 0.9 { RED } else { BLUE };
         let line = Line::default()
             .coloured(format!("{cut:<longest$}"), if most > 0.0 && share(at) == most { BOLD } else { "" })
-            .and(format!(" {:>9}  ", at.instances))
+            .and(format!(" {:>9} {path:>6}  ", at.instances))
             .coloured(bar(at.busy), colour)
             .and(format!(" {:>3.0} % ", at.busy * 100.0))
             .and(format!("{:>7.0} %", at.backpressure * 100.0))
-            .and(format!(" {:>10}/s {:>10} {path:>8}", amount(at.processed_per_s), at.queue_records));
+            .and(format!(" {:>9}/s {:>10}", amount(at.processed_per_s), at.queue_records));
         lines.push(line);
     }
     let left = all.len() - shown.len();

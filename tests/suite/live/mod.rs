@@ -5,6 +5,7 @@ mod attacks;
 mod browser;
 mod commands;
 mod steering;
+mod terminal;
 mod told;
 
 use std::process::Child;

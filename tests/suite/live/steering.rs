@@ -200,7 +200,7 @@ fn who_may_not_steer_has_no_effect() {
 fn twenty_requests_a_second_are_too_many() {
     let (_server, at, control, _commands) = served();
     let token = format!("X-Thalweg-Token: {}\r\n", control.token());
-    let mut count = |headers: &str, body: &str, expected: &str| {
+    let count = |headers: &str, body: &str, expected: &str| {
         let found: Vec<String> = (0..20).map(|_| post(at, headers, body)).collect();
         let passed = found.iter().filter(|answer| status(answer) == expected).count();
         assert!(found.iter().all(|answer| [expected, "429"].contains(&status(answer))), "{found:?}");
