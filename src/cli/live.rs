@@ -100,8 +100,11 @@ impl Live {
                 let refused = refused.as_ref().map_or(String::new(), |why| format!("; refused: {why}"));
                 format!("{what}, asked for by {}{refused}", request.who)
             }
-            EventKind::Withheld { why, .. } => format!("withholds a plan: {why}"),
-            EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } | EventKind::Postponed { .. } => return,
+            EventKind::WarmingUp { .. }
+            | EventKind::Held { .. }
+            | EventKind::Activating { .. }
+            | EventKind::Postponed { .. }
+            | EventKind::Withheld { .. } => return,
         };
         let line = format!("{:>8} {:>6.1} s  {line}", self.policy, event.at.as_secs_f64());
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }

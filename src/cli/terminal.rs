@@ -100,7 +100,7 @@ fn draw(lines: &[String]) {
     }
 }
 
-/// Has the terminal given back before a panic is told, and before a signal ends the process.
+/// Has the terminal given back before a panic is printed, and before a signal ends the process.
 fn guard() -> std::io::Result<()> {
     static GUARDED: Once = Once::new();
     let mut signals = Signals::new([SIGTERM, SIGHUP])?;

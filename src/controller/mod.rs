@@ -11,6 +11,7 @@ mod backoff;
 mod config;
 mod control;
 mod event;
+mod request;
 mod routing;
 mod steering;
 #[cfg(test)]
@@ -19,4 +20,4 @@ mod tests;
 pub use config::ControllerConfig;
 pub use control::Controller;
 pub use event::{Event, EventKind};
-pub use steering::{BY_HAND, Command, Request, Steered};
+pub use request::{BY_HAND, Command, Request, Steered};

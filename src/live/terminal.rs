@@ -99,7 +99,7 @@ fn title(model: &Model) -> Line {
     };
     let now = model.last_window().map_or(0.0, |window| window.end_s);
     let time = format!("{} of {}  {state}  ", seconds(now), seconds(about.seconds));
-    Line::of(time).coloured(format!("{} under {}", about.title, about.policy), BOLD)
+    Line::of(time).coloured(format!("{}: {}", about.policy, about.title), BOLD)
 }
 
 fn rates(model: &Model) -> Line {

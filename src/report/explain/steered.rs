@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::text::Parts;
 use crate::controller::{Command, Request};
 use crate::id::OperatorId;
 use crate::report::table::seconds;
@@ -67,7 +66,7 @@ impl Asked {
     }
 
     /// Its heading and its sentences.
-    pub(super) fn parts(&self) -> Parts {
+    pub(super) fn parts(&self) -> (String, Vec<(String, String)>) {
         let action = match &self.refused {
             Some(why) => format!("None: it was refused, {why}."),
             None => self.effect.clone(),

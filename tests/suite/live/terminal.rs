@@ -30,7 +30,7 @@ fn the_essentials_are_drawn_and_the_terminal_is_given_back() {
     let (_, drawn) = shown.split_once(ENTER).expect("a screen of its own");
     let (drawn, after) = drawn.split_once(LEAVE).expect("which is left");
     for part in
-        ["under critical-path", "throughput", "p99", "no goal", "last decision", "Too few instances", "flatmap", "of 20.0 s", "\x1b[31m"]
+        ["critical-path: Heron", "throughput", "p99", "no goal", "last decision", "Too few instances", "flatmap", "of 20.0 s", "\x1b[31m"]
     {
         assert!(drawn.contains(part), "expected {part}, found {drawn}");
     }
