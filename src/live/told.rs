@@ -23,8 +23,11 @@ impl Told {
     /// All plans, and all periods without one; `recorded` has to be what it was the last time, and
     /// more.
     pub(super) fn refresh(&mut self, recorded: &Recorded<'_>) -> (Vec<Decision>, Vec<QuietSpan>) {
-        // The event before says when the first window began.
-        let first = self.start.saturating_sub(1);
+        // The event before says when the first window began, unless it is a request of a person.
+        let mut first = self.start.saturating_sub(1);
+        while first > 0 && matches!(recorded.events[first].kind, EventKind::Steered { .. }) {
+            first -= 1;
+        }
         let from_s = recorded.events.get(first).map_or(0.0, |event| if first == 0 { 0.0 } else { event.at.as_secs_f64() });
         let rows = recorded.timeline.partition_point(|row| row.window_end_s < from_s - 1e-6);
         let latencies = recorded.latency.partition_point(|row| row.window_end_s < from_s - 1e-6);
@@ -211,6 +214,7 @@ fn plan_text(plan: &Plan, before: &Configuration, names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::{Command, Request};
     use crate::dataflow::{Role, Topology};
     use crate::experiment::rows::{LatencyRow, TimelineRow};
     use crate::id::{BinId, OperatorId};
@@ -227,6 +231,11 @@ mod tests {
             for _ in 0..round % 4 {
                 at += 2;
                 events.push(event(at, EventKind::Held { reason: Reason::new("hold") }));
+            }
+            if round % 4 == 3 {
+                at += 1;
+                let request = Request { who: "anna".to_owned(), command: if round % 8 == 3 { Command::Pause } else { Command::Resume } };
+                events.push(event(at, EventKind::Steered { request, refused: None }));
             }
             at += 2;
             let plan = Plan::rescale(OperatorId(1), round + 2);
@@ -275,8 +284,8 @@ mod tests {
             .collect();
         let whole = Recorded { operators: &names, scalable: &scalable, timeline: &timeline, latency: &latency, events: &events };
         let expected = Told::default().refresh(&whole);
-        assert_eq!(expected.0.len(), 16);
-        assert_eq!(expected.0.iter().map(|decision| decision.number).collect::<Vec<_>>(), (1..=16).collect::<Vec<_>>());
+        assert_eq!(expected.0.len(), 19);
+        assert_eq!(expected.0.iter().map(|decision| decision.number).collect::<Vec<_>>(), (1..=19).collect::<Vec<_>>());
         assert!(expected.0.iter().any(|decision| decision.compared[..].first().is_some_and(|one| one.came.is_some())));
 
         let mut told = Told::default();

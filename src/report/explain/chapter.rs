@@ -261,7 +261,9 @@ impl Recorded<'_> {
     /// migration.
     fn window_start(&self, place: usize) -> f64 {
         let at = self.events[place].at;
-        self.events[..place].iter().rev().map(|event| event.at).find(|before| *before < at).map_or(0.0, |before| before.as_secs_f64())
+        // Requests of a person come at any time.
+        let ends = self.events[..place].iter().rev().filter(|event| !matches!(event.kind, EventKind::Steered { .. }));
+        ends.map(|event| event.at).find(|before| *before < at).map_or(0.0, |before| before.as_secs_f64())
     }
 
     fn course(&self, event: &Event) -> Course {

@@ -270,6 +270,38 @@ fn a_running_program_is_steered_and_its_folder_tells_of_it() {
     assert_eq!(story["steered"]["paused_by"], Value::Null);
 }
 
+/// The same of a job on the engine: the plan is carried out between two windows, and nothing is lost.
+#[test]
+fn a_job_on_the_engine_is_steered() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = "run --policy hold --rate 2000/s --duration 5 --live 0 --live-control --json --out out";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
+    command.args(args.split(' ')).current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Ended(command.spawn().unwrap());
+    let mut lines = std::io::BufReader::new(child.0.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("/#token=") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut lines, &mut line).unwrap() > 0, "expected a line with a token");
+    }
+    let (page, token) = line.trim_end().split_once("/#token=").unwrap();
+    let at: SocketAddr = page.rsplit_once("//").unwrap().1.parse().unwrap();
+    let found = post(at, &format!("X-Thalweg-Token: {token}\r\n"), r#"{"command":"apply","plan":"count=3, flatmap=2","who":"ben"}"#);
+    assert_eq!(status(&found), "202", "{found}");
+    let mut told = String::new();
+    lines.read_to_string(&mut told).unwrap();
+    let mut printed = String::new();
+    child.0.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert!(child.0.wait().unwrap().success(), "{told}");
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&printed["summary"]["records_lost"], &printed["summary"]["words_miscounted"]), (&0.into(), &0.into()), "{told}");
+    let log = std::fs::read_to_string(folder.path().join("out/decisions.jsonl")).unwrap();
+    let events: Vec<Event> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let begun = plans(&events);
+    assert_eq!(begun.len(), 1, "{log}");
+    assert_eq!((begun[0].1.as_str(), &begun[0].2), ("by-hand", &Plan::rescale(OperatorId(1), 2).and(OperatorId(2), 3)));
+}
+
 #[test]
 fn steering_is_off_by_default() {
     let (board, _teller) = Run::of("heron-wordcount", "hold").board();
