@@ -292,3 +292,25 @@ fn run_pages(out: &Path, folder: &Path) -> Vec<(String, String)> {
     pages.sort();
     pages
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_a_figure_get_pages_and_links() {
+        let out = tempfile::tempdir().unwrap();
+        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/record/ds2-fig6/seed-0");
+        for variant in ["ds2", "hold"] {
+            let run = out.path().join("ds2-fig6/seed-0").join(variant);
+            fs::create_dir_all(&run).unwrap();
+            for file in recorded.join(variant).read_dir().unwrap().flatten() {
+                fs::copy(file.path(), run.join(file.file_name())).unwrap();
+            }
+        }
+        let pages = run_pages(out.path(), &out.path().join("ds2-fig6"));
+        let expected = ["ds2", "hold"].map(|variant| (format!("seed-0/{variant}"), format!("ds2-fig6/seed-0/{variant}/run.html")));
+        assert_eq!(pages, expected);
+        assert!(pages.iter().all(|(_, address)| out.path().join(address).is_file()));
+    }
+}
