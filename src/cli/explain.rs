@@ -40,14 +40,10 @@ pub(super) fn explain(args: &Args) -> Result<(), Failure> {
     let recorded =
         Recorded { operators: &manifest.operators, scalable: &manifest.scalable, timeline: &timeline, latency: &latency, events: &events };
     let mut chapters = chapters(&recorded);
-    let number = |chapter: &Chapter| match chapter {
-        Chapter::Quiet(_) => None,
-        Chapter::Decision(told) => Some(told.decision),
-    };
     let interrupted_s = interrupted_after(&args.run)?;
-    let decisions = chapters.iter().filter_map(number).count();
+    let decisions = chapters.iter().filter_map(Chapter::decision).count();
     if let Some(asked) = args.decision {
-        chapters.retain(|chapter| number(chapter) == Some(asked));
+        chapters.retain(|chapter| chapter.decision() == Some(asked));
         if chapters.is_empty() {
             let expected = if decisions == 0 { "no --decision (this run has no plan)".to_owned() } else { format!("1 to {decisions}") };
             return Err(usage(anyhow!("--decision: expected {expected}, found {asked}")));

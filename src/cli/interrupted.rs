@@ -12,6 +12,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
 use super::failure::Failure;
+use super::terminal;
 use crate::experiment::{folder, interrupt};
 
 /// How long a command that waits for a child process allows it to save its results.
@@ -42,6 +43,7 @@ pub(super) fn listen(meanwhile: Meanwhile) -> Result<(), Failure> {
         if signals.forever().next().is_none() {
             return;
         }
+        terminal::leave();
         eprintln!("thalweg: interrupted, saving the results so far (press Ctrl-C again to stop immediately)");
         if meanwhile == Meanwhile::Waits {
             // Nothing is ever sent: this is a wait with a timeout.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::controller::{Event, EventKind};
+use crate::controller::{Command, Event, EventKind};
 use crate::dataflow::Topology;
 use crate::experiment::rows::configuration_text;
 use crate::experiment::run::{RunResult, Status};
@@ -88,7 +88,23 @@ impl Live {
                 let doubts: Vec<String> = doubts.iter().map(|doubt| doubt.with_names(|id| self.name(id).to_owned())).collect();
                 format!("ignores this window (unreliable metrics): {}", doubts.join(", "))
             }
-            EventKind::WarmingUp { .. } | EventKind::Held { .. } | EventKind::Activating { .. } | EventKind::Postponed { .. } => return,
+            EventKind::Steered { request, refused } => {
+                let what = match &request.command {
+                    Command::Pause => "pause".to_owned(),
+                    Command::Resume => "resume".to_owned(),
+                    Command::Hold { operator } => format!("hold {}", self.name(*operator)),
+                    Command::Release { operator } => format!("release {}", self.name(*operator)),
+                    Command::Goal { goal_ms } => format!("latency goal {goal_ms} ms"),
+                    Command::Apply { .. } => "plan by hand".to_owned(),
+                };
+                let refused = refused.as_ref().map_or(String::new(), |why| format!("; refused: {why}"));
+                format!("{what}, asked for by {}{refused}", request.who)
+            }
+            EventKind::WarmingUp { .. }
+            | EventKind::Held { .. }
+            | EventKind::Activating { .. }
+            | EventKind::Postponed { .. }
+            | EventKind::Withheld { .. } => return,
         };
         let line = format!("{:>8} {:>6.1} s  {line}", self.policy, event.at.as_secs_f64());
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }

@@ -4,6 +4,7 @@
 //! input (a flag, a file, a name), 1 that a valid command failed, 130 that it was interrupted.
 
 mod analyze;
+mod browser;
 mod calibrate;
 mod completions;
 mod decide;
@@ -29,6 +30,7 @@ mod run;
 mod run_load;
 mod simulate;
 mod stage;
+mod terminal;
 mod uneven;
 mod view;
 mod watched;

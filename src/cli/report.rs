@@ -8,6 +8,7 @@ use super::explain::manifest;
 use super::failure::{Failure, usage};
 use super::watched::{check_report, write_page};
 use crate::experiment::definition::Definition;
+use crate::experiment::folder::RUN_PAGE;
 use crate::experiment::frame::{self, Recorded};
 use crate::experiment::record::DEFINITION;
 use crate::experiment::view;
@@ -33,7 +34,7 @@ pub(super) struct Args {
 
 pub(super) fn report(args: &Args) -> Result<(), Failure> {
     if args.html {
-        let file = args.out.clone().unwrap_or_else(|| args.folder.join("run.html"));
+        let file = args.out.clone().unwrap_or_else(|| args.folder.join(RUN_PAGE));
         let manifest = manifest(&args.folder)?;
         check_report(&file)?;
         write_page(&args.folder, &manifest, &file)?;

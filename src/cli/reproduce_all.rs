@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failure, usage};
 use super::interrupted::{self, Meanwhile};
 use super::reproduce::{Args, begin};
+use super::watched::write_page;
 use super::{memory, report};
 use crate::experiment::check;
 use crate::experiment::definition::Definition;
@@ -264,8 +265,52 @@ fn section(out: &Path, figure: &str, scale: Scale) -> Result<Section, Failure> {
         claims,
         table: if recorded.is_some() { report::table_of(&folder).unwrap_or_default() } else { String::new() },
         drawings: drawings.iter().filter_map(|path| fs::read_to_string(path).ok()).collect(),
+        runs: run_pages(out, &folder),
         violations: recorded.map(|recorded| recorded.violations).unwrap_or_default(),
         error: fs::read_to_string(out.join(folder::failed(figure))).ok().filter(|_| !folder.is_dir()),
         seconds: took.map(|took| took.seconds),
     })
+}
+
+/// The pages of the runs in the folder of a figure, which are made where they are missing: name and address, relative to `out`.
+fn run_pages(out: &Path, folder: &Path) -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(run) = left.pop() {
+        if run.join(folder::RUN).is_file() {
+            let page = run.join(folder::RUN_PAGE);
+            let made = page.is_file()
+                || record::read_toml(&run.join(folder::RUN)).is_ok_and(|manifest| write_page(&run, &manifest, &page).is_ok());
+            if let (true, Ok(name), Ok(address)) = (made, run.strip_prefix(folder), page.strip_prefix(out)) {
+                pages.push((name.display().to_string(), address.display().to_string()));
+            }
+        } else {
+            let below = run.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+            left.extend(below.filter(|path| path.is_dir() && !path.is_symlink()));
+        }
+    }
+    pages.sort();
+    pages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_a_figure_get_pages_and_links() {
+        let out = tempfile::tempdir().unwrap();
+        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/record/ds2-fig6/seed-0");
+        for variant in ["ds2", "hold"] {
+            let run = out.path().join("ds2-fig6/seed-0").join(variant);
+            fs::create_dir_all(&run).unwrap();
+            for file in recorded.join(variant).read_dir().unwrap().flatten() {
+                fs::copy(file.path(), run.join(file.file_name())).unwrap();
+            }
+        }
+        let pages = run_pages(out.path(), &out.path().join("ds2-fig6"));
+        let expected = ["ds2", "hold"].map(|variant| (format!("seed-0/{variant}"), format!("ds2-fig6/seed-0/{variant}/run.html")));
+        assert_eq!(pages, expected);
+        assert!(pages.iter().all(|(_, address)| out.path().join(address).is_file()));
+    }
 }

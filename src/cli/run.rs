@@ -24,7 +24,7 @@ use crate::engine::{EngineJob, Job};
 use crate::experiment::environment::Environment;
 use crate::experiment::policies;
 use crate::experiment::record::{self, Manifest};
-use crate::experiment::run::{Needs, RunFailure, RunResult, RunSpec, run as run_job};
+use crate::experiment::run::{Needs, RunFailure, RunResult, RunSpec, run_steered};
 use crate::experiment::scenario::{Control, EngineForm, NexmarkForm, OperatorForm, RoleForm, Scenario, TextForm};
 use crate::id::OperatorId;
 use crate::migration::Strategy;
@@ -219,16 +219,20 @@ fn carry_out<J: EngineJob>(
     };
     let mut watched = args.watch.begin(&manifest, &topology)?;
     let out = args.outcome.folder(&format!("run-{policy_name}"), "run", &environment)?;
-    let mut live = Live::new(policy_name, &topology, duration);
+    let mut live = (!watched.has_terminal()).then(|| Live::new(policy_name, &topology, duration));
     let spec = RunSpec { job, controller, policy, row_window: record::ROW_WINDOW, needed };
     let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
-    let result = run_job(spec, activity.as_deref(), |status| {
+    let result = run_steered(spec, watched.commands(), activity.as_deref(), |status| {
         watched.window(&status);
-        live.show(status);
+        if let Some(live) = &mut live {
+            live.show(status);
+        }
     });
-    live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
     watched.end(&manifest, result.as_ref());
+    if let Some(mut live) = live {
+        live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
+    }
     let folder = out.to_path_buf();
     // A plain job cannot be rescaled, so there is nothing to draw.
     args.outcome.keep(out, &manifest, result, !plain, |result| {

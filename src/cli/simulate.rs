@@ -17,7 +17,7 @@ use crate::experiment::environment::Environment;
 use crate::experiment::record::{Manifest, ROW_WINDOW};
 use crate::experiment::run::RunFailure;
 use crate::experiment::scenario::Scenario;
-use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate as run_scenario};
+use crate::experiment::simulated::{SimulatedSpec, best, needs, simulate_steered};
 
 /// Run a scenario under a policy in virtual time: minutes of a job of any size within a second.
 ///
@@ -99,7 +99,7 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     };
     let mut watched = args.watch.begin(&manifest, &topology)?;
     let out = args.outcome.folder(&format!("simulate-{stem}-{name}"), &stem, &environment)?;
-    let mut live = Live::new(&name, &topology, job.duration);
+    let mut live = (!watched.has_terminal()).then(|| Live::new(&name, &topology, job.duration));
     let spec = SimulatedSpec {
         job,
         seed: args.seed,
@@ -110,15 +110,19 @@ pub(super) fn simulate(args: &Args) -> Result<(), Failure> {
     let activity = args.outcome.activity(&out);
     interrupted::listen(Meanwhile::Measures)?;
     let paced = args.pace.map(Paced::start);
-    let result = run_scenario(spec, activity.as_deref(), |status| {
+    let result = simulate_steered(spec, watched.commands(), activity.as_deref(), |status| {
         if let Some(paced) = &paced {
             paced.wait(status.observation.window.end);
         }
         watched.window(&status);
-        live.show(status);
+        if let Some(live) = &mut live {
+            live.show(status);
+        }
     });
-    live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
     watched.end(&manifest, result.as_ref());
+    if let Some(mut live) = live {
+        live.finish(result.as_ref().map_or_else(RunFailure::partial, Some));
+    }
     let folder = out.to_path_buf();
     args.outcome.keep(out, &manifest, result, true, |_| Default::default())?;
     args.watch.report(&folder, &manifest)

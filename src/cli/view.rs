@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::browser;
 use super::explain::manifest;
 use super::failure::{Failure, usage};
 use super::watched::serve;
@@ -22,14 +23,21 @@ pub(super) struct Args {
     /// 127.0.0.1:8425]
     #[arg(long, value_name = "ADDR", default_value = "", hide_default_value = true)]
     address: String,
+    /// Open the page in a browser.
+    #[arg(long)]
+    open: bool,
 }
 
 pub(super) fn view(args: &Args) -> Result<(), Failure> {
     let manifest = manifest(&args.run)?;
     let board = Board::new(Model::of_folder(&args.run, &manifest).map_err(usage)?);
     let server = serve("--address", &args.address, &board)?;
-    println!("http://{}/", server.address());
+    let page = format!("http://{}/", server.address());
+    println!("{page}");
     eprintln!("thalweg: shows {} until Ctrl-C", args.run.display());
+    if args.open {
+        browser::open(&page);
+    }
     loop {
         // Ctrl-C ends the process.
         std::thread::park();

@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
+use super::browser;
 use super::failure::{Failure, usage};
+use super::terminal::{self, Terminal};
 use crate::dataflow::Topology;
+use crate::experiment::commands::Commands;
 use crate::experiment::folder as files;
 use crate::experiment::record::{Manifest, Summary};
 use crate::experiment::run::{Ending, RunFailure, RunResult, Status};
-use crate::live::server::{Limits, Server};
+use crate::live::server::{Control, Limits, Server};
 use crate::live::teller::{Board, Teller};
 use crate::live::{Model, State, folder, page};
 
@@ -26,15 +29,29 @@ pub(super) struct WatchArgs {
     /// [default: 127.0.0.1:8425]
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "")]
     live: Option<String>,
+    /// Open the live page in a browser.
+    #[arg(long, requires = "live")]
+    open: bool,
+    /// Let those who have a token, which is printed once, steer the run through the live page: pause the controller, hold an
+    /// operator, apply a plan, change the latency goal.
+    #[arg(long, requires = "live")]
+    live_control: bool,
+    /// Show the run on the whole terminal instead of in one line: rates, latency, operators, the last decision, warnings. Without
+    /// a terminal, the usual lines.
+    #[arg(long)]
+    tui: bool,
     /// Also write the page with the data of the run to FILE: one HTML file that needs no network.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
 /// A run that is watched, or not.
+#[derive(Default)]
 pub(super) struct Watched {
+    terminal: Option<Terminal>,
     teller: Option<Teller>,
     server: Option<Server>,
+    commands: Commands,
 }
 
 impl WatchArgs {
@@ -43,12 +60,24 @@ impl WatchArgs {
         if let Some(file) = &self.report {
             check_report(file)?;
         }
-        let Some(asked) = &self.live else { return Ok(Watched { teller: None, server: None }) };
+        let on_terminal = self.tui && terminal::is_there();
+        if self.live.is_none() && !on_terminal {
+            return Ok(Watched::default());
+        }
         let board = Board::new(Model::new(folder::about(manifest, State::Running), topology));
-        let server = serve("--live", asked, &board)?;
-        let teller = Teller::start(board, topology.clone())?;
-        eprintln!("thalweg: live page at http://{}/", server.address());
-        Ok(Watched { teller: Some(teller), server: Some(server) })
+        let mut watched = Watched { teller: Some(Teller::start(Arc::clone(&board), topology.clone())?), ..Watched::default() };
+        let mut notes = Vec::new();
+        if let Some(asked) = &self.live {
+            notes = watched.serve(asked, &board, self.live_control.then_some(topology))?;
+            notes.iter().for_each(|note| eprintln!("thalweg: {note}"));
+            if let (true, Some(server)) = (self.open, &watched.server) {
+                browser::open(&page_of(server));
+            }
+        }
+        if on_terminal {
+            watched.terminal = Some(Terminal::enter(board, notes)?);
+        }
+        Ok(watched)
     }
 
     /// Writes the page of the run in `run` to its file, if asked to.
@@ -61,6 +90,31 @@ impl WatchArgs {
 }
 
 impl Watched {
+    /// Where the run gets its requests from; the first call has them.
+    pub(super) fn commands(&mut self) -> Commands {
+        std::mem::take(&mut self.commands)
+    }
+
+    /// Starts the server at the address `asked`; the run of `steerable` can be steered. What to say about it.
+    fn serve(&mut self, asked: &str, board: &Arc<Board>, steerable: Option<&Topology>) -> Result<Vec<String>, Failure> {
+        let mut control = None;
+        if let Some(topology) = steerable {
+            let (to, commands) = Commands::channel();
+            (control, self.commands) = (Some(Control::new(topology.clone(), to)?), commands);
+        }
+        let server = serve_steering("--live", asked, board, control.clone())?;
+        let page = page_of(&server);
+        self.server = Some(server);
+        // Behind '#', a browser does not send it.
+        let steered = control.map(|control| format!("steer the run at {page}#token={}", control.token()));
+        Ok(std::iter::once(format!("live page at {page}")).chain(steered).collect())
+    }
+
+    /// Whether the run has the whole terminal, so that nothing else is to be written there.
+    pub(super) fn has_terminal(&self) -> bool {
+        self.terminal.is_some()
+    }
+
     /// A window of the run has closed.
     pub(super) fn window(&mut self, status: &Status<'_>) {
         if let Some(teller) = &mut self.teller {
@@ -80,22 +134,32 @@ impl Watched {
             }
             None => teller.end(State::Interrupted, &[], BTreeMap::new()),
         }
-        drop(self.server);
+        drop((self.terminal, self.server));
     }
+}
+
+/// The address of a server's page.
+pub(super) fn page_of(server: &Server) -> String {
+    format!("http://{}/", server.address())
 }
 
 /// Starts a server at the address that `flag` gives; at the usual one if it is empty.
 pub(super) fn serve(flag: &str, asked: &str, board: &Arc<Board>) -> Result<Server, Failure> {
+    serve_steering(flag, asked, board, None)
+}
+
+/// The same; with `control`, the run can be steered.
+fn serve_steering(flag: &str, asked: &str, board: &Arc<Board>, control: Option<Arc<Control>>) -> Result<Server, Failure> {
     let limits = Limits::default();
+    let start = |address| Server::steering(Arc::clone(board), address, limits, control.clone());
     if asked.is_empty() {
         let any = SocketAddr::new(ADDRESS.ip(), 0);
-        let started = Server::start(Arc::clone(board), ADDRESS, limits).or_else(|_| Server::start(Arc::clone(board), any, limits));
-        return started.map_err(|why| usage(anyhow!("{flag}: {ADDRESS} cannot be served: {why}")));
+        return start(ADDRESS).or_else(|_| start(any)).map_err(|why| usage(anyhow!("{flag}: {ADDRESS} cannot be served: {why}")));
     }
     let address = address(asked).ok_or_else(|| {
         usage(anyhow!("{flag}: expected a port or an address with a port, such as 8425, 127.0.0.1:8425 or [::1]:8425, found '{asked}'"))
     })?;
-    Server::start(Arc::clone(board), address, limits).map_err(|why| usage(anyhow!("{flag}: {address} cannot be served: {why}")))
+    start(address).map_err(|why| usage(anyhow!("{flag}: {address} cannot be served: {why}")))
 }
 
 /// The address that a text gives.

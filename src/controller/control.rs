@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::backoff::Backoff;
 use super::routing::Routing;
-use super::{ControllerConfig, Event, EventKind};
+use super::{ControllerConfig, Event, EventKind, Steered};
 use crate::activity::BinLoad;
 use crate::dataflow::{Configuration, Plan, PlanError, Topology};
 use crate::id::{BinId, OperatorId};
@@ -20,7 +20,8 @@ use crate::time::Timestamp;
 pub struct Controller {
     pub(super) topology: Topology,
     config: ControllerConfig,
-    policy: Box<dyn Policy>,
+    pub(super) policy: Box<dyn Policy>,
+    pub(super) steered: Steered,
     pub(super) configuration: Configuration,
     assignments: Assignments,
     routing: Routing,
@@ -31,9 +32,9 @@ pub struct Controller {
     /// Whether their sizes are in bytes.
     sizes_in_bytes: bool,
     warm_up_left: u32,
-    agreed: u32,
+    pub(super) agreed: u32,
     backoff: Backoff,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
 }
 
 /// The target of a migration.
@@ -61,6 +62,7 @@ impl Controller {
             topology,
             config,
             policy,
+            steered: Steered::default(),
             configuration,
             assignments,
             routing: Routing::default(),
@@ -121,6 +123,7 @@ impl Controller {
                 None
             }
             Decision::Rescale(plan, reason) => {
+                let plan = self.permitted(at, plan, &reason)?;
                 self.agreed += 1;
                 let left = self.config.activation_windows.saturating_sub(self.agreed);
                 if left > 0 {
@@ -144,6 +147,19 @@ impl Controller {
         }
     }
 
+    /// What of a plan of the policy is to be carried out, after logging what a person withholds.
+    fn permitted(&mut self, at: Timestamp, plan: Plan, reason: &Reason) -> Option<Plan> {
+        let (plan, withheld) = self.steered.divide(plan, &self.topology);
+        let Some((kept_back, why)) = withheld else { return Some(plan) };
+        self.events.push(Event { at, kind: EventKind::Withheld { plan: kept_back, reason: reason.clone(), why: why.clone() } });
+        if plan.apply(&self.topology, &self.configuration).is_ok() {
+            return Some(plan);
+        }
+        self.agreed = 0;
+        self.policy.refused(&why);
+        None
+    }
+
     /// Starts a plan from a test as if a policy had asked for it, without warm-up and activation.
     #[cfg(test)]
     pub(super) fn request(&mut self, at: Timestamp, plan: Plan) -> Result<Schedule, PlanError> {
@@ -154,7 +170,7 @@ impl Controller {
 
     /// Starts `plan`, or rejects it with its reason in the log; a plan is accepted as a whole or
     /// not at all.
-    fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, PlanError> {
+    pub(super) fn begin(&mut self, at: Timestamp, plan: Plan, reason: Reason) -> Result<Schedule, PlanError> {
         assert!(!self.is_migrating(), "no policy is consulted during a migration");
         let after = match plan.apply(&self.topology, &self.configuration) {
             Ok(after) => after,

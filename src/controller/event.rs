@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Request;
 use crate::dataflow::{Configuration, Plan};
 use crate::id::{BinId, OperatorId};
 use crate::metrics::MetricIssue;
@@ -128,6 +129,23 @@ pub enum EventKind {
         /// Time before which no plan is started.
         until: Timestamp,
     },
+    /// The policy asks for a change, but a person keeps it from being made.
+    Withheld {
+        /// The plan, or the part of it that is withheld; the rest follows as a plan of its own.
+        plan: Plan,
+        /// The policy's reason.
+        reason: Reason,
+        /// Why it is withheld.
+        why: String,
+    },
+    /// A person asked for something.
+    Steered {
+        /// What, and who.
+        request: Request,
+        /// Why it was refused, if it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
     /// The input ended or the host abandoned the plan before it was complete; incomplete steps have
     /// had no effect.
     Interrupted {
@@ -148,6 +166,7 @@ impl EventKind {
             EventKind::Held { reason }
             | EventKind::Activating { reason, .. }
             | EventKind::Rescaling { reason, .. }
+            | EventKind::Withheld { reason, .. }
             | EventKind::Postponed { reason, .. } => Some(reason),
             _ => None,
         }

@@ -11,10 +11,13 @@ mod backoff;
 mod config;
 mod control;
 mod event;
+mod request;
 mod routing;
+mod steering;
 #[cfg(test)]
 mod tests;
 
 pub use config::ControllerConfig;
 pub use control::Controller;
 pub use event::{Event, EventKind};
+pub use request::{BY_HAND, Command, Request, Steered};

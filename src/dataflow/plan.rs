@@ -114,6 +114,25 @@ impl Plan {
         speeds
     }
 
+    /// Whether it changes `operator`.
+    pub fn changes(&self, operator: OperatorId) -> bool {
+        self.rescales.contains_key(&operator) || self.rebalances.contains(&operator) || self.placement.contains_key(&operator)
+    }
+
+    /// Its changes to operators that `is_first` names, and its other changes.
+    pub fn divided(self, is_first: impl Fn(OperatorId) -> bool) -> (Plan, Plan) {
+        fn split<T>(all: BTreeMap<OperatorId, T>, is_first: impl Fn(OperatorId) -> bool) -> [BTreeMap<OperatorId, T>; 2] {
+            let (first, rest) = all.into_iter().partition(|(operator, _)| is_first(*operator));
+            [first, rest]
+        }
+        let [first_rescales, rescales] = split(self.rescales, &is_first);
+        let [first_speeds, speeds] = split(self.speeds, &is_first);
+        let [first_placement, placement] = split(self.placement, &is_first);
+        let (first_rebalances, rebalances) = self.rebalances.into_iter().partition(|operator| is_first(*operator));
+        let first = Plan { rescales: first_rescales, rebalances: first_rebalances, speeds: first_speeds, placement: first_placement };
+        (first, Plan { rescales, rebalances, speeds, placement })
+    }
+
     /// The configuration after applying the plan to `before`.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub const INTERRUPTED: &str = "interrupted.txt";
 pub const PLAN: &str = "all.toml";
 /// The page about all figures.
 pub const PAGE: &str = "report.html";
+/// The page of a run.
+pub const RUN_PAGE: &str = "run.html";
 /// How long a figure of `reproduce all` took, in the figure's folder.
 pub const TOOK: &str = "took.toml";
 

@@ -8,6 +8,7 @@ pub mod calibration;
 mod carrying_out;
 pub mod check;
 pub mod closed_loop;
+pub mod commands;
 pub mod definition;
 pub mod environment;
 pub mod external;

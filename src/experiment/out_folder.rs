@@ -23,7 +23,7 @@ use super::{folder, frame, steps};
 pub const BEGUN: &str = ".thalweg-unfinished";
 
 /// Names that commands give to files, apart from figures and files of rows.
-const FILES: [&str; 20] = [
+const FILES: [&str; 21] = [
     folder::RUN,
     folder::TIMELINE,
     folder::LATENCY,
@@ -42,6 +42,7 @@ const FILES: [&str; 20] = [
     folder::RESULT,
     folder::PLAN,
     folder::PAGE,
+    folder::RUN_PAGE,
     folder::TOOK,
     folder::INTERRUPTED,
 ];

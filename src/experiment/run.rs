@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use super::commands::Commands;
 use super::interrupt;
 use super::kept_log::KeptLog;
 pub use super::result::{Ending, Needs, RunResult};
@@ -41,11 +42,25 @@ pub struct RunSpec<J = WordCount> {
 ///
 /// # Errors
 /// When the engine fails, the activity log cannot be written, or there is an [interruption](interrupt), with what was measured until then.
-pub fn run<J: EngineJob>(spec: RunSpec<J>, activity_log: Option<&Path>, mut show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
+pub fn run<J: EngineJob>(spec: RunSpec<J>, activity_log: Option<&Path>, show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
+    run_steered(spec, Commands::default(), activity_log, show)
+}
+
+/// The same, with requests from `commands`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_steered<J: EngineJob>(
+    spec: RunSpec<J>,
+    commands: Commands,
+    activity_log: Option<&Path>,
+    mut show: impl FnMut(Status<'_>),
+) -> Result<RunResult, RunFailure> {
     let RunSpec { job, controller, policy, row_window, needed } = spec;
     let needed = if needed.is_empty() { Needs::new() } else { vec![(Timestamp::ZERO, needed)] };
     let mut log = KeptLog::create(activity_log)?;
-    let mut supervision = Supervision::new(&job.topology(), job.configuration(), controller, policy, row_window, job.duration());
+    let mut supervision =
+        Supervision::new(&job.topology(), job.configuration(), controller, policy, row_window, job.duration()).steered_by(commands);
     let mut running = job.start()?;
     let mut up_to = vec![Timestamp::ZERO; running.peers() as usize];
     // No record of before is still to come.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::commands::Commands;
 use super::interrupt;
 use super::kept_log::KeptLog;
 use super::result::{Needs, RunResult};
@@ -38,11 +39,25 @@ const OBSERVED_AFTER: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When the activity log cannot be written, or there is an [interruption](interrupt), with what was measured until then.
-pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, mut show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
+pub fn simulate(spec: SimulatedSpec, activity_log: Option<&Path>, show: impl FnMut(Status<'_>)) -> Result<RunResult, RunFailure> {
+    simulate_steered(spec, Commands::default(), activity_log, show)
+}
+
+/// The same, with requests from `commands`.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_steered(
+    spec: SimulatedSpec,
+    commands: Commands,
+    activity_log: Option<&Path>,
+    mut show: impl FnMut(Status<'_>),
+) -> Result<RunResult, RunFailure> {
     let SimulatedSpec { job, seed, controller, policy, row_window } = spec;
     let mut log = KeptLog::create(activity_log)?;
     let needs_paths = policy.needs() == policy::Needs::Paths;
-    let mut supervision = Supervision::new(&job.topology, job.configuration.clone(), controller, policy, row_window, job.duration);
+    let supervision = Supervision::new(&job.topology, job.configuration.clone(), controller, policy, row_window, job.duration);
+    let mut supervision = supervision.steered_by(commands);
     let mut simulation = Simulation::new(&job, seed);
     if activity_log.is_some() || needs_paths {
         simulation = simulation.recording_graph();

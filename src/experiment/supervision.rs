@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::carrying_out::{CarryingOut, Host};
+use super::commands::Commands;
 use super::instance_rows::{InstanceRow, KeptInstances};
 use super::result::{Ending, Needs, RunResult};
 use super::rows::{LatencyRow, TimelineRow, WorkerRow};
@@ -51,6 +52,9 @@ pub(super) struct Supervision {
     observer: Observer,
     configurations: Vec<(Timestamp, Configuration)>,
     migration: Option<CarryingOut>,
+    commands: Commands,
+    /// The largest latency in the last window.
+    baseline: Option<Duration>,
     duration: Duration,
     ending: Ending,
 }
@@ -78,9 +82,16 @@ impl Supervision {
             observer,
             configurations,
             migration: None,
+            commands: Commands::default(),
+            baseline: None,
             duration,
             ending: Ending::Complete,
         }
+    }
+
+    /// The same, with requests from `commands`.
+    pub(super) fn steered_by(self, commands: Commands) -> Supervision {
+        Supervision { commands, ..self }
     }
 
     /// Takes records; gives the largest latency among them.
@@ -108,10 +119,25 @@ impl Supervision {
         self.close_rows(known, &mut show);
         if self.observer.window().end <= known {
             let (observation, _) = self.observer.close(self.controller.configuration(), self.interval);
+            self.baseline = observation.latency.ns_max.map(Duration::from_nanos);
             // The controller does not look at windows that close during a migration: they mix two configurations.
             if let Some(schedule) = self.controller.window_closed(&observation) {
-                let baseline = observation.latency.ns_max.map(Duration::from_nanos);
-                self.migration = Some(CarryingOut::begin(schedule, self.strategy, baseline, host));
+                self.migration = Some(CarryingOut::begin(schedule, self.strategy, self.baseline, host));
+            }
+        }
+        // The decision log is in order of time: all windows that end before a request are closed before it is taken.
+        if self.observer.window().end > known {
+            self.obey(host, known);
+        }
+    }
+
+    /// Takes the requests that have come in.
+    fn obey(&mut self, host: &mut impl Host, known: Timestamp) {
+        let last = self.controller.events().last().map_or(Timestamp::ZERO, |event| event.at);
+        let at = known.max(last);
+        while let Some(request) = self.commands.next(at) {
+            if let Some(schedule) = self.controller.steer(at, &request) {
+                self.migration = Some(CarryingOut::begin(schedule, self.strategy, self.baseline, host));
             }
         }
     }

@@ -15,11 +15,12 @@ pub mod prometheus;
 pub mod server;
 mod story;
 pub mod teller;
+pub mod terminal;
 mod told;
 mod watch;
 
 pub use model::Model;
 pub use story::{
     About, Compared, Decision, InstanceAt, Instances, Migration, News, OperatorAbout, OperatorAt, PathAt, PathPart, QuietSpan, State,
-    Story, Tail, Warning, Window,
+    SteeredBy, Story, Tail, Warning, Window,
 };

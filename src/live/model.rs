@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::story::{
     About, Decision, INSTANCE_COLUMNS, InstanceAt, Instances, Migration, OPERATOR_COLUMNS, OperatorAbout, OperatorAt, PathAt, QuietSpan,
-    State, Story, VERSION, WINDOW_COLUMNS, Warning, Window,
+    State, SteeredBy, Story, VERSION, WINDOW_COLUMNS, Warning, Window,
 };
 use super::told::{Told, migrations, path_of};
 use super::watch::Watch;
-use crate::controller::{Event, EventKind};
+use crate::controller::{Command, Event, EventKind, Steered};
 use crate::dataflow::{Edge, Operator, Role, Topology};
 use crate::experiment::instance_rows::{InstanceRow, KeptInstances};
 use crate::experiment::rows::{LatencyRow, TimelineRow};
@@ -43,6 +43,7 @@ pub struct Model {
     last_instances: Option<Instances>,
     paths: Vec<PathAt>,
     goal_ms: Option<f64>,
+    steered: Steered,
     told: Told,
     decisions: Vec<Decision>,
     quiet: Vec<QuietSpan>,
@@ -93,6 +94,7 @@ impl Model {
             last_instances: None,
             paths: Vec::new(),
             goal_ms: None,
+            steered: Steered::default(),
             told: Told::default(),
             decisions: Vec::new(),
             quiet: Vec::new(),
@@ -123,6 +125,12 @@ impl Model {
                 self.goal_ms = Some(*goal);
             }
             self.paths.extend(path_of(event.at, reason));
+        }
+        if let EventKind::Steered { request, refused: None } = &event.kind {
+            self.steered.take(request);
+            if let Command::Goal { goal_ms } = request.command {
+                self.goal_ms = Some(goal_ms).filter(|goal| *goal > 0.0);
+            }
         }
         self.watch.event(&event, &self.names);
         self.events.push(event);
@@ -193,6 +201,7 @@ impl Model {
             quiet: self.quiet.clone(),
             migrations: self.migrations(),
             warnings: self.warnings(),
+            steered: self.steered(),
             totals: self.totals.clone(),
         }
     }
@@ -257,6 +266,15 @@ impl Model {
     /// Warnings so far, by their start.
     pub fn warnings(&self) -> Vec<Warning> {
         self.watch.warnings()
+    }
+
+    /// What a person keeps from the policy.
+    pub fn steered(&self) -> SteeredBy {
+        let name = |operator: u32| self.names.get(operator as usize).cloned().unwrap_or_else(|| format!("op{operator}"));
+        SteeredBy {
+            paused_by: self.steered.paused_by.clone(),
+            held_by: self.steered.held_by.iter().map(|(operator, who)| (name(operator.0), who.clone())).collect(),
+        }
     }
 
     /// Totals, once the run has ended.

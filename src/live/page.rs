@@ -13,6 +13,7 @@ pub const SCRIPT: &str = concat!(
     include_str!("front/chart.js"),
     include_str!("front/graph.js"),
     include_str!("front/tables.js"),
+    include_str!("front/steer.js"),
     include_str!("front/main.js"),
     "})();\n"
 );
@@ -25,9 +26,10 @@ const POLICY_OF_A_FILE: &str =
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 const BODY: &str = include_str!("front/body.html");
 
-/// The page that asks its server for the data.
-pub fn live() -> String {
-    html("", "<link rel=\"stylesheet\" href=\"/live.css\">", "Thalweg", "<script src=\"/live.js\"></script>")
+/// The page that asks its server for the data; with `steers`, it has what steers the run.
+pub fn live(steers: bool) -> String {
+    let page = html("", "<link rel=\"stylesheet\" href=\"/live.css\">", "Thalweg", "<script src=\"/live.js\"></script>");
+    if steers { page.replacen("<section id=\"steer\"", "<section id=\"steer\" data-on=\"1\"", 1) } else { page }
 }
 
 /// The page of a run, with all of its data.
@@ -75,7 +77,8 @@ mod tests {
         }
         let outside = all.match_indices("http:").filter(|(at, _)| !all[*at..].starts_with("http://www.w3.org/2000/svg"));
         assert_eq!(outside.count(), 0);
-        assert!(live().contains("src=\"/live.js\"") && !live().contains("id=\"story\""));
+        assert!(live(false).contains("src=\"/live.js\"") && !live(false).contains("id=\"story\""));
+        assert!(live(true).contains("data-on") && !live(false).contains("data-on"));
     }
 
     #[test]

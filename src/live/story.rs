@@ -71,8 +71,19 @@ pub struct Story {
     pub migrations: Vec<Migration>,
     /// Warnings, in order of their start.
     pub warnings: Vec<Warning>,
+    /// What a person keeps from the policy.
+    pub steered: SteeredBy,
     /// Counts of the sequential comparison at the end, and other totals of the run.
     pub totals: BTreeMap<String, f64>,
+}
+
+/// What a person keeps from the policy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SteeredBy {
+    /// Who paused the controller, if it is paused.
+    pub paused_by: Option<String>,
+    /// Names of operators that are held, with who holds them.
+    pub held_by: BTreeMap<String, String>,
 }
 
 /// What ran where.
@@ -252,7 +263,8 @@ pub struct Decision {
     pub done_s: Option<f64>,
     /// The plan in a few words.
     pub plan: String,
-    /// `carried-out`, `interrupted`, `refused` or `unfinished`.
+    /// `carried-out`, `interrupted`, `refused` or `unfinished`; of a request of a person that is no plan `by-hand` or
+    /// `request-refused`.
     pub status: &'static str,
     /// The rule that applied; empty for a rejected plan.
     pub rule: String,
@@ -362,6 +374,8 @@ pub struct News {
     pub migrations: Tail<Migration>,
     /// The same of warnings.
     pub warnings: Tail<Warning>,
+    /// What a person keeps from the policy.
+    pub steered: SteeredBy,
     /// Totals, once they are known.
     pub totals: Option<BTreeMap<String, f64>>,
     /// Notes, if they changed.

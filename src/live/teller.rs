@@ -102,6 +102,7 @@ impl Board {
 /// What a run hands over.
 enum Message {
     Window(Box<Closed>),
+    Events(Vec<Event>),
     End { state: State, events: Vec<Event>, totals: BTreeMap<String, f64> },
 }
 
@@ -153,6 +154,15 @@ impl Teller {
         };
         self.told = self.told.max(status.events.len());
         self.hand_over(Message::Window(Box::new(closed)));
+    }
+
+    /// The controller has done something between two windows; `events` are all so far.
+    pub fn decided(&mut self, events: &[Event]) {
+        let new = events.get(self.told..).unwrap_or_default().to_vec();
+        self.told = self.told.max(events.len());
+        if !new.is_empty() {
+            self.hand_over(Message::Events(new));
+        }
     }
 
     /// The run has ended; `events` are all of it. Returns once everybody has been told.
@@ -213,6 +223,11 @@ fn keep(board: &Board, from: &Receiver<Message>) {
                     let instances = known.model.last_instances().filter(|_| has_instances).cloned();
                     (known.model.last_window().cloned(), instances)
                 }
+                Message::Events(events) => {
+                    events.into_iter().for_each(|event| known.model.event(event));
+                    known.model.explain();
+                    (None, None)
+                }
                 Message::End { state, events, totals } => {
                     events.into_iter().for_each(|event| known.model.event(event));
                     known.model.finish(state, totals);
@@ -247,6 +262,7 @@ fn news(known: &Known, sent: &mut Sent, window: Option<super::story::Window>, in
         quiet: Tail::between(&sent.quiet, &now.quiet),
         migrations: Tail::between(&sent.migrations, &now.migrations),
         warnings: Tail::between(&sent.warnings, &now.warnings),
+        steered: model.steered(),
         totals: (model.state() != State::Running).then(|| model.totals().clone()),
         notes: (now.notes != sent.notes).then(|| now.notes.clone()),
     };

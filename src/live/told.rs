@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::story::{Compared, Decision, Migration, PathAt, PathPart, QuietSpan};
-use crate::controller::{Event, EventKind};
+use crate::controller::{BY_HAND, Event, EventKind};
 use crate::dataflow::{Configuration, Plan};
 use crate::policy::{PathShare, Reason};
-use crate::report::{self, Chapter, Outcome, Recorded, Seen};
+use crate::report::{self, Asked, Chapter, Outcome, Recorded, Seen};
 use crate::time::Timestamp;
 
 /// What is told of plans. Plans that nothing can change any more are told once, so that a long run
@@ -23,8 +23,11 @@ impl Told {
     /// All plans, and all periods without one; `recorded` has to be what it was the last time, and
     /// more.
     pub(super) fn refresh(&mut self, recorded: &Recorded<'_>) -> (Vec<Decision>, Vec<QuietSpan>) {
-        // The event before says when the first window began.
-        let first = self.start.saturating_sub(1);
+        // The event before says when the first window began, unless it is a request of a person.
+        let mut first = self.start.saturating_sub(1);
+        while first > 0 && matches!(recorded.events[first].kind, EventKind::Steered { .. }) {
+            first -= 1;
+        }
         let from_s = recorded.events.get(first).map_or(0.0, |event| if first == 0 { 0.0 } else { event.at.as_secs_f64() });
         let rows = recorded.timeline.partition_point(|row| row.window_end_s < from_s - 1e-6);
         let latencies = recorded.latency.partition_point(|row| row.window_end_s < from_s - 1e-6);
@@ -41,7 +44,7 @@ impl Told {
         let (mut decisions, mut quiet) = (self.decisions.clone(), self.quiet.clone());
         for (place, chapter) in chapters.iter().enumerate() {
             match chapter {
-                Chapter::Decision(_) => decisions.push(decision(chapter, decisions.len() + 1)),
+                Chapter::Decision(_) | Chapter::Asked(_) => decisions.push(decision(chapter, decisions.len() + 1)),
                 Chapter::Quiet(span) => {
                     quiet.push(QuietSpan { from_s: span.span.from_s, until_s: span.span.until_s, parts: chapter.parts().1 });
                 }
@@ -71,7 +74,11 @@ fn chapters_in(recorded: &Recorded<'_>, from: usize, until: usize) -> usize {
 }
 
 fn decision(chapter: &Chapter, number: usize) -> Decision {
-    let Chapter::Decision(told) = chapter else { return Decision::default() };
+    let told = match chapter {
+        Chapter::Decision(told) => told,
+        Chapter::Asked(asked) => return steered(asked, number, chapter.parts().1),
+        Chapter::Quiet(_) => return Decision::default(),
+    };
     let (status, done_s) = match &told.outcome {
         Outcome::CarriedOut { took_s } => ("carried-out", Some(told.at_s + took_s)),
         Outcome::Interrupted { .. } => ("interrupted", None),
@@ -98,11 +105,30 @@ fn decision(chapter: &Chapter, number: usize) -> Decision {
         done_s,
         plan: told.plan(),
         status,
-        meaning: report::rule_text(&rule).unwrap_or_default().to_owned(),
+        meaning: match &told.reason {
+            Some(reason) if rule == BY_HAND => format!("{} asked for it", reason.detail),
+            _ => report::rule_text(&rule).unwrap_or_default().to_owned(),
+        },
         rule,
         operators,
         compared: compared.collect(),
         parts: chapter.parts().1,
+    }
+}
+
+/// A request of a person other than for a plan.
+fn steered(asked: &Asked, number: usize, parts: Vec<(String, String)>) -> Decision {
+    Decision {
+        number,
+        at_s: asked.at_s,
+        done_s: Some(asked.at_s),
+        plan: asked.what.clone(),
+        status: if asked.refused.is_some() { "request-refused" } else { "by-hand" },
+        rule: BY_HAND.to_owned(),
+        meaning: format!("{} asked for it", asked.who),
+        operators: Some(asked.operator.clone()).into_iter().filter(|operator| !operator.is_empty()).collect(),
+        parts,
+        compared: Vec::new(),
     }
 }
 
@@ -188,6 +214,7 @@ fn plan_text(plan: &Plan, before: &Configuration, names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::{Command, Request};
     use crate::dataflow::{Role, Topology};
     use crate::experiment::rows::{LatencyRow, TimelineRow};
     use crate::id::{BinId, OperatorId};
@@ -204,6 +231,11 @@ mod tests {
             for _ in 0..round % 4 {
                 at += 2;
                 events.push(event(at, EventKind::Held { reason: Reason::new("hold") }));
+            }
+            if round % 4 == 3 {
+                at += 1;
+                let request = Request { who: "anna".to_owned(), command: if round % 8 == 3 { Command::Pause } else { Command::Resume } };
+                events.push(event(at, EventKind::Steered { request, refused: None }));
             }
             at += 2;
             let plan = Plan::rescale(OperatorId(1), round + 2);
@@ -252,8 +284,8 @@ mod tests {
             .collect();
         let whole = Recorded { operators: &names, scalable: &scalable, timeline: &timeline, latency: &latency, events: &events };
         let expected = Told::default().refresh(&whole);
-        assert_eq!(expected.0.len(), 16);
-        assert_eq!(expected.0.iter().map(|decision| decision.number).collect::<Vec<_>>(), (1..=16).collect::<Vec<_>>());
+        assert_eq!(expected.0.len(), 19);
+        assert_eq!(expected.0.iter().map(|decision| decision.number).collect::<Vec<_>>(), (1..=19).collect::<Vec<_>>());
         assert!(expected.0.iter().any(|decision| decision.compared[..].first().is_some_and(|one| one.came.is_some())));
 
         let mut told = Told::default();

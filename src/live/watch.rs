@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::story::{InstanceAt, Instances, Warning, Window};
-use crate::controller::{Event, EventKind};
+use crate::controller::{Event, EventKind, Steered};
 use crate::policy::{Cause, Finding};
 use crate::report::finding_text;
 use crate::stats::median;
@@ -45,6 +45,8 @@ pub(super) struct Watch {
     /// Open ones, by their place, with their weights.
     of_windows: BTreeMap<Key, (usize, f64)>,
     of_events: BTreeMap<Key, (usize, f64)>,
+    of_people: BTreeMap<Key, (usize, f64)>,
+    steered: Steered,
     /// Windows in a row.
     rows: BTreeMap<Key, u32>,
     last_lag: f64,
@@ -165,7 +167,23 @@ impl Watch {
                 once("backing-off", String::new(), 2, what, "See why the host gives up: lack of workers, or time limits.");
                 return;
             }
-            EventKind::Migrated { .. } | EventKind::Paced { .. } => return,
+            EventKind::Steered { request, refused: None } => {
+                self.steered.take(request);
+                let mut kept = BTreeMap::new();
+                if let Some(who) = &self.steered.paused_by {
+                    let what = format!("The controller is paused by {who}: no plan of the policy is started.");
+                    let todo = "Resume it when it is to go on by itself.";
+                    kept.insert(("paused", String::new()), Seen { severity: 2, weight: 0.0, what, todo });
+                }
+                for (operator, who) in &self.steered.held_by {
+                    let what = format!("{} is held by {who}: plans of the policy leave it as it is.", name(operator.0));
+                    let todo = "Release it when the policy may change it again.";
+                    kept.insert(("held", name(operator.0)), Seen { severity: 3, weight: 0.0, what, todo });
+                }
+                set(&mut self.warnings, &mut self.of_people, kept, &BTreeSet::new(), at_s);
+                return;
+            }
+            EventKind::Migrated { .. } | EventKind::Paced { .. } | EventKind::Steered { .. } => return,
             EventKind::Doubted { doubts } => {
                 let doubts: Vec<String> = doubts.iter().map(|doubt| doubt.with_names(|id| name(id.0))).collect();
                 let what = format!("The policy ignores this window, whose metrics are unreliable: {}.", doubts.join(", "));

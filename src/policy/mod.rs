@@ -31,7 +31,7 @@ pub use heron::{Heron, HeronConfig};
 pub use hold::Hold;
 pub use oracle::Oracle;
 pub use reason::{Cause, Finding, PathShare, Reason};
-pub use scripted::{ScriptError, Scripted};
+pub use scripted::{ScriptError, Scripted, read_changes};
 use serde::{Deserialize, Serialize};
 pub use settings::{Given, PolicyError, Setting};
 pub use threshold::{Threshold, ThresholdConfig, desired};
@@ -118,6 +118,17 @@ pub trait Policy: Send {
     fn failed(&mut self) {
         self.refused("the host abandoned it before it was complete");
     }
+
+    /// Changes the latency goal of its decisions to `goal_ms` milliseconds, 0 for none, because a person asked for it.
+    ///
+    /// # Errors
+    /// If it has no such goal, or this one is out of range; then nothing has changed.
+    fn set_goal(&mut self, _goal_ms: f64) -> Result<(), String> {
+        Err(format!("policy '{}' has no latency goal", self.name()))
+    }
+
+    /// Called if a plan starts that a person asked for: what follows is no evidence of what the policy's last plan achieved.
+    fn overridden(&mut self) {}
 
     /// Called if the plan just returned is not started because the host abandoned the last one;
     /// none will be started before `until`. The policy may return it again.

@@ -83,6 +83,14 @@ fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), Scrip
     if !seconds.is_finite() || seconds < 0.0 {
         return Err(wrong());
     }
+    Ok((Timestamp::from_secs_f64(seconds), read_changes(changes, topology)?))
+}
+
+/// Parses the changes of one plan, such as `count=8, flatmap=4`, for the operators of `topology`, by name.
+///
+/// # Errors
+/// If the text names no changes, or an operator that cannot be rescaled.
+pub fn read_changes(changes: &str, topology: &Topology) -> Result<Plan, ScriptError> {
     let mut plan = Plan::default();
     for change in changes.split(',').map(str::trim) {
         let wrong = || ScriptError::Change(change.to_owned());
@@ -112,7 +120,7 @@ fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), Scrip
             plan.speeds.insert(operator.id, speeds);
         }
     }
-    Ok((Timestamp::from_secs_f64(seconds), plan))
+    Ok(plan)
 }
 
 /// Its rules, with their meanings.

@@ -40,6 +40,8 @@ pub struct Section {
     /// Drawings, as SVG.
     #[serde(skip)]
     pub drawings: Vec<String>,
+    /// Runs with a page of their own: the name and the address of each, relative to this page.
+    pub runs: Vec<(String, String)>,
     /// The checks that failed.
     pub violations: Vec<String>,
     /// The error, if the figure failed.
@@ -131,6 +133,10 @@ fn of_section(section: &Section) -> String {
     let took = section.seconds.map_or(String::new(), |seconds| format!(", in {seconds:.0} s"));
     let host = if section.host.is_empty() { String::new() } else { format!(" on {} ({}){took}", section.host, section.machine) };
     let _ = writeln!(html, "<p>Command: <code>{}</code>{}.</p>", escaped(&section.command), escaped(&host));
+    if !section.runs.is_empty() {
+        let links = section.runs.iter().map(|(name, address)| format!("<a href=\"{}\">{}</a>", escaped(address), escaped(name)));
+        let _ = writeln!(html, "<p>Runs: {}.</p>", links.collect::<Vec<_>>().join(", "));
+    }
     if !section.violations.is_empty() {
         let items: String = section.violations.iter().map(|violation| format!("<li>{}</li>", escaped(violation))).collect();
         let _ = writeln!(html, "<p>Failed checks of its definition:</p>\n<ul>{items}</ul>");

@@ -65,6 +65,8 @@ fn line(event: &Event) -> String {
         EventKind::HotKey { operator, bin, share } => format!("hot key   {bin} of {operator}: {share:.1}"),
         EventKind::BackingOff { failures, until } => format!("back off  until {until} after {failures} failures"),
         EventKind::Postponed { plan: wanted, reason, until } => format!("postpone  {} until {until} ({reason})", plan(wanted)),
+        EventKind::Withheld { plan: wanted, reason, why } => format!("withheld  {}: {why} ({reason})", plan(wanted)),
+        EventKind::Steered { request, refused } => format!("asked     {request:?}, refused {refused:?}"),
         EventKind::Interrupted { moved, of, configuration } => format!("cut off   {moved} of {of} bins moved: {configuration}"),
     };
     format!("{:>9}  {kind}", event.at.to_string())

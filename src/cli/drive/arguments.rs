@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use clap::Parser;
 use serde_json::Value;
 
+use super::page::PageArgs;
 use crate::cli::analyze::length;
 use crate::cli::failure::{Failure, usage};
 use crate::cli::policy::{PolicyArgs, policy_help};
@@ -106,6 +107,8 @@ pub(in crate::cli) struct Args {
     /// Output folder [default: a new one in runs/ with --record, otherwise none]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) page: PageArgs,
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub(super) json: bool,

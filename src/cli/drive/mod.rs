@@ -2,6 +2,7 @@
 
 mod arguments;
 pub(super) mod connect;
+mod page;
 mod shown;
 
 use std::fs::File;
@@ -34,7 +35,7 @@ pub(super) fn drive(args: &Args) -> Result<(), Failure> {
     };
     let out = args.out_needed().then(|| out_folder(args.out.as_deref(), "drive-flink", "drive", &Environment::here())).transpose()?;
     interrupted::listen(Meanwhile::Measures)?;
-    let mut shown = Shown::new(asked.policy(), out.as_deref(), args.quiet_line())?;
+    let mut shown = Shown::new(asked.policy(), out.as_deref(), args.quiet_line(), args.page.begin(asked.policy())?)?;
     let allowed = Allowed { trigger: asked.args.trigger, rescale: !asked.args.advise };
     let ended = match session {
         Some(path) => {

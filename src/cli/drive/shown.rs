@@ -10,10 +10,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::page::Page;
 use crate::cli::failure::Failure;
 use crate::controller::{Event, EventKind};
 use crate::dataflow::Topology;
-use crate::experiment::folder;
+use crate::experiment::{folder, interrupt};
 use crate::flink::{Closed, Listener, News, Told, What, most_blamed, text_of};
 
 /// What was counted.
@@ -35,6 +36,7 @@ pub(super) struct Shown {
     files: Option<Files>,
     written: usize,
     failed: Option<io::Error>,
+    page: Option<Page>,
     pub(super) told: Counted,
 }
 
@@ -45,8 +47,8 @@ struct Files {
 }
 
 impl Shown {
-    /// Of `policy`, in the folder `out`.
-    pub(super) fn new(policy: &str, out: Option<&Path>, is_quiet: bool) -> Result<Shown, Failure> {
+    /// Of `policy`, in the folder `out`, for those who watch `page`.
+    pub(super) fn new(policy: &str, out: Option<&Path>, is_quiet: bool, page: Option<Page>) -> Result<Shown, Failure> {
         let create = |out: &Path, name: &str| {
             let path = out.join(name);
             File::create_new(&path).with_context(|| path.display().to_string())
@@ -55,16 +57,21 @@ impl Shown {
             let (news, decisions) = (create(out, folder::NEWS)?, create(out, folder::DECISIONS)?);
             anyhow::Ok(Files { news, decisions, paths: create(out, folder::PATHS)? })
         };
-        let bar = if is_quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        let bar =
+            if is_quiet || page.as_ref().is_some_and(Page::has_terminal) { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         bar.set_style(ProgressStyle::with_template("{prefix:>8} {spinner} {wide_msg}").expect("a template of our own"));
         bar.set_prefix(policy.to_owned());
         bar.enable_steady_tick(Duration::from_millis(500));
-        Ok(Shown { bar, policy: policy.to_owned(), files: out.map(files).transpose()?, written: 0, failed: None, told: Counted::default() })
+        let (files, told) = (out.map(files).transpose()?, Counted::default());
+        Ok(Shown { bar, policy: policy.to_owned(), files, written: 0, failed: None, page, told })
     }
 
     /// Ends the line.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
+        if let Some(page) = self.page.take() {
+            page.end(interrupt::asked());
+        }
         match self.failed.take() {
             Some(why) => Err(anyhow::Error::from(why).context("the files of this drive cannot be written").into()),
             None => Ok(()),
@@ -72,6 +79,9 @@ impl Shown {
     }
 
     fn line(&self, at_s: f64, text: &str) {
+        if self.page.as_ref().is_some_and(Page::has_terminal) {
+            return;
+        }
         let line = format!("{:>8} {at_s:>7.1} s  {text}", self.policy);
         if self.bar.is_hidden() { eprintln!("{line}") } else { self.bar.println(line) }
     }
@@ -91,6 +101,9 @@ impl Listener for Shown {
             What::Attached { job, name, configuration, .. } => {
                 (told.job, told.configuration) = (format!("{name} ({job})"), configuration.clone());
                 self.written = 0;
+                if let Some(page) = &mut self.page {
+                    page.attached(name);
+                }
             }
             What::Reached { configuration, .. } => (told.rescales, told.configuration) = (told.rescales + 1, configuration.clone()),
             What::Running { configuration, .. } => told.configuration.clone_from(configuration),
@@ -104,6 +117,9 @@ impl Listener for Shown {
 
     fn closed(&mut self, closed: &Closed<'_>) {
         let observation = closed.observation;
+        if let Some(page) = &mut self.page {
+            page.closed(closed);
+        }
         self.told.windows += 1;
         self.told.epochs += closed.told.iter().filter(|told| told.checkpoint.is_some()).count() as u64;
         self.told.configuration = text_of(closed.topology, &observation.configuration);
@@ -145,6 +161,9 @@ impl Listener for Shown {
             self.keep(|files| &mut files.decisions, event);
         }
         self.written = events.len();
+        if let Some(page) = &mut self.page {
+            page.decided(events);
+        }
     }
 }
 

@@ -55,6 +55,14 @@ impl Policy for Timed {
         self.policy.refused(why);
     }
 
+    fn set_goal(&mut self, goal_ms: f64) -> Result<(), String> {
+        self.policy.set_goal(goal_ms)
+    }
+
+    fn overridden(&mut self) {
+        self.policy.overridden();
+    }
+
     fn migrated(&mut self, began: Timestamp, ended: Timestamp, bytes: u64) {
         self.policy.migrated(began, ended, bytes);
     }

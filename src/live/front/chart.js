@@ -265,6 +265,7 @@ class Lanes extends Chart {
         pen.globalAlpha = 1;
       }
     }
+    this.drawPaths(pen, x, from, until, place, frames);
     // No scale of its own: only the times, and the names of operators where they begin.
     pen.fillStyle = colour("soft");
     pen.textAlign = "center";
@@ -279,7 +280,7 @@ class Lanes extends Chart {
       if (lane) { pen.fillRect(LEFT - 4, y - 0.5, width - LEFT - RIGHT + 4, 1); }
       if (y < free) return;
       free = y + 12;
-      pen.fillText(name.length > 9 ? name.slice(0, 8) + "…" : name, LEFT - 6, y);
+      pen.fillText(name.length > 8 ? name.slice(0, 7) + "…" : name, LEFT - 6, y);
     });
     this.marks(pen, x, height, from, until, true);
     const now = x(this.options.time());
@@ -287,9 +288,56 @@ class Lanes extends Chart {
     this.drawDrag(pen, height);
   }
 
+  // In every window of the policy, the critical path from left to right: it stays in the row of an operator's busiest instance for as
+  // much of the window as its share there.
+  drawPaths(pen, x, from, until, place, frames) {
+    this.hasPath = false;
+    let begin = startOf();
+    const lines = [];
+    for (const path of story.paths) {
+      const [a, b] = [x(begin), x(path.at_s)], shares = sharesOf(path);
+      begin = path.at_s;
+      if (path.at_s < from || a > x(until)) continue;
+      // Narrower than that it would be a blot.
+      if (b - a < 14) continue;
+      const frame = frames[lastUntil(frames, ([frame]) => frame.end_s, path.at_s)];
+      if (!frame) continue;
+      const busiest = new Map();
+      for (const row of frame[0].rows) {
+        const lane = place.get(row[I.operator] * 1e6 + row[I.instance]), most = busiest.get(row[I.operator]);
+        if (lane !== undefined && (!most || row[I.busy] > most[1])) busiest.set(row[I.operator], [lane, row[I.busy]]);
+      }
+      const all = [...shares.values()].reduce((sum, share) => sum + share, 0) || 1, points = [];
+      let at = a + 1;
+      story.operators.forEach((operator, number) => {
+        const share = shares.get(operator.name);
+        if (!share) return;
+        const wide = ((b - a - 2) * share) / all, lane = busiest.get(number);
+        // Sources and sinks have no row: they are above the first and below the last.
+        const y = lane ? TOP + (lane[0] + 0.5) * this.high : operator.role === "sink" ? TOP + this.lanes.length * this.high + 2 : TOP - 2;
+        points.push([at, y], [at + wide, y]);
+        at += wide;
+      });
+      if (points.length) lines.push(points);
+    }
+    for (const [width, name] of [[4.5, "blocked"], [2, "route"]]) {
+      pen.strokeStyle = colour(name);
+      pen.lineWidth = width;
+      pen.lineJoin = "round";
+      for (const points of lines) {
+        pen.beginPath();
+        points.forEach(([a, y], place) => (place ? pen.lineTo(clamp(a, LEFT, this.canvas.clientWidth - RIGHT), y) : pen.moveTo(clamp(a, LEFT, this.canvas.clientWidth - RIGHT), y)));
+        pen.stroke();
+      }
+    }
+    this.hasPath = lines.length > 0;
+    this.zoomsForPath = !lines.length && story.paths.length > 0;
+  }
+
   legend(time) {
-    const about = this.says || `the redder, the busier; one row per instance${this.left ? `, the ${MOST_LANES} busiest` : ""}`;
-    put(this.keys, el("span", { class: "key" }, about));
+    const line = this.hasPath ? "; the line is the critical path of each window, in the row of an operator's busiest instance for its share there" : this.zoomsForPath ? "; zoom in for the critical path" : "";
+    const about = this.says || `the redder, the busier; one row per instance${line}${this.left ? `, the ${MOST_LANES} busiest` : ""}`;
+    put(this.keys, el("span", { class: "key long" }, about));
     this.canvas.setAttribute("aria-valuemax", endOf());
     this.canvas.setAttribute("aria-valuenow", time);
     this.canvas.setAttribute("aria-valuetext", `${seconds(time)}: see the table of instances`);

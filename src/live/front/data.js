@@ -33,7 +33,8 @@ function take(news) {
   story.number = news.number;
   story.about.state = news.state;
   if (news.notes) story.about.notes = news.notes;
-  if (known(news.goal_ms)) story.goal_ms = news.goal_ms;
+  story.goal_ms = news.goal_ms;
+  story.steered = news.steered;
   if (news.totals) story.totals = news.totals;
   if (news.window) story.windows.push(news.window);
   if (news.instances) {

@@ -117,6 +117,7 @@ function draw() {
   const frame = instancesAt(time);
   part("instances", [frame && frame.end_s, state.operator, table], () => drawInstances(time, state.operator, chooseOperator, askToDraw));
   for (const chart of charts) { chart.draw(); chart.legend(time, window); }
+  drawSteer();
 }
 
 function setTheme() {

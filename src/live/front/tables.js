@@ -12,10 +12,13 @@ function drawHeadline(time) {
   const [largest] = path ? path.parts : [];
   // A source limits the job only if nothing else is on the path.
   const isSource = (name) => story.operators.some((operator) => operator.name === name && operator.role === "source");
-  const [first] = [...sharesOf(path)].sort((a, b) => isSource(a[0]) - isSource(b[0]) || b[1] - a[1]);
+  const [first, ...others] = [...sharesOf(path)].sort((a, b) => isSource(a[0]) - isSource(b[0]) || b[1] - a[1]);
+  const also = others.filter(([name, share]) => !isSource(name) && percent(share) === percent(first[1])).map(([name]) => name).slice(0, 3);
+  const source = others.find(([name, share]) => isSource(name) && share > first[1]);
   const short = (known(ratio) && ratio < 0.97) || late || window[W.lag] > window[W.offered];
+  const beside = also.length ? `, and as much at ${also.join(" and ")}` : source ? `, and ${percent(source[1])} at the source ${source[0]}` : others.length && !short ? ", more than at any other operator" : "";
   const limit = first
-    ? [el("b", {}, short ? `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short ? "there" : `at ${first[0]}, more than at any other operator`}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
+    ? [el("b", {}, short ? `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short ? "there" : `at ${first[0]}`}${beside}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
     : busiest ? [el("b", {}, `${nameOf(busiest[O.operator])} is the busiest operator`), `, ${percent(busiest[O.busy])} busy. This policy records no critical path.`] : ["Nothing is known of operators."];
   const why = last && (last.meaning || (last.parts.find((part) => part[0] === "Why") || ["", ""])[1]);
   put(box,
@@ -28,7 +31,7 @@ function drawHeadline(time) {
       last && el("p", {}, el("b", {}, `Last decision, ${seconds(last.at_s)}: `), last.plan || "no change", why ? `, because ${why.charAt(0).toLowerCase() + why.slice(1)}${why.endsWith(".") ? "" : "."}` : ".")));
 }
 
-const TITLES = { "falling-behind": "Falling behind", "goal-missed": "Goal missed", "goal-out-of-reach": "Goal out of reach", stuck: "Stuck", uneven: "Uneven load", "slow-instance": "Slow instance", skewed: "Skew", straggler: "Straggler", "external-wait": "External wait", "at-limit": "At its limit", starved: "Starved", "crowded-worker": "Crowded worker", host: "Core taken away", "hot-key": "Hot key", "hot-bin": "Hot bin", "plan-refused": "Plan rejected", "migration-interrupted": "Migration interrupted", "backing-off": "Host gave up", "unreliable-window": "Window not relied upon", "policy-disabled": "Policy disabled", "wrong-results": "Wrong results", "dropped-records": "Dropped records" };
+const TITLES = { "falling-behind": "Falling behind", "goal-missed": "Goal missed", "goal-out-of-reach": "Goal out of reach", stuck: "Stuck", uneven: "Uneven load", "slow-instance": "Slow instance", skewed: "Skew", straggler: "Straggler", "external-wait": "External wait", "at-limit": "At its limit", starved: "Starved", "crowded-worker": "Crowded worker", host: "Core taken away", "hot-key": "Hot key", "hot-bin": "Hot bin", "plan-refused": "Plan rejected", "migration-interrupted": "Migration interrupted", "backing-off": "Host gave up", "unreliable-window": "Window not relied upon", "policy-disabled": "Policy disabled", paused: "Paused", held: "Held", "wrong-results": "Wrong results", "dropped-records": "Dropped records" };
 const SEVERITY = { 1: "Serious", 2: "Warning", 3: "Note" };
 
 function drawWarnings(time, goTo) {
@@ -58,7 +61,7 @@ function drawPath(time) {
     rest > 0.01 && el("p", { class: "quiet" }, `${percent(rest)} in smaller parts.`), predicts && el("p", { class: "quiet" }, "The time after the arrow is what the policy predicts for its plan."));
 }
 
-const STATUS = { "carried-out": "carried out", interrupted: "interrupted", refused: "rejected", unfinished: "under way", running: "under way", done: "done" };
+const STATUS = { "carried-out": "carried out", "by-hand": "by hand", "request-refused": "refused", interrupted: "interrupted", refused: "rejected", unfinished: "under way", running: "under way", done: "done" };
 const valueOf = (what, value) => (!known(value) ? "–" : what.endsWith(" ms") ? latency(value) : what.endsWith(" per s") ? amount(value) + "/s" : amount(value));
 const unitless = (what) => what.replace(/ (ms|per s|s)$/, "");
 

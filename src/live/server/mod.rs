@@ -2,13 +2,14 @@
 //!
 //! The run never waits for a client. Whatever a client does, it gets at most one of
 //! [`MOST_CONNECTIONS`] connections, [`HEADER_BYTES`] of headers within [`HEADER_TIME`], and is
-//! dropped when it takes nothing for [`STALL_TIME`]. Nothing is read from the file system, and nothing
-//! can be changed: only `GET` and `HEAD` are answered, and only to those that ask for this machine by
-//! its address or as `localhost`, so that a page from elsewhere cannot read along by giving its name
-//! our address.
+//! dropped when it takes nothing for [`STALL_TIME`]. Nothing is read from the file system, and unless
+//! there is a [`Control`] nothing can be changed: only `GET` and `HEAD` are answered, and only to those
+//! that ask for this machine by its address or as `localhost`, so that a page from elsewhere cannot
+//! read along by giving its name our address.
 
 mod answer;
 mod content;
+mod control;
 mod patient;
 
 use std::future::{Future as _, poll_fn};
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use super::teller::Board;
 use answer::Answers;
 use content::Clients;
+pub use control::{Control, TOKEN_HEADER};
 use patient::Patient;
 
 /// Connections at the same time; the others are closed at once.
@@ -74,6 +76,14 @@ impl Server {
     /// # Errors
     /// When the address is not this machine's or is taken, or the system gives no thread.
     pub fn start(board: Arc<Board>, address: SocketAddr, limits: Limits) -> io::Result<Server> {
+        Server::steering(board, address, limits, None)
+    }
+
+    /// The same; with `control`, those who have its token can steer the run.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn steering(board: Arc<Board>, address: SocketAddr, limits: Limits, control: Option<Arc<Control>>) -> io::Result<Server> {
         let listener = StdListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -82,7 +92,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("live-http".to_owned()).spawn(move || {
-            let answers = Arc::new(Answers::new(board, clients.clone()));
+            let answers = Arc::new(Answers::new(board, clients.clone(), control));
             runtime.block_on(serve(listener, &answers, &clients, limits, stopped));
         })?;
         Ok(Server { address, stop: Some(stop), thread: Some(thread) })
@@ -117,7 +127,7 @@ async fn serve(listener: StdListener, answers: &Arc<Answers>, clients: &Clients,
         });
         let Some(accepted) = next.await else { break };
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, peer)) = accepted else {
             // Out of descriptors, most likely: the job needs them more.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
@@ -128,9 +138,10 @@ async fn serve(listener: StdListener, answers: &Arc<Answers>, clients: &Clients,
         let answers = Arc::clone(answers);
         connections.spawn(async move {
             let _ = stream.set_nodelay(true);
+            let address: Arc<str> = peer.ip().to_string().into();
             let service = service_fn(move |request| {
-                let answer = answers.to(&request);
-                async move { Ok::<_, std::convert::Infallible>(answer) }
+                let (answers, address) = (Arc::clone(&answers), Arc::clone(&address));
+                async move { Ok::<_, std::convert::Infallible>(answers.answer(request, &address, limits.header_time).await) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(limits.header_time).max_buf_size(HEADER_BYTES).keep_alive(false);

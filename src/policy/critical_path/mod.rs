@@ -331,6 +331,17 @@ impl Policy for CriticalPath {
         self.divisions.iter_mut().for_each(Division::refused);
     }
 
+    fn set_goal(&mut self, goal_ms: f64) -> Result<(), String> {
+        let changed = CriticalPathConfig { goal_ms, ..self.config.clone() };
+        changed.check()?;
+        (self.config, self.missed) = (changed, 0.0);
+        Ok(())
+    }
+
+    fn overridden(&mut self) {
+        self.acted = None;
+    }
+
     fn migrated(&mut self, began: Timestamp, ended: Timestamp, bytes: u64) {
         self.started.migrated(began, ended);
         self.crowd.migrated();

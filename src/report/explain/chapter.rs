@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::span::{Seen, Span};
+use super::steered::Asked;
 use super::{Recorded, words};
 use crate::controller::{Event, EventKind};
 use crate::dataflow::{Configuration, Plan};
@@ -20,6 +21,19 @@ pub enum Chapter {
     Quiet(Quiet),
     /// A plan that was started or rejected.
     Decision(Box<Told>),
+    /// Something else that a person asked for.
+    Asked(Box<Asked>),
+}
+
+impl Chapter {
+    /// Its number, unless it is a period without a plan.
+    pub fn decision(&self) -> Option<usize> {
+        match self {
+            Chapter::Quiet(_) => None,
+            Chapter::Decision(told) => Some(told.decision),
+            Chapter::Asked(asked) => Some(asked.decision),
+        }
+    }
 }
 
 /// A period in which no plan was started.
@@ -38,7 +52,7 @@ pub struct Quiet {
 /// Windows with the same outcome.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Course {
-    /// `held`, `activating`, `postponed`, `warming-up` or `doubted`.
+    /// `held`, `activating`, `postponed`, `withheld`, `warming-up` or `doubted`.
     pub what: &'static str,
     /// Number of windows.
     pub windows: usize,
@@ -53,7 +67,7 @@ pub struct Course {
 /// A plan, from the observation to the outcome.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Told {
-    /// Its number, from 1, among those that were started or rejected.
+    /// Its number, from 1, among all plans that were started or rejected, and other requests of a person.
     pub decision: usize,
     /// When, in seconds of the run.
     pub at_s: f64,
@@ -181,7 +195,8 @@ pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
             | EventKind::Doubted { .. }
             | EventKind::Held { .. }
             | EventKind::Activating { .. }
-            | EventKind::Postponed { .. } => {
+            | EventKind::Postponed { .. }
+            | EventKind::Withheld { .. } => {
                 let span = Span { from_s: recorded.window_start(place), until_s: event.at.as_secs_f64() };
                 let course = recorded.course(event);
                 match chapters.last_mut() {
@@ -194,6 +209,13 @@ pub fn explain(recorded: &Recorded<'_>) -> Vec<Chapter> {
             EventKind::Rescaling { .. } | EventKind::Refused { .. } => {
                 decisions += 1;
                 chapters.push(Chapter::Decision(Box::new(recorded.told(decisions, place, std::mem::take(&mut remarks)))));
+            }
+            EventKind::Steered { request, refused } => {
+                let name = |operator| recorded.name(operator);
+                if let Some(asked) = Asked::of(decisions + 1, event.at.as_secs_f64(), request, refused.as_ref(), name) {
+                    decisions += 1;
+                    chapters.push(Chapter::Asked(Box::new(asked)));
+                }
             }
             // They are part of the section on their plan.
             EventKind::Migrated { .. } | EventKind::Paced { .. } | EventKind::Interrupted { .. } | EventKind::BackingOff { .. } => {}
@@ -239,7 +261,9 @@ impl Recorded<'_> {
     /// migration.
     fn window_start(&self, place: usize) -> f64 {
         let at = self.events[place].at;
-        self.events[..place].iter().rev().map(|event| event.at).find(|before| *before < at).map_or(0.0, |before| before.as_secs_f64())
+        // Requests of a person come at any time.
+        let ends = self.events[..place].iter().rev().filter(|event| !matches!(event.kind, EventKind::Steered { .. }));
+        ends.map(|event| event.at).find(|before| *before < at).map_or(0.0, |before| before.as_secs_f64())
     }
 
     fn course(&self, event: &Event) -> Course {
@@ -254,6 +278,7 @@ impl Recorded<'_> {
                 let until = format!("{}; none is started before {:.1} s", self.asked(plan), until.as_secs_f64());
                 ("postponed", Some(reason.clone()), until)
             }
+            EventKind::Withheld { plan, reason, why } => ("withheld", Some(reason.clone()), format!("{}, but {why}", self.asked(plan))),
             EventKind::Held { reason } => ("held", Some(reason.clone()), String::new()),
             other => unreachable!("{other:?} ends no quiet window"),
         };

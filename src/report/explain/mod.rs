@@ -7,6 +7,7 @@
 
 mod chapter;
 mod span;
+mod steered;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -14,8 +15,9 @@ mod words;
 
 pub use chapter::{Chapter, Course, Divided, Outcome, Quiet, Rescaled, Speed, Told, Turns, explain};
 pub use span::{OperatorSeen, Seen, Span};
+pub use steered::Asked;
 pub use text::Parts;
-pub use words::{finding as finding_text, meaning as rule_text, piece_text};
+pub use words::{amount as amount_text, finding as finding_text, meaning as rule_text, piece_text};
 
 use crate::controller::Event;
 use crate::experiment::rows::{LatencyRow, TimelineRow};

@@ -27,6 +27,7 @@ impl Chapter {
         match self {
             Chapter::Quiet(quiet) => quiet.parts(),
             Chapter::Decision(told) => told.parts(),
+            Chapter::Asked(asked) => asked.parts(),
         }
     }
 }
@@ -48,6 +49,7 @@ impl Course {
             "warming-up" => "the job was warming up, so the policy was not consulted.".to_owned(),
             "doubted" => format!("the metrics were unreliable, so the policy was not consulted: {}.", self.remark),
             "activating" => format!("the policy asked for {}, but not yet in enough consecutive windows: {why}", self.remark),
+            "withheld" => format!("the policy asked for {}: {why}", self.remark),
             "postponed" => format!("earlier plans had failed, so none was started. The policy asked for {}: {why}", self.remark),
             _ => why,
         }

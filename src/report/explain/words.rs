@@ -1,5 +1,6 @@
 //! Plain wording for the rules of policies, and readable numbers.
 
+use crate::controller::BY_HAND;
 use crate::critical_path::EpochPieceKind;
 use crate::policy::registry;
 use crate::policy::{Cause, Finding, PathShare, Reason};
@@ -10,6 +11,7 @@ pub fn meaning(rule: &str) -> Option<&'static str> {
     match rule {
         "external" => Some("as the external policy says"),
         "external-gone" | "external-timed-out" | "external-ended" | "external-nonsense" => Some("the external policy was disabled"),
+        BY_HAND => Some("somebody asked for it"),
         _ => registry::meaning(rule),
     }
 }
@@ -93,7 +95,9 @@ pub(super) fn reasons(reason: &Reason, looked: &str) -> String {
     if !values.is_empty() {
         sentences.push(format!("{looked} {}.", list(&values)));
     }
-    if !reason.detail.is_empty() {
+    if reason.rule == BY_HAND {
+        sentences.push(format!("Asked for by {}.", reason.detail));
+    } else if !reason.detail.is_empty() {
         sentences.push(format!("It said: {}.", reason.detail));
     }
     sentences.join(" ")
@@ -136,7 +140,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// A number of records, or of records a second.
-pub(super) fn amount(value: f64) -> String {
+pub fn amount(value: f64) -> String {
     match value.abs() {
         size if size >= 9.995e8 => format!("{:.2}G", value / 1e9),
         size if size >= 9.995e5 => format!("{:.2}M", value / 1e6),

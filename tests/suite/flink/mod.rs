@@ -4,6 +4,7 @@ mod decisions;
 mod fake;
 mod fuzz;
 mod http;
+mod page;
 mod recorded;
 mod server;
 mod virtual_time;

@@ -3,9 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use serde_json::Value;
+
+use super::Ended;
 
 fn thalweg(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
@@ -45,16 +49,6 @@ fn what_is_wrong_is_named_in_one_line_and_leaves_nothing() {
         assert_eq!((output.status.code(), output.stdout.len(), text.lines().count()), (Some(2), 0, 1), "{args:?}: {text}");
         assert!(text.contains(expected), "{args:?}: expected {expected}, found {text}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{args:?} left something behind");
-    }
-}
-
-/// A child that is ended with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -140,4 +134,57 @@ fn a_job_on_the_engine_is_served() {
     let printed: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(printed["summary"]["records_lost"], 0);
     assert_eq!(printed["summary"]["words_miscounted"], 0);
+}
+
+/// A thousand clients that ask for what is new and read nothing: 64 are served, the others turned away; the run decides and measures
+/// the same, and needs little more memory.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_thousand_stalled_clients_change_nothing_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulate = |out: &str, more: &[&str]| {
+        let args = ["simulate", "heron-wordcount", "--policy", "critical-path", "--seconds", "60", "--out", out];
+        let mut command = thalweg(folder.path(), &args);
+        command.args(more).stdout(Stdio::null()).stderr(Stdio::piped());
+        Ended(command.spawn().unwrap())
+    };
+    let largest_kb = |child: &Ended| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.0.id())).unwrap();
+        // There is none of a process that has ended.
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+        line.trim_end_matches("kB").trim().parse().unwrap()
+    };
+    assert!(simulate("alone", &[]).0.wait().unwrap().success());
+
+    let mut child = simulate("watched", &["--pace", "8x", "--live", "0"]);
+    let (at, mut rest) = address(child.0.stderr.take().unwrap());
+    let before_kb = largest_kb(&child);
+    let mut stalled = Vec::new();
+    for number in 0..1_000 {
+        let mut stream = TcpStream::connect(&at).unwrap();
+        let _ = stream.write_all(format!("GET /api/news HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes());
+        if number < 64 {
+            stalled.push(stream);
+        } else {
+            // A connection that is turned away may be reset.
+            assert!(matches!(stream.read(&mut [0; 1]), Ok(0) | Err(_)), "connection {number} is one too many");
+        }
+    }
+    let (ended, is_over) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = rest.read_to_string(&mut String::new());
+        drop(ended);
+    });
+    // As long as it goes on, its size is looked at.
+    let mut after_kb = before_kb;
+    while is_over.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
+        after_kb = after_kb.max(largest_kb(&child));
+    }
+    drop(stalled);
+    assert!(child.0.wait().unwrap().success());
+    assert!(after_kb < before_kb + 64 * 1024, "at most 64 MB for clients and the run, found {before_kb} kB and then {after_kb} kB");
+    let of = |out: &str, file: &str| std::fs::read_to_string(folder.path().join(out).join(file)).unwrap();
+    for file in ["decisions.jsonl", "timeline.csv", "latency.csv"] {
+        assert!(of("alone", file) == of("watched", file), "{file} is the same");
+    }
 }

@@ -4,8 +4,11 @@
 mod attacks;
 mod browser;
 mod commands;
+mod steering;
+mod terminal;
 mod told;
 
+use std::process::Child;
 use std::sync::Arc;
 
 use thalweg::dataflow::{Role, Topology};
@@ -18,6 +21,16 @@ use thalweg::experiment::scenario::Scenario;
 use thalweg::experiment::simulated::{SimulatedSpec, needs, simulate};
 use thalweg::live::teller::{Board, Teller};
 use thalweg::live::{About, Model, State, Story, folder};
+
+/// A child that is ended with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// A recorded run: a scenario under a policy.
 struct Run {

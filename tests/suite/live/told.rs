@@ -43,10 +43,10 @@ impl Listener for Page {
             items.truncate(news[list]["from"].as_u64().unwrap() as usize);
             items.append(news[list]["items"].as_array_mut().unwrap());
         }
-        for one in ["goal_ms", "totals"] {
-            if !news[one].is_null() {
-                story[one] = news[one].take();
-            }
+        story["goal_ms"] = news["goal_ms"].take();
+        story["steered"] = news["steered"].take();
+        if !news["totals"].is_null() {
+            story["totals"] = news["totals"].take();
         }
         if !news["notes"].is_null() {
             story["about"]["notes"] = news["notes"].take();
