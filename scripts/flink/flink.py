@@ -162,6 +162,8 @@ def configuration(folder, slots, more):
         # A rescale begins at once.
         "jobmanager.scheduler": "adaptive", **{f"{adaptive}.{wait}": "0 s" for wait in waits},
         f"{adaptive}.submission.resource-wait-timeout": "20 s",
+        # What it did about each request is told afterwards (from 2.3 on).
+        "web.adaptive-scheduler.rescale-history.size": 100,
         # Epochs of one second, by aligned checkpoints.
         "execution.checkpointing.interval": "1 s", "execution.checkpointing.dir": f"file://{folder}/checkpoints",
         "execution.checkpointing.savepoint-dir": f"file://{folder}/savepoints", "web.checkpoints.history": 30,
@@ -255,6 +257,12 @@ class Cluster:
 
     def start(self, name, main):
         self.processes[name] = java(self.folder, self.lib, name, main)
+
+    def end(self, name):
+        """Kills a process, as a machine that fails would."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
 
     def is_up(self, until):
         while time.monotonic() < until and all(process.poll() is None for process in self.processes.values()):
