@@ -162,6 +162,8 @@ def configuration(folder, slots, more):
         # A rescale begins at once.
         "jobmanager.scheduler": "adaptive", **{f"{adaptive}.{wait}": "0 s" for wait in waits},
         f"{adaptive}.submission.resource-wait-timeout": "20 s",
+        # The same by the names of 1.20.
+        f"{adaptive}.resource-wait-timeout": "20 s", f"{adaptive}.resource-stabilization-timeout": "0 s", f"{adaptive}.scaling-interval.min": "0 s",
         # What it did about each request is told afterwards (from 2.3 on).
         "web.adaptive-scheduler.rescale-history.size": 100,
         # Epochs of one second, by aligned checkpoints.

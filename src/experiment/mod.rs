@@ -11,6 +11,7 @@ pub mod closed_loop;
 pub mod definition;
 pub mod environment;
 pub mod external;
+pub mod flink;
 pub mod folder;
 pub mod frame;
 pub mod instance_rows;
