@@ -22,18 +22,24 @@ pub fn mostly_blamed(told: &[Told]) -> Option<((usize, u32), f64)> {
         return most_blamed(&last.waits);
     }
     let recent = &told[told.len().saturating_sub(EPOCHS)..];
-    let mut times: BTreeMap<(usize, u32), Vec<f64>> = BTreeMap::new();
+    // By vertex first: epochs meet now the one, now the other of its subtasks.
+    let (mut times, mut of_subtasks) = (BTreeMap::<usize, Vec<f64>>::new(), BTreeMap::<(usize, u32), f64>::new());
     for (number, told) in recent.iter().enumerate() {
-        let mut add = |whose, ms: f64| times.entry(whose).or_insert_with(|| vec![0.0; recent.len()])[number] += ms;
+        let mut add = |whose: (usize, u32), ms: f64| {
+            times.entry(whose.0).or_insert_with(|| vec![0.0; recent.len()])[number] += ms;
+            *of_subtasks.entry(whose).or_default() += ms;
+        };
         for (wait, service_ms) in told.waits.iter().zip(&told.service_ms) {
             add(wait.blamed, wait.hop.queue_ms);
             add((wait.hop.vertex, wait.hop.subtask), service_ms.unwrap_or(0.0));
         }
     }
-    let usual: Vec<_> = times.into_iter().map(|(whose, times)| (whose, median(times).unwrap_or(0.0))).collect();
+    let usual: Vec<(usize, f64)> = times.into_iter().map(|(vertex, times)| (vertex, median(times).unwrap_or(0.0))).collect();
     let all: f64 = usual.iter().map(|(_, ms)| ms).sum();
-    let most = usual.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
-    (all > 0.0).then_some((most.0, most.1 / all))
+    let (vertex, most_ms) = usual.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+    let subtasks = of_subtasks.into_iter().filter(|((of, _), _)| *of == vertex);
+    let (whose, _) = subtasks.reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+    (all > 0.0).then_some((whose, most_ms / all))
 }
 
 #[cfg(test)]
@@ -56,6 +62,14 @@ mod tests {
         // What was long ago does not count.
         assert_eq!(of(&[vec![[0.0, 0.0, 40.0]; 9], vec![[0.0, 20.0, 0.0]; 5]].concat()), Some(1));
         assert_eq!(of(&[[0.0, 2.0, 1.0]]), Some(2));
+        // Now one, now another subtask of the last vertex.
+        let turns = |subtask| {
+            let mut told = told([0.0, 4.0, 9.0]);
+            (told.waits[2].hop.subtask, told.waits[2].blamed) = (subtask, (2, subtask));
+            told
+        };
+        let found = mostly_blamed(&[0, 1, 2, 1].map(turns));
+        assert_eq!(found.map(|(whose, share)| (whose, (share * 100.0).round())), Some(((2, 1), 71.0)));
         assert_eq!(of(&[]), None);
     }
 }
