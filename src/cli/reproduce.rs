@@ -102,8 +102,17 @@ impl Args {
             return Err(usage(anyhow!("all: expected no --live: each figure is a process of its own")));
         }
         self.only.iter().try_for_each(|figure| Definition::named(figure).map(|_| ()).map_err(usage))?;
-        let asked = |name: &&str| self.only.is_empty() || self.only.iter().any(|only| only == name);
-        Ok(Definition::names().filter(asked).map(str::to_owned).collect())
+        if !self.only.is_empty() {
+            return Ok(Definition::names().filter(|name| self.only.iter().any(|only| only == name)).map(str::to_owned).collect());
+        }
+        let can_run = |name: &&str| match Definition::named(name).map(|definition| definition.study.is_there()) {
+            Ok(Err(why)) => {
+                eprintln!("thalweg: {name} is left out: {why}");
+                false
+            }
+            _ => true,
+        };
+        Ok(Definition::names().filter(can_run).map(str::to_owned).collect())
     }
 
     fn definition(&self) -> Result<Definition, Failure> {
@@ -163,6 +172,7 @@ pub(super) fn reproduce(args: &Args) -> Result<(), Failure> {
     interrupted::listen(Meanwhile::Measures)?;
     let (definition, ask) = (args.definition()?, args.ask()?);
     let trials = Bench::trials(&definition, &ask).map_err(usage)?;
+    definition.study.is_there().map_err(|why| usage(anyhow!("{}: {why}", definition.figure)))?;
     stage::open(args.live.as_deref())?;
     let environment = Environment { scale: args.scale.to_string(), ..Environment::here() };
     let figure = definition.figure.as_str();

@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 use super::check::Check;
 use super::closed_loop::ClosedLoop;
+use super::flink::{FlinkConverge, FlinkPaths};
 use super::frame::{Frame, LABELS, Row};
 use super::migration::MigrationDefinition;
 use super::nexmark_overhead::OverheadDefinition;
@@ -73,11 +74,13 @@ const COMMON: [&str; 9] = ["figure", "title", "kind", "paper", "check", "same_or
 type Read = fn(&mut Table, Option<&Path>) -> Result<Box<dyn Study>, String>;
 
 /// The kinds. A new one is a file and a line here.
-const KINDS: [(&str, Read); 7] = [
+const KINDS: [(&str, Read); 9] = [
     ("closed-loop", |table, folder| {
         super::closed_loop::write_out(table, folder)?;
         study::<ClosedLoop>(table)
     }),
+    ("flink-converge", |table, _| study::<FlinkConverge>(table)),
+    ("flink-paths", |table, _| study::<FlinkPaths>(table)),
     ("migration", |table, _| study::<MigrationDefinition>(table)),
     ("nexmark-overhead", |table, _| study::<OverheadDefinition>(table)),
     ("overload", |table, _| study::<OverloadDefinition>(table)),
@@ -99,7 +102,7 @@ macro_rules! figures {
 }
 
 /// Names and definitions of all figures, which are part of the program.
-const FIGURES: [(&str, &str); 34] = figures![
+const FIGURES: [(&str, &str); 36] = figures![
     "beyondmr-fig2",
     "contune-curve",
     "contune-jobs",
@@ -112,6 +115,8 @@ const FIGURES: [(&str, &str); 34] = figures![
     "ds2-skew",
     "ds2-table4",
     "ds2-table4-measured",
+    "flink-converge",
+    "flink-paths",
     "loop",
     "loop-scale",
     "loop-skew",

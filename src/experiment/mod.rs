@@ -12,6 +12,7 @@ pub mod commands;
 pub mod definition;
 pub mod environment;
 pub mod external;
+pub mod flink;
 pub mod folder;
 pub mod frame;
 pub mod instance_rows;

@@ -22,6 +22,8 @@ pub enum Host {
     Sim,
     /// On the timely engine.
     Engine,
+    /// On a real Flink, which runs on this machine.
+    Flink,
     /// No job: a part of the program is measured by itself.
     Synthetic,
 }
@@ -32,6 +34,7 @@ impl Host {
         match self {
             Host::Sim => "sim",
             Host::Engine => "engine",
+            Host::Flink => "flink",
             Host::Synthetic => "synthetic",
         }
     }
@@ -41,7 +44,7 @@ impl FromStr for Host {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Host, String> {
-        let known = [Host::Sim, Host::Engine, Host::Synthetic].into_iter().find(|host| host.name() == text);
+        let known = [Host::Sim, Host::Engine, Host::Flink, Host::Synthetic].into_iter().find(|host| host.name() == text);
         known.ok_or_else(|| format!("expected a host, 'engine' or 'sim', found '{text}'"))
     }
 }
@@ -180,6 +183,14 @@ pub trait Study: Send + Sync + fmt::Debug {
 
     /// Names of the tables that are printed unless the definition names others.
     fn tables(&self) -> &'static [&'static str];
+
+    /// Whether this machine has what its trials need beside this program.
+    ///
+    /// # Errors
+    /// When it has not; says what was expected and what was found.
+    fn is_there(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Whether names and numbers in it are what they should be.
     ///

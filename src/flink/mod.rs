@@ -15,6 +15,7 @@
 mod address;
 mod attach;
 mod barriers;
+mod blamed;
 mod checkpoints;
 mod counters;
 mod drive;
@@ -36,6 +37,7 @@ mod window;
 pub use address::{Address, AddressError, Credentials, CredentialsError, PASSWORD, TOKEN, USER};
 pub use attach::{Attached, DriveError, attach, check_scheduler};
 pub use barriers::{Barriers, Hop, NoEpoch, Wait, blame, most_blamed};
+pub use blamed::mostly_blamed;
 pub use checkpoints::{Arrival, Arrivals, Checkpoint, CheckpointConfig, History};
 pub use counters::Counters;
 pub use drive::{DriveConfig, Ending, Prepare, drive};

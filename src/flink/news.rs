@@ -121,6 +121,9 @@ impl fmt::Display for What {
                 write!(f, "job '{name}' ({job}{version}) runs {configuration}")
             }
             What::Note { note } => write!(f, "note: {note}"),
+            What::Restarting { state } if state == "running" => {
+                f.write_str("not all tasks of the job run; nothing is measured until they do")
+            }
             What::Restarting { state } => write!(f, "the job is {state}; nothing is measured until it runs"),
             What::Running { configuration, after_s } => write!(f, "the job runs again after {after_s} s: {configuration}"),
             What::ChangedByOthers { wanted } => {

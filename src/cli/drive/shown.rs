@@ -15,7 +15,7 @@ use crate::cli::failure::Failure;
 use crate::controller::{Event, EventKind};
 use crate::dataflow::Topology;
 use crate::experiment::{folder, interrupt};
-use crate::flink::{Closed, Listener, News, Told, What, most_blamed, text_of};
+use crate::flink::{Closed, Listener, News, Told, What, mostly_blamed, text_of};
 
 /// What was counted.
 #[derive(Debug, Default)]
@@ -167,11 +167,10 @@ impl Listener for Shown {
     }
 }
 
-/// Who has most of the waits of the last epoch, as the end of a line.
+/// Who is to blame for the latency of the last epochs, as the end of a line.
 fn whose(topology: &Topology, told: &[Told]) -> String {
-    let last = told.last().and_then(|told| most_blamed(&told.waits));
-    last.map_or(String::new(), |((vertex, subtask), share)| {
-        format!("{:.0} % of its waits for {}[{subtask}]", share * 100.0, topology.operators()[vertex].name)
+    mostly_blamed(told).map_or(String::new(), |((vertex, subtask), share)| {
+        format!("{:.0} % of it for {}[{subtask}]", share * 100.0, topology.operators()[vertex].name)
     })
 }
 

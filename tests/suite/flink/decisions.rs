@@ -56,6 +56,18 @@ fn what_is_measured_is_what_the_job_does() {
 }
 
 #[test]
+fn counters_are_read_when_all_of_them_have_come() {
+    // As on a real cluster, asking is what makes it fetch metrics.
+    let (_, heard) = drive(Fake { fetches: true, ..Fake::new(300.0, [1.0, 2.0, 0.1]) }, 100, &mut named("hold"));
+    assert!(heard.observations.len() >= 7, "{}", heard.lines());
+    for observation in &heard.observations {
+        for operator in &observation.operators[1..3] {
+            assert!((operator.selectivity().unwrap() - 1.0).abs() < 0.005, "{operator:?}");
+        }
+    }
+}
+
+#[test]
 fn waits_are_charged_to_who_causes_them() {
     // 'count' is too slow: buffers fill up to the source, and split is held up.
     let (_, heard) = drive(Fake::new(900.0, [0.4, 2.6, 0.1]), 60, &mut named("hold"));

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 const STEP_MS: f64 = 5.0;
 /// Records between two vertices at which the first is held up, in all.
 const BUFFERED: f64 = 400.0;
+/// Metrics are fetched at most this often, in ms, and take this long to come.
+const FETCH_EVERY_MS: f64 = 500.0;
+const FETCH_MS: f64 = 60.0;
 /// A redeployment takes this long, in ms.
 const RESTART_MS: f64 = 400.0;
 
@@ -62,6 +65,10 @@ pub struct Fake {
     pub unaligned: bool,
     /// Whether the source says what is pending.
     pub says_pending: bool,
+    /// Whether metrics are fetched from tasks when somebody asks, and come one by one; otherwise they are always there.
+    pub fetches: bool,
+    /// When they were last fetched, what was there before, and what came.
+    pub fetched: Option<(f64, Vec<Vertex>, Vec<Vertex>)>,
     pub restarts: u32,
     pub emitted: f64,
     pub arrived: f64,
@@ -113,6 +120,8 @@ impl Fake {
             checkpoints_every_ms: Some(1000.0),
             unaligned: false,
             says_pending: true,
+            fetches: false,
+            fetched: None,
             restarts: 0,
             emitted: 0.0,
             arrived: 0.0,
@@ -251,6 +260,9 @@ impl Fake {
         self.log.push(Logged { method: method.to_owned(), path: path.to_owned(), body: body.to_owned() });
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        if matches!(parts.as_slice(), ["jobs", _] | ["jobs", _, "vertices", _, "metrics"]) {
+            self.fetch();
+        }
         let (status, value) = match (method, parts.as_slice()) {
             ("GET", ["overview"]) => (200, self.overview()),
             ("GET", ["jobs", "overview"]) => {
@@ -286,6 +298,25 @@ impl Fake {
             _ => (404, json!({"errors": [format!("Unable to load requested file {path}.")]})),
         };
         (status, value.to_string())
+    }
+
+    /// Begins to fetch metrics, if that is due.
+    fn fetch(&mut self) {
+        let before = match &self.fetched {
+            Some((since, ..)) if self.now_ms < since + FETCH_EVERY_MS => return,
+            Some((_, _, came)) => came.clone(),
+            None => self.vertices.clone(),
+        };
+        self.fetched = Some((self.now_ms, before, self.vertices.clone()));
+    }
+
+    /// A vertex as its metric of this name shows it: while metrics come, records read are still those of before.
+    fn shown(&self, vertex: usize, name: &str) -> &Vertex {
+        match &self.fetched {
+            Some((since, before, _)) if self.fetches && name == "numRecordsIn" && self.now_ms < since + FETCH_MS => &before[vertex],
+            Some((_, _, came)) if self.fetches => &came[vertex],
+            _ => &self.vertices[vertex],
+        }
     }
 
     fn overview(&self) -> Value {
@@ -379,14 +410,16 @@ impl Fake {
         let subtasks = f64::from(vertex.parallelism);
         for subtask in 0..vertex.parallelism {
             // A counter counts whole records.
-            let mut put = |name: &str, value: f64| drop(all.insert(format!("{subtask}.{name}"), value.to_string()));
-            put("numRecordsIn", (vertex.records_in / subtasks).floor());
-            put("numRecordsOut", (vertex.records_out / subtasks).floor());
-            put("accumulateBusyTimeMs", vertex.busy_ms);
-            put("accumulateBackPressuredTimeMs", vertex.blocked_ms.floor());
-            put("accumulateIdleTimeMs", vertex.idle_ms.floor());
+            let mut put = |name: &str, of: fn(&Vertex, f64) -> f64| {
+                drop(all.insert(format!("{subtask}.{name}"), of(self.shown(number, name), subtasks).to_string()));
+            };
+            put("numRecordsIn", |vertex, subtasks| (vertex.records_in / subtasks).floor());
+            put("numRecordsOut", |vertex, subtasks| (vertex.records_out / subtasks).floor());
+            put("accumulateBusyTimeMs", |vertex, _| vertex.busy_ms);
+            put("accumulateBackPressuredTimeMs", |vertex, _| vertex.blocked_ms.floor());
+            put("accumulateIdleTimeMs", |vertex, _| vertex.idle_ms.floor());
             if number == 0 && self.says_pending {
-                put("Source__source.pendingRecords", (self.lag / subtasks).floor());
+                all.insert(format!("{subtask}.Source__source.pendingRecords"), (self.lag / subtasks).floor().to_string());
             }
         }
         let list: Vec<Value> = match names {

@@ -3,6 +3,7 @@
 mod decisions;
 mod fake;
 mod fuzz;
+mod goldens;
 mod http;
 mod page;
 mod recorded;
