@@ -1,4 +1,5 @@
-//! Loads in capacities: what a machine does is measured first, then so many times that much is due.
+//! Loads in capacities: the capacity of the job on the machine at hand is measured, and the load is a
+//! multiple of it.
 //!
 //! What a job on real processors does in a second differs from machine to machine, and from hour to
 //! hour on a machine that is shared. A load written in records would ask one for nothing and
@@ -8,33 +9,24 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Run, Variant};
 use super::measures::KeepingUp;
+use super::probe::Probe;
 use crate::experiment::scenario::Scenario;
 use crate::experiment::study::{Progress, Trial};
-use crate::rate::Rate;
 use crate::workload::Shape;
 
 /// Of what is due, a probe that measures a capacity does no more than this.
 const SATURATED: f64 = 0.9;
 
-/// How the capacity of a case is measured: as it starts, with nothing changed, while more is due
-/// than it can do.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Probe {
-    /// Records per second: more than any machine does.
-    pub rate: Rate,
-    /// Seconds that it takes; the last quarter counts.
-    pub seconds: f64,
-}
-
 /// Capacities, in records per second, that were measured in this process, by case, start and seed:
 /// all variants get the same load.
 #[derive(Clone, Debug, Default)]
-pub struct Capacities(Arc<Mutex<BTreeMap<(String, String, u64), f64>>>);
+pub struct Capacities(Arc<Mutex<BTreeMap<Key, f64>>>);
+
+/// A case, its start and a seed.
+type Key = (String, String, u64);
 
 /// What was measured is no part of a definition.
 impl PartialEq for Capacities {
@@ -77,11 +69,4 @@ fn measure(case: &Case, probe: Probe, trial: &Trial, progress: &dyn Progress) ->
         probe.rate.as_per_second()
     );
     Ok(achieved * probe.rate.as_per_second())
-}
-
-/// Has loads, which are in capacities, in records.
-pub(super) fn in_records(scenario: &mut Scenario, capacity: f64) {
-    for load in scenario.operators.iter_mut().filter_map(|form| form.load.as_mut()) {
-        *load = load.times(capacity);
-    }
 }

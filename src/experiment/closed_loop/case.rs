@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::capacity::{self, Probe};
 use super::generated::{Layers, RandomGraph};
 use super::needs;
+use super::probe::{self, Probe};
 use super::timed::{Slowest, Timed};
 use crate::experiment::folder;
 use crate::experiment::frame::Values;
@@ -212,7 +212,7 @@ impl Run<'_> {
         let mut scenario = self.as_it_starts();
         scenario.seconds = self.variant.seconds.map_or(scenario.seconds, |seconds| seconds.at(scale));
         if let Some(capacity) = capacity {
-            capacity::in_records(&mut scenario, capacity);
+            probe::in_records(&mut scenario, capacity);
         }
         scenario
     }

@@ -12,6 +12,7 @@ mod like;
 mod loads;
 mod measures;
 mod needs;
+mod probe;
 mod row;
 mod timed;
 
@@ -19,11 +20,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use capacity::{Capacities, Probe};
+pub use capacity::Capacities;
 pub use case::{Case, Told, Variant};
 pub use generated::{Layers, RandomGraph};
 pub use like::write_out;
 pub use loads::{FurtherLoads, add_loads};
+pub use probe::Probe;
 
 use super::frame::{Frame, row as cells, text};
 use super::policies::Setting;

@@ -181,5 +181,5 @@ fn configuration(heard: &Heard, until_ms: f64) -> Option<String> {
         }
         _ => None,
     };
-    before.filter_map(of).last()
+    before.rev().find_map(of)
 }
