@@ -44,7 +44,7 @@ pub struct FlinkConverge {
 }
 
 impl Study for FlinkConverge {
-    /// The case is the job, the variant a policy. A row is a step of the load, with its `name`:
+    /// The variant is a policy. A row is a step of the load, which is its case:
     ///
     /// - `rate_per_s`: what is due; `from_s`: when it begins
     /// - `actions`: rescales that were reached, of those requested in the step
@@ -56,7 +56,7 @@ impl Study for FlinkConverge {
     /// - `records`, `counted`, `lost`: due in the whole run, counted once, and the difference: less
     ///   than 0 if some were counted twice
     fn columns(&self) -> Vec<&'static str> {
-        let step = ["name", "rate_per_s", "from_s", "actions", "behind_s", "instance_s", "latency_ms_p50", "latency_ms_p99", "pause_ms"];
+        let step = ["rate_per_s", "from_s", "actions", "behind_s", "instance_s", "latency_ms_p50", "latency_ms_p99", "pause_ms"];
         step.into_iter().chain(["configuration", "records", "counted", "lost"]).collect()
     }
 
@@ -129,7 +129,7 @@ impl FlinkConverge {
             let behind: std::collections::BTreeSet<u64> =
                 seen.iter().filter(|second| second.p50 > BEHIND_MS).map(|second| second.s).collect();
             row([
-                ("name", &format!("{rate} a second from {} s", number * step_s)),
+                ("case", &format!("{rate} a second from {} s", number * step_s)),
                 ("rate_per_s", rate),
                 ("from_s", &(number * step_s)),
                 ("actions", &actions(heard, lower, upper)),
