@@ -115,6 +115,19 @@ fn operators_that_share_a_worker_are_moved_apart_and_none_is_rescaled() {
 }
 
 #[test]
+fn pauses_that_a_crowded_worker_causes_ask_for_no_instances() {
+    // Queues of ten milliseconds: sources pause for a and for b, neither of which is too slow; their worker has too much to do.
+    let queues = format!("{ALL_ON_FIRST}\nqueue_high_s = 0.01\nqueue_low_s = 0.005");
+    for (a, b, c) in [(30_000.0, 16_000.0, 200_000.0), (15_000.0, 60_000.0, 60_000.0), (20_000.0, 30_000.0, 80_000.0)] {
+        let operators = [(200_000.0, ""), (a, queues.as_str()), (b, queues.as_str()), (c, queues.as_str())];
+        let result = run(&chain(30, &[(0, 5_000.0), (8, 12_500.0)], "count = 2", operators), "critical-path");
+        let plans = plans(&result);
+        let (plan, reason) = plans.first().unwrap_or_else(|| panic!("{}", told(&result)));
+        assert!(plan.rescales.is_empty() && reason.rule == "crowded", "{}", told(&result));
+    }
+}
+
+#[test]
 fn a_load_that_outgrows_one_worker_is_spread_over_those_there_are() {
     for workers in [2, 4, 8] {
         // One worker is enough for the first load, not for the second; with more workers the load is higher.

@@ -20,13 +20,13 @@ use crate::workload::Shape;
 /// Of what is due, a probe that measures a capacity does no more than this.
 const SATURATED: f64 = 0.9;
 
-/// Capacities, in records per second, that were measured in this process, by case, start and seed:
-/// all variants get the same load.
+/// Capacities, in records per second, that were measured in this process, by case, start, host and
+/// seed: all variants get the same load.
 #[derive(Clone, Debug, Default)]
 pub struct Capacities(Arc<Mutex<BTreeMap<Key, f64>>>);
 
-/// A case, its start and a seed.
-type Key = (String, String, u64);
+/// A case, its start, the host and a seed.
+type Key = (String, String, &'static str, u64);
 
 /// What was measured is no part of a definition.
 impl PartialEq for Capacities {
@@ -42,7 +42,7 @@ impl Capacities {
     /// If the probe fails, or the job does all that is due in it.
     pub(super) fn of(&self, case: &Case, trial: &Trial, progress: &dyn Progress) -> anyhow::Result<Option<f64>> {
         let Some(probe) = case.in_capacities else { return Ok(None) };
-        let key = (case.name.clone(), trial.start.clone(), trial.seed);
+        let key = (case.name.clone(), trial.start.clone(), trial.host.name(), trial.seed);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(&capacity) = known.get(&key) {
             return Ok(Some(capacity));

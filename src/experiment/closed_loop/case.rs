@@ -222,11 +222,6 @@ impl Run<'_> {
         let Trial { seed, host, .. } = self.trial;
         if *host == Host::Sim {
             scenario.can_be_simulated().map_err(|why| anyhow!("'{}': {why}", self.case.name))?;
-            anyhow::ensure!(
-                self.case.in_capacities.is_none(),
-                "'{}': expected a load in records in virtual time, found one in capacities",
-                self.case.name
-            );
         }
         let job = scenario.job();
         let (topology, duration) = (job.topology.clone(), job.duration);

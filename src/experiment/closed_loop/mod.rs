@@ -382,6 +382,27 @@ but = { operators = { map = { instances = 20 } } }
     }
 
     #[test]
+    fn a_load_in_capacities_is_measured_once_for_all_and_only_with_too_much_due() {
+        let text_of = |probe: f64| {
+            let probe = format!("name = \"one\"\nin_capacities = {{ rate = {probe}, seconds = 8 }}");
+            let one = SUITE.split("\n[[cases]]\nname = \"two\"").next().unwrap().to_owned() + "\n";
+            let hold = one.replace("{ name = \"oracle\" }", "{ name = \"hold\" }").replace("disturb = { noise = 0.3 }", "");
+            hold.replace("name = \"one\"", &probe).replace("rate = 950", "load = { shape = \"constant\", rate = 2.5 }")
+        };
+        let rows = run(&text_of(5_000.0), Ask::default()).unwrap();
+        let number = |row: &Row, column: &str| text(row, column).parse::<f64>().unwrap();
+        // An instance does 100 records per second, whatever the policy and the seed.
+        let capacity = number(&rows[0], "capacity_per_s");
+        assert!((90.0..=115.0).contains(&capacity), "{capacity}");
+        assert!(rows.iter().all(|row| number(row, "capacity_per_s") == capacity), "{rows:?}");
+        let done = |variant: &str| number(rows.iter().find(|row| text(row, "variant") == variant).unwrap(), "achieved_at_end");
+        assert!((0.33..=0.45).contains(&done("hold")) && done("ds2") > 0.95, "{} {}", done("hold"), done("ds2"));
+        // Where the job does all that is due, its capacity was not measured.
+        let error = format!("{:#}", run(&text_of(90.0), Ask::default()).unwrap_err());
+        assert!(error.contains("the capacity of 'one': expected a probe of which the job does less than 0.9, found "), "{error}");
+    }
+
+    #[test]
     fn a_scenario_of_ones_own_is_named_by_its_file() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("mine.toml"), Scenario::text("heron-wordcount").unwrap()).unwrap();

@@ -106,6 +106,11 @@ impl Crowd {
             || self.sharing.as_ref().is_some_and(|sharing| sharing.core_shares.iter().flatten().any(|share| *share < TIGHT))
     }
 
+    /// Whether the fullest worker of an operator explains that its instances do not do their work.
+    pub(super) fn explains(&self, placement: &Placement, operator: OperatorId) -> bool {
+        self.takes_time(operator.0 as usize) && !self.loads.is_empty() && self.over(placement, operator) > TIGHT
+    }
+
     /// What the fullest worker of an operator has to do over what it can do.
     fn over(&self, placement: &Placement, operator: OperatorId) -> f64 {
         placement.of(operator).iter().map(|worker| self.loads[worker.0 as usize].1).fold(0.0, f64::max)

@@ -32,8 +32,12 @@ impl CriticalPath {
             *mark = longest.chain(*mark).reduce(f64::min);
         }
         let paused = paused_for(&self.topology, &paths.all);
-        for (held_up, paused) in self.held_up.iter_mut().zip(paused) {
+        let placement = observation.configuration.placement();
+        for ((operator, held_up), paused) in self.topology.operators().iter().zip(&mut self.held_up).zip(paused) {
+            // More instances do not end pauses that a worker without time for its instances causes.
+            let is_crowded = placement.is_some_and(|placement| self.crowd.explains(placement, operator.id));
             *held_up = match paused {
+                _ if is_crowded => 0,
                 // Sources that catch up fill queues whatever the operator can do.
                 paused if paused <= HELD_UP || load.catches_up => 0,
                 // What is obvious need not be seen twice.
