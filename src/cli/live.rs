@@ -6,10 +6,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::controller::{Command, Event, EventKind};
-use crate::dataflow::Topology;
+use crate::dataflow::{Configuration, Operator, Plan, Topology};
 use crate::experiment::rows::configuration_text;
 use crate::experiment::run::{RunResult, Status};
 use crate::id::OperatorId;
+use crate::report::short_reason;
 
 /// Shows the status of a run.
 pub(super) struct Live {
@@ -58,11 +59,29 @@ impl Live {
         &self.topology.operator(operator).name
     }
 
+    /// What a plan changes, operator by operator.
+    fn changes(&self, plan: &Plan, before: &Configuration, after: &Configuration) -> String {
+        let workers = |configuration: &Configuration, id| configuration.placement().map(|placement| placement.of(id).to_vec());
+        let change = |operator: &Operator| {
+            let (id, name) = (operator.id, &operator.name);
+            let (old, new) = (before.parallelism(id), after.parallelism(id));
+            match workers(after, id).filter(|new| workers(before, id).is_some_and(|old| old != *new)) {
+                _ if old != new => Some(format!("{name} {old} -> {new}")),
+                Some(workers) => {
+                    let workers: Vec<String> = workers.iter().map(|worker| worker.0.to_string()).collect();
+                    Some(format!("{name} on worker {}", workers.join(", ")))
+                }
+                None => (plan.rebalances.contains(&id) || plan.speeds.contains_key(&id)).then(|| format!("{name} rebalanced")),
+            }
+        };
+        self.topology.scalable().filter_map(change).collect::<Vec<_>>().join("; ")
+    }
+
     fn event(&self, event: &Event) {
         let text = |configuration| configuration_text(&self.topology, configuration);
         let line = match &event.kind {
-            EventKind::Rescaling { before, after, reason, bins, .. } => {
-                format!("rescales {} -> {} ({bins} bins to migrate): {reason}", text(before), text(after))
+            EventKind::Rescaling { before, after, reason, bins, plan, .. } => {
+                format!("{} ({bins} bins to migrate): {}", self.changes(plan, before, after), short_reason(reason))
             }
             EventKind::Splitting { operator, bins } => format!("splits {} bins of {}", bins.len(), self.name(*operator)),
             EventKind::HotKey { operator, bin, share } => {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 
 use super::failure::{Failure, usage};
 use crate::dataflow::{Configuration, Topology};
 use crate::experiment::external::{self, External};
 use crate::experiment::policies::{self, Given, POLICIES, PolicyError, Setting};
-use crate::policy::{Hold, Needs, Policy, Scripted};
+use crate::policy::{Hold, Needs, PRESETS, Policy, Preset, Scripted};
 use crate::time::Timestamp;
 
 /// Flags that configure a policy.
@@ -18,6 +20,9 @@ pub(super) struct PolicyArgs {
     /// flatmap=4; 8s: count=rebalance'.
     #[arg(long, value_name = "SCRIPT")]
     plan: Option<String>,
+    /// What critical-path is to be good at; parameters given with --set come after it.
+    #[arg(long = "for", value_name = "PURPOSE")]
+    purpose: Option<Purpose>,
     /// Set a parameter of the policy, such as target_utilisation=0.7. Times are in seconds, as
     /// published, whatever the time factor. May be repeated; an unknown name lists the valid ones.
     #[arg(long = "set", value_name = "NAME=VALUE")]
@@ -41,8 +46,27 @@ pub(super) fn policy_help() -> String {
     format!("The policy: {named}; scripted: the plans given by --plan; external: the program given by --external-command")
 }
 
+/// A preset of critical-path.
+#[derive(Clone, Copy, Debug)]
+struct Purpose(&'static Preset);
+
+impl ValueEnum for Purpose {
+    fn value_variants<'a>() -> &'a [Purpose] {
+        const ALL: [Purpose; PRESETS.len()] = [Purpose(&PRESETS[0]), Purpose(&PRESETS[1]), Purpose(&PRESETS[2])];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self.0.settings {
+            [] => self.0.summary.to_owned(),
+            settings => format!("{} ({})", self.0.summary, settings.join(", ")),
+        };
+        Some(PossibleValue::new(self.0.name).help(help))
+    }
+}
+
 /// The metrics that an external policy receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ExternalNeeds {
     #[value(help = "Rates, queues, latency")]
     Metrics,
@@ -54,7 +78,13 @@ impl PolicyArgs {
     /// The flags that decide, by name, as they could be given again; without those of external programs, which may be private.
     pub(super) fn recorded(&self) -> Vec<(&'static str, String)> {
         let plan = self.plan.iter().map(|plan| ("plan", plan.clone()));
-        plan.chain(self.settings.iter().map(|setting| ("set", setting.clone()))).collect()
+        plan.chain(self.all_settings().map(|setting| ("set", setting))).collect()
+    }
+
+    /// The parameters of the purpose, and those given one by one.
+    fn all_settings(&self) -> impl Iterator<Item = String> {
+        let preset = self.purpose.iter().flat_map(|purpose| purpose.0.settings).map(|setting| (*setting).to_owned());
+        preset.chain(self.settings.iter().cloned())
     }
 
     /// Takes over the flags of external programs.
@@ -74,7 +104,11 @@ impl PolicyArgs {
         decides: bool,
     ) -> Result<Box<dyn Policy>, Failure> {
         let only = |flag: &str, of: &str| usage(anyhow!("{flag}: requires '--policy {of}', found '{name}'"));
-        let settings = settings(&self.settings)?;
+        let all: Vec<String> = self.all_settings().collect();
+        let settings = settings(&all)?;
+        if self.purpose.is_some() && name != "critical-path" {
+            return Err(only("--for", "critical-path"));
+        }
         if self.plan.is_some() && name != "scripted" {
             return Err(only("--plan", "scripted"));
         }

@@ -14,7 +14,7 @@ pub struct Hold;
 pub(super) const KIND: PolicyKind = PolicyKind {
     name: "hold",
     summary: "never rescales",
-    rules: &[("hold", "no change needed")],
+    rules: &[("never-acts", "this policy never changes anything, whatever it observes")],
     make: |_, _, given| no_parameters(&given.settings, || Ok(Box::new(Hold))),
 };
 
@@ -24,6 +24,6 @@ impl Policy for Hold {
     }
 
     fn decide(&mut self, _now: Timestamp, _observation: &Observation) -> Decision {
-        Decision::Hold(Reason::new("hold"))
+        Decision::Hold(Reason::new("never-acts"))
     }
 }

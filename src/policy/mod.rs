@@ -23,7 +23,7 @@ mod settings;
 mod threshold;
 
 pub use aws::{Aws, AwsConfig};
-pub use critical_path::{CriticalPath, CriticalPathConfig, Paths};
+pub use critical_path::{CriticalPath, CriticalPathConfig, PRESETS, Paths, Preset};
 pub use dhalion::{Dhalion, DhalionConfig};
 pub use ds2::{Demand, Ds2, Ds2Config, Measurement, demands, demands_of, round_up, workers_needed};
 pub use flink_autoscaler::{FlinkAutoscaler, FlinkAutoscalerConfig};

@@ -57,6 +57,7 @@ fn what_is_wrong_is_named_in_one_line() {
         ),
         (&["run", "--set", "x"], "--set: expected 'name=value', found 'x'"),
         (&["run", "--policy", "external"], "--policy external: requires '--external-command COMMAND', found none"),
+        (&["run", "--for", "latency", "--policy", "ds2"], "--for: requires '--policy critical-path', found 'ds2'"),
         (&["run", "--external-command", "true"], "--external-command: requires '--policy external', found 'critical-path'"),
         (
             &["run", "--policy", "external", "--external-command", "./none"],

@@ -119,11 +119,11 @@ fn limited(rate: f64) -> Capacity {
 
 #[test]
 fn a_bottleneck_with_instances_of_limited_capacity_is_named() {
-    // 2,500 words a second; Count can take 2,000.
-    let summary = summary(&paths(&log((limited(2_000.0), 1), (limited(1_000.0), 2), Vec::new())));
+    // 2,500 words a second; Count can take 1,000: so few that it is named on a machine busy with other things, too.
+    let summary = summary(&paths(&log((limited(2_000.0), 1), (limited(500.0), 2), Vec::new())));
     assert_eq!(summary.operators()[0].operator, COUNT, "{:?}", summary.operators());
-    // 500 sentences a second; FlatMap can take 450.
-    let summary = self::summary(&paths(&log((limited(225.0), 2), (limited(10_000.0), 1), Vec::new())));
+    // 500 sentences a second; FlatMap can take 200.
+    let summary = self::summary(&paths(&log((limited(100.0), 2), (limited(10_000.0), 1), Vec::new())));
     assert_eq!(summary.operators()[0].operator, FLAT_MAP, "{:?}", summary.operators());
 }
 

@@ -110,6 +110,8 @@ fn operators_that_share_a_worker_are_moved_apart_and_none_is_rescaled() {
         let crowded = |reason: &Reason| {
             reason.findings.iter().any(|finding| (finding.operator.as_str(), finding.cause) == ("worker 0", Cause::Crowded))
         };
+        // No operator is said to need instances: it is their worker.
+        assert!(reason.findings.iter().all(|finding| finding.cause != Cause::UnderProvisioned), "{reason:?}");
         assert!(crowded(reason) && reason.path.iter().any(|piece| !piece.waiting.is_empty()), "{reason:?}");
     }
 }

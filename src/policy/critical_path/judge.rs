@@ -134,6 +134,8 @@ impl CriticalPath {
             } else if search.parts[index].is_some_and(|part| part < 1.0) && !memory.is_in_vain(sight) {
                 let most = f64::from(search.most[index]);
                 judgement.findings.push((weight + 1.0, about(Cause::AtLimit).with("most instances", most)));
+            } else if ratio > 1.0 && own_ratio <= 1.0 {
+                // Its worker is what has too much to do, and has a finding of its own.
             } else if under && (ratio > 1.0 || held_up) {
                 judgement.findings.push((weight, about(Cause::UnderProvisioned).with("busy", sight.busy)));
             } else if ratio < 1.0 && !load.on_time && sight.busy < ratio * 0.8 && !uneven && !sight.has_slow() {

@@ -49,6 +49,12 @@ pub fn finding(finding: &Finding) -> String {
     format!("{} {is}{rests_on}{so}.", finding.operator)
 }
 
+/// Why, for a single line: the rule, and what weighs most of what was found out.
+pub fn short(reason: &Reason) -> String {
+    let found = reason.findings.first().map_or(String::new(), |first| format!("; {}", finding(first).trim_end_matches('.')));
+    format!("{}{found}", why(reason))
+}
+
 /// Of what latency consisted, in a sentence.
 fn path(pieces: &[PathShare]) -> String {
     let piece = |piece: &PathShare| {
