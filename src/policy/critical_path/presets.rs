@@ -15,11 +15,15 @@ pub struct Preset {
 
 /// The presets of `critical-path`.
 pub const PRESETS: [Preset; 3] = [
-    Preset { name: "cost", summary: "few instance-hours, and late for longer when the load rises", settings: &["utilisation=1.0"] },
+    Preset {
+        name: "cost",
+        summary: "fewest instance-hours; more often late and more changes",
+        settings: &["utilisation=1.0", "look_back_s=60", "least_saving=0.05"],
+    },
     Preset { name: "balanced", summary: "as without it", settings: &[] },
     Preset {
         name: "latency",
-        summary: "seldom late and few changes, with more instances",
+        summary: "least often late and fewer changes; more instance-hours",
         settings: &["utilisation=0.9", "look_back_s=1800"],
     },
 ];
