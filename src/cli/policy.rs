@@ -10,7 +10,7 @@ use super::failure::{Failure, usage};
 use crate::dataflow::{Configuration, Topology};
 use crate::experiment::external::{self, External};
 use crate::experiment::policies::{self, Given, POLICIES, PolicyError, Setting};
-use crate::policy::{Hold, Needs, PRESETS, Policy, Preset, Scripted};
+use crate::policy::{Hold, Needs, PRESETS, Policy, Preset, Scheduled, Scripted, minutes_of_day};
 use crate::time::Timestamp;
 
 /// Flags that configure a policy.
@@ -27,6 +27,15 @@ pub(super) struct PolicyArgs {
     /// published, whatever the time factor. May be repeated; an unknown name lists the valid ones.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
+    /// A floor of instances by time of day, below which the policy does not go: '06:00 count=20,
+    /// enrich=12; 22:00 count=4'. Each holds until the next; an operator that is not named has none.
+    #[arg(long, value_name = "SCHEDULE")]
+    schedule: Option<String>,
+    /// The time of day at which the job's time begins, for --schedule. It passes as many times as
+    /// fast as the time factor says. By default midnight; the present time in UTC when a job of
+    /// another system is driven.
+    #[arg(long, value_name = "HH:MM", requires = "schedule")]
+    day_begins: Option<String>,
     /// Program of --policy external, with its arguments. It reads one observation per line and
     /// writes one decision per line.
     #[arg(long, value_name = "COMMAND")]
@@ -78,7 +87,9 @@ impl PolicyArgs {
     /// The flags that decide, by name, as they could be given again; without those of external programs, which may be private.
     pub(super) fn recorded(&self) -> Vec<(&'static str, String)> {
         let plan = self.plan.iter().map(|plan| ("plan", plan.clone()));
-        plan.chain(self.all_settings().map(|setting| ("set", setting))).collect()
+        let schedule = self.schedule.iter().map(|schedule| ("schedule", schedule.clone()));
+        let begins = self.day_begins.iter().map(|begins| ("day-begins", begins.clone()));
+        plan.chain(self.all_settings().map(|setting| ("set", setting))).chain(schedule).chain(begins).collect()
     }
 
     /// The parameters of the purpose, and those given one by one.
@@ -93,9 +104,35 @@ impl PolicyArgs {
         (self.external_timeout, self.external_needs) = (other.external_timeout, other.external_needs);
     }
 
+    /// Lets the schedule's day begin at `time`, `HH:MM`, unless that was said.
+    pub(super) fn day_begins_at(&mut self, time: &str) {
+        if self.schedule.is_some() && self.day_begins.is_none() {
+            self.day_begins = Some(time.to_owned());
+        }
+    }
+
+    /// Builds the policy called `name`, with its schedule around it. A process that does not decide
+    /// does not start an external program.
+    pub(super) fn policy(
+        &self,
+        name: &str,
+        topology: &Topology,
+        time_factor: f64,
+        best: Vec<(Timestamp, Configuration)>,
+        decides: bool,
+    ) -> Result<Box<dyn Policy>, Failure> {
+        let policy = self.unscheduled(name, topology, time_factor, best, decides)?;
+        let Some(schedule) = &self.schedule else { return Ok(policy) };
+        let begins = self.day_begins.as_deref().unwrap_or("00:00");
+        let begins_min =
+            minutes_of_day(begins).ok_or_else(|| usage(anyhow!("--day-begins: expected a time of day such as 06:30, found '{begins}'")))?;
+        let scheduled = Scheduled::read(schedule, topology, begins_min, time_factor, policy);
+        Ok(Box::new(scheduled.map_err(|why| usage(anyhow!("--schedule: {why}")))?))
+    }
+
     /// Builds the policy called `name` with its script, program or the `best` configurations (for
     /// the oracle). A process that does not decide does not start the program.
-    pub(super) fn policy(
+    fn unscheduled(
         &self,
         name: &str,
         topology: &Topology,

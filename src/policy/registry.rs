@@ -3,7 +3,7 @@
 
 pub use super::kind::PolicyKind;
 use super::settings::{Given, PolicyError};
-use super::{Policy, aws, critical_path, dhalion, ds2, flink_autoscaler, heron, hold, oracle, scripted, threshold};
+use super::{Policy, aws, critical_path, dhalion, ds2, flink_autoscaler, heron, hold, oracle, schedule, scripted, threshold};
 use crate::dataflow::Topology;
 
 /// All policies.
@@ -55,7 +55,7 @@ pub fn policy(name: &str, topology: &Topology, time_factor: f64) -> Result<Box<d
 /// The meaning of a rule, as the end of a sentence; `None` for a rule of no policy here. A rule has
 /// the same meaning in every policy.
 pub fn meaning(rule: &str) -> Option<&'static str> {
-    let all = KINDS.iter().flat_map(|kind| kind.rules).chain(&scripted::RULES);
+    let all = KINDS.iter().flat_map(|kind| kind.rules).chain(&scripted::RULES).chain(&schedule::RULES);
     all.into_iter().find(|(name, _)| *name == rule).map(|(_, meaning)| *meaning)
 }
 

@@ -57,6 +57,8 @@ fn what_is_wrong_is_named_in_one_line() {
         ),
         (&["run", "--set", "x"], "--set: expected 'name=value', found 'x'"),
         (&["run", "--policy", "external"], "--policy external: requires '--external-command COMMAND', found none"),
+        (&["run", "--schedule", "6 count=2"], "--schedule: expected entries such as '06:00 count=20', separated by ';', each with"),
+        (&["run", "--schedule", "06:00 count=2", "--day-begins", "6"], "--day-begins: expected a time of day such as 06:30, found '6'"),
         (&["run", "--for", "latency", "--policy", "ds2"], "--for: requires '--policy critical-path', found 'ds2'"),
         (&["run", "--external-command", "true"], "--external-command: requires '--policy external', found 'critical-path'"),
         (

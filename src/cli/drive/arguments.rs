@@ -12,8 +12,9 @@ use crate::cli::analyze::length;
 use crate::cli::failure::{Failure, usage};
 use crate::cli::policy::{PolicyArgs, policy_help};
 use crate::dataflow::Topology;
+use crate::experiment::environment::Environment;
 use crate::flink::{DriveConfig, Graph, Limits, MOST_PARALLELISM, Pace, Prepare};
-use crate::policy::Policy;
+use crate::policy::{Policy, minutes_of_day};
 
 /// What runs the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -183,6 +184,8 @@ impl Asked {
         let mut own = parse(&args.recorded())?;
         (own.rest, own.record, own.timeout) = (args.rest.clone(), args.record, args.timeout.clone());
         own.chosen.external_as(&args.chosen);
+        // The date ends in hours, minutes and seconds.
+        own.chosen.day_begins_at(&Environment::here().started_utc[11..16]);
         Asked::checked(own)
     }
 
@@ -270,12 +273,7 @@ fn parse(words: &[String]) -> Result<Args, Failure> {
 
 /// Reads `22:00-06:30` as minutes.
 fn excluded(text: &str) -> Result<(u32, u32), Failure> {
-    let minutes = |text: &str| {
-        let (hours, minutes) = text.trim().split_once(':')?;
-        let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
-        (hours < 24 && minutes < 60 || (hours, minutes) == (24, 0)).then_some(hours * 60 + minutes)
-    };
-    let read = text.split_once('-').and_then(|(from, until)| Some((minutes(from)?, minutes(until)?)));
+    let read = text.split_once('-').and_then(|(from, until)| Some((minutes_of_day(from)?, minutes_of_day(until)?)));
     let read = read.filter(|(from, until)| from != until);
     read.ok_or_else(|| usage(anyhow!("--excluded-time: expected a stretch of the day in UTC such as 22:00-06:30, found '{text}'")))
 }
@@ -360,6 +358,10 @@ mod tests {
             "6",
             "--windows",
             "3",
+            "--schedule",
+            "06:00 count=3; 22:00",
+            "--day-begins",
+            "05:30",
         ];
         let args = parse(&words.map(str::to_owned)).unwrap_or_else(|_| panic!("these are arguments"));
         let again = parse(&args.recorded()).unwrap_or_else(|_| panic!("and these"));
