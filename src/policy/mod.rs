@@ -6,6 +6,7 @@
 //! validates the plan.
 
 mod aws;
+mod changes;
 mod critical_path;
 pub mod dhalion;
 mod ds2;
@@ -24,6 +25,7 @@ mod settings;
 mod threshold;
 
 pub use aws::{Aws, AwsConfig};
+pub use changes::{ChangeError, read_changes};
 pub use critical_path::{CriticalPath, CriticalPathConfig, PRESETS, Paths, Preset};
 pub use dhalion::{Dhalion, DhalionConfig};
 pub use ds2::{Demand, Ds2, Ds2Config, Measurement, demands, demands_of, round_up, workers_needed};
@@ -33,7 +35,7 @@ pub use hold::Hold;
 pub use oracle::Oracle;
 pub use reason::{Cause, Finding, PathShare, Reason};
 pub use schedule::{ScheduleError, Scheduled, minutes_of_day};
-pub use scripted::{ScriptError, Scripted, read_changes};
+pub use scripted::{ScriptError, Scripted};
 use serde::{Deserialize, Serialize};
 pub use settings::{Given, PolicyError, Setting};
 pub use threshold::{Threshold, ThresholdConfig, desired};

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, Needs, Policy, Reason, ScriptError, read_changes};
+use super::{ChangeError, Decision, Needs, Policy, Reason, read_changes};
 use crate::dataflow::{Plan, Topology};
 use crate::id::OperatorId;
 use crate::observation::Observation;
@@ -44,7 +44,7 @@ pub enum ScheduleError {
     Floor(String),
     /// No floor.
     #[error(transparent)]
-    Change(#[from] ScriptError),
+    Change(#[from] ChangeError),
     /// More or fewer than an operator can have.
     #[error("expected 1 to {most} instances of '{name}', found {found}")]
     Range {
@@ -190,15 +190,29 @@ impl Policy for Scheduled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Scripted;
     use crate::policy::fixture::{idle, instances, word_count};
 
     const FLATMAP: OperatorId = OperatorId(1);
     const COUNT: OperatorId = OperatorId(2);
 
-    fn scheduled(schedule: &str, begins: &str, script: &str) -> Result<Scheduled, ScheduleError> {
-        let script = Scripted::read(script, &word_count()).unwrap();
-        Scheduled::read(schedule, &word_count(), minutes_of_day(begins).unwrap(), 60.0, Box::new(script))
+    /// Asks for plans one after the other, and then for nothing.
+    struct Asks(Vec<&'static str>);
+
+    impl Policy for Asks {
+        fn name(&self) -> &'static str {
+            "asks"
+        }
+
+        fn decide(&mut self, _now: Timestamp, _observation: &Observation) -> Decision {
+            if self.0.is_empty() {
+                return Decision::Hold(Reason::new("quiet"));
+            }
+            Decision::Rescale(read_changes(self.0.remove(0), &word_count()).unwrap(), Reason::new("asked"))
+        }
+    }
+
+    fn scheduled(schedule: &str, begins: &str, asks: &[&'static str]) -> Result<Scheduled, ScheduleError> {
+        Scheduled::read(schedule, &word_count(), minutes_of_day(begins).unwrap(), 60.0, Box::new(Asks(asks.to_vec())))
     }
 
     /// The plan at `second` of a job with 2 and 3 instances.
@@ -213,7 +227,7 @@ mod tests {
     #[test]
     fn floors_hold_from_their_time_until_the_next_over_midnight() {
         // A second is a minute of the day.
-        let mut policy = scheduled("06:00 count=8, flatmap=4; 22:00 count=3", "05:00", "5000s: count=1").unwrap();
+        let mut policy = scheduled("06:00 count=8, flatmap=4; 22:00 count=3", "05:00", &[]).unwrap();
         assert_eq!(plan(&mut policy, 59.0), None, "three instances are what the night asks for");
         let by_day = Plan::rescale(FLATMAP, 4).and(COUNT, 8);
         assert_eq!(plan(&mut policy, 60.0), Some((by_day.clone(), "schedule".to_owned())));
@@ -223,15 +237,14 @@ mod tests {
 
     #[test]
     fn what_the_policy_asks_for_is_raised_to_the_floor() {
-        let mut policy =
-            scheduled("00:00 count=3", "00:00", "1s: count=1; 2s: flatmap=5, count=2; 3s: count=9; 4s: count=rebalance").unwrap();
+        let mut policy = scheduled("00:00 count=3", "00:00", &["count=1", "flatmap=5, count=2", "count=9", "count=rebalance"]).unwrap();
         assert_eq!(plan(&mut policy, 1.0), None);
-        assert_eq!(plan(&mut policy, 2.0), Some((Plan::rescale(FLATMAP, 5), "scripted".to_owned())));
-        assert_eq!(plan(&mut policy, 3.0), Some((Plan::rescale(COUNT, 9), "scripted".to_owned())));
+        assert_eq!(plan(&mut policy, 2.0), Some((Plan::rescale(FLATMAP, 5), "asked".to_owned())));
+        assert_eq!(plan(&mut policy, 3.0), Some((Plan::rescale(COUNT, 9), "asked".to_owned())));
         let rebalance = Plan { rebalances: [COUNT].into(), ..Plan::default() };
-        assert_eq!(plan(&mut policy, 4.0), Some((rebalance, "scripted".to_owned())));
-        let mut policy = scheduled("00:00 count=6", "00:00", "1s: flatmap=1").unwrap();
-        assert_eq!(plan(&mut policy, 1.0), Some((Plan::rescale(FLATMAP, 1).and(COUNT, 6), "scripted".to_owned())));
+        assert_eq!(plan(&mut policy, 4.0), Some((rebalance, "asked".to_owned())));
+        let mut policy = scheduled("00:00 count=6", "00:00", &["flatmap=1"]).unwrap();
+        assert_eq!(plan(&mut policy, 1.0), Some((Plan::rescale(FLATMAP, 1).and(COUNT, 6), "asked".to_owned())));
     }
 
     #[test]
@@ -245,7 +258,7 @@ mod tests {
             ("06:00 counts=3", "expected an operator, one of 'flatmap', 'count', found 'counts'"),
             ("06:00 count=0", "instances of 'count', found 0"),
         ] {
-            let error = scheduled(text, "00:00", "1s: count=1").err().map(|why| why.to_string()).unwrap_or_default();
+            let error = scheduled(text, "00:00", &[]).err().map(|why| why.to_string()).unwrap_or_default();
             assert!(error.ends_with(expected), "{text}: {error}");
         }
     }

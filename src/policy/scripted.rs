@@ -7,18 +7,14 @@
 //! ```text
 //! script = plan { ";" plan }
 //! plan   = seconds "s" ":" change { "," change }
-//! change = operator [ "=" ( instances | "rebalance" ) { speed } ] [ "@" worker { "+" worker } ]
 //! ```
 //!
-//! Speeds are those of the operator's instances by index; missing ones are 1 ([`Plan::speeds`]).
-//! Workers are those of its instances after the plan: `count@1` moves its only instance, and
-//! `count=2@0+1` says where both are ([`Plan::placement`]).
+//! with the changes of [`read_changes`].
 
 use std::collections::VecDeque;
 
-use super::{Decision, Policy, Reason};
+use super::{ChangeError, Decision, Policy, Reason, read_changes};
 use crate::dataflow::{Plan, Topology};
-use crate::id::WorkerId;
 use crate::observation::Observation;
 use crate::time::Timestamp;
 
@@ -64,16 +60,8 @@ pub enum ScriptError {
     #[error("expected plans such as '4s: count=8', separated by ';', found '{0}'")]
     Plan(String),
     /// Not a valid change.
-    #[error("expected changes such as 'count=8', 'count=rebalance' or 'count@1', separated by ',', found '{0}'")]
-    Change(String),
-    /// No scalable operator has this name.
-    #[error("expected an operator, one of {}, found '{found}'", .names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", "))]
-    Operator {
-        /// The scalable operators.
-        names: Vec<String>,
-        /// The given name.
-        found: String,
-    },
+    #[error(transparent)]
+    Change(#[from] ChangeError),
 }
 
 fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), ScriptError> {
@@ -84,43 +72,6 @@ fn read_plan(text: &str, topology: &Topology) -> Result<(Timestamp, Plan), Scrip
         return Err(wrong());
     }
     Ok((Timestamp::from_secs_f64(seconds), read_changes(changes, topology)?))
-}
-
-/// Parses the changes of one plan, such as `count=8, flatmap=4`, for the operators of `topology`, by name.
-///
-/// # Errors
-/// If the text names no changes, or an operator that cannot be rescaled.
-pub fn read_changes(changes: &str, topology: &Topology) -> Result<Plan, ScriptError> {
-    let mut plan = Plan::default();
-    for change in changes.split(',').map(str::trim) {
-        let wrong = || ScriptError::Change(change.to_owned());
-        let (rest, places) = change.split_once('@').map_or((change, None), |(rest, places)| (rest, Some(places)));
-        let (name, to) = rest.split_once('=').map_or((rest, None), |(name, to)| (name, Some(to)));
-        if to.is_none() && places.is_none() {
-            return Err(wrong());
-        }
-        let operator = topology.scalable().find(|operator| operator.name == name.trim_end()).ok_or_else(|| ScriptError::Operator {
-            names: topology.scalable().map(|operator| operator.name.clone()).collect(),
-            found: name.trim_end().to_owned(),
-        })?;
-        if let Some(places) = places {
-            let worker = |place: &str| place.trim().parse().map(WorkerId).map_err(|_| wrong());
-            plan.placement.insert(operator.id, places.split('+').map(worker).collect::<Result<_, _>>()?);
-        }
-        let Some(to) = to else { continue };
-        let mut words = to.split_whitespace();
-        let what = words.next().ok_or_else(wrong)?;
-        match what.parse() {
-            _ if what == "rebalance" => _ = plan.rebalances.insert(operator.id),
-            Ok(instances) => _ = plan.rescales.insert(operator.id, instances),
-            Err(_) => return Err(wrong()),
-        }
-        let speeds: Vec<f64> = words.map(|speed| speed.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
-        if !speeds.is_empty() {
-            plan.speeds.insert(operator.id, speeds);
-        }
-    }
-    Ok(plan)
 }
 
 /// Its rules, with their meanings.
@@ -149,7 +100,7 @@ impl Policy for Scripted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::OperatorId;
+    use crate::id::{OperatorId, WorkerId};
     use crate::policy::fixture::word_count;
 
     #[test]
