@@ -112,7 +112,7 @@ pub(in crate::cli) struct Args {
 pub(super) struct PageArgs {
     /// Serve a live page of the analysis at ADDR while it goes through the trace, and until Ctrl-C: a port of this machine, or an
     /// address with a port [default: 127.0.0.1:8425]
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with_all = ["compare", "flink"])]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["compare", "flink"])]
     pub(super) live: Option<String>,
     /// Open the live page in a browser.
     #[arg(long, requires = "live")]

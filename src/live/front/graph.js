@@ -137,7 +137,7 @@ function drawGraph(time, chosen, choose) {
       svg("text", { x: WIDE - 10, y: 22, fill: "#ffffff", "text-anchor": "end", "font-weight": "700" }, at ? "×" + at[O.instances] : ""),
       svg("text", { x: 10, y: 42, fill: "#ffffff" }, at ? word : "no figures"),
       svg("text", { x: 10, y: 60, fill: "#ffffff" }, at ? (operator.role === "source" ? (sources === 1 && window ? `lag ${amount(Math.round(window[W.lag]))}` : `emits ${amount(at[O.processed])}/s`) : `queue ${amount(at[O.queue])}`) : ""),
-      busiest >= 0.9 && busiest > 1.5 * busy && svg("text", { x: WIDE - 10, y: 60, fill: "#ffffff", "text-anchor": "end" }, `one ${percent(busiest)} busy`),
+      busiest >= 0.9 && busiest > 1.5 * busy && svg("text", { x: WIDE - 10, y: 60, fill: "#ffffff", "text-anchor": "end" }, `one ${percent(busiest)}`),
       at && at[O.blocked] >= 0.05 && operator.role !== "source" && svg("text", { x: WIDE - 10, y: 42, fill: "#ffffff", "text-anchor": "end" }, `pauses ${percent(at[O.blocked])}`),
       svg("rect", { x: 8, y: 72, width: inner, height: 12, rx: 2, fill: colour("idle"), stroke: "#ffffff", "stroke-width": 1 }),
       svg("rect", { x: 8, y: 72, width: inner * busy, height: 12, fill: colour("busy"), stroke: "#ffffff", "stroke-width": 1 }),
@@ -172,5 +172,5 @@ function drawGraph(time, chosen, choose) {
   if (again) { const box = root.querySelector(`[data-number="${again}"]`); if (box) { box.focus({ preventScroll: true }); hideTip(); } }
   const key = (name, text) => el("span", {}, el("i", { class: "i-" + name }), text);
   const left = story.operators.length - numbers.length;
-  put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy"), key("blocked", "backpressured"), story.windows.some((window) => window[W.operators].some((at) => at[O.wait] > 0.005)) && key("wait", "waits for something external"), key("path", story.about.is_analysis ? "critical paths of the window" : "critical path of the slowest epochs"), el("span", {}, "pauses: share of the time for which it holds up the sources"), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
+  put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy"), key("blocked", "backpressured"), story.windows.some((window) => window[W.operators].some((at) => at[O.wait] > 0.005)) && key("wait", "waits for something external"), key("path", story.about.is_analysis ? "critical paths of the window" : "critical path of the slowest epochs"), el("span", {}, `pauses: share of the time for which it holds up the sources${[...most.values()].some((busy) => busy >= 0.9) ? "; one: load of the busiest instance, where it is far above the mean" : ""}`), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
 }

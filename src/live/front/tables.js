@@ -18,7 +18,7 @@ function drawHeadline(time) {
   const source = others.find(([name, share]) => isSource(name) && share > first[1]);
   const short = (known(ratio) && ratio < 0.97) || late || window[W.lag] > window[W.offered];
   const beside = also.length ? (short ? "" : `, and as much at ${also.join(" and ")}`) : source ? `, and ${percent(source[1])} at the source ${source[0]}` : others.length && !short ? ", more than at any other operator" : "";
-  const limit = isAnalysis ? largest ? [el("b", {}, `Until ${seconds(window[W.end])}: `), `${percent(largest.share)} of the critical paths of the window before is ${largest.text}${path.parts[1] ? `, ${percent(path.parts[1].share)} ${path.parts[1].text}` : ""}.`] : ["No path leads through this window."] : first
+  const limit = isAnalysis ? largest ? [el("b", {}, `In the window until ${seconds(window[W.end])}: `), `${percent(largest.share)} of the critical paths is ${largest.text}${path.parts[1] ? `, ${percent(path.parts[1].share)} ${path.parts[1].text}` : ""}.`] : ["No path leads through this window."] : first
     ? [el("b", {}, short ? also.length ? `${[first[0], ...also].join(" and ")} are the bottleneck: ` : `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short ? (also.length ? "at each" : "there") : `at ${first[0]}`}${beside}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
     : busiest ? [el("b", {}, `${nameOf(busiest[O.operator])} is the busiest operator`), `, ${percent(busiest[O.busy])} busy. This policy records no critical path.`] : ["Nothing is known of operators."];
   const why = last && (last.meaning || (last.parts.find((part) => part[0] === "Why") || ["", ""])[1]);
@@ -30,7 +30,7 @@ function drawHeadline(time) {
       has(W.p99) && figure("Latency p99", latency(window[W.p99]), `p50 ${latency(window[W.p50])}, by epoch`, false),
       figure("Instances", String(instances), plural(story.operators.length, "operator"), false),
       figure("Analysed", plural(story.windows.length * story.windows_combined, "window"), `until ${seconds(endOf())}${story.about.state === "running" ? ", and it goes on" : ""}`, false),
-      el("div", { class: "told" }, diagnosis && el("p", { id: "diagnosis" }, el("b", {}, `Diagnosis${story.about.state === "running" ? " so far" : ""}: ${diagnosis.cause}. `), diagnosis.text), el("p", {}, limit)));
+      el("div", { class: "told" }, diagnosis && el("p", { id: "diagnosis" }, el("b", {}, `Diagnosis${story.about.state === "running" ? " so far" : ""}: ${diagnosis.cause}: `), diagnosis.text), el("p", {}, limit)));
     return;
   }
   // Why nothing has been changed since then, where there was something to change.

@@ -6,6 +6,7 @@ mod attacks;
 mod browser;
 mod chromium;
 mod commands;
+mod contrast;
 mod driven;
 mod steering;
 mod terminal;
