@@ -28,6 +28,7 @@ pub fn about(manifest: &Manifest, state: State) -> About {
         started_utc: environment.started_utc.clone(),
         state,
         notes: Vec::new(),
+        is_analysis: false,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::story::{
-    About, Decision, INSTANCE_COLUMNS, InstanceAt, Instances, Migration, OPERATOR_COLUMNS, OperatorAbout, OperatorAt, PathAt, QuietSpan,
-    State, SteeredBy, Story, VERSION, WINDOW_COLUMNS, Warning, Window,
+    About, Decision, Diagnosis, INSTANCE_COLUMNS, InstanceAt, Instances, Migration, OPERATOR_COLUMNS, OperatorAbout, OperatorAt, PathAt,
+    QuietSpan, State, SteeredBy, Story, VERSION, WINDOW_COLUMNS, Warning, Window,
 };
 use super::told::{Told, migrations, path_of};
 use super::watch::Watch;
@@ -50,6 +50,7 @@ pub struct Model {
     progress: BTreeMap<Timestamp, Vec<(f64, usize)>>,
     watch: Watch,
     totals: BTreeMap<String, f64>,
+    diagnosis: Option<Diagnosis>,
 }
 
 impl Model {
@@ -75,7 +76,7 @@ impl Model {
     }
 
     /// A run of which only the operators are known; they are drawn as a chain.
-    pub(super) fn of_operators(about: About, operators: Vec<OperatorAbout>) -> Model {
+    pub fn of_operators(about: About, operators: Vec<OperatorAbout>) -> Model {
         let names: Vec<String> = operators.iter().map(|operator| operator.name.clone()).collect();
         let chain = 1..operators.len() as u32;
         Model {
@@ -101,17 +102,42 @@ impl Model {
             progress: BTreeMap::new(),
             watch: Watch::default(),
             totals: BTreeMap::new(),
+            diagnosis: None,
         }
     }
 
     /// Takes the rows of a window; rows of unknown operators are ignored. `instances` may be empty.
     pub fn window(&mut self, rows: Vec<TimelineRow>, latency: LatencyRow, instances: Vec<InstanceRow>) {
-        let window = self.window_of(&rows, &latency);
+        self.show(&rows, &latency, instances);
+        self.timeline.extend(rows);
+        self.latency.push(latency);
+    }
+
+    /// Takes the rows of a window of a trace, with its critical paths. There are no plans to be
+    /// explained, so the rows are not kept.
+    pub(super) fn analysed(&mut self, rows: &[TimelineRow], latency: &LatencyRow, instances: Vec<InstanceRow>, path: PathAt) {
+        self.show(rows, latency, instances);
+        self.paths.push(path);
+    }
+
+    /// From now on these are the operators and their edges: those known until now, and more. Numbers
+    /// stay; a name may have changed.
+    pub(super) fn grow(&mut self, operators: Vec<OperatorAbout>, edges: Vec<(u32, u32)>, feedback: Vec<(u32, u32)>) {
+        self.names = operators.iter().map(|operator| operator.name.clone()).collect();
+        self.numbers.extend(self.names.iter().cloned().zip(0..));
+        (self.operators, self.edges, self.feedback) = (operators, edges, feedback);
+    }
+
+    /// What the analysis says of the trace so far.
+    pub(super) fn diagnose(&mut self, diagnosis: Diagnosis) {
+        self.diagnosis = Some(diagnosis);
+    }
+
+    fn show(&mut self, rows: &[TimelineRow], latency: &LatencyRow, instances: Vec<InstanceRow>) {
+        let window = self.window_of(rows, latency);
         let seen = self.instances_of(&instances);
         self.watch.window(&window, seen.as_ref(), self.goal_ms, &self.names);
         self.windows.push(window);
-        self.timeline.extend(rows);
-        self.latency.push(latency);
         if seen.is_some() {
             self.instances.window(|| instances);
             self.last_instances = seen;
@@ -203,6 +229,7 @@ impl Model {
             warnings: self.warnings(),
             steered: self.steered(),
             totals: self.totals.clone(),
+            diagnosis: self.diagnosis.clone(),
         }
     }
 
@@ -280,6 +307,11 @@ impl Model {
     /// Totals, once the run has ended.
     pub fn totals(&self) -> &BTreeMap<String, f64> {
         &self.totals
+    }
+
+    /// Of an analysis, what it says so far.
+    pub fn diagnosis(&self) -> Option<&Diagnosis> {
+        self.diagnosis.as_ref()
     }
 
     /// Whether the run goes on.

@@ -38,7 +38,8 @@ pub fn frozen(story: &Story) -> String {
     let policy = format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY_OF_A_FILE}\">\n");
     let scripts =
         format!("<script type=\"application/json\" id=\"story\">{}</script>\n<script>\n{SCRIPT}</script>", within_a_script(&data));
-    let title = format!("{} under {}", escaped(&story.about.title), escaped(&story.about.policy));
+    let (name, policy_name) = (escaped(&story.about.title), escaped(&story.about.policy));
+    let title = if story.about.is_analysis { format!("Analysis of {name}") } else { format!("{name} · policy {policy_name}") };
     html(&policy, &format!("<style>\n{STYLE}</style>"), &title, &scripts)
 }
 

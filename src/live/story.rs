@@ -37,7 +37,7 @@ pub const INSTANCE_COLUMNS: [&str; 9] =
 pub struct Story {
     /// `VERSION`.
     pub version: u32,
-    /// Number of the last [`News`] that is in it.
+    /// Number of the last [`super::News`] that is in it.
     pub number: u64,
     /// What ran where.
     pub about: About,
@@ -75,6 +75,17 @@ pub struct Story {
     pub steered: SteeredBy,
     /// Counts of the sequential comparison at the end, and other totals of the run.
     pub totals: BTreeMap<String, f64>,
+    /// Of an analysis: what it says of the trace so far.
+    pub diagnosis: Option<Diagnosis>,
+}
+
+/// What the analysis of a trace says in the end, or would say if the trace ended now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// The cause, such as `under-provisioned`.
+    pub cause: String,
+    /// What rests on which numbers, and what to do.
+    pub text: String,
 }
 
 /// What a person keeps from the policy.
@@ -113,6 +124,8 @@ pub struct About {
     pub state: State,
     /// What the reader should know of the data: what is missing and why.
     pub notes: Vec<String>,
+    /// Whether it is the analysis of a trace: nothing decides, and paths are those of whole windows.
+    pub is_analysis: bool,
 }
 
 /// Whether a run goes on.
@@ -270,6 +283,8 @@ pub struct Decision {
     pub rule: String,
     /// What the rule means.
     pub meaning: String,
+    /// What was found out first about an operator, in a sentence; empty if nothing was.
+    pub found: String,
     /// Names of the operators it changes.
     pub operators: Vec<String>,
     /// Headings with sentences: observed, why, predicted, action, outcome.
@@ -301,6 +316,8 @@ pub struct QuietSpan {
     pub from_s: f64,
     /// Its end.
     pub until_s: f64,
+    /// Why nothing was changed in its last window, if there was something to change; or empty.
+    pub why: String,
     /// Headings with sentences.
     pub parts: Vec<(String, String)>,
 }
@@ -349,54 +366,6 @@ pub struct Warning {
     pub what: String,
     /// What to do.
     pub todo: String,
-}
-
-/// What is new since the last message to a page.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct News {
-    /// Number of this message; each is one higher than the last.
-    pub number: u64,
-    /// Whether the run goes on.
-    pub state: State,
-    /// The window that closed, if one did.
-    pub window: Option<Window>,
-    /// Its instances, if they are shown for it.
-    pub instances: Option<Instances>,
-    /// New critical paths.
-    pub paths: Vec<PathAt>,
-    /// The latency goal.
-    pub goal_ms: Option<f64>,
-    /// Plans that are new or changed, and those after them.
-    pub decisions: Tail<Decision>,
-    /// The same of periods without a plan.
-    pub quiet: Tail<QuietSpan>,
-    /// The same of migrations.
-    pub migrations: Tail<Migration>,
-    /// The same of warnings.
-    pub warnings: Tail<Warning>,
-    /// What a person keeps from the policy.
-    pub steered: SteeredBy,
-    /// Totals, once they are known.
-    pub totals: Option<BTreeMap<String, f64>>,
-    /// Notes, if they changed.
-    pub notes: Option<Vec<String>>,
-}
-
-/// The end of a list: what was at `from` and after it is replaced by `items`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Tail<T> {
-    /// How many entries stay.
-    pub from: usize,
-    /// What follows them.
-    pub items: Vec<T>,
-}
-
-impl<T: Clone + PartialEq> Tail<T> {
-    /// What changes `before` into `after`.
-    pub fn between(before: &[T], after: &[T]) -> Tail<T> {
-        let from = before.iter().zip(after).take_while(|(a, b)| a == b).count();
-        Tail { from, items: after[from..].to_vec() }
-    }
 }
 
 /// Four significant digits; a figure that is not finite is none.

@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::model::Model;
-use super::story::{Decision, Migration, News, QuietSpan, State, Story, Tail, Warning};
+use super::news::{News, Tail};
+use super::story::{Decision, Migration, QuietSpan, State, Story, Warning};
 use crate::controller::Event;
 use crate::dataflow::Topology;
 use crate::experiment::instance_rows::InstanceRow;
@@ -189,7 +190,7 @@ impl Drop for Teller {
 }
 
 /// What the last message said.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Sent {
     paths: usize,
     decisions: Vec<Decision>,
@@ -200,43 +201,78 @@ struct Sent {
 }
 
 /// Keeps the board until the run has ended.
-fn keep(board: &Board, from: &Receiver<Message>) {
-    let mut sent = Sent::default();
+fn keep(board: &Arc<Board>, from: &Receiver<Message>) {
+    let mut telling = Telling::new(board);
     for message in from {
+        telling.change(|model, latencies| match message {
+            Message::Window(closed) => {
+                let explains = !closed.events.is_empty();
+                let has_instances = !closed.instances.is_empty();
+                let at_s = closed.latency.window_end_s;
+                closed.events.into_iter().for_each(|event| model.event(event));
+                if let Some(moving) = closed.moving {
+                    model.moving(at_s, moving);
+                }
+                model.window(closed.rows, closed.latency, closed.instances);
+                *latencies = Some(closed.latencies);
+                if explains {
+                    model.explain();
+                }
+                Closes { window: true, instances: has_instances }
+            }
+            Message::Events(events) => {
+                events.into_iter().for_each(|event| model.event(event));
+                model.explain();
+                Closes::default()
+            }
+            Message::End { state, events, totals } => {
+                events.into_iter().for_each(|event| model.event(event));
+                model.finish(state, totals);
+                Closes::default()
+            }
+        });
+    }
+}
+
+/// What a change of a model closes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Closes {
+    /// A window.
+    pub(super) window: bool,
+    /// And it has figures of instances.
+    pub(super) instances: bool,
+}
+
+/// Changes what a board shows, and tells what is new.
+#[derive(Debug)]
+pub(super) struct Telling {
+    board: Arc<Board>,
+    sent: Sent,
+}
+
+impl Telling {
+    pub(super) fn new(board: &Arc<Board>) -> Telling {
+        Telling { board: Arc::clone(board), sent: Sent::default() }
+    }
+
+    /// Changes the model, and tells of it.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Model, &mut Option<Latencies>) -> Closes) {
         let news = {
-            let mut known = board.known();
+            let known = &mut *self.board.known();
             known.number += 1;
-            let (window, instances) = match message {
-                Message::Window(closed) => {
-                    let explains = !closed.events.is_empty();
-                    let has_instances = !closed.instances.is_empty();
-                    let at_s = closed.latency.window_end_s;
-                    closed.events.into_iter().for_each(|event| known.model.event(event));
-                    if let Some(moving) = closed.moving {
-                        known.model.moving(at_s, moving);
-                    }
-                    known.model.window(closed.rows, closed.latency, closed.instances);
-                    known.latencies = Some(closed.latencies);
-                    if explains {
-                        known.model.explain();
-                    }
-                    let instances = known.model.last_instances().filter(|_| has_instances).cloned();
-                    (known.model.last_window().cloned(), instances)
-                }
-                Message::Events(events) => {
-                    events.into_iter().for_each(|event| known.model.event(event));
-                    known.model.explain();
-                    (None, None)
-                }
-                Message::End { state, events, totals } => {
-                    events.into_iter().for_each(|event| known.model.event(event));
-                    known.model.finish(state, totals);
-                    (None, None)
-                }
-            };
-            news(&known, &mut sent, window, instances)
+            let closes = change(&mut known.model, &mut known.latencies);
+            let window = known.model.last_window().filter(|_| closes.window).cloned();
+            let instances = known.model.last_instances().filter(|_| closes.instances).cloned();
+            news(known, &mut self.sent, window, instances)
         };
-        board.tell(&news);
+        self.board.tell(&news);
+    }
+
+    /// Changes what no message tells of: pages notice that one is missing and ask for the story.
+    pub(super) fn change_all(&mut self, change: impl FnOnce(&mut Model)) {
+        let known = &mut *self.board.known();
+        known.number += 1;
+        change(&mut known.model);
     }
 }
 
@@ -265,6 +301,7 @@ fn news(known: &Known, sent: &mut Sent, window: Option<super::story::Window>, in
         steered: model.steered(),
         totals: (model.state() != State::Running).then(|| model.totals().clone()),
         notes: (now.notes != sent.notes).then(|| now.notes.clone()),
+        diagnosis: model.diagnosis().cloned(),
     };
     *sent = now;
     news

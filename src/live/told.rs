@@ -46,7 +46,9 @@ impl Told {
             match chapter {
                 Chapter::Decision(_) | Chapter::Asked(_) => decisions.push(decision(chapter, decisions.len() + 1)),
                 Chapter::Quiet(span) => {
-                    quiet.push(QuietSpan { from_s: span.span.from_s, until_s: span.span.until_s, parts: chapter.parts().1 });
+                    let last = span.courses.last().and_then(|course| course.reason.as_ref());
+                    let why = last.map(why_nothing).unwrap_or_default();
+                    quiet.push(QuietSpan { from_s: span.span.from_s, until_s: span.span.until_s, why, parts: chapter.parts().1 });
                 }
             }
             if place + 1 == for_good {
@@ -109,11 +111,26 @@ fn decision(chapter: &Chapter, number: usize) -> Decision {
             Some(reason) if rule == BY_HAND => format!("{} asked for it", reason.detail),
             _ => report::rule_text(&rule).unwrap_or_default().to_owned(),
         },
+        found: told.reason.as_ref().map(found).unwrap_or_default(),
         rule,
         operators,
         compared: compared.collect(),
         parts: chapter.parts().1,
     }
+}
+
+/// What a policy found out first about an operator.
+fn found(reason: &Reason) -> String {
+    reason.findings.first().map(report::finding_text).unwrap_or_default()
+}
+
+/// Why a policy changes nothing; empty if it has nothing to change.
+fn why_nothing(reason: &Reason) -> String {
+    if reason.findings.is_empty() {
+        return String::new();
+    }
+    let meaning = report::rule_text(&reason.rule).unwrap_or_default();
+    format!("{meaning}{} {}", if meaning.is_empty() { "" } else { ":" }, found(reason)).trim().to_owned()
 }
 
 /// A request of a person other than for a plan.
@@ -126,6 +143,7 @@ fn steered(asked: &Asked, number: usize, parts: Vec<(String, String)>) -> Decisi
         status: if asked.refused.is_some() { "request-refused" } else { "by-hand" },
         rule: BY_HAND.to_owned(),
         meaning: format!("{} asked for it", asked.who),
+        found: String::new(),
         operators: Some(asked.operator.clone()).into_iter().filter(|operator| !operator.is_empty()).collect(),
         parts,
         compared: Vec::new(),

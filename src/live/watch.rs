@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::story::{InstanceAt, Instances, Warning, Window};
 use crate::controller::{Event, EventKind, Steered};
 use crate::policy::{Cause, Finding};
-use crate::report::finding_text;
+use crate::report::{self, finding_text};
 use crate::stats::median;
 
 /// Windows in a row in which something has to be wrong.
@@ -198,7 +198,12 @@ impl Watch {
                     let todo = "Lower the load, raise the goal, or make the operator on the critical path faster.";
                     seen.insert(("goal-out-of-reach", String::new()), Seen { severity: 1, weight: 0.0, what, todo });
                 }
-                if reason.rule.starts_with("external-") {
+                if reason.rule == "budget" {
+                    let what = "The policy would use more instances than its budget allows.".to_owned();
+                    let todo = "Raise the budget (--set budget=N, 0 for none), or lower the load.";
+                    seen.insert(("budget-reached", String::new()), Seen { severity: 2, weight: 0.0, what, todo });
+                }
+                if report::disables(&reason.rule) {
                     let what = format!("The external policy is disabled ({}): {}", reason.rule, reason.detail);
                     let todo = "Nothing is rescaled any more. Mend the program and start again.";
                     seen.insert(("policy-disabled", String::new()), Seen { severity: 1, weight: 0.0, what, todo });
@@ -392,5 +397,13 @@ mod tests {
         watch.finish(&[("dropped_records".to_owned(), 3.0)].into(), 10.0);
         assert_eq!(spans(&watch).last().unwrap().0, "dropped-records");
         assert!(watch.warnings().iter().all(|warning| !warning.what.is_empty() && !warning.todo.is_empty()));
+        let kinds = |rule: &str| {
+            let mut watch = Watch::default();
+            watch.event(&at(2, EventKind::Held { reason: Reason::new(rule) }), &[]);
+            watch.warnings().iter().map(|warning| warning.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds("external-gone"), ["policy-disabled"]);
+        assert_eq!(kinds("budget"), ["budget-reached"]);
+        assert!(kinds("external-wait").is_empty(), "a rule of another policy");
     }
 }

@@ -44,6 +44,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use self::activity_log::ActivityLog;
 use self::chrome::Chrome;
@@ -62,6 +63,9 @@ use crate::activity::Record;
 
 /// A block ends after the step with which it reaches this length.
 const BLOCK_RECORDS: usize = 4096;
+/// A block of a trace of one file ends, too, with the step after this time: who waits for a log that is being written sees what there
+/// is. Of several files it does not, so that the order of their blocks depends on nothing but them.
+const BLOCK_TIME: Duration = Duration::from_millis(100);
 /// Number of bytes of a file that are inspected to detect its format.
 const HEAD_BYTES: u64 = 4096;
 
@@ -308,9 +312,10 @@ impl Iterator for Trace {
     type Item = Result<Vec<Record>, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let most = if self.files.len() == 1 { BLOCK_TIME } else { Duration::MAX };
         loop {
             let next = self.files.iter_mut().filter(|input| !input.ended || input.damage.is_some()).min_by_key(|input| input.reported)?;
-            if let Some(block) = next.block() {
+            if let Some(block) = next.block(most) {
                 return Some(block);
             }
         }
@@ -331,11 +336,11 @@ impl Source {
 }
 
 impl Input {
-    /// Reads a block, or the damage that ended the file; `None` if the file ends without another
-    /// record.
-    fn block(&mut self) -> Option<Result<Vec<Record>, ReadError>> {
-        let mut records = Vec::new();
-        while !self.ended && records.len() < BLOCK_RECORDS {
+    /// Reads a block, in at most `most` and a step, or the damage that ended the file; `None` if there
+    /// is no further record.
+    fn block(&mut self, most: Duration) -> Option<Result<Vec<Record>, ReadError>> {
+        let (mut records, begun) = (Vec::new(), Instant::now());
+        while !self.ended && records.len() < BLOCK_RECORDS && (records.is_empty() || begun.elapsed() < most) {
             match self.reader.step(&mut records, &mut self.oddities) {
                 Ok(true) => {}
                 end => {

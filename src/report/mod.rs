@@ -21,7 +21,7 @@ pub use diagnosis::{Cause, Diagnosis, diagnosis};
 pub use epochs::{epochs, part_label};
 pub use explain::{
     Asked, Chapter, Course, Divided, OperatorSeen, Outcome, Parts, Quiet, Recorded, Rescaled, Seen, Span, Speed, Told, Turns, amount_text,
-    explain, finding_text, piece_text, rule_text, short_reason,
+    disables, explain, finding_text, piece_text, rule_text, short_reason,
 };
 pub use explanation::explanation;
 pub use page::{Page, Section, claims_table, page};

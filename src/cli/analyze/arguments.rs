@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use jiff::SignedDuration;
 
+use super::growing::Growing;
 use crate::cli::failure::{Failure, usage};
 use crate::critical_path::By;
 use crate::engine::{AnalysisConfig, StandingQuery};
@@ -32,7 +33,8 @@ use crate::time::{Timestamp, Window};
                         Examples:\n  thalweg run --policy hold --record --out slow && thalweg analyze slow/activity.log\n  \
                         thalweg analyze slow/activity.log --by instance --window 500ms --json\n  \
                         thalweg analyze slow/activity.log --export perfetto=trace.json --plot lanes.svg\n  \
-                        thalweg analyze before/activity.log --compare after/activity.log\n\n\
+                        thalweg analyze before/activity.log --compare after/activity.log\n  \
+                        thalweg analyze slow/activity.log --live --open\n\n\
                         Exit code 1: the trace of --compare is slower. Exit code 2: an argument is invalid or a file is damaged; the part of a file before the damage is still analysed.")]
 pub(in crate::cli) struct Args {
     /// Traces of one job: activity logs of 'run --record', or files in another format (see
@@ -101,6 +103,26 @@ pub(in crate::cli) struct Args {
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) page: PageArgs,
+}
+
+/// Flags for the page of an analysis.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct PageArgs {
+    /// Serve a live page of the analysis at ADDR while it goes through the trace, and until Ctrl-C: a port of this machine, or an
+    /// address with a port [default: 127.0.0.1:8425]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["compare", "flink"])]
+    pub(super) live: Option<String>,
+    /// Open the live page in a browser.
+    #[arg(long, requires = "live")]
+    pub(super) open: bool,
+    /// Also write the page of the analysis to FILE: one HTML file that needs no network.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["compare", "flink"])]
+    pub(super) report: Option<PathBuf>,
+    /// Go on reading as the file grows, until Ctrl-C, which ends the trace there.
+    #[arg(long, conflicts_with_all = ["compare", "flink"])]
+    pub(super) follow: bool,
 }
 
 /// Flags for a running Flink job in place of a trace.
@@ -151,6 +173,8 @@ pub(super) struct Asked {
     pub(super) json: bool,
     pub(super) watch: Vec<StandingQuery>,
     workers: u32,
+    /// Whether files are read as they grow.
+    follow: bool,
 }
 
 impl Args {
@@ -227,6 +251,7 @@ impl Asked {
             json: args.json,
             watch,
             workers: args.workers,
+            follow: args.page.follow,
         })
     }
 
@@ -262,6 +287,10 @@ impl Asked {
 
     pub(super) fn open(&self) -> Result<Trace, Failure> {
         let opened = match self.format {
+            format if self.follow => {
+                let growing = |file: &PathBuf| Growing::open(file).map_err(|why| usage(anyhow!("{}: {why}", file.display())));
+                readers::read(self.files.iter().map(growing).collect::<Result<_, _>>()?, format)
+            }
             Some(format) => readers::open_as(&self.files, format),
             None => readers::open(&self.files),
         };
@@ -392,10 +421,10 @@ fn export(text: &str) -> Result<(Exported, PathBuf), Failure> {
     Ok((exported, PathBuf::from(path)))
 }
 
-/// The activity log in the folder of a run; any other file is itself.
+/// The activity log in the folder of a run, or of one that goes on; any other file is itself.
 fn of_run(file: &Path) -> PathBuf {
-    let log = file.join(folder::ACTIVITY);
-    if log.is_file() { log } else { file.to_owned() }
+    let logs = [folder::ACTIVITY, folder::ACTIVITY_BEGUN].map(|log| file.join(log));
+    logs.into_iter().find(|log| log.is_file()).unwrap_or_else(|| file.to_owned())
 }
 
 /// The quantile in 'p99'; none in 'all'.

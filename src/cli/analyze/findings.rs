@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments::Asked;
 use super::output::{Json, Printed, notes};
+use super::page::Page;
 use super::pictures::cannot_write;
 use crate::activity::{Names, Record};
 use crate::cli::failure::{Failure, usage};
@@ -44,6 +45,8 @@ pub(super) struct Findings<'a> {
     json: Option<Json>,
     watched: bool,
     bar: ProgressBar,
+    /// The page that shows them, if there is one.
+    page: Option<Page>,
 }
 
 impl<'a> Findings<'a> {
@@ -65,7 +68,13 @@ impl<'a> Findings<'a> {
             json: (asked.json && !asked.is_compared).then(Json::default),
             watched: false,
             bar,
+            page: None,
         }
+    }
+
+    /// The same, shown on a page.
+    pub(super) fn shown_on(self, page: Option<Page>) -> Findings<'a> {
+        Findings { page, ..self }
     }
 
     /// Expects anything at all in the selected time. If there is nothing, notes say what was skipped:
@@ -93,6 +102,9 @@ impl<'a> Findings<'a> {
 
     /// Counts the pieces of work among `records`, and what the job was given.
     pub(super) fn count(&mut self, records: &[Record]) {
+        if let Some(page) = &mut self.page {
+            page.records(records);
+        }
         for record in records {
             self.pieces.push(record);
             self.supply.push(record);
@@ -109,7 +121,7 @@ impl<'a> Findings<'a> {
     }
 
     /// Takes a result of the analysis of the whole trace.
-    pub(super) fn take_of_whole(&mut self, result: AnalysisResult) -> Result<(), Failure> {
+    pub(super) fn take_of_whole(&mut self, result: AnalysisResult, format: Format) -> Result<(), Failure> {
         match result {
             AnalysisResult::Window(summary) => {
                 if self.whole.windows() == MOST_SECONDS {
@@ -118,6 +130,9 @@ impl<'a> Findings<'a> {
                     )));
                 }
                 let ranking = self.whole.push(&summary);
+                if self.page.as_mut().is_some_and(|page| page.window(&summary)) {
+                    self.diagnose(format);
+                }
                 if self.asked.is_compared {
                     self.observed.seconds.push(ranking.iter().map(|entry| (entry.entity, entry.participation)));
                 }
@@ -147,6 +162,14 @@ impl<'a> Findings<'a> {
             AnalysisResult::Query(change) => self.change(&change)?,
         }
         Ok(())
+    }
+
+    /// Shows on the page what the diagnosis would be now.
+    fn diagnose(&mut self, format: Format) {
+        let diagnosis = report::diagnosis(&self.analysed(format));
+        if let Some(page) = &mut self.page {
+            page.diagnosis(&diagnosis);
+        }
     }
 
     /// Takes a result of the analysis of the windows that were asked for.
@@ -189,15 +212,22 @@ impl<'a> Findings<'a> {
     /// Tells what was skipped or corrected.
     pub(super) fn note(&self, trace: &Trace) {
         self.bar.finish_and_clear();
-        let (oddities, epoch_oddities) = &self.oddities;
-        for note in notes(oddities, self.asked.epochs.then_some(*epoch_oddities), trace, &self.windows) {
-            eprintln!("note: {note}");
-        }
+        self.notes(trace).iter().for_each(|note| eprintln!("note: {note}"));
     }
 
-    /// Prints the result.
-    pub(super) fn finish(mut self, trace: &Trace) -> Result<(), Failure> {
+    fn notes(&self, trace: &Trace) -> Vec<String> {
+        let (oddities, epoch_oddities) = &self.oddities;
+        notes(oddities, self.asked.epochs.then_some(*epoch_oddities), trace, &self.windows)
+    }
+
+    /// Prints the result; returns the page, which shows it.
+    pub(super) fn finish(mut self, trace: &Trace, damage: Option<&anyhow::Error>) -> Result<Option<Page>, Failure> {
         self.note(trace);
+        self.diagnose(trace.format());
+        let mut page = self.page.take();
+        if let Some(page) = &mut page {
+            page.end(damage, self.notes(trace));
+        }
         for (format, path) in &self.asked.stacks {
             let name = format!("--export {format}={}", path.display());
             let title = format!("Critical paths of {}", self.asked.name());
@@ -217,9 +247,11 @@ impl<'a> Findings<'a> {
                 oddities: &self.oddities.0,
                 trace,
             };
-            return Ok(json.finish(&printed).context("standard output")?);
+            json.finish(&printed).context("standard output")?;
+            return Ok(page);
         }
-        print(&self.text(trace.format()))
+        print(&self.text(trace.format()))?;
+        Ok(page)
     }
 
     /// The result as text.

@@ -10,8 +10,10 @@ mod arguments;
 mod compare;
 mod findings;
 mod flink;
+mod growing;
 mod heard;
 mod output;
+mod page;
 mod pictures;
 mod reading;
 
@@ -20,9 +22,12 @@ use anyhow::anyhow;
 use self::arguments::Asked;
 pub(super) use self::arguments::{Args, length};
 use self::findings::Findings;
+use self::page::Page;
 use self::pictures::Pictures;
 use self::reading::read;
 use super::failure::{Failure, usage};
+use super::interrupted::{self, Meanwhile};
+use crate::experiment::interrupt;
 
 pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
     if let Some(address) = &args.flink.flink {
@@ -38,12 +43,19 @@ pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
         return compare::compare(args);
     }
     let asked = Asked::of(args)?;
+    if args.page.follow {
+        interrupted::listen(Meanwhile::Measures)?;
+    }
+    let page = Page::begin(&args.page, &asked)?;
     let mut trace = asked.open()?;
     let mut pictures = Pictures::new(&asked)?;
-    let mut findings = Findings::new(&asked);
+    let mut findings = Findings::new(&asked).shown_on(page);
     let damage = read(&asked, &mut trace, &mut pictures, &mut findings)?;
+    // Where a growing file is cut off is not damage.
+    let damage = damage.filter(|_| !(args.page.follow && interrupt::asked()));
     findings.expect_any(&trace, damage.as_ref())?;
     pictures.finish(trace.origin())?;
-    findings.finish(&trace)?;
+    let page = findings.finish(&trace, damage.as_ref())?;
+    page.map_or(Ok(()), |page| page.stay(damage.as_ref()))?;
     damage.map_or(Ok(()), |damage| Err(usage(damage)))
 }

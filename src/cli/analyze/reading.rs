@@ -24,6 +24,7 @@ pub(super) fn read(
 ) -> Result<Option<anyhow::Error>, Failure> {
     let (whole, whole_results) = Analysis::start(asked.whole())?;
     let windows = asked.windows().map(Analysis::start).transpose()?;
+    let format = trace.format();
     let (mut heard, mut timed, mut damage) = (Heard::new(asked.awaited()), false, None);
     for block in trace.by_ref() {
         match block {
@@ -43,12 +44,12 @@ pub(super) fn read(
             // Reading continues with the other files.
             Err(error) => damage = damage.or(Some(anyhow::Error::from(error))),
         }
-        whole_results.try_iter().try_for_each(|result| findings.take_of_whole(result))?;
+        whole_results.try_iter().try_for_each(|result| findings.take_of_whole(result, format))?;
         if let Some((_, results)) = &windows {
             results.try_iter().try_for_each(|result| findings.take_of_windows(result))?;
         }
     }
-    finish(whole, &whole_results, |result| findings.take_of_whole(result))?;
+    finish(whole, &whole_results, |result| findings.take_of_whole(result, format))?;
     if let Some((windows, results)) = windows {
         finish(windows, &results, |result| findings.take_of_windows(result))?;
     }

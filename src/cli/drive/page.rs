@@ -1,18 +1,20 @@
 //! A drive on a page and on the terminal: each job that is driven, one after the other.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::browser;
 use crate::cli::failure::Failure;
 use crate::cli::terminal::{self, Terminal};
-use crate::cli::watched::{page_of, serve};
+use crate::cli::watched::{check_report, page_of, serve};
 use crate::controller::Event;
 use crate::dataflow::Topology;
+use crate::experiment::folder;
 use crate::experiment::run::Status;
 use crate::flink::Closed;
 use crate::live::server::Server;
 use crate::live::teller::{Board, Teller};
-use crate::live::{About, Model, State};
+use crate::live::{About, Model, State, page};
 use crate::stats::LatencyHistogram;
 
 /// Flags for watching a drive.
@@ -27,6 +29,9 @@ pub(in crate::cli) struct PageArgs {
     /// Show the job on the whole terminal instead of in one line.
     #[arg(long)]
     tui: bool,
+    /// Also write the page of the last job to FILE at the end: one HTML file that needs no network.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 /// Who watches a drive.
@@ -34,6 +39,7 @@ pub(super) struct Page {
     board: Arc<Board>,
     terminal: Option<Terminal>,
     server: Option<Server>,
+    report: Option<PathBuf>,
     about: About,
     /// Tells of the present job, once a window of it has closed.
     teller: Option<Teller>,
@@ -42,8 +48,11 @@ pub(super) struct Page {
 impl PageArgs {
     /// Begins to show a drive of `policy`, if asked to.
     pub(super) fn begin(&self, policy: &str) -> Result<Option<Page>, Failure> {
+        if let Some(file) = &self.report {
+            check_report(file)?;
+        }
         let on_terminal = self.tui && terminal::is_there();
-        if self.live.is_none() && !on_terminal {
+        if self.live.is_none() && self.report.is_none() && !on_terminal {
             return Ok(None);
         }
         let about = About { title: "No job yet".to_owned(), policy: policy.to_owned(), host: "flink".to_owned(), ..About::default() };
@@ -60,7 +69,7 @@ impl PageArgs {
             server = Some(started);
         }
         let terminal = on_terminal.then(|| Terminal::enter(Arc::clone(&board), notes)).transpose()?;
-        Ok(Some(Page { board, terminal, server, about, teller: None }))
+        Ok(Some(Page { board, terminal, server, report: self.report.clone(), about, teller: None }))
     }
 }
 
@@ -99,10 +108,18 @@ impl Page {
     }
 
     /// The drive has ended.
-    pub(super) fn end(self, is_interrupted: bool) {
+    ///
+    /// # Errors
+    /// If its page cannot be written.
+    pub(super) fn end(self, is_interrupted: bool) -> Result<(), Failure> {
         if let Some(teller) = self.teller {
             teller.end(if is_interrupted { State::Interrupted } else { State::Finished }, &[], [].into());
         }
         drop((self.terminal, self.server));
+        if let Some(file) = &self.report {
+            folder::write_text(file, &page::frozen(&self.board.story()))?;
+            eprintln!("thalweg: report in {}", file.display());
+        }
+        Ok(())
     }
 }

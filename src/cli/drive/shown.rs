@@ -69,9 +69,7 @@ impl Shown {
     /// Ends the line.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        if let Some(page) = self.page.take() {
-            page.end(interrupt::asked());
-        }
+        self.page.take().map_or(Ok(()), |page| page.end(interrupt::asked()))?;
         match self.failed.take() {
             Some(why) => Err(anyhow::Error::from(why).context("the files of this drive cannot be written").into()),
             None => Ok(()),

@@ -36,6 +36,7 @@ function take(news) {
   story.goal_ms = news.goal_ms;
   story.steered = news.steered;
   if (news.totals) story.totals = news.totals;
+  if (news.diagnosis) story.diagnosis = news.diagnosis;
   if (news.window) story.windows.push(news.window);
   if (news.instances) {
     story.instances.push(news.instances);

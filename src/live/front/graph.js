@@ -56,17 +56,16 @@ function layOut(numbers) {
   const most = Math.max(1, ...columns.map((list) => list.length));
   const width = columns.length * (WIDE + ACROSS) - ACROSS + 16, height = most * (HIGH + DOWN) - DOWN + 30;
   const place = new Map([...row.keys()].map((number) => [number, { x: 8 + column.get(number) * (WIDE + ACROSS), y: 22 + (row.get(number) + (most - 1) / 2) * (HIGH + DOWN) }]));
-  return { edges, over, place, width, height };
+  return { edges, over, place, column, width, height };
 }
 
 // The way through the graph on which most of the critical path lies.
-function heaviest(numbers, edges, shares) {
+function heaviest(numbers, edges, column, shares) {
   const weight = (number) => shares.get(nameOf(number)) || 0;
   if (![...numbers].some((number) => weight(number) > 0)) return [];
   const best = new Map(numbers.map((number) => [number, { sum: weight(number), before: null }]));
-  // Numbers are in topological order.
-  for (const number of [...numbers].sort((a, b) => a - b)) for (const [from, to] of edges) {
-    if (to !== number || from >= to) continue;
+  for (const number of [...numbers].sort((a, b) => column.get(a) - column.get(b) || a - b)) for (const [from, to] of edges) {
+    if (to !== number || column.get(from) >= column.get(to)) continue;
     const sum = best.get(from).sum + weight(number);
     if (sum > best.get(number).sum || (sum === best.get(number).sum && best.get(number).before === null)) best.set(number, { sum, before: from });
   }
@@ -78,11 +77,11 @@ function heaviest(numbers, edges, shares) {
 }
 
 // How the time of an operator divides; a source is held up as long as anything downstream holds it up.
-function stateOf(number, at, window) {
+function stateOf(number, at, window, busiest) {
   const role = story.operators[number].role;
   const busy = at ? clamp(at[O.busy], 0, 1) : 0, wait = at ? clamp(at[O.wait], 0, 1 - busy) : 0;
   const held = role === "source" && window ? clamp(Math.max(0, ...window[W.operators].map((other) => other[O.blocked] * (story.operators[other[O.operator]].role === "source" ? 0 : 1))), 0, 1 - busy - wait) : 0;
-  const kind = held >= 0.1 && held >= busy ? "blocked" : busy >= 0.6 ? "busy" : wait >= 0.5 ? "wait" : "idle";
+  const kind = held >= 0.1 && held >= busy ? "blocked" : busy >= 0.6 || busiest >= 0.9 ? "busy" : wait >= 0.5 ? "wait" : "idle";
   return { busy, wait, held, kind };
 }
 
@@ -90,10 +89,13 @@ function drawGraph(time, chosen, choose) {
   const window = windowAt(time), path = pathAt(time), shares = sharesOf(path);
   const numbers = shownOperators(window, shares);
   if (!numbers.length) { put(byId("graph-box"), el("p", { class: "quiet" }, "No operators are known yet.")); put(byId("graph-legend")); return; }
-  const { edges, over, place, width, height } = layOut(numbers);
-  const way = heaviest(numbers, edges, shares);
+  const { edges, over, place, column, width, height } = layOut(numbers);
+  const way = heaviest(numbers, edges, column, shares);
   const on = new Set(way.slice(1).map((number, index) => way[index] + ">" + number));
   const ats = new Map((window ? window[W.operators] : []).map((at) => [at[O.operator], at]));
+  // As in Flink, an operator is as busy as its busiest instance: that one limits it.
+  const most = new Map(), frame = instancesAt(time);
+  for (const row of frame && window && frame.end_s > window[W.start] - 1e-9 ? frame.rows : []) most.set(row[I.operator], Math.max(most.get(row[I.operator]) || 0, row[I.busy]));
   const sources = story.operators.filter((operator) => operator.role === "source").length;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Dataflow graph" });
   const link = (from, to, back, between) => {
@@ -122,10 +124,10 @@ function drawGraph(time, chosen, choose) {
   };
   for (const number of numbers) {
     const { x, y } = place.get(number), at = ats.get(number), operator = story.operators[number];
-    const { busy, wait, held, kind } = stateOf(number, at, window), share = shares.get(operator.name) || 0;
+    const busiest = most.get(number) || 0, { busy, wait, held, kind } = stateOf(number, at, window, busiest), share = shares.get(operator.name) || 0;
     const word = kind === "blocked" ? `backpressured ${percent(held)}` : kind === "wait" ? `waits ${percent(wait)}` : `${percent(busy)} busy`;
     const lines = [operator.name, `${operator.role}${operator.bins ? `, ${operator.bins} bins` : ""}`, at ? plural(at[O.instances], "instance") + (operator.max_parallelism ? ` (at most ${operator.max_parallelism})` : "") : "no figures",
-      `busy ${percent(busy)}, external wait ${percent(wait)}${operator.role === "source" ? `, backpressured ${percent(held)}` : `; pauses the sources ${at ? percent(at[O.blocked]) : "–"} per instance`}`,
+      `busy ${percent(busy)}${busiest > busy + 0.05 ? ` (the busiest instance ${percent(busiest)})` : ""}, external wait ${percent(wait)}${operator.role === "source" ? `, backpressured ${percent(held)}` : `; pauses the sources ${at ? percent(at[O.blocked]) : "–"} per instance`}`,
       at ? `queue ${amount(at[O.queue])} records; processes ${amount(at[O.processed])}/s` : "", at && known(at[O.speed]) ? `an instance can do ${amount(at[O.speed])}/s` : "", share > 0 ? `${percent(share)} of the critical path` : "not on the critical path"].filter(Boolean);
     const short = operator.name.length > 21 ? operator.name.slice(0, 20) + "…" : operator.name;
     const inner = WIDE - 16;
@@ -134,8 +136,9 @@ function drawGraph(time, chosen, choose) {
       svg("text", { x: 10, y: 22, fill: "#ffffff", "font-weight": "700" }, short),
       svg("text", { x: WIDE - 10, y: 22, fill: "#ffffff", "text-anchor": "end", "font-weight": "700" }, at ? "×" + at[O.instances] : ""),
       svg("text", { x: 10, y: 42, fill: "#ffffff" }, at ? word : "no figures"),
-      svg("text", { x: 10, y: 60, fill: "#ffffff" }, at ? (operator.role === "source" ? (sources === 1 && window ? `lag ${amount(window[W.lag])}` : `emits ${amount(at[O.processed])}/s`) : `queue ${amount(at[O.queue])}`) : ""),
-      at && at[O.blocked] >= 0.05 && operator.role !== "source" && svg("text", { x: WIDE - 10, y: 60, fill: "#ffffff", "text-anchor": "end" }, `pauses ${percent(at[O.blocked])}`),
+      svg("text", { x: 10, y: 60, fill: "#ffffff" }, at ? (operator.role === "source" ? (sources === 1 && window ? `lag ${amount(Math.round(window[W.lag]))}` : `emits ${amount(at[O.processed])}/s`) : `queue ${amount(at[O.queue])}`) : ""),
+      busiest >= 0.9 && busiest > 1.5 * busy && svg("text", { x: WIDE - 10, y: 60, fill: "#ffffff", "text-anchor": "end" }, `one ${percent(busiest)}`),
+      at && at[O.blocked] >= 0.05 && operator.role !== "source" && svg("text", { x: WIDE - 10, y: 42, fill: "#ffffff", "text-anchor": "end" }, `pauses ${percent(at[O.blocked])}`),
       svg("rect", { x: 8, y: 72, width: inner, height: 12, rx: 2, fill: colour("idle"), stroke: "#ffffff", "stroke-width": 1 }),
       svg("rect", { x: 8, y: 72, width: inner * busy, height: 12, fill: colour("busy"), stroke: "#ffffff", "stroke-width": 1 }),
       wait > 0.005 && svg("rect", { x: 8 + inner * busy, y: 72, width: inner * wait, height: 12, fill: colour("wait"), stroke: "#ffffff", "stroke-width": 1 }),
@@ -169,5 +172,5 @@ function drawGraph(time, chosen, choose) {
   if (again) { const box = root.querySelector(`[data-number="${again}"]`); if (box) { box.focus({ preventScroll: true }); hideTip(); } }
   const key = (name, text) => el("span", {}, el("i", { class: "i-" + name }), text);
   const left = story.operators.length - numbers.length;
-  put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy"), key("blocked", "backpressured"), story.windows.some((window) => window[W.operators].some((at) => at[O.wait] > 0.005)) && key("wait", "waits for something external"), key("path", "critical path of the slowest epochs"), el("span", {}, "pauses: share of the time for which it holds up the sources"), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
+  put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy"), key("blocked", "backpressured"), story.windows.some((window) => window[W.operators].some((at) => at[O.wait] > 0.005)) && key("wait", "waits for something external"), key("path", story.about.is_analysis ? "critical paths of the window" : "critical path of the slowest epochs"), el("span", {}, `pauses: share of the time for which it holds up the sources${[...most.values()].some((busy) => busy >= 0.9) ? "; one: load of the busiest instance, where it is far above the mean" : ""}`), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
 }

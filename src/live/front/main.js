@@ -94,9 +94,11 @@ function draw() {
   const window = windowAt(time), theme = document.documentElement.className, wide = innerWidth;
   const at = window ? window[W.end] : -1, path = pathAt(time), version = story.number;
   part("name", [about], () => {
-    put(byId("title"), `${about.title || "A run"} under ${about.policy}`, el("span", { class: "state " + about.state }, about.state === "running" ? "running" : about.state));
-    byId("about").textContent = [about.host && "host " + about.host, "seed " + about.seed, known(about.seconds) && about.seconds + " s", about.strategy && "migrates " + about.strategy, about.started_utc].filter(Boolean).join(" · ");
-    document.title = `${about.title} under ${about.policy}`;
+    const title = about.is_analysis ? `Analysis of ${about.title}` : `${about.title || "A run"} · policy ${about.policy}`;
+    for (const name of ["decisions", "migrations"]) byId(name).hidden = about.is_analysis;
+    put(byId("title"), title, el("span", { class: "state " + about.state }, about.state === "running" ? "running" : about.state));
+    byId("about").textContent = [about.host && "host " + about.host, !about.is_analysis && "seed " + about.seed, known(about.seconds) && about.seconds > 0 && about.seconds + " s", about.strategy && "migrates " + about.strategy, about.started_utc].filter(Boolean).join(" · ");
+    document.title = title;
     put(byId("footer"), (about.notes || []).map((note) => el("p", {}, note)), story.windows_combined > 1 && el("p", {}, `Each point of a line stands for ${story.windows_combined} windows: rates and shares are means, p99 and maximum the largest, queues and lag those at the end.`),
       el("p", {}, [about.command, about.revision && "revision " + about.revision, about.machine].filter(Boolean).join(" · ")));
   });
@@ -108,7 +110,7 @@ function draw() {
   byId("follow").setAttribute("aria-pressed", String(state.follows));
   byId("follow").textContent = live ? "Follow" : "End";
   const decided = decisionsUntil(time).length;
-  part("headline", [at, path && path.at_s, decided, version && story.decisions.length, story.goal_ms, about.state], () => drawHeadline(time));
+  part("headline", [time, at, path && path.at_s, decided, version && story.decisions.length, story.goal_ms, about.state, story.diagnosis, about.is_analysis && endOf(), story.quiet.length], () => drawHeadline(time));
   part("warnings", [story.warnings.filter((warning) => warning.since_s <= time + 1e-9).map((warning) => [warning.since_s, warning.until_s, warningHolds(warning, time), warning.what])], () => drawWarnings(time, goTo));
   part("graph", [at, path && path.at_s, state.operator, theme, wide], () => drawGraph(time, state.operator, chooseOperator));
   part("path", [path, theme], () => drawPath(time));

@@ -1,6 +1,6 @@
 // Steering the run, where the server lets people do that: what is asked for goes to the server with a token, and what
 // comes of it is seen among the decisions.
-const steering = { token: "", busy: false, made: null };
+const steering = { token: null, busy: false, made: null };
 
 function takeToken() {
   const kept = "thalweg-token", given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -28,7 +28,6 @@ async function ask(request, told) {
 }
 
 function makeSteer() {
-  takeToken();
   const field = (label, properties) => { const input = el("input", properties); return [el("label", {}, label + " ", input), input]; };
   const [tokenLabel, token] = field("Token", { type: "password", autocomplete: "off", size: 14 });
   const [whoLabel, who] = field("Your name", { type: "text", maxlength: 40, size: 12, autocomplete: "off" });
@@ -50,6 +49,9 @@ function makeSteer() {
 
 function drawSteer() {
   if (!byId("steer").dataset.on) return;
+  if (steering.token === null) takeToken();
+  // Who has no token sees nothing that would not work.
+  if (!steering.token) return;
   if (!steering.made) makeSteer();
   const { pause, operator, hold, buttons } = steering.made;
   const names = story.operators.filter((one) => one.scalable).map((one) => one.name);

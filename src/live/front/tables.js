@@ -3,7 +3,8 @@ const figure = (name, value, note, off) => el("div", { class: "figure" + (off ? 
 
 function drawHeadline(time) {
   const window = windowAt(time), path = pathAt(time), box = byId("headline");
-  if (!window) { put(box, el("p", { class: "told" }, story.about.state === "running" ? "No window has closed yet: figures follow within a second of the job's time." : "Nothing was recorded of this run.")); return; }
+  const { is_analysis: isAnalysis } = story.about;
+  if (!window) { put(box, el("p", { class: "told" }, isAnalysis ? "No window has been analysed yet." : story.about.state === "running" ? "No window has closed yet: figures follow within a second of the job's time." : "Nothing was recorded of this run.")); return; }
   const ratio = window[W.offered] > 0 ? window[W.achieved] / window[W.offered] : null;
   const instances = window[W.operators].reduce((sum, at) => sum + at[O.instances], 0);
   const before = decisionsUntil(time), last = before[before.length - 1];
@@ -16,22 +17,37 @@ function drawHeadline(time) {
   const also = others.filter(([name, share]) => !isSource(name) && percent(share) === percent(first[1])).map(([name]) => name).slice(0, 3);
   const source = others.find(([name, share]) => isSource(name) && share > first[1]);
   const short = (known(ratio) && ratio < 0.97) || late || window[W.lag] > window[W.offered];
-  const beside = also.length ? `, and as much at ${also.join(" and ")}` : source ? `, and ${percent(source[1])} at the source ${source[0]}` : others.length && !short ? ", more than at any other operator" : "";
-  const limit = first
-    ? [el("b", {}, short ? `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short ? "there" : `at ${first[0]}`}${beside}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
+  const beside = also.length ? (short ? "" : `, and as much at ${also.join(" and ")}`) : source ? `, and ${percent(source[1])} at the source ${source[0]}` : others.length && !short ? ", more than at any other operator" : "";
+  const limit = isAnalysis ? largest ? [el("b", {}, `In the window until ${seconds(window[W.end])}: `), `${percent(largest.share)} of the critical paths is ${largest.text}${path.parts[1] ? `, ${percent(path.parts[1].share)} ${path.parts[1].text}` : ""}.`] : ["No path leads through this window."] : first
+    ? [el("b", {}, short ? also.length ? `${[first[0], ...also].join(" and ")} are the bottleneck: ` : `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short ? (also.length ? "at each" : "there") : `at ${first[0]}`}${beside}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
     : busiest ? [el("b", {}, `${nameOf(busiest[O.operator])} is the busiest operator`), `, ${percent(busiest[O.busy])} busy. This policy records no critical path.`] : ["Nothing is known of operators."];
   const why = last && (last.meaning || (last.parts.find((part) => part[0] === "Why") || ["", ""])[1]);
+  const { diagnosis } = story, has = (column) => story.windows.some((window) => window[column] > 0);
+  if (isAnalysis) {
+    put(box,
+      has(W.achieved) && figure("Throughput", `${amount(window[W.achieved])}/s`, `${known(ratio) ? percent(ratio) + " " : ""}of ${amount(window[W.offered])}/s offered`, known(ratio) && ratio < 0.97),
+      has(W.achieved) && figure("Lag", amount(window[W.lag]), "records due, not emitted", false),
+      has(W.p99) && figure("Latency p99", latency(window[W.p99]), `p50 ${latency(window[W.p50])}, by epoch`, false),
+      figure("Instances", String(instances), plural(story.operators.length, "operator"), false),
+      figure("Analysed", plural(story.windows.length * story.windows_combined, "window"), `until ${seconds(endOf())}${story.about.state === "running" ? ", and it goes on" : ""}`, false),
+      el("div", { class: "told" }, diagnosis && el("p", { id: "diagnosis" }, el("b", {}, `Diagnosis${story.about.state === "running" ? " so far" : ""}: ${diagnosis.cause}: `), diagnosis.text), el("p", {}, limit)));
+    return;
+  }
+  // Why nothing has been changed since then, where there was something to change.
+  const quiet = story.quiet.filter((quiet) => quiet.from_s <= time + 1e-9).pop();
+  const since = quiet && quiet.why && (!last || quiet.until_s > last.at_s) && time >= quiet.until_s - 1e-9 ? quiet.why : "";
   put(box,
     figure("Throughput", `${amount(window[W.achieved])}/s`, `${known(ratio) ? percent(ratio) + " " : ""}of ${amount(window[W.offered])}/s offered`, known(ratio) && ratio < 0.97),
-    figure("Lag", amount(window[W.lag]), "records due, not emitted", false),
+    figure("Lag", amount(Math.round(window[W.lag])), "records due, not emitted", window[W.lag] > window[W.offered]),
     figure("Latency p99", latency(window[W.p99]), `p50 ${latency(window[W.p50])}${known(story.goal_ms) ? ", goal " + latency(story.goal_ms) : ", no goal set"}`, late),
     figure("Instances", String(instances), `${plural(story.operators.length, "operator")}${window[W.leftOut] ? `, ${window[W.operators].length} of them shown` : ""}`, false),
     figure("Decisions so far", String(before.length), last ? `the last at ${seconds(last.at_s)}` : "none yet", false),
     el("div", { class: "told" }, el("p", {}, limit),
-      last && el("p", {}, el("b", {}, `Last decision, ${seconds(last.at_s)}: `), last.plan || "no change", why ? `, because ${why.charAt(0).toLowerCase() + why.slice(1)}${why.endsWith(".") ? "" : "."}` : ".")));
+      last && el("p", {}, el("b", {}, `Last decision, ${seconds(last.at_s)}: `), last.plan || "no change", why ? `, because ${why.charAt(0).toLowerCase() + why.slice(1)}${why.endsWith(".") ? "" : "."}` : ".", last.found && ` ${last.found}`),
+      since && el("p", {}, el("b", {}, last ? "No change since: " : "No decision: "), since)));
 }
 
-const TITLES = { "falling-behind": "Falling behind", "goal-missed": "Goal missed", "goal-out-of-reach": "Goal out of reach", stuck: "Stuck", uneven: "Uneven load", "slow-instance": "Slow instance", skewed: "Skew", straggler: "Straggler", "external-wait": "External wait", "at-limit": "At its limit", starved: "Starved", "crowded-worker": "Crowded worker", host: "Core taken away", "hot-key": "Hot key", "hot-bin": "Hot bin", "plan-refused": "Plan rejected", "migration-interrupted": "Migration interrupted", "backing-off": "Host gave up", "unreliable-window": "Window not relied upon", "policy-disabled": "Policy disabled", paused: "Paused", held: "Held", "wrong-results": "Wrong results", "dropped-records": "Dropped records" };
+const TITLES = { "falling-behind": "Falling behind", "goal-missed": "Goal missed", "goal-out-of-reach": "Goal out of reach", "budget-reached": "Budget reached", stuck: "Stuck", uneven: "Uneven load", "slow-instance": "Slow instance", skewed: "Skew", straggler: "Straggler", "external-wait": "External wait", "at-limit": "At its limit", starved: "Starved", "crowded-worker": "Crowded worker", host: "Core taken away", "hot-key": "Hot key", "hot-bin": "Hot bin", "plan-refused": "Plan rejected", "migration-interrupted": "Migration interrupted", "backing-off": "Host gave up", "unreliable-window": "Window not relied upon", "policy-disabled": "Policy disabled", paused: "Paused", held: "Held", "wrong-results": "Wrong results", "dropped-records": "Dropped records" };
 const SEVERITY = { 1: "Serious", 2: "Warning", 3: "Note" };
 
 function drawWarnings(time, goTo) {
@@ -51,12 +67,12 @@ function drawWarnings(time, goTo) {
 
 function drawPath(time) {
   const path = pathAt(time), box = byId("path-box");
-  if (!path) { put(box, el("p", { class: "quiet" }, story.paths.length ? "None has been looked at yet at this time." : "This policy does not look at critical paths, so none are recorded: run with --policy critical-path to see them.")); return; }
+  if (!path) { put(box, el("p", { class: "quiet" }, story.paths.length || story.about.is_analysis ? "None has been looked at yet at this time." : "This policy does not look at critical paths, so none are recorded: run with --policy critical-path to see them.")); return; }
   const rest = Math.max(0, 1 - path.parts.reduce((sum, part) => sum + part.share, 0));
   const bar = el("div", { class: "bar", role: "img", "aria-label": "Shares of the critical path: " + path.parts.map((part) => `${part.text} ${percent(part.share)}`).join(", ") });
   path.parts.forEach((part, place) => { const piece = el("span", { class: "c" + (place % 8) }); piece.style.width = 100 * part.share + "%"; bar.append(piece); });
   const predicts = path.parts.some((part) => known(part.predicted_ms));
-  put(box, el("p", { class: "quiet" }, `Where the slowest records spent their time, in the window until ${seconds(path.at_s)}.`), bar,
+  put(box, el("p", { class: "quiet" }, story.about.is_analysis ? `What the critical paths consist of, in the window until ${seconds(path.at_s)}; on the right, how much of it.` : `Where the slowest records spent their time, in the window until ${seconds(path.at_s)}.`), bar,
     el("ul", { class: "parts" }, path.parts.map((part, place) => el("li", {}, el("i", { class: "c" + (place % 8) }), el("b", {}, percent(part.share)), el("span", {}, part.text), el("span", { class: "ms quiet" }, latency(part.mean_ms) + (known(part.predicted_ms) ? ` → ${latency(part.predicted_ms)}` : ""))))),
     rest > 0.01 && el("p", { class: "quiet" }, `${percent(rest)} in smaller parts.`), predicts && el("p", { class: "quiet" }, "The time after the arrow is what the policy predicts for its plan."));
 }

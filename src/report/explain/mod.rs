@@ -17,7 +17,7 @@ pub use chapter::{Chapter, Course, Divided, Outcome, Quiet, Rescaled, Speed, Tol
 pub use span::{OperatorSeen, Seen, Span};
 pub use steered::Asked;
 pub use text::Parts;
-pub use words::{amount as amount_text, finding as finding_text, meaning as rule_text, piece_text, short as short_reason};
+pub use words::{amount as amount_text, disables, finding as finding_text, meaning as rule_text, piece_text, short as short_reason};
 
 use crate::controller::Event;
 use crate::experiment::rows::{LatencyRow, TimelineRow};

@@ -10,10 +10,15 @@ use crate::report::table::latency;
 pub fn meaning(rule: &str) -> Option<&'static str> {
     match rule {
         "external" => Some("as the external policy says"),
-        "external-gone" | "external-timed-out" | "external-ended" | "external-nonsense" => Some("the external policy was disabled"),
+        _ if disables(rule) => Some("the external policy was disabled"),
         BY_HAND => Some("somebody asked for it"),
         _ => registry::meaning(rule),
     }
+}
+
+/// Whether a rule says that an external policy was disabled.
+pub fn disables(rule: &str) -> bool {
+    matches!(rule, "external-gone" | "external-timed-out" | "external-ended" | "external-nonsense")
 }
 
 /// Why, in a sentence without its end: whom it is about, what the rule means and its name.

@@ -1,9 +1,13 @@
 //! The page of a run: the same story from its folder and while it goes on, a server that nobody can
 //! hold up, a file that needs nothing else.
 
+mod analysed;
 mod attacks;
 mod browser;
+mod chromium;
 mod commands;
+mod contrast;
+mod driven;
 mod steering;
 mod terminal;
 mod told;
