@@ -16,7 +16,9 @@ fn prepare(folder: &Path, index: &str) -> Output {
     let mut command = Command::new("python3");
     command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/flink/cluster"), "prepare"]);
     let pip = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("PIP_") || name.to_lowercase().ends_with("_proxy"));
-    pip.for_each(|name| drop(command.env_remove(name)));
+    for name in pip {
+        command.env_remove(name);
+    }
     command.env("PATH", path).env("THALWEG_FLINK_CACHE", folder.join("cache")).env_remove("FLINK_LIB");
     command.envs([("PIP_CONFIG_FILE", "/dev/null"), ("PIP_INDEX_URL", index), ("PIP_RETRIES", "0"), ("PIP_NO_CACHE_DIR", "1")]);
     command.output().unwrap()
