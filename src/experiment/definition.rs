@@ -102,7 +102,7 @@ macro_rules! figures {
 }
 
 /// Names and definitions of all figures, which are part of the program.
-const FIGURES: [(&str, &str); 36] = figures![
+const FIGURES: [(&str, &str); 38] = figures![
     "beyondmr-fig2",
     "contune-curve",
     "contune-jobs",
@@ -116,7 +116,9 @@ const FIGURES: [(&str, &str); 36] = figures![
     "ds2-table4",
     "ds2-table4-measured",
     "flink-converge",
+    "flink-external",
     "flink-paths",
+    "flink-skew",
     "loop",
     "loop-scale",
     "loop-skew",

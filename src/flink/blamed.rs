@@ -51,7 +51,14 @@ mod tests {
     fn told(queues_ms: [f64; 3]) -> Told {
         let wait = |(vertex, queue_ms)| Wait { hop: Hop { vertex, subtask: 0, queue_ms }, blamed: (vertex, 0) };
         let waits = (0..).zip(queues_ms).map(wait).collect();
-        Told { checkpoint: Some(1), at: Timestamp::ZERO, waits, service_ms: vec![Some(1.0), None, Some(3.0)], alignment_ms: vec![0.0; 3] }
+        Told {
+            checkpoint: Some(1),
+            at: Timestamp::ZERO,
+            waits,
+            service_ms: vec![Some(1.0), None, Some(3.0)],
+            alignment_ms: vec![0.0; 3],
+            arrived_ms: 0.0,
+        }
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! answers of the link. So a recorded session gives the same decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::attach::{Attached, DriveError, attach, check_scheduler};
 use super::error::RestError;
 use super::graph::Graph;
 use super::job::{Hex, Job};
-use super::limits::{Limited, Limits};
+use super::limits::{Finished, Limited, Limits};
 use super::news::{Closed, Listener, News, What, text_of};
 use super::rescale::{Outcome, Rescale};
 use super::rest::Rest;
@@ -160,6 +161,7 @@ struct Driver<'a> {
     without_epoch: u32,
     triggered: bool,
     noted_clocks: bool,
+    finished: Finished,
 }
 
 impl<'a> Driver<'a> {
@@ -196,7 +198,8 @@ impl<'a> Driver<'a> {
             activation_windows: config.activation_windows,
             strategy: Strategy::AllAtOnce,
         };
-        let policy = Box::new(Limited::new(policy, graph.clone(), limits));
+        let finished = Finished::default();
+        let policy = Box::new(Limited::new(policy, graph.clone(), limits, Arc::clone(&finished)));
         let controller = Controller::new(topology.clone(), configuration.clone(), pacing, policy);
         let watch = Watch::new(&job, config.pace, rest.now());
         let mut driver = Driver {
@@ -211,6 +214,7 @@ impl<'a> Driver<'a> {
             without_epoch: 0,
             triggered: false,
             noted_clocks: false,
+            finished,
             topology,
         };
         let at = rest.now();
@@ -379,6 +383,11 @@ impl<'a> Driver<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
+        let known = std::mem::replace(&mut *self.finished.lock().expect("no policy panics"), window.finished().clone());
+        for vertex in window.finished().difference(&known) {
+            let note = format!("tasks of '{}' have finished: it counts as idle and keeps its instances", self.graph.nodes[*vertex].name);
+            self.note(at, &note);
+        }
         let configuration = self.controller.configuration().clone();
         let measured = match window.close(&self.graph, &self.topology, &configuration, self.needs_paths) {
             Ok(measured) => measured,
@@ -421,13 +430,22 @@ impl<'a> Driver<'a> {
             self.controller.declined(rest.now(), "the driver only advises");
             return Ok(None);
         }
-        if rest.allowed().trigger {
-            self.tell(rest.now(), What::Triggered { why: "from which the job goes on".to_owned() });
+        let (before, wanted) = (self.watch.parallelism().clone(), self.graph.parallelism(&after));
+        let (id, asked) = (self.watch.id().clone(), self.asked.clone());
+        let rescale = Rescale { job: &id, before: &before, asked: &asked, wanted: &wanted, timeout: self.config.rescale_timeout };
+        match rescale.trigger(rest) {
+            Ok(None) => {}
+            Ok(Some(triggered)) => {
+                self.tell(rest.now(), What::Triggered { why: "from which the job goes on".to_owned() });
+                if !rescale.wait_for(rest, triggered) {
+                    return Ok(Some(Ending::Stopped));
+                }
+            }
+            Err(error) if error.is_end_of_session() => return Err(error.into()),
+            // The job goes on from the last one of its own.
+            Err(error) => self.tell(rest.now(), What::Trouble { error: error.to_string() }),
         }
         self.tell(rest.now(), What::Requested { before: before_text, after: after_text, reason });
-        let (before, wanted) = (self.watch.parallelism().clone(), self.graph.parallelism(&after));
-        let id = self.watch.id().clone();
-        let rescale = Rescale { job: &id, before: &before, asked: &self.asked, wanted: &wanted, timeout: self.config.rescale_timeout };
         let upper = rescale.upper();
         let outcome = rescale.carry_out(rest)?;
         let at = rest.now();

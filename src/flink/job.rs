@@ -111,6 +111,8 @@ pub struct Vertex {
     pub max_parallelism: u32,
     /// How many of them run.
     pub running: u32,
+    /// How many have finished, as those of a bounded source do.
+    pub finished: u32,
     /// Vertices of one group share slots; nothing where the cluster does not say.
     pub group: Option<String>,
     /// When it was deployed, in ms since 1970.
@@ -183,10 +185,17 @@ impl Job {
         is_end(&self.state)
     }
 
-    /// Whether all of its tasks run, and its plan is known.
+    /// Whether all of its tasks run but for those that have finished, and its plan is known.
     pub fn is_running(&self) -> bool {
-        let runs = |vertex: &Vertex| vertex.parallelism > 0 && vertex.running == vertex.parallelism;
-        self.state == "RUNNING" && !self.vertices.is_empty() && !self.inputs.is_empty() && self.vertices.iter().all(runs)
+        let runs = |vertex: &Vertex| vertex.parallelism > 0 && vertex.running.saturating_add(vertex.finished) == vertex.parallelism;
+        let is_alive = self.vertices.iter().any(|vertex| vertex.running > 0);
+        self.state == "RUNNING" && is_alive && !self.inputs.is_empty() && self.vertices.iter().all(runs)
+    }
+
+    /// Vertices of which tasks have finished, and how many.
+    pub fn finished(&self) -> BTreeMap<Hex, u32> {
+        let some = self.vertices.iter().filter(|vertex| vertex.finished > 0);
+        some.map(|vertex| (vertex.id.clone(), vertex.finished)).collect()
     }
 
     /// Instances by vertex.
@@ -203,14 +212,18 @@ impl Job {
 fn vertex(value: &Value) -> Result<Vertex, Lacks> {
     let most = i64::from(MOST_PARALLELISM);
     let parallelism = whole(value, "parallelism", -1, most)?.max(0) as u32;
-    let running = value.get("tasks").and_then(|tasks| tasks.get("RUNNING")).and_then(Value::as_u64).unwrap_or(0);
+    let tasks = |state: &str| {
+        let count = value.get("tasks").and_then(|tasks| tasks.get(state)).and_then(Value::as_u64).unwrap_or(0);
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
     Ok(Vertex {
         id: id(value, "id")?,
         name: one_line(text(value, "name")?),
         parallelism,
         // Not yet decided while the job begins.
         max_parallelism: (whole(value, "maxParallelism", -1, most)?.max(0) as u32).max(parallelism),
-        running: u32::try_from(running).unwrap_or(u32::MAX),
+        running: tasks("RUNNING"),
+        finished: tasks("FINISHED"),
         group: value.get("slotSharingGroupId").and_then(Value::as_str).map(one_line),
         began_ms: millis(value, "start-time"),
     })

@@ -1,6 +1,7 @@
 //! What a policy may ask of a Flink job: bounds of vertices, slots, key groups; and what only other hosts can do is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use super::graph::Graph;
 use crate::dataflow::{Configuration, Plan};
@@ -81,17 +82,21 @@ fn aligned_down(instances: u32, key_groups: u32) -> u32 {
     (1..=instances).rev().find(|fewer| key_groups.is_multiple_of(*fewer)).unwrap_or(instances)
 }
 
+/// Vertices of which tasks have finished: Flink does not redistribute what is over.
+pub type Finished = Arc<Mutex<BTreeSet<usize>>>;
+
 /// A policy within limits.
 pub struct Limited {
     policy: Box<dyn Policy>,
     graph: Graph,
     limits: Limits,
+    finished: Finished,
 }
 
 impl Limited {
-    /// `policy`, within `limits`.
-    pub fn new(policy: Box<dyn Policy>, graph: Graph, limits: Limits) -> Limited {
-        Limited { policy, graph, limits }
+    /// `policy`, within `limits`; vertices in `finished` keep what they have as long as they are there.
+    pub fn new(policy: Box<dyn Policy>, graph: Graph, limits: Limits, finished: Finished) -> Limited {
+        Limited { policy, graph, limits, finished }
     }
 }
 
@@ -105,10 +110,11 @@ impl Policy for Limited {
     }
 
     fn decide(&mut self, now: Timestamp, observation: &Observation) -> Decision {
-        let (plan, reason) = match self.policy.decide(now, observation) {
+        let (mut plan, reason) = match self.policy.decide(now, observation) {
             Decision::Hold(reason) => return Decision::Hold(reason),
             Decision::Rescale(plan, reason) => (plan, reason),
         };
+        plan.rescales.retain(|operator, _| !self.finished.lock().expect("no policy panics").contains(&(operator.0 as usize)));
         let allowed = self.limits.apply(&self.graph, &observation.configuration, &plan);
         if !allowed.rescales.is_empty() {
             return Decision::Rescale(allowed, reason);
@@ -119,6 +125,14 @@ impl Policy for Limited {
 
     fn refused(&mut self, why: &str) {
         self.policy.refused(why);
+    }
+
+    fn set_goal(&mut self, goal_ms: f64) -> Result<(), String> {
+        self.policy.set_goal(goal_ms)
+    }
+
+    fn overridden(&mut self) {
+        self.policy.overridden();
     }
 
     fn migrated(&mut self, began: Timestamp, ended: Timestamp, bytes: u64) {
@@ -136,9 +150,12 @@ impl Policy for Limited {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::flink::graph::Node;
     use crate::flink::job::{Hex, Ship};
+    use crate::observation::Observer;
 
     fn graph() -> Graph {
         let node = |name: &str, group: &str, inputs: Vec<(usize, Ship)>| Node {
@@ -163,6 +180,68 @@ mod tests {
             ..Plan::default()
         };
         limits.apply(&graph, &before, &plan).rescales.into_iter().map(|(operator, instances)| (operator.0, instances)).collect()
+    }
+
+    /// A policy that says what it was told.
+    struct Listens(Arc<Mutex<Vec<String>>>);
+
+    impl Policy for Listens {
+        fn name(&self) -> &'static str {
+            "listens"
+        }
+
+        fn decide(&mut self, _: Timestamp, _: &Observation) -> Decision {
+            unreachable!("it is not asked")
+        }
+
+        fn set_goal(&mut self, goal_ms: f64) -> Result<(), String> {
+            self.0.lock().unwrap().push(format!("goal {goal_ms}"));
+            if goal_ms < 0.0 { Err("out of range".to_owned()) } else { Ok(()) }
+        }
+
+        fn overridden(&mut self) {
+            self.0.lock().unwrap().push("overridden".to_owned());
+        }
+    }
+
+    #[test]
+    fn what_a_person_asks_of_a_drive_reaches_its_policy() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let graph = graph();
+        let limits = Limits::of(&graph);
+        let mut limited = Limited::new(Box::new(Listens(Arc::clone(&heard))), graph, limits, Finished::default());
+        assert_eq!((limited.set_goal(250.0), limited.set_goal(-1.0)), (Ok(()), Err("out of range".to_owned())));
+        limited.overridden();
+        assert_eq!(*heard.lock().unwrap(), ["goal 250", "goal -1", "overridden"]);
+    }
+
+    #[test]
+    fn what_has_finished_is_left_out_of_a_plan_as_long_as_it_has() {
+        struct Doubles;
+        impl Policy for Doubles {
+            fn name(&self) -> &'static str {
+                "doubles"
+            }
+
+            fn decide(&mut self, _: Timestamp, observation: &Observation) -> Decision {
+                let twice = |operator| (operator, 2 * observation.configuration.parallelism(operator));
+                let rescales = [OperatorId(1), OperatorId(2)].map(twice).into_iter().collect();
+                Decision::Rescale(Plan { rescales, ..Plan::default() }, Reason::new("doubles"))
+            }
+        }
+        let (graph, finished) = (graph(), Finished::default());
+        let topology = graph.topology(|_| 60).unwrap();
+        let mut observer = Observer::new(topology.clone(), Timestamp::ZERO, Duration::from_secs(1));
+        let (observation, _) = observer.close(&Configuration::ones(&topology), Duration::from_secs(1));
+        let mut limited = Limited::new(Box::new(Doubles), graph.clone(), Limits::of(&graph), Arc::clone(&finished));
+        let mut asked = |over: &[usize]| {
+            *finished.lock().unwrap() = over.iter().copied().collect();
+            match limited.decide(Timestamp::ZERO, &observation) {
+                Decision::Rescale(plan, _) => plan.rescales.keys().map(|operator| operator.0).collect(),
+                Decision::Hold(_) => Vec::new(),
+            }
+        };
+        assert_eq!((asked(&[]), asked(&[1]), asked(&[1, 2]), asked(&[0])), (vec![1, 2], vec![2], vec![], vec![1, 2]));
     }
 
     #[test]

@@ -51,6 +51,12 @@ pub enum Outcome {
     Stopped,
 }
 
+/// A checkpoint that the cluster has accepted to take.
+pub struct Triggered {
+    /// The newest before it; nothing within where there was none, nothing at all where the cluster did not say.
+    before: Option<Option<u64>>,
+}
+
 /// How waiting for tasks ended.
 enum Waited {
     Reached(Job),
@@ -79,6 +85,41 @@ impl Rescale<'_> {
         self.before.iter().map(upper).collect()
     }
 
+    /// Triggers a checkpoint, if that is allowed and the job is still as it was; whether it did.
+    ///
+    /// # Errors
+    /// When the cluster does not take it, or the session ends.
+    pub fn trigger(&self, rest: &mut Rest<'_>) -> Result<Option<Triggered>, RestError> {
+        if !rest.allowed().trigger || self.check(rest)?.is_some() {
+            return Ok(None);
+        }
+        // Without an answer the next one is what newer checkpoints are told from.
+        let before = newest(rest, self.job).ok();
+        rest.trigger(self.job)?;
+        Ok(Some(Triggered { before }))
+    }
+
+    /// Waits for a checkpoint that was triggered, from which the job then goes on: less is done twice. Whether to go on; without a
+    /// checkpoint too.
+    pub fn wait_for(&self, rest: &mut Rest<'_>, triggered: Triggered) -> bool {
+        let mut before = triggered.before;
+        let until = rest.now() + self.timeout.min(MOST_FOR_CHECKPOINT);
+        loop {
+            match (newest(rest, self.job), before) {
+                (Ok(now), Some(before)) if now > before => return true,
+                (Ok(now), None) => before = Some(now),
+                _ => {}
+            }
+            if rest.now() >= until {
+                return true;
+            }
+            let next = rest.now() + LOOK;
+            if rest.wait(next).is_none() {
+                return false;
+            }
+        }
+    }
+
     /// Checks that the job is still as it was, requests, and waits.
     ///
     /// # Errors
@@ -86,15 +127,6 @@ impl Rescale<'_> {
     pub fn carry_out(&self, rest: &mut Rest<'_>) -> Result<Outcome, RestError> {
         if let Some(why) = self.check(rest)? {
             return Ok(Outcome::NotBegun(why));
-        }
-        if rest.allowed().trigger {
-            if !self.checkpoint(rest) {
-                return Ok(Outcome::Stopped);
-            }
-            // That took a while.
-            if let Some(why) = self.check(rest)? {
-                return Ok(Outcome::NotBegun(why));
-            }
         }
         let (began, upper) = (rest.now(), self.upper());
         if let Err(error) = rest.require(self.job, &upper) {
@@ -140,31 +172,6 @@ impl Rescale<'_> {
 
     fn uppers(&self, rest: &mut Rest<'_>) -> Result<BTreeMap<Hex, u32>, RestError> {
         Ok(rest.requirements(self.job)?.into_iter().map(|(id, bounds)| (id, bounds.upper)).collect())
-    }
-
-    /// Takes a checkpoint, from which the job then goes on: less is done twice. Whether to go on; without a checkpoint too.
-    fn checkpoint(&self, rest: &mut Rest<'_>) -> bool {
-        let newest = |rest: &mut Rest<'_>| rest.checkpoints(self.job).map(|history| history.newest().map(|newest| newest.id));
-        // Without an answer the next one is what newer checkpoints are told from.
-        let mut before = newest(rest).ok();
-        if rest.trigger(self.job).is_err() {
-            return true;
-        }
-        let until = rest.now() + self.timeout.min(MOST_FOR_CHECKPOINT);
-        loop {
-            match (newest(rest), before) {
-                (Ok(now), Some(before)) if now > before => return true,
-                (Ok(now), None) => before = Some(now),
-                _ => {}
-            }
-            if rest.now() >= until {
-                return true;
-            }
-            let next = rest.now() + LOOK;
-            if rest.wait(next).is_none() {
-                return false;
-            }
-        }
     }
 
     /// Waits until all tasks run, of each vertex at least `least` and at most `upper`, which is what was requested.
@@ -240,6 +247,10 @@ impl Rescale<'_> {
             Waited::TimedOut(job) => Outcome::NotReached { why, done: again(", but does not run in time"), asked: before, job },
         }
     }
+}
+
+fn newest(rest: &mut Rest<'_>, job: &Hex) -> Result<Option<u64>, RestError> {
+    rest.checkpoints(job).map(|history| history.newest().map(|newest| newest.id))
 }
 
 fn running_of(job: &Job) -> String {

@@ -3,13 +3,13 @@
 //! Invariant: a window holds rounds of one deployment only. What is seen while the job restarts, and for a
 //! while after, is looked at and not kept: it shows the catching up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::barriers::{Barriers, NoEpoch};
 use super::checkpoints::{Checkpoint, History};
 use super::error::RestError;
-use super::graph::Graph;
+use super::graph::{Graph, Node};
 use super::job::{Hex, Job};
 use super::rest::Rest;
 use super::window::{OpenWindow, Seen};
@@ -55,6 +55,7 @@ pub struct Watch {
     pace: Pace,
     deployed_ms: u64,
     parallelism: BTreeMap<Hex, u32>,
+    finished: BTreeMap<Hex, u32>,
     /// When it was noticed that the job does not run.
     down: Option<Timestamp>,
     /// Nothing is kept before this.
@@ -80,6 +81,7 @@ impl Watch {
             pace,
             deployed_ms: job.deployed_ms(),
             parallelism: job.parallelism(),
+            finished: job.finished(),
             down: None,
             settled_at: now,
             window: None,
@@ -151,7 +153,7 @@ impl Watch {
 
     fn take_over(&mut self, rest: &mut Rest<'_>, job: &Job) {
         rest.forget_names();
-        (self.deployed_ms, self.parallelism) = (job.deployed_ms(), job.parallelism());
+        (self.deployed_ms, self.parallelism, self.finished) = (job.deployed_ms(), job.parallelism(), job.finished());
         (self.window, self.down) = (None, None);
         self.settled_at = rest.now() + self.pace.settle;
         self.set_clock(job, rest.now());
@@ -183,6 +185,10 @@ impl Watch {
             self.take_over(rest, &job);
             return Ok(Look::Running(job, since));
         }
+        if job.finished() != self.finished {
+            // A task that ends in the middle of a window has counted for a part of it.
+            (self.window, self.finished) = (None, job.finished());
+        }
         self.set_clock(&job, now);
         if self.window.is_none() {
             // A window that opens anew has the names of today: some metrics come later than their task.
@@ -204,7 +210,8 @@ impl Watch {
         let Some(window) = &mut self.window else {
             self.newest = self.newest.max(history.newest().map_or(0, |newest| newest.id));
             // A window begins later than the run.
-            let mut window = OpenWindow::new(round.at.max(Timestamp(1_000_000)), self.pace.interval);
+            let start = round.at.max(Timestamp(1_000_000));
+            let mut window = OpenWindow::new(start, self.pace.interval, self.finished_of(graph));
             window.round(round);
             self.window = Some(window);
             return Ok(Look::Nothing);
@@ -213,10 +220,15 @@ impl Watch {
         self.epochs_of(rest, graph, &history)?;
         let is_full = |window: &mut OpenWindow| window.window().end <= round.at;
         let Some(full) = self.window.take_if(is_full) else { return Ok(Look::Nothing) };
-        let mut next = OpenWindow::new(round.at, self.pace.interval);
+        let mut next = OpenWindow::new(round.at, self.pace.interval, self.finished_of(graph));
         next.round(round);
         self.window = Some(next);
         Ok(Look::Full(full))
+    }
+
+    fn finished_of(&self, graph: &Graph) -> BTreeSet<usize> {
+        let has_finished = |(_, node): &(usize, &Node)| self.finished.contains_key(&node.id);
+        graph.nodes.iter().enumerate().filter(has_finished).map(|(number, _)| number).collect()
     }
 
     fn count(&mut self, history: &History) {

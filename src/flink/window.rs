@@ -4,7 +4,7 @@
 //! clock says how long that was, and the difference is taken to hold for the whole window. Invariant: a
 //! window in which a task was deployed, or of which too little is known, gives nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::barriers::{Barriers, Hop, Wait, blame};
@@ -63,6 +63,8 @@ pub struct Told {
     pub service_ms: Vec<Option<f64>>,
     /// By vertex, how long its subtasks waited for their last barrier, in ms.
     pub alignment_ms: Vec<f64>,
+    /// When its last barrier came to a sink, by the JobManager's clock in ms since 1970; 0 where it was estimated from counters.
+    pub arrived_ms: f64,
 }
 
 impl Told {
@@ -102,12 +104,18 @@ pub struct OpenWindow {
     last: Option<Round>,
     rounds: u32,
     epochs: Vec<Seen>,
+    finished: BTreeSet<usize>,
 }
 
 impl OpenWindow {
-    /// A window from `start` on.
-    pub fn new(start: Timestamp, length: Duration) -> OpenWindow {
-        OpenWindow { window: Window::starting(start, length), first: None, last: None, rounds: 0, epochs: Vec::new() }
+    /// A window from `start` on; tasks of the vertices in `finished` have finished before.
+    pub fn new(start: Timestamp, length: Duration, finished: BTreeSet<usize>) -> OpenWindow {
+        OpenWindow { window: Window::starting(start, length), first: None, last: None, rounds: 0, epochs: Vec::new(), finished }
+    }
+
+    /// Vertices of which tasks have finished.
+    pub fn finished(&self) -> &BTreeSet<usize> {
+        &self.finished
     }
 
     /// Its time.
@@ -150,7 +158,9 @@ impl OpenWindow {
                 let at = |round: &Round| round.counters.get(vertex)?.get(subtask as usize).copied().flatten();
                 let moved = at(last).zip(at(first)).and_then(|(last, first)| last.since(&first));
                 let moved = moved.filter(|moved| moved.clock_ms() >= LEAST_CLOCK * length_ms);
-                moved.ok_or_else(|| Unknown::Subtask(node.name.clone(), subtask))
+                // What has finished does not count any more: it has nothing to do.
+                let idle = self.finished.contains(&vertex).then(|| Counters { idle_ms: length_ms, ..Counters::default() });
+                moved.or(idle).ok_or_else(|| Unknown::Subtask(node.name.clone(), subtask))
             };
             moved.push((0..subtasks).map(of).collect::<Result<_, _>>()?);
         }
@@ -163,7 +173,7 @@ impl OpenWindow {
     fn told(&self, graph: &Graph, moved: &[Vec<Counters>], first: &Round, last: &Round) -> Vec<Told> {
         let counters = |vertex: usize, subtask: u32| moved.get(vertex).and_then(|of| of.get(subtask as usize));
         let blocked = |vertex: usize, subtask: u32| counters(vertex, subtask).map_or(0.0, Counters::blocked_share);
-        let tell = |checkpoint: Option<u64>, at: Timestamp, path: &[Hop], alignment_ms: Vec<f64>| {
+        let tell = |barriers: Option<&Barriers>, at: Timestamp, path: &[Hop], alignment_ms: Vec<f64>| {
             let source = path.first().map_or(0, |hop| hop.vertex);
             // Between two rounds lag moves evenly.
             let share = at.since(first.at).as_secs_f64() / last.at.since(first.at).as_secs_f64().max(1e-9);
@@ -173,14 +183,17 @@ impl OpenWindow {
             let source_ms = if rate > 0.0 { 1000.0 * records / rate } else { 0.0 };
             let waits = blame(path, source_ms, blocked);
             let service_ms = path.iter().map(|hop| counters(hop.vertex, hop.subtask).and_then(Counters::service_ms)).collect();
-            Told { checkpoint, at, waits, service_ms, alignment_ms }
+            let took_ms: f64 = path.iter().map(|hop| hop.queue_ms).sum();
+            let arrived_ms = barriers.map_or(0.0, |barriers| barriers.triggered_ms as f64 + took_ms);
+            let checkpoint = barriers.map(|barriers| barriers.checkpoint);
+            Told { checkpoint, at, waits, service_ms, alignment_ms, arrived_ms }
         };
         let fits = |barriers: &Barriers| {
             (0..moved.len()).all(|vertex| barriers.arrivals.get(vertex).is_some_and(|of| of.len() == moved[vertex].len()))
         };
         let measured = self.epochs.iter().filter(|seen| fits(&seen.barriers)).map(|seen| {
             let alignment_ms = (0..moved.len()).map(|vertex| seen.barriers.alignment_ms(vertex)).collect();
-            tell(Some(seen.barriers.checkpoint), seen.at, &seen.barriers.critical_path(graph), alignment_ms)
+            tell(Some(&seen.barriers), seen.at, &seen.barriers.critical_path(graph), alignment_ms)
         });
         let told: Vec<Told> = measured.collect();
         if !told.is_empty() {

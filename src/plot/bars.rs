@@ -12,8 +12,8 @@ use super::canvas::{Anchor, Canvas, Drawn, fitting_em, text_width};
 use super::page::{Body, HEADER_EM, LINE_HEIGHT, PADDING, TEXT_EM, write_page};
 use super::{PlotError, palette};
 use crate::experiment::frame::{Expression, Frame, text};
-use crate::experiment::shown::{filled, joined, shown};
-use crate::experiment::view::{Bars, Measure};
+use crate::experiment::shown::{filled, joined, shown, written};
+use crate::experiment::view::{Bars, Measure, Show};
 
 /// Most columns of a figure.
 const MOST_COLUMNS: usize = 6;
@@ -111,7 +111,7 @@ fn block(view: &Bars, measure: &Measure, group: &Frame, names: &[&str]) -> Block
             value,
             least: numbers.iter().copied().fold(f64::INFINITY, f64::min),
             most: numbers.iter().copied().fold(0.0, f64::max),
-            beside: if parts.is_empty() { format!("{:.1} %", value * 100.0) } else { joined(&view.join, &parts) },
+            beside: if parts.is_empty() { label(measure.show, value) } else { joined(&view.join, &parts) },
         }
     };
     let is_true = |row: &crate::experiment::frame::Row, column: &str| text(row, column) == "true";
@@ -119,6 +119,11 @@ fn block(view: &Bars, measure: &Measure, group: &Frame, names: &[&str]) -> Block
     let head =
         if measure.hit.is_empty() { measure.name.clone() } else { format!("{}: first in {hits} of {windows} windows", measure.name) };
     Block { head, bars: names.iter().map(bar).collect() }
+}
+
+/// What stands beside a bar: a share, unless its measure is written in another way.
+fn label(show: Show, value: f64) -> String {
+    written(if show == Show::Plain { Show::Percent } else { show }, value)
 }
 
 impl Figure {

@@ -12,11 +12,14 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
  * <p>shape=chain: source, parse, enrich, count (keyed, with state), score, sink. shape=diamond: source to left, and to first and second;
  * join waits for both ways; sink.
  *
- * <p>rate: see {@link Schedule}; records: how many in all (0: no end); keys; bytes: state of each key; out: file of the sink; NAME.n:
- * instances at the start; the rest of NAME: see {@link Work}.
+ * shape=union: source, and early, which emits as much and ends after early=N records; both to parse; sink.
+ *
+ * <p>rate: see {@link Schedule}; records: how many in all (0: no end); keys, hot: see {@link Load}; bytes: state of each key; out: file of
+ * the sink; parts: see {@link Meter}; NAME.n: instances at the start; the rest of NAME: see {@link Work}.
  */
 public final class Job {
     private static final List<String> CHAIN = Arrays.asList("parse", "enrich", "count", "score", "sink");
+    private static final List<String> UNION = Arrays.asList("parse", "sink");
     private static final List<String> DIAMOND = Arrays.asList("left", "first", "second", "join", "sink");
     private final Options options;
     private final List<String> names;
@@ -36,7 +39,8 @@ public final class Job {
         switch (shape) {
             case "chain" -> new Job(options, CHAIN).chain(env);
             case "diamond" -> new Job(options, DIAMOND).diamond(env);
-            default -> throw new IllegalArgumentException("shape: expected chain or diamond, found '" + shape + "'");
+            case "union" -> new Job(options, UNION).union(env);
+            default -> throw new IllegalArgumentException("shape: expected chain, diamond or union, found '" + shape + "'");
         }
         env.execute(options.text("name", shape));
     }
@@ -57,15 +61,25 @@ public final class Job {
         sink(named("join", left.union(second).keyBy(item -> item.id).process(new Join(work("join")))));
     }
 
+    private void union(StreamExecutionEnvironment env) {
+        var both = source(env).union(source(env, "early", options.number("early", 1000)));
+        sink(named("parse", both.rebalance().map(new Step(work("parse")))));
+    }
+
     private SingleOutputStreamOperator<Item> source(StreamExecutionEnvironment env) {
+        return source(env, "source", options.number("records", 0));
+    }
+
+    private SingleOutputStreamOperator<Item> source(StreamExecutionEnvironment env, String name, long records) {
         Schedule schedule = new Schedule(options.text("rate", "0:300"));
-        Load load = new Load(schedule, options.number("records", 0), options.number("keys", 1000), names.size());
-        var source = env.fromSource(load, WatermarkStrategy.noWatermarks(), "source");
-        return source.uid("source").setParallelism(1).setMaxParallelism(1);
+        double hot = Double.parseDouble(options.text("hot", "0"));
+        Load load = new Load(schedule, records, options.number("keys", 1000), hot, names.size());
+        var source = env.fromSource(load, WatermarkStrategy.noWatermarks(), name);
+        return source.uid(name).setParallelism(1).setMaxParallelism(1);
     }
 
     private void sink(SingleOutputStreamOperator<Item> last) {
-        Meter meter = new Meter(work("sink"), names.toArray(new String[0]), options.text("out", ""));
+        Meter meter = new Meter(work("sink"), names.toArray(new String[0]), options.text("out", ""), options.number("parts", 0));
         named("sink", last.rebalance().process(meter));
     }
 

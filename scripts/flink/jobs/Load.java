@@ -18,7 +18,7 @@ import org.apache.flink.core.io.SimpleVersionedSerializer;
 
 /**
  * A source of one subtask that emits records when its schedule says that they are due, and reports those that are due and not emitted as
- * pendingRecords. When it began and how far it is are in its checkpoints: a job restarted from a savepoint goes on with the schedule.
+ * pendingRecords. Their keys follow each other from 0 on; of each hundred records, hot * 100 have key 0. When it began and how far it is are in its checkpoints: a job restarted from a savepoint goes on with the schedule.
  */
 final class Load implements Source<Item, Load.Place, Load.Place> {
     /** How far it is; also what there is to give out: nothing once next is negative. */
@@ -41,9 +41,12 @@ final class Load implements Source<Item, Load.Place, Load.Place> {
     private final Schedule schedule;
     private final long records;
     private final long keys;
+    private final long hot;
     private final int places;
 
-    Load(Schedule schedule, long records, long keys, int places) {
+    Load(Schedule schedule, long records, long keys, double hot, int places) {
+        if (hot < 0 || hot > 1) throw new IllegalArgumentException("hot: expected a share from 0 to 1, found '" + hot + "'");
+        this.hot = Math.round(100 * hot);
         this.schedule = schedule;
         this.records = records;
         this.keys = keys;
@@ -98,6 +101,11 @@ final class Load implements Source<Item, Load.Place, Load.Place> {
             return began + (long) Math.min(1e6 * schedule.dueAt(next), 1e15);
         }
 
+        /** Spread evenly over each hundred. */
+        private boolean isHot() {
+            return (next + 1) * hot / 100 > next * hot / 100;
+        }
+
         @Override
         public InputStatus pollNext(ReaderOutput<Item> output) {
             if (next < 0) return isLast ? InputStatus.END_OF_INPUT : InputStatus.NOTHING_AVAILABLE;
@@ -105,7 +113,7 @@ final class Load implements Source<Item, Load.Place, Load.Place> {
             long due = dueAt();
             long now = Item.now();
             if (due > now) return InputStatus.NOTHING_AVAILABLE;
-            Item item = new Item(next, next % keys, places);
+            Item item = new Item(next, isHot() ? 0 : next % keys, places);
             item.due = due;
             item.lag = now - due;
             item.sent = now;

@@ -20,10 +20,11 @@ macro_rules! scripts {
 }
 
 /// The scripts, by their names.
-const SCRIPTS: [(&str, &str); 12] = scripts![
+const SCRIPTS: [(&str, &str); 13] = scripts![
     "cluster",
     "flink.py",
     "jobs/Count.java",
+    "jobs/Hops.java",
     "jobs/Item.java",
     "jobs/Job.java",
     "jobs/Join.java",

@@ -17,8 +17,6 @@ use crate::stats::median;
 
 /// A job is behind in a second in which the median latency is above this, in ms.
 const BEHIND_MS: f64 = 1000.0;
-/// Policies are meant for windows of so many seconds.
-const USUAL_WINDOW_S: f64 = 60.0;
 
 /// An experiment, as its file defines it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,8 +83,8 @@ impl Study for FlinkConverge {
         let job = cluster.submit(&self.job.iter().cloned().chain(own).collect::<Vec<_>>())?;
         let drive = Drive {
             job: &job,
-            policy: &trial.variant,
-            time_factor: USUAL_WINDOW_S / self.window_s,
+            is_followed: true,
+            policies: std::slice::from_ref(&trial.variant),
             interval: Duration::from_secs_f64(self.window_s),
             settle: Duration::from_secs_f64(self.settle_s),
             windows: None,

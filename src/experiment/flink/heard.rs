@@ -2,21 +2,25 @@
 
 use std::time::Duration;
 
+use super::asked::{Answered, Answers, Asks};
 use super::cluster::Cluster;
 use crate::dataflow::Topology;
 use crate::experiment::policies::policy_with;
 use crate::flink::{Allowed, Closed, DriveConfig, Ending, Graph, Limits, Listener, News, Pace, Prepare, Rest, Told, What, drive};
 use crate::policy::{Given, Policy};
 
+/// Policies are meant for windows of so many seconds.
+const USUAL_WINDOW_S: f64 = 60.0;
+
 /// What is driven, and how.
 pub struct Drive<'a> {
     /// The job's id.
     pub job: &'a str,
-    /// The policy, by name.
-    pub policy: &'a str,
-    /// Factor by which its intervals are shortened.
-    pub time_factor: f64,
-    /// Length of a window.
+    /// Whether a policy is followed; otherwise the job is left as it is.
+    pub is_followed: bool,
+    /// The policy that is followed, by name, or those that are asked.
+    pub policies: &'a [String],
+    /// Length of a window; policies' own intervals are shortened as much as it is shorter than a minute.
     pub interval: Duration,
     /// Time after the start and after each restart that is not looked at.
     pub settle: Duration,
@@ -35,6 +39,8 @@ pub struct Heard {
     pub told: Vec<Told>,
     /// Names of vertices.
     pub names: Vec<String>,
+    /// What policies answered that were asked and not followed.
+    pub answers: Vec<Answers>,
 }
 
 impl Heard {
@@ -81,14 +87,16 @@ impl Drive<'_> {
         let began_ms = jiff::Timestamp::now().as_microsecond() as f64 / 1e3;
         let mut listening = Listening { heard: Heard { began_ms, ..Heard::default() }, show: &mut show };
         let mut rest = Rest::new(&mut link, Allowed { trigger: false, rescale: true });
-        let ending = drive(&mut rest, &config, &mut ByName { drive: self }, &mut listening)?;
+        let answered = Answered::default();
+        let ending = drive(&mut rest, &config, &mut ByName { drive: self, answered: &answered }, &mut listening)?;
         anyhow::ensure!(ending != Ending::Stopped, "interrupted");
-        Ok(listening.heard)
+        Ok(Heard { answers: answered.all(), ..listening.heard })
     }
 }
 
 struct ByName<'a> {
     drive: &'a Drive<'a>,
+    answered: &'a Answered,
 }
 
 impl Prepare for ByName<'_> {
@@ -97,7 +105,12 @@ impl Prepare for ByName<'_> {
     }
 
     fn policy(&mut self, topology: &Topology) -> anyhow::Result<Box<dyn Policy>> {
-        Ok(policy_with(self.drive.policy, topology, self.drive.time_factor, &Given::default())?)
+        let time_factor = USUAL_WINDOW_S / self.drive.interval.as_secs_f64();
+        let make = |name: &String| policy_with(name, topology, time_factor, &Given::default());
+        match self.drive.policies {
+            [one] if self.drive.is_followed => Ok(make(one)?),
+            asked => Ok(Box::new(Asks::new(asked.iter().map(make).collect::<Result<_, _>>()?, self.answered.clone()))),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The job's records carry what they waited for at each operator, so the sink knows the truth.
 
+mod asked;
 mod cluster;
 mod converge;
 mod heard;

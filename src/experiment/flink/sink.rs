@@ -6,6 +6,11 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+/// Length of parts that a sink is asked for, in ms.
+pub const PART_MS: f64 = 20.0;
+/// What comes that much before a barrier, in ms, stood in front of it.
+const JUST_BEFORE_MS: f64 = 80.0;
+
 /// A second at one subtask of the sink. Times are in ms.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Second {
@@ -23,6 +28,15 @@ pub struct Second {
     pub hops: BTreeMap<String, (f64, f64, f64)>,
 }
 
+/// A few milliseconds at one subtask of the sink, if it was asked for them.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Part {
+    /// When it began, in ms since 1970.
+    part: f64,
+    /// As in a second.
+    hops: BTreeMap<String, (f64, f64, f64)>,
+}
+
 /// What a subtask says at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 struct End {
@@ -34,6 +48,7 @@ struct End {
 #[serde(untagged)]
 enum Line {
     Second(Second),
+    Part(Part),
     End(End),
 }
 
@@ -42,6 +57,7 @@ enum Line {
 pub struct Sink {
     /// In order of time.
     pub seconds: Vec<Second>,
+    parts: Vec<Part>,
     /// Records in the job's state at its end: as many as were due if each was counted once.
     pub counted: u64,
     /// Records that came, those that restarts replayed twice.
@@ -61,6 +77,7 @@ impl Sink {
         for line in whole.lines() {
             match serde_json::from_str(line).with_context(|| format!("expected a line of the sink, found '{line}'"))? {
                 Line::Second(second) => sink.seconds.push(second),
+                Line::Part(part) => sink.parts.push(part),
                 Line::End(end) => (sink.counted, sink.written) = (sink.counted + end.counted, sink.written + end.written),
             }
         }
@@ -68,9 +85,11 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Mean time that records which came at that time, in ms since 1970, had waited in a queue.
+    /// Mean time that records had waited in a queue which came just before `at_ms`, in ms since 1970; those of the part in which it is
+    /// may have come after it.
     pub fn queue_ms(&self, at_ms: f64, hop: &str) -> Option<f64> {
-        let of = self.seconds.iter().filter(|second| second.s == (at_ms / 1e3) as u64).filter_map(|second| second.hops.get(hop));
+        let parts = self.parts.iter().filter(|part| (at_ms - JUST_BEFORE_MS..at_ms - PART_MS).contains(&part.part));
+        let of = parts.filter_map(|part| part.hops.get(hop));
         let (records, waited) = of.fold((0.0, 0.0), |(n, sum), (records, queue_ms, _)| (n + records, sum + records * queue_ms));
         (records > 0.0).then(|| waited / records)
     }
@@ -106,17 +125,23 @@ mod tests {
                 r#"{{"s":{s},"n":2,"first":{first},"last":{last},"p50":5.0,"p99":9.0,"max":9.5,"lag":0.5,"hops":{{"a[0]":[2,{queue},1.0]}}}}"#
             )
         };
+        let part = |at: u64, queue: f64| format!(r#"{{"part":{at},"hops":{{"a[0]":[{},{queue},1.0]}}}}"#, if at < 7920 { 1 } else { 2 });
         let lines = [
             second(7, 7000.0, 7400.0, 10.0),
             second(7, 7200.0, 7800.0, 30.0),
             second(9, 9500.0, 9900.0, 5.0),
+            part(7900, 10.0),
+            part(7920, 40.0),
+            part(7940, 70.0),
             r#"{"keys":3,"counted":40,"written":41}"#.to_owned(),
             r#"{"keys":3,"counted":2,"written":2}"#.to_owned(),
         ];
         std::fs::write(&path, lines.join("\n") + "\n{\"s\":").unwrap();
         let sink = Sink::read(&path).unwrap();
         assert_eq!((sink.counted, sink.written, sink.seconds.len()), (42, 43, 3));
-        assert_eq!((sink.queue_ms(7999.0, "a[0]"), sink.queue_ms(8000.0, "a[0]"), sink.queue_ms(7500.0, "b[0]")), (Some(20.0), None, None));
+        let queue = |at_ms: f64, hop: &str| sink.queue_ms(at_ms, hop);
+        assert_eq!((queue(7955.0, "a[0]"), queue(7995.0, "a[0]"), queue(8021.0, "a[0]")), (Some(30.0), Some(55.0), None));
+        assert_eq!((queue(7919.0, "a[0]"), queue(7955.0, "b[0]")), (None, None));
         assert_eq!((sink.longest_gap_ms(0.0, 1e5), sink.longest_gap_ms(9000.0, 1e5)), (1700.0, 0.0));
         assert_eq!(sink.between(7000.0, 9000.0).count(), 2);
         std::fs::write(&path, "{}\n").unwrap();

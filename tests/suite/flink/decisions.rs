@@ -97,6 +97,50 @@ fn advice_only_reads_and_a_trigger_triggers_nothing_else() {
 }
 
 #[test]
+fn a_trigger_is_told_once_the_cluster_has_taken_it() {
+    for refuses in [false, true] {
+        let mut link = Virtual::new(overloaded(), 60);
+        link.spoil = Some(Box::new(move |request: &Request, answer| {
+            Ok(if refuses && request.method.to_string() == "POST" { (400, r#"{"errors":["not now"]}"#.to_owned()) } else { answer })
+        }));
+        let (_, heard) = driven(&mut link, Allowed { trigger: true, rescale: true }, &config(), &mut named("ds2"));
+        let lines = heard.lines();
+        assert_eq!(heard.count(|what| matches!(what, What::Triggered { .. })), usize::from(!refuses), "{lines}");
+        assert_eq!(heard.count(|what| matches!(what, What::Trouble { .. })), usize::from(refuses), "{lines}");
+        // The job goes on from its last checkpoint.
+        assert_eq!(heard.count(|what| matches!(what, What::Reached { .. })), 1, "{lines}");
+        assert_eq!(heard.news.iter().filter(|news| matches!(news.what, What::Requested { .. })).count(), 1, "{lines}");
+    }
+}
+
+#[test]
+fn a_vertex_that_has_finished_counts_as_idle_and_the_rest_is_driven() {
+    // Two instances of a source that ends while a queue of some seconds is left.
+    let mut fake = Fake { upper: vec![2, 1, 1, 1], rate: 100.0, ..Fake::new(100.0, [1.0, 2.0, 0.1]) };
+    fake.vertices[0].parallelism = 2;
+    let mut link = Virtual::new(fake, 120);
+    link.events = vec![at(42, |fake| {
+        fake.source_finished = true;
+        fake.vertices[1].queue = 60_000.0;
+    })];
+    let (ended, heard) = driven(&mut link, RESCALES, &config(), &mut named("ds2"));
+    let lines = heard.lines();
+    assert_eq!(ended.unwrap(), Ending::Stopped, "{lines}");
+    assert_eq!(heard.count(|what| matches!(what, What::Restarting { .. } | What::Running { .. } | What::Unknown { .. })), 0, "{lines}");
+    assert_eq!(heard.count(|what| matches!(what, What::Note { note } if note.contains("'source' have finished"))), 1, "{lines}");
+    let later = heard.observations.iter().filter(|observation| observation.window.start.as_secs_f64() > 42.0);
+    let (mut windows, mut served) = (0, 0);
+    for observation in later {
+        assert_eq!((observation.sources[0].achieved.as_per_second(), observation.operators[0].utilisation()), (0.0, 0.0));
+        (windows, served) = (windows + 1, served + observation.operators[2].processed());
+    }
+    assert!(windows >= 4 && served > 1000, "{windows} windows, {served} records: {lines}");
+    let sources = link.fake.borrow().puts().iter().map(|put| serde_json::from_str::<serde_json::Value>(put).unwrap()).collect::<Vec<_>>();
+    assert!(sources.iter().all(|put| put.as_object().unwrap().len() == 4), "{sources:?}");
+    assert_eq!(link.fake.borrow().parallelism()[0], 2, "{lines}");
+}
+
+#[test]
 fn without_checkpoints_lag_or_aligned_barriers_counters_are_enough() {
     for fake in [
         Fake { checkpoints_every_ms: None, ..overloaded() },

@@ -77,6 +77,8 @@ pub struct Fake {
     pub upper: Vec<u32>,
     pub deployed_ms: f64,
     pub restarting_until: Option<f64>,
+    /// Whether the source has finished, as a bounded one does; its task counts no more.
+    pub source_finished: bool,
     pub next_checkpoint_ms: f64,
     pub checkpoints: Vec<Checkpoint>,
 }
@@ -130,6 +132,7 @@ impl Fake {
             upper: vec![1; 4],
             deployed_ms: 1_795_917_600_000.0,
             restarting_until: None,
+            source_finished: false,
             next_checkpoint_ms: 1_795_917_665_000.0,
             checkpoints: Vec::new(),
         }
@@ -185,7 +188,9 @@ impl Fake {
         if self.state != "RUNNING" {
             return;
         }
-        self.lag += self.rate * STEP_MS / 1e3;
+        if !self.source_finished {
+            self.lag += self.rate * STEP_MS / 1e3;
+        }
         if let Some(until) = self.restarting_until {
             if self.now_ms < until {
                 return;
@@ -194,6 +199,9 @@ impl Fake {
         }
         for number in (0..self.vertices.len()).rev() {
             let room = self.vertices.get(number + 1).map_or(f64::INFINITY, |next| (BUFFERED - next.queue).max(0.0));
+            if number == 0 && self.source_finished {
+                continue;
+            }
             let vertex = &mut self.vertices[number];
             let waiting = if number == 0 { self.lag } else { vertex.queue };
             let can = f64::from(vertex.parallelism) * STEP_MS / vertex.cost_ms;
@@ -331,8 +339,10 @@ impl Fake {
     fn job(&self) -> Value {
         let vertices = NAMES.iter().zip(IDS).zip(&self.vertices).map(|((name, id), vertex)| {
             let running = if self.is_down() || self.state != "RUNNING" { 0 } else { vertex.parallelism };
+            let has_finished = self.source_finished && id == IDS[0];
+            let tasks = if has_finished { json!({"FINISHED": vertex.parallelism, "RUNNING": 0}) } else { json!({"RUNNING": running}) };
             json!({"id": id, "name": name, "slotSharingGroupId": "g", "maxParallelism": 64, "parallelism": vertex.parallelism, "status": "RUNNING",
-                "start-time": self.deployed_ms as u64, "tasks": {"RUNNING": running}})
+                "start-time": self.deployed_ms as u64, "tasks": tasks})
         });
         let node = |number: usize| {
             let inputs = if number == 0 { json!([]) } else { json!([{"num": 0, "id": IDS[number - 1], "ship_strategy": "HASH"}]) };

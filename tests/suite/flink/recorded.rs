@@ -105,7 +105,14 @@ fn barriers_name_the_slow_subtask_and_their_queues_are_the_truth() {
             }
             let waits = blame(&path, source_ms, blocked);
             let service_ms = path.iter().map(|hop| of(hop.vertex, hop.subtask)["service_ms"].as_f64()).collect();
-            epochs.push(Told { checkpoint: None, at: Timestamp::ZERO, waits, service_ms, alignment_ms: vec![0.0; graph.nodes.len()] });
+            epochs.push(Told {
+                checkpoint: None,
+                at: Timestamp::ZERO,
+                waits,
+                service_ms,
+                alignment_ms: vec![0.0; graph.nodes.len()],
+                arrived_ms: 0.0,
+            });
             let ((vertex, subtask), _) = mostly_blamed(&epochs).unwrap();
             let (whole, who) = (graph.nodes[vertex].name.as_str(), format!("{}[{subtask}]", graph.nodes[vertex].name));
             // Where a vertex as a whole is slow, no subtask is named.
