@@ -28,35 +28,51 @@ pub struct Names {
 }
 
 impl Names {
-    /// Learns from a record that names something. A later name for the same number replaces an
-    /// earlier one.
-    pub fn learn(&mut self, record: &Record) {
+    /// Learns from a record that names something; whether it did. A later name for the same number
+    /// replaces an earlier one.
+    pub fn learn(&mut self, record: &Record) -> bool {
         match record {
-            Record::Operator { operator, name } => self.name(*operator, name),
+            Record::Operator { operator, name } => self.name(*operator, printable(name)),
             Record::Channel { channel, source, target } if self.channels.len() < MOST_NAMES || self.channels.contains_key(channel) => {
-                self.channels.insert(*channel, (*source, *target));
+                self.channels.insert(*channel, (*source, *target)) != Some((*source, *target))
             }
             Record::WorkerJoined { worker, name, .. } if self.workers.len() < MOST_NAMES || self.workers.contains_key(worker) => {
                 let name = printable(name);
-                if !name.is_empty() {
-                    self.workers.insert(*worker, name);
+                if name.is_empty() {
+                    return false;
                 }
+                self.workers.insert(*worker, name);
+                true
             }
-            _ => {}
+            _ => false,
         }
     }
 
-    fn name(&mut self, operator: OperatorId, name: &str) {
-        let name = printable(name);
+    /// Adds what others learnt since.
+    pub fn add(&mut self, since: Names) {
+        for (operator, name) in since.operators {
+            self.name(operator, name);
+        }
+        self.channels.extend(since.channels);
+        self.workers.extend(since.workers);
+    }
+
+    /// Whether nothing has a name.
+    pub fn is_empty(&self) -> bool {
+        self.operators.is_empty() && self.channels.is_empty() && self.workers.is_empty()
+    }
+
+    fn name(&mut self, operator: OperatorId, name: String) -> bool {
         let known = self.operators.get(&operator);
         if name.is_empty() || known == Some(&name) || (known.is_none() && self.operators.len() >= MOST_NAMES) {
-            return;
+            return false;
         }
         if let Some(uses) = known.and_then(|known| self.uses.get_mut(known)) {
             *uses -= 1;
         }
         *self.uses.entry(name.clone()).or_default() += 1;
         self.operators.insert(operator, name);
+        true
     }
 
     /// `count`, or `op7` without a name; `map (op7)` if several operators have this name.
@@ -154,6 +170,32 @@ mod tests {
         names.learn(&Record::WorkerJoined { worker: WorkerId(1), at: Timestamp(9), name: "executor 1 on host1".into() });
         assert_eq!(names.lane(Lane::Worker(WorkerId(1))), "executor 1 on host1");
         assert_eq!(names.lane(Lane::Instance(InstanceId::new(OperatorId(7), 0))), "op7[0]");
+    }
+
+    #[test]
+    fn what_was_learnt_bit_by_bit_adds_up_to_the_whole() {
+        let channel = |number, target| Record::Channel { channel: ChannelId(number), source: OperatorId(1), target: OperatorId(target) };
+        let joined = |name: &str| Record::WorkerJoined { worker: WorkerId(1), at: Timestamp(9), name: name.to_owned() };
+        let records = [
+            operator(1, "Map"),
+            operator(2, "Map"),
+            channel(1, 2),
+            operator(2, "\u{1}Filter"),
+            joined("one"),
+            channel(1, 3),
+            joined("two"),
+            operator(3, "Map"),
+        ];
+        let (mut whole, mut sum) = (Names::default(), Names::default());
+        for record in &records {
+            let mut since = Names::default();
+            assert!(since.is_empty() && whole.learn(record) && since.learn(record) && !since.is_empty());
+            sum.add(since);
+            assert_eq!(sum, whole);
+        }
+        assert!(!whole.learn(&operator(3, "Map")) && !whole.learn(&channel(1, 3)) && !whole.learn(&joined("")));
+        assert_eq!(sum.operator(OperatorId(2)), " Filter");
+        assert_eq!(sum.operator(OperatorId(3)), "Map (op3)");
     }
 
     #[test]

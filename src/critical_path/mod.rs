@@ -9,6 +9,7 @@
 //! [`Pieces`] counts pieces of work whole, whatever the windows, [`Supply`] what sources and workers were given; [`Batches`] tells differences from noise. [`LagLedger`] attributes the lag of a source that is behind its schedule.
 
 mod batches;
+mod counted;
 mod epoch;
 mod online;
 mod participation;
@@ -21,6 +22,7 @@ mod supply;
 mod trace;
 
 pub use batches::Batches;
+pub use counted::{CountedWindows, Firsts};
 pub use epoch::{
     Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, LagLedger, LagOwner,
     OperatorLatency, PartLatency, SourceLag,
@@ -32,4 +34,4 @@ pub use pieces::{InstanceWork, LaneWork, OperatorWork, Pieces};
 pub use slowest::{SlowEpochs, Slowest};
 pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};
 pub use supply::Supply;
-pub use trace::{Firsts, TraceSummary};
+pub use trace::TraceSummary;

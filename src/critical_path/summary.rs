@@ -146,19 +146,24 @@ impl WindowSummary {
 
     /// The ranking by `by`, the highest participation first.
     pub fn ranking(&self, by: By) -> Vec<Entry> {
-        let length = self.window.length().as_nanos() as f64;
-        let mut entries: BTreeMap<Entity, Entry> = BTreeMap::new();
-        for row in &self.rows {
-            let Some(entity) = entity(row, by) else { continue };
-            let entry = entries.entry(entity).or_insert(Entry { entity, participation: 0.0, profile: 0.0, path: 0.0 });
-            entry.participation += row.participation;
-            entry.profile += row.ns as f64 / length;
-            entry.path += row.path_ns as f64 / length;
-        }
-        let mut entries: Vec<Entry> = entries.into_values().collect();
-        entries.sort_by(|a, b| b.participation.total_cmp(&a.participation).then(a.entity.cmp(&b.entity)));
-        entries
+        ranked(self.rows.iter().copied(), self.window.length().as_nanos() as u64, by)
     }
+}
+
+/// The ranking by `by` of the rows of `length` ns.
+pub(super) fn ranked(rows: impl Iterator<Item = Row>, length: u64, by: By) -> Vec<Entry> {
+    let length = length as f64;
+    let mut entries: BTreeMap<Entity, Entry> = BTreeMap::new();
+    for row in rows {
+        let Some(entity) = entity(&row, by) else { continue };
+        let entry = entries.entry(entity).or_insert(Entry { entity, participation: 0.0, profile: 0.0, path: 0.0 });
+        entry.participation += row.participation;
+        entry.profile += row.ns as f64 / length;
+        entry.path += row.path_ns as f64 / length;
+    }
+    let mut entries: Vec<Entry> = entries.into_values().collect();
+    entries.sort_by(|a, b| b.participation.total_cmp(&a.participation).then(a.entity.cmp(&b.entity)));
+    entries
 }
 
 /// The entry of a ranking to which `row` belongs.

@@ -6,23 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary};
+use super::summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary, ranked};
 use crate::activity::{Lane, Names};
 use crate::id::{ChannelId, InstanceId};
 use crate::time::{Timestamp, Window};
-
-/// In how many windows each measure ranked an entry first, without windows that have no path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Firsts {
-    /// By critical participation.
-    pub participation: u64,
-    /// By the conventional profile.
-    pub profile: u64,
-    /// By the random path.
-    pub path: u64,
-}
 
 /// Which lane waited for which, on which channel, and what for.
 type Pattern = (Lane, ChannelId, Lane, Option<InstanceId>);
@@ -32,36 +19,39 @@ type Pattern = (Lane, ChannelId, Lane, Option<InstanceId>);
 pub struct TraceSummary {
     by: By,
     windows: u64,
-    /// Number of windows without a path.
-    without_path: u64,
     first_start: Option<Timestamp>,
     last_end: Timestamp,
     /// Length of all windows, in ns.
     length_ns: f64,
-    /// Participations times the windows' lengths, in ns.
-    rows: BTreeMap<(Lane, Subject), Row>,
+    rows: BTreeMap<(Lane, Subject), Sum>,
     waits: BTreeMap<Pattern, (u64, u64)>,
-    firsts: BTreeMap<Entity, Firsts>,
-    log2_paths: f64,
+}
+
+/// The sum of a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    /// Participations times the windows' lengths, in ns.
+    participation: f64,
+    ns: u64,
+    path_ns: u64,
+    count: u64,
 }
 
 impl TraceSummary {
-    /// Without any window; [`firsts`](Self::firsts) will count by `by`.
+    /// Without any window, to be ranked by `by`.
     pub fn new(by: By) -> TraceSummary {
         TraceSummary { by, ..TraceSummary::default() }
     }
 
-    /// Adds a window; returns its ranking.
-    pub fn push(&mut self, window: &WindowSummary) -> Vec<Entry> {
+    /// Adds a window.
+    pub fn push(&mut self, window: &WindowSummary) {
         let length = window.window.length().as_nanos() as f64;
         self.windows += 1;
         self.length_ns += length;
         self.first_start.get_or_insert(window.window.start);
         self.last_end = self.last_end.max(window.window.end);
-        self.log2_paths = self.log2_paths.max(window.log2_paths.unwrap_or_default());
         for row in &window.rows {
-            let empty = Row { participation: 0.0, ns: 0, path_ns: 0, count: 0, ..*row };
-            let sum = self.rows.entry((row.lane, row.subject)).or_insert(empty);
+            let sum = self.rows.entry((row.lane, row.subject)).or_default();
             sum.participation += row.participation * length;
             sum.ns += row.ns;
             sum.path_ns += row.path_ns;
@@ -71,32 +61,11 @@ impl TraceSummary {
             let sum = self.waits.entry((wait.lane, wait.channel, wait.from, wait.cause)).or_default();
             *sum = (sum.0 + wait.count, sum.1 + wait.whole_ns);
         }
-        let ranking = window.ranking(self.by);
-        if window.log2_paths.is_none() {
-            self.without_path += 1;
-            return ranking;
-        }
-        let mut count = |measure: fn(&Entry) -> f64, add: fn(&mut Firsts)| {
-            // The earlier of two that are equal, as in the ranking.
-            let first = ranking.iter().rev().max_by(|a, b| measure(a).total_cmp(&measure(b)));
-            if let Some(entry) = first.filter(|entry| measure(entry) > 0.0) {
-                add(self.firsts.entry(entry.entity).or_default());
-            }
-        };
-        count(|entry| entry.participation, |firsts| firsts.participation += 1);
-        count(Entry::profile_of_work, |firsts| firsts.profile += 1);
-        count(|entry| entry.path, |firsts| firsts.path += 1);
-        ranking
     }
 
     /// Number of windows added.
     pub fn windows(&self) -> u64 {
         self.windows
-    }
-
-    /// Number of these windows without a path: their participations are 0.
-    pub fn without_path(&self) -> u64 {
-        self.without_path
     }
 
     /// From the first window's start to the last one's end, including windows in which nothing
@@ -105,19 +74,9 @@ impl TraceSummary {
         Window { start: self.first_start.unwrap_or_default(), end: self.last_end }
     }
 
-    /// Logarithm to the base 2 of the maximum number of paths in a window.
-    pub fn log2_paths(&self) -> f64 {
-        self.log2_paths
-    }
-
-    /// The kind of entries that [`firsts`](Self::firsts) counts.
+    /// What it is ranked by.
     pub fn by(&self) -> By {
         self.by
-    }
-
-    /// In how many windows each measure ranked `entity` first.
-    pub fn firsts(&self, entity: Entity) -> Firsts {
-        self.firsts.get(&entity).copied().unwrap_or_default()
     }
 
     /// Length of all windows together, in ns.
@@ -128,14 +87,15 @@ impl TraceSummary {
     /// Rows of the whole trace; shares are relative to the total length of all windows.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         let length = self.length_ns.max(1.0);
-        self.rows.values().map(move |row| Row { participation: row.participation / length, ..*row })
+        self.rows.iter().map(move |(&(lane, subject), sum)| {
+            let &Sum { participation, ns, path_ns, count } = sum;
+            Row { lane, subject, participation: participation / length, ns, path_ns, count }
+        })
     }
 
     /// The ranking of the whole trace, the highest participation first.
     pub fn ranking(&self, by: By) -> Vec<Entry> {
-        let window = Window { start: Timestamp::ZERO, end: Timestamp(self.length_ns.max(1.0) as u64) };
-        let whole = WindowSummary { window, participation_sum: 0.0, log2_paths: None, rows: self.rows().collect(), waits: Vec::new() };
-        whole.ranking(by)
+        ranked(self.rows(), self.length_ns.max(1.0) as u64, by)
     }
 
     /// Wait patterns of the whole trace, the longest first. Each wait counts once and whole,
@@ -153,14 +113,6 @@ impl TraceSummary {
         let mut waits: Vec<WaitPattern> = self.waits.iter().filter(|(_, (count, _))| *count > 0).map(pattern).collect();
         waits.sort_by_key(|wait| Reverse(wait.ns));
         waits
-    }
-}
-
-impl Entry {
-    /// The conventional profile, which only covers work: 0 for messages and for time not covered by
-    /// the log.
-    fn profile_of_work(&self) -> f64 {
-        if self.entity.is_work() { self.profile } else { 0.0 }
     }
 }
 
@@ -218,9 +170,7 @@ mod tests {
         let found: Vec<_> = ranking.iter().map(|entry| (entry.entity, entry.participation, entry.profile, entry.path)).collect();
         let operator = |number| Entity::Operator(OperatorId(number));
         assert_eq!(found, [(operator(2), 0.75, 1.5, 0.75), (operator(1), 0.25, 0.25, 0.125)]);
-        assert_eq!(trace.firsts(operator(1)), Firsts { participation: 1, profile: 0, path: 0 });
-        assert_eq!(trace.firsts(operator(2)), Firsts { participation: 1, profile: 2, path: 2 });
-        assert_eq!((trace.windows(), trace.without_path(), trace.span().end.0), (3, 1, 500));
+        assert_eq!((trace.windows(), trace.span().end.0), (3, 500));
         assert_eq!(trace.waits().iter().map(|wait| (wait.count, wait.ns)).collect::<Vec<_>>(), [(6, 1 + 101 + 501)]);
     }
 

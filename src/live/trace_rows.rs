@@ -176,7 +176,7 @@ impl TraceRows {
                     self.is_new |= self.edges.insert((*source, *target));
                 }
             }
-            Record::WorkerJoined { .. } => self.names.learn(record),
+            Record::WorkerJoined { .. } => _ = self.names.learn(record),
             _ => {}
         }
     }

@@ -13,13 +13,18 @@
 //! Times are relative to the whole minute of the first event. Events come in any order, so no window
 //! is complete before the end of the file: memory grows with the number of events.
 
-use std::borrow::Cow;
+// Names are looked up, never walked: the order of their tables shows nowhere.
+#![allow(clippy::disallowed_types)]
+
+mod event;
+
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use serde::Deserialize;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
+use self::event::{Event, event, event_at_hand};
 use super::elements::Elements;
 use super::error::{Damage, Oddities, excerpt};
 use super::lanes::MOST_WORKERS;
@@ -39,78 +44,6 @@ const MOST_NAME: usize = 200;
 /// Longer events are skipped.
 const MOST_EVENT_MIB: usize = 4;
 const MINUTE: u64 = 60_000_000_000;
-
-/// An event; times are in microseconds.
-#[derive(Debug, Deserialize)]
-struct Event<'l> {
-    #[serde(borrow)]
-    ph: Cow<'l, str>,
-    #[serde(borrow, default)]
-    name: Cow<'l, str>,
-    #[serde(borrow, default)]
-    cat: Cow<'l, str>,
-    #[serde(default)]
-    pid: Value,
-    #[serde(default)]
-    tid: Value,
-    #[serde(default)]
-    ts: f64,
-    #[serde(default)]
-    dur: f64,
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    args: Args,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Args {
-    #[serde(default)]
-    name: Value,
-}
-
-/// An event of which any part may be missing or something else.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct LooseEvent {
-    ph: Value,
-    name: Value,
-    cat: Value,
-    pid: Value,
-    tid: Value,
-    ts: Value,
-    dur: Value,
-    id: Value,
-    args: Value,
-}
-
-/// Kinds of events that need their times.
-const NEEDED: [&str; 6] = ["X", "B", "E", "s", "t", "f"];
-
-/// The event of an element. Names and arguments that are none are taken for empty ones, and so are
-/// the times of events that are not read.
-fn event(element: &[u8]) -> Result<Event<'_>, serde_json::Error> {
-    serde_json::from_slice(element).or_else(|error| {
-        let mut loose: LooseEvent = serde_json::from_slice(element)?;
-        let string = |value: &Value| -> Cow<'_, str> { Cow::Owned(value.as_str().unwrap_or_default().to_owned()) };
-        let (ph, number) = (string(&loose.ph), |value: &Value| value.as_f64().or_else(|| value.is_null().then_some(0.0)));
-        let (ts, dur) = (number(&loose.ts), number(&loose.dur));
-        if NEEDED.contains(&ph.as_ref()) && (ts.is_none() || dur.is_none()) {
-            return Err(error);
-        }
-        Ok(Event {
-            ph,
-            name: string(&loose.name),
-            cat: string(&loose.cat),
-            ts: ts.unwrap_or_default(),
-            dur: dur.unwrap_or_default(),
-            args: Args { name: loose.args.get_mut("name").map(Value::take).unwrap_or_default() },
-            pid: loose.pid,
-            tid: loose.tid,
-            id: loose.id,
-        })
-    })
-}
 
 /// A thread.
 #[derive(Debug)]
@@ -154,14 +87,20 @@ struct Flow {
 /// Reads a trace.
 pub(super) struct Chrome<R> {
     events: Elements<R>,
+    job: Job,
+}
+
+/// What the events so far have told.
+#[derive(Default)]
+struct Job {
     origin: Option<u64>,
     threads: Vec<Thread>,
     /// Where each thread is: by its process and itself as text, and if both are numbers by these.
     places: BTreeMap<(String, String), usize>,
-    numbered: BTreeMap<(u64, u64), usize>,
+    numbered: FxHashMap<(u64, u64), usize>,
     processes: BTreeMap<String, String>,
-    operators: BTreeMap<String, u32>,
-    channels: BTreeMap<String, u32>,
+    operators: FxHashMap<String, u32>,
+    channels: FxHashMap<String, u32>,
     flows: BTreeMap<(u32, FlowId), Flow>,
     begun_flows: u64,
     latest: u64,
@@ -171,21 +110,22 @@ type Refused = (String, String);
 
 impl<R: BufRead> Chrome<R> {
     pub(super) fn new(source: R) -> Chrome<R> {
-        Chrome {
-            events: Elements::new(source, &["traceEvents"], "event", MOST_EVENT_MIB),
-            origin: None,
-            threads: Vec::new(),
-            places: BTreeMap::new(),
-            numbered: BTreeMap::new(),
-            processes: BTreeMap::new(),
-            operators: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            flows: BTreeMap::new(),
-            begun_flows: 0,
-            latest: 0,
-        }
+        Chrome { events: Elements::new(source, &["traceEvents"], "event", MOST_EVENT_MIB), job: Job::default() }
     }
 
+    /// Takes the next event if it is at hand as a whole and as almost all are: then its end need not
+    /// be looked for.
+    fn take_at_hand(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        let Chrome { events, job } = self;
+        let Some((bytes, place)) = events.peek()? else { return Ok(false) };
+        let Some((event, length)) = event_at_hand(bytes) else { return Ok(false) };
+        let taken = job.take(&event, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found));
+        events.pass(length);
+        taken.map(|()| true)
+    }
+}
+
+impl Job {
     /// A time of the trace in ns, from microseconds.
     fn at(&mut self, micros: f64, oddities: &mut Oddities) -> Result<u64, Refused> {
         if !(0.0..1e16).contains(&micros) {
@@ -203,11 +143,13 @@ impl<R: BufRead> Chrome<R> {
     }
 
     fn operator(&mut self, name: &str, out: &mut Vec<Record>) -> u32 {
-        let name: String = name.chars().take(MOST_NAME).collect();
-        let is_room = self.operators.len() < MOST_NAMED || self.operators.contains_key(&name);
-        let name = if is_room { name } else { "further names".to_owned() };
+        let name = shortened(name);
+        if let Some(&operator) = self.operators.get(name) {
+            return operator;
+        }
         let next = self.operators.len() as u32;
-        *self.operators.entry(name).or_insert_with_key(|name| {
+        let name = if self.operators.len() < MOST_NAMED { name } else { "further names" };
+        *self.operators.entry(name.to_owned()).or_insert_with_key(|name| {
             out.push(Record::Operator { operator: OperatorId(next), name: name.clone() });
             next
         })
@@ -306,7 +248,7 @@ impl<R: BufRead> Chrome<R> {
     /// The flow of an event, and its channel.
     fn flow(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> (u32, &mut Flow) {
         let name = if event.name.is_empty() { event.cat.as_ref() } else { event.name.as_ref() };
-        let name = name.char_indices().nth(MOST_NAME).map_or(name, |(end, _)| &name[..end]);
+        let name = shortened(name);
         let channel = match self.channels.get(name) {
             Some(&channel) => channel,
             None => self.channel(name, out),
@@ -354,6 +296,25 @@ impl<R: BufRead> Chrome<R> {
         }
         Ok(())
     }
+
+    fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let latest = self.latest;
+        let mut unended = Vec::new();
+        for &place in self.places.values() {
+            let thread = &mut self.threads[place];
+            let process = self.processes.get(&thread.pid).filter(|name| !name.is_empty() && **name != thread.name);
+            let name = process.map_or_else(|| thread.name.clone(), |process| format!("{process}, {}", thread.name));
+            out.push(Record::WorkerJoined { worker: WorkerId(thread.worker), at: Timestamp::ZERO, name });
+            unended.extend(thread.open.drain(..).map(|(operator, kind, start)| (thread.worker, operator, kind, start)));
+        }
+        for (worker, operator, kind, start) in unended {
+            oddities.count("slices that did not end before the file");
+            self.slice(worker, operator, Some(kind), start, latest, out);
+        }
+        for _ in self.flows.values().filter(|flow| flow.from.is_none()) {
+            oddities.count("flows that nobody sent");
+        }
+    }
 }
 
 fn side(channel: u32, number: u64, from: u32, to: u32, at: u64) -> Message {
@@ -368,6 +329,14 @@ fn side(channel: u32, number: u64, from: u32, to: u32, at: u64) -> Message {
         epoch: Epoch::UNKNOWN,
         records: 1,
     }
+}
+
+/// A name, or as much of it as is kept.
+fn shortened(name: &str) -> &str {
+    if name.len() <= MOST_NAME {
+        return name;
+    }
+    name.char_indices().nth(MOST_NAME).map_or(name, |(end, _)| &name[..end])
 }
 
 /// A number or a text, as text.
@@ -396,34 +365,22 @@ fn kind(category: &str) -> Option<ActivityKind> {
 
 impl<R: BufRead + Send> Reader for Chrome<R> {
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
-        let Some((element, place)) = self.events.next(oddities)? else { return Ok(false) };
-        let element = element.to_vec();
-        let event = event(&element).map_err(|error| Damage::new(place, "a trace event", format!("{} ({error})", excerpt(&element))))?;
-        self.take(&event, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
+        if self.take_at_hand(out, oddities)? {
+            return Ok(true);
+        }
+        let Chrome { events, job } = self;
+        let Some((element, place)) = events.next(oddities)? else { return Ok(false) };
+        let event = event(element).map_err(|error| Damage::new(place, "a trace event", format!("{} ({error})", excerpt(element))))?;
+        job.take(&event, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
         Ok(true)
     }
 
     fn origin(&self) -> u64 {
-        self.origin.unwrap_or_default()
+        self.job.origin.unwrap_or_default()
     }
 
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
-        let latest = self.latest;
-        let mut unended = Vec::new();
-        for &place in self.places.values() {
-            let thread = &mut self.threads[place];
-            let process = self.processes.get(&thread.pid).filter(|name| !name.is_empty() && **name != thread.name);
-            let name = process.map_or_else(|| thread.name.clone(), |process| format!("{process}, {}", thread.name));
-            out.push(Record::WorkerJoined { worker: WorkerId(thread.worker), at: Timestamp::ZERO, name });
-            unended.extend(thread.open.drain(..).map(|(operator, kind, start)| (thread.worker, operator, kind, start)));
-        }
-        for (worker, operator, kind, start) in unended {
-            oddities.count("slices that did not end before the file");
-            self.slice(worker, operator, Some(kind), start, latest, out);
-        }
-        for _ in self.flows.values().filter(|flow| flow.from.is_none()) {
-            oddities.count("flows that nobody sent");
-        }
+        self.job.finish(out, oddities);
     }
 }
 
@@ -434,8 +391,13 @@ mod tests {
     use super::*;
 
     fn read(document: &str) -> (Vec<Record>, Oddities, Option<Damage>) {
+        read_by(1 << 13, document)
+    }
+
+    /// With `buffer` bytes at hand at most.
+    fn read_by(buffer: usize, document: &str) -> (Vec<Record>, Oddities, Option<Damage>) {
         let (mut records, mut oddities) = (Vec::new(), Oddities::default());
-        let mut chrome = Chrome::new(BufReader::new(document.as_bytes()));
+        let mut chrome = Chrome::new(BufReader::with_capacity(buffer, document.as_bytes()));
         let damage = loop {
             match chrome.step(&mut records, &mut oddities) {
                 Ok(true) => {}
@@ -460,6 +422,8 @@ mod tests {
             {"ph": "i", "name": "mark", "pid": 7, "tid": 9, "ts": 120000021}]}"#;
         let (records, oddities, damage) = read(document);
         assert!(damage.is_none());
+        // However much of an event is at hand at once.
+        assert!([3, 100, 200].iter().all(|&buffer| read_by(buffer, document).0 == records));
         assert_eq!(oddities.iter().collect::<Vec<_>>(), [("events of kinds that are not read", 1)]);
         let slices: Vec<_> = records
             .iter()
@@ -489,9 +453,14 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_damage_with_its_line() {
-        let damage = |document: &str| match read(document).2 {
+        let damage_by = |buffer, document: &str| match read_by(buffer, document).2 {
             Some(Damage::Content { place, expected, .. }) => format!("{place}: {expected}"),
             other => panic!("{other:?}"),
+        };
+        let damage = |document: &str| {
+            let found = damage_by(1 << 13, document);
+            assert_eq!(damage_by(5, document), found);
+            found
         };
         assert_eq!(damage("[\n{\"ph\": \"X\", \"ts\": \"now\"}]"), "line 2: a trace event");
         assert_eq!(damage("[{\"ph\": \"X\", \"ts\": -1}]"), "line 1: a time in microseconds from 0 to 1e16");

@@ -111,7 +111,53 @@ impl<R: BufRead> Elements<R> {
     }
 }
 
+impl<R: BufRead> Elements<R> {
+    /// What is at hand from the beginning of the next object on, and where it begins; nothing where
+    /// that is for [`next`](Self::next) to say. Whoever finds the whole object in it passes over it
+    /// with [`pass`](Self::pass): then nobody looks for its end.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub(super) fn peek(&mut self) -> Result<Option<(&[u8], Place)>, Damage> {
+        let (scanner, mut used) = (&mut self.scanner, 0);
+        let damage = |line, error| Damage::Io(Place::Line(line), error);
+        let chunk = match self.source.fill_buf() {
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(damage(scanner.line, error)),
+            chunk => chunk.unwrap_or_default(),
+        };
+        while used < chunk.len() && !scanner.is_before_element(chunk[used]) {
+            scanner.take(chunk[used])?;
+            used += 1;
+        }
+        let is_any = used < chunk.len();
+        self.source.consume(used);
+        if !is_any {
+            return Ok(None);
+        }
+        let chunk = self.source.fill_buf().map_err(|error| damage(scanner.line, error))?;
+        Ok(Some((&chunk[..chunk.len().min(scanner.most)], Place::Line(scanner.line))))
+    }
+
+    /// Passes over an object of `length` bytes, which [`peek`](Self::peek) has shown.
+    pub(super) fn pass(&mut self, length: usize) {
+        if let Ok(chunk) = self.source.fill_buf() {
+            self.scanner.line += lines(&chunk[..length]);
+        }
+        self.source.consume(length);
+    }
+}
+
+/// Number of line ends.
+fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
 impl Scanner {
+    /// Whether `byte`, which is the next one, begins an object that is read.
+    fn is_before_element(&self, byte: u8) -> bool {
+        byte == b'{' && self.depth == 0 && !self.quoted && matches!(self.open.last(), Some(Container::Array(true)))
+    }
+
     /// Takes bytes of the object that is being read: how many, and whether they complete it.
     fn take_within(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut used = 0;
@@ -126,8 +172,8 @@ impl Scanner {
                     b'\\' => self.escaped = true,
                     _ => {
                         // Most bytes are of this kind.
-                        let rest = bytes[used..].iter();
-                        used += rest.take_while(|&&byte| byte != b'"' && byte != b'\\').count();
+                        let rest = &bytes[used..];
+                        used += memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
                     }
                 }
             } else {
@@ -140,7 +186,7 @@ impl Scanner {
             }
         }
         let taken = &bytes[..used];
-        self.line += taken.iter().map(|&byte| u64::from(byte == b'\n')).sum::<u64>();
+        self.line += lines(taken);
         // One byte more than there may be shows that it is too long.
         let room = (self.most + 1).saturating_sub(self.element.len());
         self.element.extend_from_slice(&taken[..used.min(room)]);
@@ -239,6 +285,25 @@ mod tests {
         assert!(elements.next(&mut oddities).unwrap().is_none());
         let expected = [("the last trace is unfinished: it was still being written", 1), ("traces of more than 1 MiB, skipped", 2)];
         assert_eq!(oddities.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn an_object_at_hand_can_be_passed_over() {
+        let document = "{\"events\": [\n{\"a\":\n1},\n {\"b\": \"}\"}], \"x\": [{}]}";
+        let mut oddities = Oddities::default();
+        let mut elements = Elements::new(document.as_bytes(), &["events"], "event", 1);
+        let (at_hand, place) = elements.peek().unwrap().unwrap();
+        assert!(at_hand.starts_with(b"{\"a\":\n1},\n {") && place == Place::Line(2));
+        elements.pass("{\"a\":\n1}".len());
+        let (at_hand, place) = elements.peek().unwrap().unwrap();
+        assert!(at_hand.starts_with(b"{\"b\"") && place == Place::Line(4));
+        assert_eq!(elements.next(&mut oddities).unwrap(), Some((&b"{\"b\": \"}\"}"[..], Place::Line(4))));
+        assert!(elements.peek().unwrap().is_none() && elements.next(&mut oddities).unwrap().is_none());
+        // Of one that is longer than the buffer only a part is at hand; all of it comes after.
+        let mut elements = Elements::new(BufReader::with_capacity(6, &b"[ {\"a\":1}]"[..]), &[], "event", 1);
+        assert_eq!(elements.peek().unwrap(), Some((&b"{\"a\""[..], Place::Line(1))));
+        assert_eq!(elements.next(&mut oddities).unwrap(), Some((&b"{\"a\":1}"[..], Place::Line(1))));
+        assert!(elements.peek().unwrap().is_none());
     }
 
     #[test]

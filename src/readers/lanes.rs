@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::error::Oddities;
 use crate::activity::Record;
 use crate::id::WorkerId;
@@ -108,10 +110,10 @@ impl<T> Lanes<T> {
 
     /// Closes the innermost open activity that `matches`, together with all activities opened
     /// inside of it, innermost first. `None` if no open activity matches.
-    pub(super) fn end(&mut self, worker: u32, matches: impl Fn(&T) -> bool) -> Option<Vec<Open<T>>> {
+    pub(super) fn end(&mut self, worker: u32, matches: impl Fn(&T) -> bool) -> Option<SmallVec<[Open<T>; 1]>> {
         let open = &mut self.get(worker)?.open;
         let at = open.iter().rposition(|open| matches(&open.tag))?;
-        let closed: Vec<Open<T>> = open.drain(at..).rev().collect();
+        let closed: SmallVec<[Open<T>; 1]> = open.drain(at..).rev().collect();
         self.open -= closed.len();
         Some(closed)
     }

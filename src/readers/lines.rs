@@ -59,7 +59,7 @@ impl<R: BufRead> Lines<R> {
                 break;
             }
             any = true;
-            let end = chunk.iter().position(|&byte| byte == b'\n');
+            let end = memchr::memchr(b'\n', chunk);
             let part = &chunk[..end.unwrap_or(chunk.len())];
             too_long |= self.line.len() + part.len() > self.limit;
             if !too_long {

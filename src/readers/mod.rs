@@ -32,6 +32,7 @@ mod lz4_blocks;
 mod otlp;
 mod packed;
 mod parts;
+mod quick;
 mod reader;
 mod rolled;
 mod snailtrail;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::table::{UNKNOWN, latency, table};
 use crate::activity::Names;
-use crate::critical_path::{By, TraceSummary};
+use crate::critical_path::{By, CountedWindows, TraceSummary};
 
 /// The first `top` entries of the ranking of `trace`; `by_window` counts in how many windows each is
 /// first.
-pub fn ranking(trace: &TraceSummary, by_window: &TraceSummary, names: &Names, top: usize) -> String {
+pub fn ranking(trace: &TraceSummary, by_window: &CountedWindows, names: &Names, top: usize) -> String {
     let entries = trace.ranking(trace.by());
     let windows = by_window.windows() - by_window.without_path();
     let line = |(place, entry): (usize, &crate::critical_path::Entry)| {

@@ -12,7 +12,9 @@ use super::page::Page;
 use super::pictures::cannot_write;
 use crate::activity::{Names, Record};
 use crate::cli::failure::{Failure, usage};
-use crate::critical_path::{EpochOddities, EpochPart, EpochSummary, Pieces, Slowest, Supply, TraceSummary, WindowSummary};
+use crate::critical_path::{
+    CountedWindows, Entry, EpochOddities, EpochPart, EpochSummary, Pieces, Slowest, Supply, TraceSummary, WindowSummary,
+};
 use crate::engine::{AnalysisResult, QueryChange};
 use crate::export::{Stacks, write_stacks};
 use crate::pag::Oddities;
@@ -33,7 +35,7 @@ pub(super) struct Findings<'a> {
     /// The whole trace.
     whole: TraceSummary,
     /// The windows that were asked for.
-    windows: TraceSummary,
+    windows: CountedWindows,
     pieces: Pieces,
     supply: Supply,
     epochs: EpochSummary,
@@ -58,7 +60,7 @@ impl<'a> Findings<'a> {
             names: Names::default(),
             window_names: Names::default(),
             whole: TraceSummary::new(asked.by),
-            windows: TraceSummary::new(asked.by),
+            windows: CountedWindows::default(),
             pieces: Pieces::new(asked.selected()),
             supply: Supply::new(asked.selected()),
             epochs: EpochSummary::default(),
@@ -129,15 +131,19 @@ impl<'a> Findings<'a> {
                         "expected at most {MOST_SECONDS} s with anything in them, found more: select a part with --from and --until"
                     )));
                 }
-                let ranking = self.whole.push(&summary);
+                self.whole.push(&summary);
                 if self.page.as_mut().is_some_and(|page| page.window(&summary)) {
                     self.diagnose(format);
                 }
+                if !self.asked.is_compared && !self.asked.is_one_analysis() {
+                    return Ok(());
+                }
+                let ranking = summary.ranking(self.asked.by);
                 if self.asked.is_compared {
                     self.observed.seconds.push(ranking.iter().map(|entry| (entry.entity, entry.participation)));
                 }
                 if self.asked.is_one_analysis() {
-                    self.window(&summary)?;
+                    self.window(&summary, &ranking)?;
                 }
             }
             AnalysisResult::Epoch(path) => {
@@ -155,9 +161,9 @@ impl<'a> Findings<'a> {
             AnalysisResult::End { oddities, epoch_oddities, dropped_records: _ } => self.oddities = (oddities, epoch_oddities),
             AnalysisResult::Names(names) => {
                 if self.asked.is_one_analysis() {
-                    self.window_names.clone_from(&names);
+                    self.window_names.add(names.clone());
                 }
-                self.names = names;
+                self.names.add(names);
             }
             AnalysisResult::Query(change) => self.change(&change)?,
         }
@@ -175,9 +181,9 @@ impl<'a> Findings<'a> {
     /// Takes a result of the analysis of the windows that were asked for.
     pub(super) fn take_of_windows(&mut self, result: AnalysisResult) -> Result<(), Failure> {
         match result {
-            AnalysisResult::Window(summary) => self.window(&summary),
+            AnalysisResult::Window(summary) => self.window(&summary, &summary.ranking(self.asked.by)),
             AnalysisResult::Names(names) => {
-                self.window_names = names;
+                self.window_names.add(names);
                 Ok(())
             }
             AnalysisResult::Query(change) => self.change(&change),
@@ -185,15 +191,15 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn window(&mut self, summary: &WindowSummary) -> Result<(), Failure> {
+    fn window(&mut self, summary: &WindowSummary, ranking: &[Entry]) -> Result<(), Failure> {
         if self.windows.windows() == MOST_WINDOWS {
             return Err(too_many(self.asked));
         }
-        let ranking = self.windows.push(summary);
+        self.windows.push(summary, ranking);
         self.bar.set_message(format!("{} windows, up to {}", self.windows.windows(), summary.window.end));
         self.bar.tick();
         match &mut self.json {
-            Some(json) => Ok(json.window(summary, &ranking, &self.window_names).context("standard output")?),
+            Some(json) => Ok(json.window(summary, ranking, &self.window_names).context("standard output")?),
             None => Ok(()),
         }
     }

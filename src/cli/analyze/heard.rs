@@ -30,6 +30,9 @@ impl Heard {
 
     /// Takes records into account; returns a note once many are held in memory.
     pub(super) fn take(&mut self, records: &[Record]) -> Option<&'static str> {
+        if self.all() {
+            return None;
+        }
         for record in records {
             if let Record::UpTo { worker, .. } = record
                 && !self.all()

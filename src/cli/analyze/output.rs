@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::activity::Names;
 use crate::critical_path::{
-    Entry, EpochOddities, EpochSummary, OperatorLatency, PartLatency, SlowEpochs, TraceSummary, WaitPattern, WindowSummary,
+    CountedWindows, Entry, EpochOddities, EpochSummary, OperatorLatency, PartLatency, SlowEpochs, TraceSummary, WaitPattern, WindowSummary,
 };
 use crate::engine::QueryChange;
 use crate::pag::Oddities;
@@ -48,7 +48,7 @@ struct WindowEntry {
 /// What is printed of a trace in the end.
 pub(super) struct Printed<'a> {
     pub(super) whole: &'a TraceSummary,
-    pub(super) windows: &'a TraceSummary,
+    pub(super) windows: &'a CountedWindows,
     pub(super) epochs: Option<(&'a EpochSummary, EpochOddities)>,
     /// The epochs above a quantile.
     pub(super) slow: Option<&'a (f64, SlowEpochs)>,
@@ -165,7 +165,7 @@ impl Json {
 }
 
 /// One line for each kind of record that was skipped or corrected.
-pub(super) fn notes(oddities: &Oddities, epochs: Option<EpochOddities>, trace: &Trace, windows: &TraceSummary) -> Vec<String> {
+pub(super) fn notes(oddities: &Oddities, epochs: Option<EpochOddities>, trace: &Trace, windows: &CountedWindows) -> Vec<String> {
     let mut notes: Vec<String> =
         trace.oddities().into_iter().map(|odd| format!("{}: {} ({})", odd.file.display(), odd.what, odd.count)).collect();
     let epochs = epochs.unwrap_or_default();

@@ -20,6 +20,8 @@ pub mod queries;
 mod result;
 mod source;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -45,9 +47,10 @@ use self::parcel::{ByAddress, Parcel};
 use self::queries::Fact;
 use self::source::{GraphSource, Shared, Task};
 use crate::activity::Record;
-use crate::critical_path::WindowSummary;
+use crate::critical_path::Summarizer;
 use crate::engine::Time;
 use crate::engine::host::{RaiseOnPanic, RunError, StopSignal};
+use crate::pag::WindowGraph;
 use crate::time::Timestamp;
 
 /// An idle worker wakes up this often for a stop signal.
@@ -239,14 +242,14 @@ fn build(worker: &mut Worker, config: &AnalysisConfig, ends: Option<Ends>) {
                 let _ = woken.send(scope.worker().sync_activator_for(info.address.to_vec()));
                 let source = scope.activator_for(info.address);
                 outlet = Some(Outlet { results, shared: shared.clone(), source, dropped });
-                GraphSource::new(config, records, shared)
+                GraphSource::new(config, records, shared.clone())
             });
             move |output| match &mut source {
                 Some(source) => source.turn(&mut capability, output, &again),
                 None => capability = None,
             }
         });
-        let (summaries, facts) = summarize(scope, tasks, config);
+        let (summaries, facts) = summarize(scope, tasks, config, shared.spare);
         let changes = match config.queries[..] {
             [] => empty(scope),
             _ => queries::watch(facts, config.queries.clone().into()),
@@ -264,6 +267,7 @@ fn summarize<'s>(
     scope: Scope<'s, Time>,
     tasks: Stream<'s, Time, Parcel<Task>>,
     config: &AnalysisConfig,
+    spare: Rc<RefCell<Option<WindowGraph>>>,
 ) -> (StreamVec<'s, Time, WindowFound>, StreamVec<'s, Time, FactUpdate>) {
     let mut builder = OperatorBuilder::new("Summarize".to_owned(), scope);
     let mut tasks = builder.new_input(tasks, DistributorPact(|_| ByAddress));
@@ -273,11 +277,13 @@ fn summarize<'s>(
     let mut fact_output = OutputBuilder::<Time, CapacityContainerBuilder<Vec<_>>>::from(output);
     let (seed, asked) = (config.seed, config.queries.clone());
     builder.build(move |_| {
+        let mut summarizer = Summarizer::default();
         move |_| {
             let (mut summaries, mut facts) = (summary_output.activate(), fact_output.activate());
             tasks.for_each(|capability, parcel| {
                 let (Some(Task { graph, long, epochs }), Some(here)) = (parcel.content.take(), capability.retain_least(0)) else { return };
-                let summary = WindowSummary::of(&graph, path_numbers(seed, graph.window.start));
+                let summary = summarizer.summarize(&graph, path_numbers(seed, graph.window.start));
+                *spare.borrow_mut() = Some(graph);
                 if let Some(there) = capability.retain_least(1) {
                     facts.session(&there).give_iterator(queries::facts(&asked, *there.time(), &summary, &long).into_iter());
                 }

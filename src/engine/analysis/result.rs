@@ -12,7 +12,7 @@ use crate::pag::Oddities;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnalysisResult {
-    /// Names known from here on; only when there are new ones.
+    /// Names that are new from here on, to be [added](Names::add) to those before.
     Names(Names),
     /// A window is complete.
     Window(WindowSummary),

@@ -44,7 +44,9 @@ pub(super) struct Shared {
     pub(super) oddities: Rc<Cell<Oddities>>,
     /// The same of epochs, and paths of epochs that were completed after the last window.
     pub(super) last_epochs: Rc<RefCell<(EpochOddities, Vec<EpochPath>)>>,
-    /// Names that hold from the window of that number on.
+    /// A graph that is no longer needed; the next one takes its memory.
+    pub(super) spare: Rc<RefCell<Option<WindowGraph>>>,
+    /// Names that are new with the window of that number.
     pub(super) names: Rc<RefCell<BTreeMap<Time, Names>>>,
 }
 
@@ -56,8 +58,8 @@ pub(super) struct GraphSource {
     epochs: Option<EpochPaths>,
     long: LongSpans,
     names: Names,
-    /// Whether the log contained new names that were not passed on yet.
-    named: bool,
+    /// Those of them that were not passed on yet.
+    new_names: Names,
     /// Windows that were asked for.
     stretch: Window,
     /// Length of a window in ns.
@@ -87,7 +89,7 @@ impl GraphSource {
             epochs: config.epochs.then(|| EpochPaths::default().with_slack()),
             long,
             names: Names::default(),
-            named: false,
+            new_names: Names::default(),
             stretch: config.stretch,
             window,
             awaited: config.awaited,
@@ -108,6 +110,9 @@ impl GraphSource {
     ) {
         let mut batches = 0;
         while let Some(open) = capability {
+            if let Some(graph) = self.shared.spare.take() {
+                self.builder.recycle(graph);
+            }
             while self.shared.under_way.get() < self.most
                 && let Some(graph) = self.builder.close(self.known())
             {
@@ -165,10 +170,10 @@ impl GraphSource {
         *capability = None;
     }
 
-    /// Passes on the names learned so far, for windows from number `from` on.
+    /// Passes on the names that are new, for windows from number `from` on.
     fn pass_names(&mut self, from: Time) {
-        if std::mem::take(&mut self.named) {
-            self.shared.names.borrow_mut().insert(from, self.names.clone());
+        if !self.new_names.is_empty() {
+            self.shared.names.borrow_mut().insert(from, std::mem::take(&mut self.new_names));
         }
     }
 
@@ -180,8 +185,9 @@ impl GraphSource {
                 self.heard.insert(*worker);
             }
             if matches!(record, Record::Operator { .. } | Record::Channel { .. } | Record::WorkerJoined { .. }) {
-                self.names.learn(record);
-                self.named = true;
+                if self.names.learn(record) {
+                    self.new_names.learn(record);
+                }
             }
             self.long.push(record);
             if let Some(epochs) = &mut self.epochs {

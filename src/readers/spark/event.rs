@@ -153,7 +153,7 @@ pub(super) struct StageInfo<'l> {
 }
 
 /// `SparkListenerTaskStart` and `SparkListenerTaskEnd`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 pub(super) struct TaskEvent<'l> {
     #[serde(rename = "Stage ID")]
     pub(super) stage: u64,
@@ -173,14 +173,14 @@ impl TaskEvent<'_> {
 }
 
 /// Why a task ended.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct EndReason<'l> {
     /// `Success`; empty at its start.
     #[serde(rename = "Reason", borrow, default)]
     pub(super) reason: Cow<'l, str>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct TaskInfo<'l> {
     #[serde(rename = "Task ID")]
     pub(super) task: u64,
@@ -205,7 +205,7 @@ pub(super) struct TaskInfo<'l> {
     pub(super) finish: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct TaskMetrics {
     #[serde(rename = "Executor Deserialize Time", default)]
     pub(super) deserialize: u64,
@@ -231,7 +231,7 @@ impl TaskMetrics {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct ShuffleRead {
     #[serde(rename = "Fetch Wait Time", default)]
     pub(super) wait: u64,
@@ -239,7 +239,7 @@ pub(super) struct ShuffleRead {
     pub(super) records: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct ShuffleWrite {
     /// In ns.
     #[serde(rename = "Shuffle Write Time", default)]
@@ -248,13 +248,13 @@ pub(super) struct ShuffleWrite {
     pub(super) records: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct Input {
     #[serde(rename = "Records Read", default)]
     pub(super) records: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct Output {
     #[serde(rename = "Records Written", default)]
     pub(super) records: u64,

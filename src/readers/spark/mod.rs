@@ -30,6 +30,7 @@ mod event;
 mod executors;
 mod numbers;
 mod phases;
+mod quick;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -43,6 +44,7 @@ use self::event::{
 use self::executors::{Enclosing, Executors, Ran, Unended};
 use self::numbers::{Channel, channel, operator, stage_name};
 use self::phases::{Phases, before};
+use self::quick::task_event;
 use super::error::{Damage, Oddities, Place, excerpt};
 use super::lines::{Line, Lines};
 use super::parts::Parts;
@@ -189,11 +191,11 @@ impl<R: BufRead> Spark<R> {
                 }
             }
             "SparkListenerTaskStart" => {
-                let start: TaskEvent<'_> = json(line, event)?;
+                let start = task_event(line).map_or_else(|| json(line, event), Ok)?;
                 self.start(&start, out, oddities)?;
             }
             "SparkListenerTaskEnd" => {
-                let end: TaskEvent<'_> = json(line, event)?;
+                let end = task_event(line).map_or_else(|| json(line, event), Ok)?;
                 self.end(&end, out, oddities)?;
             }
             "SparkListenerApplicationEnd" => self.ended = true,
