@@ -43,6 +43,7 @@ pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
     let mut findings = Findings::new(&asked);
     let damage = read(&asked, &mut trace, &mut pictures, &mut findings)?;
     findings.expect_any(&trace, damage.as_ref())?;
+    findings.end()?;
     pictures.finish(trace.origin())?;
     findings.finish(&trace)?;
     damage.map_or(Ok(()), |damage| Err(usage(damage)))
