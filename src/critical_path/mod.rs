@@ -6,7 +6,7 @@
 //! - The *epoch critical path* ([`EpochPaths`], [`EpochSummary`]): the breakdown of a completed
 //!   epoch's latency; online, window by window, by a [`PathObserver`].
 //!
-//! [`Pieces`] counts pieces of work whole, whatever the windows, [`Supply`] what sources and workers were given; [`Batches`] tells differences from noise. [`LagLedger`] attributes the lag of a source that is behind its schedule.
+//! [`Retimer`] times a whole trace again to predict what a change would give. [`Pieces`] counts pieces of work whole, whatever the windows, [`Supply`] what sources and workers were given; [`Batches`] tells differences from noise. [`LagLedger`] attributes the lag of a source that is behind its schedule.
 
 mod batches;
 mod counted;
@@ -15,6 +15,7 @@ mod online;
 mod participation;
 mod path;
 mod pieces;
+mod retime;
 mod scaled;
 mod slowest;
 mod summary;
@@ -31,6 +32,7 @@ pub use online::{Arrival, InputTraffic, OperatorSlack, OperatorTraffic, PathGrou
 pub use participation::Participation;
 pub use path::{PathStep, likeliest_path, random_path};
 pub use pieces::{InstanceWork, LaneWork, OperatorWork, Pieces};
+pub use retime::{Change, Curve, Forecast, Predicted, RetimedEpoch, Retimer};
 pub use slowest::{SlowEpochs, Slowest};
 pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};
 pub use supply::Supply;

@@ -21,6 +21,7 @@ use super::ranking::RankingDefinition;
 use super::study::Study;
 use super::view::{self, PlotView, TableView};
 use super::what_if::WhatIf;
+use super::what_if_curves::WhatIfCurves;
 use super::window_latency::WindowLatencyDefinition;
 
 /// An experiment.
@@ -74,7 +75,7 @@ const COMMON: [&str; 9] = ["figure", "title", "kind", "paper", "check", "same_or
 type Read = fn(&mut Table, Option<&Path>) -> Result<Box<dyn Study>, String>;
 
 /// The kinds. A new one is a file and a line here.
-const KINDS: [(&str, Read); 9] = [
+const KINDS: [(&str, Read); 10] = [
     ("closed-loop", |table, folder| {
         super::closed_loop::write_out(table, folder)?;
         study::<ClosedLoop>(table)
@@ -86,6 +87,7 @@ const KINDS: [(&str, Read); 9] = [
     ("overload", |table, _| study::<OverloadDefinition>(table)),
     ("ranking", |table, _| study::<RankingDefinition>(table)),
     ("what-if", |table, _| study::<WhatIf>(table)),
+    ("what-if-curves", |table, _| study::<WhatIfCurves>(table)),
     ("window-latency", |table, _| study::<WindowLatencyDefinition>(table)),
 ];
 
@@ -102,7 +104,7 @@ macro_rules! figures {
 }
 
 /// Names and definitions of all figures, which are part of the program.
-const FIGURES: [(&str, &str); 38] = figures![
+const FIGURES: [(&str, &str); 39] = figures![
     "beyondmr-fig2",
     "contune-curve",
     "contune-jobs",
@@ -141,6 +143,7 @@ const FIGURES: [(&str, &str); 38] = figures![
     "snailtrail-table2",
     "stability",
     "what-if",
+    "what-if-curves",
 ];
 
 /// Why there is no definition.

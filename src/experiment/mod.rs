@@ -40,4 +40,5 @@ pub mod study;
 mod supervision;
 pub mod view;
 pub mod what_if;
+pub mod what_if_curves;
 pub mod window_latency;

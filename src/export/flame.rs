@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::stacks::Stacks;
+use super::stacks::{NOTHING, Stacks};
 
 const WIDTH: f64 = 1200.0;
 const ROW: f64 = 18.0;
@@ -14,6 +14,8 @@ const MARGIN: f64 = 10.0;
 const HEAD: f64 = 34.0;
 /// Narrower boxes are left out.
 const LEAST: f64 = 0.05;
+/// Of what is no work of an operator.
+const IDLE: &str = "rgb(222,222,222)";
 /// Of a letter.
 const LETTER: f64 = 6.6;
 /// The most frames of a stack.
@@ -66,13 +68,13 @@ pub(super) fn draw(out: &mut dyn Write, title: &str, stacks: &Stacks, before: Op
         escaped(title)
     )?;
     let mut drawing = Drawing { out: &mut *out, all: &all, is_difference: before.is_some(), height };
-    drawing.frame("critical paths", &all, MARGIN, 0)?;
+    drawing.frame("critical paths", &all, MARGIN, 0, false)?;
     writeln!(out, "</svg>")
 }
 
 impl Drawing<'_> {
-    /// Draws a frame from `x` on, and those upon it.
-    fn frame(&mut self, name: &str, frame: &Frame, x: f64, level: usize) -> io::Result<()> {
+    /// Draws a frame from `x` on, and those upon it; `is_idle` if nobody worked below it.
+    fn frame(&mut self, name: &str, frame: &Frame, x: f64, level: usize, is_idle: bool) -> io::Result<()> {
         let share = frame.now / self.all.now.max(1.0);
         let width = share * (WIDTH - 2.0 * MARGIN);
         if width < LEAST {
@@ -82,7 +84,12 @@ impl Drawing<'_> {
         let more = share - frame.before / self.all.before.max(1.0);
         let earlier = if self.is_difference { format!(", {:+.1} points", 100.0 * more) } else { String::new() };
         let about = format!("{name}: {:.3} ms, {:.1} %{earlier}", frame.now / 1e6, 100.0 * share);
-        let fill = if self.is_difference { by_difference(more) } else { by_name(name) };
+        let is_idle = is_idle || level == 1 && name == NOTHING;
+        let fill = match is_idle {
+            _ if self.is_difference => by_difference(more),
+            true => IDLE.to_owned(),
+            false => by_name(name),
+        };
         write!(
             self.out,
             "<g><title>{}</title><rect x=\"{x:.2}\" y=\"{y:.1}\" width=\"{width:.2}\" height=\"{:.1}\" fill=\"{fill}\" rx=\"1\"/>",
@@ -98,7 +105,7 @@ impl Drawing<'_> {
         writeln!(self.out, "</g>")?;
         let mut x = x;
         for (name, above) in &frame.above {
-            self.frame(name, above, x, level + 1)?;
+            self.frame(name, above, x, level + 1, is_idle)?;
             x += above.now / self.all.now.max(1.0) * (WIDTH - 2.0 * MARGIN);
         }
         Ok(())
@@ -156,6 +163,13 @@ mod tests {
         assert_eq!(svg.matches("<g>").count(), svg.matches("</g>").count());
         assert_eq!(svg.matches("<g>").count(), 4);
         assert!(drawn(&Stacks::default(), None).ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn where_nothing_ran_boxes_are_grey() {
+        let svg = drawn(&stacks(&[("map/work", 3e6), ("nothing ran/worker1", 1e6)]), None);
+        let grey: Vec<&str> = svg.lines().filter(|line| line.contains(IDLE)).collect();
+        assert!(grey.len() == 2 && grey[0].contains("nothing ran:") && grey[1].contains("worker1:"), "{svg}");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use crate::activity::Names;
 use crate::critical_path::{Subject, TraceSummary};
 
+/// The outermost frame of time in which no lane on a path did anything.
+pub(super) const NOTHING: &str = "nothing ran";
+
 /// Stacks, from the outermost frame to the innermost, with their time in ns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stacks {
@@ -32,7 +35,7 @@ impl Stacks {
                     let ends = format!("{} → {}", names.lane(row.lane), names.lane(to));
                     vec![format!("channel {}", names.channel(channel)), kind.to_string(), ends]
                 }
-                Subject::Gap | Subject::Silence => vec!["nothing ran".to_owned(), names.lane(row.lane)],
+                Subject::Gap | Subject::Silence => vec![NOTHING.to_owned(), names.lane(row.lane)],
                 Subject::Wait(..) => continue,
             };
             *stacks.times.entry(frames).or_default() += row.participation * length;

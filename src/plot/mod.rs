@@ -6,6 +6,7 @@
 mod axis;
 mod bars;
 mod canvas;
+mod curves;
 mod heat;
 mod lane_sheet;
 mod lanes;
@@ -31,6 +32,7 @@ use crate::experiment::steps;
 use canvas::{Canvas, Drawn, Medium};
 
 pub use bars::bars_figure;
+pub use curves::{GainCurve, curves_figure};
 pub use heat::heat_figure;
 pub use lane_sheet::LaneLabels;
 pub use lanes::LaneFigure;

@@ -12,6 +12,7 @@ mod page;
 mod slow_epochs;
 mod spread;
 mod table;
+mod what_if;
 
 pub use analysed::{Analysed, Division};
 pub use bottleneck::{ranking, waits};
@@ -26,3 +27,4 @@ pub use explain::{
 pub use explanation::explanation;
 pub use page::{Page, Section, claims_table, page};
 pub use slow_epochs::{slow_epochs, slow_parts};
+pub use what_if::{bound, what_if};

@@ -59,6 +59,7 @@ mod taken_up;
 mod tidy;
 mod traces;
 mod troubled_loop;
+mod what_if;
 mod word_count;
 mod wording;
 mod yielding;

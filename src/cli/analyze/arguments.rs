@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 
 use super::growing::Growing;
 use crate::cli::failure::{Failure, usage};
-use crate::critical_path::By;
+use crate::critical_path::{By, Change};
 use crate::engine::{AnalysisConfig, StandingQuery};
 use crate::experiment::folder;
 use crate::export::{Format, StackFormat};
@@ -55,6 +55,11 @@ pub(in crate::cli) struct Args {
     /// also shows what is on the path of the slowest hundredth only.
     #[arg(long, value_name = "PERCENTILE", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
     epochs: Option<String>,
+    /// Predict what it would give if work cost less or more, such as 'count=0.5x; map[3]=2x; network=0', by
+    /// timing the whole trace again: the latency of epochs, or the time where there are none. Also what each
+    /// operator's speed-up alone would give, which is all of 'curves'.
+    #[arg(long, value_name = "CHANGES")]
+    what_if: Option<String>,
     /// Compare with this trace, which came later: what takes longer in it, and what of it is noise.
     /// Exit code 1: its epochs are slower. Once for each file of the trace.
     #[arg(long, value_name = "FILE")]
@@ -86,7 +91,8 @@ pub(in crate::cli) struct Args {
     format: Option<String>,
     /// Export the windows: perfetto=FILE (opens in ui.perfetto.dev), dot=FILE, csv=FILE or json=FILE;
     /// or the critical paths of the whole trace: flame=FILE.svg (a flame graph) or folded=FILE; or a
-    /// copy of a Chrome trace with the critical path laid over it: overlay=FILE.
+    /// copy of a Chrome trace with the critical path laid over it: overlay=FILE; or what each operator's
+    /// speed-up would give: curves=FILE.svg or .png.
     #[arg(long, value_name = "FORMAT=FILE")]
     export: Vec<String>,
     /// Draw the activity of the lanes, with the most likely critical path, as FILE.svg or FILE.png;
@@ -130,7 +136,7 @@ pub(super) struct PageArgs {
 pub(super) struct FlinkArgs {
     /// Look at a running Flink job instead of a trace, by the address of its REST interface, such as
     /// http://host:8081. Only reads; credentials as for 'thalweg drive flink'.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["files", "by", "epochs", "lookahead", "through_queues", "from", "until", "format", "export", "plot", "watch", "workers"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["files", "by", "epochs", "what_if", "lookahead", "through_queues", "from", "until", "format", "export", "plot", "watch", "workers"])]
     pub(super) flink: Option<String>,
     /// With --flink: id or name of the job [default: the only one that runs]
     #[arg(long, value_name = "JOB", requires = "flink")]
@@ -169,6 +175,10 @@ pub(super) struct Asked {
     pub(super) stacks: Vec<(StackFormat, PathBuf)>,
     /// Copies of the trace with the critical path laid over it.
     pub(super) overlays: Vec<PathBuf>,
+    /// Pictures of what each operator's speed-up would give.
+    pub(super) curves: Vec<PathBuf>,
+    /// Whether that is asked for, and the change that is asked for.
+    pub(super) what_if: Option<Option<Change>>,
     pub(super) plot: Option<PathBuf>,
     pub(super) json: bool,
     pub(super) watch: Vec<StandingQuery>,
@@ -206,19 +216,24 @@ impl Asked {
             return Err(usage(anyhow!("--workers: expected 1 to {MOST_THREADS}, found {}", args.workers)));
         }
         let watch = args.watch.iter().map(|text| text.parse().map_err(|why| usage(anyhow!("--watch: {why}")))).collect::<Result<_, _>>()?;
-        let (mut exports, mut stacks, mut overlays) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut exports, mut stacks, mut overlays, mut curves) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for text in &args.export {
             match export(text)? {
                 (Exported::Windows(format), path) => exports.push((format, path)),
                 (Exported::Stacks(format), path) => stacks.push((format, path)),
                 (Exported::Overlay, path) => overlays.push(path),
+                (Exported::Curves, path) => {
+                    check_picture("--export curves=", &path)?;
+                    curves.push(path);
+                }
             }
         }
         if let Some(path) = &args.plot {
-            check_plot(path)?;
+            check_picture("--plot ", path)?;
         }
         let of_stacks = stacks.iter().map(|(_, path)| path);
-        let mut written: Vec<&PathBuf> = exports.iter().map(|(_, path)| path).chain(of_stacks).chain(&overlays).chain(&args.plot).collect();
+        let mut written: Vec<&PathBuf> =
+            exports.iter().map(|(_, path)| path).chain(of_stacks).chain(&overlays).chain(&curves).chain(&args.plot).collect();
         written.sort();
         if let Some(twice) = written.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(usage(anyhow!("{}: expected a different file for each --export and --plot, found it twice", twice[0].display())));
@@ -227,6 +242,11 @@ impl Asked {
         if let Some(input) = written.iter().find(|path| args.files.iter().chain(&args.compare).any(|file| same(path, &of_run(file)))) {
             return Err(usage(anyhow!("{}: expected an output file, found the name of an input trace", input.display())));
         }
+        let what_if = match args.what_if.as_deref().map(str::trim) {
+            None => (!curves.is_empty()).then_some(None),
+            Some("curves") => Some(None),
+            Some(changes) => Some(Some(changes.parse::<Change>().map_err(|why| usage(anyhow!("--what-if: {why}")))?)),
+        };
         Ok(Asked {
             files: args.files.iter().map(|file| of_run(file)).collect(),
             window_text: args.window.trim().to_owned(),
@@ -247,6 +267,8 @@ impl Asked {
             exports,
             stacks,
             overlays,
+            curves,
+            what_if,
             plot: args.plot.clone(),
             json: args.json,
             watch,
@@ -258,13 +280,19 @@ impl Asked {
     /// What is asked of each of two traces that are compared.
     pub(super) fn both(args: &Args) -> Result<(Asked, Asked), Failure> {
         let is_percentile = args.epochs.as_ref().is_some_and(|epochs| epochs != "all");
-        let refused = [("--watch", !args.watch.is_empty()), ("--plot", args.plot.is_some()), ("--epochs=PERCENTILE", is_percentile)];
+        let refused = [
+            ("--watch", !args.watch.is_empty()),
+            ("--plot", args.plot.is_some()),
+            ("--epochs=PERCENTILE", is_percentile),
+            ("--what-if", args.what_if.is_some()),
+        ];
         if let Some((flag, _)) = refused.iter().find(|(_, is_there)| *is_there) {
             return Err(usage(anyhow!("{flag}: expected without --compare, found both")));
         }
         let first = Asked { epochs: true, is_compared: true, ..Asked::of(args)? };
         let exported = first.exports.first().map(|(format, _)| format.to_string());
-        if let Some(format) = exported.or_else(|| first.overlays.first().map(|_| "overlay".to_owned())) {
+        let exported = exported.or_else(|| first.overlays.first().map(|_| "overlay".to_owned()));
+        if let Some(format) = exported.or_else(|| first.curves.first().map(|_| "curves".to_owned())) {
             return Err(usage(anyhow!("--export: expected 'folded' or 'flame' with --compare, found '{format}'")));
         }
         let second = Args {
@@ -318,8 +346,10 @@ impl Asked {
     /// Configuration of the analysis of the whole trace.
     pub(super) fn whole(&self) -> AnalysisConfig {
         let queries = if self.is_one_analysis() { self.watch.clone() } else { Vec::new() };
-        let history = if self.epochs { HISTORY } else { Duration::ZERO };
-        AnalysisConfig { epochs: self.epochs, queries, ..self.analysis(GraphConfig { window: WHOLE_WINDOW, history, ..self.graph }) }
+        // Beside what a speed-up would give stands the bound on what it could give.
+        let epochs = self.epochs || self.what_if.is_some();
+        let history = if epochs { HISTORY } else { Duration::ZERO };
+        AnalysisConfig { epochs, queries, ..self.analysis(GraphConfig { window: WHOLE_WINDOW, history, ..self.graph }) }
     }
 
     /// Configuration of the analysis of the windows that were asked for; nothing if that of the whole
@@ -407,6 +437,7 @@ enum Exported {
     Windows(Format),
     Stacks(StackFormat),
     Overlay,
+    Curves,
 }
 
 fn export(text: &str) -> Result<(Exported, PathBuf), Failure> {
@@ -416,6 +447,7 @@ fn export(text: &str) -> Result<(Exported, PathBuf), Failure> {
     let exported = match format.parse() {
         Ok(format) => Exported::Stacks(format),
         Err(()) if format == "overlay" => Exported::Overlay,
+        Err(()) if format == "curves" => Exported::Curves,
         Err(()) => Exported::Windows(format.parse().map_err(|why| usage(anyhow!("--export: {why}")))?),
     };
     Ok((exported, PathBuf::from(path)))
@@ -439,9 +471,9 @@ fn percentile(text: &str) -> Result<Option<f64>, Failure> {
     number.map(|number| Some(number / 100.0)).ok_or_else(wrong)
 }
 
-/// Checks the name of the figure at the start, since the figure is drawn at the very end.
-fn check_plot(path: &Path) -> Result<(), Failure> {
-    let wrong = |what: &str| usage(anyhow!("--plot {}: expected {what}", path.display()));
+/// Checks the name of a picture, asked for by `flag`, at the start, since pictures are drawn at the very end.
+fn check_picture(flag: &str, path: &Path) -> Result<(), Failure> {
+    let wrong = |what: &str| usage(anyhow!("{flag}{}: expected {what}", path.display()));
     if !path.extension().is_some_and(|extension| extension == "svg" || extension == "png") {
         return Err(wrong("a name that ends in .svg or .png"));
     }

@@ -13,11 +13,12 @@ use super::pictures::cannot_write;
 use crate::activity::{Names, Record};
 use crate::cli::failure::{Failure, usage};
 use crate::critical_path::{
-    CountedWindows, Entry, EpochOddities, EpochPart, EpochSummary, Pieces, Slowest, Supply, TraceSummary, WindowSummary,
+    CountedWindows, Curve, Entry, EpochOddities, EpochPart, EpochSummary, Forecast, Pieces, Slowest, Supply, TraceSummary, WindowSummary,
 };
 use crate::engine::{AnalysisResult, QueryChange};
 use crate::export::{Stacks, write_stacks};
 use crate::pag::Oddities;
+use crate::plot::{GainCurve, curves_figure};
 use crate::readers::{Format, Trace};
 use crate::report::{self, Analysed, Division, Observed, Side};
 
@@ -41,6 +42,8 @@ pub(super) struct Findings<'a> {
     epochs: EpochSummary,
     /// Epochs one by one, if some are asked for.
     slowest: Slowest,
+    /// What changes would give, if that is asked for.
+    forecast: Option<Forecast>,
     /// What is compared with another trace, if there is one.
     observed: Observed,
     oddities: (Oddities, EpochOddities),
@@ -65,6 +68,7 @@ impl<'a> Findings<'a> {
             supply: Supply::new(asked.selected()),
             epochs: EpochSummary::default(),
             slowest: Slowest::default(),
+            forecast: asked.what_if.clone().map(Forecast::new),
             observed: Observed::default(),
             oddities: Default::default(),
             json: (asked.json && !asked.is_compared).then(Json::default),
@@ -111,6 +115,38 @@ impl<'a> Findings<'a> {
             self.pieces.push(record);
             self.supply.push(record);
         }
+        if let Some(forecast) = &mut self.forecast {
+            let selected = self.asked.selected();
+            let is_name = |record: &Record| matches!(record, Record::Operator { .. } | Record::Channel { .. });
+            forecast.push(records.iter().filter(|&record| is_name(record) || selected.contains(record.at())));
+        }
+    }
+
+    /// Takes the end of the trace.
+    pub(super) fn end(&mut self) -> Result<(), Failure> {
+        let Some(forecast) = &mut self.forecast else { return Ok(()) };
+        forecast.end();
+        match forecast.unknown().first() {
+            Some(name) => Err(usage(anyhow!("--what-if: expected an operator of the trace, found '{name}'"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Draws what each operator's speed-up would give.
+    fn draw_curves(&self, forecast: &Forecast) -> Result<(), Failure> {
+        let drawn = |curve: Curve| GainCurve {
+            name: self.names.operator(curve.operator),
+            bound: report::bound(&self.epochs, curve.operator),
+            points: curve.points,
+        };
+        let curves: Vec<GainCurve> = forecast.curves().into_iter().map(drawn).collect();
+        let what = if forecast.epochs() == 0 { "The time".to_owned() } else { format!("The mean latency of {} epochs", forecast.epochs()) };
+        let title = format!("{what} of {}, if one operator were faster", self.asked.name());
+        for path in &self.asked.curves {
+            curves_figure(&curves, (&title, "Predicted by thalweg analyze --what-if; a short line at the right is the bound."), path)
+                .map_err(usage)?;
+        }
+        Ok(())
     }
 
     fn analysed(&self, format: Format) -> Analysed<'_> {
@@ -239,6 +275,9 @@ impl<'a> Findings<'a> {
             let title = format!("Critical paths of {}", self.asked.name());
             write_stacks(*format, path, &title, &self.stacks(), None).map_err(|why| cannot_write(&name, &why))?;
         }
+        if let Some(forecast) = &self.forecast {
+            self.draw_curves(forecast)?;
+        }
         if let Some(json) = self.json.take() {
             let diagnosis = report::diagnosis(&self.analysed(trace.format()));
             let slow = self.asked.slow.and_then(|quantile| Some((quantile, self.slowest.above(quantile)?)));
@@ -247,6 +286,8 @@ impl<'a> Findings<'a> {
                 windows: &self.windows,
                 epochs: self.asked.epochs.then_some((&self.epochs, self.oddities.1)),
                 slow: slow.as_ref(),
+                forecast: self.forecast.as_ref(),
+                bounds: &self.epochs,
                 is_watched: !self.asked.watch.is_empty(),
                 diagnosis: &diagnosis,
                 names: &self.names,
@@ -288,6 +329,10 @@ impl<'a> Findings<'a> {
         }
         if let Some(slow) = self.asked.slow.and_then(|quantile| self.slowest.above(quantile)) {
             let _ = write!(text, "\n{}", report::slow_epochs(&self.epochs, &slow, &self.names, top));
+        }
+        if let Some(forecast) = &self.forecast {
+            let change = self.asked.what_if.as_ref().and_then(Option::as_ref);
+            let _ = write!(text, "\n{}", report::what_if(forecast, change, &self.epochs, &self.names, top));
         }
         let diagnosis = report::diagnosis(&analysed);
         let _ = writeln!(text, "\nDiagnosis: {}: {}", diagnosis.cause.label(), diagnosis.text);

@@ -54,6 +54,7 @@ pub(super) fn analyze(args: &Args) -> Result<(), Failure> {
     // Where a growing file is cut off is not damage.
     let damage = damage.filter(|_| !(args.page.follow && interrupt::asked()));
     findings.expect_any(&trace, damage.as_ref())?;
+    findings.end()?;
     pictures.finish(trace.origin())?;
     let page = findings.finish(&trace, damage.as_ref())?;
     page.map_or(Ok(()), |page| page.stay(damage.as_ref()))?;

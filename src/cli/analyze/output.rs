@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use crate::activity::Names;
 use crate::critical_path::{
-    CountedWindows, Entry, EpochOddities, EpochSummary, OperatorLatency, PartLatency, SlowEpochs, TraceSummary, WaitPattern, WindowSummary,
+    CountedWindows, Curve, Entry, EpochOddities, EpochSummary, Forecast, OperatorLatency, PartLatency, SlowEpochs, TraceSummary,
+    WaitPattern, WindowSummary,
 };
 use crate::engine::QueryChange;
 use crate::pag::Oddities;
 use crate::readers::Trace;
-use crate::report::{Diagnosis, part_label, slow_parts};
+use crate::report::{Diagnosis, bound, part_label, slow_parts};
 
 /// One JSON object on standard output, written window by window; nothing is printed before the
 /// first.
@@ -52,6 +53,9 @@ pub(super) struct Printed<'a> {
     pub(super) epochs: Option<(&'a EpochSummary, EpochOddities)>,
     /// The epochs above a quantile.
     pub(super) slow: Option<&'a (f64, SlowEpochs)>,
+    /// What changes would give, if that is asked for; the bounds beside it are those of `bounds`.
+    pub(super) forecast: Option<&'a Forecast>,
+    pub(super) bounds: &'a EpochSummary,
     pub(super) is_watched: bool,
     pub(super) diagnosis: &'a Diagnosis,
     pub(super) names: &'a Names,
@@ -92,7 +96,7 @@ impl Json {
     }
 
     pub(super) fn finish(mut self, printed: &Printed<'_>) -> io::Result<()> {
-        let &Printed { whole: summary, windows, epochs, slow, is_watched, diagnosis, names, oddities, trace } = printed;
+        let &Printed { whole: summary, windows, epochs, slow, forecast, bounds, is_watched, diagnosis, names, oddities, trace } = printed;
         let ranked = |entry: &Entry| {
             let mut value = named(json!(entry), entry.entity.label(names));
             value["first_in_windows"] = json!(windows.firsts(entry.entity));
@@ -148,6 +152,27 @@ impl Json {
                     "from_ns": slow.from_ns,
                     "mean_ns": slow.summary.mean_ns(),
                     "parts": slow_parts(all, slow).into_iter().map(part).collect::<Vec<_>>(),
+                }),
+            ));
+        }
+        if let Some(forecast) = forecast {
+            let curve = |curve: Curve| {
+                let points = curve.points.iter().map(|(speedup, gain)| json!({ "speedup": speedup, "gain": gain }));
+                json!({
+                    "operator": curve.operator,
+                    "name": names.operator(curve.operator),
+                    "at_most": bound(bounds, curve.operator),
+                    "points": points.collect::<Vec<_>>(),
+                })
+            };
+            let seconds = |one: crate::critical_path::Predicted| json!({ "before_s": one.before_s, "after_s": one.after_s, "recorded_s": one.recorded_s });
+            parts.push((
+                "what_if",
+                json!({
+                    "epochs": forecast.epochs(),
+                    "as_it_was": seconds(forecast.as_it_was()),
+                    "change": forecast.change().map(seconds),
+                    "curves": forecast.curves().into_iter().map(curve).collect::<Vec<_>>(),
                 }),
             ));
         }
