@@ -148,7 +148,8 @@ impl Policy for Scheduled {
                 for (id, floor) in floors {
                     if plan.rescales.get(&id).copied().unwrap_or(present(id)) < floor {
                         // Workers and speeds are those of another number of instances.
-                        (plan.placement.remove(&id), plan.speeds.remove(&id));
+                        plan.placement.remove(&id);
+                        plan.speeds.remove(&id);
                         plan.rescales.insert(id, floor);
                     }
                 }

@@ -339,6 +339,8 @@ impl Source {
 impl Input {
     /// Reads a block, in at most `most` and a step, or the damage that ended the file; `None` if there
     /// is no further record.
+    // What is in which block decides nothing.
+    #[allow(clippy::disallowed_methods)]
     fn block(&mut self, most: Duration) -> Option<Result<Vec<Record>, ReadError>> {
         let (mut records, begun) = (Vec::new(), Instant::now());
         while !self.ended && records.len() < BLOCK_RECORDS && (records.is_empty() || begun.elapsed() < most) {

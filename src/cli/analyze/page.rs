@@ -64,6 +64,8 @@ impl Page {
     }
 
     /// Shows a window; whether the diagnosis so far is to be shown, too.
+    // What a page shows when says nothing of the trace.
+    #[allow(clippy::disallowed_methods)]
     pub(super) fn window(&mut self, summary: &WindowSummary) -> bool {
         self.analyst.window(summary);
         let is_due = self.diagnosed.is_none_or(|at| at.elapsed() >= DIAGNOSES);

@@ -184,10 +184,8 @@ impl GraphSource {
             {
                 self.heard.insert(*worker);
             }
-            if matches!(record, Record::Operator { .. } | Record::Channel { .. } | Record::WorkerJoined { .. }) {
-                if self.names.learn(record) {
-                    self.new_names.learn(record);
-                }
+            if self.names.learn(record) {
+                self.new_names.learn(record);
             }
             self.long.push(record);
             if let Some(epochs) = &mut self.epochs {
