@@ -61,12 +61,12 @@ impl Study for WhatIfCurves {
     /// - `before_ms`, `measured_ms`, `predicted_ms`: mean latency before, with the change done, and as predicted
     /// - `retimed_ms`: the latency before as the record is timed again without a change
     /// - `measured_speedup`, `predicted_speedup`: how many times as fast
-    /// - `predicted_over_measured`, `error`: their ratio, and how far it is from 1
+    /// - `predicted_over_measured`, `speedup_error`: their ratio, and how far it is from 1
     /// - `ranking_right`: of a ranking, whether operators whose measured gains differ have predicted gains in the same order
     /// - `records`: of the epochs that are compared
     fn columns(&self) -> Vec<&'static str> {
         let change = ["name", "operator", "cost", "percent", "before_ms", "retimed_ms", "measured_ms", "predicted_ms"];
-        let result = ["measured_speedup", "predicted_speedup", "predicted_over_measured", "error", "ranking_right", "records"];
+        let result = ["measured_speedup", "predicted_speedup", "predicted_over_measured", "speedup_error", "ranking_right", "records"];
         change.into_iter().chain(result).collect()
     }
 
@@ -153,7 +153,7 @@ fn change_row(change: &Compared) -> Row {
         ("measured_speedup", &measured),
         ("predicted_speedup", &predicted),
         ("predicted_over_measured", &(predicted / measured)),
-        ("error", &(predicted / measured - 1.0).abs()),
+        ("speedup_error", &(predicted / measured - 1.0).abs()),
         ("records", &change.records),
     ])
 }

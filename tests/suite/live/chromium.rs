@@ -149,16 +149,12 @@ impl Chromium {
         self.call("Input.dispatchKeyEvent", pressed);
     }
 
-    /// Clicks in the middle of an element.
+    /// Clicks an element.
     pub(super) fn click(&mut self, element: &str) {
-        let place = self.value(&format!(
-            "(() => {{ const found = {element}; found.scrollIntoView({{ block: 'center' }}); \
-             const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
+        // Not by its place: a page that is live may move it between two calls.
+        self.value(&format!(
+            "(() => {{ const found = {element}; found.scrollIntoView({{ block: 'center' }}); found.focus(); found.click(); }})()"
         ));
-        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
-            let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1});
-            self.call("Input.dispatchMouseEvent", event);
-        }
     }
 
     /// Writes where the focus is.

@@ -112,7 +112,9 @@ fn the_steering_panel_steers_for_those_who_have_the_token() {
     browser.click(&button("Apply the plan"));
     browser.until("document.querySelector('#steer [role=status]').textContent.startsWith('Refused: plan:')");
     // The browser itself writes that the answer was 400.
-    let console = browser.console().split_off(before);
+    let mut console = browser.console().split_off(before);
+    // It also advises how forms are to be written.
+    console.retain(|line| !line.contains("\"level\":\"verbose\""));
     assert!(console.iter().all(|line| line.contains("the server responded with a status of 400")) && console.len() == 1, "{console:?}");
     let requests = browser.requests();
     assert!(requests.iter().all(|address| address.starts_with(&page) && !address.contains(&token)), "{requests:?}");
@@ -205,7 +207,7 @@ fn difference(a: &[[u8; 3]], b: &[[u8; 3]]) -> f64 {
 /// The screen is as it was when somebody looked at it, but for fonts. To look at it again: THALWEG_SCREENS=1, then the files.
 #[test]
 fn the_screen_is_as_it_was_looked_at() {
-    const MOST: f64 = 12.0;
+    const MOST: f64 = 6.0;
     let Some(mut browser) = Chromium::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut found = Vec::new();

@@ -56,5 +56,5 @@ fn without_a_terminal_there_are_the_usual_lines() {
     let args = ["simulate", "heron-wordcount", "--policy", "ds2", "--tui", "--out", "out"];
     let output = Command::new(env!("CARGO_BIN_EXE_thalweg")).args(args).current_dir(folder.path()).output().unwrap();
     let lines = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && lines.contains("rescales") && !lines.contains('\x1b'), "{lines}");
+    assert!(output.status.success() && lines.contains("count 1 -> 20") && !lines.contains('\x1b'), "{lines}");
 }
