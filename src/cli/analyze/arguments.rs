@@ -55,7 +55,7 @@ pub(in crate::cli) struct Args {
     /// also shows what is on the path of the slowest hundredth only.
     #[arg(long, value_name = "PERCENTILE", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
     epochs: Option<String>,
-    /// Predict what it would give if work cost less or more, such as 'count=0.5x; map[3]=2x; network=0', by
+    /// Predict what it would give if work cost less or more, such as `count=0.5x; map[3]=2x; network=0`, by
     /// timing the whole trace again: the latency of epochs, or the time where there are none. Also what each
     /// operator's speed-up alone would give, which is all of 'curves'.
     #[arg(long, value_name = "CHANGES")]
