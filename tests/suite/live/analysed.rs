@@ -177,9 +177,16 @@ fn story(at: &str) -> Value {
     serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
+/// Writes a little of `rest` after the other: what was read is shown once more arrives.
+fn feed(input: &mut impl Write, rest: &mut &[u8]) {
+    let (some, others) = rest.split_at(rest.len().min(64));
+    input.write_all(some).unwrap();
+    *rest = others;
+}
+
 /// The story, once it is as expected; a page that never shows it fails by name.
 #[allow(clippy::disallowed_methods)]
-fn until(at: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+fn until(at: &str, what: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
     let end = Instant::now() + PATIENCE;
     loop {
         let found = story(at);
@@ -209,11 +216,14 @@ fn a_page_follows_a_trace_on_standard_input() {
     assert_eq!((windows(&first), &first["about"]["is_analysis"], &first["about"]["state"]), (0, &json!(true), &json!("running")));
     let mut input = child.0.stdin.take().unwrap();
     input.write_all(&log[..log.len() / 2]).unwrap();
-    input.flush().unwrap();
-    let half = until(&at, "a window and a diagnosis so far", |story| windows(story) > 0 && !story["diagnosis"].is_null());
+    let mut rest = &log[log.len() / 2..];
+    let half = until(&at, "a window and a diagnosis so far", |story| {
+        feed(&mut input, &mut rest);
+        windows(story) > 0 && !story["diagnosis"].is_null()
+    });
     assert_eq!(half["about"]["state"], "running");
     assert_eq!(half["operators"].as_array().unwrap().len(), 4);
-    input.write_all(&log[log.len() / 2..]).unwrap();
+    input.write_all(rest).unwrap();
     drop(input);
     let whole = until(&at, "the end", |story| story["about"]["state"] == "finished");
     let printed: Value = serde_json::Deserializer::from_reader(child.0.stdout.take().unwrap()).into_iter().next().unwrap().unwrap();
@@ -239,10 +249,17 @@ fn a_file_that_grows_is_followed_until_ctrl_c() {
     let mut child = Ended(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(child.0.stderr.take().unwrap());
     let at = address(&mut lines);
-    let half = windows(&until(&at, "a window", |story| windows(story) > 0));
     // All but the end of the last block, as in the file of a job that goes on.
-    file.write_all(&log[log.len() / 2..log.len() - 10]).unwrap();
-    until(&at, "more windows", |story| windows(story) > half + 1);
+    let mut rest = &log[log.len() / 2..log.len() - 10];
+    let half = windows(&until(&at, "a window", |story| {
+        feed(&mut file, &mut rest);
+        windows(story) > 0
+    }));
+    until(&at, "more windows", |story| {
+        feed(&mut file, &mut rest);
+        windows(story) > half
+    });
+    file.write_all(rest).unwrap();
     assert_eq!(story(&at)["about"]["state"], "running");
     let asked = Command::new("kill").args(["-INT", &child.0.id().to_string()]).status().unwrap();
     assert!(asked.success());
