@@ -1,7 +1,7 @@
 //! Seeded faults, to check that the tests of migration detect them.
 //!
 //! They are compiled in only with debug assertions. One fault at a time can be selected
-//! for the whole process; `tests/suite/seeded_faults.rs` selects each of them and has to detect it.
+//! for the whole process; `tests/seeded_faults.rs` selects each of them and has to detect it.
 
 /// Something that a migration could get wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

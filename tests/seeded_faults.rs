@@ -1,9 +1,14 @@
 //! The suite of `tests/suite/migration_oracle.rs` sees every fault of [`Fault`].
 //!
-//! It takes minutes, most of them waiting for jobs that hang, so it is run when asked for:
-//! `cargo test --test suite seeded_faults -- --ignored`. A fault holds for a whole process, so it has one to itself.
+//! It takes minutes, most of them waiting for jobs that hang, so it is run when asked for: `cargo test --test seeded_faults -- --ignored`.
+//! A fault holds for a whole process and is compiled in with debug assertions only, so this is a program to itself: the suite need not
+//! be built without optimisation for it.
 
 #![cfg(debug_assertions)]
+
+#[path = "suite/oracle/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the suite uses the rest")]
+mod oracle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -12,7 +17,6 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use thalweg::engine::fault::{Fault, choose};
 
-use crate::alone::is_alone;
 use crate::oracle::{Wire, case, elastic, sequential};
 
 /// A job that hangs has been caught; healthy ones take a few hundredths of that.
@@ -37,9 +41,6 @@ fn caught_after(most: usize, for_ever: Duration) -> Option<usize> {
 #[test]
 #[ignore = "takes minutes; .ci/run asks for it"]
 fn every_fault_is_caught() {
-    if !is_alone("seeded_faults::every_fault_is_caught") {
-        return;
-    }
     // What the panics of a faulty engine say is of no interest.
     std::panic::set_hook(Box::new(|_| {}));
     let caught: Vec<(Fault, Option<usize>)> = Fault::ALL
