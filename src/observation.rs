@@ -101,6 +101,10 @@ pub struct Observer {
     /// Follows critical paths, if requested.
     paths: Option<Box<PathObserver>>,
     ledger: Ledger,
+    /// Whether loads of bins are left out.
+    no_bins: bool,
+    /// The window before the current one, for its space.
+    spare: Option<WindowMetrics>,
     /// Number of windows since the last complete one.
     not_whole: u32,
 }
@@ -129,6 +133,8 @@ impl Observer {
             open_from: start,
             paths: None,
             ledger: Ledger::default(),
+            no_bins: false,
+            spare: None,
             not_whole: 0,
         }
     }
@@ -138,6 +144,14 @@ impl Observer {
     pub fn with_paths(mut self) -> Observer {
         let window = self.current.window();
         self.paths = Some(Box::new(PathObserver::new(self.topology.operators().len(), window.start, window.length())));
+        self
+    }
+
+    /// An observer that leaves loads of bins out, of which there are many more than instances: for
+    /// who only shows what is observed.
+    pub fn without_bins(mut self) -> Observer {
+        self.current = self.current.without_bins();
+        self.no_bins = true;
         self
     }
 
@@ -172,7 +186,11 @@ impl Observer {
             *earliest = (*earliest).min(*due);
         }
         if record.at() >= self.current.window().end {
-            self.early.push(record.clone());
+            self.early.push(match record {
+                // Only that there was one.
+                Record::Bins { instance, at, .. } if self.no_bins => Record::Bins { instance: *instance, at: *at, loads: Vec::new() },
+                record => record.clone(),
+            });
         } else {
             self.claim(record);
         }
@@ -210,7 +228,7 @@ impl Observer {
     pub fn close(&mut self, configuration: &Configuration, length: Duration) -> (Observation, LatencyHistogram) {
         let window = self.current.window();
         let balance = self.ledger.close(window);
-        let closed = self.begin(window.end, length);
+        let mut closed = self.begin(window.end, length);
         let mut observation = Observation {
             window: closed.window(),
             configuration: configuration.clone(),
@@ -224,7 +242,9 @@ impl Observer {
         self.mend(&mut observation, &closed, &balance);
         self.sources.extend(closed.source_samples());
         self.cores.extend(closed.core_samples());
-        (observation, closed.into_latency())
+        let latency = closed.take_latency();
+        self.spare = Some(closed);
+        (observation, latency)
     }
 
     /// Marks an incomplete window as unreliable, or scales it up if the windows before it were
@@ -271,6 +291,7 @@ impl Observer {
         let dropped = self.begin(start, length);
         self.sources.extend(dropped.source_samples());
         self.cores.extend(dropped.core_samples());
+        self.spare = Some(dropped);
         if let Some(paths) = &mut self.paths {
             paths.restart(start, length);
         }
@@ -280,11 +301,28 @@ impl Observer {
     }
 
     fn begin(&mut self, start: Timestamp, length: Duration) -> WindowMetrics {
-        let next = WindowMetrics::new(Window::starting(start, length));
+        let window = Window::starting(start, length);
+        let next = match self.spare.take() {
+            Some(mut spare) => {
+                spare.begin(window);
+                spare
+            }
+            None if self.no_bins => WindowMetrics::new(window).without_bins(),
+            None => WindowMetrics::new(window),
+        };
         let closed = std::mem::replace(&mut self.current, next);
         self.open_from = start;
-        for record in std::mem::take(&mut self.early) {
-            self.sort(&record);
+        // The space is used again.
+        let mut early = std::mem::take(&mut self.early);
+        for record in early.drain(..) {
+            if record.at() >= self.current.window().end {
+                self.early.push(record);
+            } else {
+                self.claim(&record);
+            }
+        }
+        if self.early.is_empty() {
+            self.early = early;
         }
         while self.due.len() > MOST_OPEN_EPOCHS {
             self.due.pop_first();

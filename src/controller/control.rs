@@ -1,6 +1,7 @@
 //! The controller: consults the policy and passes its plans to the host.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::routing::Routing;
@@ -27,14 +28,15 @@ pub struct Controller {
     routing: Routing,
     /// The configuration and assignments once the migration in progress is complete.
     target: Option<Target>,
-    /// Measurements of bins from the last window.
-    measures: Measures,
-    /// Whether their sizes are in bytes.
-    sizes_in_bytes: bool,
+    /// Loads of bins in the last window, by operator; what they amount to is worked out once a plan
+    /// needs it.
+    loads: Vec<(OperatorId, Vec<BinLoad>)>,
     warm_up_left: u32,
     pub(super) agreed: u32,
     backoff: Backoff,
     pub(super) events: Vec<Event>,
+    /// How often it is logged that nothing changes, where not every time.
+    holds_every: Option<Duration>,
 }
 
 /// The target of a migration.
@@ -67,13 +69,19 @@ impl Controller {
             assignments,
             routing: Routing::default(),
             target: None,
-            measures: Measures::default(),
-            sizes_in_bytes: false,
+            loads: Vec::new(),
             warm_up_left,
             agreed: 0,
             backoff,
             events: Vec::new(),
+            holds_every: None,
         }
+    }
+
+    /// The same, which logs holds by the same rule one after the other once in each period of
+    /// `every`: for runs of many more windows than anybody reads of.
+    pub fn logging_holds_every(self, every: Duration) -> Controller {
+        Controller { holds_every: Some(every), ..self }
     }
 
     /// The current configuration; during a migration the one before it.
@@ -96,6 +104,11 @@ impl Controller {
         &self.events
     }
 
+    /// All events, for who needs nothing else of it any more.
+    pub fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
     /// Called when a window with a constant configuration closes; returns the schedule to execute,
     /// if any.
     ///
@@ -110,7 +123,7 @@ impl Controller {
             self.events.push(Event { at, kind: EventKind::Doubted { doubts: observation.doubts.clone() } });
             return None;
         }
-        (self.measures, self.sizes_in_bytes) = measures(&observation.operators);
+        self.keep_loads(&observation.operators);
         if self.warm_up_left > 0 {
             self.warm_up_left -= 1;
             self.events.push(Event { at, kind: EventKind::WarmingUp { left: self.warm_up_left } });
@@ -119,7 +132,9 @@ impl Controller {
         match self.policy.decide(at, observation) {
             Decision::Hold(reason) => {
                 self.agreed = 0;
-                self.events.push(Event { at, kind: EventKind::Held { reason } });
+                if !self.is_logged(at, &reason) {
+                    self.events.push(Event { at, kind: EventKind::Held { reason } });
+                }
                 None
             }
             Decision::Rescale(plan, reason) => {
@@ -145,6 +160,28 @@ impl Controller {
                 }
             }
         }
+    }
+
+    /// Keeps the loads of bins of a window.
+    fn keep_loads(&mut self, operators: &[OperatorMetrics]) {
+        self.loads.resize_with(operators.len(), Default::default);
+        for ((operator, loads), metrics) in self.loads.iter_mut().zip(operators) {
+            *operator = metrics.operator;
+            loads.clone_from(&metrics.bins);
+        }
+    }
+
+    /// Whether the last event says in the same period what a hold at `at` would, and that is enough.
+    fn is_logged(&self, at: Timestamp, reason: &Reason) -> bool {
+        let (Some(every), Some(Event { at: last, kind: EventKind::Held { reason: before } })) = (self.holds_every, self.events.last())
+        else {
+            return false;
+        };
+        let period = |at: Timestamp| u128::from(at.0) / every.as_nanos().max(1);
+        let found = |reason: &Reason| reason.findings.iter().map(|finding| (finding.operator.clone(), finding.cause)).collect::<Vec<_>>();
+        period(*last) == period(at)
+            && (&before.rule, &before.operator) == (&reason.rule, &reason.operator)
+            && found(before) == found(reason)
     }
 
     /// What of a plan of the policy is to be carried out, after logging what a person withholds.
@@ -179,7 +216,8 @@ impl Controller {
                 return Err(error);
             }
         };
-        let (divided, measures, splits) = self.split(at, &plan, &after);
+        let (measured, sizes_in_bytes) = measures(&self.loads);
+        let (divided, measures, splits) = self.split(at, &plan, &after, measured);
         let assignments = assign(&divided, &measures, &plan, &after);
         let before = (&self.configuration, &divided);
         let mut schedule = self.config.strategy.schedule(&self.topology, before, (&after, &assignments), &measures);
@@ -189,7 +227,7 @@ impl Controller {
             schedule.steps.insert(0, Step { splits, ..Step::default() });
             schedule.sizes.insert(0, 0.0);
         }
-        let bytes = if self.sizes_in_bytes { schedule.sizes.iter().sum::<f64>() as u64 } else { 0 };
+        let bytes = if sizes_in_bytes { schedule.sizes.iter().sum::<f64>() as u64 } else { 0 };
         let kind = EventKind::Rescaling {
             plan,
             reason,
@@ -208,8 +246,14 @@ impl Controller {
     /// The current bins after splitting those that would exceed an instance's fair share after the
     /// plan, the estimated measurements of the parts, and the bins to split. A bin that is hot
     /// because of a single key is not split but reported.
-    fn split(&mut self, at: Timestamp, plan: &Plan, after: &Configuration) -> (Assignments, Measures, Vec<(OperatorId, BinId)>) {
-        let (mut assignments, mut measures, mut splits) = (self.assignments.clone(), self.measures.clone(), Vec::new());
+    fn split(
+        &mut self,
+        at: Timestamp,
+        plan: &Plan,
+        after: &Configuration,
+        mut measures: Measures,
+    ) -> (Assignments, Measures, Vec<(OperatorId, BinId)>) {
+        let (mut assignments, mut splits) = (self.assignments.clone(), Vec::new());
         for (&operator, assignment) in assignments.iter_mut().filter(|(operator, _)| touches(plan, **operator)) {
             let (split, single) = split_hot(operator, assignment, &mut measures, after.parallelism(operator));
             let hot = |hot: HotBin| Event { at, kind: EventKind::HotKey { operator, bin: hot.bin, share: hot.share } };
@@ -357,8 +401,8 @@ fn assign(before: &Assignments, measures: &Measures, plan: &Plan, after: &Config
 
 /// Measurements of bins in the window: arrivals are their load; their size is in bytes, or in keys
 /// if the host does not report sizes. Also returns whether it is in bytes.
-fn measures(operators: &[OperatorMetrics]) -> (Measures, bool) {
-    let bins = || operators.iter().flat_map(|metrics| metrics.bins.iter().map(|load| (metrics.operator, load)));
+fn measures(loads: &[(OperatorId, Vec<BinLoad>)]) -> (Measures, bool) {
+    let bins = || loads.iter().flat_map(|(operator, loads)| loads.iter().map(|load| (*operator, load)));
     let in_bytes = bins().any(|(_, load)| load.bytes > 0);
     let size = |load: &BinLoad| if in_bytes { load.bytes as f64 } else { load.keys as f64 };
     let measure = |(operator, load): (OperatorId, &BinLoad)| {

@@ -57,6 +57,7 @@ pub fn simulate_steered(
     let mut log = KeptLog::create(activity_log)?;
     let needs_paths = policy.needs() == policy::Needs::Paths;
     let supervision = Supervision::new(&job.topology, job.configuration.clone(), controller, policy, row_window, job.duration);
+    let supervision = if job.long_tick.is_some() { supervision.logging_by_row() } else { supervision };
     let mut supervision = supervision.steered_by(commands);
     let mut simulation = Simulation::new(&job, seed);
     if activity_log.is_some() || needs_paths {

@@ -89,6 +89,12 @@ impl Supervision {
         }
     }
 
+    /// The same, which logs that nothing changes once a row, not for each window of it.
+    pub(super) fn logging_by_row(mut self) -> Supervision {
+        self.controller = self.controller.logging_holds_every(self.rows.row_window);
+        self
+    }
+
     /// The same, with requests from `commands`.
     pub(super) fn steered_by(self, commands: Commands) -> Supervision {
         Supervision { commands, ..self }
@@ -207,7 +213,7 @@ impl Supervision {
             latency: self.rows.latency,
             workers: self.rows.workers,
             instances: self.rows.instances.rows(),
-            events: self.controller.events().to_vec(),
+            events: self.controller.into_events(),
             configurations: self.configurations,
             duration: self.duration,
             ending: self.ending,
@@ -233,7 +239,7 @@ struct Rows {
 
 impl Rows {
     fn new(topology: &Topology, row_window: Duration) -> Rows {
-        let observer = Observer::new(topology.clone(), Timestamp::ZERO, row_window);
+        let observer = Observer::new(topology.clone(), Timestamp::ZERO, row_window).without_bins();
         let (timeline, latency, workers) = (Vec::new(), Vec::new(), Vec::new());
         let instances = KeptInstances::default();
         Rows { observer, row_window, timeline, latency, workers, instances, overall: LatencyHistogram::default() }

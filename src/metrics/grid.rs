@@ -40,6 +40,12 @@ impl<T> Grid<T> {
         row[column].get_or_insert_with(make)
     }
 
+    /// Removes all values and gives them to `take`; the space is used again.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(T)) {
+        self.rows.iter_mut().flatten().filter_map(Option::take).for_each(&mut take);
+        std::mem::take(&mut self.beyond).into_values().for_each(take);
+    }
+
     /// The value, if there is one.
     pub(super) fn get(&self, operator: OperatorId, number: u32) -> Option<&T> {
         let flat = self.rows.get(operator.0 as usize).and_then(|row| row.get(number as usize)).and_then(Option::as_ref);
@@ -69,5 +75,8 @@ mod tests {
         assert_eq!(grid.of(one, 0).map(|(number, value)| (number, *value)).collect::<Vec<_>>(), [(0, 1), (5, 6), (u32::MAX, 96)]);
         assert_eq!(grid.of(one, 1).count(), 2);
         assert_eq!((grid.get(mad, 3), grid.get(one, 1), grid.get(OperatorId(7), 0)), (Some(&4), None, None));
+        let mut all = Vec::new();
+        grid.drain(|value| all.push(value));
+        assert_eq!((all, grid.of(one, 0).count(), grid.get(mad, 3)), (vec![1, 6, 96, 4], 0, None));
     }
 }

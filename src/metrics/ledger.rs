@@ -134,10 +134,14 @@ impl Ledger {
     /// Mean interval between samples, in seconds; `None` before two have arrived. Intervals much
     /// longer than most contain a gap.
     fn pace_s(&self) -> Option<f64> {
-        let mut intervals: Vec<f64> = self.intervals.iter().copied().collect();
-        intervals.sort_unstable_by(f64::total_cmp);
+        let mut space = [0.0; REMEMBERED + 1];
+        let intervals = &mut space[..self.intervals.len()];
+        intervals.iter_mut().zip(&self.intervals).for_each(|(copy, interval)| *copy = *interval);
+        if !intervals.is_sorted() {
+            intervals.sort_unstable_by(f64::total_cmp);
+        }
         let longest = intervals.get(intervals.len() / 4)? * ALIKE;
-        let alike: Vec<f64> = intervals.into_iter().take_while(|interval| *interval <= longest).collect();
+        let alike = &intervals[..intervals.partition_point(|interval| *interval <= longest)];
         Some(alike.iter().sum::<f64>() / alike.len() as f64)
     }
 

@@ -22,14 +22,26 @@ pub(super) struct RecordedSlots {
     window: Window,
     slot_ns: u64,
     slots: Vec<bool>,
+    /// The slot that was marked last, from and until: most records are of the same as the one
+    /// before.
+    last: (u64, u64),
 }
 
 impl RecordedSlots {
     /// Nothing yet.
     pub(super) fn new(window: Window) -> RecordedSlots {
+        let mut slots = RecordedSlots { window, slot_ns: 0, slots: Vec::new(), last: (0, 0) };
+        slots.begin(window);
+        slots
+    }
+
+    /// The same for another window, of which nothing is recorded yet.
+    pub(super) fn begin(&mut self, window: Window) {
         let length_ns = window.length().as_nanos() as u64;
-        let slot_ns = (SLOT.as_nanos() as u64).max(length_ns.div_ceil(MOST_SLOTS));
-        RecordedSlots { window, slot_ns, slots: vec![false; length_ns.div_ceil(slot_ns) as usize] }
+        (self.window, self.last) = (window, (0, 0));
+        self.slot_ns = (SLOT.as_nanos() as u64).max(length_ns.div_ceil(MOST_SLOTS));
+        self.slots.clear();
+        self.slots.resize(length_ns.div_ceil(self.slot_ns) as usize, false);
     }
 
     /// Marks the slots of a record.
@@ -47,9 +59,14 @@ impl RecordedSlots {
     }
 
     fn instant(&mut self, at: Timestamp) {
+        if (self.last.0..self.last.1).contains(&at.0) {
+            return;
+        }
         if at >= self.window.start && at < self.window.end {
             let slot = self.slot(at);
             self.slots[slot] = true;
+            let from = self.window.start.0 + slot as u64 * self.slot_ns;
+            self.last = (from, (from + self.slot_ns).min(self.window.end.0));
         }
     }
 

@@ -19,7 +19,11 @@ use crate::time::{Epoch, Timestamp, Window};
 /// Sums of one instance, and its queue as (seconds, records).
 #[derive(Clone, Debug)]
 struct InstanceSamples {
+    /// But for the times.
     metrics: InstanceMetrics,
+    /// Useful time and external waits in nanoseconds: one is added for each recorded batch.
+    useful_ns: u64,
+    waited_ns: u64,
     queue: Vec<(f64, f64)>,
     /// When the latest of these samples was taken.
     latest_s: f64,
@@ -30,6 +34,10 @@ impl InstanceSamples {
     fn has(&self, at_s: f64) -> bool {
         at_s <= self.latest_s && self.queue.iter().rev().any(|(known, _)| *known == at_s)
     }
+
+    fn useful(&self) -> Duration {
+        Duration::from_nanos(self.useful_ns)
+    }
 }
 
 /// An open window.
@@ -38,6 +46,8 @@ pub struct WindowMetrics {
     window: Window,
     instances: Grid<InstanceSamples>,
     bins: Grid<BinLoad>,
+    /// Whether loads of bins are left out.
+    no_bins: bool,
     sources: BTreeMap<OperatorId, SourceSample>,
     latency: LatencyHistogram,
     /// Time of workers by instance.
@@ -48,6 +58,8 @@ pub struct WindowMetrics {
     samples: u64,
     repeated: u64,
     doubts: BTreeSet<MetricIssue>,
+    /// Space for samples of queues.
+    spare: Vec<Vec<(f64, f64)>>,
 }
 
 impl WindowMetrics {
@@ -57,6 +69,7 @@ impl WindowMetrics {
             window,
             instances: Grid::default(),
             bins: Grid::default(),
+            no_bins: false,
             sources: BTreeMap::new(),
             latency: LatencyHistogram::default(),
             used: BTreeMap::new(),
@@ -65,7 +78,33 @@ impl WindowMetrics {
             samples: 0,
             repeated: 0,
             doubts: BTreeSet::new(),
+            spare: Vec::new(),
         }
+    }
+
+    /// The same without loads of bins.
+    pub fn without_bins(self) -> WindowMetrics {
+        WindowMetrics { no_bins: true, ..self }
+    }
+
+    /// Forgets everything and begins `window`; what takes space is used again, since a run has
+    /// many windows that are alike.
+    pub fn begin(&mut self, window: Window) {
+        self.window = window;
+        let spare = &mut self.spare;
+        self.instances.drain(|samples| {
+            let mut queue = samples.queue;
+            queue.clear();
+            spare.push(queue);
+        });
+        self.bins.drain(drop);
+        self.sources.clear();
+        self.latency = LatencyHistogram::default();
+        self.used.clear();
+        self.cores.clear();
+        self.recorded.begin(window);
+        (self.samples, self.repeated) = (0, 0);
+        self.doubts.clear();
     }
 
     /// The window.
@@ -82,11 +121,10 @@ impl WindowMetrics {
         match record {
             Record::Activity(activity) => match activity.kind {
                 ActivityKind::Processing | ActivityKind::Serialization | ActivityKind::Deserialization | ActivityKind::Source => {
-                    let useful = activity.end.since(activity.start);
-                    let instance = self.instance(activity.instance);
-                    instance.useful += useful;
-                    instance.processed += activity.records_in;
-                    instance.produced += activity.records_out;
+                    let seen = self.seen(activity.instance);
+                    seen.useful_ns = seen.useful_ns.saturating_add(activity.end.0.saturating_sub(activity.start.0));
+                    seen.metrics.processed += activity.records_in;
+                    seen.metrics.produced += activity.records_out;
                 }
                 ActivityKind::Sink => {
                     self.instance(activity.instance).processed += activity.records_in;
@@ -96,7 +134,10 @@ impl WindowMetrics {
                         self.latency.record(activity.end.since(due), activity.records_in);
                     }
                 }
-                ActivityKind::ExternalWait => self.instance(activity.instance).external_wait += activity.end.since(activity.start),
+                ActivityKind::ExternalWait => {
+                    let seen = self.seen(activity.instance);
+                    seen.waited_ns = seen.waited_ns.saturating_add(activity.end.0.saturating_sub(activity.start.0));
+                }
                 ActivityKind::Scheduling | ActivityKind::Migration | ActivityKind::Lost | ActivityKind::Speculative => {}
             },
             Record::Backpressure { instance, start, end } => {
@@ -116,6 +157,7 @@ impl WindowMetrics {
                 seen.metrics.arrivals += arrivals;
                 seen.metrics.queue_max_records = seen.metrics.queue_max_records.max(*length);
             }
+            Record::Bins { .. } if self.no_bins => {}
             Record::Bins { instance, loads, .. } => {
                 for load in loads {
                     let none = || BinLoad { bin: load.bin, arrivals: 0, useful: Duration::ZERO, keys: 0, bytes: 0 };
@@ -162,7 +204,14 @@ impl WindowMetrics {
 
     fn seen(&mut self, instance: InstanceId) -> &mut InstanceSamples {
         let length = self.window.length();
-        let none = || InstanceSamples { metrics: InstanceMetrics::idle(instance, length), queue: Vec::new(), latest_s: f64::NEG_INFINITY };
+        let spare = &mut self.spare;
+        let none = || InstanceSamples {
+            metrics: InstanceMetrics::idle(instance, length),
+            useful_ns: 0,
+            waited_ns: 0,
+            queue: spare.pop().unwrap_or_default(),
+            latest_s: f64::NEG_INFINITY,
+        };
         self.instances.entry(instance.operator, instance.index, none)
     }
 
@@ -205,10 +254,11 @@ impl WindowMetrics {
     pub fn operators(&self, topology: &Topology, configuration: &Configuration) -> Vec<OperatorMetrics> {
         let metrics = |id: InstanceId| match self.instances.get(id.operator, id.index) {
             None => InstanceMetrics::idle(id, self.window.length()),
-            Some(InstanceSamples { metrics, queue, .. }) => {
+            Some(seen @ InstanceSamples { metrics, queue, .. }) => {
                 let latest = queue.iter().copied().reduce(|a, b| if b.0 >= a.0 { b } else { a });
                 let queue_records = latest.map_or(0, |point| point.1 as u64);
-                InstanceMetrics { queue_records, queue_slope: slope(queue), ..metrics.clone() }
+                let (useful, external_wait) = (seen.useful(), Duration::from_nanos(seen.waited_ns));
+                InstanceMetrics { useful, external_wait, queue_records, queue_slope: slope(queue), ..metrics.clone() }
             }
         };
         topology
@@ -238,9 +288,9 @@ impl WindowMetrics {
                     _ => {}
                 }
             }
-            for (_, InstanceSamples { metrics, .. }) in self.instances.of(operator.id, 0) {
-                if metrics.useful > metrics.window * 2 {
-                    doubts.insert(MetricIssue::TooBusy(metrics.instance));
+            for (_, seen) in self.instances.of(operator.id, 0) {
+                if seen.useful() > seen.metrics.window * 2 {
+                    doubts.insert(MetricIssue::TooBusy(seen.metrics.instance));
                 }
             }
         }
@@ -262,9 +312,9 @@ impl WindowMetrics {
         &self.latency
     }
 
-    /// The same, for who needs nothing else of the window any more.
-    pub fn into_latency(self) -> LatencyHistogram {
-        self.latency
+    /// The same, taken out of the window.
+    pub fn take_latency(&mut self) -> LatencyHistogram {
+        std::mem::take(&mut self.latency)
     }
 }
 

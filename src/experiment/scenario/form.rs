@@ -58,7 +58,8 @@ pub struct Coarse {
     /// Milliseconds of a step while no bins move and no source is paused or late. Latencies are on
     /// this grid then: each operator adds up to a step.
     pub tick_ms: u64,
-    /// Seconds of a row of the timeline.
+    /// Seconds of a row of the timeline. Where a row has several windows, the decision log says once
+    /// a row that nothing changes and why, not for each of them.
     #[serde(default = "row_s")]
     pub row_s: f64,
 }
