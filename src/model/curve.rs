@@ -13,6 +13,7 @@
 //! its mean in the same way, if fewer instances were each slower, or if many instances process far
 //! more than the earlier points implied. Points lose weight with age.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Number of windows in a mean: older ones fade.
@@ -85,6 +86,43 @@ impl Seen {
     }
 }
 
+/// Totals that were asked for since the last observation, by parallelism: a decision asks for the
+/// same few again and again.
+#[derive(Clone, Debug, Default)]
+struct Worked(RefCell<Vec<Option<f64>>>);
+
+/// Totals at more instances are worked out each time.
+const MOST_WORKED: usize = 1024;
+
+impl PartialEq for Worked {
+    /// What was worked out follows from the rest.
+    fn eq(&self, _: &Worked) -> bool {
+        true
+    }
+}
+
+impl Worked {
+    fn forget(&self) {
+        self.0.borrow_mut().clear();
+    }
+
+    /// The total at `instances`, from `total` if it was not asked for before.
+    fn out(&self, instances: u32, total: impl FnOnce() -> f64) -> f64 {
+        let index = instances as usize;
+        if let Some(Some(known)) = self.0.borrow().get(index) {
+            return *known;
+        }
+        let total = total();
+        if index < MOST_WORKED {
+            let mut known = self.0.borrow_mut();
+            let length = known.len().max(index + 1);
+            known.resize(length, None);
+            known[index] = Some(total);
+        }
+        total
+    }
+}
+
 /// The learned capacity curve of one operator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CapacityModel {
@@ -93,6 +131,7 @@ pub struct CapacityModel {
     last: Option<u32>,
     /// Number of windows observed.
     window: u64,
+    worked: Worked,
 }
 
 impl CapacityModel {
@@ -119,6 +158,7 @@ impl CapacityModel {
                 first
             }
         };
+        self.worked.forget();
         self.seen.insert(instances, new);
         self.last = Some(instances);
         self.drop_contradictions(instances);
@@ -127,6 +167,7 @@ impl CapacityModel {
     /// Forgets observations at other parallelisms than the current one.
     pub fn forget_others(&mut self) {
         let last = self.last;
+        self.worked.forget();
         self.seen.retain(|instances, _| Some(*instances) == last);
     }
 
@@ -143,9 +184,10 @@ impl CapacityModel {
     /// Total rate in records per second of `instances` fully busy instances; `None` before any
     /// observation.
     pub fn total(&self, instances: u32) -> Option<f64> {
-        let p = f64::from(instances.max(1));
-        let log = self.log_total(p)?;
-        Some(log.exp().min(f64::MAX))
+        self.last?;
+        let instances = instances.max(1);
+        let total = || self.log_total(f64::from(instances)).map_or(0.0, |log| log.exp().min(f64::MAX));
+        Some(self.worked.out(instances, total))
     }
 
     /// The fewest instances that together process `demand` records per second at the utilisation

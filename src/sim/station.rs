@@ -29,6 +29,13 @@ pub(super) fn add(flow: &mut Flow, epoch: u64, records: u64) {
     }
 }
 
+/// The whole number nearest to `x`, the larger of two; 0 for what is negative. The same as
+/// [`f64::round`], which is a call of a function where a build is for any x86-64 processor.
+fn nearest(x: f64) -> u64 {
+    let whole = x as u64;
+    whole.saturating_add(u64::from(x - whole as f64 >= 0.5))
+}
+
 /// An operator that is neither source nor sink.
 #[derive(Clone, Debug)]
 pub(super) struct Station {
@@ -168,10 +175,10 @@ impl Station {
             let given = instance.give(served.records, selectivity);
             instance.useful += served.worked - served.start;
             let activity = |kind, start: f64, end: f64, records_in, records_out| {
-                let (start, end, epoch) = (Timestamp(start.round() as u64), Timestamp(end.round() as u64), Epoch(served.epoch));
+                let (start, end, epoch) = (Timestamp(nearest(start)), Timestamp(nearest(end)), Epoch(served.epoch));
                 Record::Activity(Activity { lane, kind, instance: id, epoch, start, end, records_in, records_out })
             };
-            let counted = (given as f64 * counted_output).round() as u64;
+            let counted = nearest(given as f64 * counted_output);
             around.records.push(activity(ActivityKind::Processing, served.start, served.worked, served.records, counted));
             if wait_ns > 0.0 {
                 around.records.push(activity(ActivityKind::ExternalWait, served.worked, served.end, 0, 0));
@@ -213,7 +220,7 @@ impl Station {
                 let useful = (served.worked - served.start) * instance.noise;
                 instance.useful += useful;
                 let activity = |kind, start: f64, end: f64, records_in, records_out| {
-                    let (start, end) = (Timestamp(start.max(0.0).round() as u64), Timestamp(end.round() as u64));
+                    let (start, end) = (Timestamp(nearest(start)), Timestamp(nearest(end)));
                     Record::Activity(Activity {
                         lane: Lane::Instance(id),
                         kind,
@@ -225,7 +232,7 @@ impl Station {
                         records_out,
                     })
                 };
-                let counted = (given as f64 * counted_output).round() as u64;
+                let counted = nearest(given as f64 * counted_output);
                 around.records.push(activity(ActivityKind::Processing, served.worked - useful, served.worked, served.records, counted));
                 if wait_ns > 0.0 {
                     around.records.push(activity(ActivityKind::ExternalWait, served.worked, served.end, 0, 0));
@@ -274,7 +281,7 @@ impl Station {
         let (each, more) = (records / u64::from(all), (records % u64::from(all)) as u32);
         let first = self.cursor % all;
         for index in 0..all {
-            let place = (index + all - first) % all;
+            let place = if index >= first { index - first } else { index + all - first };
             self.take(index as usize, epoch, each + u64::from(place < more), around);
         }
         self.cursor = (first + more) % all;
@@ -386,7 +393,8 @@ impl Station {
         let Some(bins) = &self.bins else { return };
         let arrived = (self.arrived - std::mem::replace(&mut self.arrived_sampled, self.arrived)) as f64;
         self.bin_debts.resize(bins.owners.len(), 0.0);
-        let mut loads: Vec<Vec<BinLoad>> = vec![Vec::new(); self.instances.len()];
+        let about = bins.owners.len() / self.instances.len() + 1;
+        let mut loads: Vec<Vec<BinLoad>> = self.instances.iter().map(|_| Vec::with_capacity(about)).collect();
         for (bin, debt) in self.bin_debts.iter_mut().enumerate() {
             let owner = bins.owners[bin] as usize;
             *debt += arrived * bins.shares[bin];
@@ -424,5 +432,21 @@ impl Station {
     /// Records that wait here, whatever for.
     pub(super) fn waiting(&self) -> u64 {
         self.instances.iter().map(|instance| instance.waiting).sum::<u64>() + self.motions.iter().map(Motion::waiting).sum::<u64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_nearest_number_is_that_of_rounding(bits in any::<u64>(), part in 0.0f64..1e15) {
+            for x in [f64::from_bits(bits), part, part.floor(), part.floor() + 0.5, (part.floor() + 0.5).next_down(), -part] {
+                prop_assert_eq!(nearest(x), x.round() as u64, "{}", x);
+            }
+        }
     }
 }

@@ -28,6 +28,8 @@ pub struct RateSchedule {
     /// Records due before each phase starts, cached because a schedule of many phases is queried
     /// often.
     before: Vec<f64>,
+    /// Starts of phases in seconds.
+    starts_s: Vec<f64>,
 }
 
 /// Why phases do not form a schedule.
@@ -44,7 +46,7 @@ pub enum ScheduleError {
 impl RateSchedule {
     /// A constant rate.
     pub fn constant(rate: Rate) -> RateSchedule {
-        RateSchedule { phases: vec![Phase { start: Duration::ZERO, rate }], before: vec![0.0] }
+        RateSchedule { phases: vec![Phase { start: Duration::ZERO, rate }], before: vec![0.0], starts_s: vec![0.0] }
     }
 
     /// Phases in order, the first at 0.
@@ -67,7 +69,8 @@ impl RateSchedule {
             due += pair[0].rate.as_per_second() * (pair[1].start.as_secs_f64() - pair[0].start.as_secs_f64());
             before.push(due);
         }
-        Ok(RateSchedule { phases, before })
+        let starts_s = phases.iter().map(|phase| phase.start.as_secs_f64()).collect();
+        Ok(RateSchedule { phases, before, starts_s })
     }
 
     /// The phases.
@@ -89,14 +92,13 @@ impl RateSchedule {
     /// Position of the phase at `at`.
     fn phase(&self, at: Timestamp) -> usize {
         let at = at.as_secs_f64();
-        self.phases.partition_point(|phase| phase.start.as_secs_f64() <= at).saturating_sub(1)
+        self.starts_s.partition_point(|start| *start <= at).saturating_sub(1)
     }
 
     /// Number of records due by `at`, with a fraction for the last one.
     pub fn due(&self, at: Timestamp) -> f64 {
         let phase = self.phase(at);
-        let Phase { start, rate } = self.phases[phase];
-        self.before[phase] + (at.as_secs_f64() - start.as_secs_f64()) * rate.as_per_second()
+        self.before[phase] + (at.as_secs_f64() - self.starts_s[phase]) * self.phases[phase].rate.as_per_second()
     }
 
     /// When the `n`-th record (counted from 1) is due; `None` if it never is.

@@ -88,8 +88,10 @@ impl Ds2 {
     /// skipped.
     // papers/ds2-osdi18.md#target-rate-ratio
     fn has_just_moved(&mut self, observation: &Observation) -> bool {
-        let before = self.seen.replace(observation.configuration.clone());
-        before.is_some_and(|before| before != observation.configuration)
+        if self.seen.as_ref() == Some(&observation.configuration) {
+            return false;
+        }
+        self.seen.replace(observation.configuration.clone()).is_some()
     }
 }
 
