@@ -176,6 +176,10 @@ impl Simulation {
         self.deliver();
         self.work(before, epoch, records);
         let (samples, bins) = (passes(SAMPLE), passes(if is_long { SAMPLE_BINS_LONG } else { SAMPLE_BINS }));
+        let goes_on = now < Timestamp::ZERO + self.job.duration;
+        // Where there are long ticks, sources are sampled at the end of each, also while ticks are
+        // short: an observer takes a sample that does not come when it is used to it for lost.
+        let of_sources = self.job.long_tick.map_or(samples, |long| passes(long.max(SAMPLE)) || samples && !goes_on);
         if samples && is_long {
             // What a long tick emits at its end would be there all along on the fine grid, and
             // hardly anything of it at one time.
@@ -183,15 +187,12 @@ impl Simulation {
         }
         self.emit(epoch, records);
         self.complete(records);
-        if samples {
+        if samples && !is_long {
+            self.sample_all(of_sources, bins, records);
+        } else if of_sources {
             let sources = self.nodes.iter().filter_map(|node| if let Node::Source(source) = node { Some(source) } else { None });
-            if is_long {
-                records.extend(sources.map(|source| source.sample(now)));
-            } else {
-                self.sample_all(bins, records);
-            }
+            records.extend(sources.map(|source| source.sample(now)));
         }
-        let goes_on = now < Timestamp::ZERO + self.job.duration;
         if let Some(shared) = &mut self.shared {
             if passes(SAMPLE) {
                 shared.sample(now, records);
@@ -227,14 +228,14 @@ impl Simulation {
         self.steps.is_empty() && self.pressing == 0 && self.shared.is_none() && self.nodes.iter().all(quiet)
     }
 
-    /// Samples of every source and every queue, in the order of operators.
-    fn sample_all(&mut self, bins: bool, records: &mut Vec<Record>) {
+    /// Samples of every queue, and of every source if asked for, in the order of operators.
+    fn sample_all(&mut self, of_sources: bool, bins: bool, records: &mut Vec<Record>) {
         let now = Timestamp(self.now);
         for node in &mut self.nodes {
             match node {
-                Node::Source(source) => records.push(source.sample(now)),
+                Node::Source(source) if of_sources => records.push(source.sample(now)),
                 Node::Station(station) => station.sample_all(now, bins, records),
-                Node::Sink { .. } => {}
+                Node::Source(_) | Node::Sink { .. } => {}
             }
         }
     }

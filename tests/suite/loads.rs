@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use thalweg::controller::EventKind;
 use thalweg::experiment::plan::{Ask, needed, plan, verify};
 use thalweg::experiment::policies::{Given, policy_with};
 use thalweg::experiment::record::ROW_WINDOW;
@@ -196,6 +197,25 @@ fn longer_steps_while_nothing_changes_give_what_the_fine_grid_gives() {
         assert_eq!((coarse.verdict.lost, coarse.verdict.duplicated), (0, 0));
         let p99 = |result: &RunResult| result.overall.ns_p99.unwrap() as f64 / 1e9;
         eprintln!("{policy}: p99 {:.3} to {:.3} s", p99(&fine), p99(&coarse));
+    }
+}
+
+/// Control once a second with steps of a second: no window after an action is taken for incomplete, and the log says once a row that
+/// nothing changes.
+#[test]
+fn windows_of_one_long_step_are_whole() {
+    let fine =
+        Scenario::read(&COARSE.replace("policy_interval_s = 20", "policy_interval_s = 1").replace("seconds = 1800", "seconds = 600"));
+    let coarse = Scenario { coarse: Some(Coarse { tick_ms: 1000, row_s: 10.0 }), ..fine.unwrap() };
+    for policy in ["ds2", "critical-path"] {
+        let result = simulated(&coarse, policy);
+        let count = |of: fn(&EventKind) -> bool| result.events.iter().filter(|event| of(&event.kind)).count();
+        // A source is sampled at the end of the first second, which is the second window.
+        let doubted = count(|kind| matches!(kind, EventKind::Doubted { .. }));
+        assert!(result.actions() > 2 && doubted <= 1, "{policy}: {} actions, {doubted} windows in doubt", result.actions());
+        let held = count(|kind| matches!(kind, EventKind::Held { .. }));
+        assert!((60..300).contains(&held), "{policy}: {held} holds in 60 rows");
+        assert_eq!((result.verdict.lost, result.verdict.duplicated), (0, 0));
     }
 }
 
