@@ -13,28 +13,43 @@ use thalweg::migration::Strategy;
 use thalweg::rate::Rate;
 use thalweg::sim::Job;
 
-/// Simulates `job` three times; prints and gives the best.
-fn bench(name: &str, job: &Job, with: &str) -> f64 {
-    let best = (0..3)
-        .map(|seed| {
-            let controller = ControllerConfig {
-                policy_interval: Duration::from_secs(2),
-                warm_up_windows: 0,
-                activation_windows: 1,
-                strategy: Strategy::AllAtOnce,
-            };
-            let policy = policy(with, &job.topology, 30.0).expect("a policy");
-            let spec = SimulatedSpec { job: job.clone(), seed, controller, policy, row_window: Duration::from_millis(500) };
-            let start = Instant::now();
-            let result = simulate(spec, None, |_| {}).expect("nothing is written");
-            let took = start.elapsed().as_secs_f64();
-            assert_eq!((result.verdict.lost, result.verdict.duplicated), (0, 0));
-            took
-        })
-        .fold(f64::INFINITY, f64::min);
-    let times = job.duration.as_secs_f64() / best;
-    println!("{name:<40} {:>8.3} s of {:>5.0} s   {times:>8.1} times real time", best, job.duration.as_secs_f64());
-    times
+/// Simulates `job` three times; prints the best.
+fn bench(name: &str, job: &Job, with: &str) {
+    let took = |seed| {
+        let controller = ControllerConfig {
+            policy_interval: Duration::from_secs(2),
+            warm_up_windows: 0,
+            activation_windows: 1,
+            strategy: Strategy::AllAtOnce,
+        };
+        let policy = policy(with, &job.topology, 30.0).expect("a policy");
+        took(SimulatedSpec { job: job.clone(), seed, controller, policy, row_window: Duration::from_millis(500) })
+    };
+    print(name, job, (0..3).map(took).fold(f64::INFINITY, f64::min));
+}
+
+/// Simulates a scenario once; prints how long that took.
+fn bench_scenario(name: &str, scenario: &Scenario, with: &str, settings: &[&str]) {
+    let job = scenario.job();
+    let settings = settings.iter().map(|setting| setting.parse().expect("a setting")).collect();
+    let given = Given { settings, best: Vec::new() };
+    let policy = policy_with(with, &job.topology, scenario.control.time_factor, &given).expect("a policy");
+    let row_window = scenario.row_window().expect("longer rows");
+    print(name, &job, took(SimulatedSpec { job: job.clone(), seed: 0, controller: scenario.controller(), policy, row_window }));
+}
+
+/// Seconds that a simulation takes.
+fn took(spec: SimulatedSpec) -> f64 {
+    let start = Instant::now();
+    let result = simulate(spec, None, |_| {}).expect("nothing is written");
+    let took = start.elapsed().as_secs_f64();
+    assert_eq!((result.verdict.lost, result.verdict.duplicated), (0, 0));
+    took
+}
+
+fn print(name: &str, job: &Job, took: f64) {
+    let seconds = job.duration.as_secs_f64();
+    println!("{name:<40} {took:>8.3} s of {seconds:>6.0} s   {:>8.1} times real time", seconds / took);
 }
 
 /// A pipeline of `operators` operators that need `instances` instances each, and have them.
@@ -63,4 +78,7 @@ fn main() {
     bench("ds2-fig6, ds2, 10 ms ticks", &heron, "ds2");
     bench("ds2-fig6, dhalion, 10 ms ticks", &heron, "dhalion");
     bench("1,000 operators x 20 instances, 10 ms", &pipeline(1000, 20, 10.0), "ds2");
+    let week = Scenario::read(include_str!("week.toml")).expect("a scenario");
+    bench_scenario("a week of ten operators, ds2", &week, "ds2", &[]);
+    bench_scenario("a week of ten operators, critical-path", &week, "critical-path", &["paths=off"]);
 }
