@@ -1,13 +1,13 @@
 //! The suite of `tests/suite/migration_oracle.rs` sees every fault of [`Fault`].
 //!
-//! It takes minutes, most of them waiting for jobs that hang, so it is run when asked for: `cargo test --test seeded_faults -- --ignored`.
-//! A fault holds for a whole process and is compiled in with debug assertions only, so this is a program to itself: the suite need not
-//! be built without optimisation for it.
+//! It takes minutes, most of them waiting for jobs that hang, so it is run when asked for:
+//! `cargo test --lib seeded_faults -- --ignored`. A fault holds for a whole process, so it has one to itself. It stands here and not
+//! beside the suite because only the unit tests' build of the engine has faults.
 
-#![cfg(debug_assertions)]
-
-#[path = "suite/oracle/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the suite uses the rest")]
+#[path = "../../tests/suite/alone.rs"]
+mod alone;
+#[path = "../../tests/suite/oracle/mod.rs"]
+#[expect(dead_code, reason = "the suite uses the rest")]
 mod oracle;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use thalweg::engine::fault::{Fault, choose};
 
-use crate::oracle::{Wire, case, elastic, sequential};
+use self::alone::is_alone;
+use self::oracle::{Wire, case, elastic, sequential};
+use super::elastic::fault::{Fault, choose};
 
 /// A job that hangs has been caught; healthy ones take a few hundredths of that.
 const CAUGHT: Duration = Duration::from_secs(5);
@@ -41,6 +42,9 @@ fn caught_after(most: usize, for_ever: Duration) -> Option<usize> {
 #[test]
 #[ignore = "takes minutes; .ci/run asks for it"]
 fn every_fault_is_caught() {
+    if !is_alone("engine::seeded_faults::every_fault_is_caught") {
+        return;
+    }
     // What the panics of a faulty engine say is of no interest.
     std::panic::set_hook(Box::new(|_| {}));
     let caught: Vec<(Fault, Option<usize>)> = Fault::ALL
