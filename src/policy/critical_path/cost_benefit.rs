@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::started::BRIEF;
+use super::warm_up::BRIEF;
 use crate::time::Timestamp;
 
 /// Cost of a stalled second, in seconds of all instances: the lag has to be drained with the little spare capacity there is.
@@ -64,7 +64,7 @@ pub(super) struct Saving {
 
 /// History of the load and of savings.
 #[derive(Clone, Debug)]
-pub(super) struct Worth {
+pub(super) struct CostBenefit {
     /// Ends of windows, with the offered load of all sources.
     offered: VecDeque<(Timestamp, f64)>,
     /// When the first window began.
@@ -81,9 +81,9 @@ pub(super) struct Worth {
     missed_at: f64,
 }
 
-impl Worth {
-    pub(super) fn new() -> Worth {
-        Worth {
+impl CostBenefit {
+    pub(super) fn new() -> CostBenefit {
+        CostBenefit {
             offered: VecDeque::new(),
             since: None,
             window_s: 0.0,
@@ -214,8 +214,8 @@ impl Worth {
         lag + (offered - level) * self.stays_s(level) < offered * stall_s
     }
 
-    /// Whether adding instances, which stalls the job for `stall_s` seconds and then drains its lag in `catch_up_s`, is much sooner done than
-    /// draining with the present ones, which process `capacity` times the offered load.
+    /// Whether adding instances, which stalls the job for `stall_s` seconds and then drains its lag in `catch_up_s`, is much sooner done
+    /// than draining with the present ones, which process `capacity` times the offered load.
     pub(super) fn is_sooner(&self, lag: f64, capacity: f64, stall_s: f64, catch_up_s: f64) -> bool {
         let Some(&(_, offered)) = self.offered.back() else { return true };
         if !self.matters(stall_s) {
@@ -264,15 +264,15 @@ mod tests {
     use super::*;
 
     /// Windows of five seconds, each with what was offered in it.
-    fn seen(loads: &[f64]) -> Worth {
-        let mut worth = Worth::new();
-        loads.iter().for_each(|load| see(&mut worth, *load));
-        worth
+    fn seen(loads: &[f64]) -> CostBenefit {
+        let mut costs = CostBenefit::new();
+        loads.iter().for_each(|load| see(&mut costs, *load));
+        costs
     }
 
-    fn see(worth: &mut Worth, load: f64) {
-        let start = worth.now();
-        worth.observe(start, Timestamp::from_secs_f64(start.since(Timestamp::ZERO).as_secs_f64() + 5.0), load);
+    fn see(costs: &mut CostBenefit, load: f64) {
+        let start = costs.now();
+        costs.observe(start, Timestamp::from_secs_f64(start.since(Timestamp::ZERO).as_secs_f64() + 5.0), load);
     }
 
     /// Eight of ten instances may go, at no cost but for what new ones take to start.
@@ -299,55 +299,55 @@ mod tests {
     fn a_load_that_comes_and_goes_is_served_by_its_peak() {
         for (high, low) in [(2, 2), (3, 3), (2, 4)] {
             let loads = repeated(high, low, 20);
-            let mut worth = Worth::new();
+            let mut costs = CostBenefit::new();
             // Whether the load comes back is known once it has.
             for (number, load) in loads.into_iter().enumerate() {
-                see(&mut worth, load);
-                assert!(number < 2 * (high + low) || !worth.is_saving(&saving(1.0)), "{high} windows and {low}: {number}");
+                see(&mut costs, load);
+                assert!(number < 2 * (high + low) || !costs.is_saving(&saving(1.0)), "{high} windows and {low}: {number}");
             }
         }
         // Half an hour of each is worth it, as soon as that is known.
-        let mut worth = seen(&repeated(360, 360, 2));
-        see(&mut worth, 10_000.0);
-        see(&mut worth, 1000.0);
-        assert!(worth.is_saving(&saving(1.0)));
+        let mut costs = seen(&repeated(360, 360, 2));
+        see(&mut costs, 10_000.0);
+        see(&mut costs, 1000.0);
+        assert!(costs.is_saving(&saving(1.0)));
     }
 
     #[test]
     fn a_saving_that_was_taken_back_makes_the_next_wait_longer() {
-        let mut worth = seen(&repeated(40, 40, 1));
-        let before = worth.pays_s(&saving(1.0));
-        worth.saved(&saving(1.0));
-        see(&mut worth, 10_000.0);
-        assert_eq!(worth.pays_s(&saving(1.0)), before * REGRET);
+        let mut costs = seen(&repeated(40, 40, 1));
+        let before = costs.pays_s(&saving(1.0));
+        costs.saved(&saving(1.0));
+        see(&mut costs, 10_000.0);
+        assert_eq!(costs.pays_s(&saving(1.0)), before * REGRET);
         // One that held is forgotten again.
-        worth.saved(&saving(1.0));
-        (0..40).for_each(|_| see(&mut worth, 1000.0));
-        assert_eq!(worth.pays_s(&saving(1.0)), before);
+        costs.saved(&saving(1.0));
+        (0..40).for_each(|_| see(&mut costs, 1000.0));
+        assert_eq!(costs.pays_s(&saving(1.0)), before);
     }
 
     #[test]
     fn a_little_too_much_is_borne_where_the_change_costs_more() {
-        let worth = seen(&[10_000.0; 2]);
-        assert!(worth.is_marginal(1.01, 0.0, 0.0, 5.0));
-        assert!(worth.is_marginal(1.01, 0.0, 5.0, 0.0));
+        let costs = seen(&[10_000.0; 2]);
+        assert!(costs.is_marginal(1.01, 0.0, 0.0, 5.0));
+        assert!(costs.is_marginal(1.01, 0.0, 5.0, 0.0));
         // What is brief, obvious, or has piled up already is not borne.
-        assert!(!worth.is_marginal(1.01, 0.0, 0.1, 0.1));
-        assert!(!worth.is_marginal(1.5, 0.0, 5.0, 5.0));
-        assert!(!worth.is_marginal(1.01, 50_000.0, 5.0, 5.0));
+        assert!(!costs.is_marginal(1.01, 0.0, 0.1, 0.1));
+        assert!(!costs.is_marginal(1.5, 0.0, 5.0, 5.0));
+        assert!(!costs.is_marginal(1.01, 50_000.0, 5.0, 5.0));
         // A load that stays is served, unless the stall is known.
-        let worth = seen(&[10_000.0; 8]);
-        assert!(!worth.is_marginal(1.01, 0.0, 0.0, 5.0) && worth.is_marginal(1.01, 0.0, 5.0, 5.0));
+        let costs = seen(&[10_000.0; 8]);
+        assert!(!costs.is_marginal(1.01, 0.0, 0.0, 5.0) && costs.is_marginal(1.01, 0.0, 5.0, 5.0));
     }
 
     #[test]
     fn lag_is_worked_off_sooner_or_left_to_those_who_are_there() {
-        let worth = seen(&[9000.0; 4]);
+        let costs = seen(&[9000.0; 4]);
         // A tenth to spare: 900 records a second.
-        assert!(!worth.is_sooner(100_000.0, 1.1, 16.0, 60.0), "more than half of the lag again");
-        assert!(worth.is_sooner(400_000.0, 1.1, 16.0, 60.0), "444 seconds become 76");
-        assert!(!worth.is_sooner(400_000.0, 1.5, 16.0, 60.0), "89 seconds become 76");
-        assert!(worth.is_sooner(400_000.0, 1.5, 0.5, 60.0), "what is brief is not weighed");
+        assert!(!costs.is_sooner(100_000.0, 1.1, 16.0, 60.0), "more than half of the lag again");
+        assert!(costs.is_sooner(400_000.0, 1.1, 16.0, 60.0), "444 seconds become 76");
+        assert!(!costs.is_sooner(400_000.0, 1.5, 16.0, 60.0), "89 seconds become 76");
+        assert!(costs.is_sooner(400_000.0, 1.5, 0.5, 60.0), "what is brief is not weighed");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::worth::STALL;
+use super::cost_benefit::STALL;
 use crate::time::Window;
 
 /// Consecutive rises that make a slope.
@@ -30,19 +30,19 @@ const FURTHER: f64 = 0.6;
 
 /// Offered load of a window, by operator, in records per second.
 #[derive(Clone, Debug)]
-pub(super) struct Offered {
+pub(super) struct OfferedLoad {
     pub(super) window: Window,
     pub(super) rates: Vec<f64>,
 }
 
-impl Offered {
+impl OfferedLoad {
     fn middle_s(&self) -> f64 {
         self.window.start.as_secs_f64() + self.window.length().as_secs_f64() / 2.0
     }
 }
 
 /// Expected load, by operator, in records per second.
-pub(super) struct Ahead {
+pub(super) struct Forecast {
     /// When the next decision has been executed.
     pub(super) soon: Vec<f64>,
     /// A few windows later.
@@ -58,8 +58,8 @@ pub(super) struct Ahead {
 /// Where a stall is a considerable part of a window, fewer and larger changes are better, as in the economic order quantity: instances added
 /// early cost half of the rise times the time they are early, a stall costs [`STALL`] times its seconds of all instances, and the sum is
 /// least for plans that last sqrt(2 STALL stall / (slope / rate)) seconds.
-pub(super) fn ahead(recent: &VecDeque<Offered>, delay: Duration, stall_s: f64) -> Ahead {
-    let Some(last) = recent.back() else { return Ahead { soon: Vec::new(), later: Vec::new(), rises: false, outlasts: false } };
+pub(super) fn forecast(recent: &VecDeque<OfferedLoad>, delay: Duration, stall_s: f64) -> Forecast {
+    let Some(last) = recent.back() else { return Forecast { soon: Vec::new(), later: Vec::new(), rises: false, outlasts: false } };
     let length_s = last.window.length().as_secs_f64();
     let soon_s = length_s * 1.5 + delay.as_secs_f64();
     let slopes: Vec<f64> = (0..last.rates.len()).map(|operator| slope(recent, operator)).collect();
@@ -74,18 +74,18 @@ pub(super) fn ahead(recent: &VecDeque<Offered>, delay: Duration, stall_s: f64) -
         let worth_s = (2.0 * STALL * stall_s * rate / slope).sqrt();
         lasting_s = lasting_s.max(worth_s.min(risen_s * FURTHER));
     }
-    Ahead { soon: at(soon_s), later: at(soon_s + lasting_s), rises: slope > 0.0, outlasts }
+    Forecast { soon: at(soon_s), later: at(soon_s + lasting_s), rises: slope > 0.0, outlasts }
 }
 
 /// Seconds for which the load has been rising from window to window.
-fn risen_s(recent: &VecDeque<Offered>) -> f64 {
-    let sum = |offered: &Offered| offered.rates.iter().sum::<f64>();
+fn risen_s(recent: &VecDeque<OfferedLoad>) -> f64 {
+    let sum = |offered: &OfferedLoad| offered.rates.iter().sum::<f64>();
     let rising = recent.iter().rev().zip(recent.iter().rev().skip(1)).take_while(|(after, before)| sum(after) > sum(before));
     rising.map(|(after, before)| after.middle_s() - before.middle_s()).sum()
 }
 
 /// Slope of a source's rate in records per second per second; 0 where it does not rise steadily.
-fn slope(recent: &VecDeque<Offered>, source: usize) -> f64 {
+fn slope(recent: &VecDeque<OfferedLoad>, source: usize) -> f64 {
     let steps: Vec<(f64, f64)> = recent
         .iter()
         .zip(recent.iter().skip(1))
@@ -104,14 +104,14 @@ fn slope(recent: &VecDeque<Offered>, source: usize) -> f64 {
 }
 
 /// The recent windows whose load can be expected to return soon: all of them, or the last few where the load has been falling for long.
-pub(super) fn representative(recent: &VecDeque<Offered>) -> usize {
+pub(super) fn representative(recent: &VecDeque<OfferedLoad>) -> usize {
     let sums = || recent.iter().rev().map(|offered| offered.rates.iter().sum::<f64>());
     let falling = sums().zip(sums().skip(1)).take_while(|(after, before)| *after < before * (1.0 - LEAST_RISE)).count();
     if falling >= LONG_FALL { RISES.min(recent.len()) } else { recent.len() }
 }
 
 /// Whether the offered load was the same in all recent windows.
-pub(super) fn is_steady(recent: &VecDeque<Offered>) -> bool {
+pub(super) fn is_steady(recent: &VecDeque<OfferedLoad>) -> bool {
     let sums = || recent.iter().map(|offered| offered.rates.iter().sum::<f64>());
     let (least, most) = (sums().fold(f64::INFINITY, f64::min), sums().fold(0.0, f64::max));
     most - least <= most * LEAST_RISE
@@ -122,20 +122,20 @@ mod tests {
     use super::*;
     use crate::time::Timestamp;
 
-    fn recent(rates: &[f64]) -> VecDeque<Offered> {
+    fn recent(rates: &[f64]) -> VecDeque<OfferedLoad> {
         let window = |n: usize| Window::starting(Timestamp::from_secs_f64(n as f64 * 2.0), Duration::from_secs(2));
-        rates.iter().enumerate().map(|(n, rate)| Offered { window: window(n), rates: vec![*rate] }).collect()
+        rates.iter().enumerate().map(|(n, rate)| OfferedLoad { window: window(n), rates: vec![*rate] }).collect()
     }
 
     #[test]
     fn a_steady_rise_goes_on_and_nothing_else_does() {
-        let rising = ahead(&recent(&[50.0, 100.0, 110.0, 120.0, 130.0]), Duration::from_secs(1), 0.0);
+        let rising = forecast(&recent(&[50.0, 100.0, 110.0, 120.0, 130.0]), Duration::from_secs(1), 0.0);
         // Five a second, for three seconds and one; then for two windows more, and never beyond two fifths.
         assert_eq!((rising.soon, rising.later, rising.rises), (vec![150.0], vec![170.0], true));
         for rates in [&[100.0, 100.0, 150.0, 200.0, 200.0][..], &[90.0, 80.0, 70.0, 90.0, 80.0, 70.0, 90.0], &[100.0, 110.0, 120.0], &[]] {
-            assert!(!ahead(&recent(rates), Duration::ZERO, 0.0).rises, "{rates:?}");
+            assert!(!forecast(&recent(rates), Duration::ZERO, 0.0).rises, "{rates:?}");
         }
-        let levels = ahead(&recent(&[100.0, 120.0, 140.0, 142.0]), Duration::ZERO, 0.0);
+        let levels = forecast(&recent(&[100.0, 120.0, 140.0, 142.0]), Duration::ZERO, 0.0);
         assert_eq!(levels.soon, [145.0]);
     }
 
@@ -143,8 +143,8 @@ mod tests {
     fn a_plan_lasts_longer_where_its_stall_is_long_and_the_rise_longer() {
         let rates: Vec<f64> = (0..10).map(|n| 100.0 + 10.0 * f64::from(n)).collect();
         let later = |stall_s| {
-            let ahead = ahead(&recent(&rates), Duration::ZERO, stall_s);
-            (ahead.later[0], ahead.outlasts)
+            let forecast = forecast(&recent(&rates), Duration::ZERO, stall_s);
+            (forecast.later[0], forecast.outlasts)
         };
         // Five more per second: for seven seconds, and for three and three fifths of the rise.
         assert_eq!(later(0.1), (225.0, true));

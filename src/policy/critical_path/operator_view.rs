@@ -1,7 +1,6 @@
-//! View of one operator in one window, as far as a diagnosis needs it.
+//! What one window shows of one operator: its instances' speeds, waits, utilisation and imbalance.
 
 use super::bins::Bins;
-use super::slow::granularity_by_speed;
 use crate::dataflow::Operator;
 use crate::metrics::{InstanceMetrics, OperatorMetrics};
 use crate::model::Speeds;
@@ -15,7 +14,7 @@ const NEARLY: f64 = 1.05;
 
 /// An operator in a window.
 #[derive(Clone, Debug)]
-pub(super) struct Sight {
+pub(super) struct OperatorView {
     /// Instances it has.
     pub(super) instances: u32,
     /// Their speeds; nothing where none finished a record.
@@ -40,12 +39,18 @@ pub(super) struct Sight {
     pub(super) probe: Option<u32>,
 }
 
-impl Sight {
+impl OperatorView {
     /// The operator in this window, at a demand in records per second if it is known, with the speeds of its instances.
     ///
     /// Whether more instances would wait independently or share an external limit cannot be seen from one window. So an operator whose own
     /// work would not hold it up is taken to be bounded externally.
-    pub(super) fn of(operator: &Operator, metrics: &OperatorMetrics, instances: u32, demand: Option<f64>, speeds: Option<Speeds>) -> Sight {
+    pub(super) fn of(
+        operator: &Operator,
+        metrics: &OperatorMetrics,
+        instances: u32,
+        demand: Option<f64>,
+        speeds: Option<Speeds>,
+    ) -> OperatorView {
         let present = &metrics.instances[..metrics.instances.len().min(instances as usize)];
         let seconds =
             |part: fn(&InstanceMetrics) -> std::time::Duration| present.iter().map(|instance| part(instance).as_secs_f64()).sum::<f64>();
@@ -60,9 +65,9 @@ impl Sight {
         let (uneven, worst) = imbalance(operator, metrics, speeds.as_ref(), instances);
         let arrivals: u64 = metrics.bins.iter().map(|bin| bin.arrivals).sum();
         let bins = Bins::of(operator, metrics);
-        let granularity = granularity_by_speed(bins, speeds.as_ref(), instances);
+        let granularity = bins.granularity_by_speed(speeds.as_ref(), instances);
         let hottest = metrics.bins.iter().map(|bin| bin.arrivals).max().unwrap_or(0);
-        Sight {
+        OperatorView {
             instances,
             speeds,
             waits,

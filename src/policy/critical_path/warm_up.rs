@@ -26,7 +26,7 @@ pub(super) const SETTLING: &str = "settling";
 
 /// Tracks new instances until they process records.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Started {
+pub(super) struct WarmUp {
     /// By operator and instance, whether it has processed records.
     works: Vec<Vec<bool>>,
     /// Start and end of the last migration.
@@ -47,7 +47,7 @@ fn has_work(instance: &InstanceMetrics) -> bool {
     instance.arrivals > 0 || instance.queue_records > 0
 }
 
-impl Started {
+impl WarmUp {
     /// Records the end of a migration.
     pub(super) fn migrated(&mut self, began: Timestamp, ended: Timestamp) {
         (self.migrated, self.is_next_first) = (Some((began, ended)), true);
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn who_has_work_and_does_none_has_not_started() {
-        let (topology, mut started, mut change) = (fixture::word_count(), Started::default(), ChangeModel::new(4));
-        let mut observe = |seen: &Observation, started: &mut Started| (started.observe(&topology, seen, &mut change), change.start_s());
+        let (topology, mut started, mut change) = (fixture::word_count(), WarmUp::default(), ChangeModel::new(4));
+        let mut observe = |seen: &Observation, started: &mut WarmUp| (started.observe(&topology, seen, &mut change), change.start_s());
         // What is there at the beginning works, whatever it does.
         assert_eq!(observe(&window(0.0, &[1000, 0]), &mut started), (None, None));
         started.migrated(at(2.0), at(2.1));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn instances_that_work_at_once_are_judged_at_once() {
-        let (topology, mut started, mut change) = (fixture::word_count(), Started::default(), ChangeModel::new(4));
+        let (topology, mut started, mut change) = (fixture::word_count(), WarmUp::default(), ChangeModel::new(4));
         started.observe(&topology, &window(0.0, &[2000]), &mut change);
         started.migrated(at(2.0), at(2.1));
         assert_eq!(started.observe(&topology, &window(2.1, &[2000, 1900]), &mut change), None);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn an_idle_instance_that_backpressures_the_sources_has_not_started() {
-        let (topology, mut started, mut change) = (fixture::word_count(), Started::default(), ChangeModel::new(4));
+        let (topology, mut started, mut change) = (fixture::word_count(), WarmUp::default(), ChangeModel::new(4));
         started.observe(&topology, &window(0.0, &[2000]), &mut change);
         started.migrated(at(2.0), at(2.1));
         // It has drained its queue by the end of the window, but the sources were paused for it for half a second.
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn one_that_never_works_does_not_hold_everything_up_for_ever() {
-        let (topology, mut started, mut change) = (fixture::word_count(), Started::default(), ChangeModel::new(4));
+        let (topology, mut started, mut change) = (fixture::word_count(), WarmUp::default(), ChangeModel::new(4));
         started.observe(&topology, &window(0.0, &[2000]), &mut change);
         let judged = (1..100).find(|n| started.observe(&topology, &window(2.0 * f64::from(*n), &[2000, 0]), &mut change).is_none());
         assert_eq!(judged, Some(MOST_WINDOWS as i32 + 1));
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_waited_for_bins_is_worked_off_first() {
-        let (topology, mut started, mut change) = (fixture::word_count(), Started::default(), ChangeModel::new(4));
+        let (topology, mut started, mut change) = (fixture::word_count(), WarmUp::default(), ChangeModel::new(4));
         started.observe(&topology, &window(0.0, &[2000]), &mut change);
         // Ten seconds of records wait, and take about as long.
         started.migrated(at(2.0), at(12.0));

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::sight::Sight;
+use super::operator_view::OperatorView;
 use crate::time::Timestamp;
 
 /// Share of the busy time above which waits are probably independent.
@@ -21,26 +21,26 @@ const LEAST_STEP: u32 = 2;
 
 /// What is known about an operator's external waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Waits {
+pub(super) struct ExternalWaits {
     /// Since when external waits have bounded it.
     since: Option<Timestamp>,
     /// Whether more instances were seen to wait independently.
     pub(super) apart: bool,
 }
 
-impl Waits {
+impl ExternalWaits {
     /// Processes a window that ends at `now`.
-    pub(super) fn observe(&mut self, now: Timestamp, sight: &Sight) {
+    pub(super) fn observe(&mut self, now: Timestamp, view: &OperatorView) {
         let since = self.since.get_or_insert(now);
-        if !sight.waits {
+        if !view.waits {
             *since = now;
         }
     }
 
     /// Instances to probe with; nothing where a probe is not due.
-    pub(super) fn probe(&self, now: Timestamp, sight: &Sight, catch_up_s: f64) -> Option<u32> {
+    pub(super) fn probe(&self, now: Timestamp, view: &OperatorView, catch_up_s: f64) -> Option<u32> {
         let patience = Duration::from_secs_f64((catch_up_s * PATIENCE).min(1e9));
-        let due = sight.waiting_share > LIKELY_OWN || self.since.is_some_and(|since| since + patience <= now);
-        (sight.waits && due).then(|| sight.instances.saturating_add(LEAST_STEP.max(sight.instances.div_ceil(2))))
+        let due = view.waiting_share > LIKELY_OWN || self.since.is_some_and(|since| since + patience <= now);
+        (view.waits && due).then(|| view.instances.saturating_add(LEAST_STEP.max(view.instances.div_ceil(2))))
     }
 }

@@ -1,11 +1,11 @@
-//! Demand and lag of a window, and whether the job keeps up.
+//! Step: demand and lag of a window, and whether the job keeps up.
 
 use std::time::Duration;
 
-use super::CriticalPath;
-use super::ahead::{Offered, ahead, is_steady, representative};
-use super::goal::charged;
-use super::learn::Acted;
+use super::super::forecast::{OfferedLoad, forecast, is_steady, representative};
+use super::super::memory::LastAction;
+use super::super::paths::charged;
+use super::super::state::CriticalPath;
 use crate::id::OperatorId;
 use crate::observation::Observation;
 
@@ -62,6 +62,14 @@ pub(super) struct Load {
     pub(super) looked_back: bool,
 }
 
+impl Load {
+    /// The latency `p99_s` if it is beyond the goal and not due to a change that is under way.
+    pub(super) fn beyond_goal(&self, goal_ms: f64, p99_s: Option<f64>) -> Option<f64> {
+        let goal_s = goal_ms / 1e3;
+        p99_s.filter(|p99_s| goal_s > 0.0 && self.settled && *p99_s > goal_s)
+    }
+}
+
 impl CriticalPath {
     /// Demand of the window, and whether the job keeps up.
     pub(super) fn load(&mut self, observation: &Observation) -> Load {
@@ -75,21 +83,21 @@ impl CriticalPath {
         }
         let sum: f64 = offered.iter().sum();
         self.window_s = window;
-        self.worth.observe(observation.window.start, observation.window.end, sum);
+        self.cost_benefit.observe(observation.window.start, observation.window.end, sum);
         let before = std::mem::replace(&mut self.lag, lag);
         let (end, look_back) = (observation.window.end, Duration::from_secs_f64(self.config.look_back_s));
         let since = *self.since.get_or_insert(observation.window.start);
         if let Some(last) = self
             .offered
             .back()
-            .filter(|_| self.acted.as_ref().is_some_and(Acted::is_new))
+            .filter(|_| self.last_action.as_ref().is_some_and(LastAction::is_new))
             .filter(|last| last.window.end < observation.window.start)
         {
             self.delay = observation.window.start.since(last.window.end);
             let more_s = if sum > 0.0 { (lag - before) / sum } else { 0.0 };
             self.disruption_s += (more_s.max(0.0) - self.disruption_s) * NEW_DISRUPTION;
         }
-        self.offered.push_back(Offered { window: observation.window, rates: offered.clone() });
+        self.offered.push_back(OfferedLoad { window: observation.window, rates: offered.clone() });
         while self.offered.len() > 1 && self.offered[0].window.end + look_back < end {
             self.offered.pop_front();
         }
@@ -99,12 +107,12 @@ impl CriticalPath {
             most.iter_mut().zip(&recent.rates).for_each(|(most, recent)| *most = most.max(*recent));
         }
         // State that migrates stalls the job as instances that start do.
-        let stall_s = self.change.start_s().unwrap_or(window).max(self.delay.as_secs_f64());
-        let ahead = ahead(&self.offered, self.delay, stall_s);
-        let catch_up_s = self.catch_up_s(ahead.rises);
-        let mut catching_up = ahead.later;
+        let stall_s = self.change_model.start_s().unwrap_or(window).max(self.delay.as_secs_f64());
+        let forecast = forecast(&self.offered, self.delay, stall_s);
+        let catch_up_s = self.catch_up_s(forecast.rises);
+        let mut catching_up = forecast.later;
         // While the load rises, a plan must also drain the lag that it causes itself.
-        let disruption_s = if ahead.rises { self.disruption_s } else { 0.0 };
+        let disruption_s = if forecast.rises { self.disruption_s } else { 0.0 };
         for source in &observation.sources {
             catching_up[source.operator.0 as usize] += (source.lag_records + source.offered.as_per_second() * disruption_s) / catch_up_s;
         }
@@ -119,9 +127,9 @@ impl CriticalPath {
             demands: demands(&offered),
             catching_up,
             most_recent: demands(&most),
-            soon: demands(&ahead.soon),
-            rises: ahead.rises,
-            outlasts: ahead.outlasts,
+            soon: demands(&forecast.soon),
+            rises: forecast.rises,
+            outlasts: forecast.outlasts,
             representative,
             steady: is_steady(&self.offered),
             offered: sum,
