@@ -145,10 +145,12 @@ fn bins_with_little_state_travel_many_at_a_time() {
     let job = WordCount { bins, ..job(on_processes(2, 1), Duration::from_secs(2)) };
     let (result, log) = carried_out(job, vec![(Timestamp::from_secs_f64(0.4), Plan::rescale(COUNT, 2))], Strategy::AllAtOnce);
     assert_eq!((result.verdict.lost, result.verdict.duplicated, result.verdict.miscounted), (0, 0, 0));
-    let of = |kind| log.iter().filter_map(move |record| match record {
-        Record::Activity(activity) if activity.kind == kind => Some(activity),
-        _ => None,
-    });
+    let of = |kind| {
+        log.iter().filter_map(move |record| match record {
+            Record::Activity(activity) if activity.kind == kind => Some(activity),
+            _ => None,
+        })
+    };
     let moved: u64 = of(ActivityKind::Migration).map(|activity| activity.records_in).sum();
     let turns = of(ActivityKind::Serialization).count();
     assert!(moved >= u64::from(bins) / 2 - 1 && turns > 0 && turns < bins as usize / 16, "{moved} bins in {turns} turns");

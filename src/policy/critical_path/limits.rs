@@ -21,6 +21,8 @@ const OTHER_LOAD: f64 = 1.25;
 const OTHER_RATE: f64 = 1.15;
 /// Share of its former rate below which an instance is hardly slowed down by noisy neighbours: the instances share something.
 const LEAST_OF_NEIGHBOURS: f64 = 0.45;
+/// Share of the former total below which a shared limit does not explain that more instances do less: it would leave the total as it was.
+const LEAST_OF_LIMIT: f64 = 0.8;
 
 /// A try that did not help.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,9 +76,11 @@ pub(super) struct MeasuredRate {
 }
 
 impl MeasuredRate {
-    /// Whether noisy neighbours may be why `more` instances have no higher rate than these.
-    pub(super) fn may_have_neighbours(&self, more: MeasuredRate) -> bool {
-        more.total / f64::from(more.instances) >= LEAST_OF_NEIGHBOURS * self.total / f64::from(self.instances)
+    /// Whether something else than a limit that instances share may be why `more` have no higher rate than these: noisy neighbours, or
+    /// whatever made them do less than fewer did.
+    pub(super) fn may_be_by_chance(&self, more: MeasuredRate) -> bool {
+        let neighbours = more.total / f64::from(more.instances) >= LEAST_OF_NEIGHBOURS * self.total / f64::from(self.instances);
+        neighbours || more.total < LEAST_OF_LIMIT * self.total
     }
 }
 
@@ -99,7 +103,8 @@ mod tests {
         let limit = Limit { most: 7, rate: 800.0, tried: FailedTry::after(None, Timestamp::ZERO, 1.0) };
         assert!(limit.is_sound(7, 780.0) && limit.is_sound(9, 400.0) && !limit.is_sound(7, 400.0) && !limit.is_sound(7, 1000.0));
         let fewer = MeasuredRate { instances: 4, total: 400.0 };
-        assert!(fewer.may_have_neighbours(MeasuredRate { instances: 6, total: 400.0 }));
-        assert!(!fewer.may_have_neighbours(MeasuredRate { instances: 11, total: 400.0 }));
+        assert!(fewer.may_be_by_chance(MeasuredRate { instances: 6, total: 400.0 }));
+        assert!(!fewer.may_be_by_chance(MeasuredRate { instances: 11, total: 400.0 }));
+        assert!(fewer.may_be_by_chance(MeasuredRate { instances: 11, total: 300.0 }), "a limit would have left 400");
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Instances that did not raise an operator's rate are removed once two windows have shown it,
 //! because they share what bounds them. There is another explanation as long as each keeps a good
-//! part of its rate: all machines are slower than before. Then a further step decides, and only if
-//! that does not help either, all are removed. External waits need no such step: they are measured.
+//! part of its rate: all machines are slower than before; and where all together do much less than
+//! fewer did, a limit is none. Then a further step decides, and only if that does not help either,
+//! all are removed. External waits need no such step: they are measured.
 
 use std::collections::BTreeMap;
 
@@ -94,7 +95,7 @@ impl CriticalPath {
         let (curve, memory) = (&mut self.curves[operator], &mut self.memory[operator]);
         let did = |instances: u32, total: Option<f64>| MeasuredRate { instances, total: total.unwrap_or(0.0) };
         let (fewer, more) = (did(before, curve.measured(before)), did(instances, curve.measured(instances)));
-        if !waits && memory.doubt.is_none() && memory.limit.is_none() && fewer.may_have_neighbours(more) {
+        if !waits && memory.doubt.is_none() && memory.limit.is_none() && fewer.may_be_by_chance(more) {
             memory.doubt = Some(fewer);
             curve.forget_others();
             return None;
