@@ -55,9 +55,9 @@ pub(super) struct Forecast {
 
 /// Extrapolates from `recent` windows, the oldest first, where a plan takes `delay` to execute and stalls the job for `stall_s` seconds.
 ///
-/// Where a stall is a considerable part of a window, fewer and larger changes are better, as in the economic order quantity: instances added
-/// early cost half of the rise times the time they are early, a stall costs [`STALL`] times its seconds of all instances, and the sum is
-/// least for plans that last sqrt(2 STALL stall / (slope / rate)) seconds.
+/// Where a stall is a considerable part of a window, fewer and larger changes are better, as in the economic order quantity: instances
+/// added early cost half of the rise times the time they are early, a stall costs [`STALL`] times its seconds of all instances, and the
+/// sum is least for plans that last sqrt(2 STALL stall / (slope / rate)) seconds.
 pub(super) fn forecast(recent: &VecDeque<OfferedLoad>, delay: Duration, stall_s: f64) -> Forecast {
     let Some(last) = recent.back() else { return Forecast { soon: Vec::new(), later: Vec::new(), rises: false, outlasts: false } };
     let length_s = last.window.length().as_secs_f64();
