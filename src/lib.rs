@@ -1,5 +1,9 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+// The tests of the whole name this crate; some of them are unit tests, too.
+#[cfg(test)]
+extern crate self as thalweg;
+
 pub mod activity;
 pub mod cli;
 pub mod controller;

@@ -11,6 +11,7 @@
 use std::io::{self, Read, Write};
 
 use super::Record;
+use super::decode::usual_record;
 
 const MAGIC: &[u8; 8] = b"THALWEGA";
 /// Version of the format. Readers reject other versions.
@@ -167,57 +168,76 @@ impl<R: Read> LogReader<R> {
         Ok(Some(Block { begin, payload, read, records }))
     }
 
-    /// Decodes the next records of the block; none at its end. Not the whole block at once: a small
+    /// Adds the next records of the block to `out`; whether there were any. Not the whole block at once: a small
     /// block may claim to hold very many records.
-    fn piece(&mut self) -> Result<Option<Vec<Record>>, LogError> {
+    fn piece(&mut self, out: &mut Vec<Record>) -> Result<bool, LogError> {
         let block = &mut self.block;
-        let mut piece = Vec::with_capacity(usize::try_from(block.records).unwrap_or(usize::MAX).min(MAX_RECORDS));
-        let from = block.read;
-        while block.records > 0 && piece.len() < MAX_RECORDS && block.read - from < PIECE_BYTES {
-            match postcard::take_from_bytes::<Record>(&block.payload[block.read..]) {
-                Ok((record, rest)) => {
-                    block.read = block.payload.len() - rest.len();
+        out.reserve(usize::try_from(block.records).unwrap_or(usize::MAX).min(MAX_RECORDS));
+        let (from, before) = (block.read, out.len());
+        while block.records > 0 && out.len() - before < MAX_RECORDS && block.read - from < PIECE_BYTES {
+            match decode(&block.payload[block.read..], out) {
+                Ok(length) => {
+                    block.read += length;
                     block.records -= 1;
-                    piece.push(record);
                 }
                 // Records decoded so far are returned first; the next call fails at the same record
                 // again.
-                Err(_) if !piece.is_empty() => break,
+                Err(_) if out.len() > before => break,
                 Err(e) => return Err(LogError::Damaged(block.begin, format!("{e}, {} records before the block's end", block.records))),
             }
         }
-        if block.records == 0 && block.read < block.payload.len() && piece.is_empty() {
+        let is_any = out.len() > before;
+        if block.records == 0 && block.read < block.payload.len() && !is_any {
             let left = block.payload.len() - block.read;
             return Err(LogError::Damaged(block.begin, format!("expected the block to end with its records, found {left} more bytes")));
         }
-        Ok(Some(piece).filter(|piece| !piece.is_empty()))
+        Ok(is_any)
     }
 
-    fn advance(&mut self) -> Result<Option<Vec<Record>>, LogError> {
-        loop {
-            if let Some(piece) = self.piece()? {
-                return Ok(Some(piece));
-            }
+    /// Adds records to `out`, as many as the iterator returns at once; false at the end of the log, and after an error.
+    ///
+    /// # Errors
+    /// If the log cannot be read further.
+    pub(crate) fn read_into(&mut self, out: &mut Vec<Record>) -> Result<bool, LogError> {
+        let read = if self.done { Ok(false) } else { self.advance(out) };
+        self.done = !matches!(read, Ok(true));
+        read
+    }
+
+    fn advance(&mut self, out: &mut Vec<Record>) -> Result<bool, LogError> {
+        while !self.piece(out)? {
             // The old block is freed before the new one is read.
             self.block = Block::default();
             match self.read_block()? {
                 Some(block) => self.block = block,
-                None => return Ok(None),
+                None => return Ok(false),
             }
         }
+        Ok(true)
     }
+}
+
+/// Adds the record that `bytes` begin with to `out`; gives its length.
+#[inline]
+fn decode(bytes: &[u8], out: &mut Vec<Record>) -> postcard::Result<usize> {
+    if let Some(length) = usual_record(bytes, out) {
+        return Ok(length);
+    }
+    let (record, rest) = postcard::take_from_bytes(bytes)?;
+    out.push(record);
+    Ok(bytes.len() - rest.len())
 }
 
 impl<R: Read> Iterator for LogReader<R> {
     type Item = Result<Vec<Record>, LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
+        let mut piece = Vec::new();
+        match self.read_into(&mut piece) {
+            Ok(true) => Some(Ok(piece)),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
         }
-        let next = self.advance().transpose();
-        self.done = !matches!(next, Some(Ok(_)));
-        next
     }
 }
 

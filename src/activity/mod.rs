@@ -4,6 +4,7 @@
 //! messages between them), extended by what a controller needs: epochs, backpressure, samples of
 //! queues and bins.
 
+mod decode;
 mod log;
 mod names;
 mod record;

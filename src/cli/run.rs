@@ -144,8 +144,9 @@ struct NexmarkArgs {
     plain: bool,
 }
 
-/// A source on one thread emits no more than this; beyond it the source would be the bottleneck.
-const MOST_SENTENCES_PER_SECOND: f64 = 5e6;
+/// Ten times what the source's thread emits on any machine that we know: a job that falls behind is a
+/// result, a number with a few zeros too many is not.
+const MOST_RECORDS_PER_SECOND: f64 = 1e8;
 /// The longest run: one day.
 const MOST_SECONDS: f64 = 86_400.0;
 
@@ -282,8 +283,8 @@ fn checked_rate(args: &Args, otherwise: &str) -> Result<Rate, Failure> {
     };
     let per_second = rate.as_per_second();
     let what = if args.nexmark.query.is_some() { "events" } else { "sentences" };
-    let most = format!("more than 0 and at most {MOST_SENTENCES_PER_SECOND:.0} {what}/s (one source thread)");
-    check(per_second > 0.0 && per_second <= MOST_SENTENCES_PER_SECOND, "rate", most, format!("'{given}'"))?;
+    let most = format!("more than 0 and at most {MOST_RECORDS_PER_SECOND:.0} {what}/s");
+    check(per_second > 0.0 && per_second <= MOST_RECORDS_PER_SECOND, "rate", most, format!("'{given}'"))?;
     let seconds = args.duration;
     check(
         seconds > 0.0 && seconds <= MOST_SECONDS,
@@ -363,7 +364,7 @@ fn query_of(args: &Args, query: Query, rate: Rate, deployment: &Deployment) -> R
 /// Gives the source the load that was asked for, if one was.
 fn apply_load(args: &Args, scenario: &mut Scenario, rate: Rate, share: f64) -> Result<(), Failure> {
     let given = args.rate.is_some();
-    args.load.as_ref().map_or(Ok(()), |load| run_load::apply(load, scenario, (rate, given), share, MOST_SENTENCES_PER_SECOND))
+    args.load.as_ref().map_or(Ok(()), |load| run_load::apply(load, scenario, (rate, given), share, MOST_RECORDS_PER_SECOND))
 }
 
 /// Limits by operator, of a text such as `winner=20k/s,average=500/s`, or `none`.

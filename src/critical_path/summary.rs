@@ -7,7 +7,6 @@
 #![allow(clippy::disallowed_types)]
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -153,7 +152,7 @@ impl WindowSummary {
 /// The ranking by `by` of the rows of `length` ns.
 pub(super) fn ranked(rows: impl Iterator<Item = Row>, length: u64, by: By) -> Vec<Entry> {
     let length = length as f64;
-    let mut entries: BTreeMap<Entity, Entry> = BTreeMap::new();
+    let mut entries: FxHashMap<Entity, Entry> = FxHashMap::default();
     for row in rows {
         let Some(entity) = entity(&row, by) else { continue };
         let entry = entries.entry(entity).or_insert(Entry { entity, participation: 0.0, profile: 0.0, path: 0.0 });
@@ -191,6 +190,9 @@ fn entity(row: &Row, by: By) -> Option<Entity> {
 pub struct Summarizer {
     participation: Participation,
     places: FxHashMap<(u32, What), u32>,
+    keys: Vec<(u32, What)>,
+    next: Vec<u32>,
+    between: Vec<u32>,
 }
 
 impl Summarizer {
@@ -199,18 +201,40 @@ impl Summarizer {
         self.participation.update(graph);
         let participation = &self.participation;
         let length = graph.window.length().as_nanos() as f64;
+        let lanes = graph.lanes.len();
         self.places.clear();
-        let mut sums = Sums { rows: Vec::new(), places: &mut self.places };
+        self.keys.clear();
+        self.next.clear();
+        self.between.clear();
+        // As large as what it is there for.
+        self.between.resize(if lanes * lanes <= graph.messages.len() { lanes * lanes } else { 0 }, NONE);
+        let (next, between) = (&mut self.next, &mut self.between);
+        let mut sums = Sums { rows: Vec::new(), keys: &mut self.keys, places: &mut self.places };
+        let mut before = NONE;
         for (lane, range) in (0..).zip(&graph.ranges) {
             for piece in &graph.pieces[range.pieces.start as usize..range.pieces.end as usize] {
                 let ns = piece.end.0 - piece.start.0;
                 let share = participation.segments[piece.segment as usize] * ns as f64 / length;
-                sums.row(graph, lane, What::piece(piece)).add(share, ns);
+                // A lane mostly does the same things in turns.
+                let guess = next.get(before as usize).copied().unwrap_or(NONE);
+                let place = sums.place(guess, graph, lane, What::piece(piece));
+                next.resize(sums.rows.len(), NONE);
+                if let Some(next) = next.get_mut(before as usize) {
+                    *next = place;
+                }
+                before = place;
+                sums.rows[place as usize].add(share, ns);
             }
         }
         for (edge, share) in graph.messages.iter().zip(&participation.messages) {
             let ns = edge.end.0 - edge.start.0;
-            sums.row(graph, edge.from_lane, What::message(edge)).add(share * ns as f64 / length, ns);
+            // From one lane to another messages mostly go by one channel.
+            let known = between.get_mut(edge.from_lane as usize * lanes + edge.to_lane as usize);
+            let place = sums.place(known.as_deref().copied().unwrap_or(NONE), graph, edge.from_lane, What::message(edge));
+            if let Some(known) = known {
+                *known = place;
+            }
+            sums.rows[place as usize].add(share * ns as f64 / length, ns);
         }
         for step in random_path(graph, participation, uniform) {
             match step {
@@ -274,22 +298,35 @@ impl What {
     }
 }
 
+/// No row.
+const NONE: u32 = u32::MAX;
+
 /// Rows under construction.
 struct Sums<'a> {
     rows: Vec<Row>,
-    /// The position in `rows` of each, by number of its lane.
+    /// What each row is of: the number of its lane, and what it did or sent.
+    keys: &'a mut Vec<(u32, What)>,
+    /// The position in `rows` of each.
     places: &'a mut FxHashMap<(u32, What), u32>,
 }
 
 impl Sums<'_> {
-    /// The row of what lane number `lane` did or sent.
+    /// The position of the row of what lane number `lane` did or sent, which may be `guess`.
     #[inline]
-    fn row(&mut self, graph: &WindowGraph, lane: u32, what: What) -> &mut Row {
-        let place = *self.places.entry((lane, what)).or_insert_with(|| {
+    fn place(&mut self, guess: u32, graph: &WindowGraph, lane: u32, what: What) -> u32 {
+        if self.keys.get(guess as usize) == Some(&(lane, what)) {
+            return guess;
+        }
+        *self.places.entry((lane, what)).or_insert_with(|| {
+            self.keys.push((lane, what));
             let (lane, subject) = (graph.lanes[lane as usize], what.subject(&graph.lanes));
             self.rows.push(Row { lane, subject, participation: 0.0, ns: 0, path_ns: 0, count: 0 });
             self.rows.len() as u32 - 1
-        });
+        })
+    }
+
+    fn row(&mut self, graph: &WindowGraph, lane: u32, what: What) -> &mut Row {
+        let place = self.place(NONE, graph, lane, what);
         &mut self.rows[place as usize]
     }
 }

@@ -3,8 +3,14 @@
 //! Shares are averaged over windows, weighted by their lengths. Memory depends on the number of
 //! lanes and subjects, not on the number of windows.
 
+// The table of places is looked up by key, never walked: the rows are in the order of the map.
+#![allow(clippy::disallowed_types)]
+
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
 
 use super::summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary, ranked};
 use crate::activity::{Lane, Names};
@@ -13,6 +19,9 @@ use crate::time::{Timestamp, Window};
 
 /// Which lane waited for which, on which channel, and what for.
 type Pattern = (Lane, ChannelId, Lane, Option<InstanceId>);
+
+/// The most rows whose places are at hand.
+const MOST_AT_HAND: usize = 1 << 12;
 
 /// The sum over the windows of a trace.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +32,14 @@ pub struct TraceSummary {
     last_end: Timestamp,
     /// Length of all windows, in ns.
     length_ns: f64,
-    rows: BTreeMap<(Lane, Subject), Sum>,
+    /// Where each row's sum is.
+    rows: BTreeMap<(Lane, Subject), u32>,
+    sums: Vec<Sum>,
+    /// The same of rows that were added lately: windows that follow each other mostly have the same ones.
+    at_hand: FxHashMap<(Lane, Subject), u32>,
     waits: BTreeMap<Pattern, (u64, u64)>,
+    /// The ranking that was asked for first since the last window: several tables and sentences go by it.
+    known_ranking: OnceCell<(By, Vec<Entry>)>,
 }
 
 /// The sum of a row.
@@ -46,12 +61,24 @@ impl TraceSummary {
     /// Adds a window.
     pub fn push(&mut self, window: &WindowSummary) {
         let length = window.window.length().as_nanos() as f64;
+        self.known_ranking.take();
         self.windows += 1;
         self.length_ns += length;
         self.first_start.get_or_insert(window.window.start);
         self.last_end = self.last_end.max(window.window.end);
+        if self.at_hand.len() > MOST_AT_HAND {
+            self.at_hand.clear();
+        }
         for row in &window.rows {
-            let sum = self.rows.entry((row.lane, row.subject)).or_default();
+            let TraceSummary { rows, sums, at_hand, .. } = self;
+            let key = (row.lane, row.subject);
+            let place = *at_hand.entry(key).or_insert_with(|| {
+                *rows.entry(key).or_insert_with(|| {
+                    sums.push(Sum::default());
+                    sums.len() as u32 - 1
+                })
+            });
+            let sum = &mut sums[place as usize];
             sum.participation += row.participation * length;
             sum.ns += row.ns;
             sum.path_ns += row.path_ns;
@@ -87,15 +114,19 @@ impl TraceSummary {
     /// Rows of the whole trace; shares are relative to the total length of all windows.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         let length = self.length_ns.max(1.0);
-        self.rows.iter().map(move |(&(lane, subject), sum)| {
-            let &Sum { participation, ns, path_ns, count } = sum;
+        self.rows.iter().map(move |(&(lane, subject), &place)| {
+            let Sum { participation, ns, path_ns, count } = self.sums[place as usize];
             Row { lane, subject, participation: participation / length, ns, path_ns, count }
         })
     }
 
     /// The ranking of the whole trace, the highest participation first.
     pub fn ranking(&self, by: By) -> Vec<Entry> {
-        ranked(self.rows(), self.length_ns.max(1.0) as u64, by)
+        let ranking = || ranked(self.rows(), self.length_ns.max(1.0) as u64, by);
+        match self.known_ranking.get_or_init(|| (by, ranking())) {
+            (known, entries) if *known == by => entries.clone(),
+            _ => ranking(),
+        }
     }
 
     /// Wait patterns of the whole trace, the longest first. Each wait counts once and whole,

@@ -40,12 +40,14 @@ mod host;
 mod jobs;
 pub mod nexmark;
 mod record;
+#[cfg(test)]
+mod seeded_faults;
 
 pub use analysis::queries::{MOST_WINDOWS, Part, QueryChange, QueryError, QuerySubject, Span, StandingQuery};
 pub use analysis::{Analysis, AnalysisConfig, AnalysisResult, merged, path_numbers};
 pub use elastic::{
     Batch, BatchStream, ElasticBinary, ElasticKeyed, ElasticStateless, ElasticUnary, ElasticWindow, IntoBatches, KeyBy, KeyedStream,
-    Session, WindowFunction, Windows, WithKeys, bin_of, fault,
+    Session, WindowFunction, Windows, WithKeys, bin_of,
 };
 pub use host::{
     Ack, Clock, Command, Context, ControlStream, Dropped, ExternalWait, Link, LogBatch, OperatorSpec, Places, Progress, QueueBoard,

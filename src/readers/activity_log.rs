@@ -26,14 +26,7 @@ impl<R: Read + Send> Reader for ActivityLog<R> {
         if let Some(source) = self.source.take() {
             self.log = Some(LogReader::new(source).map_err(damage)?);
         }
-        match self.log.as_mut().and_then(Iterator::next) {
-            // Mostly it is all there is: nothing need be moved.
-            Some(Ok(records)) if out.is_empty() => *out = records,
-            Some(Ok(records)) => out.extend(records),
-            Some(Err(error)) => return Err(damage(error)),
-            None => return Ok(false),
-        }
-        Ok(true)
+        self.log.as_mut().map_or(Ok(false), |log| log.read_into(out).map_err(damage))
     }
 
     fn finish(&mut self, _: &mut Vec<Record>, _: &mut Oddities) {}

@@ -131,8 +131,10 @@ impl Job {
         if !(0.0..1e16).contains(&micros) {
             return Err(("a time in microseconds from 0 to 1e16".to_owned(), micros.to_string()));
         }
-        // Whole microseconds apart, so that those of today keep their decimals.
-        let ns = micros.trunc() as u64 * 1000 + (micros.fract() * 1000.0).round() as u64;
+        // Whole microseconds apart, so that those of today keep their decimals; rounded without a call of a library.
+        let whole = micros as u64;
+        let more = (micros - whole as f64) * 1000.0;
+        let ns = whole * 1000 + more as u64 + u64::from(more - (more as u64) as f64 >= 0.5);
         let origin = *self.origin.get_or_insert(ns - ns % MINUTE);
         if ns < origin {
             oddities.count("events from before the minute of the first, moved to its start");

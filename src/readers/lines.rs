@@ -41,6 +41,16 @@ impl<R: BufRead> Lines<R> {
         self.ended
     }
 
+    /// Hands the line returned last out, so that it is not copied; its memory is to be [given back](Self::give_back).
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.line)
+    }
+
+    /// Takes the memory of a line back for the lines to come.
+    pub(super) fn give_back(&mut self, line: Vec<u8>) {
+        self.line = line;
+    }
+
     /// The next line; `None` at the end.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ mod spark;
 mod timely_text;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -160,6 +160,8 @@ struct Source {
     file: PathBuf,
     content: Box<dyn Read + Send>,
     parts: Parts,
+    /// Whether all of it is there.
+    is_there: bool,
 }
 
 struct Input {
@@ -168,8 +170,12 @@ struct Input {
     parts: Parts,
     reader: Box<dyn Reader>,
     oddities: Oddities,
+    /// Whether all of its content is there, so that nobody waits for it.
+    is_there: bool,
     /// Whether its compressed data was cut off.
     cut_off: CutOff,
+    /// The most records of a block so far.
+    longest: usize,
     /// Its progress, in ns.
     reported: u64,
     ended: bool,
@@ -210,12 +216,14 @@ fn open_files<P: AsRef<Path>>(paths: &[P], format: Option<Format>) -> Result<Tra
             sources.push(Source::whole(PathBuf::from("standard input"), Box::new(io::stdin())));
             continue;
         }
-        let opened = File::open(&file).and_then(|opened| Ok((opened.metadata()?.is_dir(), opened)));
-        let rolled = |is_folder: bool| if is_folder { Rolled::open(&file).map(Some) } else { Ok(None) };
-        match opened.and_then(|(is_folder, opened)| Ok((rolled(is_folder)?, opened))) {
-            Ok((None, opened)) => sources.push(Source::whole(file, Box::new(opened))),
-            Ok((Some(Some(rolled)), _)) => sources.push(Source { file, parts: rolled.parts(), content: Box::new(rolled) }),
-            Ok((Some(None), _)) => return Err(Damage::new(Place::Byte(0), "a trace", "a folder").of(file)),
+        let opened = File::open(&file).and_then(|opened| Ok((opened.metadata()?.file_type(), opened)));
+        let rolled = |kind: FileType| if kind.is_dir() { Rolled::open(&file).map(Some) } else { Ok(None) };
+        match opened.and_then(|(kind, opened)| Ok((rolled(kind)?, kind.is_file(), opened))) {
+            Ok((None, is_there, opened)) => sources.push(Source { is_there, ..Source::whole(file, Box::new(opened)) }),
+            Ok((Some(Some(rolled)), ..)) => {
+                sources.push(Source { file, parts: rolled.parts(), content: Box::new(rolled), is_there: true });
+            }
+            Ok((Some(None), ..)) => return Err(Damage::new(Place::Byte(0), "a trace", "a folder").of(file)),
             Err(source) => return Err(Damage::Io(Place::Byte(0), source).of(file)),
         }
     }
@@ -234,7 +242,7 @@ pub fn read(sources: Vec<(PathBuf, Box<dyn Read + Send>)>, format: Option<Format
 fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadError> {
     let mut heads: Vec<Begun> = Vec::new();
     let mut common = format;
-    for Source { file, content, parts } in sources {
+    for Source { file, content, parts, is_there } in sources {
         let mut head = Vec::new();
         let begun = unpacked(content).and_then(|(mut content, cut_off)| {
             content.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
@@ -263,7 +271,7 @@ fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadErro
             Format::Spark if !heads.is_empty() => {
                 return Err(Damage::new(Place::Byte(0), "one Spark event log, for each is an application of its own", "another").of(file));
             }
-            _ => heads.push((Source { file, content, parts }, head, cut_off)),
+            _ => heads.push((Source { file, content, parts, is_there }, head, cut_off)),
         }
     }
     let format = common.filter(|_| !heads.is_empty()).ok_or(ReadError::NoFiles)?;
@@ -271,7 +279,7 @@ fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadErro
     // windows of up to a second start where SnailTrail's do.
     let origin =
         heads.iter().filter_map(|(_, head, _)| snailtrail::first_time(head)).min().map_or(0, |first| first - first % 1_000_000_000);
-    let files = heads.into_iter().map(|(Source { file, content, parts }, head, cut_off)| {
+    let files = heads.into_iter().map(|(Source { file, content, parts, is_there }, head, cut_off)| {
         let source = BufReader::with_capacity(64 << 10, Cursor::new(head).chain(content));
         let reader: Box<dyn Reader> = match format {
             Format::ActivityLog => Box::new(ActivityLog::new(source)),
@@ -282,7 +290,7 @@ fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadErro
             Format::Jaeger => Box::new(Jaeger::new(source)),
             Format::Otlp => Box::new(Otlp::new(source)),
         };
-        Input { file, parts, reader, oddities: Oddities::default(), cut_off, reported: 0, ended: false, damage: None }
+        Input { file, parts, reader, oddities: Oddities::default(), is_there, cut_off, longest: 0, reported: 0, ended: false, damage: None }
     });
     Ok(Trace { files: files.collect(), format })
 }
@@ -330,9 +338,9 @@ impl fmt::Debug for Trace {
 }
 
 impl Source {
-    /// A file that is no folder.
+    /// A file that is no folder, whose content may come later than it is asked for.
     fn whole(file: PathBuf, content: Box<dyn Read + Send>) -> Source {
-        Source { file, content, parts: Parts::default() }
+        Source { file, content, parts: Parts::default(), is_there: false }
     }
 }
 
@@ -342,8 +350,9 @@ impl Input {
     // What is in which block decides nothing.
     #[allow(clippy::disallowed_methods)]
     fn block(&mut self, most: Duration) -> Option<Result<Vec<Record>, ReadError>> {
-        let (mut records, begun) = (Vec::new(), Instant::now());
-        while !self.ended && records.len() < BLOCK_RECORDS && (records.is_empty() || begun.elapsed() < most) {
+        let (mut records, begun) = (Vec::with_capacity(self.longest + self.longest / 8), Instant::now());
+        let is_time = |records: &[Record]| self.is_there || records.is_empty() || begun.elapsed() < most;
+        while !self.ended && records.len() < BLOCK_RECORDS && is_time(&records) {
             match self.reader.step(&mut records, &mut self.oddities) {
                 Ok(true) => {}
                 end => {
@@ -360,6 +369,7 @@ impl Input {
         if records.is_empty() {
             return self.damage.take().map(|damage| Err(self.parts.error(damage, self.file.clone())));
         }
+        self.longest = self.longest.max(records.len()).min(2 * BLOCK_RECORDS);
         let told = records.iter().rev().find_map(|record| matches!(record, Record::UpTo { .. }).then(|| record.at()));
         if let Some(at) = told.or_else(|| records.iter().map(Record::at).max()) {
             self.reported = self.reported.max(at.0);

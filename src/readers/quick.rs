@@ -90,16 +90,9 @@ impl<'l> Rest<'l> {
     /// A text without a backslash.
     fn text(&mut self) -> Option<&'l [u8]> {
         self.expect(b'"')?;
-        let text = self.plain()?;
+        let length = plain_end(self.bytes, 0)?;
+        let text = self.take(length);
         (self.next()? == b'"').then_some(text)
-    }
-
-    /// The next bytes up to a quotation mark or a backslash.
-    fn plain(&mut self) -> Option<&'l [u8]> {
-        let length = memchr::memchr2(b'"', b'\\', self.bytes)?;
-        let plain = self.take(length);
-        // No text holds a control character.
-        plain.iter().all(|&byte| byte >= b' ').then_some(plain)
     }
 
     pub(super) fn string(&mut self) -> Option<Cow<'l, str>> {
@@ -162,47 +155,143 @@ impl<'l> Rest<'l> {
 
     /// Passes over a value, with at most `depth` arrays and objects around each other.
     pub(super) fn pass(&mut self, depth: u32) -> Option<()> {
-        match self.first()? {
-            b'"' => {
-                self.next();
-                loop {
-                    self.plain()?;
-                    if self.next()? == b'"' {
-                        return Some(());
+        let length = value_end(self.bytes, depth)?;
+        self.take(length);
+        Some(())
+    }
+}
+
+/// Where the value ends that follows in `bytes`, with at most `most` arrays and objects around each other, which is no more than 64.
+fn value_end(bytes: &[u8], most: u32) -> Option<usize> {
+    // A bit for each container that is open, 1 for an object; the innermost is the lowest.
+    let (mut at, mut open, mut depth) = (0, 0u64, 0);
+    loop {
+        at = behind_space(bytes, at);
+        let first = *bytes.get(at)?;
+        match first {
+            b'"' => at = text_end(bytes, at + 1)?,
+            b'{' | b'[' => {
+                if depth == most {
+                    return None;
+                }
+                let is_object = first == b'{';
+                at = behind_space(bytes, at + 1);
+                if *bytes.get(at)? == if is_object { b'}' } else { b']' } {
+                    at += 1;
+                } else {
+                    (open, depth) = (open << 1 | u64::from(is_object), depth + 1);
+                    if is_object {
+                        at = member_begin(bytes, at)?;
                     }
-                    if !matches!(self.next()?, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') {
-                        return None;
-                    }
+                    continue;
                 }
             }
-            b'{' => {
-                let depth = depth.checked_sub(1)?;
-                self.object(|_, rest| rest.pass(depth))
+            b't' => at = word_end(bytes, at, b"true")?,
+            b'f' => at = word_end(bytes, at, b"false")?,
+            b'n' => at = word_end(bytes, at, b"null")?,
+            _ => at = number_end(bytes, at)?,
+        }
+        loop {
+            if depth == 0 {
+                return Some(at);
             }
-            b'[' => {
-                let depth = depth.checked_sub(1)?;
-                self.next();
-                if self.first()? == b']' {
-                    return self.expect(b']');
+            at = behind_space(bytes, at);
+            match (*bytes.get(at)?, open & 1 == 1) {
+                (b',', true) => {
+                    at = member_begin(bytes, behind_space(bytes, at + 1))?;
+                    break;
                 }
-                loop {
-                    self.pass(depth)?;
-                    match self.symbol()? {
-                        b',' => {}
-                        b']' => return Some(()),
-                        _ => return None,
-                    }
+                (b',', false) => {
+                    at += 1;
+                    break;
                 }
+                (b'}', true) | (b']', false) => (at, open, depth) = (at + 1, open >> 1, depth - 1),
+                _ => return None,
             }
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
-            b'-' => {
-                self.next();
-                self.bytes.first().filter(|byte| byte.is_ascii_digit())?;
-                self.decimal().map(drop)
-            }
-            _ => self.decimal().map(drop),
         }
     }
+}
+
+/// The first byte from `at` on that is no white space.
+#[inline]
+fn behind_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the value of a member begins whose key begins at `at`.
+#[inline]
+fn member_begin(bytes: &[u8], at: usize) -> Option<usize> {
+    if *bytes.get(at)? != b'"' {
+        return None;
+    }
+    let end = behind_space(bytes, text_end(bytes, at + 1)?);
+    (*bytes.get(end)? == b':').then_some(end + 1)
+}
+
+/// Where a text ends of which what follows on the first quotation mark begins at `at`.
+#[inline]
+fn text_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at = plain_end(bytes, at)?;
+        match bytes[at] {
+            b'"' => return Some(at + 1),
+            b'\\' if matches!(bytes.get(at + 1)?, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
+            _ => return None,
+        }
+    }
+}
+
+/// The first quotation mark, backslash or control character from `at` on: no text holds the last.
+#[inline]
+fn plain_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    /// 1 in each byte.
+    const EACH: u64 = u64::MAX / 0xff;
+    // The highest bit of a byte is set where that byte is zero. Beyond the first such byte it may be set elsewhere, too, because the
+    // difference has borrowed; only the first is asked for.
+    let zeros = |word: u64| word.wrapping_sub(EACH) & !word;
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*word);
+        let quotes = zeros(word ^ (EACH * u64::from(b'"')));
+        let backslashes = zeros(word ^ (EACH * u64::from(b'\\')));
+        let controls = word.wrapping_sub(EACH * 0x20) & !word;
+        let found = (quotes | backslashes | controls) & (EACH * 0x80);
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let is_special = |&byte: &u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    bytes.get(at..)?.iter().position(is_special).map(|more| at + more)
+}
+
+fn word_end(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+    bytes[at..].starts_with(word).then_some(at + word.len())
+}
+
+/// Where digits end that begin at `at`.
+#[inline]
+fn digits_end(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    at
+}
+
+/// Where a number without an exponent ends that begins at `at`; its whole part surely fits into 64 bits.
+#[inline]
+fn number_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let begin = at + usize::from(bytes[at] == b'-');
+    let end = digits_end(bytes, begin);
+    if !(1..20).contains(&(end - begin)) || (bytes[begin] == b'0' && end > begin + 1) {
+        return None;
+    }
+    let is_exponent = |at: usize| matches!(bytes.get(at), Some(b'e' | b'E'));
+    if bytes.get(end) != Some(&b'.') {
+        return (!is_exponent(end)).then_some(end);
+    }
+    let fraction = digits_end(bytes, end + 1);
+    (fraction > end + 1 && !is_exponent(fraction)).then_some(fraction)
 }

@@ -71,9 +71,11 @@ struct Tag {
 /// Reads a trace.
 pub(super) struct Snailtrail<R> {
     source: R,
-    /// Bytes read but not yet decoded, and their position in the file.
+    /// Bytes of the file, and the position of the first of them in it.
     buffer: Vec<u8>,
     position: u64,
+    /// How many of them have been decoded.
+    decoded: usize,
     at_end: bool,
     /// Damage that was found; it follows the records before it.
     damage: Option<Damage>,
@@ -234,6 +236,7 @@ impl<R: Read> Snailtrail<R> {
             source,
             buffer: Vec::new(),
             position: 0,
+            decoded: 0,
             at_end: false,
             damage: None,
             origin,
@@ -247,29 +250,26 @@ impl<R: Read> Snailtrail<R> {
 
     /// Reads records into the sorting buffer until it is full, the file ends or is damaged.
     fn fill(&mut self) {
-        let mut read = 0;
         while self.waiting.len() < REORDER && self.damage.is_none() {
-            if self.buffer.len() - read < MOST_RECORD_BYTES && !self.at_end {
-                self.buffer.drain(..read);
-                self.position += read as u64;
-                read = 0;
+            if self.buffer.len() - self.decoded < MOST_RECORD_BYTES && !self.at_end {
+                self.buffer.drain(..self.decoded);
+                self.position += self.decoded as u64;
+                self.decoded = 0;
                 match self.source.by_ref().take(64 << 10).read_to_end(&mut self.buffer) {
                     Ok(more) => self.at_end = more == 0,
                     Err(error) => self.damage = Some(Damage::Io(Place::Byte(self.position), error)),
                 }
                 continue;
             }
-            match decode(&self.buffer[read..], self.position + read as u64, self.at_end) {
+            match decode(&self.buffer[self.decoded..], self.position + self.decoded as u64, self.at_end) {
                 Ok(Some((raw, length))) => {
-                    read += length;
+                    self.decoded += length;
                     self.sort_in(raw);
                 }
                 Ok(None) => break,
                 Err(damage) => self.damage = Some(damage),
             }
         }
-        self.buffer.drain(..read);
-        self.position += read as u64;
     }
 
     fn sort_in(&mut self, raw: Raw) {

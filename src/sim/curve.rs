@@ -31,7 +31,8 @@ pub enum CapacityCurve {
     },
     /// Measured several times: a table of lists. A run with a seed goes by one of the repetitions at
     /// each point, so neither points nor repetitions need agree with each other; without a seed it
-    /// goes by their means.
+    /// goes by their means. After the last point as between the last two, or as at the last one if
+    /// that is lower: between two points that noise made, a fall is no trend.
     Measured {
         /// Number of instances and what was measured of all of them together, in records per second.
         points: Vec<(u32, Vec<f64>)>,
@@ -85,13 +86,15 @@ impl CapacityCurve {
             };
             (*p, rate)
         };
-        CapacityCurve::Table { points: points.iter().map(&mut draw).collect() }
+        CapacityCurve::Table { points: not_falling_on(points.iter().map(&mut draw).collect()) }
     }
 
     /// The same with the mean of the repetitions at each point.
     pub fn without_repetitions(&self) -> CapacityCurve {
         match self {
-            CapacityCurve::Measured { points } => CapacityCurve::Table { points: points.iter().map(|(p, all)| (*p, mean(all))).collect() },
+            CapacityCurve::Measured { points } => {
+                CapacityCurve::Table { points: not_falling_on(points.iter().map(|(p, all)| (*p, mean(all))).collect()) }
+            }
             other => other.clone(),
         }
     }
@@ -121,6 +124,16 @@ impl CapacityCurve {
 
 fn mean(all: &[f64]) -> f64 {
     all.iter().sum::<f64>() / all.len().max(1) as f64
+}
+
+/// `points` with one more where the last one is below the one before: the same rate for another instance.
+fn not_falling_on(mut points: Vec<(u32, f64)>) -> Vec<(u32, f64)> {
+    if let [.., (_, before), (last, rate)] = points[..]
+        && rate < before
+    {
+        points.push((last.saturating_add(1), rate));
+    }
+    points
 }
 
 /// Rate of all of `n` instances by measured points.
@@ -164,6 +177,8 @@ mod tests {
         let all: std::collections::BTreeSet<(u64, u64)> = (0..50).map(drawn).map(|(one, two)| (one as u64, two as u64)).collect();
         assert_eq!(all.into_iter().collect::<Vec<_>>(), [(8, 16), (8, 24), (12, 16), (12, 24)]);
         assert_eq!(drawn(7), drawn(7));
+        let falls = CapacityCurve::Measured { points: vec![(1, vec![10.0]), (34, vec![300.0]), (35, vec![280.0])] };
+        assert_eq!((falls.of_one(35) * 35.0, falls.of_one(70) * 70.0), (280.0, 280.0), "not a tenth of it");
         let alone = CapacityCurve::Measured { points: vec![(3, vec![5.0])] };
         assert_eq!(alone.drawn(1), CapacityCurve::Table { points: vec![(3, 5.0)] });
         for wrong in [vec![], vec![(1, vec![])], vec![(1, vec![0.0])], vec![(2, vec![1.0]), (1, vec![1.0])], vec![(1, vec![f64::NAN])]] {

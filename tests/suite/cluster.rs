@@ -71,8 +71,13 @@ fn rescaled(deployment: Deployment, strategy: Strategy) -> (RunResult, Vec<Recor
         (Timestamp::from_secs_f64(0.4), Plan::rescale(FLAT_MAP, 3).and(COUNT, 5)),
         (Timestamp::from_secs_f64(0.8), Plan::rescale(FLAT_MAP, 2).and(COUNT, 3)),
     ];
+    carried_out(job(deployment, Duration::from_secs(3)), plans.into(), strategy)
+}
+
+/// Runs a job under `plans`; gives its result and the records of all processes.
+fn carried_out(job: WordCount, plans: Vec<(Timestamp, Plan)>, strategy: Strategy) -> (RunResult, Vec<Record>) {
     let spec = RunSpec {
-        job: job(deployment, Duration::from_secs(3)),
+        job,
         controller: ControllerConfig { policy_interval: Duration::from_millis(200), warm_up_windows: 0, activation_windows: 1, strategy },
         policy: Box::new(Scripted::new(plans)),
         row_window: Duration::from_millis(20),
@@ -131,6 +136,24 @@ fn two_processes_count_every_word_once_all_at_once() {
 fn two_processes_count_every_word_once_bin_by_bin() {
     let (result, log) = rescaled(on_processes(2, 1), Strategy::Fluid);
     check(&result, &log, 2);
+}
+
+/// A worker that is overloaded is scheduled rarely: if each bin waited for a turn of its own, they would take as long as the backlog.
+#[test]
+fn bins_with_little_state_travel_many_at_a_time() {
+    let bins = 2048;
+    let job = WordCount { bins, ..job(on_processes(2, 1), Duration::from_secs(2)) };
+    let (result, log) = carried_out(job, vec![(Timestamp::from_secs_f64(0.4), Plan::rescale(COUNT, 2))], Strategy::AllAtOnce);
+    assert_eq!((result.verdict.lost, result.verdict.duplicated, result.verdict.miscounted), (0, 0, 0));
+    let of = |kind| {
+        log.iter().filter_map(move |record| match record {
+            Record::Activity(activity) if activity.kind == kind => Some(activity),
+            _ => None,
+        })
+    };
+    let moved: u64 = of(ActivityKind::Migration).map(|activity| activity.records_in).sum();
+    let turns = of(ActivityKind::Serialization).count();
+    assert!(moved >= u64::from(bins) / 2 - 1 && turns > 0 && turns < bins as usize / 16, "{moved} bins in {turns} turns");
 }
 
 #[test]

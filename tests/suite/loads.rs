@@ -137,7 +137,7 @@ fn what_is_wrong_with_a_load_is_named_by_file_and_line() {
             &["run", "--load", "{ shape = 'constant', rate = 5 }", "--rate", "5"],
             "--load: expected no --rate beside a load that is written out",
         ),
-        (&["run", "--load", "{ shape = 'constant', rate = 1e9 }"], "--load: expected a highest rate of more than 0 and at most 5000000"),
+        (&["run", "--load", "{ shape = 'constant', rate = 1e9 }"], "--load: expected a highest rate of more than 0 and at most 100000000"),
         (&["run", "--load", "{ shape = 'trace' }"], "expected either 'file' or 'preset'"),
         (&["run", "--load", "{ shape = 'trace', preset = 'daily', sped_up = 2 }"], "unknown field `sped_up`"),
         (&["reproduce", "days", "--loads", "none"], "--loads: none: expected a folder with loads: "),

@@ -1,9 +1,8 @@
 //! The tests of the whole: one program, because linking one takes as long as most of them run. A file is a module, and its name a
 //! filter: `cargo test --release --test suite readers::`.
 //!
-//! The only other programs are `tests/reader_fuzz.rs` and `tests/memory_of_paths.rs`, whose global allocators count, and
-//! `tests/seeded_faults.rs`, in which faults are put into the engine. A test that needs a process to itself starts the
-//! suite once more (`alone.rs`).
+//! The only other programs are `tests/reader_fuzz.rs` and `tests/memory_of_paths.rs`, whose global allocators count. A test that needs a
+//! process to itself starts the suite once more (`alone.rs`).
 
 mod activity;
 mod alone;

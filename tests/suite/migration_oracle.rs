@@ -5,7 +5,7 @@
 //! them, a timer called too early, too late or not at all, a bin that is lost (the last epoch asks every key) or owned twice
 //! (counts would split, or an owner would be out of turn), queued records that stay behind or change their order, a queue that is counted
 //! at the wrong instance.
-//! `tests/seeded_faults.rs` shows that it does.
+//! `src/engine/seeded_faults.rs` shows that it does.
 //!
 //! `THALWEG_ORACLE_CASES` asks for more cases than continuous integration runs; see `scripts/oracle`.
 

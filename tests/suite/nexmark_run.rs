@@ -80,7 +80,7 @@ fn what_is_wrong_with_a_query_is_named_in_one_line() {
         (&["--query", "q5", "--plain", "--policy", "ds2"], "cannot be used with"),
         (&["--query", "q5", "--plain", "--limits", "count=5"], "cannot be used with"),
         (&["--query", "q5", "--dilation", "0"], "dilation: expected a factor from 1 to 100000, found 0"),
-        (&["--query", "q5", "--rate", "6M"], "--rate: expected more than 0 and at most 5000000 events/s"),
+        (&["--query", "q5", "--rate", "600M"], "--rate: expected more than 0 and at most 100000000 events/s"),
         (&["--query", "q5", "--limits", "heron"], "--limits: expected 'none' or limits such as 'count=20k/s', found 'heron'"),
         (&["--query", "q4", "--limits", "count=5k"], "for the operators 'winner' and 'average', found 'count'"),
         (&["--query", "q4", "--limits", "winner=x"], "--limits: expected 'none' or limits such as 'winner=20k/s', expected a rate such as"),

@@ -206,8 +206,12 @@ impl<'a> Findings<'a> {
         Ok(())
     }
 
-    /// Shows on the page what the diagnosis would be now.
+    /// Shows on the page, if there is one, what the diagnosis would be now.
     fn diagnose(&mut self, format: Format) {
+        // It takes a while where there are many stages.
+        if self.page.is_none() {
+            return;
+        }
         let diagnosis = report::diagnosis(&self.analysed(format));
         if let Some(page) = &mut self.page {
             page.diagnosis(&diagnosis);

@@ -25,6 +25,9 @@ use crate::time::{Timestamp, Window};
 
 /// Batches taken before other operators of the worker have their turn.
 const BATCHES_A_TURN: usize = 16;
+/// Pieces and messages of the windows under way from which on a single worker builds no further one: what it has built would be out of its
+/// cache before it is summarised, and each window would need memory of its own.
+const MANY_PIECES: usize = 1 << 12;
 
 /// A window to be summarised.
 pub(super) struct Task {
@@ -71,6 +74,8 @@ pub(super) struct GraphSource {
     most: usize,
     workers: usize,
     sent: usize,
+    /// Pieces and messages of the windows that were sent since none was under way.
+    pieces: usize,
     shared: Shared,
 }
 
@@ -97,6 +102,7 @@ impl GraphSource {
             most: UNDER_WAY_A_WORKER * workers,
             workers,
             sent: 0,
+            pieces: 0,
             shared,
         }
     }
@@ -113,7 +119,7 @@ impl GraphSource {
             if let Some(graph) = self.shared.spare.take() {
                 self.builder.recycle(graph);
             }
-            while self.shared.under_way.get() < self.most
+            while self.has_room()
                 && let Some(graph) = self.builder.close(self.known())
             {
                 if graph.window.start >= self.stretch.end {
@@ -131,6 +137,7 @@ impl GraphSource {
                     continue;
                 }
                 self.pass_names(number);
+                self.pieces += graph.pieces.len() + graph.messages.len();
                 open.downgrade(&number);
                 let content = Some(Task { graph, long, epochs });
                 output.session_with_builder(&open).give_container(&mut Parcel { to: self.sent % self.workers, content });
@@ -138,7 +145,7 @@ impl GraphSource {
                 self.sent += 1;
                 self.shared.under_way.set(self.shared.under_way.get() + 1);
             }
-            if self.shared.under_way.get() >= self.most {
+            if !self.has_room() {
                 // The last operator wakes this one.
                 return;
             }
@@ -156,6 +163,15 @@ impl GraphSource {
             }
             batches += 1;
         }
+    }
+
+    /// Whether a further window may be under way.
+    fn has_room(&mut self) -> bool {
+        let under_way = self.shared.under_way.get();
+        if under_way == 0 {
+            self.pieces = 0;
+        }
+        under_way < self.most && (self.workers > 1 || self.pieces < MANY_PIECES)
     }
 
     /// Ends the analysis; epochs that were completed by `settled` still come out.

@@ -34,6 +34,11 @@ impl Erased {
         Erased { value: None, bytes: encoded(value).into() }
     }
 
+    /// Bytes of its encoding; 0 while it has none.
+    pub(super) fn encoded_len(&self) -> usize {
+        self.bytes.get().map_or(0, Vec::len)
+    }
+
     /// The value.
     ///
     /// # Panics

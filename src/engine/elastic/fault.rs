@@ -1,12 +1,12 @@
 //! Seeded faults, to check that the tests of migration detect them.
 //!
-//! They are compiled in only with debug assertions. One fault at a time can be selected
-//! for the whole process; `tests/seeded_faults.rs` selects each of them and has to detect it.
+//! They are compiled into unit tests only. One fault at a time can be selected for the whole
+//! process; `src/engine/seeded_faults.rs` selects each of them and has to detect it.
 
 /// Something that a migration could get wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Fault {
+pub(in crate::engine) enum Fault {
     /// The state of a bin that leaves is lost.
     DropBin = 1,
     /// Queued records of a bin that leaves are lost.
@@ -52,7 +52,8 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Fault; 20] = [
+    #[cfg(test)]
+    pub(in crate::engine) const ALL: [Fault; 20] = [
         Fault::DropBin,
         Fault::DropQueue,
         Fault::LeaveOne,
@@ -76,23 +77,23 @@ impl Fault {
     ];
 }
 
-#[cfg(debug_assertions)]
+#[cfg(test)]
 static CHOSEN: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
 /// Selects the fault of this process, or none.
-#[cfg(debug_assertions)]
-pub fn choose(fault: Option<Fault>) {
+#[cfg(test)]
+pub(in crate::engine) fn choose(fault: Option<Fault>) {
     CHOSEN.store(fault.map_or(0, |fault| fault as u8), std::sync::atomic::Ordering::SeqCst);
 }
 
 /// Whether this fault is selected.
-#[cfg(debug_assertions)]
+#[cfg(test)]
 pub(in crate::engine) fn seeded(fault: Fault) -> bool {
     CHOSEN.load(std::sync::atomic::Ordering::SeqCst) == fault as u8
 }
 
 /// Whether this fault is selected: never.
-#[cfg(not(debug_assertions))]
+#[cfg(not(test))]
 #[inline(always)]
 pub(in crate::engine) const fn seeded(_: Fault) -> bool {
     false

@@ -48,11 +48,11 @@ impl BinQueues {
         }
         let arrived = &mut self.arrived;
         let start = self.context.clock.now();
-        self.inbox.take_up(store, |from, bin| {
+        self.inbox.take_up(self.spec.part_bytes, store, |from, bin| {
             arrived.insert(from, bin);
         });
         let between = self.context.clock.now();
-        self.outbox.send(state_out);
+        self.outbox.send(self.spec.part_bytes, state_out);
         let end = self.context.clock.now();
         for (kind, start, end) in [(ActivityKind::Deserialization, start, between), (ActivityKind::Serialization, between, end)] {
             let (lane, instance) = (Lane::Worker(self.context.worker), InstanceId::new(self.spec.id, self.servers.first_here()));
@@ -147,7 +147,7 @@ impl BinQueues {
         let (mut giver, mut latest) = (0, 0);
         for &bin in leaving {
             let works = queued.remove(&bin).filter(|_| !seeded(Fault::DropQueue)).unwrap_or_default();
-            let waiting = works.iter().map(|work| work.len() as u64).sum();
+            let waiting: u64 = works.iter().map(|work| work.len() as u64).sum();
             let events = self.events.get_mut(&bin).expect("a bin that leaves has events");
             match events.pop_front() {
                 Some(BinEvent::HandOver { at, from, to }) => {
@@ -170,7 +170,7 @@ impl BinQueues {
                         by_time.entry(*cap.time()).or_insert_with(|| (cap, Vec::new())).1.push(message);
                     } else {
                         let (keys, parts) = store.cut(state, self.spec.part_bytes);
-                        self.outbox.put(Outgoing { bin, at, to: worker, keys, parts, next, works, cap });
+                        self.outbox.put(Outgoing { bin, at, to: worker, keys, parts, next, works, records: waiting as usize, cap });
                     }
                 }
                 _ => unreachable!("only bins about to leave are let go"),

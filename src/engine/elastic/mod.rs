@@ -6,7 +6,7 @@ mod bin_queues;
 mod binary;
 mod delay;
 mod erased;
-pub mod fault;
+pub(in crate::engine) mod fault;
 mod key_by;
 mod key_space;
 mod keyed;

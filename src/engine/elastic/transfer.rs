@@ -1,9 +1,11 @@
 //! State in transit to another worker.
 //!
 //! Inside a process a bin travels as a pointer, whatever its size. Between processes it is cut into
-//! parts of bounded size; a worker sends one part and installs two each time it is scheduled, so
-//! that records of other bins are delayed by no more than that, and no message makes timely's
-//! buffers grow. Parts of a bin arrive in order, because messages between two workers do.
+//! parts of bounded size; a worker sends as many bytes as a part has, and installs twice as many,
+//! each time it is scheduled, so that records of other bins are delayed by no more than that, and no
+//! message makes timely's buffers grow. Small bins go many at a time: an overloaded worker is
+//! scheduled so rarely that one at a time would take as long as the backlog. Parts of a bin arrive in
+//! order, because messages between two workers do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -20,8 +22,13 @@ use super::store::{PartialBin, StateParts, StateStore};
 use crate::engine::Time;
 use crate::id::{BinId, WorkerId};
 
-/// Parts that are installed at a time: more than are sent at a time, so that they do not pile up.
-const PARTS_TAKEN_UP: usize = 2;
+/// So many times the bytes that are sent at a time are installed at a time, so that parts do not pile
+/// up.
+const INSTALLED: usize = 2;
+/// What a message counts beside its content, in bytes: bins without state are not sent all at once.
+const MESSAGE_BYTES: usize = 256;
+/// What a record that goes along counts, in bytes.
+const RECORD_BYTES: usize = 64;
 
 /// Batches of records that go along with a bin in one message, each a part of what one worker sent
 /// at once.
@@ -84,6 +91,8 @@ pub(super) struct Outgoing {
     /// Time of the next timer.
     pub(super) next: Time,
     pub(super) works: Waiting,
+    /// Records in these.
+    pub(super) records: usize,
     /// The capability to send.
     pub(super) cap: Capability<Time>,
 }
@@ -104,22 +113,38 @@ impl Outbox {
         self.bins.push_back(bin);
     }
 
-    /// Sends one part.
-    pub(super) fn send(&mut self, state_out: &mut StateOutput<'_>) {
-        let Some(first) = self.bins.front_mut() else { return };
+    /// Sends parts of `most` bytes together, and at least one.
+    pub(super) fn send(&mut self, most: usize, state_out: &mut StateOutput<'_>) {
+        let mut sent = 0;
+        while sent < most {
+            let Some(bytes) = self.send_some(state_out) else { return };
+            sent += bytes;
+        }
+    }
+
+    /// Sends one part, or the last records of a bin, or both; returns about how many bytes these are, and nothing if there is no bin.
+    fn send_some(&mut self, state_out: &mut StateOutput<'_>) -> Option<usize> {
+        let first = self.bins.front_mut()?;
         let (bin, at, to) = (first.bin, first.at, first.to);
+        let batch = first.records * RECORD_BYTES / first.works.len().max(1);
+        let mut bytes = MESSAGE_BYTES;
         let mut session = state_out.session(&first.cap);
         if let Some(part) = first.parts.next() {
+            bytes += part.encoded_len();
             session.give(StateMessage { bin, at, to, payload: Payload::Part(first.keys, part) });
         } else if first.works.len() > BATCHES_AT_ONCE {
             let rest = first.works.split_off(BATCHES_AT_ONCE);
+            bytes += BATCHES_AT_ONCE * batch;
+            first.records = first.records.saturating_sub(BATCHES_AT_ONCE * batch / RECORD_BYTES);
             session.give(StateMessage { bin, at, to, payload: Payload::Records(std::mem::replace(&mut first.works, rest)) });
         }
         if first.parts.is_empty() && first.works.len() <= BATCHES_AT_ONCE {
+            bytes += first.works.len() * batch;
             session.give(StateMessage { bin, at, to, payload: Payload::Last(first.next, std::mem::take(&mut first.works)) });
             drop(session);
             self.bins.pop_front();
         }
+        Some(bytes)
     }
 }
 
@@ -179,13 +204,16 @@ impl Inbox {
         incoming.last = Some((next, right));
     }
 
-    /// Installs some parts; `whole` receives each bin that is thereby complete.
-    pub(super) fn take_up(&mut self, store: &dyn StateStore, mut whole: impl FnMut((BinId, Time), StateArrived)) {
-        for _ in 0..PARTS_TAKEN_UP {
+    /// Installs parts of twice `sent` bytes together, and at least one; `whole` receives each bin that is thereby complete.
+    pub(super) fn take_up(&mut self, sent: usize, store: &dyn StateStore, mut whole: impl FnMut((BinId, Time), StateArrived)) {
+        let mut installed = 0;
+        while installed < INSTALLED * sent {
             let Some(from) = self.order.pop_front() else { return };
+            installed += MESSAGE_BYTES;
             let incoming = self.bins.get_mut(&from).expect("a bin is there until its last part");
             let done = seeded(Fault::LastFirst) && incoming.last.is_some();
             if let Some(part) = incoming.parts.pop_front().filter(|_| !done) {
+                installed += part.encoded_len();
                 store.join(&mut incoming.bin, part);
             } else {
                 let Incoming { bin, works, last, .. } = self.bins.remove(&from).expect("just seen");

@@ -1,4 +1,5 @@
-//! How evenly the records of an operator can be distributed over a number of instances.
+//! How evenly the records of an operator can be distributed over a number of instances, some of
+//! them slow.
 //!
 //! A bin belongs to one instance, so with few bins some instances have one more than others. Bins
 //! that exceed an instance's share are split when a plan is executed; the topology does not know
@@ -7,6 +8,7 @@
 use crate::dataflow::{Operator, Role};
 use crate::metrics::OperatorMetrics;
 use crate::migration::PARTS_AN_INSTANCE;
+use crate::model::Speeds;
 
 /// The bins of an operator in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +38,32 @@ impl Bins {
         (bins.div_ceil(p) * p) as f64 / bins as f64
     }
 
+    /// As [`granularity`](Bins::granularity), with bins distributed by the speed of instances: the load of the fullest for its speed,
+    /// relative to divisible bins. Unknown instances have normal speed.
+    pub(super) fn granularity_by_speed(self, speeds: Option<&Speeds>, instances: u32) -> f64 {
+        let known = speeds.map(|speeds| speeds.relative.iter().copied().take(instances as usize)).into_iter().flatten();
+        let slow: Vec<f64> = known.filter(|speed| *speed < 1.0).collect();
+        let count = self.after_splits(instances) as f64;
+        if slow.is_empty() || count == 0.0 {
+            return self.granularity(instances);
+        }
+        let ordinary = f64::from(instances) - slow.len() as f64;
+        // What an instance can take if each is filled for its speed up to a level, and the next level at which one of them can take a bin
+        // more.
+        let whole = |level: f64, speed: f64| (level * speed + 1e-9).floor();
+        let taken = |level: f64| ordinary * whole(level, 1.0) + slow.iter().map(|&speed| whole(level, speed)).sum::<f64>();
+        let together = ordinary + slow.iter().sum::<f64>();
+        let mut level = count / together;
+        while taken(level) < count {
+            let next = |speed: f64| (whole(level, speed) + 1.0) / speed;
+            let slow_next = slow.iter().map(|&speed| next(speed)).fold(f64::INFINITY, f64::min);
+            level = if ordinary > 0.0 { slow_next.min(next(1.0)) } else { slow_next };
+        }
+        level * together / count
+    }
+
     /// Number of bins once those above an instance's share are split; 0 without bins.
-    pub(super) fn after_splits(self, instances: u32) -> u64 {
+    fn after_splits(self, instances: u32) -> u64 {
         let (mut bins, p) = (u64::from(self.count), u64::from(instances));
         // Without a count of keys, bins are not split.
         while bins < p || bins > u64::from(self.count) && bins < p * u64::from(PARTS_AN_INSTANCE) {
@@ -58,6 +84,7 @@ mod tests {
     use crate::activity::BinLoad;
     use crate::dataflow::Topology;
     use crate::id::{BinId, OperatorId};
+    use crate::policy::fixture;
 
     fn bins(listed: &[(u32, u64, u64)]) -> Bins {
         let topology = Topology::new(&[("source", Role::Source, 1), ("count", Role::Keyed { bins: 16 }, 64)], &[(0, 1)]).unwrap();
@@ -85,5 +112,23 @@ mod tests {
         // A key is not split.
         let single: Vec<_> = (0..16).map(|bin| (bin, 10, 1)).collect();
         assert_eq!(bins(&single).granularity(32), 2.0);
+    }
+
+    fn speeds(relative: &[f64]) -> Option<Speeds> {
+        Some(Speeds { rate: 1.0, error: 0.0, relative: relative.to_vec() })
+    }
+
+    #[test]
+    fn bins_that_cannot_be_divided_make_an_instance_too_few() {
+        let job = fixture::word_count();
+        let idle = fixture::idle(&job, &fixture::instances(1, 1), 1.0, 1.0);
+        let [stateless, keyed] = [1, 2].map(|index| Bins::of(&job.operators()[index], &idle.operators[index]));
+        let of = |relative: &[f64], instances| keyed.granularity_by_speed(speeds(relative).as_ref(), instances);
+        // 256 bins: 42 instances have 6 each and one of a third 1 or 2, so that one of them has 7; with one instance more there is room.
+        assert!((of(&[1.0, 0.3], 43) - 7.0 * 42.3 / 256.0).abs() < 1e-9);
+        assert!((of(&[1.0, 0.3], 44) - 6.0 * 43.3 / 256.0).abs() < 1e-9);
+        assert_eq!(of(&[1.0; 4], 43), keyed.granularity(43));
+        assert_eq!(stateless.granularity_by_speed(speeds(&[0.5]).as_ref(), 3), 1.0);
+        assert!((of(&[0.5, 0.5], 2) - 1.0).abs() < 1e-9, "all of them slow");
     }
 }

@@ -1,7 +1,7 @@
 //! The way to the fewest instances that meet a goal, one operator after the other.
 
-use super::goal::{Goal, station};
-use super::search::Search;
+use super::goal::Goal;
+use super::job_model::JobModel;
 use crate::dataflow::Operator;
 use crate::model::{Prediction, Station};
 
@@ -22,7 +22,7 @@ pub(super) struct Reached {
 /// A configuration on the way.
 struct Climb<'a> {
     goal: &'a Goal<'a>,
-    search: &'a Search<'a>,
+    job: &'a JobModel<'a>,
     part: f64,
     instances: Vec<u32>,
     stations: Vec<Option<Station>>,
@@ -31,7 +31,7 @@ struct Climb<'a> {
 impl Climb<'_> {
     fn set(&mut self, operator: usize, instances: u32) {
         self.instances[operator] = instances;
-        self.stations[operator] = station(self.search, &self.search.topology.operators()[operator], instances, self.part);
+        self.stations[operator] = self.job.station(&self.job.topology.operators()[operator], instances, self.part);
     }
 
     fn predict(&self) -> Option<Prediction> {
@@ -45,11 +45,11 @@ impl Climb<'_> {
     /// The operator where an instance more helps most: where the slowest records wait longest.
     fn slowest(&self, limits: &[u32], prediction: Option<&Prediction>) -> Option<usize> {
         let may = |index: &usize| self.instances[*index] < limits[*index] && self.goal.waited_at.is_none_or(|waited_at| waited_at[*index]);
-        let candidates = self.search.topology.scalable().map(|operator| operator.id.0 as usize).filter(may);
+        let candidates = self.job.topology.scalable().map(|operator| operator.id.0 as usize).filter(may);
         let waits = |index: usize| match prediction {
             Some(prediction) => prediction.waits_s[index],
             // One that would not keep up waits for ever.
-            None => self.search.utilisation(index, self.instances[index]),
+            None => self.job.utilisation(index, self.instances[index]),
         };
         let longest = candidates.map(|index| (waits(index), index)).reduce(|a, b| if b.0 > a.0 { b } else { a });
         longest.filter(|(waits, _)| *waits > 0.0).map(|(_, index)| index)
@@ -77,24 +77,23 @@ impl Climb<'_> {
 
 impl Goal<'_> {
     /// The fewest instances, from `instances` on and at most `budget`, with which the goal is met.
-    pub(super) fn reach(&self, search: &Search<'_>, instances: Vec<u32>, part: f64, budget: u64) -> Reached {
+    pub(super) fn reach(&self, job: &JobModel<'_>, instances: Vec<u32>, part: f64, budget: u64) -> Reached {
         let limit = |operator: &Operator| {
             let index = operator.id.0 as usize;
-            if operator.is_scalable() && !search.is_fixed(index) { search.most[index].max(instances[index]) } else { instances[index] }
+            if operator.is_scalable() && !job.is_fixed(index) { job.most[index].max(instances[index]) } else { instances[index] }
         };
-        let limits: Vec<u32> = search.topology.operators().iter().map(limit).collect();
-        let stations = self.stations(search, &instances, part);
-        let mut climb = Climb { goal: self, search, part, instances: instances.clone(), stations };
+        let limits: Vec<u32> = job.topology.operators().iter().map(limit).collect();
+        let stations = job.stations(&instances, part);
+        let mut climb = Climb { goal: self, job, part, instances: instances.clone(), stations };
         let mut prediction = climb.predict();
         if self.is_met(prediction.as_ref()) {
             return Reached { instances, prediction, out_of_reach: false };
         }
-        if !self.is_met(self.predict(search, &limits, part).as_ref()) {
+        if !self.is_met(self.predict(job, &limits, part).as_ref()) {
             return Reached { instances, prediction, out_of_reach: true };
         }
-        let sum = |instances: &[u32]| search.topology.scalable().map(|operator| u64::from(instances[operator.id.0 as usize])).sum::<u64>();
         for _ in 0..MOST_STEPS {
-            if self.is_met(prediction.as_ref()) || sum(&climb.instances) >= budget {
+            if self.is_met(prediction.as_ref()) || job.sum(&climb.instances) >= budget {
                 break;
             }
             let Some(slowest) = climb.slowest(&limits, prediction.as_ref()) else {

@@ -5,15 +5,10 @@
 //!
 //! An instance is added where the slowest records wait longest for one, but only where the measured paths show that they wait there as
 //! well: what is predicted alone is no ground for scaling. If the goal would be missed even with every operator at its limit, it
-//! is out of reach, and what stands in its way is told.
+//! is out of reach, and the reason says so.
 
-use std::collections::BTreeMap;
-
-use super::search::Search;
-use crate::critical_path::{EpochPieceKind, PathGroup, PathPiece, WindowPaths};
-use crate::dataflow::{Operator, Topology};
-use crate::id::OperatorId;
-use crate::model::{Prediction, Predictor, Station};
+use super::job_model::JobModel;
+use crate::model::{Prediction, Predictor};
 
 /// A goal is judged over times of this length, in seconds.
 const JUDGED_S: f64 = 0.5;
@@ -30,28 +25,20 @@ const NO_LONGER: f64 = 1.02;
 /// Where the goal is met all the same, a prediction may be longer by this part: predictions of two configurations differ by about that much
 /// by chance.
 const HARDLY_LONGER: f64 = 1.06;
-/// A source that catches up emits so many times what is offered, about.
-const CATCH_UP: f64 = 1.1;
 /// With a mean of events above this, their number is normal to within what is asked here.
 const MANY: f64 = 200.0;
-/// Waiting at an operator below this part of the slowest epochs' latency is none.
-const LEAST_SHARE: f64 = 0.03;
-/// Sources may be paused for any instance of an operator in this part of the time...
-const MOST_PRESSED: f64 = 0.01;
-/// ... and in this part where no latency is asked for: they catch up with that easily.
-const MOST_PRESSED_AT_LEISURE: f64 = 0.04;
 
 /// What is asked of latency, and what predicts it.
 pub(super) struct Goal<'a> {
     pub(super) predictor: &'a Predictor<'a>,
     /// Seconds.
-    pub(super) goal_s: f64,
+    goal_s: f64,
     /// Records that reach sinks, per second.
-    pub(super) records_per_s: f64,
+    records_per_s: f64,
     /// By operator, whether the slowest epochs were measured to wait for its instances; nothing if that is not asked for.
     pub(super) waited_at: Option<&'a [bool]>,
     /// How much of the goal is aimed at.
-    pub(super) margin: f64,
+    margin: f64,
 }
 
 impl<'a> Goal<'a> {
@@ -71,26 +58,20 @@ impl<'a> Goal<'a> {
     }
 
     /// Whether latency with `after` is certainly within the goal, or no longer than with `before`.
-    pub(super) fn allows(&self, search: &Search<'_>, before: &[u32], after: &[u32], part: f64) -> bool {
-        let Some(prediction) = self.predict(search, after, part) else { return false };
-        let now = self.predict(search, before, part);
+    pub(super) fn allows(&self, job: &JobModel<'_>, before: &[u32], after: &[u32], part: f64) -> bool {
+        let Some(prediction) = self.predict(job, after, part) else { return false };
+        let now = self.predict(job, before, part);
         let longer = if self.without_margin().is_missed(&prediction) { NO_LONGER } else { HARDLY_LONGER };
         !self.certain().is_missed(&prediction) || now.is_none_or(|now| prediction.is_no_longer_than(&now, longer))
     }
 
-    /// How operators would work with `instances` for the part `part` of the load.
-    pub(super) fn stations(&self, search: &Search<'_>, instances: &[u32], part: f64) -> Vec<Option<Station>> {
-        let station = |operator: &Operator| station(search, operator, instances[operator.id.0 as usize], part);
-        search.topology.operators().iter().map(station).collect()
-    }
-
     /// Predicted latency with `instances`; nothing if they would not keep up.
-    pub(super) fn predict(&self, search: &Search<'_>, instances: &[u32], part: f64) -> Option<Prediction> {
-        self.predictor.predict(&self.stations(search, instances, part))
+    pub(super) fn predict(&self, job: &JobModel<'_>, instances: &[u32], part: f64) -> Option<Prediction> {
+        self.predictor.predict(&job.stations(instances, part))
     }
 
     /// Part of the times in which the goal would be missed.
-    pub(super) fn missed(&self, prediction: &Prediction) -> f64 {
+    fn missed(&self, prediction: &Prediction) -> f64 {
         let records = (self.records_per_s * JUDGED_S).max(1.0);
         more_than((records * SLOWER).floor(), records * prediction.beyond(self.goal_s * self.margin))
     }
@@ -106,34 +87,6 @@ impl<'a> Goal<'a> {
     }
 }
 
-/// How an operator would work with so many instances; nothing where it is not known.
-pub(super) fn station(search: &Search<'_>, operator: &Operator, instances: u32, part: f64) -> Option<Station> {
-    let index = operator.id.0 as usize;
-    let total = search.curves[index].total(instances).filter(|_| operator.is_scalable())?;
-    let skew = if instances == search.sights[index].instances { search.sights[index].imbalance } else { 1.0 };
-    Some(Station {
-        instances,
-        // Waits grow much faster than service times do: one standard error to be safe.
-        service_s: f64::from(instances) / total * search.curves[index].error().exp(),
-        demand_per_s: search.demands[index]? * part,
-        fullest: search.sights[index].bins.granularity(instances) * skew,
-    })
-}
-
-/// The fewest instances, from `instances` on, with which sources are hardly ever paused for the operator although more than `mark`
-/// records at one of them pause them.
-pub(super) fn unpressed(search: &Search<'_>, predictor: &Predictor<'_>, operator: &Operator, instances: u32, part: f64, mark: f64) -> u32 {
-    let index = operator.id.0 as usize;
-    let most = if search.config.goal_ms > 0.0 { MOST_PRESSED } else { MOST_PRESSED_AT_LEISURE };
-    (instances..search.most[index])
-        .find(|&instances| {
-            let Some(station) = station(search, operator, instances, part) else { return true };
-            let station = Station { demand_per_s: station.demand_per_s * CATCH_UP, ..station };
-            predictor.part_longer(operator.id, &station, mark) * f64::from(instances) <= most
-        })
-        .unwrap_or(search.most[index])
-}
-
 /// The probability of more than `most` events where `mean` are expected, each by itself.
 fn more_than(most: f64, mean: f64) -> f64 {
     if mean > MANY {
@@ -147,41 +100,6 @@ fn more_than(most: f64, mean: f64) -> f64 {
         term *= mean / events;
     }
     (1.0 - sum).max(0.0)
-}
-
-/// By operator, whether the slowest epochs of a window waited for its instances.
-pub(super) fn waited_at(topology: &Topology, paths: &WindowPaths) -> Vec<bool> {
-    let waits = |operator: &Operator| {
-        let at = |piece: &PathPiece| {
-            let kind = piece.part.kind;
-            let queue =
-                kind == EpochPieceKind::Queueing && (piece.part.operator == Some(operator.id) || piece.part.behind == Some(operator.id));
-            queue || kind == EpochPieceKind::Backpressure && piece.part.operator == Some(operator.id)
-        };
-        [&paths.all, &paths.slowest].iter().any(|group| group.share(at) >= LEAST_SHARE)
-    };
-    topology.operators().iter().map(waits).collect()
-}
-
-/// The operator that the largest part of a group's latency is charged to.
-pub(super) fn charged(group: &PathGroup) -> Option<OperatorId> {
-    let mut sums: BTreeMap<OperatorId, f64> = BTreeMap::new();
-    for piece in &group.pieces {
-        if let Some(operator) = piece.part.charged().filter(|_| piece.part.kind != EpochPieceKind::SourceDelay) {
-            *sums.entry(operator).or_default() += piece.mean_ns;
-        }
-    }
-    sums.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a }).map(|(operator, _)| operator)
-}
-
-/// Part of the latency in which sources were paused for each operator; what their lag makes of it later is not counted.
-pub(super) fn paused_for(topology: &Topology, group: &PathGroup) -> Vec<f64> {
-    let lag = group.share(|piece| piece.part.kind == EpochPieceKind::SourceDelay);
-    let paused = |operator: &Operator| {
-        let paused = |piece: &PathPiece| piece.part.kind == EpochPieceKind::Backpressure && piece.part.operator == Some(operator.id);
-        group.share(paused) / (1.0 - lag).max(0.01)
-    };
-    topology.operators().iter().map(paused).collect()
 }
 
 #[cfg(test)]

@@ -7,21 +7,23 @@
 use std::cmp::Reverse;
 use std::rc::Rc;
 
-use super::CriticalPathConfig;
-use super::goal::{Goal, unpressed};
-use super::sight::Sight;
-use super::slow::granularity_by_speed;
-use crate::dataflow::{Operator, Topology};
-use crate::model::{CapacityModel, Hop, LatencyModel, Predictor, Station, WorkedOut, longest};
+use super::goal::Goal;
+use super::job_model::{FLAT, JobModel, LongestPath};
+use crate::dataflow::Operator;
+use crate::model::{LatencyModel, Predictor, Station, WorkedOut};
 
 /// A latency is aimed at below its goal by so much: what is predicted is not exact.
 const GOAL_MARGIN: f64 = 0.85;
 /// An instance that shortens the longest way by less than this part does not matter.
 const LEAST_GAIN: f64 = 1e-3;
-/// With a lower exponent than this, more instances bring little...
-pub(super) const FLAT: f64 = 0.5;
-/// ... and so many times as many are the most that is tried at once.
+/// Where more instances bring little, so many times as many are the most that is tried at once.
 const FAR: f64 = 1.5;
+/// A source that catches up emits so many times what is offered, about.
+const CATCH_UP: f64 = 1.1;
+/// Sources may be paused for any instance of an operator in this part of the time...
+const MOST_PAUSED: f64 = 0.01;
+/// ... and in this part where no latency is asked for: they catch up with that easily.
+const MOST_PAUSED_AT_LEISURE: f64 = 0.04;
 /// Halvings by which the part of the load is found that a budget allows.
 const HALVINGS: u32 = 30;
 /// Operators that are trimmed one after the other, at most.
@@ -29,42 +31,31 @@ const MOST_TRIMMED: usize = 16;
 
 /// What a search with measured paths is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Objective {
     /// Instances that keep up. Whether the goal is met is not looked at, which takes most of the time.
     KeepUp,
     /// Instances that meet the goal as well.
     Goal,
 }
 
-/// What a search goes by; everything is by operator.
+/// What a search goes by; slices are by operator.
 pub(super) struct Search<'a> {
-    pub(super) topology: &'a Topology,
-    pub(super) config: &'a CriticalPathConfig,
-    pub(super) curves: &'a [CapacityModel],
-    pub(super) sights: &'a [Sight],
-    /// Most instances.
-    pub(super) most: &'a [u32],
-    /// Whether no division of its load helps: a single key bounds it, or the host does not divide by speed.
-    pub(super) in_vain: &'a [bool],
-    /// Records per second that each must process.
-    pub(super) demands: &'a [Option<f64>],
-    /// The same while a lag is worked off.
-    pub(super) catching_up: &'a [Option<f64>],
+    pub(super) job: JobModel<'a>,
     /// Without paths.
     pub(super) latency: &'a LatencyModel,
     /// With them: what latency is asked for, if any.
     pub(super) goal: Option<&'a Goal<'a>>,
     /// Whether it is looked for.
-    pub(super) asked: Asked,
+    pub(super) objective: Objective,
     /// By operator, the queue length at which an instance was ever seen to backpressure the sources, where that must not recur.
     pub(super) marks: &'a [Option<f64>],
     /// With them, and where sources are paused: what predicts it, and by operator how many records at an instance pause them.
     pub(super) pressed: Option<(&'a Predictor<'a>, &'a [Option<f64>])>,
 }
 
-/// What a search found.
+/// The configuration that a search proposes; vectors are by operator.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Found {
+pub(super) struct Proposal {
     /// Instances.
     pub(super) instances: Vec<u32>,
     /// The part of the offered load that they do, at most 1.
@@ -78,9 +69,9 @@ pub(super) struct Found {
 }
 
 /// What a search says of the present and of what would be best; vectors are by operator.
-pub(super) struct Searched {
+pub(super) struct SearchResult {
     /// The smallest configuration for what is offered now.
-    pub(super) found: Found,
+    pub(super) proposal: Proposal,
     /// The same with a margin: what is certainly enough.
     pub(super) enough: Vec<u32>,
     /// What bounds the job, if anything does.
@@ -99,19 +90,19 @@ pub(super) struct Searched {
     pub(super) p99_s: Option<f64>,
     /// Whether the present configuration is predicted to miss the goal, if that was asked for.
     pub(super) misses: bool,
-    /// The longest way through it.
-    pub(super) longest: Longest,
+    /// The longest path through it.
+    pub(super) longest: LongestPath,
     /// How the present instances work.
     pub(super) stations: Vec<Option<Station>>,
     /// Whether there were paths to go by.
     pub(super) has_paths: bool,
-    /// Whether `found` meets the goal by them.
-    pub(super) asked: Asked,
+    /// Whether `proposal` meets the goal by them.
+    pub(super) objective: Objective,
     /// What was worked out for its predictions.
     pub(super) worked_out: Rc<WorkedOut>,
 }
 
-impl Searched {
+impl SearchResult {
     /// The demand of an operator over what its present instances could do with a processor for each;
     /// 0 where either is not known.
     pub(super) fn own_ratio(&self, demands: &[Option<f64>], operator: usize) -> f64 {
@@ -124,137 +115,87 @@ impl Searched {
     }
 }
 
-/// The longest way through a configuration.
-pub(super) struct Longest {
-    /// Seconds of work on it.
-    pub(super) service_s: f64,
-    /// Seconds in queues on it, by the formula.
-    pub(super) queueing_s: f64,
-    /// Which operators are on it.
-    pub(super) on_it: Vec<bool>,
-}
-
 impl Search<'_> {
-    /// Records per second that `instances` of the operator process together, slow ones among them.
-    pub(super) fn capacity(&self, operator: usize, instances: u32) -> Option<f64> {
-        let (sight, total) = (&self.sights[operator], self.curves[operator].total(instances)?);
-        let p = f64::from(instances);
-        let even = total * (1.0 - sight.missing() / p).max(0.01) / granularity_by_speed(sight.bins, sight.speeds.as_ref(), instances);
-        // Where load cannot be divided by speed, all go as fast as the slowest; with more instances its part is less.
-        Some(if self.in_vain[operator] && sight.has_slow() { even / sight.imbalance } else { even })
-    }
-
-    /// Whether its number of instances is not ours to change: what bounds it lies elsewhere.
-    pub(super) fn is_fixed(&self, operator: usize) -> bool {
-        let sight = &self.sights[operator];
-        sight.waits && sight.probe.is_none()
-    }
-
-    /// The part of its demand that the operator can do at most; nothing where it is not known.
-    pub(super) fn part_of(&self, operator: usize) -> Option<f64> {
-        let demand = self.demands[operator].filter(|demand| *demand > 0.0)?;
-        let sight = &self.sights[operator];
-        if self.in_vain[operator] && !sight.has_slow() {
-            return Some(self.capacity(operator, sight.instances)? / sight.imbalance / demand);
-        }
-        let most = if self.is_fixed(operator) { sight.instances } else { self.most[operator] };
-        Some(self.capacity(operator, most)? / demand)
-    }
-
-    fn scalable(&self) -> impl Iterator<Item = &Operator> {
-        self.topology.scalable()
-    }
-
-    /// The operator that can do the smallest part of its demand, with that part; the first of several.
-    fn tightest(&self) -> Option<(f64, usize)> {
-        let parts = self.scalable().filter_map(|operator| Some((self.part_of(operator.id.0 as usize)?, operator.id.0 as usize)));
-        parts.reduce(|a, b| if b.0 < a.0 { b } else { a })
-    }
-
-    /// The part of the offered load that the job can do at most.
-    fn bound(&self) -> f64 {
-        self.tightest().map_or(1.0, |(part, _)| part.min(1.0))
-    }
-
-    /// What bounds the job to a part of the offered load, if an operator does.
-    fn bounded_by(&self) -> Option<&'static str> {
-        let (_, index) = self.tightest().filter(|(part, _)| *part < 1.0)?;
-        let sight = &self.sights[index];
-        Some(match () {
-            () if self.in_vain[index] && !sight.has_slow() => "hot-key",
-            () if sight.waits => "external-wait",
-            () if sight.has_slow() => "straggling",
-            () => "bounded",
-        })
-    }
-
     /// Instances for the part `part` of the load, with `margin` standard errors to spare.
     fn wanted(&self, part: f64, margin: f64) -> Vec<u32> {
-        let mut wanted: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
-        for operator in self.scalable() {
+        let mut wanted = self.job.present();
+        for operator in self.job.topology.scalable() {
             let index = operator.id.0 as usize;
-            let (curve, now) = (&self.curves[index], self.sights[index].instances);
-            let Some(demand) = self.demands[index].filter(|_| !self.is_fixed(index)) else { continue };
+            let (curve, now) = (&self.job.curves[index], self.job.views[index].instances);
+            let Some(demand) = self.job.demands[index].filter(|_| !self.job.is_fixed(index)) else { continue };
             // Where more instances bring little, a far jump is a bet on a curve that was not seen.
             let flat = curve.exponent() < FLAT;
-            let most = if flat { self.most[index].min((f64::from(now) * FAR).ceil() as u32) } else { self.most[index] };
+            let most = if flat { self.job.most[index].min((f64::from(now) * FAR).ceil() as u32) } else { self.job.most[index] };
             let spare = part * (curve.error() * margin).exp();
             // A part of the load leaves nothing to catch up with.
-            let catching_up = if part < 1.0 || flat { 0.0 } else { self.catching_up[index].unwrap_or(demand) };
-            let (Some(steady), Some(fast)) =
-                (curve.instances_for(demand * spare, self.config.utilisation, most), curve.instances_for(catching_up * spare, 1.0, most))
-            else {
+            let catching_up = if part < 1.0 || flat { 0.0 } else { self.job.catching_up[index].unwrap_or(demand) };
+            let (Some(steady), Some(fast)) = (
+                curve.instances_for(demand * spare, self.job.config.utilisation, most),
+                curve.instances_for(catching_up * spare, 1.0, most),
+            ) else {
                 continue;
             };
             let mut instances = steady.max(fast);
             let suffices = |total: f64| {
                 let total = total * (1.0 + 1e-6);
-                total * self.config.utilisation >= demand * spare && total >= catching_up * spare
+                total * self.job.config.utilisation >= demand * spare && total >= catching_up * spare
             };
-            while instances < most && !self.capacity(index, instances).is_some_and(suffices) {
+            while instances < most && !self.job.capacity(index, instances).is_some_and(suffices) {
                 instances += 1;
             }
-            if let Some((predictor, marks)) = self.pressed.filter(|_| part >= 1.0 && !self.sights[index].waits)
+            if let Some((predictor, marks)) = self.pressed.filter(|_| part >= 1.0 && !self.job.views[index].waits)
                 && let Some(mark) = marks[index]
             {
-                instances = unpressed(self, predictor, operator, instances, part, mark);
+                instances = self.without_pauses(predictor, operator, instances, part, mark);
             }
             wanted[index] = instances;
         }
         wanted
     }
 
+    /// The fewest instances, from `instances` on, with which sources are hardly ever paused for the operator although more than `mark`
+    /// records at one of them pause them.
+    fn without_pauses(&self, predictor: &Predictor<'_>, operator: &Operator, instances: u32, part: f64, mark: f64) -> u32 {
+        let most = self.job.most[operator.id.0 as usize];
+        let longest = if self.job.config.goal_ms > 0.0 { MOST_PAUSED } else { MOST_PAUSED_AT_LEISURE };
+        let is_enough = |&instances: &u32| {
+            let Some(station) = self.job.station(operator, instances, part) else { return true };
+            let station = Station { demand_per_s: station.demand_per_s * CATCH_UP, ..station };
+            predictor.part_longer(operator.id, &station, mark) * f64::from(instances) <= longest
+        };
+        (instances..most).find(is_enough).unwrap_or(most)
+    }
+
     /// The smallest configuration with `margin` standard errors to spare.
-    pub(super) fn find(&self, margin: f64) -> Found {
-        let bound = self.bound();
+    fn find(&self, margin: f64) -> Proposal {
+        let bound = self.job.bound();
         let (mut part, mut instances) = (bound, self.wanted(bound, margin));
-        let sum = |instances: &[u32]| self.scalable().map(|operator| u64::from(instances[operator.id.0 as usize])).sum::<u64>();
-        let budget = if self.config.budget == 0 { u64::MAX } else { u64::from(self.config.budget) };
-        if sum(&instances) > budget {
+        let budget = if self.job.config.budget == 0 { u64::MAX } else { u64::from(self.job.config.budget) };
+        if self.job.sum(&instances) > budget {
             let (mut within, mut beyond) = (0.0, part);
             for _ in 0..HALVINGS {
                 let middle = (within + beyond) / 2.0;
-                if sum(&self.wanted(middle, margin)) <= budget { within = middle } else { beyond = middle }
+                if self.job.sum(&self.wanted(middle, margin)) <= budget { within = middle } else { beyond = middle }
             }
             (part, instances) = (within, self.wanted(within, margin));
         }
-        if self.goal.is_some() && self.asked == Asked::KeepUp {
-            return Found { instances, part, p99_s: None, waits_s: None, out_of_reach: false };
+        if self.goal.is_some() && self.objective == Objective::KeepUp {
+            return Proposal { instances, part, p99_s: None, waits_s: None, out_of_reach: false };
         }
         if let Some(goal) = self.goal {
-            let reached = goal.reach(self, instances, part, budget);
+            let reached = goal.reach(&self.job, instances, part, budget);
             let p99_s = reached.prediction.as_ref().map(|prediction| prediction.quantile_s(0.99));
             let waits_s = reached.prediction.map(|prediction| prediction.waits_s);
-            return Found { instances: reached.instances, part, p99_s, waits_s, out_of_reach: reached.out_of_reach };
+            return Proposal { instances: reached.instances, part, p99_s, waits_s, out_of_reach: reached.out_of_reach };
         }
         let mut p99_s = self.p99_s(&instances, part);
-        let goal_s = self.config.goal_ms / 1e3;
-        while goal_s > 0.0 && sum(&instances) < budget && p99_s.is_some_and(|p99| p99 > goal_s * GOAL_MARGIN) {
+        let goal_s = self.job.config.goal_ms / 1e3;
+        while goal_s > 0.0 && self.job.sum(&instances) < budget && p99_s.is_some_and(|p99| p99 > goal_s * GOAL_MARGIN) {
             let Some(slowest) = self.shortens_most(&instances, part) else { break };
             instances[slowest] += 1;
             p99_s = self.p99_s(&instances, part);
         }
-        Found { instances, part, p99_s, waits_s: None, out_of_reach: false }
+        Proposal { instances, part, p99_s, waits_s: None, out_of_reach: false }
     }
 
     /// The instances that are certainly enough for the demands. Where removing all others would make latency longer than the goal allows,
@@ -262,15 +203,15 @@ impl Search<'_> {
     pub(super) fn enough(&self) -> Vec<u32> {
         let certain = self.goal.map(Goal::certain);
         let marks: Option<(&Predictor<'_>, &[Option<f64>])> = self.pressed.map(|(predictor, _)| (predictor, self.marks));
-        let search = Search { goal: certain.as_ref(), asked: Asked::Goal, pressed: marks, ..*self };
-        let Found { instances, part, .. } = search.find(self.config.confidence);
+        let search = Search { goal: certain.as_ref(), objective: Objective::Goal, pressed: marks, ..*self };
+        let Proposal { instances, part, .. } = search.find(self.job.config.confidence);
         let Some(goal) = self.goal else { return instances };
-        let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
+        let present = self.job.present();
         let trimmed: Vec<u32> = instances.iter().zip(&present).map(|(enough, present)| *enough.min(present)).collect();
-        if goal.allows(&search, &present, &trimmed, part) {
+        if goal.allows(&self.job, &present, &trimmed, part) {
             return instances;
         }
-        if !goal.without_margin().is_met(goal.predict(&search, &present, part).as_ref()) {
+        if !goal.without_margin().is_met(goal.predict(&self.job, &present, part).as_ref()) {
             return present;
         }
         let mut largest: Vec<usize> = (0..present.len()).filter(|&operator| trimmed[operator] < present[operator]).collect();
@@ -279,7 +220,7 @@ impl Search<'_> {
         for operator in largest.into_iter().take(MOST_TRIMMED) {
             for enough in [trimmed[operator], trimmed[operator].midpoint(present[operator])] {
                 kept[operator] = enough;
-                if goal.allows(&search, &present, &kept, part) {
+                if goal.allows(&self.job, &present, &kept, part) {
                     break;
                 }
                 kept[operator] = present[operator];
@@ -289,69 +230,48 @@ impl Search<'_> {
     }
 
     /// Searches, with predictions from `worked_out`.
-    pub(super) fn run(&self, worked_out: Rc<WorkedOut>) -> Searched {
-        let operators = 0..self.sights.len();
-        let found = self.find(0.0);
-        let present: Vec<u32> = self.sights.iter().map(|sight| sight.instances).collect();
-        let longest = self.longest(&present, found.part);
-        let goal = self.goal.filter(|_| self.asked == Asked::Goal);
-        Searched {
-            enough: self.wanted(self.bound(), self.config.confidence),
-            bound: self.bounded_by().or((found.part < 1.0).then_some("budget")),
-            capacities: operators.clone().map(|index| self.capacity(index, present[index])).collect(),
-            own: operators.clone().map(|index| self.capacity(index, present[index])).collect(),
-            parts: operators.map(|index| self.part_of(index)).collect(),
-            misses: goal.is_none_or(|goal| goal.predict(self, &present, found.part).is_none_or(|now| goal.is_missed(&now))),
+    pub(super) fn run(&self, worked_out: Rc<WorkedOut>) -> SearchResult {
+        let operators = 0..self.job.views.len();
+        let proposal = self.find(0.0);
+        let present = self.job.present();
+        let longest = self.job.longest(&present, proposal.part);
+        let goal = self.goal.filter(|_| self.objective == Objective::Goal);
+        SearchResult {
+            enough: self.wanted(self.job.bound(), self.job.config.confidence),
+            bound: self.job.bounded_by().or((proposal.part < 1.0).then_some("budget")),
+            capacities: operators.clone().map(|index| self.job.capacity(index, present[index])).collect(),
+            own: operators.clone().map(|index| self.job.capacity(index, present[index])).collect(),
+            parts: operators.map(|index| self.job.part_of(index)).collect(),
+            misses: goal.is_none_or(|goal| goal.predict(&self.job, &present, proposal.part).is_none_or(|now| goal.is_missed(&now))),
             p99_s: self.latency.p99_s(longest.service_s, longest.queueing_s),
-            most: self.most.to_vec(),
-            stations: self.goal.map(|goal| goal.stations(self, &present, found.part)).unwrap_or_default(),
+            most: self.job.most.to_vec(),
+            stations: self.goal.map(|_| self.job.stations(&present, proposal.part)).unwrap_or_default(),
             has_paths: self.goal.is_some(),
-            asked: self.asked,
+            objective: self.objective,
             worked_out,
             longest,
-            found,
+            proposal,
             present,
         }
     }
 
-    /// Busy part of an operator's fullest instance; 0 where it is not known.
-    pub(super) fn utilisation(&self, operator: usize, instances: u32) -> f64 {
-        self.hop(operator, instances, 1.0).utilisation
-    }
-
-    /// What each operator adds to the way of a record.
-    fn hop(&self, operator: usize, instances: u32, part: f64) -> Hop {
-        let (Some(total), Some(demand)) = (self.capacity(operator, instances), self.demands[operator]) else { return Hop::default() };
-        let skew = if instances == self.sights[operator].instances { self.sights[operator].imbalance } else { 1.0 };
-        Hop { service_s: f64::from(instances) / total, utilisation: demand * part * skew / total }
-    }
-
-    /// The longest way through `instances`.
-    pub(super) fn longest(&self, instances: &[u32], part: f64) -> Longest {
-        let hops: Vec<Hop> = (0..instances.len()).map(|operator| self.hop(operator, instances[operator], part)).collect();
-        let seconds: Vec<f64> = hops.iter().map(|hop| hop.service_s + hop.queueing_s()).collect();
-        let (_, on_it) = longest(self.topology, &seconds);
-        let sum = |part: fn(&Hop) -> f64| hops.iter().zip(&on_it).filter(|(_, on_it)| **on_it).map(|(hop, _)| part(hop)).sum();
-        Longest { service_s: sum(|hop| hop.service_s), queueing_s: sum(Hop::queueing_s), on_it }
-    }
-
-    /// Predicted latency.
-    pub(super) fn p99_s(&self, instances: &[u32], part: f64) -> Option<f64> {
-        let longest = self.longest(instances, part);
+    /// Predicted latency, by the queueing formula.
+    fn p99_s(&self, instances: &[u32], part: f64) -> Option<f64> {
+        let longest = self.job.longest(instances, part);
         self.latency.p99_s(longest.service_s, longest.queueing_s)
     }
 
-    /// The operator of the longest way which one more instance shortens most; nothing where none matters.
+    /// The operator of the longest path which one more instance shortens most; nothing where none matters.
     fn shortens_most(&self, instances: &[u32], part: f64) -> Option<usize> {
-        let Longest { service_s, queueing_s, on_it } = self.longest(instances, part);
+        let LongestPath { service_s, queueing_s, on_it } = self.job.longest(instances, part);
         let length = service_s + queueing_s;
         let gain = |operator: &Operator| {
             let index = operator.id.0 as usize;
-            let may = on_it[index] && !self.is_fixed(index) && instances[index] < self.most[index];
-            let queueing = |p| self.hop(index, p, part).queueing_s();
+            let may = on_it[index] && !self.job.is_fixed(index) && instances[index] < self.job.most[index];
+            let queueing = |p| self.job.hop(index, p, part).queueing_s();
             may.then(|| (queueing(instances[index]) - queueing(instances[index] + 1), index))
         };
-        let best = self.scalable().filter_map(gain).reduce(|a, b| if b.0 > a.0 { b } else { a });
+        let best = self.job.topology.scalable().filter_map(gain).reduce(|a, b| if b.0 > a.0 { b } else { a });
         best.filter(|(gain, _)| *gain > length * LEAST_GAIN).map(|(_, index)| index)
     }
 }

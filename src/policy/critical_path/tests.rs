@@ -1,5 +1,6 @@
 //! What the policy does about each cause, one observation after the other; and that whatever it asks for can be carried out.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -7,9 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::activity::BinLoad;
 use crate::critical_path::{Arrival, EpochPart, EpochPieceKind, InputTraffic, OperatorTraffic, PathGroup, PathPiece, WindowPaths};
-use crate::dataflow::Configuration;
-use crate::id::{BinId, ChannelId};
-use crate::policy::fixture;
+use crate::dataflow::{Configuration, Plan};
+use crate::id::{BinId, ChannelId, OperatorId};
+use crate::policy::{Cause, fixture};
 use crate::rate::Rate;
 
 mod change;

@@ -40,11 +40,27 @@ pub struct Ds2Config {
     /// decrease of exactly 1 and acts on every increase; 0 acts on every decrease.
     // papers/ds2-osdi18.md#minor-change
     pub ignored_decrease: u32,
+    /// So many times the instances that the equations need, rounded up afterwards; at least 1. The
+    /// paper has no such factor; the comparison of autoscalers for DEBS'24 runs DS2 with 1 and with
+    /// 1.2.
+    pub overprovisioning: f64,
+}
+
+impl Ds2Config {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    ///
+    /// Names the parameter, the range and the value.
+    pub fn check(&self) -> Result<(), String> {
+        let factor = self.overprovisioning;
+        if (1.0..=100.0).contains(&factor) { Ok(()) } else { Err(format!("overprovisioning: expected 1 to 100, found {factor}")) }
+    }
 }
 
 impl Default for Ds2Config {
     fn default() -> Self {
-        Ds2Config { target_rate_ratio: 1.05, ceil_tolerance: 1e-6, ignored_decrease: 1 }
+        Ds2Config { target_rate_ratio: 1.05, ceil_tolerance: 1e-6, ignored_decrease: 1, overprovisioning: 1.0 }
     }
 }
 
@@ -66,7 +82,8 @@ impl Ds2 {
     /// Instances required by the equations, clipped to each operator's maximum; without operators
     /// that have no measured demand, sources and sinks.
     fn wanted(&self, demands: &[Demand]) -> BTreeMap<OperatorId, u32> {
-        let wanted = |operator: &Operator| Some((operator.id, self.clamped(operator.id, demands[operator.id.0 as usize].instances()?)));
+        let needed = |operator: &Operator| Some(demands[operator.id.0 as usize].instances()? * self.config.overprovisioning);
+        let wanted = |operator: &Operator| Some((operator.id, self.clamped(operator.id, needed(operator)?)));
         self.topology.scalable().filter_map(wanted).collect()
     }
 
@@ -107,7 +124,7 @@ pub(super) const KIND: PolicyKind = PolicyKind {
         ("settling", "waiting for the last action to take effect"),
         ("as-demanded", "no change needed"),
     ],
-    make: |topology, _, given| Ok(Box::new(Ds2::new(topology.clone(), set(Ds2Config::default(), &given.settings, |_| Ok(()))?))),
+    make: |topology, _, given| Ok(Box::new(Ds2::new(topology.clone(), set(Ds2Config::default(), &given.settings, Ds2Config::check)?))),
 };
 
 impl Policy for Ds2 {

@@ -45,6 +45,16 @@ fn a_decrease_of_one_is_left_alone_unless_told_otherwise() {
 }
 
 #[test]
+fn more_than_needed_is_rounded_up_only_once() {
+    let fifth_more = Ds2Config { overprovisioning: 1.2, ..Ds2Config::default() };
+    assert!(fifth_more.check().is_ok() && Ds2Config { overprovisioning: 0.9, ..Ds2Config::default() }.check().is_err());
+    let decide = |observation| after(fifth_more.clone(), &fixture::word_count(), &observation).0;
+    assert_eq!(decide(heron(1, 1, 1e6, 5e4)), "1/12/24/1");
+    // 10.5 and 21 are needed; rounded up first, FlatMap would have 14.
+    assert_eq!(decide(heron(1, 1, 1.05e6, 5e4)), "1/13/26/1");
+}
+
+#[test]
 fn the_target_rate_ratio_speaks_only_when_the_equations_ask_for_nothing_more() {
     let topology = fixture::word_count();
     let ratio = |ratio| Ds2Config { target_rate_ratio: ratio, ..Ds2Config::default() };

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::super::lanes::MOST_WORKERS;
 use super::event::TaskInfo;
-use crate::activity::Record;
-use crate::id::WorkerId;
-use crate::time::Timestamp;
+use super::numbers::operator;
+use crate::activity::{Activity, ActivityKind, Lane, Record};
+use crate::id::{InstanceId, WorkerId};
+use crate::time::{Epoch, Timestamp};
 
 /// Longer names are not those of executors.
 const MOST_NAME_BYTES: usize = 256;
@@ -31,6 +32,22 @@ pub(super) struct Unended {
     pub(super) end: u64,
     /// It ended with its executor, or when another copy had succeeded.
     pub(super) lost: bool,
+}
+
+impl Unended {
+    /// What it did, for `epoch`.
+    pub(super) fn activity(&self, epoch: Epoch) -> Activity {
+        Activity {
+            lane: Lane::Worker(WorkerId(self.ran.worker)),
+            kind: if self.lost { ActivityKind::Lost } else { ActivityKind::Processing },
+            instance: InstanceId::new(operator(self.stage), self.ran.worker),
+            epoch,
+            start: Timestamp(self.ran.launch),
+            end: Timestamp(self.end),
+            records_in: 0,
+            records_out: 0,
+        }
+    }
 }
 
 #[derive(Debug)]

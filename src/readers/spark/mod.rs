@@ -45,7 +45,7 @@ use self::executors::{Enclosing, Executors, Ran, Unended};
 use self::numbers::{Channel, channel, operator, stage_name};
 use self::phases::{Phases, before};
 use self::quick::task_event;
-use super::error::{Damage, Oddities, Place, excerpt};
+use super::error::{Damage, Oddities, excerpt};
 use super::lines::{Line, Lines};
 use super::parts::Parts;
 use super::reader::Reader;
@@ -121,6 +121,32 @@ impl<R: BufRead> Spark<R> {
             any: false,
             ended: false,
         }
+    }
+
+    fn line(&mut self, line: &[u8], out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Damage> {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        let place = self.lines.place();
+        let is_last = self.any && !self.lines.is_ended();
+        if (is_last || self.parts.is_cut_off(place)) && is_cut_off(line) {
+            // Of any other the parts tell.
+            if is_last {
+                oddities.count("the last line is unfinished: it was still being written");
+            }
+            return Ok(());
+        }
+        self.take(line, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
+        self.since_told += 1;
+        let horizon = self.now.saturating_sub(LAG);
+        // No more reports than lines.
+        if horizon >= self.told.saturating_add(TELL_EVERY) && self.since_told > self.executors.slots() {
+            (self.told, self.since_told) = (horizon, 0);
+            self.expire(self.now.saturating_sub(GRACE), out, oddities);
+            let late = self.driver.advance(horizon, out);
+            self.tell(horizon, late, out, oddities);
+        }
+        Ok(())
     }
 
     fn take(&mut self, line: &[u8], out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
@@ -428,17 +454,7 @@ impl<R: BufRead> Spark<R> {
     }
 
     fn unended(&self, unended: &Unended, out: &mut Vec<Record>) {
-        let &Unended { stage, ref ran, end, lost } = unended;
-        out.push(Record::Activity(Activity {
-            lane: Lane::Worker(WorkerId(ran.worker)),
-            kind: if lost { ActivityKind::Lost } else { ActivityKind::Processing },
-            instance: InstanceId::new(operator(stage), ran.worker),
-            epoch: self.epoch(stage),
-            start: Timestamp(ran.launch),
-            end: Timestamp(end),
-            records_in: 0,
-            records_out: 0,
-        }));
+        out.push(Record::Activity(unended.activity(self.epoch(unended.stage))));
     }
 
     /// Reports everyone's progress; `late` events of the driver had to be moved to a later time.
@@ -453,36 +469,15 @@ impl<R: BufRead + Send> Reader for Spark<R> {
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
         let line = match self.lines.next()? {
             None => return Ok(false),
-            Some(Line::Whole(line)) => line.to_owned(),
+            Some(Line::Whole(_)) => self.lines.take(),
             Some(Line::TooLong) => {
                 oddities.count("lines of more than 4 MiB, skipped");
                 return Ok(true);
             }
         };
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return Ok(true);
-        }
-        let place: Place = self.lines.place();
-        if self.any && !self.lines.is_ended() && is_cut_off(&line) {
-            oddities.count("the last line is unfinished: it was still being written");
-            return Ok(true);
-        }
-        // The parts tell of this one.
-        if self.parts.is_cut_off(place) && is_cut_off(&line) {
-            return Ok(true);
-        }
-        self.take(&line, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
-        self.since_told += 1;
-        let horizon = self.now.saturating_sub(LAG);
-        // No more reports than lines.
-        if horizon >= self.told.saturating_add(TELL_EVERY) && self.since_told > self.executors.slots() {
-            self.told = horizon;
-            self.since_told = 0;
-            self.expire(self.now.saturating_sub(GRACE), out, oddities);
-            let late = self.driver.advance(horizon, out);
-            self.tell(horizon, late, out, oddities);
-        }
-        Ok(true)
+        let taken = self.line(&line, out, oddities);
+        self.lines.give_back(line);
+        taken.map(|()| true)
     }
 
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {

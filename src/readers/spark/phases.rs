@@ -1,5 +1,7 @@
 //! What a task did, one phase after the other, as its metrics say.
 
+use smallvec::{SmallVec, smallvec};
+
 use super::super::error::Oddities;
 use super::event::{MILLISECOND, TaskEvent, TaskMetrics};
 use crate::activity::ActivityKind;
@@ -9,7 +11,7 @@ pub(super) struct Phases {
     /// What was measured of it, in ns: possibly longer or shorter than the task.
     pub(super) measured: u64,
     /// Kind and length in ns, in order.
-    pub(super) phases: Vec<(ActivityKind, u64)>,
+    pub(super) phases: SmallVec<[(ActivityKind, u64); 4]>,
     pub(super) records_in: u64,
     pub(super) records_out: u64,
 }
@@ -19,7 +21,7 @@ impl Phases {
     /// is lost as a whole.
     pub(super) fn of(event: &TaskEvent<'_>, total: u64, oddities: &mut Oddities) -> Phases {
         if event.is_lost() {
-            return Phases { measured: total, phases: vec![(ActivityKind::Lost, total)], records_in: 0, records_out: 0 };
+            return Phases { measured: total, phases: smallvec![(ActivityKind::Lost, total)], records_in: 0, records_out: 0 };
         }
         let default = TaskMetrics::default();
         let run = event.metrics.as_ref().map_or(total, |metrics| metrics.run.saturating_mul(MILLISECOND));
@@ -35,7 +37,7 @@ impl Phases {
         if measured > total {
             oddities.count("tasks whose phases last longer than the task, cut at its end");
         }
-        let phases = vec![
+        let phases = smallvec![
             (ActivityKind::Deserialization, deserialize),
             (ActivityKind::ExternalWait, wait),
             (if event.info.speculative { ActivityKind::Speculative } else { ActivityKind::Processing }, run - wait - write),

@@ -58,7 +58,7 @@ fn nothing_second_is_done_until_the_first_has_started() {
 fn what_is_learned_of_starts_is_room_for_what_piles_up_meanwhile() {
     let more = |start_s: f64| {
         let mut policy = policy(|_| {});
-        policy.change.started(start_s);
+        policy.change_model.started(start_s);
         let seen = window(1, (1000.0, 400.0, 1200.0), &Group::even(4, 100.0), &Group::even(11, 2000.0));
         told(&policy.decide(seen.window.end, &seen)).1.rescales[&FLATMAP]
     };
