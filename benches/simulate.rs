@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use thalweg::controller::ControllerConfig;
-use thalweg::experiment::policies::policy;
+use thalweg::experiment::policies::{Given, policy, policy_with};
 use thalweg::experiment::scenario::{OperatorForm, RoleForm, Scenario};
 use thalweg::experiment::simulated::{SimulatedSpec, simulate};
 use thalweg::migration::Strategy;
