@@ -37,10 +37,10 @@ pub fn finding(finding: &Finding) -> String {
     let (is, so) = match finding.cause {
         Cause::UnderProvisioned => ("has more load than its instances can process", ": add instances"),
         Cause::Skewed => {
-            ("has an instance with more than its share of the load (skew)", ": rebalance bins; adding instances does not help")
+            ("has an instance with more than its share of the load (skew)", ": rebalance bins; instances alone do not help")
         }
         Cause::Straggling => {
-            ("has an instance that is slower than the others (straggler)", ": give it less load; adding instances does not help")
+            ("has an instance that is slower than the others (straggler)", ": give it less load; instances alone do not help")
         }
         Cause::Recovered => ("has no straggler any more", ": distribute its load evenly"),
         Cause::ExternalWait => ("waits for something outside the job", ""),
