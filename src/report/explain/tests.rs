@@ -187,7 +187,7 @@ fn what_was_found_out_about_operators_is_told_with_what_it_rests_on() {
         .with(8.0, rescaling(Plan { rebalances: [COUNT].into(), ..Plan::default() }, Reason::new("uneven").finding([slow]), 0, 0));
     let text = run.text();
     let held = "   2 windows  No change needed (rule 'hold'). map waits for something outside the job (waiting share 0.75). count has an \
-                instance that is slower than the others (straggler) (instance 3, speed 0.33): give it less load; adding instances does not \
+                instance that is slower than the others (straggler) (instance 3, speed 0.33): give it less load; instances alone do not \
                 help.\n   1 window   No change needed (rule 'hold'). count has";
     assert!(text.contains(held), "{text}");
     assert!(text.contains("according to the capacity of its instances (rule 'uneven'). count has an instance that is slower"), "{text}");

@@ -36,9 +36,7 @@ pub fn finding(finding: &Finding) -> String {
     let rests_on = if values.is_empty() { String::new() } else { format!(" ({})", values.join(", ")) };
     let (is, so) = match finding.cause {
         Cause::UnderProvisioned => ("has more load than its instances can process", ": add instances"),
-        Cause::Skewed => {
-            ("has an instance with more than its share of the load (skew)", ": rebalance bins; instances alone do not help")
-        }
+        Cause::Skewed => ("has an instance with more than its share of the load (skew)", ": rebalance bins; instances alone do not help"),
         Cause::Straggling => {
             ("has an instance that is slower than the others (straggler)", ": give it less load; instances alone do not help")
         }
