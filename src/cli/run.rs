@@ -144,8 +144,8 @@ struct NexmarkArgs {
     plain: bool,
 }
 
-/// Ten times what the source's thread emits on any machine that we know: a job that falls behind is a
-/// result, a number with a few zeros too many is not.
+/// Beyond what the thread of a source emits: a job that falls behind is a result, a number with a few
+/// zeros too many is not.
 const MOST_RECORDS_PER_SECOND: f64 = 1e8;
 /// The longest run: one day.
 const MOST_SECONDS: f64 = 86_400.0;

@@ -1,6 +1,6 @@
 //! The suite of `tests/suite/migration_oracle.rs` sees every fault of [`Fault`].
 //!
-//! It takes minutes, most of them waiting for jobs that hang, so it is run when asked for:
+//! Most of its time it waits for jobs that hang, so it is run when asked for:
 //! `cargo test --lib seeded_faults -- --ignored`. A fault holds for a whole process, so it has one to itself. It stands here and not
 //! beside the suite because only the unit tests' build of the engine has faults.
 
@@ -40,7 +40,7 @@ fn caught_after(most: usize, for_ever: Duration) -> Option<usize> {
 }
 
 #[test]
-#[ignore = "takes minutes; .ci/run asks for it"]
+#[ignore = "waits for jobs that hang; .ci/run asks for it"]
 fn every_fault_is_caught() {
     if !is_alone("engine::seeded_faults::every_fault_is_caught") {
         return;

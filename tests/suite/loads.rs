@@ -200,7 +200,7 @@ fn longer_steps_while_nothing_changes_give_what_the_fine_grid_gives() {
     }
 }
 
-/// Control once a second with steps of a second: windows after an action are not taken for incomplete (of 600, 100 and more were), and the
+/// Control once a second with steps of a second: windows after an action are not taken for incomplete, and the
 /// log says once a row that nothing changes.
 #[test]
 fn windows_of_one_long_step_are_whole() {
