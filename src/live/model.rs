@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::story::{
     About, Decision, Diagnosis, INSTANCE_COLUMNS, InstanceAt, Instances, Migration, OPERATOR_COLUMNS, OperatorAbout, OperatorAt, PathAt,
-    QuietSpan, State, SteeredBy, Story, VERSION, WINDOW_COLUMNS, Warning, Window,
+    HeldAt, QuietSpan, State, SteeredBy, Story, VERSION, WINDOW_COLUMNS, Warning, Window,
 };
-use super::told::{Told, migrations, path_of};
+use super::told::{Held, Told, migrations, path_of};
 use super::watch::Watch;
 use crate::controller::{Command, Event, EventKind, Steered};
 use crate::dataflow::{Edge, Operator, Role, Topology};
@@ -47,6 +47,7 @@ pub struct Model {
     told: Told,
     decisions: Vec<Decision>,
     quiet: Vec<QuietSpan>,
+    held: Held,
     progress: BTreeMap<Timestamp, Vec<(f64, usize)>>,
     watch: Watch,
     totals: BTreeMap<String, f64>,
@@ -99,6 +100,7 @@ impl Model {
             told: Told::default(),
             decisions: Vec::new(),
             quiet: Vec::new(),
+            held: Held::default(),
             progress: BTreeMap::new(),
             watch: Watch::default(),
             totals: BTreeMap::new(),
@@ -159,6 +161,7 @@ impl Model {
             }
         }
         self.watch.event(&event, &self.names);
+        self.held.event(&event);
         self.events.push(event);
     }
 
@@ -225,6 +228,7 @@ impl Model {
             goal_ms: self.goal_ms,
             decisions: self.decisions.clone(),
             quiet: self.quiet.clone(),
+            held: self.held.all().to_vec(),
             migrations: self.migrations(),
             warnings: self.warnings(),
             steered: self.steered(),
@@ -283,6 +287,11 @@ impl Model {
     /// Periods without a plan, as last explained.
     pub fn quiet(&self) -> &[QuietSpan] {
         &self.quiet
+    }
+
+    /// Why the policy changed nothing, so far.
+    pub fn held(&self) -> &[HeldAt] {
+        self.held.all()
     }
 
     /// Migrations so far.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::story::{Decision, Diagnosis, Instances, Migration, PathAt, QuietSpan, State, SteeredBy, Warning, Window};
+use super::story::{Decision, Diagnosis, HeldAt, Instances, Migration, PathAt, QuietSpan, State, SteeredBy, Warning, Window};
 
 /// What is new since the last message to a page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -25,6 +25,8 @@ pub struct News {
     pub decisions: Tail<Decision>,
     /// The same of periods without a plan.
     pub quiet: Tail<QuietSpan>,
+    /// The same of reasons to change nothing.
+    pub held: Tail<HeldAt>,
     /// The same of migrations.
     pub migrations: Tail<Migration>,
     /// The same of warnings.

@@ -67,6 +67,8 @@ pub struct Story {
     pub decisions: Vec<Decision>,
     /// Periods without a plan.
     pub quiet: Vec<QuietSpan>,
+    /// Why the policy changed nothing, in order; each until the next one or the next plan.
+    pub held: Vec<HeldAt>,
     /// Migrations, in order.
     pub migrations: Vec<Migration>,
     /// Warnings, in order of their start.
@@ -283,7 +285,7 @@ pub struct Decision {
     pub rule: String,
     /// What the rule means.
     pub meaning: String,
-    /// What was found out first about an operator, in a sentence; empty if nothing was.
+    /// What was found out about operators, of at most three of them; empty if nothing was.
     pub found: String,
     /// Names of the operators it changes.
     pub operators: Vec<String>,
@@ -316,10 +318,19 @@ pub struct QuietSpan {
     pub from_s: f64,
     /// Its end.
     pub until_s: f64,
-    /// Why nothing was changed in its last window, if there was something to change; or empty.
-    pub why: String,
     /// Headings with sentences.
     pub parts: Vec<(String, String)>,
+}
+
+/// Why the policy changed nothing, from a time on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HeldAt {
+    /// The end of the first window for which it is true.
+    pub at_s: f64,
+    /// In words.
+    pub why: String,
+    /// Whether something was found that is not as it should be.
+    pub is_found: bool,
 }
 
 /// A migration.
@@ -362,8 +373,13 @@ pub struct Warning {
     pub until_s: Option<f64>,
     /// Name of the operator it is about, or empty.
     pub operator: String,
-    /// What is wrong.
+    /// What is wrong, at its worst.
     pub what: String,
+    /// When that was.
+    pub worst_s: f64,
+    /// How it came to that: a time, and what was wrong then; the first is its start. Empty if it holds for an instant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<(f64, String)>,
     /// What to do.
     pub todo: String,
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::model::Model;
 use super::news::{News, Tail};
-use super::story::{Decision, Migration, QuietSpan, State, Story, Warning};
+use super::story::{Decision, HeldAt, Migration, QuietSpan, State, Story, Warning};
 use crate::controller::Event;
 use crate::dataflow::Topology;
 use crate::experiment::instance_rows::InstanceRow;
@@ -195,6 +195,7 @@ struct Sent {
     paths: usize,
     decisions: Vec<Decision>,
     quiet: Vec<QuietSpan>,
+    held: Vec<HeldAt>,
     migrations: Vec<Migration>,
     warnings: Vec<Warning>,
     notes: Vec<String>,
@@ -283,6 +284,7 @@ fn news(known: &Known, sent: &mut Sent, window: Option<super::story::Window>, in
         paths: model.paths().len(),
         decisions: model.decisions().to_vec(),
         quiet: model.quiet().to_vec(),
+        held: model.held().to_vec(),
         migrations: model.migrations(),
         warnings: model.warnings(),
         notes: model.about().notes,
@@ -296,6 +298,7 @@ fn news(known: &Known, sent: &mut Sent, window: Option<super::story::Window>, in
         goal_ms: model.goal_ms(),
         decisions: Tail::between(&sent.decisions, &now.decisions),
         quiet: Tail::between(&sent.quiet, &now.quiet),
+        held: Tail::between(&sent.held, &now.held),
         migrations: Tail::between(&sent.migrations, &now.migrations),
         warnings: Tail::between(&sent.warnings, &now.warnings),
         steered: model.steered(),

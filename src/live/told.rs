@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::story::{Compared, Decision, Migration, PathAt, PathPart, QuietSpan};
+use super::story::{Compared, Decision, HeldAt, Migration, PathAt, PathPart, QuietSpan};
 use crate::controller::{BY_HAND, Event, EventKind};
 use crate::dataflow::{Configuration, Plan};
-use crate::policy::{PathShare, Reason};
+use crate::policy::{Cause, PathShare, Reason};
 use crate::report::{self, Asked, Chapter, Outcome, Recorded, Seen};
 use crate::time::Timestamp;
 
@@ -46,9 +46,7 @@ impl Told {
             match chapter {
                 Chapter::Decision(_) | Chapter::Asked(_) => decisions.push(decision(chapter, decisions.len() + 1)),
                 Chapter::Quiet(span) => {
-                    let last = span.courses.last().and_then(|course| course.reason.as_ref());
-                    let why = last.map(why_nothing).unwrap_or_default();
-                    quiet.push(QuietSpan { from_s: span.span.from_s, until_s: span.span.until_s, why, parts: chapter.parts().1 });
+                    quiet.push(QuietSpan { from_s: span.span.from_s, until_s: span.span.until_s, parts: chapter.parts().1 })
                 }
             }
             if place + 1 == for_good {
@@ -111,7 +109,7 @@ fn decision(chapter: &Chapter, number: usize) -> Decision {
             Some(reason) if rule == BY_HAND => format!("{} asked for it", reason.detail),
             _ => report::rule_text(&rule).unwrap_or_default().to_owned(),
         },
-        found: told.reason.as_ref().map(found).unwrap_or_default(),
+        found: told.reason.as_ref().map(|reason| found(reason, 3)).unwrap_or_default(),
         rule,
         operators,
         compared: compared.collect(),
@@ -119,18 +117,55 @@ fn decision(chapter: &Chapter, number: usize) -> Decision {
     }
 }
 
-/// What a policy found out first about an operator.
-fn found(reason: &Reason) -> String {
-    reason.findings.first().map(report::finding_text).unwrap_or_default()
+/// What a policy found out about operators, at most so many of them.
+fn found(reason: &Reason, most: usize) -> String {
+    reason.findings.iter().take(most).map(report::finding_text).collect::<Vec<_>>().join(" ")
 }
 
-/// Why a policy changes nothing; empty if it has nothing to change.
-fn why_nothing(reason: &Reason) -> String {
-    if reason.findings.is_empty() {
-        return String::new();
+/// Why a policy changes nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    held: Vec<HeldAt>,
+    /// The rule, the cause and the operator of the last one.
+    last: Option<(String, Option<(Cause, String)>)>,
+}
+
+/// So many are kept; of more every other one is left out.
+const MOST_HELD: usize = 1_000;
+
+impl Held {
+    /// Takes an event. Windows in a row with the same rule, cause and operator are one entry, with the figures of the first.
+    pub(super) fn event(&mut self, event: &Event) {
+        let reason = match &event.kind {
+            EventKind::Rescaling { .. } => {
+                self.last = None;
+                return;
+            }
+            kind => kind.reason(),
+        };
+        let Some(reason) = reason else { return };
+        let is = (reason.rule.clone(), reason.findings.first().map(|finding| (finding.cause, finding.operator.clone())));
+        if self.last.as_ref() == Some(&is) {
+            return;
+        }
+        self.last = Some(is);
+        if self.held.len() == MOST_HELD {
+            let mut place = 0;
+            self.held.retain(|_| {
+                place += 1;
+                place % 2 == 0
+            });
+        }
+        let meaning = report::rule_text(&reason.rule).unwrap_or(&reason.rule);
+        let found = found(reason, 1);
+        let why = if found.is_empty() { meaning.to_owned() } else { format!("{meaning}: {found}") };
+        self.held.push(HeldAt { at_s: event.at.as_secs_f64(), why, is_found: !found.is_empty() });
     }
-    let meaning = report::rule_text(&reason.rule).unwrap_or_default();
-    format!("{meaning}{} {}", if meaning.is_empty() { "" } else { ":" }, found(reason)).trim().to_owned()
+
+    /// All of them, in order.
+    pub(super) fn all(&self) -> &[HeldAt] {
+        &self.held
+    }
 }
 
 /// A request of a person other than for a plan.
@@ -236,6 +271,7 @@ mod tests {
     use crate::dataflow::{Role, Topology};
     use crate::experiment::rows::{LatencyRow, TimelineRow};
     use crate::id::{BinId, OperatorId};
+    use crate::policy::Finding;
 
     fn event(at_s: u64, kind: EventKind) -> Event {
         Event { at: Timestamp(at_s * 1_000_000_000), kind }
@@ -319,6 +355,35 @@ mod tests {
             }
         }
         assert!(told.start > events.len() / 2, "most is told for good");
+    }
+
+    #[test]
+    fn why_nothing_was_changed_is_told_when_it_changes() {
+        let mut held = Held::default();
+        let say = |rule: &str, cause: Option<Cause>, load: f64| EventKind::Held {
+            reason: Reason {
+                findings: cause.into_iter().map(|cause| Finding::new("count", cause).with("busy", load)).collect(),
+                ..Reason::new(rule)
+            },
+        };
+        let limit = Some(Cause::AtLimit);
+        held.event(&event(2, say("hold", None, 0.0)));
+        held.event(&event(4, say("hold", limit, 0.9)));
+        held.event(&event(6, say("hold", limit, 0.95)));
+        held.event(&event(8, say("hold", None, 0.0)));
+        let told: Vec<_> = held.all().iter().map(|one| (one.at_s, one.is_found)).collect();
+        assert_eq!(told, [(2.0, false), (4.0, true), (8.0, false)]);
+        assert_eq!(held.all()[1].why, "no change needed: count is at its maximum parallelism, which is not enough (busy 90 %).");
+        // After a plan the same reason is a new one.
+        let topology = Topology::new(&[("source", Role::Source, 1), ("count", Role::Keyed { bins: 8 }, 9)], &[(0, 1)]).unwrap();
+        log(&topology).iter().for_each(|event| held.event(event));
+        assert!(held.all().len() > 8, "{:?}", held.all());
+        // Of very many the half is kept.
+        for at in 0..2 * MOST_HELD as u64 {
+            held.event(&event(1000 + at, say(if at % 2 == 0 { "hold" } else { "settling" }, None, 0.0)));
+        }
+        assert!((MOST_HELD / 2..=MOST_HELD).contains(&held.all().len()));
+        assert!(held.all().windows(2).all(|pair| pair[0].at_s <= pair[1].at_s));
     }
 
     #[test]

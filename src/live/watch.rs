@@ -25,6 +25,11 @@ const SLOW: f64 = 0.6;
 /// An instance with less to do is left alone.
 const BUSY: f64 = 0.7;
 
+/// What has become so many times worse is told again.
+const WORSE: f64 = 1.1;
+/// So often at most.
+const MOST_TOLD: usize = 50;
+
 /// What a warning is about: its kind and an operator.
 type Key = (&'static str, String);
 
@@ -42,10 +47,10 @@ struct Seen {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
     warnings: Vec<Warning>,
-    /// Open ones, by their place, with their weights.
-    of_windows: BTreeMap<Key, (usize, f64)>,
-    of_events: BTreeMap<Key, (usize, f64)>,
-    of_people: BTreeMap<Key, (usize, f64)>,
+    /// Open ones, by their place, with the weight that was told last and the largest.
+    of_windows: BTreeMap<Key, (usize, f64, f64)>,
+    of_events: BTreeMap<Key, (usize, f64, f64)>,
+    of_people: BTreeMap<Key, (usize, f64, f64)>,
     steered: Steered,
     /// Windows in a row.
     rows: BTreeMap<Key, u32>,
@@ -70,19 +75,19 @@ impl Watch {
         if behind && window.lag_records > self.last_lag {
             let share = window.achieved_per_s / window.offered_per_s;
             let what = format!(
-                "The sources emit less than is due: {:.0} % at a lag of {:.0} records, the largest so far.",
+                "The sources emit {:.0} % of what is due, and lag by {} records.",
                 100.0 * share,
-                window.lag_records
+                report::amount_text(window.lag_records)
             );
-            let todo = "The operator with the largest part of the critical path limits the job: give it more instances (or let the policy), \
-                        raise its maximum, or lower the load.";
+            let todo = "The operator with the largest part of the critical path limits the job. If no other warning says what is wrong with \
+                        it, it needs more instances (from the policy, or a higher maximum).";
             wrong.insert(("falling-behind", String::new()), (LASTING, Seen { severity: 1, weight: window.lag_records, what, todo }));
         }
         self.last_lag = window.lag_records;
         if let (Some(goal), Some(p99)) = (goal_ms, window.p99_ms)
             && p99 > goal
         {
-            let what = format!("The 99th percentile of latency reached {p99:.0} ms; the goal is {goal:.0} ms.");
+            let what = format!("The 99th percentile of latency is {p99:.0} ms; the goal is {goal:.0} ms.");
             let todo = "See the critical path for where the time goes. If the policy says that no number of instances meets the goal, the goal \
                         is out of reach at this load.";
             wrong.insert(("goal-missed", String::new()), (LASTING, Seen { severity: 1, weight: p99, what, todo }));
@@ -125,7 +130,7 @@ impl Watch {
         let mut seen = BTreeMap::new();
         let mut once = |kind: &'static str, operator: String, severity: u8, what: String, todo: &'static str| {
             let todo = todo.to_owned();
-            self.warnings.push(Warning { kind, severity, since_s: at_s, until_s: Some(at_s), operator, what, todo });
+            self.warnings.push(Warning { kind, severity, since_s: at_s, until_s: Some(at_s), operator, what, worst_s: at_s, before: Vec::new(), todo });
         };
         match &event.kind {
             EventKind::HotKey { operator, bin, share } => {
@@ -225,6 +230,8 @@ impl Watch {
                 until_s: None,
                 operator: String::new(),
                 what,
+                worst_s: end_s,
+                before: Vec::new(),
                 todo: todo.to_owned(),
             });
         };
@@ -243,8 +250,8 @@ impl Watch {
 
 /// Opens, goes on with and closes warnings: `wrong` is what is wrong at `at_s`; what is in `kept`
 /// stays as it is.
-fn set(warnings: &mut Vec<Warning>, open: &mut BTreeMap<Key, (usize, f64)>, wrong: BTreeMap<Key, Seen>, kept: &BTreeSet<Key>, at_s: f64) {
-    open.retain(|key, (place, _)| {
+fn set(warnings: &mut Vec<Warning>, open: &mut BTreeMap<Key, (usize, f64, f64)>, wrong: BTreeMap<Key, Seen>, kept: &BTreeSet<Key>, at_s: f64) {
+    open.retain(|key, (place, ..)| {
         let goes_on = wrong.contains_key(key) || kept.contains(key);
         if !goes_on {
             warnings[*place].until_s = Some(at_s);
@@ -252,14 +259,22 @@ fn set(warnings: &mut Vec<Warning>, open: &mut BTreeMap<Key, (usize, f64)>, wron
         goes_on
     });
     for (key, Seen { severity, weight, what, todo }) in wrong {
-        let (place, worst) = open.entry(key.clone()).or_insert_with(|| {
+        let (place, told, worst) = open.entry(key.clone()).or_insert_with(|| {
             let (kind, operator) = key;
-            warnings.push(Warning { kind, severity, since_s: at_s, until_s: None, operator, what: String::new(), todo: todo.to_owned() });
-            (warnings.len() - 1, weight)
+            let (what, todo) = (what.clone(), todo.to_owned());
+            let before = vec![(at_s, what.clone())];
+            warnings.push(Warning { kind, severity, since_s: at_s, until_s: None, operator, what, worst_s: at_s, before, todo });
+            (warnings.len() - 1, weight, weight)
         });
+        let warning = &mut warnings[*place];
+        if weight > WORSE * *told && warning.before.len() < MOST_TOLD {
+            *told = weight;
+            warning.before.push((at_s, what.clone()));
+        }
         if weight >= *worst {
             *worst = weight;
-            warnings[*place].what = what;
+            warning.worst_s = at_s;
+            warning.what = what;
         }
     }
 }
@@ -345,7 +360,21 @@ mod tests {
             watch.window(&Window { achieved_per_s, lag_records, ..window(number) }, None, Some(50.0), &[]);
         }
         assert_eq!(spans(&watch), [("falling-behind", 8.0, Some(13.0))]);
-        assert_eq!(watch.warnings()[0].what, "The sources emit less than is due: 50 % at a lag of 550 records, the largest so far.");
+        let warning = &watch.warnings()[0];
+        let told = |lag: u32| format!("The sources emit 50 % of what is due, and lag by {lag} records.");
+        assert_eq!((warning.worst_s, warning.what.as_str()), (12.0, &*told(550)));
+        // An earlier time is told what was known then, as long as it becomes a tenth worse.
+        assert_eq!(warning.before, [(8.0, told(350)), (9.0, told(400)), (10.0, told(450)), (11.0, told(500))]);
+    }
+
+    #[test]
+    fn how_a_warning_became_worse_is_told_no_more_than_so_often() {
+        let mut watch = Watch::default();
+        let late = |number: u32| Window { p99_ms: Some(100.0 * 1.2f64.powi(number as i32)), ..window(number) };
+        (0..200).for_each(|number| watch.window(&late(number), None, Some(50.0), &[]));
+        let warning = &watch.warnings()[0];
+        assert_eq!((warning.before.len(), warning.before[0].0, warning.worst_s), (MOST_TOLD, 3.0, 200.0));
+        assert!(warning.before.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 
     #[test]

@@ -180,6 +180,6 @@ inputs = ["count"]
             assert!(error.contains(expected), "{error}\n{expected}");
         }
         let error = Scenario::read(&CHAIN.replacen("json", "sorting", 1)).unwrap_err().to_string();
-        assert!(error.contains("unknown variant `sorting`, expected one of `hash`, `json`, `compress`"), "{error}");
+        assert!(error.contains("unknown variant `sorting`, expected one of `hash`, `json`, `regex`, `compress`"), "{error}");
     }
 }

@@ -43,6 +43,7 @@ function bytes(size) {
 }
 const seconds = (s) => (known(s) ? s.toFixed(1) + " s" : "–");
 const plural = (count, one, several) => `${count} ${count === 1 ? one : several || one + "s"}`;
+const list = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`);
 
 // Colours come from the style sheet, so that a theme is in one place.
 let style = null;

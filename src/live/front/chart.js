@@ -131,7 +131,7 @@ class Chart {
       if (this.most <= this.least) this.most = this.least * 10;
     } else {
       this.least = 0;
-      this.most = most > 0 ? most * 1.08 : 1;
+      this.most = Math.max(most > 0 ? most * 1.08 : 1, this.options.span || 0);
     }
   }
 
@@ -360,7 +360,7 @@ function makeCharts(options) {
   const latencies = [{ name: "p99", colour: "s1", value: (window) => window[W.p99] }, { name: "p50", colour: "s0", dash: [7, 3], value: (window) => window[W.p50] }];
   return [
     new Chart("Throughput (records/s)", [{ name: "achieved", colour: "s0", value: (window) => window[W.achieved] }, { name: "offered", colour: "s1", dash: [7, 3], value: (window) => window[W.offered] }], { ...options, format: amount }),
-    new Chart("Lag (records)", [{ name: "due, not emitted", colour: "s3", value: (window) => window[W.lag] }], { ...options, format: amount }),
+    new Chart("Lag (records)", [{ name: "due, not emitted", colour: "s3", value: (window) => window[W.lag] }], { ...options, span: 4, format: amount }),
     new Chart("Latency", known(story.goal_ms) ? [...latencies, goal] : latencies, { ...options, log: true, format: latency }),
     new Chart("Instances", lines, { ...options, format: (value) => (known(value) ? (Number.isInteger(value) ? String(value) : value.toFixed(1)) : "–") }),
     new Lanes(options),

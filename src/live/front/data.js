@@ -22,6 +22,39 @@ const pathAt = (time) => story.paths[lastUntil(story.paths, (path) => path.at_s,
 const decisionsUntil = (time) => story.decisions.filter((decision) => decision.at_s <= time + 1e-9);
 const warningHolds = (warning, time) =>
   warning.since_s <= time + 1e-9 && (warning.until_s === null ? true : warning.until_s > time || (warning.until_s === warning.since_s && time - warning.since_s < 10));
+// What a warning said at a time, and when that was measured: nothing that came later.
+function warningAt(warning, time) {
+  if (!warning.before || warning.worst_s <= time + 1e-9) return { at: warning.worst_s, what: warning.what };
+  const [at, what] = warning.before[Math.max(0, lastUntil(warning.before, (told) => told[0], time))];
+  return { at, what };
+}
+// Warnings that say what limits an operator, and that more instances of it may not help.
+const SPECIFIC = ["skewed", "straggler", "slow-instance", "uneven", "external-wait", "at-limit", "crowded-worker", "host", "hot-key", "budget-reached", "goal-out-of-reach", "policy-disabled", "paused", "held"];
+// Whether the job does not do what is asked of it in a window.
+function isShort(window) {
+  const late = known(story.goal_ms) && known(window[W.p99]) && window[W.p99] > story.goal_ms;
+  return (window[W.offered] > 0 && window[W.achieved] < 0.97 * window[W.offered]) || late || window[W.lag] > window[W.offered];
+}
+// The last time before a window during which the job did not do what was asked of it for three windows or more.
+function lastShortBefore(time) {
+  let place = lastUntil(story.windows, (window) => window[W.end], time);
+  while (place >= 0) {
+    while (place >= 0 && !isShort(story.windows[place])) place--;
+    const end = place;
+    // A window that is as it should be does not end it.
+    while (place >= 0 && (isShort(story.windows[place]) || (place > 0 && isShort(story.windows[place - 1])))) place--;
+    if (end - place >= 3) {
+      const windows = story.windows.slice(place + 1, end + 1);
+      return { from: windows[0][W.start], until: windows[windows.length - 1][W.end], lag: Math.max(...windows.map((window) => window[W.lag])), p99: Math.max(...windows.map((window) => window[W.p99] || 0)), shortest: Math.min(...windows.filter((window) => window[W.offered] > 0).map((window) => window[W.achieved] / window[W.offered])) };
+    }
+  }
+  return null;
+}
+// Why the policy changed nothing, as it said last until a time, after its last plan.
+function heldAt(time) {
+  const held = story.held[lastUntil(story.held, (held) => held.at_s, time)], before = decisionsUntil(time);
+  return held && !(before.length && before[before.length - 1].at_s > held.at_s) ? held : null;
+}
 // Share of the critical path by operator's name.
 function sharesOf(path) {
   const shares = new Map();
@@ -43,7 +76,7 @@ function take(news) {
     if (story.instances.length * news.instances.rows.length > MOST_ROWS) story.instances = story.instances.filter((_, place) => place % 2 === 1);
   }
   story.paths.push(...news.paths);
-  for (const list of ["decisions", "quiet", "migrations", "warnings"]) {
+  for (const list of ["decisions", "quiet", "held", "migrations", "warnings"]) {
     const tail = news[list];
     story[list].length = Math.min(story[list].length, tail.from);
     story[list].push(...tail.items);

@@ -77,25 +77,26 @@ function heaviest(numbers, edges, column, shares) {
 }
 
 // How the time of an operator divides; a source is held up as long as anything downstream holds it up.
-function stateOf(number, at, window, busiest) {
+function stateOf(number, at, window, busiest, blocked) {
   const role = story.operators[number].role;
   const busy = at ? clamp(at[O.busy], 0, 1) : 0, wait = at ? clamp(at[O.wait], 0, 1 - busy) : 0;
-  const held = role === "source" && window ? clamp(Math.max(0, ...window[W.operators].map((other) => other[O.blocked] * (story.operators[other[O.operator]].role === "source" ? 0 : 1))), 0, 1 - busy - wait) : 0;
+  const held = role === "source" && window ? clamp(Math.max(0, ...window[W.operators].filter((other) => story.operators[other[O.operator]].role !== "source").map((other) => Math.max(other[O.blocked], blocked.get(other[O.operator]) || 0))), 0, 1 - busy - wait) : 0;
   const kind = held >= 0.1 && held >= busy ? "blocked" : busy >= 0.6 || busiest >= 0.9 ? "busy" : wait >= 0.5 ? "wait" : "idle";
   return { busy, wait, held, kind };
 }
 
 function drawGraph(time, chosen, choose) {
   const window = windowAt(time), path = pathAt(time), shares = sharesOf(path);
-  const numbers = shownOperators(window, shares);
+  const numbers = shownOperators(window, shares), short = window && isShort(window);
   if (!numbers.length) { put(byId("graph-box"), el("p", { class: "quiet" }, "No operators are known yet.")); put(byId("graph-legend")); return; }
   const { edges, over, place, column, width, height } = layOut(numbers);
   const way = heaviest(numbers, edges, column, shares);
   const on = new Set(way.slice(1).map((number, index) => way[index] + ">" + number));
   const ats = new Map((window ? window[W.operators] : []).map((at) => [at[O.operator], at]));
   // As in Flink, an operator is as busy as its busiest instance: that one limits it.
-  const most = new Map(), frame = instancesAt(time);
-  for (const row of frame && window && frame.end_s > window[W.start] - 1e-9 ? frame.rows : []) most.set(row[I.operator], Math.max(most.get(row[I.operator]) || 0, row[I.busy]));
+  const most = new Map(), blocked = new Map(), frame = instancesAt(time);
+  const largest = (of, operator, value) => of.set(operator, Math.max(of.get(operator) || 0, value));
+  for (const row of frame && window && frame.end_s > window[W.start] - 1e-9 ? frame.rows : []) { largest(most, row[I.operator], row[I.busy]); largest(blocked, row[I.operator], row[I.blocked]); }
   const sources = story.operators.filter((operator) => operator.role === "source").length;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Dataflow graph" });
   const link = (from, to, back, between) => {
@@ -124,7 +125,7 @@ function drawGraph(time, chosen, choose) {
   };
   for (const number of numbers) {
     const { x, y } = place.get(number), at = ats.get(number), operator = story.operators[number];
-    const busiest = most.get(number) || 0, { busy, wait, held, kind } = stateOf(number, at, window, busiest), share = shares.get(operator.name) || 0;
+    const busiest = most.get(number) || 0, { busy, wait, held, kind } = stateOf(number, at, window, busiest, blocked), share = shares.get(operator.name) || 0;
     const word = kind === "blocked" ? `backpressured ${percent(held)}` : kind === "wait" ? `waits ${percent(wait)}` : `${percent(busy)} busy`;
     const lines = [operator.name, `${operator.role}${operator.bins ? `, ${operator.bins} bins` : ""}`, at ? plural(at[O.instances], "instance") + (operator.max_parallelism ? ` (at most ${operator.max_parallelism})` : "") : "no figures",
       `busy ${percent(busy)}${busiest > busy + 0.05 ? ` (the busiest instance ${percent(busiest)})` : ""}, external wait ${percent(wait)}${operator.role === "source" ? `, backpressured ${percent(held)}` : `; pauses the sources ${at ? percent(at[O.blocked]) : "–"} per instance`}`,
@@ -172,5 +173,8 @@ function drawGraph(time, chosen, choose) {
   if (again) { const box = root.querySelector(`[data-number="${again}"]`); if (box) { box.focus({ preventScroll: true }); hideTip(); } }
   const key = (name, text) => el("span", {}, el("i", { class: "i-" + name }), text);
   const left = story.operators.length - numbers.length;
-  put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy"), key("blocked", "backpressured"), story.windows.some((window) => window[W.operators].some((at) => at[O.wait] > 0.005)) && key("wait", "waits for something external"), key("path", story.about.is_analysis ? "critical paths of the window" : "critical path of the slowest epochs"), el("span", {}, `pauses: share of the time for which it holds up the sources${[...most.values()].some((busy) => busy >= 0.9) ? "; one: load of the busiest instance, where it is far above the mean" : ""}`), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
+  const operators = window ? window[W.operators] : [], ones = operators.some((at) => (most.get(at[O.operator]) || 0) >= 0.9 && most.get(at[O.operator]) > 1.5 * at[O.busy]);
+  put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy, which is no fault in itself"), operators.some((at) => at[O.blocked] > 0.005) && key("blocked", "backpressured"), operators.some((at) => at[O.wait] > 0.005) && key("wait", "waits for something external"),
+    way.length > 0 && key("path", story.about.is_analysis ? "critical paths of the window" : `critical path of the slowest epochs${short ? "" : ": where their time goes, though the job keeps up"}`),
+    operators.some((at) => at[O.blocked] >= 0.05) && el("span", {}, "pauses: share of the time for which an instance holds up the sources, on average"), ones && el("span", {}, "one: load of the busiest instance, where it is far above the mean"), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
 }

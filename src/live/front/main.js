@@ -110,10 +110,10 @@ function draw() {
   byId("follow").setAttribute("aria-pressed", String(state.follows));
   byId("follow").textContent = live ? "Follow" : "End";
   const decided = decisionsUntil(time).length;
-  part("headline", [time, at, path && path.at_s, decided, version && story.decisions.length, story.goal_ms, about.state, story.diagnosis, about.is_analysis && endOf(), story.quiet.length], () => drawHeadline(time));
-  part("warnings", [story.warnings.filter((warning) => warning.since_s <= time + 1e-9).map((warning) => [warning.since_s, warning.until_s, warningHolds(warning, time), warning.what])], () => drawWarnings(time, goTo));
+  part("headline", [time, at, path && path.at_s, decided, version && story.decisions.length, story.goal_ms, about.state, story.diagnosis, about.is_analysis && endOf(), heldAt(time)], () => drawHeadline(time));
+  part("warnings", [story.warnings.length && time, story.warnings.filter((warning) => warning.since_s <= time + 1e-9).map((warning) => [warning.since_s, warning.until_s, warningHolds(warning, time), warningAt(warning, time)])], () => drawWarnings(time, goTo));
   part("graph", [at, path && path.at_s, state.operator, theme, wide], () => drawGraph(time, state.operator, chooseOperator));
-  part("path", [path, theme], () => drawPath(time));
+  part("path", [path, path && time, theme], () => drawPath(time));
   part("decisions", [story.decisions, state.decision, decided, story.quiet.filter((quiet) => quiet.from_s <= time + 1e-9).pop()], () => drawDecisions(time, state.decision, choose));
   part("migrations", [story.migrations, story.migrations.map((migration) => migration.at_s <= time + 1e-9 && (migration.done_s === null || migration.done_s > time + 1e-9 ? time : "done"))], () => drawMigrations(time));
   const frame = instancesAt(time);

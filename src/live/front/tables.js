@@ -16,10 +16,12 @@ function drawHeadline(time) {
   const [first, ...others] = [...sharesOf(path)].sort((a, b) => isSource(a[0]) - isSource(b[0]) || b[1] - a[1]);
   const also = others.filter(([name, share]) => !isSource(name) && percent(share) === percent(first[1])).map(([name]) => name).slice(0, 3);
   const source = others.find(([name, share]) => isSource(name) && share > first[1]);
-  const short = (known(ratio) && ratio < 0.97) || late || window[W.lag] > window[W.offered];
-  const beside = also.length ? (short ? "" : `, and as much at ${also.join(" and ")}`) : source ? `, and ${percent(source[1])} at the source ${source[0]}` : others.length && !short ? ", more than at any other operator" : "";
+  const short = isShort(window);
+  // More than is offered: the lag becomes smaller.
+  const catches = window[W.lag] > window[W.offered] && ratio > 1.02;
+  const beside = also.length ? (short ? "" : `, and as much at ${list(also)}`) : source ? `, and ${percent(source[1])} at the source ${source[0]}` : others.length && !short ? ", more than at any other operator" : "";
   const limit = isAnalysis ? largest ? [el("b", {}, `In the window until ${seconds(window[W.end])}: `), `${percent(largest.share)} of the critical paths is ${largest.text}${path.parts[1] ? `, ${percent(path.parts[1].share)} ${path.parts[1].text}` : ""}.`] : ["No path leads through this window."] : first
-    ? [el("b", {}, short ? also.length ? `${[first[0], ...also].join(" and ")} are the bottleneck: ` : `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short ? (also.length ? "at each" : "there") : `at ${first[0]}`}${beside}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
+    ? [el("b", {}, catches ? `The job is catching up (lag ${amount(Math.round(window[W.lag]))} records, less by ${amount(window[W.achieved] - window[W.offered])}/s): ` : short ? also.length ? `${list([first[0], ...also])} are the bottleneck: ` : `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short && !catches ? (also.length ? "at each" : "there") : `at ${first[0]}`}${beside}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
     : busiest ? [el("b", {}, `${nameOf(busiest[O.operator])} is the busiest operator`), `, ${percent(busiest[O.busy])} busy. This policy records no critical path.`] : ["Nothing is known of operators."];
   const why = last && (last.meaning || (last.parts.find((part) => part[0] === "Why") || ["", ""])[1]);
   const { diagnosis } = story, has = (column) => story.windows.some((window) => window[column] > 0);
@@ -33,9 +35,12 @@ function drawHeadline(time) {
       el("div", { class: "told" }, diagnosis && el("p", { id: "diagnosis" }, el("b", {}, `Diagnosis${story.about.state === "running" ? " so far" : ""}: ${diagnosis.cause}: `), diagnosis.text), el("p", {}, limit)));
     return;
   }
-  // Why nothing has been changed since then, where there was something to change.
-  const quiet = story.quiet.filter((quiet) => quiet.from_s <= time + 1e-9).pop();
-  const since = quiet && quiet.why && (!last || quiet.until_s > last.at_s) && time >= quiet.until_s - 1e-9 ? quiet.why : "";
+  const held = heldAt(time), lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
+  const since = held ? `${short ? `at ${seconds(held.at_s)} the policy saw: ` : ""}${lower(held.why)}${held.why.endsWith(".") ? "" : "."}${!short && held.is_found && window[W.end] > held.at_s + 1e-9 ? ` (So since ${seconds(held.at_s)}.)` : ""}` : !last ? "none yet." : "";
+  // What was wrong before, and what then.
+  const past = short ? null : lastShortBefore(time), then = past && sharesOf(pathAt(past.until));
+  const [worst] = then ? [...then].filter(([name]) => !isSource(name)).sort((a, b) => b[1] - a[1]) : [];
+  const misses = past && [past.shortest < 0.97 && `throughput down to ${percent(past.shortest)} of what was due`, past.lag > 0 && `lag up to ${amount(Math.round(past.lag))} records`, past.p99 > 0 && `p99 up to ${latency(past.p99)}`].filter(Boolean).join(", ");
   put(box,
     figure("Throughput", `${amount(window[W.achieved])}/s`, `${known(ratio) ? percent(ratio) + " " : ""}of ${amount(window[W.offered])}/s offered`, known(ratio) && ratio < 0.97),
     figure("Lag", amount(Math.round(window[W.lag])), "records due, not emitted", window[W.lag] > window[W.offered]),
@@ -43,7 +48,8 @@ function drawHeadline(time) {
     figure("Instances", String(instances), `${plural(story.operators.length, "operator")}${window[W.leftOut] ? `, ${window[W.operators].length} of them shown` : ""}`, false),
     figure("Decisions so far", String(before.length), last ? `the last at ${seconds(last.at_s)}` : "none yet", false),
     el("div", { class: "told" }, el("p", {}, limit),
-      last && el("p", {}, el("b", {}, `Last decision, ${seconds(last.at_s)}: `), last.plan || "no change", why ? `, because ${why.charAt(0).toLowerCase() + why.slice(1)}${why.endsWith(".") ? "" : "."}` : ".", last.found && ` ${last.found}`),
+      past && el("p", {}, el("b", {}, `It did not keep up from ${seconds(past.from)} to ${seconds(past.until)}: `), `${misses}${worst ? `; ${worst[0]} was the bottleneck then (${percent(worst[1])} of the critical path)` : ""}.`),
+      last && el("p", {}, el("b", {}, `Last decision, ${seconds(last.at_s)}: `), last.plan || "no change", why ? `, because ${lower(why)}${why.endsWith(".") ? "" : "."}` : ".", last.found && ` Found at that time: ${last.found}`),
       since && el("p", {}, el("b", {}, last ? "No change since: " : "No decision: "), since)));
 }
 
@@ -54,11 +60,13 @@ function drawWarnings(time, goTo) {
   const begun = story.warnings.filter((warning) => warning.since_s <= time + 1e-9);
   const held = begun.filter((warning) => warningHolds(warning, time)).sort((a, b) => a.severity - b.severity || a.since_s - b.since_s);
   const over = begun.filter((warning) => !warningHolds(warning, time)).reverse();
+  const specific = held.filter((warning) => SPECIFIC.includes(warning.kind)).slice(0, 3), titleOf = (warning) => `${TITLES[warning.kind] || warning.kind}${warning.operator ? " at " + warning.operator : ""}`;
+  const told = (warning) => { const { at } = warningAt(warning, time); return Math.abs(at - Math.min(time, warning.until_s || time)) > 0.05 && at > warning.since_s ? ` (At ${seconds(at)}.)` : ""; };
   const line = (warning, past) => el("div", { class: `warning s${warning.severity}` + (past ? " over" : "") },
     el("span", { class: "tag" }, SEVERITY[warning.severity]),
-    el("span", { class: "what" }, `${TITLES[warning.kind] || warning.kind}${warning.operator ? " at " + warning.operator : ""}: ${warning.what}`),
+    el("span", { class: "what" }, `${titleOf(warning)}: ${warningAt(warning, time).what}${told(warning)}`),
     el("button", { type: "button", class: "when", onclick: () => goTo(warning.since_s), "aria-label": `Go to ${seconds(warning.since_s)}` }, past && warning.until_s > warning.since_s ? `${seconds(warning.since_s)} – ${seconds(warning.until_s)}` : `since ${seconds(warning.since_s)}`),
-    el("span", { class: "todo" }, warning.todo));
+    el("span", { class: "todo" }, !past && ["falling-behind", "goal-missed"].includes(warning.kind) && specific.length ? `See the other ${specific.length > 1 ? "warnings" : "warning"}: ${specific.map(titleOf).join("; ")}.` : warning.todo));
   const open = byId("warnings-over") && byId("warnings-over").open;
   put(byId("warning-list"), held.length ? held.slice(0, 8).map((warning) => line(warning, false)) : el("p", { class: "quiet" }, "Nothing at this time."),
     held.length > 8 && el("p", { class: "quiet" }, `and ${held.length - 8} more`),
@@ -72,7 +80,7 @@ function drawPath(time) {
   const bar = el("div", { class: "bar", role: "img", "aria-label": "Shares of the critical path: " + path.parts.map((part) => `${part.text} ${percent(part.share)}`).join(", ") });
   path.parts.forEach((part, place) => { const piece = el("span", { class: "c" + (place % 8) }); piece.style.width = 100 * part.share + "%"; bar.append(piece); });
   const predicts = path.parts.some((part) => known(part.predicted_ms));
-  put(box, el("p", { class: "quiet" }, story.about.is_analysis ? `What the critical paths consist of, in the window until ${seconds(path.at_s)}; on the right, how much of it.` : `Where the slowest records spent their time, in the window until ${seconds(path.at_s)}.`), bar,
+  put(box, el("p", { class: "quiet" }, story.about.is_analysis ? `What the critical paths consist of, in the window until ${seconds(path.at_s)}; on the right, how much of it.` : `Where the slowest records spent their time, in the window until ${seconds(path.at_s)}${time > path.at_s + 0.5 ? `, ${seconds(time - path.at_s)} before the time shown` : ""}.`), bar,
     el("ul", { class: "parts" }, path.parts.map((part, place) => el("li", {}, el("i", { class: "c" + (place % 8) }), el("b", {}, percent(part.share)), el("span", {}, part.text), el("span", { class: "ms quiet" }, latency(part.mean_ms) + (known(part.predicted_ms) ? ` → ${latency(part.predicted_ms)}` : ""))))),
     rest > 0.01 && el("p", { class: "quiet" }, `${percent(rest)} in smaller parts.`), predicts && el("p", { class: "quiet" }, "The time after the arrow is what the policy predicts for its plan."));
 }
@@ -157,7 +165,7 @@ function drawInstances(time, chosen, choose, again) {
   table.page = clamp(table.page, 0, pages - 1);
   const skews = new Map();
   for (const row of frame.rows) { const of = skews.get(row[I.operator]) || { sum: 0, most: 0, count: 0 }; of.sum += row[I.busy]; of.count++; of.most = Math.max(of.most, row[I.busy]); skews.set(row[I.operator], of); }
-  const skew = [...skews].filter(([, of]) => of.count > 1 && of.sum > 0).map(([operator, of]) => `${nameOf(operator)} ${(of.most / (of.sum / of.count)).toFixed(2)}`);
+  const skew = [...skews].filter(([, of]) => of.count > 1 && of.sum > 0).map(([operator, of]) => `${nameOf(operator)} ${(of.most / (of.sum / of.count)).toFixed(2)}×`);
   const pick = el("select", { id: "instance-of", onchange: (event) => choose(event.target.value || null) }, el("option", { value: "" }, "all operators"), [...skews.keys()].map((operator) => el("option", { value: nameOf(operator), selected: nameOf(operator) === chosen }, nameOf(operator))));
   const turn = (by) => { table.page += by; again(); };
   const focused = document.activeElement && document.activeElement.id;

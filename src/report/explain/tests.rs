@@ -121,7 +121,7 @@ From 0.0 s to 2.0 s: no action taken.
    Observed   From 2.0 s to 4.0 s, throughput 50 of 100 records/s offered (50 %), lag 200 records; p99 latency up to 2.00 s. map \
               (1 instance): 100 % busy, empty queue. count (1 instance): 100 % busy, 70 records queued, backpressured the sources 50 % of \
               the time.
-   Why        For count: too few instances to keep up (rule 'under-provisioned'). Inputs: busy 0.988, demand 20.0k/s and suspended 1720 ms. \
+   Why        For count: too few instances to keep up (rule 'under-provisioned'). Inputs: busy 99 %, demand 20.0k/s and suspended 1720 ms. \
               It said: a person said so.
    Predicted  Expected p99 80 ms.
    Action     3 bins migrated with 4.1 kB of state; it took 500.0 ms. It was cut into 2 steps for a latency goal of 50 ms; steps expected to exceed it: 1.
@@ -186,8 +186,8 @@ fn what_was_found_out_about_operators_is_told_with_what_it_rests_on() {
         .with(6.0, hold(vec![slow.clone()]))
         .with(8.0, rescaling(Plan { rebalances: [COUNT].into(), ..Plan::default() }, Reason::new("uneven").finding([slow]), 0, 0));
     let text = run.text();
-    let held = "   2 windows  No change needed (rule 'hold'). map waits for something outside the job (waiting share 0.75). count has an \
-                instance that is slower than the others (straggler) (instance 3, speed 0.33): give it less load; instances alone do not \
+    let held = "   2 windows  No change needed (rule 'hold'). map waits for something outside the job (waiting share 75 %). count has an \
+                instance that is slower than the others (straggler) (instance 3, speed 0.33×): give it less load; instances alone do not \
                 help.\n   1 window   No change needed (rule 'hold'). count has";
     assert!(text.contains(held), "{text}");
     assert!(text.contains("according to the capacity of its instances (rule 'uneven'). count has an instance that is slower"), "{text}");

@@ -133,8 +133,20 @@ pub(super) fn value((name, value): (&String, &f64)) -> String {
     match unit {
         Some((name, "per s")) => format!("{name} {}/s", amount(*value)),
         Some((name, unit)) => format!("{name} {} {unit}", rounded(*value)),
+        None if is_share(name) => format!("{name} {}", percent(*value)),
+        None if is_ratio(name) => format!("{name} {}×", rounded(*value)),
         None => format!("{name} {}", rounded(*value)),
     }
+}
+
+/// Whether a value of this name is a share of a whole.
+fn is_share(name: &str) -> bool {
+    matches!(name, "utilisation" | "busy") || name.ends_with(" share")
+}
+
+/// Whether a value of this name says how many times something else it is.
+fn is_ratio(name: &str) -> bool {
+    name == "speed" || name.contains(" over ")
 }
 
 /// A number with about three significant digits: large ones need none behind the point.

@@ -38,7 +38,7 @@ impl Listener for Page {
             }
         }
         story["paths"].as_array_mut().unwrap().append(news["paths"].as_array_mut().unwrap());
-        for list in ["decisions", "quiet", "migrations", "warnings"] {
+        for list in ["decisions", "quiet", "held", "migrations", "warnings"] {
             let items = story[list].as_array_mut().unwrap();
             items.truncate(news[list]["from"].as_u64().unwrap() as usize);
             items.append(news[list]["items"].as_array_mut().unwrap());
@@ -75,7 +75,7 @@ fn a_folder_tells_what_was_told_live() {
         let live = as_json(&board.story());
         let patched = page.0.lock().unwrap().clone();
         assert_eq!(patched["windows"], live["windows"], "{scenario}: what was patched together is what is loaded at once");
-        for part in ["about", "operators", "edges", "windows", "paths", "decisions", "quiet", "warnings", "goal_ms"] {
+        for part in ["about", "operators", "edges", "windows", "paths", "decisions", "quiet", "held", "warnings", "goal_ms"] {
             assert_eq!(live[part], read[part], "{scenario}: {part} of the live page and of the folder");
             assert_eq!(live[part], patched[part], "{scenario}: {part} of messages");
         }
