@@ -293,6 +293,8 @@ pub struct Decision {
     pub parts: Vec<(String, String)>,
     /// Predictions beside what came.
     pub compared: Vec<Compared>,
+    /// The end of the last window that `compared` and the outcome rest on; none while there is no such window.
+    pub known_s: Option<f64>,
 }
 
 /// A prediction beside what came.
@@ -329,8 +331,8 @@ pub struct HeldAt {
     pub at_s: f64,
     /// In words.
     pub why: String,
-    /// Whether something was found that is not as it should be.
-    pub is_found: bool,
+    /// The end of the last window for which it is known to be true.
+    pub until_s: f64,
 }
 
 /// A migration.

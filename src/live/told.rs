@@ -109,17 +109,25 @@ fn decision(chapter: &Chapter, number: usize) -> Decision {
             Some(reason) if rule == BY_HAND => format!("{} asked for it", reason.detail),
             _ => report::rule_text(&rule).unwrap_or_default().to_owned(),
         },
-        found: told.reason.as_ref().map(|reason| found(reason, 3)).unwrap_or_default(),
+        found: told.reason.as_ref().map(|reason| found_of(reason, &operators)).unwrap_or_default(),
         rule,
         operators,
         compared: compared.collect(),
+        known_s: came.map(|came| came.span.until_s),
         parts: chapter.parts().1,
     }
 }
 
-/// What a policy found out about operators, at most so many of them.
-fn found(reason: &Reason, most: usize) -> String {
-    reason.findings.iter().take(most).map(report::finding_text).collect::<Vec<_>>().join(" ")
+/// What a policy found out about operators that it changes, at most two of them; or else what it found out first.
+fn found_of(reason: &Reason, changed: &[String]) -> String {
+    let about = reason.findings.iter().filter(|finding| changed.contains(&finding.operator));
+    let texts: Vec<String> = about.take(2).map(report::finding_text).collect();
+    if texts.is_empty() { found(reason) } else { texts.join(" ") }
+}
+
+/// What a policy found out first about an operator.
+fn found(reason: &Reason) -> String {
+    reason.findings.first().map(report::finding_text).unwrap_or_default()
 }
 
 /// Why a policy changes nothing.
@@ -134,7 +142,7 @@ pub(super) struct Held {
 const MOST_HELD: usize = 1_000;
 
 impl Held {
-    /// Takes an event. Windows in a row with the same rule, cause and operator are one entry, with the figures of the first.
+    /// Takes an event. Windows in a row with the same rule, cause and operator are one entry, with the figures of the first of them.
     pub(super) fn event(&mut self, event: &Event) {
         let reason = match &event.kind {
             EventKind::Rescaling { .. } => {
@@ -145,7 +153,9 @@ impl Held {
         };
         let Some(reason) = reason else { return };
         let is = (reason.rule.clone(), reason.findings.first().map(|finding| (finding.cause, finding.operator.clone())));
-        if self.last.as_ref() == Some(&is) {
+        let at_s = event.at.as_secs_f64();
+        if let Some(last) = self.held.last_mut().filter(|_| self.last.as_ref() == Some(&is)) {
+            last.until_s = at_s;
             return;
         }
         self.last = Some(is);
@@ -157,9 +167,9 @@ impl Held {
             });
         }
         let meaning = report::rule_text(&reason.rule).unwrap_or(&reason.rule);
-        let found = found(reason, 1);
+        let found = found(reason);
         let why = if found.is_empty() { meaning.to_owned() } else { format!("{meaning}: {found}") };
-        self.held.push(HeldAt { at_s: event.at.as_secs_f64(), why, is_found: !found.is_empty() });
+        self.held.push(HeldAt { at_s, why, until_s: at_s });
     }
 
     /// All of them, in order.
@@ -182,6 +192,7 @@ fn steered(asked: &Asked, number: usize, parts: Vec<(String, String)>) -> Decisi
         operators: Some(asked.operator.clone()).into_iter().filter(|operator| !operator.is_empty()).collect(),
         parts,
         compared: Vec::new(),
+        known_s: Some(asked.at_s),
     }
 }
 
@@ -371,8 +382,8 @@ mod tests {
         held.event(&event(4, say("hold", limit, 0.9)));
         held.event(&event(6, say("hold", limit, 0.95)));
         held.event(&event(8, say("hold", None, 0.0)));
-        let told: Vec<_> = held.all().iter().map(|one| (one.at_s, one.is_found)).collect();
-        assert_eq!(told, [(2.0, false), (4.0, true), (8.0, false)]);
+        let told: Vec<_> = held.all().iter().map(|one| (one.at_s, one.until_s)).collect();
+        assert_eq!(told, [(2.0, 2.0), (4.0, 6.0), (8.0, 8.0)]);
         assert_eq!(held.all()[1].why, "no change needed: count is at its maximum parallelism, which is not enough (busy 90 %).");
         // After a plan the same reason is a new one.
         let topology = Topology::new(&[("source", Role::Source, 1), ("count", Role::Keyed { bins: 8 }, 9)], &[(0, 1)]).unwrap();

@@ -199,8 +199,11 @@ impl Watch {
             kind => {
                 let Some(reason) = kind.reason() else { return };
                 if reason.rule == "goal-unreachable" {
-                    let what = "No number of instances would meet the latency goal.".to_owned();
-                    let todo = "Lower the load, raise the goal, or make the operator on the critical path faster.";
+                    let largest = reason.path.first().map(|part| {
+                        format!(" Of the slowest epochs {:.0} % ({:.0} ms) is {}.", 100.0 * part.share, part.mean_ms, report::piece_text(part))
+                    });
+                    let what = format!("No number of instances would meet the latency goal.{}", largest.unwrap_or_default());
+                    let todo = "Lower the load, raise the goal, or make that part of the critical path shorter.";
                     seen.insert(("goal-out-of-reach", String::new()), Seen { severity: 1, weight: 0.0, what, todo });
                 }
                 if reason.rule == "budget" {
@@ -315,7 +318,7 @@ fn found(finding: &Finding) -> Option<(Key, Seen)> {
         Cause::Straggling => ("straggler", 2, "The policy gives it less load. Look at its machine: another program, a slow disk, heat."),
         Cause::ExternalWait => ("external-wait", 2, "No number of instances helps if what it waits for is the limit: look there."),
         Cause::AtLimit => ("at-limit", 1, "Raise its maximum parallelism, or lower the load."),
-        Cause::Starved => ("starved", 3, "Look upstream: the limit is there."),
+        Cause::Starved => ("starved", 3, "Look upstream, or at what holds the sources back."),
         Cause::Crowded => ("crowded-worker", 2, "Use more workers, or let the policy move instances."),
         Cause::Host => ("host", 2, "Another program or another machine has the core: stop it, or use fewer workers."),
         Cause::UnderProvisioned | Cause::Slow | Cause::OverProvisioned | Cause::Recovered => return None,

@@ -106,6 +106,11 @@ class Chart {
       pen.moveTo(now, TOP - 6);
       pen.lineTo(now, height - BOTTOM);
       pen.stroke();
+      // What came after the time shown is fainter.
+      pen.globalAlpha = 0.6;
+      pen.fillStyle = colour("card");
+      pen.fillRect(now + 1, TOP, width - RIGHT - now - 1, height - TOP - BOTTOM);
+      pen.globalAlpha = 1;
     }
     this.drawDrag(pen, height);
   }
@@ -195,7 +200,7 @@ class Chart {
 
   // What the lines are, with their values at a time.
   legend(time, window) {
-    put(this.keys, this.series.map((series) => el("span", { class: "key" }, el("i", { class: "k" + series.colour.slice(1) + (series.dash ? (series.dash[0] < 3 ? " dot" : " dash") : "") }), series.name + " ", el("span", {}, window ? (series.format || this.options.format)(series.value(window)) : "–"), "\u2002")));
+    put(this.keys, this.log && el("span", { class: "key quiet" }, "logarithmic\u2002"), this.series.map((series) => el("span", { class: "key" }, el("i", { class: "k" + series.colour.slice(1) + (series.dash ? (series.dash[0] < 3 ? " dot" : " dash") : "") }), series.name + " ", el("span", {}, window ? (series.format || this.options.format)(series.value(window)) : "–"), "\u2002")));
     this.canvas.setAttribute("aria-valuemax", endOf());
     this.canvas.setAttribute("aria-valuenow", time);
     this.canvas.setAttribute("aria-valuetext", `${seconds(time)}: ` + this.series.map((series) => `${series.name} ${window ? (series.format || this.options.format)(series.value(window)) : "unknown"}`).join(", "));

@@ -35,20 +35,40 @@ function isShort(window) {
   const late = known(story.goal_ms) && known(window[W.p99]) && window[W.p99] > story.goal_ms;
   return (window[W.offered] > 0 && window[W.achieved] < 0.97 * window[W.offered]) || late || window[W.lag] > window[W.offered];
 }
-// The last time before a window during which the job did not do what was asked of it for three windows or more.
-function lastShortBefore(time) {
-  let place = lastUntil(story.windows, (window) => window[W.end], time);
-  while (place >= 0) {
-    while (place >= 0 && !isShort(story.windows[place])) place--;
-    const end = place;
-    // A window that is as it should be does not end it.
-    while (place >= 0 && (isShort(story.windows[place]) || (place > 0 && isShort(story.windows[place - 1])))) place--;
-    if (end - place >= 3) {
-      const windows = story.windows.slice(place + 1, end + 1);
-      return { from: windows[0][W.start], until: windows[windows.length - 1][W.end], lag: Math.max(...windows.map((window) => window[W.lag])), p99: Math.max(...windows.map((window) => window[W.p99] || 0)), shortest: Math.min(...windows.filter((window) => window[W.offered] > 0).map((window) => window[W.achieved] / window[W.offered])) };
-    }
+// Whether it does more than is offered because records are late.
+const isCatchingUp = (window) => window[W.lag] > 0.1 * window[W.offered] && window[W.achieved] > 1.02 * window[W.offered];
+// The operator with the most work waiting, and for how long it has to work to do it; nothing below a tenth of a second.
+function longestQueue(window) {
+  const [longest] = window[W.operators].filter((at) => at[O.processed] > 0).map((at) => [at, at[O.queue] / at[O.processed]]).sort((a, b) => b[1] - a[1]);
+  return longest && longest[1] > 0.1 ? { operator: nameOf(longest[0][O.operator]), records: longest[0][O.queue], seconds: longest[1] } : null;
+}
+// The times until a window at which the job did not do what was asked of it for a second and a half or more, with what it took to
+// catch up, the worst first.
+let episodes = { of: null, all: [] };
+function episodesUntil(time) {
+  const end = lastUntil(story.windows, (window) => window[W.end], time);
+  const about = [story.number, story.windows.length, end, story.goal_ms].join();
+  if (episodes.of === about) return episodes.all;
+  const found = [];
+  let open = null, calm = 0;
+  for (let place = 0; place <= end; place++) {
+    const window = story.windows[place], bad = isShort(window) || (open && window[W.lag] > 0.1 * window[W.offered]);
+    if (bad) { open ||= { from: window[W.start], bad: 0, lag: 0, p99: 0, least: 1, worst: 0, at: 0 }; calm = 0; } else if (open && ++calm > 1) { found.push(open); open = null; }
+    if (!bad) continue;
+    const share = window[W.offered] > 0 ? window[W.achieved] / window[W.offered] : 1, p99 = window[W.p99] || 0;
+    const weight = window[W.offered] > 0 ? window[W.lag] / window[W.offered] + p99 / 1000 : p99 / 1000;
+    open.bad += 1; open.until = window[W.end]; open.lag = Math.max(open.lag, window[W.lag]); open.p99 = Math.max(open.p99, p99); open.least = Math.min(open.least, share);
+    if (weight > open.worst) { open.worst = weight; open.at = window[W.end]; }
   }
-  return null;
+  // What goes on is told as what is.
+  episodes = { of: about, all: found.filter((episode) => episode.bad >= 3 && episode.until - episode.from >= 1.4).sort((a, b) => b.worst - a.worst) };
+  return episodes.all;
+}
+// The operator that had most of the critical path when an episode was at its worst, with its share.
+function bottleneckOf(episode, time) {
+  const next = story.paths.find((path) => path.at_s >= episode.at - 1e-9 && path.at_s <= Math.min(time, episode.until + 2) + 1e-9), path = next || pathAt(episode.at);
+  const isSource = (name) => story.operators.some((operator) => operator.name === name && operator.role === "source");
+  return [...sharesOf(path)].filter(([name]) => !isSource(name)).sort((a, b) => b[1] - a[1])[0] || null;
 }
 // Why the policy changed nothing, as it said last until a time, after its last plan.
 function heldAt(time) {

@@ -87,7 +87,7 @@ function stateOf(number, at, window, busiest, blocked) {
 
 function drawGraph(time, chosen, choose) {
   const window = windowAt(time), path = pathAt(time), shares = sharesOf(path);
-  const numbers = shownOperators(window, shares), short = window && isShort(window);
+  const numbers = shownOperators(window, shares), short = window && (isShort(window) || isCatchingUp(window));
   if (!numbers.length) { put(byId("graph-box"), el("p", { class: "quiet" }, "No operators are known yet.")); put(byId("graph-legend")); return; }
   const { edges, over, place, column, width, height } = layOut(numbers);
   const way = heaviest(numbers, edges, column, shares);
@@ -96,7 +96,9 @@ function drawGraph(time, chosen, choose) {
   // As in Flink, an operator is as busy as its busiest instance: that one limits it.
   const most = new Map(), blocked = new Map(), frame = instancesAt(time);
   const largest = (of, operator, value) => of.set(operator, Math.max(of.get(operator) || 0, value));
-  for (const row of frame && window && frame.end_s > window[W.start] - 1e-9 ? frame.rows : []) { largest(most, row[I.operator], row[I.busy]); largest(blocked, row[I.operator], row[I.blocked]); }
+  const which = new Map();
+  for (const row of frame && window && frame.end_s > window[W.start] - 1e-9 ? frame.rows : []) { if (row[I.busy] > (most.get(row[I.operator]) || 0)) which.set(row[I.operator], row[I.instance]); largest(most, row[I.operator], row[I.busy]); largest(blocked, row[I.operator], row[I.blocked]); }
+  const isFarAbove = (number, busy) => most.get(number) >= 0.9 && most.get(number) > busy + 0.15;
   const sources = story.operators.filter((operator) => operator.role === "source").length;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Dataflow graph" });
   const link = (from, to, back, between) => {
@@ -138,7 +140,7 @@ function drawGraph(time, chosen, choose) {
       svg("text", { x: WIDE - 10, y: 22, fill: "#ffffff", "text-anchor": "end", "font-weight": "700" }, at ? "×" + at[O.instances] : ""),
       svg("text", { x: 10, y: 42, fill: "#ffffff" }, at ? word : "no figures"),
       svg("text", { x: 10, y: 60, fill: "#ffffff" }, at ? (operator.role === "source" ? (sources === 1 && window ? `lag ${amount(Math.round(window[W.lag]))}` : `emits ${amount(at[O.processed])}/s`) : `queue ${amount(at[O.queue])}`) : ""),
-      busiest >= 0.9 && busiest > 1.5 * busy && svg("text", { x: WIDE - 10, y: 60, fill: "#ffffff", "text-anchor": "end" }, `one ${percent(busiest)}`),
+      isFarAbove(number, busy) && svg("text", { x: WIDE - 10, y: 60, fill: "#ffffff", "text-anchor": "end" }, `no. ${which.get(number)}: ${percent(busiest)}`),
       at && at[O.blocked] >= 0.05 && operator.role !== "source" && svg("text", { x: WIDE - 10, y: 42, fill: "#ffffff", "text-anchor": "end" }, `pauses ${percent(at[O.blocked])}`),
       svg("rect", { x: 8, y: 72, width: inner, height: 12, rx: 2, fill: colour("idle"), stroke: "#ffffff", "stroke-width": 1 }),
       svg("rect", { x: 8, y: 72, width: inner * busy, height: 12, fill: colour("busy"), stroke: "#ffffff", "stroke-width": 1 }),
@@ -173,8 +175,8 @@ function drawGraph(time, chosen, choose) {
   if (again) { const box = root.querySelector(`[data-number="${again}"]`); if (box) { box.focus({ preventScroll: true }); hideTip(); } }
   const key = (name, text) => el("span", {}, el("i", { class: "i-" + name }), text);
   const left = story.operators.length - numbers.length;
-  const operators = window ? window[W.operators] : [], ones = operators.some((at) => (most.get(at[O.operator]) || 0) >= 0.9 && most.get(at[O.operator]) > 1.5 * at[O.busy]);
+  const operators = window ? window[W.operators] : [], ones = operators.some((at) => isFarAbove(at[O.operator], at[O.busy]));
   put(byId("graph-legend"), key("idle", "idle"), key("busy", "busy, which is no fault in itself"), operators.some((at) => at[O.blocked] > 0.005) && key("blocked", "backpressured"), operators.some((at) => at[O.wait] > 0.005) && key("wait", "waits for something external"),
     way.length > 0 && key("path", story.about.is_analysis ? "critical paths of the window" : `critical path of the slowest epochs${short ? "" : ": where their time goes, though the job keeps up"}`),
-    operators.some((at) => at[O.blocked] >= 0.05) && el("span", {}, "pauses: share of the time for which an instance holds up the sources, on average"), ones && el("span", {}, "one: load of the busiest instance, where it is far above the mean"), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
+    operators.some((at) => at[O.blocked] >= 0.05) && el("span", {}, "pauses: share of the time for which an instance backpressures the sources, on average"), ones && el("span", {}, "no.: the busiest instance, where it is far above the mean"), left > 0 && el("span", {}, `${plural(left, "operator")} less busy not drawn`));
 }

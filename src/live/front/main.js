@@ -114,7 +114,7 @@ function draw() {
   part("warnings", [story.warnings.length && time, story.warnings.filter((warning) => warning.since_s <= time + 1e-9).map((warning) => [warning.since_s, warning.until_s, warningHolds(warning, time), warningAt(warning, time)])], () => drawWarnings(time, goTo));
   part("graph", [at, path && path.at_s, state.operator, theme, wide], () => drawGraph(time, state.operator, chooseOperator));
   part("path", [path, path && time, theme], () => drawPath(time));
-  part("decisions", [story.decisions, state.decision, decided, story.quiet.filter((quiet) => quiet.from_s <= time + 1e-9).pop()], () => drawDecisions(time, state.decision, choose));
+  part("decisions", [story.decisions, state.decision, decided, story.decisions.map((decision) => [decision.done_s <= time + 1e-9, decision.known_s <= time + 1e-9]), time >= endOf() - 1e-9, heldAt(time), story.quiet.filter((quiet) => quiet.from_s <= time + 1e-9).pop()], () => drawDecisions(time, state.decision, choose));
   part("migrations", [story.migrations, story.migrations.map((migration) => migration.at_s <= time + 1e-9 && (migration.done_s === null || migration.done_s > time + 1e-9 ? time : "done"))], () => drawMigrations(time));
   const frame = instancesAt(time);
   part("instances", [frame && frame.end_s, state.operator, table], () => drawInstances(time, state.operator, chooseOperator, askToDraw));

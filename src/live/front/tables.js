@@ -1,3 +1,5 @@
+// Without figures in brackets, but for the instance it is about.
+const brief = (text) => text.replace(/ \(([^()]*\d[^()]*)\)/g, (_, inside) => { const instance = inside.match(/instance \d+/); return instance ? ` (${instance[0]})` : ""; });
 // The headline, warnings, the critical path, decisions, migrations and instances.
 const figure = (name, value, note, off) => el("div", { class: "figure" + (off ? " off" : "") }, el("span", { class: "quiet" }, name), el("b", {}, value), el("span", { class: "quiet" }, note));
 
@@ -15,13 +17,15 @@ function drawHeadline(time) {
   const isSource = (name) => story.operators.some((operator) => operator.name === name && operator.role === "source");
   const [first, ...others] = [...sharesOf(path)].sort((a, b) => isSource(a[0]) - isSource(b[0]) || b[1] - a[1]);
   const also = others.filter(([name, share]) => !isSource(name) && percent(share) === percent(first[1])).map(([name]) => name).slice(0, 3);
-  const source = others.find(([name, share]) => isSource(name) && share > first[1]);
+  const source = others.find(([name, share]) => isSource(name) && (share > first[1] || percent(share) === percent(first[1])));
   const short = isShort(window);
   // More than is offered: the lag becomes smaller.
-  const catches = window[W.lag] > window[W.offered] && ratio > 1.02;
+  const catches = isCatchingUp(window);
+  const queue = short || catches || isAnalysis ? null : longestQueue(window), previous = queue && windowAt(window[W.start]);
+  const earlier = previous && previous !== window && longestQueue(previous), grows = queue && (!earlier || queue.seconds > 1.1 * earlier.seconds), shrinks = earlier && queue && queue.seconds < 0.9 * earlier.seconds;
   const beside = also.length ? (short ? "" : `, and as much at ${list(also)}`) : source ? `, and ${percent(source[1])} at the source ${source[0]}` : others.length && !short ? ", more than at any other operator" : "";
   const limit = isAnalysis ? largest ? [el("b", {}, `In the window until ${seconds(window[W.end])}: `), `${percent(largest.share)} of the critical paths is ${largest.text}${path.parts[1] ? `, ${percent(path.parts[1].share)} ${path.parts[1].text}` : ""}.`] : ["No path leads through this window."] : first
-    ? [el("b", {}, catches ? `The job is catching up (lag ${amount(Math.round(window[W.lag]))} records, less by ${amount(window[W.achieved] - window[W.offered])}/s): ` : short ? also.length ? `${list([first[0], ...also])} are the bottleneck: ` : `${first[0]} is the bottleneck: ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short && !catches ? (also.length ? "at each" : "there") : `at ${first[0]}`}${beside}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)}).`]
+    ? [el("b", {}, catches ? `The job is catching up (lag ${amount(Math.round(window[W.lag]))} records, less by ${amount(window[W.achieved] - window[W.offered])}/s): ` : short ? also.length ? `${list([first[0], ...also])} are the bottleneck: ` : `${first[0]} is the bottleneck: ` : queue ? `The job keeps up, but records queue at ${queue.operator} (${amount(queue.records)}, ${latency(1000 * queue.seconds)} of its work${grows ? ", and growing" : shrinks ? ", and shrinking" : ""}). ` : "The job keeps up. "), `${percent(first[1])} of the critical path of the slowest records is ${short && !catches ? (also.length ? "at each" : "there") : `at ${first[0]}`}${beside}; the largest part is ${largest.text} (${percent(largest.share)}, ${latency(largest.mean_ms)})${time > path.at_s + 0.5 ? `, as of ${seconds(path.at_s)}` : ""}.`]
     : busiest ? [el("b", {}, `${nameOf(busiest[O.operator])} is the busiest operator`), `, ${percent(busiest[O.busy])} busy. This policy records no critical path.`] : ["Nothing is known of operators."];
   const why = last && (last.meaning || (last.parts.find((part) => part[0] === "Why") || ["", ""])[1]);
   const { diagnosis } = story, has = (column) => story.windows.some((window) => window[column] > 0);
@@ -35,12 +39,15 @@ function drawHeadline(time) {
       el("div", { class: "told" }, diagnosis && el("p", { id: "diagnosis" }, el("b", {}, `Diagnosis${story.about.state === "running" ? " so far" : ""}: ${diagnosis.cause}: `), diagnosis.text), el("p", {}, limit)));
     return;
   }
-  const held = heldAt(time), lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
-  const since = held ? `${short ? `at ${seconds(held.at_s)} the policy saw: ` : ""}${lower(held.why)}${held.why.endsWith(".") ? "" : "."}${!short && held.is_found && window[W.end] > held.at_s + 1e-9 ? ` (So since ${seconds(held.at_s)}.)` : ""}` : !last ? "none yet." : "";
-  // What was wrong before, and what then.
-  const past = short ? null : lastShortBefore(time), then = past && sharesOf(pathAt(past.until));
-  const [worst] = then ? [...then].filter(([name]) => !isSource(name)).sort((a, b) => b[1] - a[1]) : [];
-  const misses = past && [past.shortest < 0.97 && `throughput down to ${percent(past.shortest)} of what was due`, past.lag > 0 && `lag up to ${amount(Math.round(past.lag))} records`, past.p99 > 0 && `p99 up to ${latency(past.p99)}`].filter(Boolean).join(", ");
+  const held = heldAt(time), lower = (text) => text.charAt(0).toLowerCase() + text.slice(1), ended = (text) => text + (text.endsWith(".") ? "" : ".");
+  const looks = held && (held.until_s <= time + 1e-9 ? (held.until_s > held.at_s ? `from ${seconds(held.at_s)} to ${seconds(held.until_s)}` : `at ${seconds(held.at_s)}`) : `since ${seconds(held.at_s)}`);
+  const since = held ? `${lower(brief(held.why)).replace(/\.$/, "")} (${looks}).` : !last ? "none yet." : "";
+  // What was wrong before, and what then: the worst first.
+  const past = episodesUntil(time).slice(0, 3).map((episode) => {
+    const worst = bottleneckOf(episode, time), figures = [episode.least < 0.97 && `throughput down to ${percent(episode.least)} of what was due`, episode.lag >= 1 && `lag up to ${amount(Math.round(episode.lag))} records`, episode.p99 > 0 && `p99 up to ${latency(episode.p99)}`].filter(Boolean).join(", ");
+    return el("p", {}, el("b", {}, `${episode.least < 0.97 || episode.lag >= 1 ? "It did not keep up" : "It missed its latency goal"} from ${seconds(episode.from)} to ${seconds(episode.until)}: `), `${figures}${worst ? `; at its worst, at ${seconds(episode.at)}, ${worst[0]} had ${percent(worst[1])} of the critical path` : ""}.`);
+  });
+  const more = episodesUntil(time).length - past.length;
   put(box,
     figure("Throughput", `${amount(window[W.achieved])}/s`, `${known(ratio) ? percent(ratio) + " " : ""}of ${amount(window[W.offered])}/s offered`, known(ratio) && ratio < 0.97),
     figure("Lag", amount(Math.round(window[W.lag])), "records due, not emitted", window[W.lag] > window[W.offered]),
@@ -48,8 +55,8 @@ function drawHeadline(time) {
     figure("Instances", String(instances), `${plural(story.operators.length, "operator")}${window[W.leftOut] ? `, ${window[W.operators].length} of them shown` : ""}`, false),
     figure("Decisions so far", String(before.length), last ? `the last at ${seconds(last.at_s)}` : "none yet", false),
     el("div", { class: "told" }, el("p", {}, limit),
-      past && el("p", {}, el("b", {}, `It did not keep up from ${seconds(past.from)} to ${seconds(past.until)}: `), `${misses}${worst ? `; ${worst[0]} was the bottleneck then (${percent(worst[1])} of the critical path)` : ""}.`),
-      last && el("p", {}, el("b", {}, `Last decision, ${seconds(last.at_s)}: `), last.plan || "no change", why ? `, because ${lower(why)}${why.endsWith(".") ? "" : "."}` : ".", last.found && ` Found at that time: ${last.found}`),
+      past, more > 0 && el("p", { class: "quiet" }, `and ${plural(more, "milder time", "milder times")} before.`),
+      last && el("p", {}, el("b", {}, `Last decision, ${seconds(last.at_s)}: `), last.plan || "no change", why ? `, because ${ended(lower(why))}` : ".", last.found && ` Found at that time: ${brief(last.found)}`),
       since && el("p", {}, el("b", {}, last ? "No change since: " : "No decision: "), since)));
 }
 
@@ -73,6 +80,15 @@ function drawWarnings(time, goTo) {
     over.length > 0 && el("details", { id: "warnings-over", open }, el("summary", {}, `${plural(over.length, "earlier warning")}`), over.slice(0, 100).map((warning) => line(warning, true)), over.length > 100 && el("p", { class: "quiet" }, `and ${over.length - 100} more before`)));
 }
 
+// What the parts of a critical path are.
+const WORDS = {
+  processing: "Work: the operator's function runs.", queueing: "Queueing: records wait until the operator, or its worker, has done those before them.", release: "Held back: results are ready, and wait until their epoch is complete.",
+  scheduling: "Scheduling: the worker has not yet called the operator.", serialization: "Serialization: records are made into bytes.", deserialization: "Deserialization: bytes are made into records.",
+  "external-wait": "External wait: the operator's function waits for something outside the job.", migration: "Migration: state moves between instances.", network: "Network: records are on their way to another worker.",
+  progress: "Progress tracking: workers tell each other which epochs are complete.", "source-delay": "Source delay: a record waits for the source to emit it, at most until its epoch closes while the job keeps up.",
+  backpressure: "Backpressure: the source is held back because the operator's queue is full.", unknown: "Unknown: nothing was recorded of it.",
+};
+
 function drawPath(time) {
   const path = pathAt(time), box = byId("path-box");
   if (!path) { put(box, el("p", { class: "quiet" }, story.paths.length || story.about.is_analysis ? "None has been looked at yet at this time." : "This policy does not look at critical paths, so none are recorded: run with --policy critical-path to see them.")); return; }
@@ -82,7 +98,8 @@ function drawPath(time) {
   const predicts = path.parts.some((part) => known(part.predicted_ms));
   put(box, el("p", { class: "quiet" }, story.about.is_analysis ? `What the critical paths consist of, in the window until ${seconds(path.at_s)}; on the right, how much of it.` : `Where the slowest records spent their time, in the window until ${seconds(path.at_s)}${time > path.at_s + 0.5 ? `, ${seconds(time - path.at_s)} before the time shown` : ""}.`), bar,
     el("ul", { class: "parts" }, path.parts.map((part, place) => el("li", {}, el("i", { class: "c" + (place % 8) }), el("b", {}, percent(part.share)), el("span", {}, part.text), el("span", { class: "ms quiet" }, latency(part.mean_ms) + (known(part.predicted_ms) ? ` → ${latency(part.predicted_ms)}` : ""))))),
-    rest > 0.01 && el("p", { class: "quiet" }, `${percent(rest)} in smaller parts.`), predicts && el("p", { class: "quiet" }, "The time after the arrow is what the policy predicts for its plan."));
+    rest > 0.01 && el("p", { class: "quiet" }, `${percent(rest)} in smaller parts.`), predicts && el("p", { class: "quiet" }, "The time after the arrow is what the policy predicts for its plan."),
+    el("details", { class: "words", open: Boolean(byId("path-box").querySelector("details.words[open]")) }, el("summary", {}, "What these parts are"), el("p", { class: "quiet" }, "Epoch: the records that a source emits together; results leave when the whole epoch has passed."), [...new Set(path.parts.map((part) => part.kind))].filter((kind) => WORDS[kind]).map((kind) => el("p", { class: "quiet" }, WORDS[kind]))));
 }
 
 const STATUS = { "carried-out": "carried out", "by-hand": "by hand", "request-refused": "refused", interrupted: "interrupted", refused: "rejected", unfinished: "under way", running: "under way", done: "done" };
@@ -91,18 +108,21 @@ const unitless = (what) => what.replace(/ (ms|per s|s)$/, "");
 
 function drawDecisions(time, chosen, choose) {
   const box = byId("decision-list");
-  if (!story.decisions.length) { put(box, el("p", { class: "quiet" }, story.about.state === "running" ? "No plan yet." : "The policy made no plan in this run."), quietAt(time)); return; }
+  if (!story.decisions.length) { put(box, el("p", { class: "quiet" }, story.about.state === "running" ? "No plan yet." : time < endOf() - 1e-9 ? "No plan yet." : "The policy made no plan in this run."), quietAt(time, true)); return; }
   const top = box.scrollTop;
   const focused = document.activeElement && document.activeElement.dataset && document.activeElement.dataset.decision;
   const one = (decision) => {
     const here = chosen === decision.number, why = decision.meaning || (decision.parts.find((part) => part[0] === "Action") || ["", ""])[1];
+    // What came later than the time shown is not told of a decision that has been made.
+    const isDone = decision.done_s !== null && decision.done_s <= time + 1e-9, isKnown = known(decision.known_s) ? decision.known_s <= time + 1e-9 : time >= endOf() - 1e-9, isLater = decision.at_s > time + 1e-9;
+    const shown = decision.parts.filter(([heading]) => isLater || (heading === "Action" ? isDone || decision.done_s === null : heading !== "Outcome" || isKnown));
     const body = here && el("div", { class: "body" },
-      el("dl", {}, decision.parts.map(([heading, text]) => [el("dt", {}, heading), el("dd", {}, text)])),
       decision.compared.length > 0 && el("table", { class: "compared" }, el("thead", {}, el("tr", {}, ["", "before", "predicted", "came"].map((name) => el("th", { class: "num", scope: "col" }, name)))),
-        el("tbody", {}, decision.compared.map((row) => el("tr", {}, el("th", { scope: "row" }, unitless(row.what)), [row.before, row.predicted, row.came].map((value) => el("td", { class: "num" }, valueOf(row.what, value))))))));
+        el("tbody", {}, decision.compared.map((row) => el("tr", {}, el("th", { scope: "row" }, unitless(row.what)), [row.before, row.predicted, isKnown || isLater ? row.came : null].map((value) => el("td", { class: "num" }, valueOf(row.what, value))))))),
+      el("dl", {}, shown.map(([heading, text]) => [el("dt", {}, heading), el("dd", {}, text)])));
     return el("div", { class: "decision" + (here ? " here" : "") + (decision.at_s > time + 1e-9 ? " later" : "") },
       el("button", { type: "button", "aria-expanded": String(here), "data-decision": decision.number, onclick: () => choose(here ? null : decision.number) },
-        el("b", {}, String(decision.number)), el("span", { class: "num" }, seconds(decision.at_s)), el("span", { class: "plan" }, decision.plan || "no change"), el("span", { class: "tag " + decision.status }, decision.at_s > time + 1e-9 ? "later" : STATUS[decision.status] || decision.status),
+        el("b", {}, String(decision.number)), el("span", { class: "num" }, seconds(decision.at_s)), el("span", { class: "plan" }, decision.plan || "no change"), el("span", { class: "tag " + decision.status }, isLater ? "later" : decision.status === "carried-out" && !isDone ? STATUS.unfinished : STATUS[decision.status] || decision.status),
         why && el("span", { class: "why" }, why.charAt(0).toUpperCase() + why.slice(1))), body);
   };
   put(box, story.decisions.map(one).reverse(), quietAt(time));
@@ -114,10 +134,12 @@ function drawDecisions(time, chosen, choose) {
   if (focused) { const again = box.querySelector(`[data-decision="${focused}"]`); if (again) again.focus({ preventScroll: true }); }
 }
 
-function quietAt(time) {
+function quietAt(time, open) {
   const span = story.quiet.filter((quiet) => quiet.from_s <= time + 1e-9).pop();
   if (!span) return null;
-  return el("details", { class: "quiet-span" }, el("summary", {}, `${seconds(span.from_s)} – ${seconds(span.until_s)}: no action, and why`), el("dl", {}, span.parts.map(([heading, text]) => [el("dt", {}, heading), el("dd", {}, text)])));
+  // Of a period that goes on, what is known so far.
+  const parts = span.until_s <= time + 1e-9 ? span.parts : story.held.filter((held) => held.at_s > span.from_s - 1e-9 && held.at_s <= time + 1e-9).slice(-20).map((held) => [`since ${seconds(held.at_s)}`, held.why.charAt(0).toUpperCase() + held.why.slice(1)]);
+  return parts.length ? el("details", { class: "quiet-span", open: Boolean(open) }, el("summary", {}, `${seconds(span.from_s)} – ${seconds(Math.min(span.until_s, time))}: no action, and why`), el("dl", {}, parts.map(([heading, text]) => [el("dt", {}, heading), el("dd", {}, text)]))) : null;
 }
 
 function drawMigrations(time) {

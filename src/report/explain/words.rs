@@ -44,7 +44,7 @@ pub fn finding(finding: &Finding) -> String {
         Cause::ExternalWait => ("waits for something outside the job", ""),
         Cause::AtLimit => ("is at its maximum parallelism, which is not enough", ""),
         Cause::Slow => ("contributes most to a latency above the goal", ""),
-        Cause::Starved => ("is starved by its upstream operators", "; nothing to change here"),
+        Cause::Starved => ("gets less input than it could process", "; the limit is elsewhere"),
         Cause::OverProvisioned => ("has more instances than it needs", ""),
         Cause::Crowded => ("cannot do the work of all its instances", ": move one to another worker, or divide its load"),
         Cause::Host => ("does not get its core", ": another program or another machine has it; its instances are not to blame"),
