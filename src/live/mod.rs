@@ -27,6 +27,6 @@ pub use analyst::Analyst;
 pub use model::Model;
 pub use news::{News, Tail};
 pub use story::{
-    About, Compared, Decision, Diagnosis, HeldAt, InstanceAt, Instances, Migration, OperatorAbout, OperatorAt, PathAt, PathPart, QuietSpan, State,
-    SteeredBy, Story, Warning, Window,
+    About, Compared, Decision, Diagnosis, HeldAt, InstanceAt, Instances, Migration, OperatorAbout, OperatorAt, PathAt, PathPart, QuietSpan,
+    State, SteeredBy, Story, Warning, Window,
 };

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::story::{
-    About, Decision, Diagnosis, INSTANCE_COLUMNS, InstanceAt, Instances, Migration, OPERATOR_COLUMNS, OperatorAbout, OperatorAt, PathAt,
-    HeldAt, QuietSpan, State, SteeredBy, Story, VERSION, WINDOW_COLUMNS, Warning, Window,
+    About, Decision, Diagnosis, HeldAt, INSTANCE_COLUMNS, InstanceAt, Instances, Migration, OPERATOR_COLUMNS, OperatorAbout, OperatorAt,
+    PathAt, QuietSpan, State, SteeredBy, Story, VERSION, WINDOW_COLUMNS, Warning, Window,
 };
 use super::told::{Held, Told, migrations, path_of};
 use super::watch::Watch;

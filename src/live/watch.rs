@@ -130,7 +130,17 @@ impl Watch {
         let mut seen = BTreeMap::new();
         let mut once = |kind: &'static str, operator: String, severity: u8, what: String, todo: &'static str| {
             let todo = todo.to_owned();
-            self.warnings.push(Warning { kind, severity, since_s: at_s, until_s: Some(at_s), operator, what, worst_s: at_s, before: Vec::new(), todo });
+            self.warnings.push(Warning {
+                kind,
+                severity,
+                since_s: at_s,
+                until_s: Some(at_s),
+                operator,
+                what,
+                worst_s: at_s,
+                before: Vec::new(),
+                todo,
+            });
         };
         match &event.kind {
             EventKind::HotKey { operator, bin, share } => {
@@ -200,7 +210,12 @@ impl Watch {
                 let Some(reason) = kind.reason() else { return };
                 if reason.rule == "goal-unreachable" {
                     let largest = reason.path.first().map(|part| {
-                        format!(" Of the slowest epochs {:.0} % ({:.0} ms) is {}.", 100.0 * part.share, part.mean_ms, report::piece_text(part))
+                        format!(
+                            " Of the slowest epochs {:.0} % ({:.0} ms) is {}.",
+                            100.0 * part.share,
+                            part.mean_ms,
+                            report::piece_text(part)
+                        )
                     });
                     let what = format!("No number of instances would meet the latency goal.{}", largest.unwrap_or_default());
                     let todo = "Lower the load, raise the goal, or make that part of the critical path shorter.";
@@ -253,7 +268,13 @@ impl Watch {
 
 /// Opens, goes on with and closes warnings: `wrong` is what is wrong at `at_s`; what is in `kept`
 /// stays as it is.
-fn set(warnings: &mut Vec<Warning>, open: &mut BTreeMap<Key, (usize, f64, f64)>, wrong: BTreeMap<Key, Seen>, kept: &BTreeSet<Key>, at_s: f64) {
+fn set(
+    warnings: &mut Vec<Warning>,
+    open: &mut BTreeMap<Key, (usize, f64, f64)>,
+    wrong: BTreeMap<Key, Seen>,
+    kept: &BTreeSet<Key>,
+    at_s: f64,
+) {
     open.retain(|key, (place, ..)| {
         let goes_on = wrong.contains_key(key) || kept.contains(key);
         if !goes_on {

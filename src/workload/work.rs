@@ -67,7 +67,9 @@ impl Work {
         match self {
             Work::Hash => u64::from(crc32fast::hash(document.as_bytes())),
             Work::Json => serde_json::from_str(document).map_or(0, |value| total(&value)),
-            Work::Regex => ITEM.captures_iter(document).map(|item| item.iter().flatten().map(|group| group.len() as u64).sum::<u64>()).sum(),
+            Work::Regex => {
+                ITEM.captures_iter(document).map(|item| item.iter().flatten().map(|group| group.len() as u64).sum::<u64>()).sum()
+            }
             Work::Compress => {
                 let mut encoder = DeflateEncoder::new(Vec::with_capacity(document.len()), Compression::fast());
                 let compressed = encoder.write_all(document.as_bytes()).and_then(|()| encoder.finish());
