@@ -53,8 +53,40 @@ impl Names {
         for (operator, name) in since.operators {
             self.name(operator, name);
         }
-        self.channels.extend(since.channels);
-        self.workers.extend(since.workers);
+        for (channel, ends) in since.channels {
+            if self.channels.len() < MOST_NAMES || self.channels.contains_key(&channel) {
+                self.channels.insert(channel, ends);
+            }
+        }
+        for (worker, name) in since.workers {
+            if self.workers.len() < MOST_NAMES || self.workers.contains_key(&worker) {
+                self.workers.insert(worker, name);
+            }
+        }
+    }
+
+    /// Forgets the names of operators and channels that are not kept.
+    pub fn forget(&mut self, is_kept: impl Fn(OperatorId) -> bool, is_kept_channel: impl Fn(ChannelId) -> bool) {
+        let Names { operators, channels, uses, .. } = self;
+        operators.retain(|operator, name| {
+            let stays = is_kept(*operator);
+            if let (false, Some(of)) = (stays, uses.get_mut(name)) {
+                *of -= 1;
+            }
+            stays
+        });
+        uses.retain(|_, uses| *uses > 0);
+        channels.retain(|channel, _| is_kept_channel(*channel));
+    }
+
+    /// Number of operators and channels with names.
+    pub fn named(&self) -> usize {
+        self.operators.len() + self.channels.len()
+    }
+
+    /// The operators with names, and the channels.
+    pub fn known(&self) -> (impl Iterator<Item = OperatorId>, impl Iterator<Item = ChannelId>) {
+        (self.operators.keys().copied(), self.channels.keys().copied())
     }
 
     /// Whether nothing has a name.
