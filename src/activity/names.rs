@@ -231,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_not_kept_are_forgotten_and_free_their_text() {
+        let mut names = Names::default();
+        let channel = |number, source| Record::Channel { channel: ChannelId(number), source: OperatorId(source), target: OperatorId(2) };
+        [operator(1, "Map"), operator(2, "Map"), operator(3, "Filter"), channel(1, 1), channel(2, 3)].iter().for_each(|record| {
+            names.learn(record);
+        });
+        names.forget(|operator| operator.0 > 1, |channel| channel.0 > 1);
+        assert_eq!(names.named(), 3);
+        assert_eq!((names.operator(OperatorId(1)), names.operator(OperatorId(2))), ("op1".into(), "Map".into()));
+        assert_eq!((names.ends(ChannelId(1)), names.channel(ChannelId(2))), (None, "Filter → Map".into()));
+    }
+
+    #[test]
     fn equal_names_are_told_apart_and_odd_ones_made_printable() {
         let mut names = Names::default();
         names.learn(&operator(1, "Map"));

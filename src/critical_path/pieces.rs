@@ -254,6 +254,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_merged_stays_known_of_lanes_and_what_was_seen_lately_stays_apart() {
+        let mut pieces = Pieces::new(Window { start: Timestamp(0), end: Timestamp(1_000_000) });
+        for round in 0..5 {
+            for worker in 0..3 {
+                let start = 100 * round + 1;
+                let operator = OperatorId(round as u32);
+                let record = work(worker, ActivityKind::Processing, start, start + 50 + u64::from(worker), 5);
+                let Record::Activity(activity) = record else { panic!("{record:?}") };
+                let instance = InstanceId::new(operator, worker);
+                pieces.push(&Record::Activity(Activity { instance, ..activity }));
+            }
+        }
+        let before = pieces.lanes();
+        pieces.merge(&BTreeSet::from([OperatorId(1)]), Timestamp(401));
+        assert_eq!(pieces.lanes(), before);
+        let apart = |operator| pieces.of(OperatorId(operator)).len();
+        assert_eq!([apart(0), apart(1), apart(2), apart(3), apart(4)], [0, 3, 0, 0, 3]);
+    }
+
+    #[test]
     fn pieces_are_whole_and_instances_count_while_they_were_there() {
         let mut pieces = Pieces::new(Window { start: Timestamp(0), end: Timestamp(1000) });
         for worker in 0..2 {

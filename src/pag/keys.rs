@@ -177,6 +177,19 @@ impl Keys {
 mod tests {
     use std::collections::BTreeMap;
 
+    #[test]
+    fn streams_without_keys_in_use_take_no_memory() {
+        let mut keys = Keys::default();
+        for stream in 0..200_000u32 {
+            keys.insert((stream, 1, u64::from(stream)), stream);
+            if stream % 1000 > 0 {
+                keys.remove((stream, 1, u64::from(stream)), stream);
+            }
+            assert!(keys.rings.len() <= FEW_RINGS && keys.numbers.len() == keys.rings.len());
+        }
+        assert!((0..200_000).all(|stream| keys.get((stream, 1, stream.into())).is_some() == (stream % 1000 == 0)));
+    }
+
     use proptest::prelude::*;
 
     use super::*;

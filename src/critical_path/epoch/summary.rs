@@ -302,3 +302,47 @@ fn smaller<K: Copy + Ord, V>(of: &BTreeMap<K, V>, size: impl Fn(&V) -> u128) -> 
     all.sort_unstable();
     all.into_iter().skip(MOST_PARTS / 2).map(|(_, key)| key).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::critical_path::{EpochPath, Gains};
+    use crate::id::InstanceId;
+    use crate::time::{Epoch, Timestamp};
+
+    #[test]
+    fn of_ever_more_operators_the_largest_parts_stay_and_the_rest_is_told() {
+        let (mut summary, epochs) = (EpochSummary::default(), 10 * MOST_PARTS as u32);
+        for number in 0..epochs {
+            let piece = |operator, start, end| EpochPiece {
+                kind: EpochPieceKind::Processing,
+                instance: Some(InstanceId::new(OperatorId(operator), 0)),
+                behind: None,
+                channel: None,
+                start: Timestamp(start),
+                end: Timestamp(end),
+            };
+            // Operator 0 is in all of them; that of epoch 77 takes long.
+            let end = if number == 77 { 1_000_000 } else { 100 + u64::from(number % 10) };
+            let pieces = vec![piece(0, 0, 50), piece(1 + number, 50, end)];
+            let slack = vec![(OperatorId(1 + number), 3)];
+            let path = EpochPath {
+                epoch: Epoch(number.into()),
+                due: Timestamp(0),
+                completed: Timestamp(end),
+                pieces,
+                gains: Gains::default(),
+                slack,
+            };
+            summary.add(&path);
+            assert!(summary.parts.len() <= MOST_PARTS && summary.operators.len() <= MOST_PARTS && summary.slack.len() <= MOST_PARTS);
+        }
+        let (parts, operators, further) = (summary.parts(), summary.operators(), summary.further());
+        assert_eq!(parts.iter().take(2).map(|part| part.part.operator.unwrap().0).collect::<Vec<_>>(), [0, 78]);
+        assert_eq!(parts.len() as u64 + further.parts, u64::from(epochs) + 1);
+        assert_eq!(operators.len() as u64 + further.operators, u64::from(epochs) + 1);
+        let kept: f64 = parts.iter().map(|part| part.share).sum();
+        assert!((kept + further.share - 1.0).abs() < 1e-9, "{kept} and {further:?}");
+        assert_eq!(summary.named().0.len(), operators.len());
+    }
+}

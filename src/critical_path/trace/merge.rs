@@ -175,3 +175,88 @@ fn smallest<K: Copy + Ord>(sizes: BTreeMap<K, Size>, room: &mut usize) -> BTreeS
     }
     smallest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::{ActivityKind, Lane, MessageKind};
+    use crate::critical_path::{By, Entity, WindowSummary};
+    use crate::id::{InstanceId, WorkerId};
+    use crate::time::{Timestamp, Window};
+
+    const LANES: u32 = 40;
+
+    /// A trace whose operators are stages, one a window, that share `windows` windows with a driver. The stage of window 7 is large.
+    fn stages(windows: u32) -> (TraceSummary, usize) {
+        let (mut trace, mut most) = (TraceSummary::new(By::Operator), 0);
+        for window in 0..windows {
+            let (start, end) = (Timestamp(u64::from(window) * 1000), Timestamp(u64::from(window) * 1000 + 1000));
+            let work = |lane: u32, operator: u32, share| {
+                let (lane, instance) = (Lane::Worker(WorkerId(lane)), InstanceId::new(OperatorId(operator), lane));
+                Row {
+                    lane,
+                    subject: Subject::Work(ActivityKind::Processing, instance),
+                    participation: share,
+                    ns: 100,
+                    path_ns: 50,
+                    count: 1,
+                }
+            };
+            let stage = 1 + window;
+            let share = if window == 7 { 0.8 } else { 0.2 + 0.4 * f64::from(window % 5) / 5.0 };
+            let mut rows = vec![work(0, 0, 1.0 - share)];
+            for lane in 1..=LANES {
+                rows.push(work(lane, stage, share / f64::from(LANES)));
+                let message = Subject::Message(MessageKind::Data, ChannelId(stage), Lane::Worker(WorkerId(0)));
+                rows.push(Row { lane: Lane::Worker(WorkerId(lane)), subject: message, participation: 0.0, ns: 5, path_ns: 0, count: 1 });
+            }
+            let wait = |lane| WaitPattern {
+                lane: Lane::Worker(WorkerId(lane)),
+                channel: ChannelId(stage),
+                from: Lane::Worker(WorkerId(0)),
+                cause: None,
+                count: 1,
+                whole_ns: 10 + u64::from(stage),
+                ns: 10,
+            };
+            let waits = (1..=LANES).map(wait).collect();
+            trace.push(&WindowSummary { window: Window { start, end }, participation_sum: 1.0, log2_paths: Some(1.0), rows, waits });
+            if trace.is_crowded() {
+                let least = trace.least();
+                trace.merge(&least);
+            }
+            most = most.max(trace.rows.len() + trace.waits.len());
+        }
+        (trace, most)
+    }
+
+    #[test]
+    fn a_trace_ten_times_as_long_has_no_more_rows_and_the_largest_operators_stay() {
+        let ((_, few), (trace, many)) = (stages(2_000), stages(20_000));
+        assert!(many <= MOST_ROWS + MOST_WAITS + 3 * LANES as usize && many < few + few / 10, "{few} and {many}");
+        let ranking = trace.ranking(By::Operator);
+        let first: Vec<Entity> = ranking.iter().take(2).map(|entry| entry.entity).collect();
+        assert_eq!(first, [Entity::Operator(OperatorId(0)), Entity::Operator(OperatorId(8))]);
+        assert!(ranking.len() >= 2 * ALWAYS);
+        let further = trace.further();
+        let kept: f64 = ranking.iter().map(|entry| entry.participation).sum();
+        assert!((kept + further.participation - 1.0).abs() < 1e-9, "{kept} and {further:?}");
+        let operators = ranking.iter().filter(|entry| matches!(entry.entity, Entity::Operator(_))).count() as u64;
+        assert_eq!(operators + further.operators, 20_001);
+        assert_eq!(trace.waits().len() as u64 + further.waits, 20_000 * u64::from(LANES));
+        // Lanes and kinds of activity are exact.
+        let busy: f64 = trace.ranking(By::Worker).iter().map(|entry| entry.profile).sum();
+        assert!((busy - 0.1 * f64::from(LANES + 1)).abs() < 1e-9, "{busy}");
+        assert_eq!(
+            trace.ranking(By::Activity).iter().map(|entry| entry.entity).take(1).collect::<Vec<_>>(),
+            [Entity::Activity(ActivityKind::Processing)]
+        );
+    }
+
+    #[test]
+    fn what_was_seen_lately_is_not_merged_however_much_it_is() {
+        let (trace, _) = stages(u32::try_from(RECENT).unwrap() / 2);
+        assert!(!trace.is_crowded() && trace.least() == Least::default());
+        assert_eq!(trace.further(), Further::default());
+    }
+}
