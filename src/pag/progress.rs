@@ -1,7 +1,6 @@
 //! How far the log of each worker has come.
 //!
-//! A worker that has left, and has told everything up to then, is not waited for any longer; memory depends on those that may still do
-//! something.
+//! A worker that has left, and has told everything up to then, is not waited for any longer, but for the last one.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
     up_to: BTreeMap<WorkerId, Timestamp>,
-    /// When those left that are still waited for.
+    /// When those left that did.
     left: BTreeMap<WorkerId, Timestamp>,
 }
 
@@ -38,12 +37,15 @@ impl Progress {
         self.left.remove(&worker);
     }
 
+    /// Forgets a worker that has left and has told everything, and the one that was the only one until now if the same holds of it.
     fn forget(&mut self, worker: WorkerId) {
-        let has_told = self.left.get(&worker).is_some_and(|at| self.up_to.get(&worker).is_some_and(|up_to| up_to >= at));
-        // Of the last one it stays known how far it has come.
-        if has_told && self.up_to.len() > 1 {
+        let has_told = |worker: &WorkerId, up_to: &Timestamp| self.left.get(worker).is_some_and(|at| up_to >= at);
+        if self.up_to.len() > 1 && self.up_to.get(&worker).is_some_and(|up_to| has_told(&worker, up_to)) {
             self.up_to.remove(&worker);
-            self.left.remove(&worker);
+        } else if let (2, Some(&other)) = (self.up_to.len(), self.up_to.keys().find(|other| **other != worker))
+            && has_told(&other, &self.up_to[&other])
+        {
+            self.up_to.remove(&other);
         }
     }
 
@@ -74,9 +76,14 @@ mod tests {
         progress.told(WorkerId(2), Timestamp(30));
         assert_eq!(progress.known(&clocks), Timestamp(10));
         progress.told(WorkerId(1), Timestamp(20));
-        assert_eq!((progress.known(&clocks), progress.up_to.len(), progress.left.len()), (Timestamp(30), 2, 0));
+        assert_eq!((progress.known(&clocks), progress.up_to.len()), (Timestamp(30), 2));
+        // What it tells after that changes nothing.
+        progress.told(WorkerId(1), Timestamp(25));
+        assert_eq!((progress.known(&clocks), progress.up_to.len()), (Timestamp(30), 2));
         progress.left(WorkerId(0), Timestamp(25));
         progress.left(WorkerId(2), Timestamp(25));
         assert_eq!(progress.known(&clocks), Timestamp(30), "the last one stays");
+        progress.told(WorkerId(3), Timestamp(40));
+        assert_eq!(progress.known(&clocks), Timestamp(40), "until there is another");
     }
 }
