@@ -53,8 +53,40 @@ impl Names {
         for (operator, name) in since.operators {
             self.name(operator, name);
         }
-        self.channels.extend(since.channels);
-        self.workers.extend(since.workers);
+        for (channel, ends) in since.channels {
+            if self.channels.len() < MOST_NAMES || self.channels.contains_key(&channel) {
+                self.channels.insert(channel, ends);
+            }
+        }
+        for (worker, name) in since.workers {
+            if self.workers.len() < MOST_NAMES || self.workers.contains_key(&worker) {
+                self.workers.insert(worker, name);
+            }
+        }
+    }
+
+    /// Forgets the names of operators and channels that are not kept.
+    pub fn forget(&mut self, is_kept: impl Fn(OperatorId) -> bool, is_kept_channel: impl Fn(ChannelId) -> bool) {
+        let Names { operators, channels, uses, .. } = self;
+        operators.retain(|operator, name| {
+            let stays = is_kept(*operator);
+            if let (false, Some(of)) = (stays, uses.get_mut(name)) {
+                *of -= 1;
+            }
+            stays
+        });
+        uses.retain(|_, uses| *uses > 0);
+        channels.retain(|channel, _| is_kept_channel(*channel));
+    }
+
+    /// Number of operators and channels with names.
+    pub fn named(&self) -> usize {
+        self.operators.len() + self.channels.len()
+    }
+
+    /// The operators with names, and the channels.
+    pub fn known(&self) -> (impl Iterator<Item = OperatorId>, impl Iterator<Item = ChannelId>) {
+        (self.operators.keys().copied(), self.channels.keys().copied())
     }
 
     /// Whether nothing has a name.
@@ -196,6 +228,19 @@ mod tests {
         assert!(!whole.learn(&operator(3, "Map")) && !whole.learn(&channel(1, 3)) && !whole.learn(&joined("")));
         assert_eq!(sum.operator(OperatorId(2)), " Filter");
         assert_eq!(sum.operator(OperatorId(3)), "Map (op3)");
+    }
+
+    #[test]
+    fn names_that_are_not_kept_are_forgotten_and_free_their_text() {
+        let mut names = Names::default();
+        let channel = |number, source| Record::Channel { channel: ChannelId(number), source: OperatorId(source), target: OperatorId(2) };
+        [operator(1, "Map"), operator(2, "Map"), operator(3, "Filter"), channel(1, 1), channel(2, 3)].iter().for_each(|record| {
+            names.learn(record);
+        });
+        names.forget(|operator| operator.0 > 1, |channel| channel.0 > 1);
+        assert_eq!(names.named(), 3);
+        assert_eq!((names.operator(OperatorId(1)), names.operator(OperatorId(2))), ("op1".into(), "Map".into()));
+        assert_eq!((names.ends(ChannelId(1)), names.channel(ChannelId(2))), (None, "Filter → Map".into()));
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl CountedWindows {
         count(|entry| entry.path, |firsts| firsts.path += 1);
     }
 
+    /// Forgets the entries that are not `kept`: they are not printed.
+    pub fn forget(&mut self, kept: impl Fn(&Entity) -> bool) {
+        self.firsts.retain(|entity, _| kept(entity));
+    }
+
     /// Number of windows.
     pub fn windows(&self) -> u64 {
         self.windows

@@ -25,8 +25,8 @@ mod trace;
 pub use batches::Batches;
 pub use counted::{CountedWindows, Firsts};
 pub use epoch::{
-    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, Gains, LagLedger, LagOwner,
-    OperatorLatency, PartLatency, SourceLag,
+    Behind, EpochOddities, EpochPart, EpochPath, EpochPaths, EpochPiece, EpochPieceKind, EpochSummary, FurtherParts, Gains, LagLedger,
+    LagOwner, OperatorLatency, PartLatency, SourceLag,
 };
 pub use online::{Arrival, InputTraffic, OperatorSlack, OperatorTraffic, PathGroup, PathObserver, PathPiece, WindowPaths};
 pub use participation::Participation;
@@ -36,4 +36,4 @@ pub use retime::{Change, Curve, Forecast, Predicted, RetimedEpoch, Retimer};
 pub use slowest::{SlowEpochs, Slowest};
 pub use summary::{By, Entity, Entry, Row, Subject, Summarizer, WaitPattern, WindowSummary};
 pub use supply::Supply;
-pub use trace::TraceSummary;
+pub use trace::{Further, Least, TraceSummary};

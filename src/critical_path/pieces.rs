@@ -2,7 +2,8 @@
 //!
 //! Windows cut a long piece into many; what is said of numbers and lengths of pieces must not depend
 //! on them. Also how long each instance was there: instances come and go, and are compared over the
-//! time they were there. Memory depends on the number of instances, not on the length of the log.
+//! time they were there. Memory depends on the number of instances, not on the length of the log; those
+//! of operators that are no longer kept apart become one a lane.
 
 // Sums are looked up by key and sorted before they are returned.
 #![allow(clippy::disallowed_types)]
@@ -14,6 +15,9 @@ use rustc_hash::FxHashMap;
 use crate::activity::{Activity, ActivityKind, Lane, Record};
 use crate::id::{InstanceId, OperatorId, WorkerId};
 use crate::time::{Timestamp, Window};
+
+/// With fewer instances nothing is merged.
+const MOST_INSTANCES: usize = 1 << 14;
 
 /// The work of one instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,12 +79,28 @@ struct Sum {
     seen: Option<Seen>,
 }
 
+impl Sum {
+    /// Adds what an instance did on `lane`, as far as it matters to that.
+    fn add(&mut self, lane: Lane, sum: &Sum) {
+        self.lane = Some(lane);
+        self.work.pieces += sum.work.pieces;
+        self.work.busy_ns = self.work.busy_ns.saturating_add(sum.work.busy_ns);
+        if let Some(seen) = sum.seen {
+            Seen::see(&mut self.seen, seen.first, seen.last);
+        }
+    }
+}
+
 /// Pieces of work of all instances of a trace.
 #[derive(Clone, Debug)]
 pub struct Pieces {
     /// Only what ends in it counts.
     stretch: Window,
     instances: FxHashMap<InstanceId, Sum>,
+    /// What is no longer kept apart, by lane.
+    further: BTreeMap<Lane, Sum>,
+    /// How many instances were left when some were merged last.
+    left_apart: usize,
     joined: BTreeMap<WorkerId, Timestamp>,
     left: BTreeMap<WorkerId, Timestamp>,
     /// The stretch of all activities.
@@ -90,7 +110,15 @@ pub struct Pieces {
 impl Pieces {
     /// No piece yet; those that end outside of `stretch` will be left out.
     pub fn new(stretch: Window) -> Pieces {
-        Pieces { stretch, instances: FxHashMap::default(), joined: BTreeMap::new(), left: BTreeMap::new(), all: None }
+        Pieces {
+            stretch,
+            instances: FxHashMap::default(),
+            further: BTreeMap::new(),
+            left_apart: 0,
+            joined: BTreeMap::new(),
+            left: BTreeMap::new(),
+            all: None,
+        }
     }
 
     /// Adds a record.
@@ -139,6 +167,26 @@ impl Pieces {
         }
     }
 
+    /// Whether there are so many instances that some should be [merged](Self::merge).
+    pub fn is_crowded(&self) -> bool {
+        self.instances.len() > MOST_INSTANCES.max(2 * self.left_apart)
+    }
+
+    /// Merges the instances of operators that are not among `kept` and that were not seen from `since` on: of them only what their
+    /// lanes did stays known.
+    pub fn merge(&mut self, kept: &BTreeSet<OperatorId>, since: Timestamp) {
+        let Pieces { instances, further, .. } = self;
+        instances.retain(|instance, sum| {
+            let stays = kept.contains(&instance.operator) || sum.seen.is_some_and(|seen| seen.last >= since);
+            if let (false, Some(lane)) = (stays, sum.lane) {
+                further.entry(lane).or_default().add(lane, sum);
+            }
+            stays
+        });
+        instances.shrink_to(2 * instances.len());
+        self.left_apart = self.instances.len();
+    }
+
     /// The instances of an operator that did anything.
     pub fn of(&self, operator: OperatorId) -> BTreeMap<InstanceId, InstanceWork> {
         self.by_operator(&BTreeSet::from([operator])).remove(&operator).unwrap_or_default().instances
@@ -164,13 +212,11 @@ impl Pieces {
 
     /// The lanes that worked on records.
     pub fn lanes(&self) -> BTreeMap<Lane, LaneWork> {
-        let mut lanes: BTreeMap<Lane, Sum> = BTreeMap::new();
+        let mut lanes: BTreeMap<Lane, Sum> = self.further.clone();
         for sum in self.instances.values() {
-            let (Some(lane), Some(seen)) = (sum.lane, sum.seen) else { continue };
-            let of_lane = lanes.entry(lane).or_insert(Sum { lane: Some(lane), ..Sum::default() });
-            of_lane.work.pieces += sum.work.pieces;
-            of_lane.work.busy_ns = of_lane.work.busy_ns.saturating_add(sum.work.busy_ns);
-            Seen::see(&mut of_lane.seen, seen.first, seen.last);
+            if let Some(lane) = sum.lane {
+                lanes.entry(lane).or_default().add(lane, sum);
+            }
         }
         let worked = lanes.into_iter().filter(|(_, sum)| sum.work.pieces > 0);
         worked.map(|(lane, sum)| (lane, LaneWork { busy_ns: sum.work.busy_ns, present_ns: self.present_ns(&sum) })).collect()
@@ -205,6 +251,26 @@ mod tests {
             records_in,
             records_out: 0,
         })
+    }
+
+    #[test]
+    fn what_is_merged_stays_known_of_lanes_and_what_was_seen_lately_stays_apart() {
+        let mut pieces = Pieces::new(Window { start: Timestamp(0), end: Timestamp(1_000_000) });
+        for round in 0..5 {
+            for worker in 0..3 {
+                let start = 100 * round + 1;
+                let operator = OperatorId(round as u32);
+                let record = work(worker, ActivityKind::Processing, start, start + 50 + u64::from(worker), 5);
+                let Record::Activity(activity) = record else { panic!("{record:?}") };
+                let instance = InstanceId::new(operator, worker);
+                pieces.push(&Record::Activity(Activity { instance, ..activity }));
+            }
+        }
+        let before = pieces.lanes();
+        pieces.merge(&BTreeSet::from([OperatorId(1)]), Timestamp(401));
+        assert_eq!(pieces.lanes(), before);
+        let apart = |operator| pieces.of(OperatorId(operator)).len();
+        assert_eq!([apart(0), apart(1), apart(2), apart(3), apart(4)], [0, 3, 0, 0, 3]);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! Invariant: memory is bounded: at most so many epochs and pieces of paths are kept, the slowest; how
 //! many were meant is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::epoch::{EpochPath, EpochSummary};
+use super::epoch::{EpochPath, EpochPiece, EpochSummary};
+use crate::id::{ChannelId, OperatorId};
 
 /// The most epochs that are kept, and pieces of their paths.
 const MOST_EPOCHS: usize = 10_000;
@@ -46,6 +47,13 @@ impl Slowest {
             let fastest = self.kept.pop_first();
             self.pieces -= fastest.map_or(0, |(_, path)| path.pieces.len());
         }
+    }
+
+    /// The operators and channels on their paths.
+    pub fn named(&self) -> (BTreeSet<OperatorId>, BTreeSet<ChannelId>) {
+        let pieces = || self.kept.values().flat_map(|path| &path.pieces);
+        let of = |piece: &EpochPiece| piece.instance.into_iter().chain(piece.behind.map(|behind| behind.instance));
+        (pieces().flat_map(of).map(|instance| instance.operator).collect(), pieces().filter_map(|piece| piece.channel).collect())
     }
 
     /// Those above `quantile` (0 to 1) of all, at least one; `None` without any epoch.

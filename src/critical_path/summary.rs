@@ -31,6 +31,10 @@ pub enum Subject {
     Silence,
     /// Waiting for a message; never on a path, and part of no measure.
     Wait(ChannelId, Lane),
+    /// Work for operators that are no longer kept apart; in no window, only in sums over many.
+    FurtherWork(ActivityKind),
+    /// The same of messages.
+    FurtherMessages(MessageKind),
 }
 
 /// How often and how long a lane waited for messages of another lane.
@@ -169,6 +173,10 @@ pub(super) fn ranked(rows: impl Iterator<Item = Row>, length: u64, by: By) -> Ve
 fn entity(row: &Row, by: By) -> Option<Entity> {
     Some(match (row.subject, by) {
         (Subject::Wait(..), _) => return None,
+        (Subject::FurtherWork(kind), By::Activity) => Entity::Activity(kind),
+        (Subject::FurtherWork(_), By::Worker) => Entity::Lane(row.lane),
+        (Subject::FurtherMessages(kind), By::Activity) => Entity::Messages(kind),
+        (Subject::FurtherWork(_) | Subject::FurtherMessages(_), _) => return None,
         (Subject::Message(_, channel, _), By::Channel) => Entity::Channel(channel),
         (_, By::Channel) => return None,
         (Subject::Message(kind, _, _), By::Activity) => Entity::Messages(kind),

@@ -1,21 +1,27 @@
 //! Participations summed over many windows: the bottleneck over a whole trace.
 //!
 //! Shares are averaged over windows, weighted by their lengths. Memory depends on the number of
-//! lanes and subjects, not on the number of windows.
+//! lanes and subjects, not on the number of windows; of operators and channels that are long over, the
+//! least can be merged (`trace/merge.rs`).
 
 // The table of places is looked up by key, never walked: the rows are in the order of the map.
 #![allow(clippy::disallowed_types)]
+
+mod merge;
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
+use serde::Serialize;
 
 use super::summary::{By, Entity, Entry, Row, Subject, WaitPattern, WindowSummary, ranked};
 use crate::activity::{Lane, Names};
 use crate::id::{ChannelId, InstanceId};
 use crate::time::{Timestamp, Window};
+
+pub use merge::Least;
 
 /// Which lane waited for which, on which channel, and what for.
 type Pattern = (Lane, ChannelId, Lane, Option<InstanceId>);
@@ -37,7 +43,10 @@ pub struct TraceSummary {
     sums: Vec<Sum>,
     /// The same of rows that were added lately: windows that follow each other mostly have the same ones.
     at_hand: FxHashMap<(Lane, Subject), u32>,
-    waits: BTreeMap<Pattern, (u64, u64)>,
+    waits: BTreeMap<Pattern, Waited>,
+    further: Further,
+    /// How many rows and wait patterns the last merger left.
+    left: (usize, usize),
     /// The ranking that was asked for first since the last window: several tables and sentences go by it.
     known_ranking: OnceCell<(By, Vec<Entry>)>,
 }
@@ -50,6 +59,32 @@ struct Sum {
     ns: u64,
     path_ns: u64,
     count: u64,
+    /// Number of the last window that had it.
+    last: u64,
+}
+
+/// The sum of a wait pattern.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waited {
+    count: u64,
+    ns: u64,
+    /// Number of the last window that had it.
+    last: u64,
+}
+
+/// What is no longer kept apart, because there was too much of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Further {
+    /// Operators whose work is known as a whole only.
+    pub operators: u64,
+    /// Channels of whose messages the same holds.
+    pub channels: u64,
+    /// Their share of the critical paths together, 0 to 1.
+    pub participation: f64,
+    /// Wait patterns that are no longer known.
+    pub waits: u64,
+    /// The length of their waits, in ns.
+    pub waits_ns: u64,
 }
 
 impl TraceSummary {
@@ -83,10 +118,11 @@ impl TraceSummary {
             sum.ns += row.ns;
             sum.path_ns += row.path_ns;
             sum.count += row.count;
+            sum.last = self.windows;
         }
         for wait in &window.waits {
-            let sum = self.waits.entry((wait.lane, wait.channel, wait.from, wait.cause)).or_default();
-            *sum = (sum.0 + wait.count, sum.1 + wait.whole_ns);
+            let Waited { count, ns, last } = self.waits.entry((wait.lane, wait.channel, wait.from, wait.cause)).or_default();
+            (*count, *ns, *last) = (*count + wait.count, *ns + wait.whole_ns, self.windows);
         }
     }
 
@@ -115,7 +151,7 @@ impl TraceSummary {
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         let length = self.length_ns.max(1.0);
         self.rows.iter().map(move |(&(lane, subject), &place)| {
-            let Sum { participation, ns, path_ns, count } = self.sums[place as usize];
+            let Sum { participation, ns, path_ns, count, .. } = self.sums[place as usize];
             Row { lane, subject, participation: participation / length, ns, path_ns, count }
         })
     }
@@ -132,7 +168,7 @@ impl TraceSummary {
     /// Wait patterns of the whole trace, the longest first. Each wait counts once and whole,
     /// however many windows it spans.
     pub fn waits(&self) -> Vec<WaitPattern> {
-        let pattern = |(&(lane, channel, from, cause), &(count, ns)): (&Pattern, &(u64, u64))| WaitPattern {
+        let pattern = |(&(lane, channel, from, cause), &Waited { count, ns, .. }): (&Pattern, &Waited)| WaitPattern {
             lane,
             channel,
             from,
@@ -141,7 +177,7 @@ impl TraceSummary {
             whole_ns: ns,
             ns,
         };
-        let mut waits: Vec<WaitPattern> = self.waits.iter().filter(|(_, (count, _))| *count > 0).map(pattern).collect();
+        let mut waits: Vec<WaitPattern> = self.waits.iter().filter(|(_, waited)| waited.count > 0).map(pattern).collect();
         waits.sort_by_key(|wait| Reverse(wait.ns));
         waits
     }

@@ -61,6 +61,8 @@ impl Writer for Csv {
                     line.channel = Some(view.names.channel(channel));
                     line.to_lane = Some(view.names.lane(to));
                 }
+                Subject::FurtherWork(kind) => line.kind = kind.to_string(),
+                Subject::FurtherMessages(kind) => line.kind = kind.to_string(),
                 Subject::Gap => line.kind = "gap".to_owned(),
                 Subject::Silence => line.kind = "silence".to_owned(),
                 Subject::Wait(channel, from) => {

@@ -10,6 +10,10 @@ use crate::critical_path::{Subject, TraceSummary};
 /// The outermost frame of time in which no lane on a path did anything.
 pub(super) const NOTHING: &str = "nothing ran";
 
+/// The outermost frames of what is not kept apart.
+const FURTHER_OPERATORS: &str = "further operators";
+const FURTHER_CHANNELS: &str = "further channels";
+
 /// Stacks, from the outermost frame to the innermost, with their time in ns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stacks {
@@ -36,6 +40,8 @@ impl Stacks {
                     vec![format!("channel {}", names.channel(channel)), kind.to_string(), ends]
                 }
                 Subject::Gap | Subject::Silence => vec![NOTHING.to_owned(), names.lane(row.lane)],
+                Subject::FurtherWork(kind) => vec![FURTHER_OPERATORS.to_owned(), kind.to_string(), names.lane(row.lane)],
+                Subject::FurtherMessages(kind) => vec![FURTHER_CHANNELS.to_owned(), kind.to_string(), names.lane(row.lane)],
                 Subject::Wait(..) => continue,
             };
             *stacks.times.entry(frames).or_default() += row.participation * length;

@@ -3,7 +3,6 @@
 // Numbers of lanes are looked up, never walked: the order of the table shows nowhere.
 #![allow(clippy::disallowed_types)]
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -15,9 +14,10 @@ use super::config::GraphConfig;
 use super::keys::NONE;
 use super::lane::{Lane as LaneState, Rules, Step};
 use super::messages::Messages;
+use super::progress::Progress;
 use super::window::{MessageEdge, WindowGraph};
 use crate::activity::{ActivityKind, Lane, Message, MessageKind, Record};
-use crate::id::{ChannelId, WorkerId};
+use crate::id::ChannelId;
 use crate::time::{Timestamp, Window};
 
 /// Lanes at most; records of further ones are left out and counted.
@@ -79,7 +79,7 @@ pub struct GraphBuilder {
     pending: usize,
     /// A graph whose memory the next one takes.
     spare: WindowGraph,
-    up_to: BTreeMap<WorkerId, Timestamp>,
+    progress: Progress,
     completions: Completions,
     oddities: Oddities,
     /// Nothing after it is forgotten while there is room.
@@ -102,7 +102,7 @@ impl GraphBuilder {
             settled: 0,
             pending: 0,
             spare: WindowGraph::default(),
-            up_to: BTreeMap::new(),
+            progress: Progress::default(),
             completions: Completions::default(),
             oddities: Oddities::default(),
             keep_from: Timestamp(u64::MAX),
@@ -156,10 +156,9 @@ impl GraphBuilder {
                     self.lanes[lane as usize].waited(start.0, end.0);
                 }
             }
-            Record::UpTo { worker, at } => {
-                let up_to = self.up_to.entry(*worker).or_default();
-                *up_to = (*up_to).max(*at);
-            }
+            Record::UpTo { worker, at } => self.progress.told(*worker, *at),
+            Record::WorkerLeft { worker, at } => self.progress.left(*worker, *at),
+            Record::WorkerJoined { worker, .. } => self.progress.joined(*worker),
             Record::EpochCompleted { at, worker, epoch } => self.completions.completed(*at, *worker, *epoch),
             _ => {}
         }
@@ -216,8 +215,7 @@ impl GraphBuilder {
     /// that are known of have said; zero when none has. It may go back when clocks turn out to
     /// differ.
     pub fn known(&self) -> Timestamp {
-        let corrected = |(worker, at): (&WorkerId, &Timestamp)| Timestamp(at.0.saturating_add_signed(self.clocks.offset(worker.0)));
-        self.up_to.iter().map(corrected).min().unwrap_or_default()
+        self.progress.known(&self.clocks)
     }
 
     /// The lanes, by number.
@@ -347,7 +345,7 @@ impl GraphBuilder {
                 let (clocks, lanes) = (&self.clocks, &self.lanes);
                 self.messages.correct(|lane| clocks.offset(lanes[lane as usize].clock));
                 // By the corrected clocks less may be known.
-                if known.0 != u64::MAX && !self.up_to.is_empty() && needed > self.known().0 {
+                if known.0 != u64::MAX && !self.progress.is_empty() && needed > self.known().0 {
                     return None;
                 }
                 if self.start.is_none() {

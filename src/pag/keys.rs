@@ -2,7 +2,7 @@
 //!
 //! The keys of one sender on one channel are a *stream*. Those in use are mostly close together, so
 //! a ring holds them, and what is close in time is close in memory. Outliers go to a hash table.
-//! Memory is proportional to the number of keys in use, whatever their values.
+//! Memory is proportional to the number of keys in use, whatever their values and streams.
 
 // Looked up by key, never walked: the order of the tables shows nowhere.
 #![allow(clippy::disallowed_types)]
@@ -19,6 +19,8 @@ pub(super) type Key = (u32, u32, u64);
 
 /// Streams that have a ring, at most.
 const MOST_RINGS: usize = 1 << 16;
+/// With fewer rings, those of streams without keys in use are kept.
+const FEW_RINGS: usize = 1 << 10;
 /// Places of a ring that may be empty: a constant number, and a number per key in it.
 const EMPTY: usize = 64;
 const EMPTY_PER_KEY: usize = 16;
@@ -27,6 +29,8 @@ const EMPTY_PER_KEY: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     rings: Vec<Ring>,
+    /// How many of them were left when those without keys were dropped last.
+    left: usize,
     /// Number of each stream's ring.
     numbers: FxHashMap<(u32, u32), u32>,
     /// The stream that was looked for last: a worker sends many messages in a row.
@@ -117,9 +121,8 @@ impl Keys {
             self.far.insert(key, slot);
             return;
         }
-        if self.ring(key).is_none() && self.rings.len() < MOST_RINGS {
-            self.numbers.insert((key.0, key.1), self.rings.len() as u32);
-            self.rings.push(Ring::default());
+        if self.ring(key).is_none() {
+            self.add_ring(key);
         }
         if let Some(ring) = self.ring(key)
             && let Some(place) = ring.make_place(key.2)
@@ -129,6 +132,33 @@ impl Keys {
         } else {
             self.far.insert(key, slot);
         }
+    }
+
+    /// Adds a ring for a key's stream, if there may be one more.
+    fn add_ring(&mut self, key: Key) {
+        if self.rings.len() >= FEW_RINGS.max(2 * self.left) {
+            self.drop_empty_rings();
+        }
+        if self.rings.len() < MOST_RINGS {
+            self.numbers.insert((key.0, key.1), self.rings.len() as u32);
+            self.rings.push(Ring::default());
+        }
+    }
+
+    /// Drops the rings of streams without keys in use: where each stage of a job has channels of its own, there are ever more streams.
+    fn drop_empty_rings(&mut self) {
+        let Keys { rings, numbers, last, left, .. } = self;
+        let mut kept = Vec::new();
+        numbers.retain(|_, number| {
+            let ring = std::mem::take(&mut rings[*number as usize]);
+            let stays = ring.keys > 0;
+            if stays {
+                *number = kept.len() as u32;
+                kept.push(ring);
+            }
+            stays
+        });
+        (*rings, *last, *left) = (kept, None, numbers.len());
     }
 
     /// Removes a key if it still maps to this slot.
@@ -146,6 +176,19 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    #[test]
+    fn streams_without_keys_in_use_take_no_memory() {
+        let mut keys = Keys::default();
+        for stream in 0..200_000u32 {
+            keys.insert((stream, 1, u64::from(stream)), stream);
+            if stream % 1000 > 0 {
+                keys.remove((stream, 1, u64::from(stream)), stream);
+            }
+            assert!(keys.rings.len() <= FEW_RINGS && keys.numbers.len() == keys.rings.len());
+        }
+        assert!((0..200_000).all(|stream| keys.get((stream, 1, stream.into())).is_some() == (stream % 1000 == 0)));
+    }
 
     use proptest::prelude::*;
 

@@ -450,6 +450,13 @@ impl Lane {
         }
     }
 
+    /// Gives back the memory of a lane that has nothing: its worker may have left.
+    fn rest(&mut self) {
+        self.steps.free();
+        self.works.items.free();
+        self.sides.items.free();
+    }
+
     /// Forgets steps that ended before `horizon` and that no window needs any more.
     pub(super) fn forget(&mut self, horizon: u64, messages: &mut Messages) {
         let mut count = 0;
@@ -458,6 +465,9 @@ impl Lane {
                 messages.release(step.slot);
             }
             count += 1;
+        }
+        if count == 0 && self.steps.as_slice().is_empty() && self.pending() == 0 {
+            self.rest();
         }
         self.steps.skip(count);
         self.next -= count;

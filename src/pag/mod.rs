@@ -23,6 +23,7 @@ mod free_list;
 mod keys;
 mod lane;
 mod messages;
+mod progress;
 mod queue;
 mod window;
 

@@ -48,6 +48,13 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Gives back the memory of an empty queue.
+    pub(super) fn free(&mut self) {
+        if self.items.is_empty() && self.items.capacity() > 0 {
+            self.items = Vec::new();
+        }
+    }
+
     /// Discards the oldest `count` items.
     #[inline]
     pub(super) fn skip(&mut self, count: usize) {

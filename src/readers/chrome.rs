@@ -10,23 +10,27 @@
 //!   be found again, and the process that repeats the critical path is left out.
 //! - Counters, samples, marks and the like are not read.
 //!
-//! Times are relative to the whole minute of the first event. Events come in any order, so no window
-//! is complete before the end of the file: memory grows with the number of events.
+//! Times are relative to the whole minute of the first event. Events come in any order. Of a file that
+//! can be read twice, it is known how early what is still to come may be (`horizon.rs`): no more is held
+//! than is out of order, and what is open. Otherwise no window is complete before the end, and memory
+//! grows with the number of events.
 
 // Names are looked up, never walked: the order of their tables shows nowhere.
 #![allow(clippy::disallowed_types)]
 
 mod event;
+mod flow;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use rustc_hash::FxHashMap;
-use serde_json::Value;
 
-use self::event::{Event, event, event_at_hand};
+use self::event::{Event, event, event_at_hand, text};
+use self::flow::Flows;
 use super::elements::Elements;
 use super::error::{Damage, Oddities, excerpt};
+use super::horizon::Horizon;
 use super::lanes::MOST_WORKERS;
 use super::reader::Reader;
 use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
@@ -35,8 +39,6 @@ use crate::time::{Epoch, Timestamp};
 
 /// The most names of slices and of flows; further ones are one.
 const MOST_NAMED: usize = 1 << 16;
-/// The most flows that are known at once.
-const MOST_FLOWS: usize = 1 << 20;
 /// The most slices that are open at once on a thread.
 const MOST_OPEN: usize = 1 << 12;
 /// Longest kept name, in characters.
@@ -55,39 +57,13 @@ struct Thread {
     open: Vec<(u32, ActivityKind, u64)>,
 }
 
-/// What tells a flow from others of its channel. A number as text is the number.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum FlowId {
-    Number(u64),
-    Text(String),
-}
-
-impl FlowId {
-    fn of(value: &Value) -> FlowId {
-        if let Some(number) = value.as_u64() {
-            return FlowId::Number(number);
-        }
-        let text = text(value);
-        match text.parse::<u64>() {
-            Ok(number) if number.to_string() == text => FlowId::Number(number),
-            _ => FlowId::Text(text),
-        }
-    }
-}
-
-/// A flow: from where it comes, as soon as that is known.
-#[derive(Debug, Default)]
-struct Flow {
-    number: u64,
-    from: Option<u32>,
-    /// Receipts that came before: worker and time.
-    receipts: Vec<(u32, u64)>,
-}
-
 /// Reads a trace.
 pub(super) struct Chrome<R> {
     events: Elements<R>,
     job: Job,
+    horizon: Option<Horizon>,
+    /// The stretch of the file that is being read.
+    stretch: u64,
 }
 
 /// What the events so far have told.
@@ -101,22 +77,38 @@ struct Job {
     processes: BTreeMap<String, String>,
     operators: FxHashMap<String, u32>,
     channels: FxHashMap<String, u32>,
-    flows: BTreeMap<(u32, FlowId), Flow>,
-    begun_flows: u64,
+    flows: Flows,
     latest: u64,
+    /// Time up to which everything has been told.
+    told: u64,
+    /// Whether names of threads were learnt that have not been told.
+    is_named: bool,
 }
 
 type Refused = (String, String);
 
 impl<R: BufRead> Chrome<R> {
-    pub(super) fn new(source: R) -> Chrome<R> {
-        Chrome { events: Elements::new(source, &["traceEvents"], "event", MOST_EVENT_MIB), job: Job::default() }
+    /// What is to come may be as early as `horizon` says.
+    pub(super) fn new(source: R, horizon: Option<Horizon>) -> Chrome<R> {
+        Chrome { events: Elements::new(source, &["traceEvents"], "event", MOST_EVENT_MIB), job: Job::default(), horizon, stretch: 0 }
+    }
+
+    /// Tells up to when everything is known, once for each stretch of the file.
+    fn tell(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let Some(horizon) = &self.horizon else { return };
+        let stretch = Horizon::stretch(self.events.position());
+        if stretch > self.stretch {
+            self.stretch = stretch;
+            if let Some(micros) = horizon.from(stretch) {
+                self.job.tell(micros.saturating_mul(1000), out, oddities);
+            }
+        }
     }
 
     /// Takes the next event if it is at hand as a whole and as almost all are: then its end need not
     /// be looked for.
     fn take_at_hand(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
-        let Chrome { events, job } = self;
+        let Chrome { events, job, .. } = self;
         let Some((bytes, place)) = events.peek()? else { return Ok(false) };
         let Some((event, length)) = event_at_hand(bytes) else { return Ok(false) };
         let taken = job.take(&event, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found));
@@ -181,6 +173,7 @@ impl Job {
         if next as u64 >= MOST_WORKERS {
             return Err((format!("at most {MOST_WORKERS} threads"), "one more".to_owned()));
         }
+        self.is_named = true;
         self.threads.push(Thread { worker: next as u32, pid: key.0.clone(), name: format!("thread {}", key.1), open: Vec::new() });
         self.places.insert(key, next);
         Ok(next)
@@ -247,46 +240,50 @@ impl Job {
         next
     }
 
-    /// The flow of an event, and its channel.
-    fn flow(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> (u32, &mut Flow) {
+    /// The channel of a flow's event.
+    fn channel_of(&mut self, event: &Event<'_>, out: &mut Vec<Record>) -> u32 {
         let name = if event.name.is_empty() { event.cat.as_ref() } else { event.name.as_ref() };
         let name = shortened(name);
-        let channel = match self.channels.get(name) {
+        match self.channels.get(name) {
             Some(&channel) => channel,
             None => self.channel(name, out),
-        };
-        if self.flows.len() >= MOST_FLOWS {
-            oddities.count("flows that were forgotten because too many were open");
-            self.flows.pop_first();
         }
-        self.begun_flows += 1;
-        let number = self.begun_flows;
-        (channel, self.flows.entry((channel, FlowId::of(&event.id))).or_insert(Flow { number, ..Flow::default() }))
     }
 
     fn sent(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
         let at = self.at(event.ts, oddities)?;
         let worker = self.thread(event)?.worker;
-        let (channel, flow) = self.flow(event, out, oddities);
-        flow.from = Some(worker);
-        let message = |to, at| side(channel, flow.number, worker, to, at);
-        out.push(Record::Sent(message(worker, at)));
-        out.extend(
-            std::mem::take(&mut flow.receipts).into_iter().map(|(to, at)| Record::Received(side(channel, flow.number, worker, to, at))),
-        );
+        let channel = self.channel_of(event, out);
+        let (number, receipts) = self.flows.sent((channel, &event.id), worker, at, oddities);
+        out.push(Record::Sent(side(channel, number, worker, worker, at)));
+        out.extend(receipts.into_iter().map(|(to, at)| Record::Received(side(channel, number, worker, to, at))));
         Ok(())
     }
 
     fn received(&mut self, event: &Event<'_>, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<(), Refused> {
         let at = self.at(event.ts, oddities)?;
         let worker = self.thread(event)?.worker;
-        let (channel, flow) = self.flow(event, out, oddities);
-        match flow.from {
-            Some(from) => out.push(Record::Received(side(channel, flow.number, from, worker, at))),
-            None if flow.receipts.len() < MOST_OPEN => flow.receipts.push((worker, at)),
-            None => oddities.count("arrivals of flows that nobody sent"),
-        }
+        let channel = self.channel_of(event, out);
+        let known = self.flows.received((channel, &event.id), worker, at, event.ph == "f", oddities);
+        out.extend(known.map(|(number, from)| Record::Received(side(channel, number, from, worker, at))));
         Ok(())
+    }
+
+    /// Tells that nothing which is still to come of the file is earlier than `least`, in ns; what began before and has not ended may be.
+    fn tell(&mut self, least: u64, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let Some(origin) = self.origin else { return };
+        let least = least.saturating_sub(origin);
+        let received = self.flows.pass(least, oddities);
+        let open = self.threads.iter().filter_map(|thread| thread.open.first()).map(|&(_, _, start)| start).min();
+        let up_to = least.min(self.latest).min(received.unwrap_or(u64::MAX)).min(open.unwrap_or(u64::MAX));
+        if up_to <= self.told {
+            return;
+        }
+        self.told = up_to;
+        if std::mem::take(&mut self.is_named) {
+            self.names(out);
+        }
+        out.extend(self.threads.iter().map(|thread| Record::UpTo { worker: WorkerId(thread.worker), at: Timestamp(up_to) }));
     }
 
     fn named(&mut self, event: &Event<'_>) -> Result<(), Refused> {
@@ -294,28 +291,35 @@ impl Job {
         match event.name.as_ref() {
             "process_name" if self.processes.len() < MOST_NAMED => drop(self.processes.insert(text(&event.pid), name)),
             "thread_name" => self.thread(event)?.name = name,
-            _ => {}
+            _ => return Ok(()),
         }
+        self.is_named = true;
         Ok(())
+    }
+
+    /// Names the threads.
+    fn names(&self, out: &mut Vec<Record>) {
+        for &place in self.places.values() {
+            let thread = &self.threads[place];
+            let process = self.processes.get(&thread.pid).filter(|name| !name.is_empty() && **name != thread.name);
+            let name = process.map_or_else(|| thread.name.clone(), |process| format!("{process}, {}", thread.name));
+            out.push(Record::WorkerJoined { worker: WorkerId(thread.worker), at: Timestamp::ZERO, name });
+        }
     }
 
     fn finish(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
         let latest = self.latest;
+        self.names(out);
         let mut unended = Vec::new();
         for &place in self.places.values() {
             let thread = &mut self.threads[place];
-            let process = self.processes.get(&thread.pid).filter(|name| !name.is_empty() && **name != thread.name);
-            let name = process.map_or_else(|| thread.name.clone(), |process| format!("{process}, {}", thread.name));
-            out.push(Record::WorkerJoined { worker: WorkerId(thread.worker), at: Timestamp::ZERO, name });
             unended.extend(thread.open.drain(..).map(|(operator, kind, start)| (thread.worker, operator, kind, start)));
         }
         for (worker, operator, kind, start) in unended {
             oddities.count("slices that did not end before the file");
             self.slice(worker, operator, Some(kind), start, latest, out);
         }
-        for _ in self.flows.values().filter(|flow| flow.from.is_none()) {
-            oddities.count("flows that nobody sent");
-        }
+        self.flows.close(oddities);
     }
 }
 
@@ -341,11 +345,6 @@ fn shortened(name: &str) -> &str {
     name.char_indices().nth(MOST_NAME).map_or(name, |(end, _)| &name[..end])
 }
 
-/// A number or a text, as text.
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 /// The kind of activity of a slice of this category: in files that we exported its name; nothing for
 /// slices that are no activity.
 fn kind(category: &str) -> Option<ActivityKind> {
@@ -367,10 +366,11 @@ fn kind(category: &str) -> Option<ActivityKind> {
 
 impl<R: BufRead + Send> Reader for Chrome<R> {
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        self.tell(out, oddities);
         if self.take_at_hand(out, oddities)? {
             return Ok(true);
         }
-        let Chrome { events, job } = self;
+        let Chrome { events, job, .. } = self;
         let Some((element, place)) = events.next(oddities)? else { return Ok(false) };
         let event = event(element).map_err(|error| Damage::new(place, "a trace event", format!("{} ({error})", excerpt(element))))?;
         job.take(&event, out, oddities).map_err(|(expected, found)| Damage::new(place, expected, found))?;
@@ -399,7 +399,7 @@ mod tests {
     /// With `buffer` bytes at hand at most.
     fn read_by(buffer: usize, document: &str) -> (Vec<Record>, Oddities, Option<Damage>) {
         let (mut records, mut oddities) = (Vec::new(), Oddities::default());
-        let mut chrome = Chrome::new(BufReader::with_capacity(buffer, document.as_bytes()));
+        let mut chrome = Chrome::new(BufReader::with_capacity(buffer, document.as_bytes()), None);
         let damage = loop {
             match chrome.step(&mut records, &mut oddities) {
                 Ok(true) => {}

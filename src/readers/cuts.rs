@@ -1,14 +1,15 @@
-//! Spans of traces, cut so that each lies within its parent, held until all traces of a file are
-//! known; then their lanes and their records.
+//! Spans of traces, cut so that each lies within its parent, held until it is known that no earlier one
+//! comes; then their lanes and their records.
 //!
 //! Invariants: lanes are given out in the order in which spans start, over all traces, so that a
 //! service has no more lanes than it has spans at a time, in whichever order the traces come; the
 //! records of a lane come in order of time, those of one instant in the order of cause and effect;
-//! times are relative to the whole second of the first span. Memory grows with the number of spans,
-//! some 70 bytes each; records are made for some spans at a time.
+//! times are relative to the whole second of the first span. A trace is forgotten with those before it
+//! once all of its records have been given: memory depends on the spans that are held, some 70 bytes
+//! each; records are made for some spans at a time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use super::error::Oddities;
 use super::lanes::MOST_WORKERS;
@@ -63,16 +64,50 @@ impl Cut {
 /// The spans of a file, and what they have in common.
 #[derive(Debug, Default)]
 pub(super) struct Cuts {
-    cuts: Vec<Cut>,
-    traces: Vec<Trace>,
-    /// Spans in the order in which they start, and how many of them have given their records.
-    order: Vec<u32>,
-    given: usize,
-    origin: u64,
+    /// Those that are held, by number; those before have been forgotten.
+    cuts: Numbered<Cut>,
+    traces: Numbered<Trace>,
+    /// Spans without lanes.
+    waiting: Vec<u32>,
+    /// Spans with lanes in the order in which they start, those that have given their records left out.
+    order: VecDeque<u32>,
+    /// No span that starts earlier will have a lane given, in ns of the file.
+    reached: u64,
+    origin: Option<u64>,
     operators: BTreeMap<String, u32>,
     channels: BTreeMap<(u32, u32), u32>,
-    services: BTreeMap<String, u32>,
+    services: BTreeMap<String, Service>,
     workers: u32,
+}
+
+/// Things with numbers, of which the first ones are forgotten.
+#[derive(Debug)]
+struct Numbered<T> {
+    first: usize,
+    held: VecDeque<T>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Numbered { first: 0, held: VecDeque::new() }
+    }
+}
+
+impl<T> Numbered<T> {
+    /// The number that the next one gets.
+    fn next(&self) -> usize {
+        self.first + self.held.len()
+    }
+
+    fn get(&mut self, number: usize) -> &mut T {
+        &mut self.held[number - self.first]
+    }
+
+    /// Forgets the first `count`.
+    fn forget(&mut self, count: usize) {
+        self.held.drain(..count);
+        self.first += count;
+    }
 }
 
 /// A trace: its first root and the span that ends last.
@@ -80,6 +115,10 @@ pub(super) struct Cuts {
 struct Trace {
     first: usize,
     last: usize,
+    spans: usize,
+    /// How many of them have no lane yet, and how many have not given their records.
+    without_lane: usize,
+    ungiven: usize,
     /// There are no lanes for some of its spans.
     left_out: bool,
 }
@@ -87,6 +126,7 @@ struct Trace {
 /// Lanes of a service.
 #[derive(Debug, Default)]
 struct Service {
+    number: u32,
     count: usize,
     free: BTreeSet<u32>,
     /// Until when the others are busy.
@@ -109,7 +149,7 @@ impl Service {
 impl Cuts {
     /// Number of spans so far.
     pub(super) fn len(&self) -> usize {
-        self.cuts.len()
+        self.cuts.next()
     }
 
     /// Adds a span of a service's operation, in nanoseconds, and what it does itself; its number.
@@ -126,8 +166,9 @@ impl Cuts {
         let operator = numbered(&mut self.operators, format!("{service} {operation}"), "further operations", |operator, name| {
             out.push(Record::Operator { operator: OperatorId(operator), name: name.to_owned() });
         });
-        let service = numbered(&mut self.services, service, "further services", |_, _| {});
-        self.cuts.push(Cut {
+        let service = self.service(service);
+        let trace = self.traces.next() as u32;
+        self.cuts.held.push_back(Cut {
             start,
             end,
             relation,
@@ -135,53 +176,81 @@ impl Cuts {
             operator,
             service,
             worker: NONE,
-            trace: self.traces.len() as u32,
+            trace,
             parent: NONE,
             children: (0, 0),
         });
-        self.cuts.len() - 1
+        self.len() - 1
+    }
+
+    /// The number of a service.
+    fn service(&mut self, name: String) -> u32 {
+        let number = self.services.len() as u32;
+        let is_room = self.services.len() < MOST_NAMED || self.services.contains_key(&name);
+        let name = if is_room { name } else { "further services".to_owned() };
+        self.services.entry(name).or_insert_with(|| Service { number, ..Service::default() }).number
     }
 
     /// A span.
     pub(super) fn get(&self, number: usize) -> Cut {
-        self.cuts[number]
+        self.cuts.held[number - self.cuts.first]
     }
 
     /// Spans from number `since` on are the children of `parent`.
     pub(super) fn adopt(&mut self, parent: usize, since: usize) {
-        self.cuts[parent].children = (since as u32, self.cuts.len() as u32);
-        self.cuts[since..].iter_mut().for_each(|child| child.parent = parent as u32);
+        let end = self.len();
+        self.cuts.get(parent).children = (since as u32, end as u32);
+        (since..end).for_each(|child| self.cuts.get(child).parent = parent as u32);
     }
 
     /// Ends the trace whose spans are those from number `first` on, its first root.
     pub(super) fn end(&mut self, first: usize) {
+        let end = self.len();
         // Parents come before their children: of the spans that end last it is the outermost.
-        let last = (first..self.cuts.len()).rev().max_by_key(|&number| self.cuts[number].end);
-        self.traces.push(Trace { first, last: last.unwrap_or(first), left_out: false });
+        let last = (first..end).rev().max_by_key(|&number| self.get(number).end).unwrap_or(first);
+        let spans = end - first;
+        self.traces.held.push_back(Trace { first, last, spans, without_lane: spans, ungiven: spans, left_out: false });
+        self.waiting.extend(first as u32..end as u32);
     }
 
-    /// Gives lanes to all spans, in the order in which they start: the file has been read.
-    pub(super) fn give_lanes(&mut self, out: &mut Vec<Record>) {
-        let first = self.cuts.iter().map(|cut| cut.start).min().unwrap_or_default();
-        self.origin = first - first % SECOND;
-        let names: BTreeMap<u32, &str> = self.services.iter().map(|(name, &service)| (service, name.as_str())).collect();
-        let mut services: BTreeMap<u32, Service> = BTreeMap::new();
-        let mut order: Vec<u32> = (0..self.cuts.len() as u32).collect();
-        order.sort_unstable_by_key(|&number| (self.cuts[number as usize].start, self.cuts[number as usize].end, number));
-        for &number in &order {
-            let cut = &mut self.cuts[number as usize];
-            let service = services.entry(cut.service).or_default();
+    /// The whole second that times are relative to is that of `first`, in ns: no span starts before.
+    pub(super) fn begin(&mut self, first: u64) {
+        self.origin = Some(first - first % SECOND);
+    }
+
+    /// Gives lanes to the spans that start before `least`, in the order in which they start: no other will.
+    pub(super) fn give_lanes(&mut self, least: u64, out: &mut Vec<Record>) {
+        let starts = |cuts: &Cuts, number: u32| cuts.get(number as usize).start;
+        if self.origin.is_none() {
+            self.begin(self.waiting.iter().map(|&number| starts(self, number)).min().unwrap_or_default());
+        }
+        self.reached = least;
+        let waiting = std::mem::take(&mut self.waiting);
+        let (mut ready, waiting) =
+            waiting.into_iter().partition::<Vec<u32>, _>(|&number| least == u64::MAX || starts(self, number) < least);
+        self.waiting = waiting;
+        ready.sort_unstable_by_key(|&number| {
+            let Cut { start, end, .. } = self.get(number as usize);
+            (start, end, number)
+        });
+        let mut services: BTreeMap<u32, (&str, &mut Service)> = BTreeMap::new();
+        services.extend(self.services.iter_mut().map(|(name, service)| (service.number, (name.as_str(), service))));
+        for &number in &ready {
+            let cut = self.cuts.get(number as usize);
+            let trace = self.traces.get(cut.trace as usize);
+            trace.without_lane -= 1;
+            let Some((name, service)) = services.get_mut(&cut.service) else { continue };
             let worker = match service.free_at(cut.start) {
                 Some(worker) => worker,
                 None if u64::from(self.workers) >= MOST_WORKERS => {
-                    self.traces[cut.trace as usize].left_out = true;
+                    trace.left_out = true;
                     continue;
                 }
                 None => {
-                    let (worker, name) = (self.workers, names.get(&cut.service).copied().unwrap_or_default());
+                    let worker = self.workers;
                     self.workers += 1;
                     service.count += 1;
-                    let name = if service.count == 1 { name.to_owned() } else { format!("{name} ({})", service.count) };
+                    let name = if service.count == 1 { (*name).to_owned() } else { format!("{name} ({})", service.count) };
                     out.push(Record::WorkerJoined { worker: WorkerId(worker), at: Timestamp::ZERO, name });
                     worker
                 }
@@ -189,16 +258,23 @@ impl Cuts {
             cut.worker = worker;
             service.busy.push(Reverse((cut.end, worker)));
         }
-        self.order = order;
+        self.order.extend(ready);
     }
 
-    /// The records of the next spans; false after the last.
+    /// The records of the next spans of traces whose spans all have lanes; false if there is none.
     pub(super) fn give(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> bool {
-        let until = self.order.len().min(self.given + BLOCK_SPANS);
-        for next in self.given..until {
-            let number = self.order[next] as usize;
-            let span = self.cuts[number];
-            let Trace { first, last, left_out } = self.traces[span.trace as usize];
+        let mut any = false;
+        for _ in 0..BLOCK_SPANS {
+            let Some(&number) = self.order.front() else { break };
+            let (number, span) = (number as usize, self.get(number as usize));
+            let trace = self.traces.get(span.trace as usize);
+            if trace.without_lane > 0 {
+                break;
+            }
+            trace.ungiven -= 1;
+            let Trace { first, last, left_out, .. } = *trace;
+            any = true;
+            self.order.pop_front();
             if left_out && number == first {
                 oddities.count(format!("traces with more than {MOST_WORKERS} spans at a time, left out"));
             }
@@ -215,19 +291,28 @@ impl Cuts {
                 out.push(Record::EpochCompleted { at: self.at(span.end), worker: WorkerId(span.worker), epoch });
             }
         }
-        let any = self.given < until;
-        self.given = until;
+        while let Some(Trace { spans, ungiven: 0, .. }) = self.traces.held.front() {
+            self.cuts.forget(*spans);
+            self.traces.forget(1);
+        }
         any
+    }
+
+    /// Tells up to when all records have been given.
+    pub(super) fn tell(&self, out: &mut Vec<Record>) {
+        let next = self.order.front().map_or(self.reached, |&number| self.get(number as usize).start.min(self.reached));
+        let at = Timestamp(next.saturating_sub(self.origin.unwrap_or_default()));
+        out.extend((0..self.workers).map(|worker| Record::UpTo { worker: WorkerId(worker), at }));
     }
 
     /// The time of the trace that is `nanos` in the file.
     fn at(&self, nanos: u64) -> Timestamp {
-        Timestamp(nanos - self.origin)
+        Timestamp(nanos.saturating_sub(self.origin.unwrap_or_default()))
     }
 
     /// What a span's lane does for it, in order of time.
     fn span(&mut self, number: usize, out: &mut Vec<Record>) {
-        let span = self.cuts[number];
+        let span = self.get(number);
         if let Some(parent) = span.parent() {
             let request = self.request(parent, number, out);
             out.push(Record::Received(Message { at: self.at(span.start), ..request }));
@@ -235,7 +320,7 @@ impl Cuts {
         let mut since = span.start;
         for child in (span.children.0..span.children.1).rev() {
             let child = child as usize;
-            let Cut { start, end, relation, .. } = self.cuts[child];
+            let Cut { start, end, relation, .. } = self.get(child);
             if relation == Relation::Waits {
                 self.work(span, since, start, out);
                 since = end;
@@ -256,13 +341,13 @@ impl Cuts {
 
     /// What a span sends to its child when that starts, or at its own end if that was before.
     fn request(&mut self, parent: usize, child: usize, out: &mut Vec<Record>) -> Message {
-        let at = self.cuts[child].start.min(self.cuts[parent].end);
+        let at = self.get(child).start.min(self.get(parent).end);
         self.message(parent, child, 2 * child as u64, at, out)
     }
 
     /// What a span's child sends to it at its end.
     fn answer(&mut self, parent: usize, child: usize, out: &mut Vec<Record>) -> Message {
-        self.message(child, parent, 2 * child as u64 + 1, self.cuts[child].end, out)
+        self.message(child, parent, 2 * child as u64 + 1, self.get(child).end, out)
     }
 
     /// The channel from one operator to another.
@@ -278,7 +363,7 @@ impl Cuts {
     }
 
     fn message(&mut self, from: usize, to: usize, sequence: u64, at: u64, out: &mut Vec<Record>) -> Message {
-        let (from, to) = (self.cuts[from], self.cuts[to]);
+        let (from, to) = (self.get(from), self.get(to));
         Message {
             at: self.at(at),
             kind: MessageKind::Data,

@@ -24,6 +24,8 @@ enum Container {
 #[derive(Debug)]
 pub(super) struct Elements<R> {
     source: R,
+    /// Bytes that have been passed over.
+    position: u64,
     scanner: Scanner,
     /// What an object is, for oddities.
     name: &'static str,
@@ -67,7 +69,7 @@ impl<R: BufRead> Elements<R> {
             depth: 0,
             began: 1,
         };
-        Elements { source, scanner, name, most_mib }
+        Elements { source, position: 0, scanner, name, most_mib }
     }
 
     /// The next object and where it began; nothing at the end of the file.
@@ -101,6 +103,7 @@ impl<R: BufRead> Elements<R> {
                 }
             }
             self.source.consume(used);
+            self.position += used as u64;
             if complete && scanner.element.len() > scanner.most {
                 oddities.count(format!("{}s of more than {} MiB, skipped", self.name, self.most_mib));
                 scanner.element.clear();
@@ -131,6 +134,7 @@ impl<R: BufRead> Elements<R> {
         }
         let is_any = used < chunk.len();
         self.source.consume(used);
+        self.position += used as u64;
         if !is_any {
             return Ok(None);
         }
@@ -144,6 +148,12 @@ impl<R: BufRead> Elements<R> {
             self.scanner.line += lines(&chunk[..length]);
         }
         self.source.consume(length);
+        self.position += length as u64;
+    }
+
+    /// How many bytes of the document have been passed over: no object that is still to come begins before.
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 }
 

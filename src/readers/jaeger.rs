@@ -12,8 +12,9 @@
 //!   but for the request of a span that starts after the one it follows from.
 //!
 //! Times are relative to the whole second of the first span. The text of one trace is held at a time,
-//! then only its spans: traces come in any order, so no window is complete before the end of the file,
-//! and memory grows with the number of spans.
+//! then only its spans: traces come in any order. Of a file that can be read twice, it is known how early
+//! what is still to come may start (`horizon.rs`), and no more spans are held than are out of order;
+//! otherwise all are, and no window is complete before the end.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use serde::Deserialize;
 use super::cuts::Cuts;
 use super::elements::Elements;
 use super::error::{Damage, Oddities, excerpt};
+use super::horizon::Horizon;
 use super::reader::Reader;
 use super::span_tree::{LinkedSpan, ORPHAN, Parent, take_tree};
 use crate::activity::{ActivityKind, Record};
@@ -95,6 +97,10 @@ impl<'l> Span<'l> {
 pub(super) struct Jaeger<R> {
     traces: Elements<R>,
     cuts: Cuts,
+    horizon: Option<Horizon>,
+    /// The stretch of the file that is being read, and whether it has not been told up to when records have been given since it began.
+    stretch: u64,
+    is_to_tell: bool,
     /// Whether the file has been read to its end or its damage: then come the records.
     is_read: bool,
     damage: Option<Damage>,
@@ -103,9 +109,26 @@ pub(super) struct Jaeger<R> {
 type Refused = (String, String);
 
 impl<R: BufRead> Jaeger<R> {
-    pub(super) fn new(source: R) -> Jaeger<R> {
+    /// Spans that are still to come start as early as `horizon` says.
+    pub(super) fn new(source: R, horizon: Option<Horizon>) -> Jaeger<R> {
         let traces = Elements::new(source, &["data"], "trace", MOST_TRACE_MIB);
-        Jaeger { traces, cuts: Cuts::default(), is_read: false, damage: None }
+        let (mut cuts, horizon) = (Cuts::default(), horizon.filter(|horizon| horizon.first() > 0));
+        if let Some(horizon) = &horizon {
+            cuts.begin(NANOS.saturating_mul(horizon.first()));
+        }
+        Jaeger { traces, cuts, horizon, stretch: 0, is_to_tell: false, is_read: false, damage: None }
+    }
+
+    /// Gives lanes to the spans before which no further one starts, once for each stretch of the file.
+    fn give_lanes(&mut self, out: &mut Vec<Record>) {
+        let Some(horizon) = &self.horizon else { return };
+        let stretch = Horizon::stretch(self.traces.position());
+        if stretch > self.stretch
+            && let Some(micros) = horizon.from(stretch)
+        {
+            (self.stretch, self.is_to_tell) = (stretch, true);
+            self.cuts.give_lanes(NANOS.saturating_mul(micros).min(NANOS * LATEST), out);
+        }
     }
 
     /// Reads a trace; false at the end of the file.
@@ -149,11 +172,18 @@ impl<R: BufRead + Send> Reader for Jaeger<R> {
         if self.is_read {
             return if self.cuts.give(out, oddities) { Ok(true) } else { self.damage.take().map_or(Ok(false), Err) };
         }
+        if self.is_to_tell {
+            self.is_to_tell = self.cuts.give(out, oddities);
+            if !self.is_to_tell {
+                self.cuts.tell(out);
+            }
+            return Ok(true);
+        }
         match self.read(out, oddities) {
-            Ok(true) => {}
+            Ok(true) => self.give_lanes(out),
             end => {
                 (self.is_read, self.damage) = (true, end.err());
-                self.cuts.give_lanes(out);
+                self.cuts.give_lanes(u64::MAX, out);
             }
         }
         Ok(true)
@@ -192,7 +222,7 @@ mod tests {
         let traces: Vec<String> = traces.iter().map(|spans| format!("{{\"spans\":[{}]}}", spans.join(","))).collect();
         let document = format!("{{\"data\":[{}]}}", traces.join(",\n"));
         let (mut records, mut oddities, mut found) = (Vec::new(), Oddities::default(), Found::default());
-        let mut jaeger = Jaeger::new(document.as_bytes());
+        let mut jaeger = Jaeger::new(document.as_bytes(), None);
         found.damage = loop {
             match jaeger.step(&mut records, &mut oddities) {
                 Ok(true) => {}

@@ -25,6 +25,7 @@ mod cuts;
 pub mod ds2;
 mod elements;
 mod error;
+mod horizon;
 mod jaeger;
 mod lanes;
 mod lines;
@@ -51,8 +52,9 @@ use self::activity_log::ActivityLog;
 use self::chrome::Chrome;
 use self::error::{Damage, Oddities, excerpt};
 pub use self::error::{Place, ReadError};
+use self::horizon::Horizon;
 use self::jaeger::Jaeger;
-use self::otlp::Otlp;
+use self::otlp::{Ahead, Otlp};
 use self::packed::{CutOff, unpacked};
 use self::parts::Parts;
 use self::reader::Reader;
@@ -69,6 +71,9 @@ const BLOCK_RECORDS: usize = 4096;
 const BLOCK_TIME: Duration = Duration::from_millis(100);
 /// Number of bytes of a file that are inspected to detect its format.
 const HEAD_BYTES: u64 = 4096;
+
+/// Files of fewer bytes are not read ahead: their records are held.
+const LEAST_AHEAD: u64 = 8 << 20;
 
 /// A trace format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -286,13 +291,22 @@ fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadErro
             Format::Snailtrail => Box::new(Snailtrail::new(source, origin)),
             Format::Spark => Box::new(Spark::new(source, parts.clone())),
             Format::TimelyText => Box::new(TimelyText::new(source)),
-            Format::Chrome => Box::new(Chrome::new(source)),
-            Format::Jaeger => Box::new(Jaeger::new(source)),
-            Format::Otlp => Box::new(Otlp::new(source)),
+            Format::Chrome => Box::new(Chrome::new(source, ahead(&file, is_there, |content| Horizon::of(content, "\"ts\"")))),
+            Format::Jaeger => Box::new(Jaeger::new(source, ahead(&file, is_there, |content| Horizon::of(content, "\"startTime\"")))),
+            Format::Otlp => Box::new(Otlp::new(source, ahead(&file, is_there, Ahead::of))),
         };
         Input { file, parts, reader, oddities: Oddities::default(), is_there, cut_off, longest: 0, reported: 0, ended: false, damage: None }
     });
     Ok(Trace { files: files.collect(), format })
+}
+
+/// What is known of a file before it is read, if all of it `is_there`; nothing of a small one, whose records are held, or of one that
+/// cannot be read twice.
+fn ahead<A>(file: &Path, is_there: bool, of: impl FnOnce(Box<dyn Read + Send>) -> io::Result<A>) -> Option<A> {
+    if !is_there || file.metadata().ok()?.len() < LEAST_AHEAD {
+        return None;
+    }
+    of(content(file).ok()?).ok()
 }
 
 impl Trace {

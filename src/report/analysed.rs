@@ -1,5 +1,6 @@
 //! What the sentences on a trace are made from.
 
+use super::merged::Merged;
 use crate::activity::Names;
 use crate::critical_path::{Pieces, Supply, TraceSummary};
 
@@ -23,6 +24,8 @@ pub struct Analysed<'a> {
     pub pieces: &'a Pieces,
     /// What its sources and workers were given.
     pub supply: &'a Supply,
+    /// How the work of operators that are no longer kept apart was spread.
+    pub merged: &'a Merged,
     /// The names in it.
     pub names: &'a Names,
     /// How its work is divided.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::table::{UNKNOWN, latency, table};
 use crate::activity::Names;
-use crate::critical_path::{By, CountedWindows, TraceSummary};
+use crate::critical_path::{By, CountedWindows, Further, TraceSummary};
 
 /// The first `top` entries of the ranking of `trace`; `by_window` counts in how many windows each is
 /// first.
@@ -37,7 +37,26 @@ pub fn ranking(trace: &TraceSummary, by_window: &CountedWindows, names: &Names, 
     if entries.len() > top {
         let _ = writeln!(text, "and {} more (--top)", entries.len() - top);
     }
+    let further = trace.further();
+    if further.operators + further.channels > 0 && !matches!(trace.by(), By::Activity | By::Worker) {
+        let _ = writeln!(text, "and {}", merged(&further));
+    }
     text
+}
+
+/// What is said of operators and channels that are not kept apart.
+pub fn merged(further: &Further) -> String {
+    format!(
+        "{} operators and {} channels with small shares, {} together, of which there were too many to keep them apart",
+        further.operators,
+        further.channels,
+        percent(further.participation)
+    )
+}
+
+/// What is said of waits that are not kept.
+pub fn forgotten_waits(further: &Further) -> String {
+    format!("{} short ones, {} together, of which there were too many to keep them", further.waits, latency(further.waits_ns))
 }
 
 /// The `top` longest waits of `trace`; empty if there are none.
@@ -58,7 +77,12 @@ pub fn waits(trace: &TraceSummary, names: &Names, top: usize) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    table(&["waiting", "for", "channel", "busy with", "total", "count", "mean"], &lines)
+    let mut text = table(&["waiting", "for", "channel", "busy with", "total", "count", "mean"], &lines);
+    let further = trace.further();
+    if further.waits > 0 {
+        let _ = writeln!(text, "and {}", forgotten_waits(&further));
+    }
+    text
 }
 
 /// A share as a percentage with one decimal.

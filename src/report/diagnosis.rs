@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::analysed::{Analysed, Division};
 use super::bottleneck::percent;
 use super::explanation::idle;
-use super::spread::{Evenness, Spread, spreads};
+use super::merged::Evenness;
+use super::spread::{Spread, spreads};
 use super::table::latency;
 use crate::activity::ActivityKind;
 use crate::critical_path::{By, Entity, Subject};
@@ -114,7 +115,8 @@ impl<'a> Shares<'a> {
         for row in analysed.trace.rows() {
             match row.subject {
                 Subject::Gap | Subject::Silence => nothing += row.participation,
-                Subject::Message(..) => messages += row.participation,
+                Subject::Message(..) | Subject::FurtherMessages(_) => messages += row.participation,
+                Subject::FurtherWork(kind) => *kinds.entry(kind).or_default() += row.participation,
                 Subject::Wait(..) => {}
                 Subject::Work(kind, instance) => {
                     *kinds.entry(kind).or_default() += row.participation;
@@ -140,6 +142,11 @@ impl<'a> Shares<'a> {
     fn spread(&self, operator: OperatorId) -> Option<&Spread> {
         let all = || spreads(self.analysed, &self.operators.iter().map(|(operator, _)| *operator).collect());
         self.spreads.get_or_init(all).get(&operator)
+    }
+
+    /// The share of operators that are no longer kept apart and whose work was spread in this way.
+    fn merged(&self, evenness: Evenness) -> f64 {
+        self.analysed.merged.share(evenness, self.analysed.trace.length_ns())
     }
 
     /// What to do about an operator's work.
@@ -270,7 +277,8 @@ impl<'a> Shares<'a> {
     fn uneven(&self) -> Option<Diagnosis> {
         // The share of all operators, and the first of them.
         type Sum = (Cause, Evenness, f64, Option<(OperatorId, String)>);
-        let mut found: [Sum; 2] = [(Cause::Skew, Evenness::Skewed, 0.0, None), (Cause::Straggler, Evenness::Straggling, 0.0, None)];
+        let first = |cause, evenness| (cause, evenness, self.merged(evenness), None);
+        let mut found: [Sum; 2] = [first(Cause::Skew, Evenness::Skewed), first(Cause::Straggler, Evenness::Straggling)];
         for &(operator, share) in &self.operators {
             let Some(spread) = self.spread(operator) else { continue };
             for (_, evenness, sum, first) in &mut found {
@@ -324,7 +332,7 @@ impl<'a> Shares<'a> {
     fn too_few_cores(&self) -> Option<Diagnosis> {
         let is_crowded = |operator| self.spread(operator).is_some_and(|spread| spread.evenness == Evenness::Crowded);
         let crowded: Vec<(OperatorId, f64)> = self.operators.iter().copied().filter(|(operator, _)| is_crowded(*operator)).collect();
-        let share: f64 = crowded.iter().map(|(_, share)| share).sum();
+        let share = crowded.iter().map(|(_, share)| share).sum::<f64>() + self.merged(Evenness::Crowded);
         let (busy, _) = self.busy_lanes()?;
         let &(largest, _) = crowded.first().filter(|_| share >= LARGE && busy >= BUSY)?;
         let text = format!(

@@ -30,6 +30,15 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
     if parts.len() > top {
         let _ = writeln!(text, "and {} more (--top)", parts.len() - top);
     }
+    let further = summary.further();
+    if further.parts > 0 {
+        let _ = writeln!(
+            text,
+            "and {} small parts, {} together, of which there were too many to keep them apart",
+            further.parts,
+            percent(further.share)
+        );
+    }
     let operators = summary.operators();
     if let Some(most) = operators.first().filter(|most| most.mean_ns > 0.0) {
         let line = |operator: &crate::critical_path::OperatorLatency| {
@@ -49,6 +58,9 @@ pub fn epochs(summary: &EpochSummary, names: &Names, top: usize) -> String {
         let _ = write!(text, "\n{}", table(&header, &lines));
         if operators.len() > top {
             let _ = writeln!(text, "and {} more (--top)", operators.len() - top);
+        }
+        if further.operators > 0 {
+            let _ = writeln!(text, "and {} small operators, of which there were too many to keep them apart", further.operators);
         }
         let rest = most.mean_ns - most.work_mean_ns - most.queueing_mean_ns;
         let _ = writeln!(

@@ -84,18 +84,22 @@ fn profile_first(ranking: &[Entry]) -> Option<&Entry> {
 /// The operator with the largest share of some rows, and that share.
 fn mostly(trace: &TraceSummary, names: &Names, of: impl Fn(&Row) -> bool) -> Option<String> {
     let mut parts: BTreeMap<OperatorId, f64> = BTreeMap::new();
+    let mut further = 0.0;
     for row in trace.rows().filter(of) {
-        if let Subject::Work(_, instance) = row.subject {
-            *parts.entry(instance.operator).or_default() += row.participation;
+        match row.subject {
+            Subject::Work(_, instance) => *parts.entry(instance.operator).or_default() += row.participation,
+            Subject::FurtherWork(_) => further += row.participation,
+            _ => {}
         }
     }
-    let sum: f64 = parts.values().sum();
+    let sum = parts.values().sum::<f64>() + further;
     let (operator, part) = parts.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
     (sum > 0.0).then(|| format!("{} of it for '{}'", percent(part / sum), names.operator(operator)))
 }
 
 fn activity(trace: &TraceSummary, names: &Names, kind: ActivityKind, share: &str) -> String {
-    let whose = mostly(trace, names, |row| matches!(row.subject, Subject::Work(of, _) if of == kind)).unwrap_or_default();
+    let whose = mostly(trace, names, |row| matches!(row.subject, Subject::Work(of, _) | Subject::FurtherWork(of) if of == kind))
+        .unwrap_or_default();
     let advice = match kind {
         ActivityKind::Processing => "Add instances of that operator, or make each record cheaper.",
         ActivityKind::Scheduling => "This is overhead of the host: larger batches reduce it.",

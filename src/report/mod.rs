@@ -8,6 +8,7 @@ mod diagnosis;
 mod epochs;
 mod explain;
 mod explanation;
+mod merged;
 mod page;
 mod slow_epochs;
 mod spread;
@@ -15,7 +16,7 @@ mod table;
 mod what_if;
 
 pub use analysed::{Analysed, Division};
-pub use bottleneck::{ranking, waits};
+pub use bottleneck::{forgotten_waits, merged, ranking, waits};
 pub use columns::{order_table, tables};
 pub use comparison::{Comparison, Difference, Observed, Side, Unit, Verdict};
 pub use diagnosis::{Cause, Diagnosis, diagnosis};
@@ -25,6 +26,8 @@ pub use explain::{
     disables, explain, finding_text, piece_text, rule_text, short_reason,
 };
 pub use explanation::explanation;
+pub use merged::Merged;
 pub use page::{Page, Section, claims_table, page};
 pub use slow_epochs::{slow_epochs, slow_parts};
+pub use spread::merge;
 pub use what_if::{bound, what_if};

@@ -11,7 +11,10 @@ use crate::critical_path::{EpochSummary, PartLatency, SlowEpochs};
 /// part, its mean in ns over all epochs, and over the slow ones.
 pub fn slow_parts(all: &EpochSummary, slow: &SlowEpochs) -> Vec<(PartLatency, f64)> {
     let of_all = all.parts();
-    let mean = |part: &PartLatency| of_all.iter().find(|other| other.part == part.part).map_or(0.0, |other| other.mean_ns);
+    // Of a part that was not kept apart, only what the slow epochs have of it is known.
+    let of_slow = slow.summary.epochs() as f64 / (all.epochs() as f64).max(1.0);
+    let mean =
+        |part: &PartLatency| of_all.iter().find(|other| other.part == part.part).map_or(part.mean_ns * of_slow, |other| other.mean_ns);
     let mut parts: Vec<(PartLatency, f64)> = slow.summary.parts().into_iter().map(|part| (part, mean(&part))).collect();
     parts.sort_by(|a, b| (b.0.mean_ns - b.1).total_cmp(&(a.0.mean_ns - a.1)).then(a.0.part.cmp(&b.0.part)));
     parts

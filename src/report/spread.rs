@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::analysed::{Analysed, Division};
 use super::bottleneck::percent;
+use super::merged::{Evenness, Merged};
 use super::table::latency;
 use crate::activity::{ActivityKind, Lane};
 use crate::critical_path::{InstanceWork, OperatorWork, Subject};
@@ -25,19 +26,6 @@ const MOST_OF_THE_TIME: f64 = 0.7;
 const LONG_TASK: f64 = 2.0;
 /// Work in vain is mentioned from this share of an operator's time on.
 const LEAST_LOST: f64 = 0.05;
-
-/// What kind of spread it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Evenness {
-    /// There is nothing to compare, or nothing that stands out.
-    Even,
-    /// An instance or a task has more to do than the others.
-    Skewed,
-    /// An instance or a task takes longer for as much.
-    Straggling,
-    /// There is more work than can be done at a time.
-    Crowded,
-}
 
 /// How an operator's work is spread over its instances.
 pub(super) struct Spread {
@@ -62,6 +50,16 @@ pub(super) fn spreads(analysed: &Analysed<'_>, operators: &BTreeSet<OperatorId>)
     let mut works = analysed.pieces.by_operator(operators);
     let shares = shares(analysed, operators).into_iter().filter(|(_, shares)| shares.values().sum::<f64>() > 0.0);
     shares.map(|(operator, shares)| (operator, of(analysed, operator, &shares, &works.remove(&operator).unwrap_or_default()))).collect()
+}
+
+/// Adds to `merged` how the work of operators is spread that will not be kept apart any longer.
+pub fn merge(analysed: &Analysed<'_>, operators: &BTreeSet<OperatorId>, merged: &mut Merged) {
+    let shares = shares(analysed, operators);
+    let length = analysed.trace.length_ns();
+    for (operator, spread) in spreads(analysed, operators) {
+        let share = shares.get(&operator).map_or(0.0, |instances| instances.values().sum());
+        merged.add(spread.evenness, share * length);
+    }
 }
 
 fn of(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<InstanceId, f64>, work: &OperatorWork) -> Spread {

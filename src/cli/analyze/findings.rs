@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments::Asked;
+use super::bounds::Bounds;
 use super::output::{Json, Printed, notes};
 use super::page::Page;
 use super::pictures::cannot_write;
@@ -20,7 +21,8 @@ use crate::export::{Stacks, write_stacks};
 use crate::pag::Oddities;
 use crate::plot::{GainCurve, curves_figure};
 use crate::readers::{Format, Trace};
-use crate::report::{self, Analysed, Division, Observed, Side};
+use crate::report::{self, Analysed, Division, Merged, Observed, Side};
+use crate::time::Timestamp;
 
 /// The most windows of a trace.
 pub(super) const MOST_WINDOWS: u64 = 1_000_000;
@@ -47,6 +49,8 @@ pub(super) struct Findings<'a> {
     /// What is compared with another trace, if there is one.
     observed: Observed,
     oddities: (Oddities, EpochOddities),
+    merged: Merged,
+    bounds: Bounds,
     json: Option<Json>,
     watched: bool,
     bar: ProgressBar,
@@ -71,6 +75,8 @@ impl<'a> Findings<'a> {
             forecast: asked.what_if.clone().map(Forecast::new),
             observed: Observed::default(),
             oddities: Default::default(),
+            merged: Merged::default(),
+            bounds: Bounds::default(),
             json: (asked.json && !asked.is_compared).then(Json::default),
             watched: false,
             bar,
@@ -155,7 +161,7 @@ impl<'a> Findings<'a> {
             Format::Jaeger | Format::Otlp | Format::Chrome => Division::Calls,
             Format::ActivityLog | Format::Snailtrail | Format::TimelyText => Division::Keys,
         };
-        Analysed { trace: &self.whole, pieces: &self.pieces, supply: &self.supply, names: &self.names, division }
+        Analysed { trace: &self.whole, pieces: &self.pieces, supply: &self.supply, merged: &self.merged, names: &self.names, division }
     }
 
     /// Takes a result of the analysis of the whole trace.
@@ -168,6 +174,7 @@ impl<'a> Findings<'a> {
                     )));
                 }
                 self.whole.push(&summary);
+                self.merge(summary.window.start, format);
                 if self.page.as_mut().is_some_and(|page| page.window(&summary)) {
                     self.diagnose(format);
                 }
@@ -204,6 +211,31 @@ impl<'a> Findings<'a> {
             AnalysisResult::Query(change) => self.change(&change)?,
         }
         Ok(())
+    }
+
+    /// Merges what is long over and small, once there is too much of it; the last window began at `start`.
+    fn merge(&mut self, start: Timestamp, format: Format) {
+        if !self.whole.is_crowded() && !self.pieces.is_crowded() && !self.bounds.is_crowded(&self.names) {
+            return;
+        }
+        let least = self.whole.least();
+        let mut merged = std::mem::take(&mut self.merged);
+        report::merge(&self.analysed(format), &least.operators, &mut merged);
+        self.merged = merged;
+        self.whole.merge(&least);
+        let mut kept = self.whole.kept();
+        self.pieces.merge(&kept.operators, Bounds::since(start));
+        for (operators, channels) in [self.epochs.named(), self.slowest.named()] {
+            kept.operators.extend(operators);
+            kept.channels.extend(channels);
+        }
+        let needed = self.bounds.needed(kept, &self.names);
+        self.windows.forget(|&entity| needed.entity(entity));
+        // Two traces are compared by names, and what is predicted is of every operator.
+        if !self.asked.is_compared && self.forecast.is_none() {
+            needed.forget(&mut self.names);
+            needed.forget(&mut self.window_names);
+        }
     }
 
     /// Shows on the page, if there is one, what the diagnosis would be now.
@@ -263,7 +295,15 @@ impl<'a> Findings<'a> {
 
     fn notes(&self, trace: &Trace) -> Vec<String> {
         let (oddities, epoch_oddities) = &self.oddities;
-        notes(oddities, self.asked.epochs.then_some(*epoch_oddities), trace, &self.windows)
+        let mut notes = notes(oddities, self.asked.epochs.then_some(*epoch_oddities), trace, &self.windows);
+        let further = self.whole.further();
+        if further.operators + further.channels > 0 {
+            notes.push(report::merged(&further));
+        }
+        if further.waits > 0 {
+            notes.push(format!("of the waits, {}", report::forgotten_waits(&further)));
+        }
+        notes
     }
 
     /// Prints the result; returns the page, which shows it.

@@ -7,6 +7,7 @@
 //! reported and the exit code is 2.
 
 mod arguments;
+mod bounds;
 mod compare;
 mod findings;
 mod flink;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::activity::Names;
 use crate::critical_path::{
-    CountedWindows, Curve, Entry, EpochOddities, EpochSummary, Forecast, OperatorLatency, PartLatency, SlowEpochs, TraceSummary,
-    WaitPattern, WindowSummary,
+    CountedWindows, Curve, Entry, EpochOddities, EpochSummary, Forecast, Further, FurtherParts, OperatorLatency, PartLatency, SlowEpochs,
+    TraceSummary, WaitPattern, WindowSummary,
 };
 use crate::engine::QueryChange;
 use crate::pag::Oddities;
@@ -121,9 +121,17 @@ impl Json {
         let files = trace.oddities().into_iter();
         let files = files.map(|odd| json!({ "file": odd.file.display().to_string(), "what": odd.what, "count": odd.count }));
         let mut odd = json!({ "graph": oddities, "files": files.collect::<Vec<_>>(), "windows_without_path": windows.without_path() });
+        let further = summary.further();
+        if further != Further::default() {
+            odd["merged"] = json!(further);
+        }
         let mut parts = vec![("ranking", ranking), ("waits", json!(waits)), ("diagnosis", json!(diagnosis))];
         if let Some((epochs, oddities)) = epochs {
             odd["epochs"] = json!(oddities);
+            let further = epochs.further();
+            if further != FurtherParts::default() {
+                odd["epochs_merged"] = json!(further);
+            }
             let quantile = |share| epochs.quantile(share).map(|latency| latency.as_nanos() as u64);
             let latency = json!({
                 "epochs": epochs.epochs(),

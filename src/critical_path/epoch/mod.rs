@@ -33,4 +33,4 @@ pub use lag::LagOwner;
 pub use ledger::{LagLedger, SourceLag};
 pub use path::{Behind, EpochPath, EpochPiece, EpochPieceKind, Gains};
 pub use paths::{EpochOddities, EpochPaths};
-pub use summary::{EpochPart, EpochSummary, OperatorLatency, PartLatency};
+pub use summary::{EpochPart, EpochSummary, FurtherParts, OperatorLatency, PartLatency};

@@ -1,8 +1,10 @@
 //! Sums over the paths of many epochs: a ranking of what the latency consists of.
 //!
 //! Shares are of the summed latency of all epochs, so they add up to 1. Percentiles are over
-//! epochs: an epoch without a part counts as 0.
+//! epochs: an epoch without a part counts as 0. Memory is bounded: where operators are stages and there
+//! are ever more of them, the smallest parts and operators are no longer kept apart, and told as a whole.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use super::path::{EpochPath, EpochPiece, EpochPieceKind};
 use crate::activity::ActivityKind;
 use crate::id::{ChannelId, OperatorId};
 use crate::stats::LatencyHistogram;
+
+/// With fewer parts, or operators, all are kept apart; of more the larger half.
+const MOST_PARTS: usize = 1 << 12;
 
 /// The key by which latency is summed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,6 +99,17 @@ pub struct OperatorLatency {
     pub p99_ns: u64,
 }
 
+/// Parts and operators that are no longer kept apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct FurtherParts {
+    /// Number of parts.
+    pub parts: u64,
+    /// Their share of the summed latency, 0 to 1.
+    pub share: f64,
+    /// Number of operators.
+    pub operators: u64,
+}
+
 /// Time of one part or operator.
 #[derive(Clone, Debug, Default)]
 struct Sum {
@@ -133,6 +149,8 @@ pub struct EpochSummary {
     gains: (u128, BTreeMap<OperatorId, u128>),
     /// Slack, and the number of epochs in which it is known.
     slack: BTreeMap<OperatorId, (u128, u64)>,
+    /// Numbers of parts and operators that are no longer kept apart, and the time of these parts.
+    further: (u64, u64, u128),
     /// Kept between epochs to be used again.
     scratch: Vec<(EpochPart, u64)>,
 }
@@ -166,6 +184,48 @@ impl EpochSummary {
         }
         parts.clear();
         self.scratch = parts;
+        if self.parts.len() > MOST_PARTS || self.operators.len().max(self.slack.len()) > MOST_PARTS {
+            self.forget();
+        }
+    }
+
+    /// Forgets the smaller half of parts and operators, where there are too many.
+    fn forget(&mut self) {
+        if self.parts.len() > MOST_PARTS {
+            for part in smaller(&self.parts, |sum| sum.ns) {
+                let sum = self.parts.remove(&part);
+                self.further.0 += 1;
+                self.further.2 += sum.map_or(0, |sum| sum.ns);
+            }
+        }
+        // Those of which only the slack is known come last.
+        let known: BTreeMap<OperatorId, u128> = self
+            .slack
+            .keys()
+            .map(|&operator| (operator, 0))
+            .chain(self.operators.iter().map(|(&operator, sum)| (operator, sum.ns)))
+            .collect();
+        if known.len() > MOST_PARTS {
+            for operator in smaller(&known, |&ns| ns) {
+                self.operators.remove(&operator);
+                self.slack.remove(&operator);
+                self.further.1 += 1;
+            }
+            self.gains.1.retain(|operator, _| self.operators.contains_key(operator));
+        }
+    }
+
+    /// What is no longer kept apart.
+    pub fn further(&self) -> FurtherParts {
+        let (parts, operators, ns) = self.further;
+        FurtherParts { parts, share: self.share(ns), operators }
+    }
+
+    /// The operators and channels that its parts name.
+    pub fn named(&self) -> (BTreeSet<OperatorId>, BTreeSet<ChannelId>) {
+        let of_parts = self.parts.keys().flat_map(|part| part.operator.into_iter().chain(part.behind));
+        let operators = of_parts.chain(self.operators.keys().copied()).chain(self.slack.keys().copied()).collect();
+        (operators, self.parts.keys().filter_map(|part| part.channel).collect())
     }
 
     /// Number of epochs.
@@ -233,5 +293,56 @@ impl EpochSummary {
 
     fn mean(&self, ns: u128) -> f64 {
         ns as f64 / (self.epochs as f64).max(1.0)
+    }
+}
+
+/// The keys of all but the `MOST_PARTS / 2` largest.
+fn smaller<K: Copy + Ord, V>(of: &BTreeMap<K, V>, size: impl Fn(&V) -> u128) -> Vec<K> {
+    let mut all: Vec<(Reverse<u128>, K)> = of.iter().map(|(&key, value)| (Reverse(size(value)), key)).collect();
+    all.sort_unstable();
+    all.into_iter().skip(MOST_PARTS / 2).map(|(_, key)| key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::critical_path::{EpochPath, Gains};
+    use crate::id::InstanceId;
+    use crate::time::{Epoch, Timestamp};
+
+    #[test]
+    fn of_ever_more_operators_the_largest_parts_stay_and_the_rest_is_told() {
+        let (mut summary, epochs) = (EpochSummary::default(), 10 * MOST_PARTS as u32);
+        for number in 0..epochs {
+            let piece = |operator, start, end| EpochPiece {
+                kind: EpochPieceKind::Processing,
+                instance: Some(InstanceId::new(OperatorId(operator), 0)),
+                behind: None,
+                channel: None,
+                start: Timestamp(start),
+                end: Timestamp(end),
+            };
+            // Operator 0 is in all of them; that of epoch 77 takes long.
+            let end = if number == 77 { 1_000_000 } else { 100 + u64::from(number % 10) };
+            let pieces = vec![piece(0, 0, 50), piece(1 + number, 50, end)];
+            let slack = vec![(OperatorId(1 + number), 3)];
+            let path = EpochPath {
+                epoch: Epoch(number.into()),
+                due: Timestamp(0),
+                completed: Timestamp(end),
+                pieces,
+                gains: Gains::default(),
+                slack,
+            };
+            summary.add(&path);
+            assert!(summary.parts.len() <= MOST_PARTS && summary.operators.len() <= MOST_PARTS && summary.slack.len() <= MOST_PARTS);
+        }
+        let (parts, operators, further) = (summary.parts(), summary.operators(), summary.further());
+        assert_eq!(parts.iter().take(2).map(|part| part.part.operator.unwrap().0).collect::<Vec<_>>(), [0, 78]);
+        assert_eq!(parts.len() as u64 + further.parts, u64::from(epochs) + 1);
+        assert_eq!(operators.len() as u64 + further.operators, u64::from(epochs) + 1);
+        let kept: f64 = parts.iter().map(|part| part.share).sum();
+        assert!((kept + further.share - 1.0).abs() < 1e-9, "{kept} and {further:?}");
+        assert_eq!(summary.named().0.len(), operators.len());
     }
 }

@@ -29,6 +29,9 @@ const BATCHES_A_TURN: usize = 16;
 /// cache before it is summarised, and each window would need memory of its own.
 const MANY_PIECES: usize = 1 << 12;
 
+/// Names of operators and channels that are remembered as passed on.
+const MOST_NAMES: usize = 1 << 12;
+
 /// A window to be summarised.
 pub(super) struct Task {
     pub(super) graph: WindowGraph,
@@ -60,6 +63,7 @@ pub(super) struct GraphSource {
     builder: GraphBuilder,
     epochs: Option<EpochPaths>,
     long: LongSpans,
+    /// The names that were passed on lately or are about to be.
     names: Names,
     /// Those of them that were not passed on yet.
     new_names: Names,
@@ -202,6 +206,10 @@ impl GraphSource {
             }
             if self.names.learn(record) {
                 self.new_names.learn(record);
+                if self.names.named() > MOST_NAMES {
+                    // Names that come again are passed on again, which changes nothing.
+                    self.names = Names::default();
+                }
             }
             self.long.push(record);
             if let Some(epochs) = &mut self.epochs {

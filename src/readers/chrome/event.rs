@@ -51,6 +51,11 @@ struct LooseEvent {
     args: Value,
 }
 
+/// A number or a text, as text.
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// Kinds of events that need their times.
 const NEEDED: [&str; 6] = ["X", "B", "E", "s", "t", "f"];
 

@@ -15,21 +15,25 @@
 //! Left out and counted: spans without an id, a start or an end, those that come twice, links to
 //! other traces.
 //!
-//! Times are relative to the whole second of the first span. Spans of a trace come in any order, so
-//! that no window is complete before the end of the file; spans are held, some 100 bytes each.
+//! Times are relative to the whole second of the first span. Spans of a trace come in any order. Of a
+//! file that can be read twice, it is known where the last span of each trace is, and how early what is
+//! still to come may start (`horizon.rs`); traces are put together in the order of their first spans, as
+//! soon as the last is read. Otherwise no window is complete before the end of the file. Spans are held
+//! until then, some 100 bytes each.
 
 mod document;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::BufRead;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufRead, Read};
 
 use self::document::{CLIENT, CONSUMER, Code, ERROR, Nanos, PRODUCER, ResourceSpans, Span};
 use super::cuts::Cuts;
 use super::elements::Elements;
 use super::error::{Damage, Oddities, excerpt};
+use super::horizon::{Horizon, LastPlaces};
 use super::reader::Reader;
 use super::span_tree::{LinkedSpan, ORPHAN, Parent, take_tree};
 use crate::activity::{ActivityKind, Record};
@@ -41,7 +45,11 @@ const MOST_RESOURCE_MIB: usize = 256;
 /// Longest kept name, in characters.
 const MOST_NAME: usize = 200;
 
-/// A span that is held until the end of the file.
+/// The most different names of services and operations; further ones are one.
+const MOST_TEXTS: usize = 1 << 17;
+const FURTHER: &str = "further names";
+
+/// A span that is held until its trace is whole.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     trace: u32,
@@ -72,6 +80,11 @@ impl Texts {
             return number;
         }
         let number = self.texts.len() as u32;
+        if self.texts.len() == MOST_TEXTS && text != FURTHER {
+            return self.number(FURTHER);
+        } else if self.texts.len() > MOST_TEXTS {
+            return number - 1;
+        }
         self.numbers.insert(text.to_owned(), number);
         self.texts.push(text.to_owned());
         number
@@ -85,6 +98,9 @@ type Refused = (String, String);
 struct Spans {
     held: Vec<Held>,
     traces: BTreeMap<u128, u32>,
+    /// The ids of the traces that are held, those from number `first` on.
+    ids: VecDeque<u128>,
+    first: u32,
     texts: Texts,
 }
 
@@ -126,12 +142,33 @@ impl Spans {
                 link = to;
             }
         }
-        let next = self.traces.len() as u32;
-        let trace = *self.traces.entry(trace).or_insert(next);
+        let (next, ids) = (self.first + self.traces.len() as u32, &mut self.ids);
+        let trace = *self.traces.entry(trace).or_insert_with_key(|id| {
+            ids.push_back(*id);
+            next
+        });
         let name = self.texts.number(&span.name);
         let is_error = span.status.as_ref().is_some_and(|status| status.code == ERROR);
         self.held.push(Held { trace, id, parent, link, start, end: end.max(start), service, name, kind: span.kind, is_error });
         Ok(())
+    }
+
+    /// Adds the spans of the first traces, as long as `is_whole` holds of their ids, and forgets them.
+    fn give_whole(&mut self, is_whole: impl Fn(u128) -> bool, cuts: &mut Cuts, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let whole = self.ids.iter().take_while(|&&id| is_whole(id)).count();
+        if whole == 0 {
+            return;
+        }
+        self.held.sort_by_key(|span| span.trace);
+        let (end, mut from) = (self.first + whole as u32, 0);
+        while self.held.get(from).is_some_and(|span| span.trace < end) {
+            from += self.give(from, cuts, out, oddities);
+        }
+        self.held.drain(..from);
+        for id in self.ids.drain(..whole) {
+            self.traces.remove(&id);
+        }
+        self.first = end;
     }
 
     /// The spans of the trace that begins with span number `from`, once they lie in the order of
@@ -202,14 +239,56 @@ pub(super) struct Otlp<R> {
     resources: Elements<R>,
     spans: Spans,
     cuts: Cuts,
+    ahead: Option<Ahead>,
+    /// The stretch of the file that is being read, and whether it has not been told up to when records have been given since it began.
+    stretch: u64,
+    is_to_tell: bool,
     stage: Stage,
     damage: Option<Damage>,
 }
 
+/// What is known of a file before it is read.
+pub(super) struct Ahead {
+    horizon: Horizon,
+    last: LastPlaces,
+}
+
+impl Ahead {
+    /// Looks ahead for the starts of spans and their traces.
+    ///
+    /// # Errors
+    /// If the content cannot be read.
+    pub(super) fn of(content: impl Read) -> io::Result<Ahead> {
+        let (horizon, last) = Horizon::with_last(content, ["\"startTimeUnixNano\"", "\"traceId\""])?;
+        Ok(Ahead { horizon, last })
+    }
+}
+
 impl<R: BufRead> Otlp<R> {
-    pub(super) fn new(source: R) -> Otlp<R> {
+    /// What is known `ahead` of reading it.
+    pub(super) fn new(source: R, ahead: Option<Ahead>) -> Otlp<R> {
         let resources = Elements::new(source, &["resourceSpans", "resource_spans"], "resource", MOST_RESOURCE_MIB);
-        Otlp { resources, spans: Spans::default(), cuts: Cuts::default(), stage: Stage::Reading, damage: None }
+        let (mut cuts, ahead) = (Cuts::default(), ahead.filter(|ahead| (1..=LATEST).contains(&ahead.horizon.first())));
+        if let Some(ahead) = &ahead {
+            cuts.begin(ahead.horizon.first());
+        }
+        let spans = Spans::default();
+        Otlp { resources, spans, cuts, ahead, stretch: 0, is_to_tell: false, stage: Stage::Reading, damage: None }
+    }
+
+    /// Puts together the traces that are whole, and gives lanes to the spans before which no further one starts, once for each stretch
+    /// of the file.
+    fn advance(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) {
+        let Otlp { spans, cuts, ahead: Some(ahead), .. } = self else { return };
+        let stretch = Horizon::stretch(self.resources.position());
+        if stretch > self.stretch
+            && let Some(least) = ahead.horizon.from(stretch)
+        {
+            (self.stretch, self.is_to_tell) = (stretch, true);
+            spans.give_whole(|id| ahead.last.of(id).is_some_and(|last| last < stretch), cuts, out, oddities);
+            let held = spans.held.iter().map(|span| span.start).min().unwrap_or(u64::MAX);
+            cuts.give_lanes(least.min(held).min(LATEST), out);
+        }
     }
 
     /// Reads the spans of a resource; false at the end of the file.
@@ -224,9 +303,16 @@ impl<R: BufRead> Otlp<R> {
 
 impl<R: BufRead + Send> Reader for Otlp<R> {
     fn step(&mut self, out: &mut Vec<Record>, oddities: &mut Oddities) -> Result<bool, Damage> {
+        if self.is_to_tell {
+            self.is_to_tell = self.cuts.give(out, oddities);
+            if !self.is_to_tell {
+                self.cuts.tell(out);
+            }
+            return Ok(true);
+        }
         match self.stage {
             Stage::Reading => match self.read(oddities) {
-                Ok(true) => {}
+                Ok(true) => self.advance(out, oddities),
                 end => {
                     self.damage = end.err();
                     self.spans.held.sort_by_key(|span| span.trace);
@@ -238,7 +324,7 @@ impl<R: BufRead + Send> Reader for Otlp<R> {
             }
             Stage::Traces(_) => {
                 self.spans = Spans::default();
-                self.cuts.give_lanes(out);
+                self.cuts.give_lanes(u64::MAX, out);
                 self.stage = Stage::Records;
             }
             Stage::Records => return if self.cuts.give(out, oddities) { Ok(true) } else { self.damage.take().map_or(Ok(false), Err) },

@@ -34,7 +34,7 @@ type Work = (String, ActivityKind, u64, u64, u64);
 /// Operator, kind, epoch and nanoseconds of work; oddities; damage.
 fn read(document: &str) -> (Vec<Work>, Vec<(String, u64)>, Option<String>) {
     let (mut records, mut oddities) = (Vec::new(), Oddities::default());
-    let mut otlp = Otlp::new(document.as_bytes());
+    let mut otlp = Otlp::new(document.as_bytes(), None);
     let damage = loop {
         match otlp.step(&mut records, &mut oddities) {
             Ok(true) => {}

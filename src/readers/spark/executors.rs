@@ -20,6 +20,9 @@ const MOST_NAME_BYTES: usize = 256;
 /// Initial number of slots of an executor; more are created when used.
 const MOST_CORES: u64 = 1024;
 
+/// How long after the removal of an executor its tasks may still end, in ns.
+const AFTERWARDS: u64 = 20_000_000_000;
+
 /// Tolerance, in ns, by which a launch may be earlier than the end of the previous task on the same
 /// slot: both times are taken by different threads of the driver, in whole milliseconds.
 const SLACK: u64 = 10_000_000;
@@ -67,6 +70,8 @@ struct Executor {
     slots: Vec<Slot>,
     /// Tasks that wait for a slot: number and launch.
     waiting: VecDeque<(u64, u64)>,
+    /// When it was removed, if it was.
+    removed: Option<u64>,
 }
 
 /// A task that has not ended.
@@ -104,6 +109,8 @@ pub(super) struct Executors {
     tasks: BTreeMap<u64, Task>,
     /// Number of workers so far; the driver is the first.
     workers: u64,
+    /// Slots of executors that may still run something.
+    slots: usize,
     /// New workers, with their names.
     joined: Vec<(u32, String)>,
 }
@@ -131,6 +138,7 @@ impl Executor {
             return Err(format!("at most {MOST_WORKERS} cores in all"));
         }
         *joins.workers += 1;
+        *joins.slots += 1;
         let host = if self.host.is_empty() { String::new() } else { format!(" on {}", self.host) };
         let core = if self.cores == 1 { String::new() } else { format!(", core {}", self.slots.len() + 1) };
         joins.joined.push((*joins.workers as u32, format!("executor {}{host}{core}", joins.name)));
@@ -143,13 +151,14 @@ impl Executor {
 struct Joins<'e> {
     name: &'e str,
     workers: &'e mut u64,
+    slots: &'e mut usize,
     joined: &'e mut Vec<(u32, String)>,
 }
 
 impl Executors {
-    /// Number of slots.
+    /// Number of slots that may still be told of.
     pub(super) fn slots(&self) -> usize {
-        self.workers as usize
+        self.slots
     }
 
     /// The workers that are new since the last call, with their names.
@@ -178,8 +187,8 @@ impl Executors {
     pub(super) fn add(&mut self, name: &str, host: &str, cores: u64) -> Result<(), String> {
         self.executor(name, host)?;
         let executor = self.executors.get_mut(name).expect("just added");
-        executor.cores = cores.min(MOST_CORES);
-        let mut joins = Joins { name, workers: &mut self.workers, joined: &mut self.joined };
+        (executor.cores, executor.removed) = (cores.min(MOST_CORES), None);
+        let mut joins = Joins { name, workers: &mut self.workers, slots: &mut self.slots, joined: &mut self.joined };
         while (executor.slots.len() as u64) < executor.cores {
             executor.grow(&mut joins)?;
         }
@@ -189,8 +198,9 @@ impl Executors {
     /// The workers of an executor that was removed at `at`, in ns.
     pub(super) fn remove(&mut self, name: &str, at: u64) -> Vec<u32> {
         self.enclose(Enclosing::Executor(name), at);
-        let slots = self.executors.get(name).map(|executor| executor.slots.iter().map(|slot| slot.worker).collect());
-        slots.unwrap_or_default()
+        let Some(executor) = self.executors.get_mut(name) else { return Vec::new() };
+        executor.removed = Some(at);
+        executor.slots.iter().map(|slot| slot.worker).collect()
     }
 
     /// What encloses some running tasks ended at `at`, in ns.
@@ -220,7 +230,7 @@ impl Executors {
         }
         self.executor(name, &info.host)?;
         let executor = self.executors.get_mut(name).expect("just added");
-        let mut joins = Joins { name, workers: &mut self.workers, joined: &mut self.joined };
+        let mut joins = Joins { name, workers: &mut self.workers, slots: &mut self.slots, joined: &mut self.joined };
         // An executor that is only known from its tasks gets slots as needed.
         let slot = executor.free(launch, executor.cores == 0, &mut joins)?;
         match slot {
@@ -238,7 +248,7 @@ impl Executors {
     pub(super) fn end(&mut self, task: u64, finish: u64) -> Result<Option<Ran>, String> {
         let Some(Task { executor: name, slot, .. }) = self.tasks.remove(&task) else { return Ok(None) };
         let executor = self.executors.get_mut(&name).expect("has a task");
-        let mut joins = Joins { name: &name, workers: &mut self.workers, joined: &mut self.joined };
+        let mut joins = Joins { name: &name, workers: &mut self.workers, slots: &mut self.slots, joined: &mut self.joined };
         let (at, launch) = match slot {
             Some(at) => (at, executor.slots[at].running.take().unwrap_or(finish)),
             None => {
@@ -282,7 +292,8 @@ impl Executors {
         Some(Unended { stage, end: end.max(ran.launch), ran, lost: with_executor || (speculative && enclosed.is_some()) })
     }
 
-    /// Reports the progress of every slot up to `horizon`, or to the launch of its running task.
+    /// Reports the progress of every slot up to `horizon`, or to the launch of its running task. Executors that were removed long ago
+    /// and run nothing are forgotten.
     pub(super) fn tell(&mut self, horizon: u64, out: &mut Vec<Record>) {
         for executor in self.executors.values_mut() {
             let waiting = executor.waiting.iter().map(|&(_, launch)| launch).min().unwrap_or(u64::MAX);
@@ -294,6 +305,14 @@ impl Executors {
                 }
             }
         }
+        let Executors { executors, slots, .. } = self;
+        executors.retain(|_, executor| {
+            let is_over = executor.removed.is_some_and(|at| at.saturating_add(AFTERWARDS) < horizon);
+            let is_idle = executor.waiting.is_empty() && executor.slots.iter().all(|slot| slot.running.is_none());
+            let stays = !is_over || !is_idle;
+            *slots -= if stays { 0 } else { executor.slots.len() };
+            stays
+        });
     }
 }
 

@@ -73,6 +73,8 @@ struct Stage {
     /// Its name and channels have been given.
     announced: bool,
     named: bool,
+    /// Its name, as its job told it. It is given once anything of the stage happens: most that a job lists are skipped.
+    name: Option<Box<str>>,
 }
 
 /// Reads a log.
@@ -177,7 +179,7 @@ impl<R: BufRead> Spark<R> {
             "SparkListenerJobStart" => {
                 let start: JobStart<'_> = json(line, event)?;
                 let (job, at) = (start.job, start.at);
-                self.begin(start, out)?;
+                self.begin(start)?;
                 match at {
                     Some(at) => {
                         let at = self.at(at, oddities);
@@ -266,7 +268,7 @@ impl<R: BufRead> Spark<R> {
     }
 
     /// Adds a job.
-    fn begin(&mut self, start: JobStart<'_>, out: &mut Vec<Record>) -> Result<(), Refused> {
+    fn begin(&mut self, start: JobStart<'_>) -> Result<(), Refused> {
         self.forget(start.job);
         self.listed += start.stages.len();
         if self.listed > MOST_STAGES || self.jobs.len() >= MOST_STAGES {
@@ -276,7 +278,7 @@ impl<R: BufRead> Spark<R> {
             self.stage(stage)?.job = Some(start.job);
         }
         for info in start.infos.iter().filter(|info| !info.name.is_empty() && start.stages.contains(&info.stage)) {
-            self.name(info.stage, &info.name, out)?;
+            self.stage(info.stage)?.name = Some(info.name.as_ref().into());
         }
         self.jobs.insert(start.job, start.stages);
         Ok(())
@@ -309,13 +311,15 @@ impl<R: BufRead> Spark<R> {
         if self.stages.len() >= MOST_STAGES && !self.stages.contains_key(&stage) {
             return Err((format!("at most {MOST_STAGES} unfinished stages"), "one more".to_owned()));
         }
-        Ok(self.stages.entry(stage).or_insert(Stage { job: None, announced: false, named: false }))
+        Ok(self.stages.entry(stage).or_insert(Stage { job: None, announced: false, named: false, name: None }))
     }
 
     /// Names the operator and the channels of a stage, as soon as it is known and again once its
     /// name is.
     fn name(&mut self, stage: u64, name: &str, out: &mut Vec<Record>) -> Result<(), Refused> {
         let known = self.stage(stage)?;
+        let own = known.name.take();
+        let name = own.as_deref().unwrap_or(name);
         if !known.announced || (!known.named && !name.is_empty()) {
             let first = !std::mem::replace(&mut known.announced, true);
             known.named = !name.is_empty();
