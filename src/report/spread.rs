@@ -65,7 +65,7 @@ pub fn merge(analysed: &Analysed<'_>, operators: &BTreeSet<OperatorId>, merged: 
 fn of(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<InstanceId, f64>, work: &OperatorWork) -> Spread {
     let mut spread = match analysed.division {
         Division::Keys => by_key(analysed, operator, shares, &work.instances),
-        Division::Tasks => by_task(analysed, operator, shares, work),
+        Division::Tasks => by_task(analysed, shares, work),
         Division::Calls => {
             Spread::of(Evenness::Even, "Make it cheaper, call it less often, or call it beside others instead of after them.")
         }
@@ -203,7 +203,7 @@ fn by_task(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<Inst
     if longer >= LONG_TASK && longest.longest_ns as f64 >= critical_ns / 2.0 {
         let mean_records = records.saturating_sub(longest.longest_records) as f64 / others;
         let more = longest.longest_records as f64 / mean_records.max(1.0);
-        let lane = runner_of(analysed, operator, runner);
+        let lane = runner_of(analysed, runner);
         let is_skewed = records > 0 && more >= UNEVEN;
         let evenness = if is_skewed { Evenness::Skewed } else { Evenness::Straggling };
         let why = if records == 0 {
@@ -249,8 +249,6 @@ fn by_task(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<Inst
 }
 
 /// The lane that an instance worked on, by name.
-fn runner_of(analysed: &Analysed<'_>, operator: OperatorId, instance: InstanceId) -> String {
-    let of = |subject: Subject| matches!(subject, Subject::Work(_, of) if of == instance && of.operator == operator);
-    let lane = analysed.trace.rows().find(|row| of(row.subject)).map(|row| row.lane);
-    analysed.names.lane(lane.unwrap_or(Lane::Instance(instance)))
+fn runner_of(analysed: &Analysed<'_>, instance: InstanceId) -> String {
+    analysed.names.lane(analysed.pieces.lane(instance).unwrap_or(Lane::Instance(instance)))
 }
