@@ -192,6 +192,11 @@ impl Pieces {
         self.by_operator(&BTreeSet::from([operator])).remove(&operator).unwrap_or_default().instances
     }
 
+    /// The lane that an instance worked on last.
+    pub fn lane(&self, instance: InstanceId) -> Option<Lane> {
+        self.instances.get(&instance)?.lane
+    }
+
     /// The work of some operators, those left out that did nothing.
     pub fn by_operator(&self, operators: &BTreeSet<OperatorId>) -> BTreeMap<OperatorId, OperatorWork> {
         let mut works: BTreeMap<OperatorId, OperatorWork> = BTreeMap::new();

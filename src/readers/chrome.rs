@@ -22,7 +22,7 @@ mod event;
 mod flow;
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 
 use rustc_hash::FxHashMap;
 
@@ -86,6 +86,21 @@ struct Job {
 }
 
 type Refused = (String, String);
+
+/// Whether an event is of a kind whose time is read.
+fn is_timed(event: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(event, b"\"ph\"") else { return true };
+    let mut value = event[at + 4..].iter().filter(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b':' | b'"'));
+    value.next().is_none_or(|kind| b"XBEstf".contains(kind))
+}
+
+/// What is known of the times of events before they are read.
+///
+/// # Errors
+/// If the content cannot be read.
+pub(super) fn ahead(content: impl Read) -> io::Result<Horizon> {
+    Horizon::of_those(content, "\"ts\"", is_timed)
+}
 
 impl<R: BufRead> Chrome<R> {
     /// What is to come may be as early as `horizon` says.

@@ -4,20 +4,24 @@
 //! Nearly all writers put events nearly in order. So that windows can close before the end of the file, and no more is held than is
 //! out of order, the least time of everything behind each place of the file is found before it is read.
 //!
-//! Invariant: a number that cannot be read in passing counts as 0, which holds everything up to it back.
+//! Invariant: a number that cannot be read in passing counts as 0, which holds everything up to it back. Numbers are found by their
+//! keys alone; what is told too early because of a document that is odd is counted as late by those who take it.
 
 // Looked up by id, never walked.
 #![allow(clippy::disallowed_types)]
 
 use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
 
 use memchr::memmem::Finder;
 use rustc_hash::FxHashMap;
 
 /// Times are known for stretches of this many bytes.
 const STRETCH: usize = 1 << 20;
-/// A key and its number fit in this many bytes.
-const MOST_BYTES: usize = 128;
+/// Bytes before and behind a stretch that are looked at with it.
+const AROUND: usize = 1 << 13;
+/// Bytes of what separates a key from its number.
+const MOST_GAP: usize = 32;
 
 /// The least number behind places of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,28 +59,48 @@ impl Horizon {
     /// # Errors
     /// If it cannot be read.
     pub(super) fn of(content: impl Read, key: &str) -> io::Result<Horizon> {
+        Horizon::of_those(content, key, |_| true)
+    }
+
+    /// The same of the objects of which `is_read` holds, which is only asked of those on which something depends; objects of which not
+    /// everything is at hand are among them.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn of_those(content: impl Read, key: &str, is_read: impl Fn(&[u8]) -> bool) -> io::Result<Horizon> {
         let finder = Finder::new(key.as_bytes());
-        let mut least: Vec<u64> = Vec::new();
-        stretches(content, |chunk| {
-            let begins = finder.find_iter(chunk).take_while(|&at| at < STRETCH);
-            least.push(begins.map(|at| number(&chunk[at + key.len()..])).min().unwrap_or(u64::MAX));
+        let (mut least, mut latest): (Vec<u64>, u64) = Default::default();
+        stretches(content, |bytes, stretch| {
+            let mut of_stretch = u64::MAX;
+            for at in finder.find_iter(&bytes[stretch.start..]).map(|at| stretch.start + at).take_while(|at| stretch.contains(at)) {
+                let number = number(&bytes[at + key.len()..]);
+                let matters = number < of_stretch && (number >= latest || object(bytes, at).is_none_or(&is_read));
+                if matters {
+                    of_stretch = number;
+                }
+                latest = latest.max(number);
+            }
+            least.push(of_stretch);
         })?;
         Ok(Horizon::behind(least))
     }
 
-    /// The same, and where the ids of another key are last named.
+    /// The numbers of one key, and where the ids of another are last named.
     ///
     /// # Errors
     /// If it cannot be read.
     pub(super) fn with_last(content: impl Read, [key, named]: [&str; 2]) -> io::Result<(Horizon, LastPlaces)> {
         let (numbers, ids) = (Finder::new(key.as_bytes()), Finder::new(named.as_bytes()));
         let (mut least, mut last): (Vec<u64>, LastPlaces) = Default::default();
-        stretches(content, |chunk| {
-            let begins = numbers.find_iter(chunk).take_while(|&at| at < STRETCH);
-            for at in ids.find_iter(chunk).take_while(|&at| at < STRETCH) {
-                last.see(id(&chunk[at + named.len()..]), least.len() as u32);
+        stretches(content, |bytes, stretch| {
+            let all = |finder: &Finder<'_>| {
+                let begins = finder.find_iter(&bytes[stretch.start..]).map(|at| stretch.start + at);
+                begins.take_while(|at| stretch.contains(at)).collect::<Vec<usize>>()
+            };
+            for at in all(&ids) {
+                last.see(id(&bytes[at + named.len()..]), least.len() as u32);
             }
-            least.push(begins.map(|at| number(&chunk[at + key.len()..])).min().unwrap_or(u64::MAX));
+            least.push(all(&numbers).into_iter().map(|at| number(&bytes[at + key.len()..])).min().unwrap_or(u64::MAX));
         })?;
         Ok((Horizon::behind(least), last))
     }
@@ -104,10 +128,11 @@ impl Horizon {
     }
 }
 
-/// Reads a file stretch by stretch, each with the first bytes of the next.
-fn stretches(mut content: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-    let (mut bytes, mut filled, mut is_end) = (vec![0; STRETCH + MOST_BYTES], 0, false);
-    while !is_end {
+/// Reads a file stretch by stretch: gives bytes, and where in them the stretch is.
+fn stretches(mut content: impl Read, mut each: impl FnMut(&[u8], Range<usize>)) -> io::Result<()> {
+    // The end of the stretch before, the stretch, and the beginning of the next.
+    let (mut bytes, mut begin, mut filled, mut is_end) = (vec![0; STRETCH + 2 * AROUND], 0, 0, false);
+    loop {
         while filled < bytes.len() && !is_end {
             match content.read(&mut bytes[filled..]) {
                 Ok(0) => is_end = true,
@@ -116,20 +141,38 @@ fn stretches(mut content: impl Read, mut each: impl FnMut(&[u8])) -> io::Result<
                 Err(error) => return Err(error),
             }
         }
-        each(&bytes[..filled]);
-        // What is left at the end of the file is a stretch of its own.
-        let rest = filled.saturating_sub(STRETCH);
-        is_end &= rest == 0;
-        bytes.copy_within(filled - rest..filled, 0);
-        filled = rest;
+        let end = filled.min(begin + STRETCH);
+        each(&bytes[..filled], begin..end);
+        if is_end && end == filled {
+            return Ok(());
+        }
+        let kept = end.saturating_sub(AROUND);
+        bytes.copy_within(kept..filled, 0);
+        (begin, filled) = (end - kept, filled - kept);
     }
-    Ok(())
+}
+
+/// The object around a key, if all of it is at hand.
+fn object(bytes: &[u8], key: usize) -> Option<&[u8]> {
+    let from = key.saturating_sub(AROUND);
+    let mut depth = 0;
+    let begin = from
+        + bytes[from..key].iter().rposition(|byte| {
+            depth += i32::from(matches!(byte, b'}' | b']')) - i32::from(matches!(byte, b'{' | b'['));
+            depth < 0
+        })?;
+    depth = 1;
+    let end = bytes[key..].iter().take(AROUND).position(|byte| {
+        depth += i32::from(matches!(byte, b'{' | b'[')) - i32::from(matches!(byte, b'}' | b']'));
+        depth == 0
+    })?;
+    Some(&bytes[begin..=key + end])
 }
 
 /// What separates a key from its value.
 fn gap(bytes: &[u8]) -> usize {
     let is_gap = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b':' | b'"');
-    bytes.iter().take(MOST_BYTES / 4).take_while(is_gap).count()
+    bytes.iter().take(MOST_GAP).take_while(is_gap).count()
 }
 
 /// The id of hexadecimal digits behind a key and its colon; 0 of any other.
@@ -176,6 +219,21 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(number(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn objects_that_are_not_read_hold_nothing_back_wherever_they_are() {
+        let mut text = String::new();
+        for number in 100_000..140_000u64 {
+            text.push_str(&format!("{{\"ts\": {number}, \"of\": [{{\"a\": 1}}, \"{}\"]}},\n", "-".repeat(number as usize % 90)));
+            text.push_str("{\"args\": {\"b\": [2]}, \"ts\": 7, \"kind\": \"none\", \"c\": {}},\n");
+        }
+        let is_read = |object: &[u8]| !String::from_utf8_lossy(object).contains("\"kind\": \"none\"");
+        let horizon = Horizon::of_those(text.as_bytes(), "\"ts\"", is_read).unwrap();
+        let stretches = Horizon::stretch(text.len() as u64 - 1);
+        assert!(stretches >= 4 && (0..=stretches).all(|stretch| horizon.from(stretch).is_some_and(|least| least >= 100_000)));
+        assert!(horizon.from(stretches).is_some_and(|least| least > 130_000));
+        assert_eq!(Horizon::of(text.as_bytes(), "\"ts\"").unwrap().from(stretches), Some(7));
     }
 
     #[test]

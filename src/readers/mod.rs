@@ -291,7 +291,7 @@ fn begin(sources: Vec<Source>, format: Option<Format>) -> Result<Trace, ReadErro
             Format::Snailtrail => Box::new(Snailtrail::new(source, origin)),
             Format::Spark => Box::new(Spark::new(source, parts.clone())),
             Format::TimelyText => Box::new(TimelyText::new(source)),
-            Format::Chrome => Box::new(Chrome::new(source, ahead(&file, is_there, |content| Horizon::of(content, "\"ts\"")))),
+            Format::Chrome => Box::new(Chrome::new(source, ahead(&file, is_there, chrome::ahead))),
             Format::Jaeger => Box::new(Jaeger::new(source, ahead(&file, is_there, |content| Horizon::of(content, "\"startTime\"")))),
             Format::Otlp => Box::new(Otlp::new(source, ahead(&file, is_there, Ahead::of))),
         };

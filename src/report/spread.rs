@@ -49,12 +49,7 @@ pub(super) fn spread(analysed: &Analysed<'_>, operator: OperatorId) -> Spread {
 pub(super) fn spreads(analysed: &Analysed<'_>, operators: &BTreeSet<OperatorId>) -> BTreeMap<OperatorId, Spread> {
     let mut works = analysed.pieces.by_operator(operators);
     let shares = shares(analysed, operators).into_iter().filter(|(_, shares)| shares.values().sum::<f64>() > 0.0);
-    let runners = runners(analysed, operators);
-    let spread = |(operator, shares): (OperatorId, BTreeMap<InstanceId, f64>)| {
-        let work = works.remove(&operator).unwrap_or_default();
-        (operator, of(analysed, operator, &shares, &work, &runners))
-    };
-    shares.map(spread).collect()
+    shares.map(|(operator, shares)| (operator, of(analysed, operator, &shares, &works.remove(&operator).unwrap_or_default()))).collect()
 }
 
 /// Adds to `merged` how the work of operators is spread that will not be kept apart any longer.
@@ -67,16 +62,10 @@ pub fn merge(analysed: &Analysed<'_>, operators: &BTreeSet<OperatorId>, merged: 
     }
 }
 
-fn of(
-    analysed: &Analysed<'_>,
-    operator: OperatorId,
-    shares: &BTreeMap<InstanceId, f64>,
-    work: &OperatorWork,
-    runners: &BTreeMap<InstanceId, Lane>,
-) -> Spread {
+fn of(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<InstanceId, f64>, work: &OperatorWork) -> Spread {
     let mut spread = match analysed.division {
         Division::Keys => by_key(analysed, operator, shares, &work.instances),
-        Division::Tasks => by_task(analysed, shares, work, runners),
+        Division::Tasks => by_task(analysed, shares, work),
         Division::Calls => {
             Spread::of(Evenness::Even, "Make it cheaper, call it less often, or call it beside others instead of after them.")
         }
@@ -195,12 +184,7 @@ fn by_key(
     }
 }
 
-fn by_task(
-    analysed: &Analysed<'_>,
-    shares: &BTreeMap<InstanceId, f64>,
-    work: &OperatorWork,
-    runners: &BTreeMap<InstanceId, Lane>,
-) -> Spread {
+fn by_task(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<InstanceId, f64>, work: &OperatorWork) -> Spread {
     let works = &work.instances;
     let sum = |of: fn(&InstanceWork) -> u64| works.values().map(of).fold(0, u64::saturating_add);
     let (tasks, tasks_ns, records) = (sum(|work| work.pieces), sum(|work| work.pieces_ns), sum(|work| work.records));
@@ -219,7 +203,7 @@ fn by_task(
     if longer >= LONG_TASK && longest.longest_ns as f64 >= critical_ns / 2.0 {
         let mean_records = records.saturating_sub(longest.longest_records) as f64 / others;
         let more = longest.longest_records as f64 / mean_records.max(1.0);
-        let lane = analysed.names.lane(runners.get(&runner).copied().unwrap_or(Lane::Instance(runner)));
+        let lane = runner_of(analysed, runner);
         let is_skewed = records > 0 && more >= UNEVEN;
         let evenness = if is_skewed { Evenness::Skewed } else { Evenness::Straggling };
         let why = if records == 0 {
@@ -264,15 +248,7 @@ fn by_task(
     }
 }
 
-/// The lane that each instance of some operators worked on, where tasks run on lanes.
-fn runners(analysed: &Analysed<'_>, operators: &BTreeSet<OperatorId>) -> BTreeMap<InstanceId, Lane> {
-    let mut runners = BTreeMap::new();
-    for row in analysed.trace.rows().filter(|_| matches!(analysed.division, Division::Tasks)) {
-        if let Subject::Work(_, instance) = row.subject
-            && operators.contains(&instance.operator)
-        {
-            runners.entry(instance).or_insert(row.lane);
-        }
-    }
-    runners
+/// The lane that an instance worked on, by name.
+fn runner_of(analysed: &Analysed<'_>, instance: InstanceId) -> String {
+    analysed.names.lane(analysed.pieces.lane(instance).unwrap_or(Lane::Instance(instance)))
 }

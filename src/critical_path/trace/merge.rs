@@ -88,6 +88,16 @@ impl TraceSummary {
     /// Merges `least`, and forgets the shortest wait patterns where there are too many.
     pub fn merge(&mut self, least: &Least) {
         self.known_ranking.take();
+        if self.has_too_many_rows() {
+            self.merge_rows(least);
+            self.left.0 = self.rows.len();
+        }
+        if self.has_too_many_waits() {
+            self.forget_waits();
+        }
+    }
+
+    fn merge_rows(&mut self, least: &Least) {
         self.at_hand.clear();
         let (rows, sums) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.sums));
         for ((lane, subject), place) in rows {
@@ -112,10 +122,6 @@ impl TraceSummary {
         }
         self.further.operators += least.operators.len() as u64;
         self.further.channels += least.channels.len() as u64;
-        if self.has_too_many_waits() {
-            self.forget_waits();
-        }
-        self.left.0 = self.rows.len();
     }
 
     /// Forgets the shortest wait patterns that have not been seen lately.
