@@ -51,6 +51,7 @@ mod shared_workers;
 mod simulated_graph;
 mod simulation;
 mod slow_instances;
+mod source_partitions;
 mod spans;
 mod spark_kinds;
 mod stopped;
