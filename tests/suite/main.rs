@@ -47,6 +47,7 @@ mod record_timely;
 mod recorded;
 mod registries;
 mod reproduce_all;
+mod rivals;
 mod shared_workers;
 mod simulated_graph;
 mod simulation;

@@ -26,7 +26,7 @@ use super::source_driver;
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless};
-use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, Running, WorkerPart, stay_on_core};
 use crate::id::{OperatorId, WorkerId};
 use crate::migration::Assignment;
 use crate::time::Timestamp;
@@ -134,6 +134,9 @@ impl WorkChain {
             catch_up: self.catch_up,
             until: Timestamp::ZERO + self.duration,
         };
+        if self.deployment.is_pinned() {
+            stay_on_core(context.worker.0);
+        }
         if context.worker.0 == 0 {
             context.describe(&self.topology());
         }
@@ -187,7 +190,8 @@ impl EngineJob for WorkChain {
         let role = |operator: &WorkOperator| operator.bins.map_or(Role::Stateless, |bins| Role::Keyed { bins });
         let between = self.operators.iter().map(|operator| (operator.name.as_str(), role(operator), operator.config.max_parallelism));
         let sink = ("sink", Role::Sink, self.deployment.peers());
-        let operators: Vec<_> = [("source", Role::Source, self.deployment.source_partitions())].into_iter().chain(between).chain([sink]).collect();
+        let operators: Vec<_> =
+            [("source", Role::Source, self.deployment.source_partitions())].into_iter().chain(between).chain([sink]).collect();
         let edges: Vec<(u32, u32)> = (1..operators.len() as u32).map(|to| (to - 1, to)).collect();
         Topology::new(&operators, &edges).expect("a chain is a dataflow")
     }
