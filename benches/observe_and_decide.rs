@@ -35,7 +35,12 @@ fn records(topology: &Topology, configuration: &Configuration) -> Vec<Record> {
     for (operator, instances) in configuration.iter() {
         for instance in (0..instances).map(|index| InstanceId::new(operator, index)) {
             if operator.0 == 0 {
-                records.push(Record::Source { source: operator, at: Timestamp(1_000_000_000), due: 1e6, emitted: 1_000_000 });
+                records.push(Record::Source {
+                    source: InstanceId::new(operator, 0),
+                    at: Timestamp(1_000_000_000),
+                    due: 1e6,
+                    emitted: 1_000_000,
+                });
                 continue;
             }
             for start in [100_000_000, 900_000_000] {

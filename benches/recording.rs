@@ -27,7 +27,7 @@ use thalweg::engine::{
     Clock, Command, Context, DrainToSink, ElasticKeyed, ElasticStateless, IntoBatches, LogBatch, OperatorSpec, Recorder, RecordingFile,
     RecordingSink, Time, link, record,
 };
-use thalweg::id::{OperatorId, WorkerId};
+use thalweg::id::{InstanceId, OperatorId, WorkerId};
 use thalweg::migration::Assignment;
 use thalweg::time::{Epoch, Timestamp};
 use thalweg::workload::{Sentence, SentenceLength, Text};
@@ -230,7 +230,8 @@ fn elastic(words: u64, sentences: u64, of: Of) -> Run {
                     Event::Stepped if on => context.recorder.hand_over(at),
                     Event::Opens(epoch) if on && id == WorkerId(0) => {
                         let records = sentences * WORDS_PER_SENTENCE;
-                        let opened = Record::EpochOpened { at, source: OperatorId(0), epoch: Epoch(epoch), due: at, records };
+                        let opened =
+                            Record::EpochOpened { at, source: InstanceId::new(OperatorId(0), 0), epoch: Epoch(epoch), due: at, records };
                         context.recorder.log(opened);
                     }
                     Event::Completed(epoch) if on && id == WorkerId(0) => {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::activity::{ActivityKind, Record};
 use crate::critical_path::{PathObserver, WindowPaths};
 use crate::dataflow::{Configuration, Topology};
-use crate::id::{OperatorId, WorkerId};
+use crate::id::{InstanceId, OperatorId, WorkerId};
 use crate::metrics::{
     Balance, CoreSample, Ledger, Mend, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample, WindowMetrics, WorkerMetrics,
 };
@@ -94,7 +94,7 @@ pub struct Observer {
     current: WindowMetrics,
     early: Vec<Record>,
     due: BTreeMap<Epoch, Timestamp>,
-    sources: BTreeMap<OperatorId, SourceSample>,
+    sources: BTreeMap<InstanceId, SourceSample>,
     cores: BTreeMap<WorkerId, CoreSample>,
     /// Set if a window starts while records of earlier windows may still arrive: those are ignored.
     open_from: Timestamp,

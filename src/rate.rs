@@ -5,6 +5,7 @@
 //! source of errors.
 
 use std::fmt;
+use std::ops::Add;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -50,6 +51,14 @@ impl Rate {
     /// infinite.
     pub fn of(records: f64, time: Duration) -> Option<Rate> {
         (!time.is_zero()).then(|| Rate(records / time.as_secs_f64()))
+    }
+}
+
+impl Add for Rate {
+    type Output = Rate;
+
+    fn add(self, other: Rate) -> Rate {
+        Rate((self.0 + other.0).min(f64::MAX))
     }
 }
 

@@ -168,7 +168,7 @@ fn damaged_activity_logs() {
         ],
         vec![
             Record::UpTo { worker: WorkerId(0), at: Timestamp(100) },
-            Record::Source { source: OperatorId(0), at: Timestamp(5), due: 2.5, emitted: 2 },
+            Record::Source { source: InstanceId::new(OperatorId(0), 0), at: Timestamp(5), due: 2.5, emitted: 2 },
         ],
     ];
     blocks.push((0..20).map(|n| Record::EpochCompleted { at: Timestamp(n * 1000), worker: WorkerId(0), epoch: Epoch(n) }).collect());

@@ -15,7 +15,7 @@ use super::decode::usual_record;
 
 const MAGIC: &[u8; 8] = b"THALWEGA";
 /// Version of the format. Readers reject other versions.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// Maximum size of a block; a larger length is damage, not data. It is small because decoded
 /// records take up to eight times the space.
 const MAX_BLOCK_BYTES: usize = 3_000_000;
@@ -268,12 +268,12 @@ mod tests {
         assert!(error.to_string().contains("found \"{\\\"json\\\":\""), "{error}");
         let mut other = written(&[]);
         other[8] = 9;
-        assert_eq!(LogReader::new(&other[..]).unwrap_err().to_string(), "expected version 3 of the activity log, found version 9");
+        assert_eq!(LogReader::new(&other[..]).unwrap_err().to_string(), "expected version 4 of the activity log, found version 9");
     }
 
     #[test]
     fn samples_survive() {
-        let all = vec![Record::Source { source: OperatorId(0), at: Timestamp(5), due: 16.5, emitted: 16 }];
+        let all = vec![Record::Source { source: InstanceId::new(OperatorId(0), 0), at: Timestamp(5), due: 16.5, emitted: 16 }];
         let bytes = written(std::slice::from_ref(&all));
         let back: Vec<_> = LogReader::new(&bytes[..]).unwrap().map(Result::unwrap).collect();
         assert_eq!(back, vec![all]);

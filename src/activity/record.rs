@@ -140,8 +140,8 @@ pub enum Record {
     EpochOpened {
         /// When.
         at: Timestamp,
-        /// The source.
-        source: OperatorId,
+        /// The source: its partition, of which each has a schedule of its own.
+        source: InstanceId,
         /// The epoch.
         epoch: Epoch,
         /// When the earliest of its records was due: latency is measured from here (no coordinated
@@ -227,8 +227,8 @@ pub enum Record {
     },
     /// Progress of a source against its schedule, counted from the start of the run.
     Source {
-        /// The source.
-        source: OperatorId,
+        /// The source: its partition, of which each has a schedule of its own.
+        source: InstanceId,
         /// When it was sampled.
         at: Timestamp,
         /// Records due by the schedule (with the fraction of a record, so that rates are exact).

@@ -1,4 +1,5 @@
-//! Flags for the processes of a run: '--processes', '--workers', '--hostfile' and '--process'.
+//! Flags for the processes of a run: '--processes', '--workers', '--source-partitions', '--hostfile'
+//! and '--process'.
 
 use std::path::PathBuf;
 
@@ -20,6 +21,10 @@ pub(super) struct Hosts {
     /// Worker threads per process.
     #[arg(long, default_value_t = 2)]
     pub(super) workers: u32,
+    /// Number of workers that emit: each of the first N, of all processes together, emits its share
+    /// of the records, with a lag and due times of its own.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    source_partitions: u32,
     /// File with the listen address of each process, one 'host:port' per line. Start the same
     /// command on each machine, with its own '--process'.
     #[arg(long, value_name = "FILE")]
@@ -56,7 +61,11 @@ impl Hosts {
             let found = deployment.processes;
             return Err(usage(anyhow!("--processes: expected 1 to {most} with {workers} worker threads each, found {found}")));
         }
-        Ok(deployment)
+        let (most, found) = (deployment.peers(), self.source_partitions);
+        if !(1..=most).contains(&found) {
+            return Err(usage(anyhow!("--source-partitions: expected 1 to {most}, at most one for each worker, found {found}")));
+        }
+        Ok(deployment.with_source_partitions(found))
     }
 }
 

@@ -26,6 +26,7 @@ mod progress;
 mod report;
 mod reproduce;
 mod reproduce_all;
+mod rival;
 mod run;
 mod run_load;
 mod simulate;
@@ -82,6 +83,9 @@ enum Command {
     /// Serve as a worker process of a job ('run --processes' starts it).
     #[command(hide = true)]
     Process(process::Args),
+    /// Compute on a core for a part of its time (experiments start it).
+    #[command(hide = true)]
+    Rival(rival::Args),
 }
 
 /// Runs the command line of this process.
@@ -143,6 +147,7 @@ fn carry_out(command: Command) -> Result<(), Failure> {
         Command::Drive(args) => drive::drive(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
         Command::Process(args) => process::process(&args),
+        Command::Rival(args) => rival::rival(&args),
     }
 }
 

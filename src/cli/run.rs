@@ -320,7 +320,12 @@ fn scenario(args: &Args, title: String, rate: Rate, between: Vec<OperatorForm>, 
             time_factor: args.time_factor,
             ..Control::default()
         },
-        engine: EngineForm { text: TextForm::LiberPrimus, workers: deployment.workers, processes: deployment.processes },
+        engine: EngineForm {
+            text: TextForm::LiberPrimus,
+            workers: deployment.workers,
+            processes: deployment.processes,
+            source_partitions: deployment.source_partitions(),
+        },
         ..Scenario::new(title, args.duration, operators)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::activity::Record;
-use crate::id::{InstanceId, OperatorId, WorkerId};
+use crate::id::{InstanceId, WorkerId};
 use crate::time::Window;
 
 /// First and last of two counts that only grow.
@@ -31,8 +31,8 @@ impl Grown {
 #[derive(Clone, Debug)]
 pub struct Supply {
     stretch: Window,
-    /// Records due and emitted.
-    sources: BTreeMap<OperatorId, Option<Grown>>,
+    /// Records due and emitted, by partition of a source.
+    sources: BTreeMap<InstanceId, Option<Grown>>,
     /// Time on a core and time without one, in ns.
     cores: BTreeMap<WorkerId, Option<Grown>>,
     /// Backpressure, in ns.
@@ -92,13 +92,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::id::OperatorId;
     use crate::time::Timestamp;
 
     #[test]
     fn what_is_behind_or_denied_is_counted_from_the_first_sample_of_the_stretch() {
         let mut supply = Supply::new(Window { start: Timestamp(100), end: Timestamp(1000) });
         assert_eq!((supply.behind(), supply.denied(), supply.pressed()), (None, None, None));
-        let source = |source, at, due, emitted| Record::Source { source: OperatorId(source), at: Timestamp(at), due, emitted };
+        let source =
+            |source, at, due, emitted| Record::Source { source: InstanceId::new(OperatorId(source), 0), at: Timestamp(at), due, emitted };
         let core = |worker, at, ran, denied| Record::Core {
             worker: WorkerId(worker),
             at: Timestamp(at),

@@ -51,7 +51,7 @@ pub use elastic::{
 };
 pub use host::{
     Ack, Clock, Command, Context, ControlStream, Dropped, ExternalWait, Link, LogBatch, OperatorSpec, Places, Progress, QueueBoard,
-    QueueMeters, Recorder, RunError, Running, WorkerPart, commands_of, link,
+    QueueMeters, Recorder, RunError, Running, WorkerPart, commands_of, link, stay_on_core, time_on_core,
 };
 pub use jobs::{DrainToSink, EngineJob, Job, OpenLoop, OperatorConfig, SourceConfig, Verdict, chain, key_count, word_count, work_chain};
 pub use record::{AsEpoch, RecordError, Recorded, Recording, RecordingFile, RecordingSink, record};

@@ -104,7 +104,7 @@ macro_rules! figures {
 }
 
 /// Names and definitions of all figures, which are part of the program.
-const FIGURES: [(&str, &str); 39] = figures![
+const FIGURES: [(&str, &str); 40] = figures![
     "beyondmr-fig2",
     "contune-curve",
     "contune-jobs",
@@ -142,6 +142,7 @@ const FIGURES: [(&str, &str); 39] = figures![
     "snailtrail-fig11",
     "snailtrail-table2",
     "stability",
+    "stragglers-real",
     "what-if",
     "what-if-curves",
 ];

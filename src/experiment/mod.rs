@@ -29,6 +29,7 @@ pub mod policies;
 pub mod ranking;
 pub mod record;
 mod result;
+pub mod rivals;
 pub mod rows;
 pub mod run;
 pub mod scale;

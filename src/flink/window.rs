@@ -269,8 +269,13 @@ impl OpenWindow {
             }
             if is_source {
                 let (before, after) = self.offered(vertex, &moved[vertex], emitted);
-                records.push(Record::Source { source: operator, at: self.window.start - instant, due: before, emitted: 0 });
-                records.push(Record::Source { source: operator, at: last_instant, due: after, emitted });
+                records.push(Record::Source {
+                    source: InstanceId::new(operator, 0),
+                    at: self.window.start - instant,
+                    due: before,
+                    emitted: 0,
+                });
+                records.push(Record::Source { source: InstanceId::new(operator, 0), at: last_instant, due: after, emitted });
                 records.extend(self.held_up(graph, moved, told, vertex));
             }
         }

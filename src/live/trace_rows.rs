@@ -79,8 +79,8 @@ struct Stretch {
     instances: BTreeMap<InstanceId, Counts>,
     /// Latencies in ns, with the numbers of records.
     latencies: Vec<(u64, u64)>,
-    /// Due and emitted until its end.
-    sources: BTreeMap<OperatorId, (f64, u64)>,
+    /// Due and emitted until its end, by partition of a source.
+    sources: BTreeMap<InstanceId, (f64, u64)>,
 }
 
 /// What is known of an operator.
@@ -103,8 +103,8 @@ pub(super) struct TraceRows {
     stretches: BTreeMap<u64, Stretch>,
     open: BTreeMap<Epoch, (Timestamp, u64)>,
     has_epochs: bool,
-    /// Due and emitted at the end of the last window.
-    sources: BTreeMap<OperatorId, (f64, u64)>,
+    /// Due and emitted at the end of the last window, by partition of a source.
+    sources: BTreeMap<InstanceId, (f64, u64)>,
     queues: BTreeMap<InstanceId, u64>,
     is_new: bool,
 }
@@ -146,11 +146,11 @@ impl TraceRows {
             }
             Record::Bins { instance, .. } => self.seen(instance.operator, "keyed"),
             Record::Source { source, at, due, emitted } if due.is_finite() => {
-                self.seen(*source, "source");
+                self.seen(source.operator, "source");
                 self.stretch(*at).sources.insert(*source, (*due, *emitted));
             }
             Record::EpochOpened { source, epoch, due, records, .. } => {
-                self.seen(*source, "source");
+                self.seen(source.operator, "source");
                 self.has_epochs = true;
                 let open = self.open.entry(*epoch).or_insert((*due, 0));
                 *open = (open.0.min(*due), open.1 + records);
@@ -238,8 +238,12 @@ impl TraceRows {
             None => counts.queue = self.queues.get(instance).copied(),
         });
         let grown = |id: &OperatorId| {
-            let (before, after) = (self.sources.get(id).copied().unwrap_or_default(), *sources.get(id)?);
-            Some((after.0 - before.0, after.1.saturating_sub(before.1), (after.0 - after.1 as f64).max(0.0)))
+            let partitions = sources.range(InstanceId::new(*id, 0)..=InstanceId::new(*id, u32::MAX));
+            let each = partitions.map(|(id, after)| {
+                let before = self.sources.get(id).copied().unwrap_or_default();
+                (after.0 - before.0, after.1.saturating_sub(before.1), (after.0 - after.1 as f64).max(0.0))
+            });
+            each.reduce(|a, b| (a.0 + b.0, a.1.saturating_add(b.1), a.2 + b.2))
         };
         let (window_start_s, window_end_s) = (window.start.as_secs_f64(), window.end.as_secs_f64());
         let (length_ns, length_s) = (window.length().as_nanos().max(1) as f64, window.length().as_secs_f64().max(1e-9));

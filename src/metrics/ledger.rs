@@ -6,14 +6,14 @@
 //! share of the window that was observed.
 //!
 //! The records of a source arrive in the order in which it wrote them, late ones included. A
-//! duplicated sample is counted once.
+//! duplicated sample is counted once. Each partition of a source has an account of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{SourceMetrics, SourceSample};
 use crate::activity::{ActivityKind, Record};
-use crate::id::OperatorId;
+use crate::id::{InstanceId, OperatorId};
 use crate::rate::Rate;
 use crate::time::{Timestamp, Window};
 
@@ -30,12 +30,12 @@ const NEGLIGIBLE: f64 = 0.03;
 /// Counters and emissions of all sources.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    accounts: BTreeMap<OperatorId, Account>,
+    accounts: BTreeMap<InstanceId, Account>,
     /// The last intervals between samples of the same source, in seconds.
     intervals: VecDeque<f64>,
 }
 
-/// The state of one source.
+/// The state of one partition of a source.
 #[derive(Clone, Debug, Default)]
 struct Account {
     last: Option<SourceSample>,
@@ -44,7 +44,7 @@ struct Account {
     tally: Tally,
 }
 
-/// One source in the open window.
+/// One partition in the open window.
 #[derive(Clone, Debug, Default)]
 struct Tally {
     /// Number of samples, without duplicates.
@@ -79,7 +79,7 @@ impl Ledger {
     pub fn take(&mut self, record: &Record, start: Timestamp) {
         match record {
             Record::Activity(activity) if activity.kind == ActivityKind::Source => {
-                let account = self.accounts.entry(activity.instance.operator).or_default();
+                let account = self.accounts.entry(activity.instance).or_default();
                 if account.last.is_none_or(|last| activity.end > last.at) {
                     account.seen += activity.records_out;
                 }
@@ -91,7 +91,7 @@ impl Ledger {
         }
     }
 
-    fn sample(&mut self, source: OperatorId, sample: SourceSample, start: Timestamp) {
+    fn sample(&mut self, source: InstanceId, sample: SourceSample, start: Timestamp) {
         let longest = self.longest();
         let account = self.accounts.entry(source).or_default();
         let Some(last) = account.last else {
@@ -163,7 +163,8 @@ impl Ledger {
             }
             let rate = |records: f64| Rate::of(records.max(0.0), tally.covered);
             if let (Some(offered), Some(achieved)) = (rate(tally.due), rate(tally.achieved as f64)) {
-                balance.rates.insert(source, (offered, achieved));
+                let sum = balance.rates.entry(source.operator).or_default();
+                *sum = (sum.0 + offered, sum.1 + achieved);
             }
         }
         if expected > 0.0 {
@@ -204,7 +205,7 @@ impl Balance {
 mod tests {
     use super::*;
     use crate::activity::{Activity, Lane};
-    use crate::id::{InstanceId, WorkerId};
+    use crate::id::WorkerId;
     use crate::time::Epoch;
 
     const SOURCE: OperatorId = OperatorId(0);
@@ -234,7 +235,7 @@ mod tests {
             };
             records.push(Record::Activity(emission));
             if at % 100 == 0 {
-                records.push(Record::Source { source: SOURCE, at: ms(at), due: at as f64 / 10.0, emitted: at / 10 });
+                records.push(Record::Source { source: InstanceId::new(SOURCE, 0), at: ms(at), due: at as f64 / 10.0, emitted: at / 10 });
             }
         }
         records
@@ -299,5 +300,31 @@ mod tests {
         let own = balance.over_what_was_seen(stale);
         let rounded = |rate: Rate| rate.as_per_second().round();
         assert_eq!((rounded(own.offered), rounded(own.achieved), own.lag_records), (100.0, 100.0, 5.0));
+    }
+
+    #[test]
+    fn each_partition_has_an_account_and_rates_are_those_of_all() {
+        let other = |record: Record| match record {
+            Record::Activity(activity) => Record::Activity(Activity { instance: InstanceId::new(SOURCE, 1), ..activity }),
+            Record::Source { at, due, emitted, .. } => Record::Source { source: InstanceId::new(SOURCE, 1), at, due, emitted },
+            record => record,
+        };
+        let balance = |arrives: fn(u64) -> bool| {
+            let mut ledger = Ledger::default();
+            for record in recorded(1000) {
+                ledger.take(&record, ms(0));
+                if arrives(record.at().0 / 1_000_000) {
+                    ledger.take(&other(record), ms(0));
+                }
+            }
+            ledger.close(window(0))
+        };
+        let whole = balance(|_| true);
+        let none = SourceMetrics { operator: SOURCE, offered: Rate::ZERO, achieved: Rate::ZERO, lag_records: 0.0 };
+        let rates = whole.over_what_was_seen(none);
+        assert_eq!((whole.seen(false), rates.offered.as_per_second(), rates.achieved.as_per_second()), (None, 200.0, 200.0));
+        // What is missing of one of them is missing of the source.
+        let part = balance(|at| !(300..700).contains(&at)).seen(false).unwrap();
+        assert!((0.5..0.7).contains(&part), "{part}");
     }
 }

@@ -6,7 +6,7 @@ use crate::id::OperatorId;
 use crate::rate::Rate;
 use crate::time::Timestamp;
 
-/// Progress of a source against its schedule at one instant, counted from the start of the run.
+/// Progress of a source, or of one of its partitions, against its schedule at one instant, counted from the start of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceSample {
     /// The instant.
@@ -27,7 +27,7 @@ pub struct SourceMetrics {
     pub offered: Rate,
     /// Rate at which records were emitted.
     pub achieved: Rate,
-    /// Records due but not yet emitted at the end of the window.
+    /// Records due but not yet emitted at the end of the window, of all partitions together.
     pub lag_records: f64,
 }
 
@@ -42,5 +42,12 @@ impl SourceMetrics {
             achieved: rate(after.emitted.saturating_sub(before.emitted) as f64),
             lag_records: (after.due - after.emitted as f64).max(0.0),
         }
+    }
+
+    /// Adds another partition of the same source.
+    pub fn add(&mut self, partition: &SourceMetrics) {
+        self.offered = self.offered + partition.offered;
+        self.achieved = self.achieved + partition.achieved;
+        self.lag_records += partition.lag_records;
     }
 }

@@ -12,7 +12,7 @@ use super::recorded_slots::RecordedSlots;
 use super::{CoreSample, CoreTime, InstanceMetrics, MetricIssue, OperatorMetrics, SourceMetrics, SourceSample, WorkerMetrics};
 use crate::activity::{Activity, ActivityKind, BinLoad, Lane, Record};
 use crate::dataflow::{Configuration, Placement, Role, Topology};
-use crate::id::{InstanceId, OperatorId, WorkerId};
+use crate::id::{InstanceId, WorkerId};
 use crate::stats::{LatencyHistogram, slope};
 use crate::time::{Epoch, Timestamp, Window};
 
@@ -48,7 +48,7 @@ pub struct WindowMetrics {
     bins: Grid<BinLoad>,
     /// Whether loads of bins are left out.
     no_bins: bool,
-    sources: BTreeMap<OperatorId, SourceSample>,
+    sources: BTreeMap<InstanceId, SourceSample>,
     latency: LatencyHistogram,
     /// Time of workers by instance.
     used: BTreeMap<(WorkerId, InstanceId), Duration>,
@@ -168,7 +168,7 @@ impl WindowMetrics {
                 }
             }
             Record::Source { source, due, .. } if !due.is_finite() || *due < 0.0 => {
-                self.doubts.insert(MetricIssue::SourceImpossible(*source));
+                self.doubts.insert(MetricIssue::SourceImpossible(source.operator));
             }
             Record::Source { source, at, due, emitted } => {
                 let sample = SourceSample { at: *at, due: *due, emitted: *emitted };
@@ -215,16 +215,24 @@ impl WindowMetrics {
         self.instances.entry(instance.operator, instance.index, none)
     }
 
-    /// The last sample of each source in the window.
-    pub fn source_samples(&self) -> &BTreeMap<OperatorId, SourceSample> {
+    /// The last sample of each partition of a source in the window.
+    pub fn source_samples(&self) -> &BTreeMap<InstanceId, SourceSample> {
         &self.sources
     }
 
-    /// Metrics of sources over the window, given the samples before it.
-    pub fn sources(&self, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<SourceMetrics> {
+    /// Metrics of sources over the window, given the samples before it: of all partitions of each
+    /// together.
+    pub fn sources(&self, before: &BTreeMap<InstanceId, SourceSample>) -> Vec<SourceMetrics> {
         let start = SourceSample::default();
-        let between = |(&id, &after): (&OperatorId, &SourceSample)| SourceMetrics::between(id, *before.get(&id).unwrap_or(&start), after);
-        self.sources.iter().map(between).collect()
+        let mut sources: Vec<SourceMetrics> = Vec::new();
+        for (id, &after) in &self.sources {
+            let part = SourceMetrics::between(id.operator, *before.get(id).unwrap_or(&start), after);
+            match sources.last_mut().filter(|source| source.operator == id.operator) {
+                Some(source) => source.add(&part),
+                None => sources.push(part),
+            }
+        }
+        sources
     }
 
     /// The last sample of each worker's core in the window.
@@ -276,16 +284,21 @@ impl WindowMetrics {
     }
 
     /// Reasons not to base a decision on the window, given the samples of sources before it.
-    pub fn doubts(&self, topology: &Topology, before: &BTreeMap<OperatorId, SourceSample>) -> Vec<MetricIssue> {
+    pub fn doubts(&self, topology: &Topology, before: &BTreeMap<InstanceId, SourceSample>) -> Vec<MetricIssue> {
         let mut doubts = self.doubts.clone();
         for operator in topology.operators() {
             if operator.role == Role::Source {
-                match (before.get(&operator.id), self.sources.get(&operator.id)) {
-                    (_, None) => drop(doubts.insert(MetricIssue::SourceUnseen(operator.id))),
-                    (Some(before), Some(after)) if after.due < before.due || after.emitted < before.emitted => {
-                        doubts.insert(MetricIssue::SourceImpossible(operator.id));
-                    }
-                    _ => {}
+                let all = InstanceId::new(operator.id, 0)..=InstanceId::new(operator.id, u32::MAX);
+                // Every partition that has ever been seen has to be.
+                let is_missing = before.range(all.clone()).any(|(partition, _)| !self.sources.contains_key(partition));
+                if is_missing || self.sources.range(all.clone()).next().is_none() {
+                    doubts.insert(MetricIssue::SourceUnseen(operator.id));
+                }
+                let shrank = |(partition, after): (&InstanceId, &SourceSample)| {
+                    before.get(partition).is_some_and(|before| after.due < before.due || after.emitted < before.emitted)
+                };
+                if self.sources.range(all).any(shrank) {
+                    doubts.insert(MetricIssue::SourceImpossible(operator.id));
                 }
             }
             for (_, seen) in self.instances.of(operator.id, 0) {
@@ -321,6 +334,7 @@ impl WindowMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::OperatorId;
 
     #[test]
     fn time_spent_waiting_outside_is_summed_and_is_no_useful_time() {
@@ -355,5 +369,30 @@ mod tests {
         let mut older = serde_json::to_value(map).unwrap();
         older.as_object_mut().unwrap().remove("external_wait").unwrap();
         assert_eq!(serde_json::from_value::<InstanceMetrics>(older).unwrap().external_wait, Duration::ZERO);
+    }
+
+    #[test]
+    fn partitions_of_a_source_are_one_source_and_each_has_to_be_seen() {
+        let topology = Topology::new(&[("source", Role::Source, 2), ("map", Role::Stateless, 1)], &[(0, 1)]).unwrap();
+        let part = |index| InstanceId::new(OperatorId(0), index);
+        let sample = |index, ms: u64, due, emitted| Record::Source { source: part(index), at: Timestamp(ms * 1_000_000), due, emitted };
+        let seen = |records: &[Record]| {
+            let mut window = WindowMetrics::new(Window::starting(Timestamp::ZERO, Duration::from_secs(2)));
+            records.iter().for_each(|record| window.add(record, |_| None));
+            window
+        };
+        let first = seen(&[sample(0, 1000, 500.0, 500), sample(1, 1000, 500.0, 400)]);
+        assert_eq!(first.doubts(&topology, &BTreeMap::new()), []);
+        let before = first.source_samples();
+        let second = seen(&[sample(1, 2000, 1000.0, 500), sample(0, 2000, 1000.0, 1000)]);
+        assert_eq!(second.doubts(&topology, before), []);
+        let [source] = &second.sources(before)[..] else { panic!("one source") };
+        let rates = [source.offered, source.achieved].map(crate::rate::Rate::as_per_second);
+        assert_eq!((rates, source.lag_records), ([1000.0, 600.0], 500.0));
+        // One alone says nothing of the source, nor one whose counts shrink.
+        let one = seen(&[sample(0, 2000, 1000.0, 1000)]);
+        assert_eq!(one.doubts(&topology, before), [MetricIssue::SourceUnseen(OperatorId(0))]);
+        let shrunk = seen(&[sample(0, 2000, 1000.0, 1000), sample(1, 2000, 1000.0, 300)]);
+        assert_eq!(shrunk.doubts(&topology, before), [MetricIssue::SourceImpossible(OperatorId(0))]);
     }
 }

@@ -283,7 +283,7 @@ impl Cuts {
             }
             let epoch = Epoch(u64::from(span.trace));
             if number == first {
-                let (at, source) = (self.at(span.start), OperatorId(span.operator));
+                let (at, source) = (self.at(span.start), InstanceId::new(OperatorId(span.operator), 0));
                 out.push(Record::EpochOpened { at, source, epoch, due: at, records: 1 });
             }
             self.span(number, out);

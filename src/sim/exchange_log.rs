@@ -145,7 +145,7 @@ impl Rounds {
                 self.arrivals.push(now + self.delays.draw(&mut self.random));
             }
         }
-        let (source, epoch) = (SOURCE, Epoch(self.round));
+        let (source, epoch) = (InstanceId::new(SOURCE, 0), Epoch(self.round));
         // Worker 0 is the source's host; it begins the round when it has ended the one before.
         let at = self.now[0].max(due);
         self.records.push_back(Record::EpochOpened { at, source, epoch, due, records: u64::from(workers) });

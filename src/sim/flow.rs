@@ -318,10 +318,10 @@ impl<'f> Playing<'f> {
         let (batch, start) = (self.emitted, start.max(self.busy[0]));
         self.emitted += 1;
         self.under_way.insert(batch, (1, start, 0));
-        let source = OperatorId(0);
+        let source = InstanceId::new(OperatorId(0), 0);
         self.records.push_back(Record::EpochOpened { at: start, source, epoch: Epoch(batch), due: start, records: 1 });
         let service = self.flow.operators[0].service[0];
-        let end = self.work(0, ActivityKind::Source, InstanceId::new(source, 0), batch, start, service);
+        let end = self.work(0, ActivityKind::Source, source, batch, start, service);
         self.send_on(0, 0, batch, end);
     }
 

@@ -101,7 +101,7 @@ impl Source {
         if count > 0 {
             let due = self.schedule.time_of(self.emitted + 1).unwrap_or(at).min(at);
             self.emitted += count;
-            records.push(Record::EpochOpened { at, source: self.id, epoch: Epoch(epoch), due, records: count });
+            records.push(Record::EpochOpened { at, source: InstanceId::new(self.id, 0), epoch: Epoch(epoch), due, records: count });
         }
         count
     }
@@ -119,13 +119,19 @@ impl Source {
         }
         let earliest = self.schedule.time_of(self.emitted + 1).unwrap_or(now).min(now);
         self.emitted += count;
-        records.push(Record::EpochOpened { at: now, source: self.id, epoch: Epoch(epoch), due: earliest, records: count });
+        records.push(Record::EpochOpened {
+            at: now,
+            source: InstanceId::new(self.id, 0),
+            epoch: Epoch(epoch),
+            due: earliest,
+            records: count,
+        });
         records.push(self.activity(epoch, now, now, count));
         count
     }
 
     /// Its progress.
     pub(super) fn sample(&self, at: Timestamp) -> Record {
-        Record::Source { source: self.id, at, due: self.schedule.due(at), emitted: self.emitted }
+        Record::Source { source: InstanceId::new(self.id, 0), at, due: self.schedule.due(at), emitted: self.emitted }
     }
 }

@@ -3,11 +3,13 @@
 
 pub mod load;
 pub mod nexmark;
+mod partition;
 mod schedule;
 mod shape;
 mod text;
 mod work;
 
+pub use partition::Partition;
 pub use schedule::{Phase, RateSchedule, ScheduleError};
 pub use shape::{Shape, ShapeError, Step};
 pub use text::{Sentence, SentenceLength, Text, TextError};

@@ -13,7 +13,7 @@ use thalweg::engine::OperatorConfig;
 use thalweg::engine::cluster::Deployment;
 use thalweg::engine::word_count::WordCount;
 use thalweg::engine::{Analysis, AnalysisConfig, AnalysisResult, QueryChange, QuerySubject, merged};
-use thalweg::id::{ChannelId, OperatorId, WorkerId};
+use thalweg::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use thalweg::pag::{GraphBuilder, GraphConfig, Oddities};
 use thalweg::rate::Rate;
 use thalweg::time::{Epoch, Timestamp};
@@ -218,7 +218,7 @@ fn queries_appear_and_vanish_as_the_bottleneck_moves() {
         records.push(Record::Sent(message(0, 0, second, start + 10 * MS)));
         records.push(Record::Received(Message { at: Timestamp(start + 10 * MS + delay), ..message(0, 0, second, 0) }));
         let (epoch, at) = (Epoch(second), Timestamp(start + 200 * MS));
-        records.push(Record::EpochOpened { at, source: OperatorId(0), epoch, due: at, records: 1 });
+        records.push(Record::EpochOpened { at, source: InstanceId::new(OperatorId(0), 0), epoch, due: at, records: 1 });
         let completed = Timestamp(at.0 + if second >= 8 { 301 * MS } else { 300 * MS });
         records.push(Record::EpochCompleted { at: completed, worker: WorkerId(0), epoch });
         records.push(worker(end));

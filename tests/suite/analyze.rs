@@ -362,7 +362,7 @@ fn the_most_that_could_be_gained_stands_beside_what_an_epoch_took() {
     for epoch in 0..100 {
         let due = Timestamp(epoch * 10 * MS);
         let (start, end) = (Timestamp(due.0 + MS), Timestamp(due.0 + 5 * MS));
-        records.push(Record::EpochOpened { at: due, source: OperatorId(9), epoch: Epoch(epoch), due, records: 1 });
+        records.push(Record::EpochOpened { at: due, source: InstanceId::new(OperatorId(9), 0), epoch: Epoch(epoch), due, records: 1 });
         records.push(Record::Activity(Activity {
             lane: Lane::Worker(worker),
             kind: ActivityKind::Processing,

@@ -34,7 +34,7 @@ fn random_trace(seed: u64) -> Vec<Record> {
     let mut now: Vec<u64> = (0..workers).map(|_| start + length(&mut random, 1.0, 100.0 * MS)).collect();
     let opened = |at: u64, epoch| Record::EpochOpened {
         at: Timestamp(at),
-        source: OperatorId(0),
+        source: InstanceId::new(OperatorId(0), 0),
         epoch: Epoch(epoch),
         due: Timestamp(at),
         records: 1,

@@ -71,7 +71,7 @@ impl Rounds {
         for round in first..first + self.rounds {
             let epoch = Epoch(round);
             let due = Timestamp(now);
-            records.push(Record::EpochOpened { at: due, source: OperatorId(0), epoch, due, records: 1 });
+            records.push(Record::EpochOpened { at: due, source: InstanceId::new(OperatorId(0), 0), epoch, due, records: 1 });
             let mut work = |worker: u32, operator, kind, start, ms: u64, number| {
                 records.push(Record::Activity(Activity {
                     lane: lane(worker),
@@ -114,7 +114,12 @@ impl Rounds {
             let at = Timestamp(end);
             records.push(Record::EpochCompleted { at, worker: WorkerId(0), epoch });
             if let Some((due, emitted)) = self.schedule {
-                records.push(Record::Source { source: OperatorId(0), at, due: (round * due) as f64, emitted: round * emitted });
+                records.push(Record::Source {
+                    source: InstanceId::new(OperatorId(0), 0),
+                    at,
+                    due: (round * due) as f64,
+                    emitted: round * emitted,
+                });
             }
             denied += self.denied * MS;
             let ran = Duration::from_nanos(end - denied.min(end));

@@ -132,7 +132,7 @@ fn the_timely_log_reads_as_it_was_explained_by_hand() {
     ];
     assert_eq!(messages, expected);
 
-    let (at, due, source) = (Timestamp(6_275_699), Timestamp(6_211_704), OperatorId(1));
+    let (at, due, source) = (Timestamp(6_275_699), Timestamp(6_211_704), InstanceId::new(OperatorId(1), 0));
     assert!(records.contains(&Record::EpochOpened { at, source, epoch: Epoch(0), due, records: 1 }));
     assert!(records.contains(&Record::EpochCompleted { at: Timestamp(9_450_518), worker: WorkerId(1), epoch: Epoch(0) }));
     assert_eq!(records.last(), Some(&Record::UpTo { worker: WorkerId(1), at: Timestamp(9_450_518) }));
@@ -200,7 +200,13 @@ fn the_spark_log_becomes_stages_on_cores_held_together_by_the_driver() {
     assert_eq!(received[&(ChannelId(1), WorkerId(1), 1)], at(1_150_000_000));
 
     let due = at(235_000_000);
-    assert!(records.contains(&Record::EpochOpened { at: due, source: OperatorId(0), epoch: Epoch(0), due, records: 1 }));
+    assert!(records.contains(&Record::EpochOpened {
+        at: due,
+        source: InstanceId::new(OperatorId(0), 0),
+        epoch: Epoch(0),
+        due,
+        records: 1
+    }));
     assert!(records.contains(&Record::EpochCompleted { at: at(1_679_000_000), worker: WorkerId(0), epoch: Epoch(0) }));
 }
 
@@ -498,7 +504,7 @@ fn what_is_no_trace_is_named() {
     let missing = readers::open(&[folder.path().join("nothing")]).unwrap_err();
     assert!(matches!(&missing, ReadError::Io { file, .. } if file.ends_with("nothing")), "{missing}");
     let version = drain(readers::open(&[&paths[6]]).unwrap()).errors.remove(0).to_string();
-    assert!(version.ends_with("magic, byte 8: expected version 3 of the activity log, found version 9"), "{version}");
+    assert!(version.ends_with("magic, byte 8: expected version 4 of the activity log, found version 9"), "{version}");
     let forced = drain(readers::open_as(&[&paths[1]], Format::Spark).unwrap()).errors.remove(0).to_string();
     assert!(forced.contains("letter, line 1: expected a JSON object with an Event, found \"Dear reader,\""), "{forced}");
 }

@@ -179,7 +179,7 @@ fn check(records: &[Record]) {
     for record in records {
         match *record {
             Record::EpochOpened { at, epoch, due, source, .. } => {
-                assert!(at == due && names.contains_key(&source));
+                assert!(at == due && names.contains_key(&source.operator));
                 turns.entry(epoch).or_default().push((at, false));
             }
             Record::EpochCompleted { at, epoch, worker } => {

@@ -4,8 +4,8 @@
 //! emitted, and spans of backpressure which instances paused the sources. During a pause, records
 //! that become due and are not emitted are attributed to these instances, evenly if there are
 //! several; if the lag of a source grows without a pause, the source itself is the cause. Records
-//! emitted beyond those that become due meanwhile leave the ledger first in, first out. Each source
-//! has its own ledger.
+//! emitted beyond those that become due meanwhile leave the ledger first in, first out. Each
+//! partition of a source has its own ledger.
 //!
 //! The delay of an epoch that is emitted late is attributed, for the time of pauses, to the
 //! instances that caused them, and for the rest to the owners of the lag ahead of it when the epoch
@@ -17,13 +17,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::backpressure::Pauses;
-use super::lag::{Lag, LagOwner, Parts};
+use super::lag::{Lag, LagOwner, Parts, add};
 use super::path::{EpochPieceKind, Label, Tiles};
 use crate::activity::Record;
 use crate::id::{InstanceId, OperatorId};
 use crate::time::Timestamp;
 
-/// The most sources; further ones have no ledger.
+/// The most partitions of sources; further ones have no ledger.
 const MOST_SOURCES: usize = 1 << 10;
 
 /// The lag of a source by owner.
@@ -61,7 +61,7 @@ impl SourceLag {
 /// use thalweg::id::{InstanceId, OperatorId};
 /// use thalweg::time::Timestamp;
 ///
-/// let (source, slow) = (OperatorId(0), InstanceId::new(OperatorId(1), 3));
+/// let (source, slow) = (InstanceId::new(OperatorId(0), 0), InstanceId::new(OperatorId(1), 3));
 /// let mut ledger = LagLedger::default();
 /// ledger.push(&Record::Source { source, at: Timestamp(100), due: 100.0, emitted: 100 });
 /// ledger.push(&Record::Backpressure { instance: slow, start: Timestamp(100), end: Timestamp(150) });
@@ -72,7 +72,7 @@ impl SourceLag {
 #[derive(Clone, Debug, Default)]
 pub struct LagLedger {
     pauses: Pauses,
-    sources: BTreeMap<OperatorId, Lag>,
+    sources: BTreeMap<InstanceId, Lag>,
     /// Instant of the latest record.
     latest: u64,
 }
@@ -101,12 +101,12 @@ impl LagLedger {
 
     /// A source emitted the first records of an epoch; returns the latest time at which it should
     /// have done so, if known.
-    pub(super) fn opened(&mut self, source: OperatorId, at: Timestamp, due: Timestamp, records: u64) -> Option<Timestamp> {
+    pub(super) fn opened(&mut self, source: InstanceId, at: Timestamp, due: Timestamp, records: u64) -> Option<Timestamp> {
         self.latest = self.latest.max(at.0);
         self.source(source)?.emitted(at.0, due.0, records).map(Timestamp)
     }
 
-    fn source(&mut self, source: OperatorId) -> Option<&mut Lag> {
+    fn source(&mut self, source: InstanceId) -> Option<&mut Lag> {
         if self.sources.len() >= MOST_SOURCES && !self.sources.contains_key(&source) {
             return None;
         }
@@ -124,11 +124,22 @@ impl LagLedger {
         }
     }
 
-    /// The lag of every source whose samples the log has, as of the instant to which it has
-    /// [advanced](Self::advance).
+    /// The lag of every source whose samples the log has, of all its partitions together, as of the
+    /// instant to which it has [advanced](Self::advance).
     pub fn lags(&self) -> Vec<SourceLag> {
-        let lag = |(&source, lag): (&OperatorId, &Lag)| Some(SourceLag { source, at: Timestamp(lag.at()?), owners: lag.parts() });
-        self.sources.iter().filter_map(lag).collect()
+        let mut lags: Vec<SourceLag> = Vec::new();
+        for (partition, lag) in &self.sources {
+            let Some(at) = lag.at().map(Timestamp) else { continue };
+            let (source, owners) = (partition.operator, lag.parts());
+            match lags.last_mut().filter(|last| last.source == source) {
+                Some(all) => {
+                    all.at = all.at.max(at);
+                    owners.into_iter().for_each(|(owner, records)| add(&mut all.owners, owner, records));
+                }
+                None => lags.push(SourceLag { source, at, owners }),
+            }
+        }
+        lags
     }
 
     /// Forgets what no epoch needs that was due at `oldest` or later.
@@ -139,6 +150,11 @@ impl LagLedger {
         self.pauses.forget(self.sources.values().map(Lag::last_due).fold(oldest, u64::min));
     }
 
+    /// Whether sources were paused at any time between `from` and `until`.
+    pub(super) fn paused_within(&self, from: u64, until: u64) -> bool {
+        self.pauses.within(from, until).next().is_some()
+    }
+
     /// When sources last stopped pausing before `at`; zero if they never paused.
     pub(super) fn paused_until(&self, at: u64) -> u64 {
         self.pauses.within(0, at).next_back().map_or(0, |pause| pause.end.min(at))
@@ -147,7 +163,7 @@ impl LagLedger {
     /// The rest of a path, from where `source` emitted back to `due`: pauses, each attributed
     /// evenly to the instances that caused it, and between them the lag ahead of the epoch when it
     /// was due.
-    pub(super) fn tile(&self, tiles: &mut Tiles, due: u64, source: OperatorId) {
+    pub(super) fn tile(&self, tiles: &mut Tiles, due: u64, source: InstanceId) {
         let now = tiles.now();
         let paused: u64 = self.pauses.within(due, now).map(|pause| pause.end.min(now) - pause.start.max(due)).sum();
         let owners = self.sources.get(&source).map(|lag| lag.owners(due)).unwrap_or_default();
@@ -174,8 +190,8 @@ struct Rest {
 }
 
 impl Rest {
-    fn new(owners: Parts, ns: u64, source: OperatorId) -> Rest {
-        let own = Label::of(EpochPieceKind::SourceDelay, InstanceId::new(source, 0));
+    fn new(owners: Parts, ns: u64, source: InstanceId) -> Rest {
+        let own = Label::of(EpochPieceKind::SourceDelay, source);
         let all: f64 = owners.iter().map(|(_, records)| records).sum();
         let (mut quotas, mut sum, mut before) = (Vec::with_capacity(owners.len()), 0.0, 0);
         for (owner, records) in owners {
@@ -224,7 +240,8 @@ mod tests {
     /// A source with one record due per ns; in each tick it is either paused or emits up to this
     /// many records.
     fn run(ticks: &[Option<u64>], pauses: &[(u32, u64, u64)]) -> (LagLedger, Vec<Record>) {
-        let (mut records, mut emitted) = (vec![Record::Source { source: SOURCE, at: Timestamp(0), due: 0.0, emitted: 0 }], 0);
+        let (mut records, mut emitted) =
+            (vec![Record::Source { source: InstanceId::new(SOURCE, 0), at: Timestamp(0), due: 0.0, emitted: 0 }], 0);
         for (&most, number) in ticks.iter().zip(1u64..) {
             let at = number * TICK;
             if let Some(most) = most
@@ -232,11 +249,17 @@ mod tests {
                 && most > 0
             {
                 let (due, count) = (Timestamp(emitted + 1), most.min(at - emitted));
-                records.push(Record::EpochOpened { at: Timestamp(at), source: SOURCE, epoch: Epoch(number), due, records: count });
+                records.push(Record::EpochOpened {
+                    at: Timestamp(at),
+                    source: InstanceId::new(SOURCE, 0),
+                    epoch: Epoch(number),
+                    due,
+                    records: count,
+                });
                 emitted += count;
             }
             if number % 5 == 0 {
-                records.push(Record::Source { source: SOURCE, at: Timestamp(at), due: at as f64, emitted });
+                records.push(Record::Source { source: InstanceId::new(SOURCE, 0), at: Timestamp(at), due: at as f64, emitted });
             }
         }
         for &(index, start, end) in pauses {
@@ -251,7 +274,7 @@ mod tests {
     fn drawn(ledger: &LagLedger, due: u64, opened: u64) -> String {
         let (due, opened) = (Timestamp(due), Timestamp(opened));
         let mut tiles = Tiles::new(Epoch(1), due, opened, due);
-        ledger.tile(&mut tiles, due.0, SOURCE);
+        ledger.tile(&mut tiles, due.0, InstanceId::new(SOURCE, 0));
         let (mut drawing, mut at) = (String::new(), due);
         for piece in tiles.finish(Default::default()).pieces {
             assert!(piece.start == at && piece.end > piece.start);
@@ -312,7 +335,13 @@ mod tests {
     fn without_samples_pauses_are_charged_and_the_rest_is_the_sources_own() {
         let mut ledger = LagLedger::default();
         ledger.push(&Record::Backpressure { instance: instance(4), start: Timestamp(5), end: Timestamp(9) });
-        ledger.push(&Record::EpochOpened { at: Timestamp(12), source: SOURCE, epoch: Epoch(1), due: Timestamp(2), records: 1 });
+        ledger.push(&Record::EpochOpened {
+            at: Timestamp(12),
+            source: InstanceId::new(SOURCE, 0),
+            epoch: Epoch(1),
+            due: Timestamp(2),
+            records: 1,
+        });
         ledger.advance(Timestamp(12));
         assert!(ledger.lags().is_empty());
         assert_eq!(drawn(&ledger, 2, 12), "...4444...");

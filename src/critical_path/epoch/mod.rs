@@ -21,6 +21,7 @@ mod index;
 mod lag;
 mod ledger;
 mod moves;
+mod partitions;
 mod path;
 mod paths;
 mod slack;

@@ -14,11 +14,11 @@ use serde::Serialize;
 use super::index::Index;
 use super::ledger::{LagLedger, SourceLag};
 use super::moves::Moves;
+use super::partitions::{Emission, Opened, Partitions};
 use super::path::{EpochPath, EpochPieceKind, Gains};
 use super::slack::OwnGraph;
 use super::walk::{Completed, Known, Walk};
 use crate::activity::Record;
-use crate::id::OperatorId;
 use crate::pag::GraphBuilder;
 use crate::time::{Epoch, Timestamp};
 
@@ -82,21 +82,13 @@ pub struct EpochPaths {
     index: Index,
     ledger: LagLedger,
     moves: Moves,
+    partitions: Partitions,
     /// Due time of the epoch that was opened last; those to come are due later.
     last_due: Timestamp,
     oldest_due: Timestamp,
     oddities: EpochOddities,
     /// Steps that one walk may look at for slack.
     slack_steps: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Opened {
-    due: Timestamp,
-    at: Timestamp,
-    /// The one that was due first, and the latest time at which it should have been emitted.
-    source: OperatorId,
-    expected: Option<Timestamp>,
 }
 
 impl EpochPaths {
@@ -111,39 +103,60 @@ impl EpochPaths {
         match *record {
             Record::EpochOpened { at, source, epoch, due, records } => {
                 let expected = self.ledger.opened(source, at, due, records);
-                self.opened(epoch, Opened { due, at, source, expected });
+                self.opened(epoch, Emission { source, at, due, expected });
             }
             Record::EpochCompleted { at, worker, epoch } => match self.open.remove(&epoch) {
                 Some(_) if self.completed.len() >= MOST_COMPLETED => {
                     self.index.close(epoch);
                     self.oddities.given_up += 1;
                 }
-                Some(Opened { due, at: opened, source, expected }) => {
-                    self.completed.push(Completed { epoch, due, opened, source, expected, at, worker });
+                Some(opened) => {
+                    self.partitions.completed(epoch);
+                    self.completed.push(Completed { epoch, opened, at, worker, held_open: None });
+                }
+                None if self.partitions.is_complete(epoch) => {
+                    // Another worker has seen it as well; the first counts.
+                    if let Some(known) = self.pending(epoch).filter(|known| at < known.at) {
+                        (known.at, known.worker) = (at, worker);
+                    }
                 }
                 None => self.oddities.not_open += 1,
             },
-            Record::Activity(ref activity) => self.moves.push(activity),
+            Record::Activity(ref activity) => {
+                self.partitions.active(activity);
+                self.moves.push(activity);
+            }
             _ => self.ledger.push(record),
         }
     }
 
-    fn opened(&mut self, epoch: Epoch, opened: Opened) {
+    fn opened(&mut self, epoch: Epoch, emission: Emission) {
+        self.partitions.opened(epoch, emission);
         // Several sources may open an epoch: it is due when the first of them is.
+        let of_partitions = self.partitions.is_any();
         if let Some(known) = self.open.get_mut(&epoch) {
-            if opened.due < known.due {
-                (known.due, known.source, known.expected) = (opened.due, opened.source, opened.expected);
-            }
-            known.at = known.at.min(opened.at);
+            known.and(emission, of_partitions);
             return;
         }
-        self.last_due = opened.due;
-        self.open.insert(epoch, opened);
+        if self.partitions.is_complete(epoch) {
+            // Another worker's record of its completion came first.
+            if let Some(known) = self.pending(epoch) {
+                known.opened.and(emission, of_partitions);
+            }
+            return;
+        }
+        self.last_due = emission.due;
+        self.open.insert(epoch, Opened::by(emission));
         self.index.open(epoch);
         self.order.push_back(epoch);
         if self.open.len() > MOST_OPEN || self.order.len() > 2 * MOST_OPEN {
             self.give_up();
         }
+    }
+
+    /// An epoch that is complete and has not been walked: one of the last.
+    fn pending(&mut self, epoch: Epoch) -> Option<&mut Completed> {
+        self.completed.iter_mut().rev().find(|completed| completed.epoch == epoch)
     }
 
     /// Drops the oldest epochs while too many are open.
@@ -183,25 +196,32 @@ impl EpochPaths {
             std::mem::take(&mut self.completed).into_iter().partition::<Vec<_>, _>(|epoch| epoch.at <= settled_until);
         self.completed = waiting;
         ready.sort_by_key(|completed| (completed.at, completed.epoch));
-        let opened = ready.iter().map(|completed| completed.opened.0).max().unwrap_or(0);
+        let opened = ready.iter().map(|completed| completed.opened.latest().0).max().unwrap_or(0);
         self.ledger.advance(Timestamp(opened.max(settled_until.0.saturating_sub(TOLD_LATE))));
         let (mut fuel, mut begun_too_early) = (self.slack_steps, 0);
-        let walk = |completed: Completed| {
-            let places = self.index.close(completed.epoch);
-            let mut path = Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, completed);
-            if completed.due < graph.kept_from() && path.pieces.iter().any(|piece| piece.kind == EpochPieceKind::Unknown) {
+        let walk = |mut completed: Completed| {
+            let Completed { epoch, at, ref opened, .. } = completed;
+            let (places, due) = (self.index.close(epoch), opened.first.due);
+            completed.held_open = self.partitions.last_past(opened.first.source.operator, epoch, at);
+            let mut path = Walk::path(Known { graph, places: &places, ledger: &self.ledger, moves: &self.moves }, &completed);
+            if due < graph.kept_from() && path.pieces.iter().any(|piece| piece.kind == EpochPieceKind::Unknown) {
                 begun_too_early += 1;
                 path.gains = Gains::default();
             }
-            EpochPath { slack: OwnGraph::slack(graph, &places, completed.at.0, &mut fuel), ..path }
+            EpochPath { slack: OwnGraph::slack(graph, &places, at.0, &mut fuel), ..path }
         };
         let paths = ready.into_iter().map(walk).collect();
         self.oddities.begun_too_early += begun_too_early;
         while self.order.front().is_some_and(|epoch| !self.open.contains_key(epoch)) {
             self.order.pop_front();
         }
-        let oldest = self.order.front().and_then(|epoch| self.open.get(epoch)).map(|opened| opened.due);
-        let oldest = self.completed.iter().map(|completed| completed.due).chain(oldest).min();
+        let oldest = self.order.front().and_then(|epoch| self.open.get(epoch)).map(|opened| opened.first.due);
+        let oldest = self.completed.iter().map(|completed| completed.opened.first.due).chain(oldest).min();
+        if self.partitions.is_any()
+            && let Some(&epoch) = self.completed.iter().map(|completed| &completed.epoch).chain(self.order.front()).min()
+        {
+            self.partitions.forget(epoch);
+        }
         self.oldest_due = oldest.unwrap_or(self.last_due).min(self.last_due);
         self.ledger.forget(self.oldest_due.0);
         paths

@@ -250,7 +250,16 @@ mod tests {
         /// Slack by operator of the epoch, complete at `completed`.
         fn slack(mut self, completed: u64) -> Vec<(u32, u64)> {
             let source = OperatorId(SOURCE);
-            self.0.insert(0, Record::EpochOpened { at: Timestamp(0), source, epoch: Epoch(1), due: Timestamp(0), records: 1 });
+            self.0.insert(
+                0,
+                Record::EpochOpened {
+                    at: Timestamp(0),
+                    source: InstanceId::new(source, 0),
+                    epoch: Epoch(1),
+                    due: Timestamp(0),
+                    records: 1,
+                },
+            );
             self.0.push(Record::EpochCompleted { at: Timestamp(completed), worker: WorkerId(0), epoch: Epoch(1) });
             let config = GraphConfig { history: Duration::from_secs(1), ..GraphConfig::new(Duration::from_millis(1)) };
             let (mut graph, mut epochs) = (GraphBuilder::new(config), EpochPaths::default().with_slack());

@@ -150,7 +150,13 @@ impl Run {
             let sent = at + work + run.draw(3);
             run.emissions.push(Emission { due, at, end: at + work, sent, completed: 0 });
             let (number, source) = (Epoch(epoch as u64), OperatorId(0));
-            run.log.push(Record::EpochOpened { at: Timestamp(at), source, epoch: number, due: Timestamp(due), records: 1 });
+            run.log.push(Record::EpochOpened {
+                at: Timestamp(at),
+                source: InstanceId::new(source, 0),
+                epoch: number,
+                due: Timestamp(due),
+                records: 1,
+            });
             run.work(SOURCE_LANE, ActivityKind::Source, InstanceId::new(source, 0), epoch, at, at + work);
             run.send(flow, 0, epoch, Maker::Source(epoch), sent);
             free = sent;
@@ -408,7 +414,7 @@ proptest! {
     fn without_epochs_the_walk_goes_over_the_messages_that_ended_waits(lengths in prop::collection::vec((1u64..50, 1u64..20), 1..20), due in 0u64..30) {
         let (mut log, mut now) = (Vec::new(), 40);
         let opened = Timestamp(now - 3);
-        log.push(Record::EpochOpened { at: opened, source: OperatorId(0), epoch: Epoch(7), due: Timestamp(due), records: 1 });
+        log.push(Record::EpochOpened { at: opened, source: InstanceId::new(OperatorId(0), 0), epoch: Epoch(7), due: Timestamp(due), records: 1 });
         let mut expected = vec![(EpochPieceKind::SourceDelay, opened.0 - due), (EpochPieceKind::Unknown, 3)];
         for (number, &(length, delay)) in (0u32..).zip(&lengths) {
             let (from, to) = (WorkerId(number % 2), WorkerId((number + 1) % 2));

@@ -13,9 +13,10 @@ use super::chain::Chains;
 use super::index::{EpochPlaces, Place, Places};
 use super::ledger::LagLedger;
 use super::moves::Moves;
+use super::partitions::{HeldOpen, Opened};
 use super::path::{Behind, EpochPath, EpochPieceKind, Gains, Label, Tiles};
 use crate::activity::{ActivityKind, Lane, MessageKind};
-use crate::id::{InstanceId, OperatorId, WorkerId};
+use crate::id::{InstanceId, WorkerId};
 use crate::pag::{GraphBuilder, SentMessage, Step, StepKind};
 use crate::time::{Epoch, Timestamp};
 
@@ -25,18 +26,15 @@ const MOST_STEPS: u32 = 1 << 16;
 const SHORT_GAP: u64 = 10_000;
 
 /// What is known about a completed epoch before the walk.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Completed {
     pub(super) epoch: Epoch,
-    pub(super) due: Timestamp,
-    /// When its source emitted the first of it.
-    pub(super) opened: Timestamp,
-    pub(super) source: OperatorId,
-    /// The latest time at which the source should have emitted it.
-    pub(super) expected: Option<Timestamp>,
+    pub(super) opened: Opened,
     pub(super) at: Timestamp,
     /// The worker that observed its completion.
     pub(super) worker: WorkerId,
+    /// Where its source has several partitions, the one that went past it last.
+    pub(super) held_open: Option<HeldOpen>,
 }
 
 /// The data that a walk looks up.
@@ -63,14 +61,18 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// The path of `completed`.
-    pub(super) fn path(known: Known<'a>, completed: Completed) -> EpochPath {
+    pub(super) fn path(known: Known<'a>, completed: &Completed) -> EpochPath {
         let Known { graph, places, ledger, moves } = known;
-        let Completed { epoch, due, opened, source, expected, at, worker } = completed;
+        let Completed { epoch, ref opened, at, worker, held_open } = *completed;
+        let first = opened.first;
         // Before the source emitted the epoch none of it can have happened.
-        let tiles = Tiles::new(epoch, due, at, opened);
+        let tiles = Tiles::new(epoch, first.due, at, opened.at);
         let mut walk = Walk { graph, places, moves, epoch, tiles, waiting: None, fuel: MOST_STEPS };
         let (known, last) = match walk.last_event(at.0) {
             Some((place, step)) => {
+                if let Some(held) = held_open.filter(|held| held.at > step.end && !ledger.paused_within(step.end, held.at)) {
+                    walk.held_open(held, step.end);
+                }
                 walk.tiles.down_to(step.end, Label::plain(EpochPieceKind::Progress));
                 (walk.along_records(place), Some(place))
             }
@@ -83,16 +85,19 @@ impl<'a> Walk<'a> {
             walk.tiles.down_to(0, Label::plain(EpochPieceKind::Unknown));
         }
         walk.tiles.open();
-        if let Some(expected) = expected.filter(|expected| *expected < opened) {
-            let from = expected.max(due).0.max(ledger.paused_until(opened.0));
+        let emission = opened.emission(known.and(walk.waiting));
+        if let Some(expected) = emission.expected.filter(|expected| *expected < emission.at) {
+            let from = expected.max(emission.due).0.max(ledger.paused_until(emission.at.0));
             // Where the worker was not busy with other work, the ledger gives the reason.
-            let _ = walk.source_held_up(InstanceId::new(source, 0), opened.0, from);
+            let _ = walk.source_held_up(emission.source, emission.at.0, from);
         }
         let mut tiles = walk.tiles;
-        ledger.tile(&mut tiles, due.0, source);
-        let latency = at.0.saturating_sub(due.0);
+        ledger.tile(&mut tiles, emission.due.0, emission.source);
+        // What another partition emitted of it was due before.
+        ledger.tile(&mut tiles, first.due.0, first.source);
+        let latency = at.0.saturating_sub(first.due.0);
         tiles.finish(match last {
-            Some(last) => Chains::gains(graph, places, epoch, due.0, last).at_most(latency),
+            Some(last) => Chains::gains(graph, places, epoch, first.due.0, last).at_most(latency),
             None => Gains::unknown(latency),
         })
     }
@@ -272,6 +277,19 @@ impl<'a> Walk<'a> {
             self.tiles.down_to(step.start.max(from), self.label(step));
         }
         Some(())
+    }
+
+    /// What the worker of a partition of the source did from `from` on, when everything of the epoch
+    /// was done, until the partition went past the epoch, which nobody could take for complete before.
+    fn held_open(&mut self, held: HeldOpen, from: u64) {
+        self.tiles.down_to(held.at, Label::plain(EpochPieceKind::Progress));
+        self.waiting = Some(held.source);
+        if let Some(lane) = self.graph.lane_number(held.lane) {
+            // What is not known of the lane is the partition's own.
+            let _ = self.lane_down_to(Place::first_after(self.graph, lane, held.at), from);
+        }
+        self.tiles.down_to(from, Label::of(EpochPieceKind::SourceDelay, held.source));
+        self.waiting = None;
     }
 
     /// What the worker of `source` did for other operators instead of letting it emit, from

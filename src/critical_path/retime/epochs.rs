@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::id::OperatorId;
+use crate::id::InstanceId;
 use crate::time::Epoch;
 
 /// The most open epochs; beyond, the oldest is forgotten.
@@ -31,15 +31,15 @@ impl Recorded {
 /// One epoch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenEpoch {
-    /// Sources that emitted it: when, and when its earliest record was due.
-    pub(super) opened: Vec<(OperatorId, u64, u64)>,
+    /// Sources that emitted it, each partition for itself: when, and when its earliest record was due.
+    pub(super) opened: Vec<(InstanceId, u64, u64)>,
     pub(super) records: u64,
     /// Its marks, the first that it had first.
     pub(super) marks: Vec<u32>,
     /// The last of it that happened.
     pub(super) end: u64,
-    /// By how much later than it need have been a source emitted it, once that has been seen.
-    pub(super) late: Option<u64>,
+    /// By number of partition, by how much later than it need have been a source emitted it, once that has been seen.
+    pub(super) late: Vec<(u32, u64)>,
     lanes: Vec<u32>,
 }
 

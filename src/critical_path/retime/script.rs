@@ -7,6 +7,8 @@
 // Looked up by key.
 #![allow(clippy::disallowed_types)]
 
+use std::collections::BTreeMap;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::epochs::OpenEpochs;
@@ -81,8 +83,8 @@ pub(super) struct Script {
     is_unordered: bool,
     /// Greatest common divisor of the times at which messages left, and how many there were.
     grid: (u64, u32),
-    /// By source, when it last opened an epoch, and the usual time between two.
-    ticks: FxHashMap<OperatorId, (u64, u64)>,
+    /// By source and partition, when it last opened an epoch, and the usual time between two.
+    ticks: BTreeMap<InstanceId, (u64, u64)>,
     /// Operators that have emitted by a schedule.
     sources: FxHashSet<OperatorId>,
 }
@@ -238,8 +240,8 @@ impl Script {
         let ready = if step.goes_on {
             Ready::GoesOn
         } else if kind == ActivityKind::Source && is_known {
-            Ready::At(self.emitted(step.epoch, step.start))
-        } else if kind == ActivityKind::ExternalWait && self.ticks.contains_key(&step.instance.operator) {
+            Ready::At(self.emitted(step.epoch, step.start, step.instance.index))
+        } else if kind == ActivityKind::ExternalWait && self.has_opened(step.instance.operator) {
             // A source waits until something is due.
             ns = 0;
             Ready::At(step.end)
@@ -271,25 +273,36 @@ impl Script {
     /// An epoch that no source emits begins here.
     fn begins(&mut self, mark: u32, epoch: Epoch, at: u64) {
         let open = self.epochs.epoch(epoch);
-        if open.late.is_none() && open.marks.first() == Some(&mark) && open.end == 0 {
+        if open.late.is_empty() && open.marks.first() == Some(&mark) && open.end == 0 {
             self.write(Event::Begins { mark, at });
         }
     }
 
-    /// When a source emits what it emitted of an epoch at `at`, if nothing holds it back.
-    fn emitted(&mut self, epoch: Epoch, at: u64) -> u64 {
+    /// Whether the operator is a source that has opened an epoch.
+    fn has_opened(&self, operator: OperatorId) -> bool {
+        let all = InstanceId::new(operator, 0)..=InstanceId::new(operator, u32::MAX);
+        self.ticks.range(all).next().is_some()
+    }
+
+    /// When a partition of a source emits what it emitted of an epoch at `at`, if nothing holds it back.
+    fn emitted(&mut self, epoch: Epoch, at: u64, partition: u32) -> u64 {
         let grid = self.grid();
         let Script { ticks, sources, epochs, .. } = self;
         let open = epochs.epoch(epoch);
-        let late = open.late.unwrap_or_else(|| {
-            let first = open.opened.iter().filter(|(source, ..)| sources.contains(source)).min_by_key(|(.., due)| *due);
+        let known = open.late.iter().find(|(known, _)| *known == partition).map(|(_, late)| *late);
+        let late = known.unwrap_or_else(|| {
+            let opened = || open.opened.iter().filter(|(source, ..)| sources.contains(&source.operator));
+            let own = opened().filter(|(source, ..)| source.index == partition).min_by_key(|(.., due)| *due);
+            let first = own.or_else(|| opened().min_by_key(|(.., due)| *due));
             let on_time = first.map_or(at, |(source, _, due)| match grid {
                 1 => due + ticks.get(source).map_or(0, |(_, tick)| *tick),
                 _ => due.next_multiple_of(grid),
             });
             at - on_time.min(at)
         });
-        open.late = Some(late);
+        if known.is_none() {
+            open.late.push((partition, late));
+        }
         at - late.min(at)
     }
 
@@ -308,9 +321,9 @@ impl Script {
             return;
         }
         let opened = self.epochs.epoch(step.epoch).opened.clone();
-        let Some(&(source, ..)) = opened.iter().find(|(source, ..)| self.sources.contains(source)) else { return };
-        let ready = Ready::At(self.emitted(step.epoch, step.end));
-        let instance = self.number(InstanceId::new(source, 0));
+        let Some(&(source, ..)) = opened.iter().find(|(source, ..)| self.sources.contains(&source.operator)) else { return };
+        let ready = Ready::At(self.emitted(step.epoch, step.end, source.index));
+        let instance = self.number(source);
         self.write(Event::Work { lane, mark, instance, ns: 0, ready, scales: false });
         self.epochs.recorded(mark).work = step.end;
     }

@@ -26,7 +26,7 @@ impl Drawn {
 
     fn opened(mut self, epoch: u64, due: u64, at: u64) -> Drawn {
         let (due, at, source) = (Timestamp(due * MS), Timestamp(at * MS), OperatorId(SOURCE));
-        self.0.push(Record::EpochOpened { at, source, epoch: Epoch(epoch), due, records: 1 });
+        self.0.push(Record::EpochOpened { at, source: InstanceId::new(source, 0), epoch: Epoch(epoch), due, records: 1 });
         self.work(epoch, SOURCE, at.0 / MS, at.0 / MS)
     }
 

@@ -52,6 +52,8 @@ pub struct Deployment {
     pub processes: u32,
     /// Worker threads of each, at least 1. Worker `w` is in process `w / workers`.
     pub workers: u32,
+    source_partitions: u32,
+    pinned: bool,
     /// Known to this process only.
     #[serde(skip)]
     members: Members,
@@ -83,7 +85,13 @@ impl Deployment {
     /// others are started as `thalweg process`, which takes this program for `thalweg`: see
     /// [`launched`](Deployment::launched) for others.
     pub fn processes(processes: u32, workers: u32) -> Deployment {
-        Deployment { processes, workers, members: Members::Started(Launch::this_program(&["process"])) }
+        Deployment {
+            processes,
+            workers,
+            source_partitions: 1,
+            pinned: false,
+            members: Members::Started(Launch::this_program(&["process"])),
+        }
     }
 
     /// The same, but the other processes are started as `launch` says.
@@ -98,7 +106,32 @@ impl Deployment {
     /// If there is no address `process`.
     pub fn hosts(addresses: Vec<String>, process: u32, workers: u32) -> Deployment {
         assert!((process as usize) < addresses.len(), "process {process} has an address");
-        Deployment { processes: addresses.len() as u32, workers, members: Members::Hosts { addresses, process } }
+        let processes = addresses.len() as u32;
+        Deployment { processes, workers, source_partitions: 1, pinned: false, members: Members::Hosts { addresses, process } }
+    }
+
+    /// The same, with sources that have a partition on each of the first `partitions` workers: on at
+    /// least one, at most on all.
+    pub fn with_source_partitions(self, partitions: u32) -> Deployment {
+        Deployment { source_partitions: partitions.clamp(1, self.peers().max(1)), ..self }
+    }
+
+    /// On how many workers, the first ones, a source has a partition: 1 unless said otherwise. Jobs
+    /// with state before their schedule begins have one in any case.
+    pub fn source_partitions(&self) -> u32 {
+        self.source_partitions
+    }
+
+    /// The same, where each worker stays on a core of its own as long as there are enough: worker `w`
+    /// on core `w` of those on which the process may run, where the job does so
+    /// ([`stay_on_core`](crate::engine::stay_on_core)).
+    pub fn pinned(self) -> Deployment {
+        Deployment { pinned: true, ..self }
+    }
+
+    /// Whether each worker stays on a core of its own.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned
     }
 
     /// Number of workers of all processes.

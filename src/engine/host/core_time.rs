@@ -54,6 +54,12 @@ impl CoreTime {
     }
 }
 
+/// For how long the calling thread has been on a core; `None` where the system does not say.
+pub fn time_on_core() -> Option<Duration> {
+    let text = std::fs::read_to_string(COUNTERS).ok()?;
+    parse(&text).map(|(ran, _)| Duration::from_nanos(ran))
+}
+
 /// The first two of the numbers in the file.
 fn parse(text: &str) -> Option<(u64, u64)> {
     let mut numbers = text.split_whitespace().map(|number| number.parse().ok());

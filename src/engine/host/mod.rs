@@ -1,6 +1,7 @@
 //! The worker threads of one process: their start and end, their clock, control stream, activity
 //! log and queue lengths.
 
+mod affinity;
 mod backlog;
 mod clock;
 mod context;
@@ -16,11 +17,13 @@ mod stop;
 mod waits;
 mod workers;
 
+pub use affinity::stay_on_core;
 pub use clock::Clock;
 pub(super) use clock::Comparison;
 pub use context::{Context, OperatorSpec};
 pub(super) use control::Versions;
 pub use control::{Ack, Command, ControlStream, Progress, commands_of};
+pub use core_time::time_on_core;
 pub use error::RunError;
 pub use places::Places;
 pub use queues::{QueueBoard, QueueMeters};

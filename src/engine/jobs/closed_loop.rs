@@ -74,7 +74,7 @@ impl<D: ExchangeData + Clone> ClosedLoop<D> {
             return true;
         }
         input.advance_to(epoch);
-        let (source, records, lane) = (self.config.operator, self.config.records, Lane::Worker(self.context.worker));
+        let (source, records, lane) = (InstanceId::new(self.config.operator, 0), self.config.records, Lane::Worker(self.context.worker));
         let batch: Vec<D> = (self.emitted..self.emitted + records).map(&mut self.record).collect();
         self.emitted += records;
         let recorder = &self.context.recorder;
@@ -82,7 +82,7 @@ impl<D: ExchangeData + Clone> ClosedLoop<D> {
         recorder.log(Record::Activity(Activity {
             lane,
             kind: ActivityKind::Source,
-            instance: InstanceId::new(source, 0),
+            instance: source,
             epoch: Epoch(epoch),
             start: now,
             end: self.context.clock.now(),

@@ -19,4 +19,4 @@ pub use job::{EngineJob, OperatorConfig, Verdict};
 pub use registry::Job;
 pub use sink::DrainToSink;
 pub use source::{OpenLoop, SourceConfig};
-pub(super) use source_driver::SourceDriver;
+pub(super) use source_driver::{Poll, SourceDriver};

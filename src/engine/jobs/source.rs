@@ -9,6 +9,9 @@
 //! A source may close epochs [sooner](OpenLoop::eager) while all that it emitted is done with, so that
 //! at rest no record waits for a tick.
 //!
+//! A source may have several [partitions](OpenLoop::partition), each on a worker of its own: each
+//! emits its part of the schedule, and has a lag and due times of its own.
+//!
 //! Where workers say when they are late ([`paced`](OpenLoop::paced)), an epoch has no more records
 //! than they have time for, as learned from how long they were late after the last ones. What is
 //! due and not emitted is counted, never stored: lag costs no memory and is in front of nothing.
@@ -31,7 +34,7 @@ use crate::engine::elastic::{Batch, BatchBuilder, BatchStream};
 use crate::engine::host::Context;
 use crate::id::{InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
-use crate::workload::RateSchedule;
+use crate::workload::{Partition, RateSchedule};
 
 /// What the number of an epoch counts, unless a source is eager.
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -64,9 +67,10 @@ pub struct SourceConfig {
     pub until: Timestamp,
 }
 
-/// A source on one worker. The worker loop calls [`poll`](OpenLoop::poll).
+/// A source, or a partition of one, on one worker. The worker loop calls [`poll`](OpenLoop::poll).
 pub struct OpenLoop<D: ExchangeData + Clone> {
     config: SourceConfig,
+    partition: Partition,
     /// What the number of an epoch counts.
     unit: Duration,
     /// Time between epochs while none is open.
@@ -112,6 +116,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
             unit: MILLISECOND,
             finest: config.tick,
             config,
+            partition: Partition::WHOLE,
             context: context.clone(),
             pressing,
             pace: None,
@@ -125,6 +130,13 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
             next_sample: Timestamp::ZERO,
             open: Rc::default(),
         }
+    }
+
+    /// The part of the same source that is `partition`: its n-th record is the one that has this
+    /// number in the whole schedule. At most `catch_up` times its share of the highest rate is
+    /// emitted.
+    pub fn partition(self, partition: Partition) -> OpenLoop<D> {
+        OpenLoop { partition, ..self }
     }
 
     /// The same source for a job whose workers say how many of its instances are `late`: an epoch
@@ -182,7 +194,8 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.ticked = epoch;
         let first = self.preloaded;
         self.preloaded += records;
-        let records = (first..self.preloaded).map(|n| (self.record)(n, Epoch(epoch))).collect();
+        let partition = self.partition;
+        let records = (first..self.preloaded).map(|n| (self.record)(partition.nth(n), Epoch(epoch))).collect();
         let input = self.input.as_mut().expect("an open source has its input");
         input.advance_to(epoch);
         self.open.borrow_mut().push_back(epoch);
@@ -203,14 +216,14 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.config.until = self.config.until.min(self.context.clock.now());
     }
 
-    /// Records due by `at`; the last one may be due in part.
+    /// Records of this partition due by `at`; the last one may be due in part.
     fn due(&self, at: Timestamp) -> f64 {
-        self.config.schedule.due(Timestamp::ZERO + at.since(self.origin))
+        self.partition.due(&self.config.schedule, Timestamp::ZERO + at.since(self.origin))
     }
 
     /// When the `n`-th record (counted from 1) is due; none if it never is.
     fn time_of(&self, n: u64) -> Option<Timestamp> {
-        self.config.schedule.time_of(n).map(|at| self.origin + at.since(Timestamp::ZERO))
+        self.partition.time_of(&self.config.schedule, n).map(|at| self.origin + at.since(Timestamp::ZERO))
     }
 
     /// Emits what is due by now, if a tick has passed; returns whether the source is still open.
@@ -248,9 +261,14 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         epoch - epoch % units(tick).max(1)
     }
 
+    /// Records per second that it may emit.
+    fn fastest(&self) -> f64 {
+        self.config.catch_up * self.config.schedule.highest().as_per_second() * self.partition.share()
+    }
+
     /// How many records may be emitted at `now`, however many are due.
     fn allowed(&mut self, now: Timestamp) -> u64 {
-        let fastest = self.config.catch_up * self.config.schedule.highest().as_per_second();
+        let fastest = self.fastest();
         let passed = now.since(std::mem::replace(&mut self.polled, now));
         let allowed = fastest * passed.as_secs_f64();
         if !self.is_behind() || fastest <= 0.0 {
@@ -263,7 +281,7 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
 
     /// Allows what a late worker had no time for at the next emission.
     fn keep(&mut self, unused: u64, now: Timestamp) {
-        let fastest = self.config.catch_up * self.config.schedule.highest().as_per_second();
+        let fastest = self.fastest();
         if fastest > 0.0 {
             let time = Duration::from_secs_f64(unused as f64 / fastest);
             self.polled = (self.polled - time).max(now - KEPT);
@@ -277,18 +295,19 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         let waiting = due.saturating_sub(self.emitted).min(at_most);
         let pauses = self.pressing.load(Ordering::SeqCst) > 0;
         let most = self.pace.as_mut().map_or(waiting, |pace| pace.most(waiting, pauses, now));
+        let source = self.instance();
         let input = self.input.as_mut().expect("an open source has its input");
         input.advance_to(epoch);
         if most > 0 && !pauses {
             let clock = self.context.clock;
             let until = self.pace.as_ref().map(|_| now + BUDGET);
-            let first = self.preloaded + self.emitted;
+            let (partition, first) = (self.partition, self.preloaded + self.emitted);
             let mut records: Vec<D> = Vec::with_capacity(most as usize);
             // The clock is looked at now and then.
             while (records.len() as u64) < most && (records.is_empty() || until.is_none_or(|until| clock.now() < until)) {
                 let from = first + records.len() as u64;
                 let some = if until.is_some() { (from + AT_ONCE).min(first + most) } else { first + most };
-                records.extend((from..some).map(|n| (self.record)(n, Epoch(epoch))));
+                records.extend((from..some).map(|n| (self.record)(partition.nth(n), Epoch(epoch))));
             }
             let count = records.len() as u64;
             self.emitted += count;
@@ -296,13 +315,12 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
                 pace.emitted(count, waiting, due.saturating_sub(self.emitted), now);
             }
             let lane = Lane::Worker(self.context.worker);
-            let source = self.config.operator;
             let recorder = &self.context.recorder;
             recorder.log(Record::EpochOpened { at: now, source, epoch: Epoch(epoch), due: earliest, records: count });
             recorder.log(Record::Activity(Activity {
                 lane,
                 kind: ActivityKind::Source,
-                instance: InstanceId::new(source, 0),
+                instance: source,
                 epoch: Epoch(epoch),
                 start: now,
                 end: self.context.clock.now(),
@@ -329,8 +347,13 @@ impl<D: ExchangeData + Clone> OpenLoop<D> {
         self.next_sample = at;
     }
 
+    /// How it is named in the log.
+    fn instance(&self) -> InstanceId {
+        InstanceId::new(self.config.operator, self.partition.index())
+    }
+
     fn sample(&self, at: Timestamp) {
-        let (source, due) = (self.config.operator, self.due(at));
+        let (source, due) = (self.instance(), self.due(at));
         self.context.recorder.log(Record::Source { source, at, due, emitted: self.emitted });
     }
 }

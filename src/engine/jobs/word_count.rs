@@ -25,6 +25,7 @@ use timely::worker::Worker;
 use super::job::{EngineJob, OperatorConfig, Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
+use super::source_driver;
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless};
@@ -32,7 +33,7 @@ use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, R
 use crate::id::OperatorId;
 use crate::migration::Assignment;
 use crate::time::Timestamp;
-use crate::workload::{RateSchedule, Text};
+use crate::workload::{Partition, RateSchedule, Text};
 
 /// The source, in the job's topology.
 pub const SOURCE: OperatorId = OperatorId(0);
@@ -84,7 +85,7 @@ impl WordCount {
     /// If the number of bins is no power of two.
     pub fn topology(&self) -> Topology {
         let operators = [
-            ("source", Role::Source, 1),
+            ("source", Role::Source, self.deployment.source_partitions()),
             ("flatmap", Role::Stateless, self.flat_map.max_parallelism),
             ("count", Role::Keyed { bins: self.bins }, self.count.max_parallelism),
             ("sink", Role::Sink, self.deployment.peers()),
@@ -95,6 +96,7 @@ impl WordCount {
     /// The configuration at the start.
     pub fn configuration(&self) -> Configuration {
         let ones = Configuration::ones(&self.topology());
+        let ones = ones.with(SOURCE, self.deployment.source_partitions());
         let all = ones.with(FLAT_MAP, self.flat_map.instances).with(COUNT, self.count.instances).with(SINK, self.deployment.peers());
         all.spread_over(&self.topology(), self.deployment.peers())
     }
@@ -153,12 +155,14 @@ impl WordCount {
         }
         let (text, first) = (Arc::clone(&self.text), self.first_sentence);
         let mut source = OpenLoop::new(config, context, Arc::clone(pressing), move |index| text.sentence(first + index));
-        source = source.paced(Arc::clone(late));
+        let partitions = self.deployment.source_partitions();
+        source = source.paced(Arc::clone(late)).partition(Partition::new(context.worker.0 % partitions, partitions));
         let tally: Rc<RefCell<Tally>> = Rc::default();
         let words = Rc::clone(&tally);
         let mut control = InputHandleVec::new();
         let probe = ProbeHandle::new();
         let owners = Assignment::even(self.bins, self.count.instances);
+        let dataflow = worker.next_dataflow_index();
         worker.dataflow(|scope| {
             let commands = control.to_stream(scope).broadcast();
             source
@@ -181,20 +185,10 @@ impl WordCount {
                 .probe_with(&probe);
         });
         let open_epochs = source.open_epochs();
-        let emitted = Rc::new(RefCell::new(0));
-        let report = Rc::clone(&emitted);
-        // One worker emits; the others' inputs end at once.
-        let source = (context.worker.0 == 0).then(move || {
-            let poll = move || {
-                let open = source.poll();
-                *emitted.borrow_mut() = source.emitted();
-                open
-            };
-            Box::new(poll) as Box<dyn FnMut() -> bool>
-        });
+        let (source, emitted) = source_driver::partition(source, partitions, (worker, dataflow), context);
         let outcome = Box::new(move || {
             let mut tally = tally.take();
-            tally.emitted = *report.borrow();
+            tally.emitted = emitted.get();
             tally
         });
         WorkerPart { source, open_epochs, control, probe, outcome }
@@ -204,11 +198,13 @@ impl WordCount {
     pub fn verify(&self, tallies: &[Tally]) -> Verdict {
         let emitted = tallies.iter().map(|tally| tally.emitted).sum();
         let mut expected: FxHashMap<&str, u64> = FxHashMap::default();
-        let sentences: Vec<_> =
-            (0..(self.text.sentences().len() as u64).min(emitted)).map(|n| self.text.sentence(self.first_sentence + n)).collect();
-        for index in 0..emitted {
-            for word in sentences[index as usize % sentences.len()].split(' ') {
-                *expected.entry(word).or_default() += 1;
+        let sentences: Vec<_> = (0..self.text.sentences().len() as u64).map(|n| self.text.sentence(self.first_sentence + n)).collect();
+        let partitions = self.deployment.source_partitions();
+        for (partition, tally) in (0..partitions).map(|index| Partition::new(index, partitions)).zip(tallies) {
+            for index in (0..tally.emitted).map(|n| partition.nth(n)) {
+                for word in sentences[(index % sentences.len() as u64) as usize].split(' ') {
+                    *expected.entry(word).or_default() += 1;
+                }
             }
         }
         let mut found: BTreeMap<&str, (u64, u64)> = BTreeMap::new();

@@ -22,14 +22,15 @@ use super::digest::{GroupTally, compared, drawn, mix};
 use super::job::{EngineJob, OperatorConfig, Verdict, described};
 use super::sink::DrainToSink;
 use super::source::{OpenLoop, SourceConfig};
+use super::source_driver;
 use crate::dataflow::{Configuration, Role, Topology};
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{ElasticKeyed, ElasticStateless};
-use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, Running, WorkerPart};
+use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, Running, WorkerPart, stay_on_core};
 use crate::id::{OperatorId, WorkerId};
 use crate::migration::Assignment;
 use crate::time::Timestamp;
-use crate::workload::{Computation, Documents, RateSchedule};
+use crate::workload::{Computation, Documents, Partition, RateSchedule};
 
 /// The source, in the job's topology.
 const SOURCE: OperatorId = OperatorId(0);
@@ -133,17 +134,22 @@ impl WorkChain {
             catch_up: self.catch_up,
             until: Timestamp::ZERO + self.duration,
         };
+        if self.deployment.is_pinned() {
+            stay_on_core(context.worker.0);
+        }
         if context.worker.0 == 0 {
             context.describe(&self.topology());
         }
         let (seed, keys) = (self.seed, self.keys);
         let source = OpenLoop::new(config, context, Arc::clone(pressing), move |index| (drawn(seed, index, keys), 0));
-        let mut source = source.paced(Arc::clone(late));
+        let partitions = self.deployment.source_partitions();
+        let mut source = source.paced(Arc::clone(late)).partition(Partition::new(context.worker.0 % partitions, partitions));
         let groups = Rc::new(RefCell::new(vec![GroupTally::default(); GROUPS as usize]));
         let found = Rc::clone(&groups);
         let documents = Rc::new(Documents::new());
         let mut control = InputHandleVec::new();
         let probe = ProbeHandle::new();
+        let dataflow = worker.next_dataflow_index();
         worker.dataflow(|scope| {
             let commands = control.to_stream(scope).broadcast();
             let mut stream = source.stream(scope);
@@ -171,18 +177,8 @@ impl WorkChain {
             stream.drain_to_sink(context, sink, arrived).probe_with(&probe);
         });
         let open_epochs = source.open_epochs();
-        let emitted = Rc::new(RefCell::new(0));
-        let report = Rc::clone(&emitted);
-        // One worker emits; the others' inputs end at once.
-        let source = (context.worker.0 == 0).then(move || {
-            let poll = move || {
-                let open = source.poll();
-                *emitted.borrow_mut() = source.emitted();
-                open
-            };
-            Box::new(poll) as Box<dyn FnMut() -> bool>
-        });
-        let outcome = Box::new(move || WorkTally { emitted: *report.borrow(), groups: groups.take() });
+        let (source, emitted) = source_driver::partition(source, partitions, (worker, dataflow), context);
+        let outcome = Box::new(move || WorkTally { emitted: emitted.get(), groups: groups.take() });
         WorkerPart { source, open_epochs, control, probe, outcome }
     }
 }
@@ -194,14 +190,17 @@ impl EngineJob for WorkChain {
         let role = |operator: &WorkOperator| operator.bins.map_or(Role::Stateless, |bins| Role::Keyed { bins });
         let between = self.operators.iter().map(|operator| (operator.name.as_str(), role(operator), operator.config.max_parallelism));
         let sink = ("sink", Role::Sink, self.deployment.peers());
-        let operators: Vec<_> = [("source", Role::Source, 1)].into_iter().chain(between).chain([sink]).collect();
+        let operators: Vec<_> =
+            [("source", Role::Source, self.deployment.source_partitions())].into_iter().chain(between).chain([sink]).collect();
         let edges: Vec<(u32, u32)> = (1..operators.len() as u32).map(|to| (to - 1, to)).collect();
         Topology::new(&operators, &edges).expect("a chain is a dataflow")
     }
 
     fn configuration(&self) -> Configuration {
         let (topology, peers) = (self.topology(), self.deployment.peers());
-        let ones = Configuration::ones(&topology).with(WorkChain::operator(self.operators.len()), peers);
+        let ones = Configuration::ones(&topology)
+            .with(SOURCE, self.deployment.source_partitions())
+            .with(WorkChain::operator(self.operators.len()), peers);
         let operators = || self.operators.iter().enumerate().map(|(index, operator)| (WorkChain::operator(index), operator));
         let all = operators().fold(ones, |all, (id, operator)| all.with(id, operator.config.instances)).spread_over(&topology, peers);
         let Some(mut placement) = all.placement().cloned() else { return all };
@@ -234,7 +233,10 @@ impl EngineJob for WorkChain {
         let keyed = self.operators.iter().filter(|operator| operator.bins.is_some()).count() as u64;
         let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
         let mut expected = vec![GroupTally::default(); GROUPS as usize];
-        for key in (0..emitted).map(|index| drawn(self.seed, index, self.keys)) {
+        let partitions = self.deployment.source_partitions();
+        let parts = (0..partitions).map(|index| Partition::new(index, partitions)).zip(tallies);
+        let indices = parts.flat_map(|(partition, tally)| (0..tally.emitted).map(move |n| partition.nth(n)));
+        for key in indices.map(|index| drawn(self.seed, index, self.keys)) {
             let count = counts.entry(key).or_default();
             *count += 1;
             add(&mut expected, key, computed[documents.index(key)].wrapping_add(keyed * *count));

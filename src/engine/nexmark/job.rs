@@ -1,12 +1,13 @@
 //! A query as a job: source → operators of the query → sink, at a given rate, on workers and
 //! processes.
 //!
-//! The source, on the first worker, emits the kinds of events that the query reads, open loop; an
-//! event's time is the epoch in which it is emitted. At the end the plain form processes the same
+//! The source, on the first worker or on several, emits the kinds of events that the query reads,
+//! open loop; an event's time is the epoch in which it is emitted. At the end the plain form processes the same
 //! events in the same epochs on one worker, and what reached the sinks is compared with its
 //! results.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -27,11 +28,11 @@ use crate::engine::Time;
 use crate::engine::cluster::{Deployment, Member};
 use crate::engine::elastic::{BatchStream, IntoBatches};
 use crate::engine::host::{Context, OperatorSpec, Places, QueueBoard, RunError, Running, WorkerPart};
-use crate::engine::jobs::{DrainToSink, EngineJob, OpenLoop, OperatorConfig, SourceConfig, SourceDriver, Verdict, described};
+use crate::engine::jobs::{DrainToSink, EngineJob, OpenLoop, OperatorConfig, Poll, SourceConfig, SourceDriver, Verdict, described};
 use crate::id::OperatorId;
 use crate::time::Timestamp;
-use crate::workload::RateSchedule;
 use crate::workload::nexmark::{Event, Generator, GeneratorConfig};
+use crate::workload::{Partition, RateSchedule};
 
 /// The source, in the job's topology.
 const SOURCE: OperatorId = OperatorId(0);
@@ -162,7 +163,8 @@ impl Nexmark {
             emitting.borrow_mut().emit(epoch.0);
             generator.event_at(kinds.number_after(rounds, index), epoch.0)
         });
-        source = source.paced(Arc::clone(late));
+        let partitions = self.partitions();
+        source = source.paced(Arc::clone(late)).partition(Partition::new(context.worker.0 % partitions, partitions));
         let mut control = InputHandleVec::new();
         let probe = ProbeHandle::new();
         let dataflow = worker.next_dataflow_index();
@@ -183,14 +185,30 @@ impl Nexmark {
             sink.probe_with(&probe);
         });
         let open_epochs = source.open_epochs();
-        // One worker emits; the others' inputs end at once.
+        // The inputs of workers without a partition end at once.
         let mut feed = SourceDriver::new(source, self.before, stop, (worker, dataflow), context);
-        let source = (context.worker.0 == 0).then(|| Box::new(move || feed.poll()) as Box<dyn FnMut() -> bool>);
+        let source = (context.worker.0 < partitions).then(|| Box::new(move || feed.poll()) as Poll);
         WorkerPart { source, open_epochs, control, probe, outcome: Box::new(move || tally.take()) }
     }
 
-    /// What the plain form gives on one worker for the events of `emitted`.
-    fn expected(&self, emitted: Vec<(Time, u64)>) -> NexmarkTally {
+    /// On how many workers its source emits. State from before the schedule is built up by one.
+    fn partitions(&self) -> u32 {
+        if self.before > 0 { 1 } else { self.deployment.source_partitions() }
+    }
+
+    /// What the plain form gives on one worker for the events that were emitted.
+    fn expected(&self, tallies: &[NexmarkTally]) -> NexmarkTally {
+        let partitions = self.partitions();
+        // By epoch, and of each its events by their numbers among those of their partition.
+        let mut emitted: Vec<(Time, Partition, Range<u64>)> = Vec::new();
+        for (partition, tally) in (0..partitions).map(|index| Partition::new(index, partitions)).zip(tallies) {
+            let mut next = 0;
+            for &(epoch, events) in &tally.emitted {
+                emitted.push((epoch, partition, next..next + events));
+                next += events;
+            }
+        }
+        emitted.sort_by_key(|(epoch, ..)| *epoch);
         let (query, spans, rounds, generator) = (self.query, self.spans(), self.rounds_before, Generator::new(self.generator.clone()));
         let event_at = move |index, epoch| generator.event_at(query.kinds().number_after(rounds, index), epoch);
         timely::execute_directly(move |worker| {
@@ -201,11 +219,12 @@ impl Nexmark {
                 let answers = query.plain(input.to_stream(scope), spans);
                 answers.inspect(move |answer| found.borrow_mut().add(answer)).probe_with(&probe);
             });
-            let mut next = 0;
-            for (epoch, events) in emitted {
+            for at_once in emitted.chunk_by(|one, next| one.0 == next.0) {
+                let epoch = at_once[0].0;
                 input.advance_to(epoch);
-                (next..next + events).for_each(|index| input.send(event_at(index, epoch)));
-                next += events;
+                for (_, partition, events) in at_once {
+                    events.clone().for_each(|n| input.send(event_at(partition.nth(n), epoch)));
+                }
                 input.advance_to(epoch + 1);
                 worker.step_while(|| probe.less_than(input.time()));
             }
@@ -226,13 +245,13 @@ impl EngineJob for Nexmark {
         };
         let elastic = elastic.into_iter().zip(&self.operators).map(|((name, role), config)| (name, role, config.max_parallelism));
         let sink = ("sink", Role::Sink, self.deployment.peers());
-        let operators: Vec<_> = [("source", Role::Source, 1)].into_iter().chain(elastic).chain([sink]).collect();
+        let operators: Vec<_> = [("source", Role::Source, self.partitions())].into_iter().chain(elastic).chain([sink]).collect();
         let edges: Vec<(u32, u32)> = (1..operators.len() as u32).map(|to| (to - 1, to)).collect();
         Topology::new(&operators, &edges).expect("a query is a chain")
     }
 
     fn configuration(&self) -> Configuration {
-        let all = Configuration::ones(&self.topology()).with(self.sink(), self.deployment.peers());
+        let all = Configuration::ones(&self.topology()).with(SOURCE, self.partitions()).with(self.sink(), self.deployment.peers());
         match self.form {
             Form::Elastic => {
                 let all = (1..).zip(&self.operators).fold(all, |all, (id, config)| all.with(OperatorId(id), config.instances));
@@ -251,8 +270,7 @@ impl EngineJob for Nexmark {
     }
 
     fn verify(&self, tallies: &[NexmarkTally]) -> Verdict {
-        let emitted = tallies.iter().flat_map(|tally| tally.emitted.iter().copied()).collect();
-        compare(tallies, &self.expected(emitted))
+        compare(tallies, &self.expected(tallies))
     }
 }
 

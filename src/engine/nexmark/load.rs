@@ -29,7 +29,7 @@ use crate::engine::Time;
 use crate::engine::elastic::{Batch, BatchBuilder, BatchStream};
 use crate::engine::host::{Clock, Command, Context, Link, OperatorSpec, QueueMeters, Recorder, RunError, link};
 use crate::engine::jobs::DrainToSink;
-use crate::id::{OperatorId, WorkerId};
+use crate::id::{InstanceId, OperatorId, WorkerId};
 use crate::rate::Rate;
 use crate::time::{Epoch, Timestamp};
 use crate::workload::nexmark::{Event, Generator, GeneratorConfig};
@@ -198,7 +198,8 @@ impl Load {
                 }
             }
             let (at, due, records) = (clock.now(), waiting.back().expect("just added").1, events.len() as u64);
-            context.recorder.log(Record::EpochOpened { at, source: SOURCE, epoch: Epoch(epoch), due, records });
+            let source = InstanceId::new(SOURCE, id.0);
+            context.recorder.log(Record::EpochOpened { at, source, epoch: Epoch(epoch), due, records });
             input.advance_to(epoch);
             input.send(events);
             input.advance_to(epoch + 1);

@@ -57,7 +57,7 @@ pub use self::sink::{RecordError, Recorded, RecordingFile, RecordingSink};
 use self::worker_log::WorkerLog;
 use crate::activity::{ArrangementEvent, Record};
 use crate::engine::host::Clock;
-use crate::id::{ChannelId, OperatorId, WorkerId};
+use crate::id::{ChannelId, InstanceId, OperatorId, WorkerId};
 use crate::time::Timestamp;
 
 /// A recording on one worker. It goes on when this is dropped, until the worker ends.
@@ -131,7 +131,10 @@ impl Recording {
             let worker = WorkerId(0);
             let give = |at, turn| {
                 log.borrow_mut().push(match turn {
-                    Turn::Opened(dataflow, epoch) => Record::EpochOpened { at, source: OperatorId(dataflow), epoch, due: at, records: 0 },
+                    Turn::Opened(dataflow, epoch) => {
+                        let source = InstanceId::new(OperatorId(dataflow), 0);
+                        Record::EpochOpened { at, source, epoch, due: at, records: 0 }
+                    }
                     Turn::Completed(epoch) => Record::EpochCompleted { at, worker, epoch },
                 });
             };

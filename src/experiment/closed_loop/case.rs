@@ -15,6 +15,7 @@ use crate::experiment::frame::Values;
 use crate::experiment::policies::{Given, Setting, policy_with};
 use crate::experiment::record::{self, Manifest, ROW_WINDOW};
 use crate::experiment::result::RunResult;
+use crate::experiment::rivals::Rivals;
 use crate::experiment::run::{self, RunSpec, Status};
 use crate::experiment::scale::{Scale, Scaled};
 use crate::experiment::scenario::{OperatorForm, Scenario};
@@ -238,6 +239,7 @@ impl Run<'_> {
                 Some(job) => run::run(RunSpec { job, controller, policy, row_window, needed: BTreeMap::new() }, None, show),
                 None if scenario.computes() => {
                     let job = scenario.work_chain(*seed).map_err(wrong)?.expect("its operators compute");
+                    let _rivals = Rivals::start(scenario.lost_cores(), duration)?;
                     run::run(RunSpec { job, controller, policy, row_window, needed: BTreeMap::new() }, None, show)
                 }
                 None => {

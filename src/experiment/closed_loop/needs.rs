@@ -43,11 +43,13 @@ pub(super) fn needs(job: &Job, budget: Option<u32>) -> Needs {
     needs
 }
 
-/// When what is needed may change: when a rate does, and when an instance becomes slow or is so no
-/// longer.
+/// When what is needed may change: when a rate does, and when an instance or a worker becomes slow
+/// or is so no longer.
 pub(super) fn changes(job: &Job) -> Vec<Timestamp> {
     let stragglers = job.models.iter().flat_map(|model| &model.stragglers).flat_map(|slow| [slow.from, slow.until]);
-    let mut changes: Vec<Timestamp> = job.changes().into_iter().chain(stragglers).collect();
+    let lost = job.workers.iter().flat_map(|workers| &workers.lost);
+    let lost = lost.flat_map(|lost| [Some(lost.from_s), lost.until_s]).flatten().map(Timestamp::from_secs_f64);
+    let mut changes: Vec<Timestamp> = job.changes().into_iter().chain(stragglers).chain(lost).collect();
     changes.retain(|at| *at < Timestamp::ZERO + job.duration);
     changes.sort_unstable();
     changes.dedup();

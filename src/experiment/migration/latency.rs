@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn opened(n: u64) -> Record {
-        Record::EpochOpened { at: millis(n), source: OperatorId(0), epoch: Epoch(n), due: millis(n), records: 10 }
+        Record::EpochOpened { at: millis(n), source: InstanceId::new(OperatorId(0), 0), epoch: Epoch(n), due: millis(n), records: 10 }
     }
 
     fn arrived(epoch: u64, at: Timestamp) -> Record {

@@ -137,7 +137,7 @@ impl Scenario {
     }
 
     pub(super) fn deployment(&self) -> Deployment {
-        Deployment::processes(self.engine.processes, self.engine.workers)
+        Deployment::processes(self.engine.processes, self.engine.workers).with_source_partitions(self.engine.source_partitions)
     }
 
     /// Refuses what is not a chain of these operators, and what the engine does not impose on any.
@@ -151,6 +151,10 @@ impl Scenario {
             if (operator.name.as_str(), operator.role, &operator.inputs) != (*name, *role, &inputs) {
                 return Err(format!("expected {name} as operator {index} of {what}, found '{}'", operator.name));
             }
+        }
+        let (partitions, most) = (self.engine.source_partitions, self.engine.workers.saturating_mul(self.engine.processes));
+        if !(1..=most.max(1)).contains(&partitions) {
+            return Err(format!("expected 1 to {most} source_partitions, at most one for each worker, found {partitions}"));
         }
         if self.disturb != Disturbance::default() || self.moves != MoveModel::default() || self.delay_ms != 0.0 {
             return Err("expected nothing that is disturbed or delayed: the engine measures and moves as it does".to_owned());

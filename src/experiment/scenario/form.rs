@@ -78,11 +78,14 @@ pub struct EngineForm {
     pub workers: u32,
     /// Processes.
     pub processes: u32,
+    /// On how many workers, the first of all, the source has a partition that emits its share.
+    #[serde(skip_serializing_if = "is_one")]
+    pub source_partitions: u32,
 }
 
 impl Default for EngineForm {
     fn default() -> EngineForm {
-        EngineForm { text: TextForm::Even, workers: 2, processes: 1 }
+        EngineForm { text: TextForm::Even, workers: 2, processes: 1, source_partitions: 1 }
     }
 }
 
@@ -305,6 +308,11 @@ pub struct StragglerForm {
 
 fn one() -> u32 {
     1
+}
+
+/// What is as it is without being said is not written.
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 fn one_f64() -> f64 {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::engine::{config, schedule};
 use super::form::{RoleForm, Scenario};
 use crate::engine::work_chain::{WorkChain, WorkOperator};
+use crate::experiment::rivals::MOST_SHARE;
 use crate::id::WorkerId;
-use crate::sim::Skew;
+use crate::sim::{LostCore, Skew};
 use crate::workload::MOST_TIMES;
 
 /// How often a computation is repeated for a record.
@@ -43,6 +44,11 @@ impl Scenario {
         if let Some(workers) = self.workers.as_ref().filter(|workers| workers.count != peers) {
             return Err(format!("expected as many [workers] as the engine has, {peers}, found {}", workers.count));
         }
+        if let Some(lost) = self.lost_cores().iter().find(|lost| lost.share > MOST_SHARE) {
+            let most = format!("at most {MOST_SHARE} of a core, as a process gets beside a busy worker");
+            return Err(format!("worker {}: expected to lose {most}, found {}", lost.worker, lost.share));
+        }
+        let deployment = if self.lost_cores().is_empty() { self.deployment() } else { self.deployment().pinned() };
         // All of them count the keys that the source makes.
         let keys = between.iter().find(|form| form.role == RoleForm::Keyed).map_or(MOST_KEYS, |form| form.keys);
         let operators = between.iter().map(|form| {
@@ -80,9 +86,14 @@ impl Scenario {
             duration: self.duration(),
             catch_up: self.catch_up,
             tick: Duration::from_millis(self.tick_ms),
-            deployment: self.deployment(),
+            deployment,
             seed,
         }))
+    }
+
+    /// When its workers do not have their cores, or only a part of them.
+    pub fn lost_cores(&self) -> &[LostCore] {
+        self.workers.as_ref().map_or(&[], |workers| &workers.lost)
     }
 
     /// Whether its operators compute something: then it runs on the engine alone.

@@ -92,7 +92,7 @@ impl Driver {
                 self.busy_since = Some(at);
             }
             Happens::JobStart(epoch) => {
-                out.push(Record::EpochOpened { at: instant, source: DRIVER_OPERATOR, epoch, due: instant, records: 1 });
+                out.push(Record::EpochOpened { at: instant, source: InstanceId::new(DRIVER_OPERATOR, 0), epoch, due: instant, records: 1 });
                 self.busy_since = Some(at);
             }
             Happens::Submitted(epoch) => {

@@ -9,7 +9,7 @@ use super::super::error::Oddities;
 use super::limits::room;
 use super::rest::Refused;
 use crate::activity::Record;
-use crate::id::{OperatorId, WorkerId};
+use crate::id::{InstanceId, OperatorId, WorkerId};
 use crate::time::{Epoch, Timestamp};
 
 /// An epoch whose records are being emitted.
@@ -99,6 +99,6 @@ impl Epochs {
 impl Opening {
     fn record(self, source: OperatorId) -> Record {
         let Opening { at, due, epoch, records } = self;
-        Record::EpochOpened { at: Timestamp(at), source, epoch: Epoch(epoch), due: Timestamp(due), records }
+        Record::EpochOpened { at: Timestamp(at), source: InstanceId::new(source, 0), epoch: Epoch(epoch), due: Timestamp(due), records }
     }
 }

@@ -48,7 +48,7 @@ impl Calibrator {
             Record::Received(message) => self.messages.received(message),
             Record::Queue { instance, length, .. } => _ = self.waiting.insert(*instance, *length),
             Record::Bins { instance, loads, .. } => self.moving.sample(instance.operator, loads),
-            Record::Source { source, at, due, .. } => self.sources.entry(*source).or_default().sample(*at, *due),
+            Record::Source { source, at, due, .. } => self.sources.entry(source.operator).or_default().sample(source.index, *at, *due),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@
 //! lines before and after the change intersect at the time of the change, so a change between two
 //! samples is found exactly.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::rate::Rate;
@@ -16,10 +17,10 @@ const SAME: f64 = 1e-3;
 /// Upper limit of rates, whatever a log contains.
 const MOST: f64 = 1e15;
 
-/// Samples of a source.
+/// Samples of a source, by partition.
 #[derive(Debug, Default)]
 pub(super) struct ScheduleSamples {
-    samples: Vec<(f64, f64)>,
+    partitions: BTreeMap<u32, Vec<(f64, f64)>>,
 }
 
 /// A line through what was due at two times.
@@ -38,19 +39,39 @@ impl Piece {
 }
 
 impl ScheduleSamples {
-    pub(super) fn sample(&mut self, at: Timestamp, due: f64) {
-        self.samples.push((at.as_secs_f64(), due));
+    pub(super) fn sample(&mut self, partition: u32, at: Timestamp, due: f64) {
+        self.partitions.entry(partition).or_default().push((at.as_secs_f64(), due));
+    }
+
+    /// What was due at all partitions together, whenever each of them was looked at: they take their
+    /// samples at the same instants.
+    fn all(self) -> Vec<(f64, f64)> {
+        let (count, mut partitions) = (self.partitions.len(), self.partitions.into_values());
+        if count <= 1 {
+            return partitions.next().unwrap_or_default();
+        }
+        let mut all: BTreeMap<u64, (usize, f64)> = BTreeMap::new();
+        for mut partition in partitions {
+            partition.dedup_by_key(|(at, _)| *at);
+            for (at, due) in partition {
+                // Times are not negative, so their bits are in their order.
+                let sum = all.entry(at.to_bits()).or_default();
+                *sum = (sum.0 + 1, sum.1 + due);
+            }
+        }
+        all.into_iter().filter(|(_, (seen, _))| *seen == count).map(|(at, (_, due))| (f64::from_bits(at), due)).collect()
     }
 
     /// The phases, and the number of samples behind them.
-    pub(super) fn finish(mut self, until: Timestamp) -> (Vec<Phase>, u64) {
+    pub(super) fn finish(self, until: Timestamp) -> (Vec<Phase>, u64) {
         let until = until.as_secs_f64();
-        self.samples.retain(|(at, due)| *at > 0.0 && *at <= until && due.is_finite());
-        self.samples.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let looks = self.samples.len() as u64;
+        let mut samples = self.all();
+        samples.retain(|(at, due)| *at > 0.0 && *at <= until && due.is_finite());
+        samples.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let looks = samples.len() as u64;
         let mut pieces: Vec<Piece> = Vec::new();
         let mut before = (0.0, 0.0);
-        for sample in self.samples {
+        for sample in samples {
             if sample.0 <= before.0 {
                 continue;
             }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::activity::{BinLoad, Lane, Message, MessageKind};
-use crate::id::{BinId, ChannelId, WorkerId};
+use crate::id::{BinId, ChannelId, InstanceId, WorkerId};
 use crate::rate::Rate;
 use crate::sim::{Random, ServiceTimes};
 use crate::time::Epoch;
-use crate::workload::{Phase, RateSchedule};
+use crate::workload::{Partition, Phase, RateSchedule};
 
 fn work(kind: ActivityKind, index: u32, epoch: u64, start: u64, ns: u64, records: (u64, u64)) -> Record {
     let instance = InstanceId::new(OperatorId(1), index);
@@ -69,14 +69,24 @@ fn phases_of_a_schedule_are_found_with_the_instants_between_looks_at_which_they_
     let schedule = RateSchedule::new(phases.clone()).unwrap();
     let look = |tick: u64| {
         let at = Timestamp(tick * 100_000_000);
-        Record::Source { source: OperatorId(0), at, due: schedule.due(at), emitted: 0 }
+        Record::Source { source: InstanceId::new(OperatorId(0), 0), at, due: schedule.due(at), emitted: 0 }
     };
-    let found = measured((1..=100).map(look)).operators.remove(&OperatorId(0)).unwrap();
-    assert_eq!((found.schedule.len(), found.schedule_samples), (4, 100));
-    for (found, expected) in found.schedule.iter().zip(&phases) {
-        assert!((found.start.as_secs_f64() - expected.start.as_secs_f64()).abs() < 1e-6, "{found:?}, not {expected:?}");
-        assert!((found.rate.as_per_second() - expected.rate.as_per_second()).abs() < 1e-3, "{found:?}, not {expected:?}");
-    }
+    let check = |found: Measured| {
+        let found = &found.operators[&OperatorId(0)];
+        assert_eq!((found.schedule.len(), found.schedule_samples), (4, 100));
+        for (found, expected) in found.schedule.iter().zip(&phases) {
+            assert!((found.start.as_secs_f64() - expected.start.as_secs_f64()).abs() < 1e-6, "{found:?}, not {expected:?}");
+            assert!((found.rate.as_per_second() - expected.rate.as_per_second()).abs() < 1e-3, "{found:?}, not {expected:?}");
+        }
+    };
+    check(measured((1..=100).map(look)));
+    // The same of what is due at two partitions together, at instants at which both were looked at.
+    let part = |tick: u64, index| {
+        let at = Timestamp(tick * 100_000_000);
+        let due = Partition::new(index, 2).due(&schedule, at);
+        Record::Source { source: InstanceId::new(OperatorId(0), index), at, due, emitted: 0 }
+    };
+    check(measured((1..=100).flat_map(|tick| [part(tick, 0), part(tick, 1)]).chain([part(101, 0)])));
 }
 
 /// A message from one worker to another, each on its own clock.
