@@ -13,6 +13,7 @@
 // papers/snailtrail-nsdi18.md#epoch-critical-path
 
 mod group;
+mod shares;
 mod traffic;
 
 use std::collections::BTreeMap;

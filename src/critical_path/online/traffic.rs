@@ -2,14 +2,15 @@
 //! simulated.
 //!
 //! A few runs of the arrivals in a window are kept, spread evenly over it; service times are kept
-//! as mean and variation. Memory is bounded by [`RUNS`] times [`RUN`] arrivals per operator, and
-//! one open batch per instance.
+//! as mean and variation. Memory is bounded by [`RUNS`] times [`RUN`] arrivals per operator, the
+//! pieces of [`Shares`], and one open batch per instance.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::shares::Shares;
 use crate::activity::{Activity, ActivityKind, Lane, Message, MessageKind, Record};
 use crate::id::{ChannelId, InstanceId, OperatorId};
 use crate::time::{Epoch, Timestamp};
@@ -21,12 +22,6 @@ const RUN: usize = 64;
 /// Records that arrive within this time of each other count as one arrival: the difference does not
 /// matter to any policy.
 const GRAIN: Duration = Duration::from_micros(500);
-/// Number of instances whose parts of arrivals are tracked individually.
-const FOLLOWED: usize = 4;
-/// Minimum number of records per block of arrivals for an estimate of its variation.
-const LEAST_IN_BLOCK: f64 = 4.0;
-/// Minimum number of blocks for an estimate.
-const LEAST_BLOCKS: usize = 8;
 
 /// Records that arrived at an operator at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +79,7 @@ struct Meter {
     runs: Vec<Vec<Arrival>>,
     last_at: Option<Timestamp>,
     inputs: BTreeMap<(OperatorId, ChannelId), u64>,
-    /// For the kept arrivals, the numbers at the first few instances, one number per arrival.
-    parts: [Vec<u64>; FOLLOWED],
+    shares: Shares,
     service: Service,
 }
 
@@ -164,11 +158,16 @@ impl TrafficMeter {
     /// Discards the window and opens one at `start`.
     pub(super) fn restart(&mut self, start: Timestamp, length: Duration) {
         self.close(start, length);
+        // Instances may have other shares than before.
+        self.operators.iter_mut().for_each(|meter| meter.shares = Shares::default());
     }
 }
 
 impl Meter {
     fn arrived(&mut self, slice: usize, at: Timestamp, records: u64, index: Option<u32>) {
+        if let Some(index) = index {
+            self.shares.arrived(at, GRAIN, records, index);
+        }
         if self.runs.len() <= slice {
             self.runs.resize(slice + 1, Vec::new());
             // What lies between two runs is no gap of the next one.
@@ -182,24 +181,17 @@ impl Meter {
             }
             let gap_ns = self.last_at.map_or(0, |last| at.since(last).as_nanos() as u64);
             run.push(Arrival { gap_ns, records: 0 });
-            self.parts.iter_mut().for_each(|part| part.push(0));
             self.last_at = Some(at);
         }
         if let Some(last) = run.last_mut() {
             last.records += records;
         }
-        if let Some(part) = index.and_then(|index| self.parts.get_mut(index as usize))
-            && let Some(last) = part.last_mut()
-        {
-            *last += records;
-        }
     }
 
     fn close(&mut self, operator: OperatorId) -> OperatorTraffic {
-        let Meter { runs, inputs, parts, service, .. } = std::mem::take(self);
-        let arrivals: Vec<u64> = runs.iter().flatten().map(|arrival| arrival.records).collect();
-        let dispersions: Vec<f64> = parts.iter().filter_map(|part| dispersion(&arrivals, part)).collect();
-        let dispersion = (!dispersions.is_empty()).then(|| dispersions.iter().sum::<f64>() / dispersions.len() as f64);
+        let Meter { runs, inputs, mut shares, service, .. } = std::mem::take(self);
+        let dispersion = shares.close();
+        self.shares = shares;
         // An instance's batch may continue in the next window.
         self.service.open = service.open.clone();
         let (service_ns, service_variation) = service.told();
@@ -234,27 +226,4 @@ impl Service {
         let variation = mean.filter(|mean| *mean > 0.0 && count >= 1.0).map(|mean| (sum / count).sqrt() / mean);
         (mean, variation)
     }
-}
-
-/// The variance of `part` beyond its mean share of `arrivals`, relative to a random choice of
-/// instance for each record; `None` if there are too few records.
-fn dispersion(arrivals: &[u64], part: &[u64]) -> Option<f64> {
-    let (all, own) = (arrivals.iter().sum::<u64>() as f64, part.iter().sum::<u64>() as f64);
-    let share = own / all.max(1.0);
-    if own <= 0.0 || share >= 0.99 {
-        return None;
-    }
-    let block = ((LEAST_IN_BLOCK * part.len() as f64 / own).ceil() as usize).max(1);
-    let blocks = part.len() / block;
-    if blocks < LEAST_BLOCKS {
-        return None;
-    }
-    let (mut squares, mut mean) = (0.0, 0.0);
-    for (arrivals, part) in arrivals.chunks_exact(block).zip(part.chunks_exact(block)) {
-        let (all, own) = (arrivals.iter().sum::<u64>() as f64, part.iter().sum::<u64>() as f64);
-        squares += (own - share * all).powi(2);
-        mean += all;
-    }
-    let random = share * (1.0 - share) * mean;
-    (random > 0.0).then(|| squares / random)
 }
