@@ -184,7 +184,7 @@ fn by_key(
     }
 }
 
-fn by_task(analysed: &Analysed<'_>, operator: OperatorId, shares: &BTreeMap<InstanceId, f64>, work: &OperatorWork) -> Spread {
+fn by_task(analysed: &Analysed<'_>, shares: &BTreeMap<InstanceId, f64>, work: &OperatorWork) -> Spread {
     let works = &work.instances;
     let sum = |of: fn(&InstanceWork) -> u64| works.values().map(of).fold(0, u64::saturating_add);
     let (tasks, tasks_ns, records) = (sum(|work| work.pieces), sum(|work| work.pieces_ns), sum(|work| work.records));
