@@ -239,7 +239,8 @@ mod tests {
     #[test]
     fn a_trace_ten_times_as_long_has_no_more_rows_and_the_largest_operators_stay() {
         let ((_, few), (trace, many)) = (stages(2_000), stages(20_000));
-        assert!(many <= MOST_ROWS + MOST_WAITS + 3 * LANES as usize && many < few + few / 10, "{few} and {many}");
+        // A merger leaves a little more than half of the rows: what is never merged comes on top.
+        assert!(many <= 5 * MOST_ROWS / 4 + MOST_WAITS + 3 * LANES as usize && many < few + few / 10, "{few} and {many}");
         let ranking = trace.ranking(By::Operator);
         let first: Vec<Entity> = ranking.iter().take(2).map(|entry| entry.entity).collect();
         assert_eq!(first, [Entity::Operator(OperatorId(0)), Entity::Operator(OperatorId(8))]);
