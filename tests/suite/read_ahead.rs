@@ -1,4 +1,4 @@
-//! Files whose events come in any order are read ahead for their times: what is read is the same, and it is told in time up to when.
+//! Files whose events come in any order are read ahead for their times: what is read is the same, and the progress of workers is reported in time.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -29,7 +29,7 @@ pub(super) struct Needed {
 }
 
 impl Bounds {
-    /// Whether there are so many names that some should be forgotten.
+    /// Whether there are more names than should be kept.
     pub(super) fn is_crowded(&self, names: &Names) -> bool {
         names.named() > MOST_NAMES.max(2 * (self.operators.len() + self.channels.len()))
     }
