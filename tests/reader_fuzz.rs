@@ -221,7 +221,7 @@ fn whole_blocks_of_small_records_stay_in_bounds() {
     let bins = [[1, 7, 2, 3, 4].as_slice(), &number(490_000), &[0; 490_000 * 6]].concat();
     let up_to = [number(990_000), [11, 0, 0].repeat(990_000)].concat();
     for (what, payload) in [("bins", bins), ("reports", up_to)] {
-        let mut bytes = b"THALWEGA\x03\0\0\0".to_vec();
+        let mut bytes = b"THALWEGA\x04\0\0\0".to_vec();
         bytes.extend((payload.len() as u32).to_le_bytes());
         bytes.extend(crc32fast::hash(&payload).to_le_bytes());
         bytes.extend(payload);

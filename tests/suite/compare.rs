@@ -101,7 +101,7 @@ fn traces_without_epochs_are_compared_by_shares_of_their_critical_paths() {
 #[test]
 fn what_cannot_be_compared_is_refused() {
     let folder = folder();
-    std::fs::write(folder.path().join("damaged"), b"THALWEGA\x03\0\0\0damage, and more of it").unwrap();
+    std::fs::write(folder.path().join("damaged"), b"THALWEGA\x04\0\0\0damage, and more of it").unwrap();
     let cases: [(&[&str], &str); 9] = [
         (&["a", "--compare", "slow", "--epochs=p99"], "--epochs=PERCENTILE: expected without --compare"),
         (&["a", "--compare", "nowhere"], "nowhere"),
