@@ -85,6 +85,13 @@ impl Ledger {
                 }
             }
             Record::Source { source, at, due, emitted } if due.is_finite() && *due >= 0.0 => {
+                // Where only one partition has samples, they are those of all instances (Flink).
+                if source.index == 0 {
+                    let all = InstanceId::new(source.operator, 1)..=InstanceId::new(source.operator, u32::MAX);
+                    let without = self.accounts.range_mut(all).filter(|(_, account)| account.last.is_none());
+                    let seen: u64 = without.map(|(_, account)| std::mem::take(&mut account.seen)).sum();
+                    self.accounts.entry(*source).or_default().seen += seen;
+                }
                 self.sample(*source, SourceSample { at: *at, due: *due, emitted: *emitted }, start);
             }
             _ => {}
